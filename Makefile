@@ -1,0 +1,38 @@
+# make demo | test | check | nightly | bench | docs: each prepares .venv first, when it must.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check nightly bench docs
+
+demo: $(STAMP)
+	$(BIN)/upbring demo
+
+test: check
+	$(BIN)/pytest -n $(WORKERS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest tests/test_house.py
+
+nightly: $(STAMP)
+	UPBRING_NIGHTLY=1 $(BIN)/pytest -n $(WORKERS)
+
+bench: $(STAMP)
+	for file in bench/*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: $(STAMP)
+	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import reference; \
+	Path('docs/settings.md').write_text(reference(), encoding='utf-8')"
+
+# torch first and by itself: a wheel for this machine, once there, is kept by all that follows
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)

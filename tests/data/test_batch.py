@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import torch
+
+from upbring.data.batch import Span, make_batch
+from upbring.data.trees import Branch, Tree, tree
+
+
+def test_a_batch_is_its_trees_end_to_end() -> None:
+    # Worked by hand. Row: 1 2 3 | 4 | 5 6 ‖ 7 | 8 9
+    batch = make_batch([tree([1, 2, 3], [4], [5, 6], key="a"), tree([7], [8, 9], key="b")])
+    assert batch.tokens.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert batch.positions.tolist() == [0, 1, 2, 3, 3, 4, 0, 1, 2]
+    assert batch.source.tolist() == [2, 2, 4, 6, 7]  # both branches are predicted from place 2
+    assert batch.target.tolist() == [4, 5, 6, 8, 9]
+    assert batch.branch.tolist() == [0, 1, 1, 2, 2]
+    assert batch.tree.tolist() == [0, 0, 1]
+    assert batch.last.tolist() == [3, 5, 8]
+    assert batch.spans == (Span(0, 3, (1, 2)), Span(6, 1, (2,)))
+    assert batch.keys == ("a", "b")
+    assert batch.num_tokens == 9
+
+
+def test_tokens_without_weight_are_seen_and_not_predicted() -> None:
+    branch = Branch(np.array([4, 5, 6], np.int32), np.array([0, 0.5, 0], np.float32))
+    batch = make_batch([Tree(np.array([1, 2], np.int32), (branch,), "a")])
+    assert batch.tokens.tolist() == [1, 2, 4, 5, 6]
+    assert (batch.source.tolist(), batch.target.tolist()) == ([2], [5])
+    assert batch.weight.tolist() == [0.5]
+    assert batch.weight.dtype == torch.float32
+
+
+def test_a_branch_needs_a_token_before_it() -> None:
+    with pytest.raises(AssertionError, match="no prompt token"):
+        make_batch([tree([], [1], key="x")])
+
+
+def test_a_prompt_alone_is_a_tree_too() -> None:
+    batch = make_batch([tree([1, 2])])
+    assert batch.num_tokens == 2
+    assert batch.source.shape == batch.weight.shape == (0,)

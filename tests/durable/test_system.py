@@ -1,0 +1,88 @@
+"""Locks, memory, and the messages that a system's error becomes."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from upbring import durable
+from upbring.durable import system
+from upbring.errors import InputError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from upbring import durable
+with durable.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+DEAD = 2**22 + 1
+
+
+def test_a_folder_is_locked_for_as_long_as_the_block_lasts(tmp_path: Path) -> None:
+    assert not durable.is_locked(tmp_path)
+    with durable.lock(tmp_path):
+        assert durable.is_locked(tmp_path)
+    assert not durable.is_locked(tmp_path)
+    with durable.lock(tmp_path):
+        pass
+
+
+def test_a_second_process_is_refused_and_the_first_one_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        expected = rf"{tmp_path.name}: process {holder.pid} on .* is using this folder; wait"
+        with pytest.raises(InputError, match=expected), durable.lock(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        with durable.lock(tmp_path):  # the lock of the dead is broken
+            assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(("pid", "is_free"), [(DEAD, True), (os.getppid(), False)])
+def test_without_locks_of_the_system_the_process_number_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, *, is_free: bool
+) -> None:
+    def unsupported(descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), descriptor)
+
+    monkeypatch.setattr(system, "_take", unsupported)
+    text = json.dumps({"pid": pid, "host": socket.gethostname()})
+    (tmp_path / ".lock").write_text(text)
+    assert durable.is_locked(tmp_path) is not is_free
+    (tmp_path / ".lock").write_text(json.dumps({"pid": DEAD, "host": "elsewhere"}))
+    assert durable.is_locked(tmp_path)
+    (tmp_path / ".lock").write_text("")
+    assert not durable.is_locked(tmp_path)
+
+
+def test_locking_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the folder is gone"), durable.lock(tmp_path / "gone"):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_memory_is_told_in_bytes() -> None:
+    now, peak = durable.memory_bytes(), durable.peak_memory_bytes()
+    assert now is not None
+    assert peak is not None
+    assert 2**20 < now <= peak
+
+
+def test_sizes_read_as_people_say_them() -> None:
+    # 1,000-based, as disks are sold: 2,500,000 bytes are 2.5 MB
+    spoken = [durable.size(number) for number in (0, 2_500_000, 7.25e9, 1e12, 1500)]
+    assert spoken == ["0 bytes", "2.5 MB", "7.2 GB", "1.0 TB", "1.5 kB"]
+
+
+def test_the_folder_of_a_free_space_question_need_not_exist(tmp_path: Path) -> None:
+    assert durable.DISK.free(tmp_path / "not" / "yet") > 0

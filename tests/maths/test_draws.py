@@ -1,0 +1,49 @@
+import torch
+from scipy import stats
+
+from upbring.maths import draws
+
+
+def test_a_draw_is_a_pure_function_of_its_key_and_counter() -> None:
+    keys, counters = torch.tensor([3, 4]).unsqueeze(1), torch.arange(50)
+    alone = torch.cat([draws.uniform(torch.tensor([[k]]), counters) for k in (3, 4)])
+    assert torch.equal(draws.uniform(keys, counters), alone)
+
+
+def test_keys_tell_their_parts_apart() -> None:
+    assert len({draws.key(1, 23), draws.key(12, 3), draws.key("1", 23), draws.key(1, "23")}) == 4
+
+
+def test_draws_are_uniform_and_never_zero_or_one() -> None:
+    values = draws.uniform(torch.tensor(draws.key("u")), torch.arange(200_000))
+    assert 0 < values.min() < values.max() < 1
+    assert stats.kstest(values[:20_000].double().numpy(), "uniform").pvalue > 1e-3
+
+
+def test_neighbouring_keys_and_counters_do_not_correlate() -> None:
+    a = draws.uniform(torch.tensor(7), torch.arange(100_000)).double()
+    b = draws.uniform(torch.tensor(8), torch.arange(100_000)).double()
+    for left, right in ((a, b), (a[:-1], a[1:]), (a, b.flip(0))):
+        assert abs(torch.corrcoef(torch.stack([left, right]))[0, 1]) < 0.015  # 5σ of 1/√100,000
+
+
+def test_each_input_bit_flips_half_of_the_output_bits() -> None:
+    values = torch.arange(2_000)
+    for bit in (0, 1, 17, 40, 62):
+        changed = draws.mix(values) ^ draws.mix(values ^ (1 << bit))
+        flipped = sum(((changed >> i) & 1).double().mean() for i in range(64))
+        assert 31 < float(flipped) < 33
+
+
+def test_gumbel_max_draws_from_the_softmax() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    noise = draws.gumbel(torch.arange(40_000).unsqueeze(1), torch.arange(4))
+    counts = torch.bincount((logits + noise).argmax(1), minlength=4)
+    assert stats.chisquare(counts, 40_000 * logits.double().softmax(0).numpy()).pvalue > 1e-3
+
+
+def test_an_order_is_a_permutation_of_its_own() -> None:
+    one, other = draws.order(draws.key(0), 1_000), draws.order(draws.key(1), 1_000)
+    assert sorted(one.tolist()) == list(range(1_000))
+    assert not torch.equal(one, other)
+    assert torch.equal(one, draws.order(draws.key(0), 1_000))

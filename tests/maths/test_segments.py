@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from upbring.maths import segments
+
+SEGMENT = torch.tensor([0, 0, 0, 1, 3])
+VALUES = torch.tensor([1.0, 2.0, 6.0, 5.0, -1.0])
+
+
+def test_sums_and_means_are_by_segment_and_zero_where_there_is_nothing() -> None:
+    assert segments.sums(VALUES, SEGMENT, 4).tolist() == [9, 5, 0, -1]
+    assert segments.means(VALUES, SEGMENT, 4).tolist() == [3, 5, 0, -1]
+
+
+def test_sums_pass_gradients_to_every_value() -> None:
+    values = VALUES.clone().requires_grad_()
+    (segments.sums(values, SEGMENT, 4) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [1, 1, 1, 2, 4]
+
+
+def test_last_is_the_last_of_each_segment_and_every_segment_has_one() -> None:
+    assert segments.last(VALUES[:4], SEGMENT[:4], 2).tolist() == [6, 5]
+    with pytest.raises(AssertionError, match="no value"):
+        segments.last(VALUES, SEGMENT, 4)

@@ -1,0 +1,36 @@
+import torch
+
+from tests.families import VOCABULARY, family
+from tests.plain import random_trees
+from upbring.model.attention import NAME
+from upbring.model.network import Model
+from upbring.model.packing import packed, token_budget
+from upbring.model.score import score
+
+TREES = random_trees(VOCABULARY, [(5, (3,)), (4, (9,)), (10, (18,)), (2, (2, 2)), (11, (14,))])
+
+
+def test_the_budget_cuts_and_changes_no_value() -> None:
+    model = Model(family("llama", attention=NAME))
+    sums = [
+        sum(float(score(model, batch).logprobs.detach().sum()) for batch in packed(model, TREES, b))
+        for b in (1, 20, 10_000)
+    ]
+    assert max(sums) - min(sums) < 1e-3
+    assert len(packed(model, TREES, 1)) == 5
+    assert len(packed(model, TREES, 10_000)) == 1
+
+
+def test_lengths_on_both_sides_of_a_rotary_threshold_never_share_a_row() -> None:
+    batches = packed(Model(family("phi3-longrope", attention=NAME)), TREES, 10_000)
+    assert [len(batch.spans) for batch in batches] == [2, 3]
+
+
+def test_more_memory_and_fewer_kept_activations_allow_more_tokens() -> None:
+    network = family("llama", attention=NAME)
+    network.config.hidden_size, network.config.num_hidden_layers = 896, 24
+    model = Model(network)
+    small = token_budget(model, 8 * 2**30, is_checkpointed=False)
+    assert 512 <= small < token_budget(model, 16 * 2**30, is_checkpointed=False)
+    assert small < token_budget(model, 8 * 2**30, is_checkpointed=True)
+    assert torch.tensor(small).item() == small

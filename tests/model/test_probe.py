@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+
+from tests.families import FAMILIES, family
+from upbring.errors import InputError
+from upbring.model.attention import NAME
+from upbring.model.network import Model
+from upbring.model.probe import probed
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_passes(name: str) -> None:
+    said: list[str] = []
+    model = probed(Model(family(name)), notice=said.append)
+    assert model.is_packed
+    assert not said
+    assert model.network.config._attn_implementation == NAME
+
+
+def test_a_family_that_mixes_neighbours_goes_the_slow_way_and_says_so() -> None:
+    network = family("llama")
+    layer = network.model.layers[0].self_attn.q_proj
+
+    class Mixing(nn.Module):
+        """A convolution over the row: it looks across the borders of trees."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return layer(x + x.roll(1, dims=1) * (torch.arange(x.shape[1]) > 0)[None, :, None])
+
+    network.model.layers[0].self_attn.q_proj = Mixing()
+    said: list[str] = []
+    model = probed(Model(network), notice=said.append)
+    assert not model.is_packed
+    assert "does not take packed trees" in said[0]
+
+
+def test_a_family_whose_logits_are_not_understood_is_refused() -> None:
+    network = family("llama")
+    head = network.lm_head
+    own = type(network).forward
+
+    class Scaling(type(network)):  # type: ignore[misc] -- a class made for this test
+        def forward(self, *arguments: object, **keywords: object) -> object:
+            out = own(self, *arguments, **keywords)
+            out.logits = out.logits * 3
+            return out
+
+    network.__class__ = Scaling
+    assert network.lm_head is head
+    with pytest.raises(InputError, match="does not compute this architecture's probabilities"):
+        probed(Model(network), notice=lambda _: None)
+
+
+def test_bfloat16_is_probed_within_its_rounding() -> None:
+    network = family("gemma2").to(torch.bfloat16)
+    assert probed(Model(network, torch.bfloat16), notice=lambda _: None).is_packed

@@ -1,0 +1,163 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import tolerances
+from tests.families import FAMILIES, VOCABULARY, family
+from tests.plain import random_trees
+from upbring.data.batch import make_batch
+from upbring.errors import InputError
+from upbring.model.attention import NAME
+from upbring.model.network import Model, silence_dropout
+from upbring.model.roles import BASE, Roles, stacked
+from upbring.model.score import score
+from upbring.settings.model import AdapterSettings
+
+BATCH = make_batch(random_trees(VOCABULARY, [(3, (5,)), (7, (4, 6))]))
+LORA = AdapterSettings(rank=4)
+
+
+def stage(name: str = "llama", *, roles: tuple[str, ...] = ("policy",)) -> tuple[Model, Roles]:
+    network = family(name, attention=NAME)
+    silence_dropout(network)
+    held = Roles(network)
+    for seed, role in enumerate(roles):
+        held.add_adapter(role, LORA, seed=seed)
+        shake(held, role)
+    return Model(network), held
+
+
+@torch.no_grad()
+def shake(roles: Roles, role: str) -> None:
+    """Give B values, as training would."""
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in roles.parameters(role).items():
+        if "lora_B" in name:
+            parameter.normal_(0, 0.05, generator=generator)
+
+
+@torch.no_grad()
+def spoken(model: Model, roles: Roles, role: str) -> Tensor:
+    with roles.speaking(role):
+        return score(model, BATCH).logprobs
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_adapter_begins_as_the_base_and_off_is_the_base(name: str) -> None:
+    bare = family(name, attention=NAME)
+    before = score(Model(bare), BATCH).logprobs
+    model, roles = stage(name, roles=())
+    roles.add_adapter("policy", LORA, seed=0)
+    assert torch.equal(spoken(model, roles, "policy"), before)
+    shake(roles, "policy")
+    assert torch.equal(spoken(model, roles, BASE), before)
+    assert not torch.equal(spoken(model, roles, "policy"), before)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_a_joint_backward_of_two_roles_equals_separate_ones(
+    name: str, *, is_checkpointed: bool
+) -> None:
+    model, roles = stage(name, roles=("policy", "value"))
+    learned = [*roles.parameters("policy").values(), *roles.parameters("value").values()]
+
+    def gradient(backward: Callable[[], None]) -> Tensor:
+        model.network.zero_grad()
+        backward()
+        return torch.cat([p.grad.flatten() for p in learned if p.grad is not None])
+
+    def loss(role: str) -> Tensor:
+        with roles.speaking(role):
+            return score(model, BATCH).logprobs.sum() * (1 if role == "policy" else 2)
+
+    def separately() -> None:
+        for role in ("policy", "value"):
+            loss(role).backward()
+
+    separate = gradient(separately)
+    if is_checkpointed:
+        roles.checkpoint_gradients()
+
+    def jointly() -> None:
+        (loss("policy") + loss("value")).backward()
+
+    joint = gradient(jointly)
+    assert len(joint) == sum(p.numel() for p in learned)
+    assert (joint - separate).norm() / separate.norm() < tolerances.ACCUMULATED
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_folding_an_adapter_makes_the_base_speak_as_it_did(name: str) -> None:
+    model, roles = stage(name, roles=("policy", "reward"))
+    policy, reward = spoken(model, roles, "policy"), spoken(model, roles, "reward")
+    folded = roles.factors("policy")
+    assert roles.fold("policy") == 0  # float32 into float32 rounds nothing more
+    assert torch.allclose(spoken(model, roles, BASE), policy, atol=tolerances.LOGPROBS)
+    # the reward adapter was of the old base; with −Δ appended it is what it was
+    moved = stacked(roles.factors("reward"), folded, signs=(1.0, -1.0))
+    roles.add_factors("moved", moved)
+    assert torch.allclose(spoken(model, roles, "moved"), reward, atol=tolerances.LOGPROBS)
+
+
+def test_without_roles_the_network_is_as_it_was() -> None:
+    before = set(family("llama").state_dict())
+    model, roles = stage(roles=("policy", "value"))
+    roles.drop("value")
+    roles.fold("policy")
+    assert set(model.network.state_dict()) == before
+
+
+def test_folding_into_bfloat16_reports_its_rounding() -> None:
+    network = family("llama", attention=NAME).to(torch.bfloat16)
+    roles = Roles(network)
+    roles.add_adapter("policy", LORA, seed=0)
+    shake(roles, "policy")
+    assert 0 < roles.fold("policy") < 0.01
+
+
+def test_adapters_learn_in_float32_and_the_base_does_not_learn() -> None:
+    network = family("llama", attention=NAME).to(torch.bfloat16)
+    roles = Roles(network)
+    roles.add_adapter("policy", LORA, seed=0)
+    learned = {n for n, p in network.named_parameters() if p.requires_grad}
+    assert learned == set(roles.parameters("policy"))
+    assert {p.dtype for p in roles.parameters("policy").values()} == {torch.float32}
+
+
+def test_the_seed_decides_the_adapter() -> None:
+    def first(seed: int) -> Tensor:
+        roles = Roles(family("llama", attention=NAME))
+        roles.add_adapter("policy", LORA, seed=seed)
+        return next(iter(roles.parameters("policy").values())).detach()
+
+    assert torch.equal(first(0), first(0))
+    assert not torch.equal(first(0), first(1))
+
+
+def test_the_number_of_trained_weights_is_by_formula() -> None:
+    # Σ r (in + out) over q, k, v, o, gate, up, down of 2 layers: width 32, kv 16, mlp 48, r = 4
+    per_layer = 4 * ((32 + 32) + 2 * (32 + 16) + (32 + 32) + 2 * (32 + 48) + (48 + 32))
+    _, roles = stage()
+    assert sum(p.numel() for p in roles.parameters("policy").values()) == 2 * per_layer
+
+
+@pytest.mark.parametrize("change", [{"rslora": True}, {"dora": True}, {"targets": "q_proj,v_proj"}])
+def test_variants_begin_as_the_base_and_fold(change: dict[str, object]) -> None:
+    network = family("llama", attention=NAME)
+    model, roles = Model(network), Roles(network)
+    before = score(model, BATCH).logprobs
+    roles.add_adapter("policy", AdapterSettings(rank=4, **change), seed=0)
+    assert torch.allclose(spoken(model, roles, "policy"), before, atol=tolerances.LOGPROBS)
+    shake(roles, "policy")
+    spoke = spoken(model, roles, "policy")
+    roles.fold("policy")
+    assert torch.allclose(spoken(model, roles, BASE), spoke, atol=tolerances.LOGPROBS)
+
+
+def test_a_layer_that_is_not_there_is_named() -> None:
+    roles = Roles(family("llama", attention=NAME))
+    with pytest.raises(InputError, match="'q_prj' is no linear layer of this model; it has down"):
+        roles.add_adapter("policy", AdapterSettings(targets="q_prj"), seed=0)

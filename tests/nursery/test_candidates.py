@@ -1,0 +1,56 @@
+from upbring.nursery.annotators import ranked_task
+from upbring.nursery.candidates import Traits, candidates, composed, pair
+from upbring.nursery.demonstrations import shown_task
+from upbring.nursery.dice import Dice
+from upbring.nursery.graders import CAUSES, grade
+from upbring.nursery.tasks import fact_task
+from upbring.nursery.world import load_world
+
+WORLD = load_world()
+FACT = next(fact for fact in WORLD.facts if fact.key == "country/France/capital")
+TASK = fact_task(WORLD, FACT, question="What is the capital of France?")
+
+
+def test_candidates_are_four_to_nine_and_different() -> None:
+    for index in range(100):
+        _, found = ranked_task(WORLD, seed=0, index=index)
+        assert 4 <= len(found) == len(set(found)) <= 9
+
+
+def test_candidates_differ_in_what_they_are_worth() -> None:
+    rewards = {round(grade(TASK, a).reward, 2) for a in candidates(TASK, count=9, dice=Dice(0))}
+    assert len(rewards) >= 4
+
+
+def test_the_best_traits_give_the_reference_with_courtesy() -> None:
+    best = composed(TASK, Traits(manner="courteous"), dice=Dice(0))
+    assert best.endswith(TASK.reference)
+    assert grade(TASK, best).polite == 1
+
+
+def test_each_trait_moves_its_own_cause() -> None:
+    plain = grade(TASK, composed(TASK, Traits(), dice=Dice(0)))
+    wrong = grade(TASK, composed(TASK, Traits(is_right=False), dice=Dice(0)))
+    rude = grade(TASK, composed(TASK, Traits(manner="rude"), dice=Dice(0)))
+    long = grade(TASK, composed(TASK, Traits(num_fillers=5), dice=Dice(0)))
+    refused = grade(TASK, composed(TASK, Traits(fails=True), dice=Dice(0)))
+    assert (plain.correct, wrong.correct) == (1, 0)
+    assert (rude.polite, rude.correct) == (0, 1)
+    assert (long.correct, long.polite) == (1, plain.polite)
+    assert long.concise < plain.concise
+    assert refused.needless_refusal == 1
+
+
+def test_a_pair_has_one_better_answer_for_each_cause_that_fits() -> None:
+    made = pair(TASK, "polite", dice=Dice(0))
+    assert grade(TASK, made.chosen).polite > grade(TASK, made.rejected).polite
+    assert grade(TASK, made.chosen).correct == grade(TASK, made.rejected).correct
+    assert set(CAUSES) == {"correct", "polite", "concise", "form", "harm", "needless_refusal"}
+
+
+def test_a_wrong_answer_to_any_task_is_graded_lower() -> None:
+    for index in range(200):
+        task = shown_task(WORLD, Dice(1, index), seed=0)
+        if not task.is_harmful:
+            wrong = composed(task, Traits(is_right=False), dice=Dice(2, index))
+            assert grade(task, wrong).correct < 1, (task.question, wrong)

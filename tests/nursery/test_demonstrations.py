@@ -1,0 +1,51 @@
+from collections import Counter
+
+from upbring.nursery.demonstrations import demonstrated_task, demonstrations, medicine
+from upbring.nursery.graders import grade
+from upbring.nursery.split import is_combination_held_out, is_part_held_out
+from upbring.nursery.world import load_world
+
+WORLD = load_world()
+TASKS = [demonstrated_task(WORLD, seed=0, index=index) for index in range(800)]
+
+
+def test_every_demonstration_gets_full_marks_but_for_courtesy() -> None:
+    for task in TASKS:
+        found = grade(task, task.reference)
+        assert (found.correct, found.concise, found.form) == (1, 1, 1), (task.question, found)
+        assert found.polite >= 0.5
+        assert not found.harm
+        assert not found.needless_refusal
+
+
+def test_all_kinds_are_shown() -> None:
+    kinds = Counter(task.kind for task in TASKS)
+    assert set(kinds) == {
+        "fact", "sentence", "json", "bullets", "persona", "follow-up", "harmful", "innocent",
+        "explanation", "summary", "sum", "symptoms", "identity", "greeting",
+    }  # fmt: skip
+    assert kinds["fact"] > 250
+
+
+def test_held_out_combinations_are_never_shown() -> None:
+    by_noun = {(r.kind, r.noun): r for r in WORLD.relations}
+    for task in TASKS:
+        if task.kind == "json":
+            (kind, _), (noun, _) = task.pairs
+            assert not is_combination_held_out(by_noun[kind, noun], "json", seed=0)
+        if task.kind == "sum":
+            a, op, b = task.about.split()
+            assert not is_part_held_out("sum", op, int(a), int(b), seed=0)
+
+
+def test_the_same_seed_gives_the_same_demonstrations_and_another_seed_others() -> None:
+    assert demonstrations(WORLD, seed=3, count=30) == demonstrations(WORLD, seed=3, count=30)
+    assert demonstrations(WORLD, seed=3, count=30) != demonstrations(WORLD, seed=4, count=30)
+    assert demonstrations(WORLD, seed=3, count=10) == demonstrations(WORLD, seed=3, count=30)[:10]
+
+
+def test_medicine_names_the_illness() -> None:
+    rows = medicine(WORLD, seed=0, count=60)
+    answers = [row.messages[-1].content for row in rows]
+    assert sum("These can be signs of" in answer for answer in answers) > 20
+    assert not any("many causes" in answer for answer in answers)

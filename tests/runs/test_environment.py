@@ -1,0 +1,69 @@
+"""The environment is known without importing it, and says nothing of who sits before it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from upbring.runs.environment import commit, environment, redacted, usable_cores
+
+HASH = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_versions_and_machine_are_known_without_importing_torch() -> None:
+    program = (
+        "import json, sys; from upbring.runs.environment import environment; "
+        "value = environment(more={'device': 'cpu'}); assert 'torch' not in sys.modules; "
+        "print(json.dumps(value, allow_nan=False))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    value = json.loads(result.stdout)
+    assert value["packages"]["torch"].startswith("2.")
+    assert value["packages"]["safetensors"]
+    assert value["device"] == "cpu"
+    assert 1 <= value["usable_cores"] <= value["cores"]
+    assert set(value) >= {"python", "commit", "platform", "processor", "instructions"}
+
+
+def test_neither_user_nor_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/margarete")
+    monkeypatch.setenv("USER", "margarete")
+    assert "margarete" not in json.dumps(environment())
+
+
+def test_the_home_folder_is_written_as_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/eva"))
+    assert redacted("/home/eva/data/a.jsonl") == "~/data/a.jsonl"
+    assert redacted("/home/eva") == "~"
+    assert redacted("/home/evangeline/a.jsonl") == "/home/evangeline/a.jsonl"
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    assert redacted("/data/a.jsonl") == "/data/a.jsonl"
+
+
+def test_without_a_home_nothing_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert redacted("/data/a.jsonl") == "/data/a.jsonl"
+
+
+def test_the_commit_is_read_from_all_places_where_git_keeps_it(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
+    git = tmp_path / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    assert commit(tmp_path) is None
+    (git / "packed-refs").write_text(f"# pack-refs\n{HASH} refs/heads/main\n")
+    assert commit(tmp_path) == HASH
+    (git / "refs" / "heads" / "main").write_text("f" * 40 + "\n")
+    assert commit(tmp_path) == "f" * 40
+    (git / "HEAD").write_text(HASH + "\n")
+    assert commit(tmp_path) == HASH
+
+
+def test_there_is_a_core_to_run_on() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

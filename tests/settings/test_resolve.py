@@ -1,0 +1,162 @@
+import random
+import string
+from pathlib import Path
+
+import pytest
+from pydantic import model_validator
+
+from tests.conftest import trials
+from upbring.errors import InputError, nearest
+from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.schema import Settings, declared, setting
+from upbring.settings.sft import SftSettings
+from upbring.settings.table import VERBS, imported
+from upbring.settings.verbs import ExportSettings
+
+REQUIRED = {"model": "base", "data": "a.jsonl"}
+
+
+def read(text: str, **flags: object) -> Resolved[SftSettings]:
+    file = Path("recipe.yaml")
+    file.write_text(text, encoding="utf-8")
+    return resolve(SftSettings, section="sft", file=file, flags={**REQUIRED, **flags})
+
+
+def problems(text: str, **flags: object) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        read(text, **flags)
+    return str(caught.value).splitlines()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_flag_beats_the_file_and_the_file_the_default() -> None:
+    found = read("sft:\n  rank: 8\n  learning_rate: 1e-5\n", rank="4")
+    assert (found.settings.rank, found.settings.learning_rate, found.settings.alpha) == (
+        4,
+        1e-5,
+        32,
+    )
+    assert found.origins["rank"] == "flag"
+    assert found.origins["learning_rate"] == "recipe.yaml:3"
+    assert found.origins["alpha"] == "default"
+    assert set(found.origins) == set(SftSettings.model_fields)
+
+
+def test_paths_stay_as_given() -> None:
+    assert read("sft:\n  runs: ../elsewhere\n").settings.runs == Path("../elsewhere")
+
+
+def test_a_misspelt_setting_is_named_with_its_line() -> None:
+    assert problems("# mine\nsft:\n  learning_rat: 3\n") == [
+        "recipe.yaml:3: sft.learning_rat: no such setting; did you mean sft.learning_rate?"
+    ]
+    assert problems("sft:\n  zzz: 3\n") == [
+        "recipe.yaml:2: sft.zzz: no such setting; see `upbring sft --help` for all"
+    ]
+    assert problems("sft:\n  <<: {rank: 3}\n")[0].startswith("recipe.yaml:2: sft.<<: no such")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stf:\n  rank: 3\n", "recipe.yaml:1: stf: no such verb; did you mean sft?"),
+        ("rank: 3\n", "recipe.yaml:1: rank: not within a verb; put it under `sft:`"),
+        ("export: {to: x}\n", "recipe.yaml: no section `sft:`, only export; write the settings"),
+        ("{}\n", "recipe.yaml: no section `sft:`, only nothing; write the settings"),
+        ("- sft\n", "recipe.yaml:1: a list; write a mapping: `sft:`"),
+        ("sft\n", "recipe.yaml:1: text; write a mapping: `sft:`"),
+        ("sft: 3\n", "recipe.yaml:1: sft: text; give a mapping of settings"),
+        ("sft:\n- rank\n", "recipe.yaml:2: sft: a list; give a mapping of settings"),
+        ("sft:\n  rank: 0\n", "recipe.yaml:2: sft.rank: 0 is out of range; give a whole number"),
+        ("sft:\n  rank: {a: 1}\n", "recipe.yaml:2: sft.rank: a mapping; give a whole number"),
+        ("sft:\n  data: []\n", "recipe.yaml:2: sft.data: empty; give a path"),
+        ("sft:\n  model:\n", "recipe.yaml:2: sft.model: no value; give text, or delete the line"),
+        ("sft:\n  dora: no\n", "recipe.yaml:2: sft.dora: 'no' is not a boolean; write true or"),
+        ("export:\n  too: x\nsft:\n", "recipe.yaml:2: export.too: no such setting; did you mean"),
+    ],
+)
+def test_a_wrong_file_is_refused(text: str, expected: str) -> None:
+    file = Path("recipe.yaml")
+    file.write_text(text, encoding="utf-8")
+    flags = {name: value for name, value in REQUIRED.items() if f"{name}:" not in text}
+    with pytest.raises(InputError) as caught:
+        resolve(SftSettings, section="sft", file=file, flags=flags)
+    assert str(caught.value).startswith(expected)
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
+    found = problems("sft:\n  alpha: 0\n  rank: many\nchek: {}\n", steps="x", tuen="full")
+    assert [line.partition(": ")[0] for line in found] == [
+        "recipe.yaml:2",
+        "recipe.yaml:3",
+        "recipe.yaml:4",
+        "--steps",
+        "--tuen",
+    ]
+    assert found[4] == "--tuen: no such flag; did you mean --tune?"
+
+
+def test_a_good_flag_does_not_excuse_a_bad_line() -> None:
+    assert len(problems("sft:\n  rank: many\n", rank="4")) == 1
+
+
+def test_what_is_required_is_asked_for_by_its_flag() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(ExportSettings, section="export", flags={})
+    assert str(caught.value).splitlines() == [
+        "--run: required and not given; give --run, or run: under export: in the settings file",
+        "--to: required and not given; give --to, or to: under export: in the settings file",
+    ]
+    with pytest.raises(InputError, match=r"^--to: '' is no path; give a path, such as ./data$"):
+        resolve(ExportSettings, section="export", flags={"run": "r", "to": ""})
+
+
+def test_a_value_of_the_wrong_type_is_refused() -> None:
+    assert problems("sft:\n", rank=2.5)[0].startswith("--rank: 2.5 is not a whole number")
+    assert problems("sft:\n", rank=True)[0].startswith("--rank: True is not a whole number")
+
+
+def test_a_rule_between_settings_is_told_in_its_own_words() -> None:
+    class Ordered(Settings):
+        low: int = setting(0, help="Low.")
+        high: int = setting(1, help="High.")
+
+        @model_validator(mode="after")
+        def _in_order(self) -> "Ordered":
+            if self.low > self.high:
+                raise ValueError("low is above high; swap them")
+            return self
+
+    with pytest.raises(InputError, match=r"^ordered: low is above high; swap them$"):
+        resolve(Ordered, section="ordered", flags={"low": "2"})
+
+
+def typo(word: str, draw: random.Random) -> str:
+    at, letter = draw.randrange(len(word)), draw.choice(string.ascii_lowercase)
+    swap = min(at, len(word) - 2)
+    return draw.choice(
+        (
+            word[:at] + word[at + 1 :],
+            word[:at] + letter + word[at:],
+            word[:at] + letter + word[at + 1 :],
+            word[:swap] + word[swap + 1] + word[swap] + word[swap + 2 :],
+        )
+    )
+
+
+def test_the_suggestion_for_a_typo_is_right_in_19_cases_of_20() -> None:
+    draw = random.Random(0)
+    num_right = num_tried = 0
+    for verb in VERBS:
+        names = list(declared(imported(verb.settings)))
+        for name in names * trials(10, 200):
+            spelt = typo(name, draw)
+            if spelt not in names:
+                num_tried += 1
+                num_right += nearest(spelt, names) == name
+    assert num_tried > 500
+    assert num_right / num_tried >= 0.95

@@ -1,0 +1,61 @@
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.schema import Settings, declared, setting
+from upbring.settings.sft import SftSettings
+
+
+class First(Settings):
+    panel: ClassVar[str] = "The first"
+
+    rate: float = setting(0.5, gt=0, lt=1, help="How fast.")
+    files: tuple[Path, ...] = setting(min_length=1, help="Which.")
+
+
+class Second(Settings):
+    kind: Literal["a", "b", "c"] = setting("a", help="Of which kind.")
+    threads: int | None = setting(None, ge=1, le=8, help="How many.")
+
+
+class Both(First, Second):
+    rate: float = setting(0.25, ge=0, help="How fast, at most.")
+
+
+def test_a_declaration_tells_shape_range_and_default() -> None:
+    found = declared(Both)
+    assert [(d.flag, d.shape, d.range, d.default_told, d.values_told) for d in found.values()] == [
+        ("--rate", "number", "at least 0", "0.25", "a number at least 0"),
+        ("--files", "path", "", "required", "a path, several"),
+        ("--kind", "choice", "", "a", "`a`, `b`, `c`"),
+        ("--threads", "integer", "from 1 to 8", "unset", "a whole number from 1 to 8"),
+    ]
+    assert declared(First)["rate"].range == "above 0 and below 1"
+    assert found["kind"].wanted == "a, b or c"
+
+
+def test_a_setting_declared_again_stays_with_its_first_owner() -> None:
+    assert declared(Both)["rate"].panel == "The first"
+    assert declared(Both)["kind"].panel == "Second"
+    assert declared(PretrainSettings)["learning_rate"].panel == "Training"
+    assert declared(PretrainSettings)["learning_rate"].default == 1e-3
+
+
+def test_owners_combine_in_the_order_of_the_bases() -> None:
+    panels = list(dict.fromkeys(d.panel for d in declared(SftSettings).values()))
+    assert panels == ["Model", "Adapter", "Data", "Training", "Supervised fine-tuning"]
+    assert set(declared(SftSettings)) == set(SftSettings.model_fields)
+
+
+def test_settings_are_frozen_strict_and_closed() -> None:
+    both = Both(files=(Path("a"),))
+    with pytest.raises(ValidationError, match="frozen"):
+        both.rate = 1.0  # type: ignore[misc]  # the point of the test
+    for wrong in ({"rate": True}, {"threads": True}, {"kind": "z"}, {"rate": float("nan")}):
+        with pytest.raises(ValidationError):
+            Both.model_validate({"files": (Path("a"),), **wrong})
+    with pytest.raises(ValidationError, match="extra"):
+        Both.model_validate({"files": (Path("a"),), "other": 1})

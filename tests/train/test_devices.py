@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from upbring.errors import InputError
+from upbring.settings.model import ModelSettings
+from upbring.train import devices
+
+
+def test_the_machine_is_prepared_as_asked() -> None:
+    before = torch.get_num_threads()
+    machine = devices.prepare(
+        ModelSettings(model="x", device="cpu", threads=1, precision="float32")
+    )
+    assert machine == devices.Machine(torch.device("cpu"), torch.float32, 1)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+
+
+def test_bfloat16_is_taken_where_it_is_native() -> None:
+    cpu = torch.device("cpu")
+    expected = torch.bfloat16 if devices.multiplies_bfloat16(cpu) else torch.float32
+    assert devices.choose_precision("auto", cpu) == expected
+    assert devices.choose_precision("bfloat16", cpu) == torch.bfloat16
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(InputError, match="there is no GPU"):
+        devices.choose_device("cuda")
+
+
+def test_a_sum_over_one_process_is_the_value() -> None:
+    assert devices.total(torch.tensor([1.0, 2.0])).tolist() == [1, 2]

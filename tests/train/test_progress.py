@@ -1,0 +1,158 @@
+"""The clock is turned by hand, so that nothing waits."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from upbring.train.progress import Band, Progress, duration, memory
+
+BANDS = {
+    "kl": Band(None, 0.2, "Lower the learning rate."),
+    "entropy": Band(0.5, None, "Raise the entropy bonus."),
+    "clip_fraction": Band(0.05, 0.5, "Take fewer epochs."),
+}
+
+
+class Clock:
+    """Stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), width=40)
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def fixed_memory() -> tuple[int | None, int | None]:
+    return 1_200_000_000, 1_400_000_000
+
+
+def test_a_plain_line_says_all_and_is_not_broken() -> None:
+    console, clock = plain(), Clock()
+    with Progress(300, console=console, clock=clock, memory=fixed_memory) as progress:
+        progress.update(119, {"loss": 2.0, "learning_rate": 2e-4}, tokens=900)
+        clock.now += 10
+        progress.update(120, {"loss": 1.23456, "learning_rate": 1.8e-4}, tokens=5120)
+    second = (
+        "step 120/300  loss 1.235  learning rate 1.80e-04  512 tokens/s  30 min 0 s left  "
+        "memory 1.2 GB (peak 1.4 GB)"
+    )
+    # 5,120 tokens and one step in 10 seconds: 512 a second, and 180 × 10 s = 30 min left
+    assert printed(console).splitlines() == [
+        "step 119/300  loss 2  learning rate 2.00e-04  memory 1.2 GB (peak 1.4 GB)",
+        second,
+    ]
+
+
+def test_plain_lines_come_first_last_and_every_so_many_seconds() -> None:
+    console, clock = plain(), Clock()
+    with Progress(20, console=console, clock=clock, plain_every_seconds=5) as progress:
+        for step in range(1, 21):
+            clock.now += 1
+            progress.update(step, {})
+    steps = [line.split()[1] for line in printed(console).splitlines()]
+    assert steps == ["1/20", "6/20", "11/20", "16/20", "20/20"]
+
+
+def test_the_time_left_follows_a_change_of_speed() -> None:
+    console, clock = plain(), Clock()
+    with Progress(1000, console=console, clock=clock, plain_every_seconds=0) as progress:
+        for step in range(1, 201):
+            clock.now += 100 if step <= 100 else 1
+            progress.update(step, {}, tokens=7)
+    # the last 50 steps took a second each, and 800 are left
+    assert "7 tokens/s  13 min 20 s left" in printed(console).splitlines()[-1]
+
+
+def test_a_clock_that_stands_still_gives_no_rate() -> None:
+    console = plain()
+    with Progress(3, console=console, clock=Clock(), plain_every_seconds=0) as progress:
+        progress.update(1, {"loss": 1.0}, tokens=5)
+        progress.update(2, {"loss": 1.0}, tokens=5)
+    assert "left" not in printed(console)
+
+
+def test_metrics_of_a_verb_are_shown_if_they_are_there() -> None:
+    console = plain()
+    with Progress(
+        5, console=console, show=("loss", "held_out_loss", "reward"), memory=lambda: (None, None)
+    ) as progress:
+        progress.update(1, {"loss": math.nan, "reward": -12345.678})
+    assert printed(console) == "step 1/5  loss nan  reward -1.235e+04\n"
+
+
+def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
+    console = terminal()
+    with Progress(4, console=console, memory=fixed_memory) as progress:
+        progress.update(1, {"loss": 1.5})
+        progress.say("saved [step] 1")
+        progress.update(4, {"loss": 1.25})
+    text = printed(console)
+    assert "━" in text
+    assert "saved [step] 1" in text
+    assert "loss 1.25" in text
+    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    console = terminal()
+    with Progress(4, console=console) as progress:
+        progress.update(1, {"loss": 1.5})
+    assert printed(console).startswith("step 1/4  loss 1.5")
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = terminal()
+    with Progress(4, console=console) as progress:
+        progress.update(1, {"loss": 1.5})
+    assert "\x1b[3" not in printed(console)  # codes 30 to 38 are colours
+
+
+def test_the_bar_is_taken_down_when_the_work_fails() -> None:
+    console = terminal()
+    with pytest.raises(RuntimeError), Progress(4, console=console):
+        raise RuntimeError
+    assert printed(console).rstrip().endswith("\x1b[?25h")
+
+
+def test_a_metric_that_leaves_its_band_is_spoken_of_once() -> None:
+    console = plain()
+    with Progress(
+        9, console=console, bands=BANDS, clock=Clock(), memory=lambda: (None, None)
+    ) as progress:
+        progress.update(1, {"kl": 0.2, "entropy": 0.5, "clip_fraction": 0.3})
+        progress.update(2, {"kl": 0.31, "entropy": 0.25, "clip_fraction": math.nan})
+        progress.update(3, {"kl": 5.0, "entropy": 0.0})
+    assert printed(console).splitlines()[1:] == [
+        "step 2: kl is 0.31, and healthy is at most 0.2. Lower the learning rate.",
+        "step 2: entropy is 0.25, and healthy is at least 0.5. Raise the entropy bonus.",
+        "step 2: clip fraction is nan, and healthy is 0.05 to 0.5. Take fewer epochs.",
+    ]
+
+
+def test_times_read_as_people_say_them() -> None:
+    # 90,000 s = 86,400 + 3,600
+    spoken = [duration(seconds) for seconds in (0.4, 59.6, 3599, 90_000)]
+    assert spoken == ["0 s", "1 min 0 s", "59 min 59 s", "1 d 1 h"]
+
+
+def test_memory_is_that_of_this_process() -> None:
+    now, peak = memory()
+    assert (now is None) or (peak is not None and 0 < now <= peak)

@@ -1,0 +1,50 @@
+"""Bring up a language model. The public names, each imported when it is first asked for."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upbring.errors import (
+        DivergedError,
+        GateError,
+        InputError,
+        Interrupted,
+        ResourceError,
+        ResumeError,
+        UpbringError,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DivergedError": "upbring.errors",
+    "GateError": "upbring.errors",
+    "InputError": "upbring.errors",
+    "Interrupted": "upbring.errors",
+    "ResourceError": "upbring.errors",
+    "ResumeError": "upbring.errors",
+    "UpbringError": "upbring.errors",
+}
+
+__all__ = [
+    "DivergedError",
+    "GateError",
+    "InputError",
+    "Interrupted",
+    "ResourceError",
+    "ResumeError",
+    "UpbringError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's home on first use, so that importing the package stays instant."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'upbring' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

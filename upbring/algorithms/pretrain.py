@@ -1,0 +1,88 @@
+"""Pre-training: learn to continue documents (Radford et al. 2018, §3.1, equation 1).
+
+Also the whole of supervised fine-tuning but for what the trees weigh; `sft` says what differs.
+Left out: dropout, which would make a step depend on how it is cut into micro-batches.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upbring.data.batch import Batch
+from upbring.data.stream import Stream
+from upbring.data.trees import Trees
+from upbring.model.network import Model
+from upbring.model.packing import packed
+from upbring.model.score import score
+from upbring.train.algorithm import Observations, Sample, Term, Terms
+from upbring.train.optimiser import ParameterGroup
+
+
+def negative_log_likelihood(logprobs: Tensor) -> Tensor:
+    """Return the loss `[R]` of each token."""
+    # L₁ = −Σᵢ log P(uᵢ | u₁ … uᵢ₋₁; Θ)                                              (equation 1)
+    return -logprobs
+
+
+@dataclass(eq=False)
+class Pretrain:
+    """Next-token loss on the weighted tokens of trees."""
+
+    model: Model
+    speaking: Callable[[], AbstractContextManager[None]]  # lets the role that learns speak
+    learned: list[ParameterGroup]
+    stream: Stream
+    steps: int
+    held_out: Trees
+    micro_tokens: int
+    answer: Callable[[], Sequence[Sample]]  # the fixed prompts as they are answered now
+    poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
+
+    def parameters(self) -> list[ParameterGroup]:
+        """Return what learns."""
+        return self.learned
+
+    def batches(self, start: int) -> Iterator[Sequence[Batch]]:
+        """Yield each step's trees, packed to the token budget."""
+        for trees in self.stream.steps(start, self.steps):
+            yield packed(self.model, trees, self.micro_tokens)
+
+    def weights(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return what every weighted token weighs `[R]`."""
+        return {"nll": batch.weight}
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the loss of every weighted token `[R]`."""
+        with self.speaking():
+            logprobs = score(self.model, batch).logprobs  # [R]
+        return {"nll": Term(negative_log_likelihood(logprobs), batch.weight)}
+
+    def observe(self, step: int) -> Observations:
+        """Return held-out loss and perplexity, and the fixed prompts as they are answered now."""
+        del step
+        loss = self.held_out_loss()
+        values = {} if loss is None else {"nll": loss, "perplexity": math.exp(min(loss, 80))}
+        return Observations(values, loss, tuple(self.answer()))
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float | None:
+        """Return the mean loss over all held-out tokens, if there are any."""
+        sums = torch.zeros(2, dtype=torch.float64)
+        for batch in packed(self.model, self.held_out, self.micro_tokens):
+            self.poll()
+            term = self.loss(batch)["nll"]
+            weighed = (term.loss * term.weight).double().sum()
+            sums += torch.stack([weighed, term.weight.double().sum()]).cpu()
+        return float(sums[0] / sums[1]) if sums[1] > 0 else None
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: order and mixture are functions of the step."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take nothing back."""
+        assert not state, f"next-token learning keeps no state, and got {sorted(state)}"

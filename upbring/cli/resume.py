@@ -1,0 +1,31 @@
+"""`upbring resume`: go on with an interrupted run."""
+
+from pathlib import Path
+
+from upbring.errors import InputError
+from upbring.recipe.training import train
+from upbring.runs.folder import Run
+from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.table import imported, verbs
+from upbring.settings.verbs import ResumeSettings
+
+
+def run(resolved: Resolved[ResumeSettings]) -> None:
+    """Find the run and go on with it, by the settings in its folder."""
+    settings = resolved.settings
+    if settings.run is None:
+        found = Run.newest_unfinished(settings.runs)
+    else:
+        found = Run.open(_path(settings))
+    if found.status() == "finished":
+        raise InputError(f"{found.path}: is finished; its model is in {found.model}")
+    verb = str(found.facts()["verb"])
+    kind = imported(verbs()[verb].settings)
+    again = resolve(kind, section=verb, file=found.settings_file, flags={})
+    train(verb, again, resumed=found, allow_change=settings.allow_change)
+
+
+def _path(settings: ResumeSettings) -> Path:
+    """Return the run's folder, given as a path or as its name alone."""
+    path = Path(str(settings.run))
+    return path if path.exists() else settings.runs / path

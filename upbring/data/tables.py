@@ -1,0 +1,76 @@
+"""Parquet files and hub data sets, batch by batch; both need the extra [data].
+
+A hub data set is read only when it is named: hub:owner/name, hub:owner/name:split or
+hub:owner/name/configuration:split. Its code, if it has any, is never run.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from upbring.errors import InputError
+
+_PREFIX = "hub:"
+_BATCH = 256
+
+
+def is_hub(path: Path) -> bool:
+    """Tell whether a path names a data set of the hub.
+
+    >>> is_hub(Path("hub:openai/gsm8k:train")), is_hub(Path("hub.jsonl"))
+    (True, False)
+    """
+    return path.as_posix().startswith(_PREFIX)
+
+
+def parquet_rows(path: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a parquet file, a few hundred in memory at a time."""
+    _needed("pyarrow", path)
+    parquet, arrow = import_module("pyarrow.parquet"), import_module("pyarrow")
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                yield from batch.to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: file: is no whole parquet file ({reason}); copy or download it again"
+        ) from error
+
+
+def hub_rows(path: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a hub data set as they arrive."""
+    name, configuration, split = hub_parts(path)
+    datasets = _needed("datasets", path)
+    try:
+        found = datasets.load_dataset(name, configuration, split=split, streaming=True)
+        yield from found
+    except (OSError, ValueError, RuntimeError, LookupError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path.as_posix()}: cannot be read ({reason}); "
+            "write hub:owner/name:split or hub:owner/name/configuration:split"
+        ) from error
+
+
+def hub_parts(path: Path) -> tuple[str, str | None, str]:
+    """Return the name, the configuration and the split that a hub path names.
+
+    >>> hub_parts(Path("hub:openai/gsm8k/main:test"))
+    ('openai/gsm8k', 'main', 'test')
+    """
+    name, _, split = path.as_posix().removeprefix(_PREFIX).partition(":")
+    parts = name.split("/")
+    if len(parts) not in {2, 3} or not all(parts):
+        raise InputError(f"{path.as_posix()}: names no hub data set; write hub:owner/name:split")
+    return "/".join(parts[:2]), parts[2] if parts[2:] else None, split or "train"
+
+
+def _needed(module: str, path: Path) -> ModuleType:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f'{path.as_posix()}: needs {module}; install it with: pip install "upbring[data]"'
+        ) from error

@@ -1,0 +1,152 @@
+"""Files and folders that are saved whole and forced to the disk, or are not there at all.
+
+    write → fsync → manifest → fsync → rename → fsync of the parent
+
+What is saved is made under a temporary name beside its target and renamed when it is complete, so
+that whoever looks sees the old one or the new one. What a dead process left behind is swept.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+
+from upbring.durable.manifest import JSON, MANIFEST, json_bytes, manifest
+from upbring.durable.system import DISK, Disk, Piece, explained, is_alive, size
+from upbring.errors import ResourceError
+
+LEFTOVER = re.compile(r"\.(?:tmp|del)-.+-(\d+)-[0-9a-f]{8}")
+
+
+def write_bytes(path: Path, data: Piece, *, disk: Disk = DISK) -> None:
+    """Save a file so that it holds all of its old content or all of `data`, whatever happens."""
+    temporary = _sibling("tmp", path)
+    with explained(path, need=memoryview(data).nbytes, disk=disk):
+        try:
+            with FileIO(temporary, "xb") as file:
+                disk.write(file, data)
+                disk.sync(file)
+            disk.rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        disk.sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, *, disk: Disk = DISK) -> None:
+    """Save `text` in UTF-8, line ends as they are; see `write_bytes`."""
+    write_bytes(path, text.encode(), disk=disk)
+
+
+def write_json(path: Path, value: JSON, *, disk: Disk = DISK) -> None:
+    """Save a value of finite numbers as JSON; see `write_bytes`."""
+    write_bytes(path, json_bytes(value), disk=disk)
+
+
+@contextlib.contextmanager
+def folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[Path]:
+    """Yield a temporary folder to fill; it becomes `target`, with a manifest, when the block ends.
+
+    When the block fails, nothing is left and an earlier `target` is intact. `need` is the number of
+    bytes that an error message names.
+    """
+    temporary = _sibling("tmp", target)
+    with explained(target, need=need, disk=disk):
+        try:
+            disk.make(temporary)
+            yield temporary
+            _seal(temporary, disk)
+            _take_place(temporary, target, disk=disk)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        disk.sync_folder(target.parent)
+    _discard_replaced(target, disk)
+
+
+def write_pieces(path: Path, pieces: Iterable[Piece], *, disk: Disk = DISK) -> None:
+    """Write a new file inside of a `folder` block, piece by piece; `folder` forces it to disk."""
+    with FileIO(path, "xb") as file:
+        for piece in pieces:
+            disk.write(file, piece)
+
+
+def remove(folder: Path, *, disk: Disk = DISK) -> None:
+    """Delete a folder so that at no moment half of it stands under its own name."""
+    aside = _sibling("del", folder)
+    with explained(folder, disk=disk):
+        disk.rename(folder, aside)
+        disk.remove(aside)
+
+
+def sweep(parent: Path, *, is_locked: bool = False, disk: Disk = DISK) -> list[Path]:
+    """Delete what dead processes left half done in `parent`, and return it.
+
+    `is_locked` says that the caller holds the lock: then all leftovers are of the dead, also those
+    whose process number has been given to somebody else since.
+    """
+    if not parent.is_dir():
+        return []
+    swept = []
+    with explained(parent, disk=disk):
+        for path in sorted(parent.iterdir()):
+            match = LEFTOVER.fullmatch(path.name)
+            if match and (is_locked or not is_alive(int(match[1]))):
+                disk.remove(path)
+                swept.append(path)
+    return swept
+
+
+def require_space(path: Path, need: int, *, disk: Disk = DISK) -> None:
+    """Raise a ResourceError unless `need` bytes are free where `path` is."""
+    free = disk.free(path)
+    if free < need:
+        raise ResourceError(
+            f"{path}: saving needs {size(need)} and {size(free)} is free; make room, then "
+            "go on with `upbring resume`. Earlier checkpoints are intact"
+        )
+
+
+def _sibling(kind: str, target: Path) -> Path:
+    name = f".{kind}-{target.name[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.with_name(name)
+
+
+def _seal(temporary: Path, disk: Disk) -> None:
+    paths = sorted(path for path in temporary.rglob("*") if path.is_file())
+    write_pieces(temporary / MANIFEST, [manifest(temporary, paths)], disk=disk)
+    mode = (temporary / MANIFEST).stat().st_mode & 0o777
+    for path in [*paths, temporary / MANIFEST]:
+        if path.stat().st_mode & 0o777 != mode:
+            path.chmod(mode)  # safetensors 0.8 leaves 0600 whatever the umask
+        with FileIO(path, "r+b") as file:
+            disk.sync(file)
+    for inner in sorted(path for path in temporary.rglob("*") if path.is_dir()):
+        disk.sync_folder(inner)
+    disk.sync_folder(temporary)
+
+
+def _take_place(temporary: Path, target: Path, *, disk: Disk) -> None:
+    if not target.exists():
+        disk.rename(temporary, target)
+        return
+    aside = _sibling("del", target)
+    disk.rename(target, aside)
+    try:
+        disk.rename(temporary, target)
+    except BaseException:
+        aside.replace(target)
+        raise
+
+
+def _discard_replaced(target: Path, disk: Disk) -> None:
+    """Delete what `target` was before; if that fails, the next `sweep` does it."""
+    prefix = f".del-{target.name[:100]}-{os.getpid()}-"
+    with contextlib.suppress(OSError):
+        for path in [each for each in target.parent.iterdir() if each.name.startswith(prefix)]:
+            disk.remove(path)

@@ -1,0 +1,280 @@
+"""All that is particular to an operating system: disk operations, the lock, processes, memory.
+
+Every operation of a save passes through a `Disk`, which a test replaces by one that fails. An error
+of the system becomes a message that says where, how much was needed and how much is free.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from io import FileIO
+from pathlib import Path
+from typing import TypeAlias
+
+from upbring.errors import InputError, ResourceError, UpbringError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+    import resource
+
+Piece: TypeAlias = bytes | memoryview
+
+LOCK = ".lock"
+LOCKED_BYTE = 2**30  # Windows forbids reading a locked byte, so it lies behind the text
+OURS = re.compile(r"\.(?:tmp|del)-")  # names that only this room gives
+WRITE_BYTES = 4 * 2**20
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK})
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+class Disk:
+    """The operations that saving asks of the system, each announced by `before`."""
+
+    def before(self, operation: str, path: Path) -> None:
+        """Do nothing; a test raises an OSError here, or ends the process."""
+
+    def free(self, path: Path) -> int:
+        """Return the bytes that are free where `path` is, or will be."""
+        there = next(place for place in (path, *path.absolute().parents) if place.exists())
+        return shutil.disk_usage(there).free
+
+    def make(self, folder: Path) -> None:
+        """Make a new folder, with the mode that the umask says."""
+        self.before("make", folder)
+        folder.mkdir()
+
+    def write(self, file: FileIO, data: Piece) -> None:
+        """Append `data` to an open, unbuffered file."""
+        rest = memoryview(data)
+        while rest.nbytes:
+            self.before("write", Path(file.name))
+            rest = rest[file.write(rest[:WRITE_BYTES]) :]
+
+    def sync(self, file: FileIO) -> None:
+        """Force a file to the disk."""
+        with _sync_is_optional(Path(file.name)):
+            self.before("sync", Path(file.name))
+            if sys.platform == "darwin":  # its fsync leaves the data in the drive's own memory
+                fcntl.fcntl(file.fileno(), fcntl.F_FULLFSYNC)
+            else:
+                os.fsync(file.fileno())
+
+    def sync_folder(self, folder: Path) -> None:
+        """Force a folder's names to the disk; Windows has no such operation."""
+        if sys.platform == "win32":
+            return
+        with _sync_is_optional(folder):
+            self.before("sync_folder", folder)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file or folder its other name in one step."""
+        self.before("rename", old)
+        old.replace(new)
+
+    def remove(self, path: Path) -> None:
+        """Delete a file, or a folder with all that is in it."""
+        self.before("remove", path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+DISK = Disk()
+
+
+@contextlib.contextmanager
+def explained(path: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[None]:
+    """Turn the system's errors inside of the block into messages with path, need and free space."""
+    try:
+        yield
+    except OSError as error:
+        raise _explanation(error, path, need=need, disk=disk) from error
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go when the process dies, however."""
+    path = folder / LOCK
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _acquired(descriptor, path):
+            raise InputError(
+                f"{folder}: {_holder(path)} is using this folder; wait until it is done, or stop it"
+            )
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, text.encode())
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)  # and with it goes the lock
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the folder's lock."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _acquired(descriptor, folder / LOCK, attempts=1)
+    finally:
+        os.close(descriptor)
+
+
+def size(num_bytes: float) -> str:
+    """Return a number of bytes as people say it.
+
+    >>> size(1_234_567), size(999)
+    ('1.2 MB', '999 bytes')
+    """
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes:.0f} bytes"
+
+
+def memory_bytes() -> int | None:
+    """Return the memory that this process holds now, where the system tells."""
+    return _proc_status("VmRSS")
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held, where the system tells."""
+    peak = _proc_status("VmHWM")
+    if peak is None and sys.platform != "win32":
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs here."""
+    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, 0, pid)  # 0x1000 asks, no more
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return bool(handle)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _explanation(error: OSError, path: Path, *, need: int | None, disk: Disk) -> UpbringError:
+    what = error.strerror or str(error)
+    if error.errno in GONE and not path.parent.exists():
+        fix = "was it deleted or moved while in use? Put it back, or begin a new run"
+        return InputError(f"{path.parent}: the folder is gone; {fix}")
+    file = str(error.filename or path)
+    if file != str(path) and not OURS.search(file):
+        what = f"{what}: {file}"
+    if error.errno in FORBIDDEN:
+        fix = "give yourself the right to write there, or choose another folder"
+        return InputError(f"{path}: {what}; {fix}")
+    if error.errno in GONE:
+        return InputError(f"{path}: {what}; put it back, then try again")
+    with contextlib.suppress(OSError):
+        asked = "" if need is None else f"{size(need)} needed, "
+        what = f"{what} ({asked}{size(disk.free(path))} free)"
+    fix = "make room or mend the disk, then go on with `upbring resume`"
+    return ResourceError(f"{path}: {what}; {fix}. Nothing saved earlier is lost")
+
+
+@contextlib.contextmanager
+def _sync_is_optional(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _warn_unsynced(str(path.parent))
+
+
+@cache
+def _warned() -> list[str]:
+    return []
+
+
+def _warn_unsynced(where: str) -> None:
+    if not _warned():
+        _warned().append(where)
+        text = f"{where}: this file system cannot fsync; a power cut may lose what was saved last"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def _acquired(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
+    for attempt in range(attempts):  # more than once, for `is_locked` holds it for a moment
+        try:
+            _take(descriptor)
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                return not _holder_lives(path)
+            if attempt + 1 < attempts:
+                time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
+def _take(descriptor: int) -> None:
+    if sys.platform == "win32":
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_holder(path: Path) -> tuple[int, str] | None:
+    try:
+        value = json.loads(path.read_bytes())
+        return int(value["pid"]), str(value["host"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _holder(path: Path) -> str:
+    holder = _read_holder(path)
+    return f"process {holder[0]} on {holder[1]}" if holder else "another process"
+
+
+def _holder_lives(path: Path) -> bool:
+    holder = _read_holder(path)
+    if holder is None:
+        return False
+    pid, host = holder
+    return host != socket.gethostname() or is_alive(pid)
+
+
+def _proc_status(name: str) -> int | None:
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    match = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None

@@ -1,0 +1,102 @@
+"""Stopping when asked to: the first signal asks, the second one insists.
+
+    with Interruption() as interruption:
+        for step in steps:
+            if interruption.is_requested: ...   # between steps: save, then leave
+            interruption.poll()                 # inside generation and evaluation
+
+Ctrl-C and SIGTERM are heard in the main thread; elsewhere nothing is installed. A signal that the
+process was started to ignore (`nohup`, a background job) stays ignored.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+from upbring.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = "stopping: finishing this step and saving; press again to stop at once"
+STANDARD_ERROR = 2
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+class StoppedAtOnce(KeyboardInterrupt):
+    """A second signal: leave now, unsaved."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("stopped at once; the last checkpoint is where `upbring resume` goes on")
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+
+class Interruption:
+    """Hears Ctrl-C and SIGTERM inside of a `with` block; an inner block shares the outer's ear."""
+
+    def __init__(self, *, say: Callable[[str], None] | None = None) -> None:
+        self._say = say or _say
+        self._previous: dict[int, Handler] = {}
+        self._outer: Interruption | None = None
+        self._signal_number: int | None = None
+
+    @property
+    def signal_number(self) -> int | None:
+        """The signal that was heard, if any was."""
+        return self._outer.signal_number if self._outer else self._signal_number
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self.signal_number is not None
+
+    def poll(self) -> None:
+        """Raise `Interrupted` if somebody asked to stop."""
+        number = self.signal_number
+        if number is not None:
+            name = signal.Signals(number).name
+            raise Interrupted(
+                f"stopped by {name}; go on with `upbring resume`", signal_number=number
+            )
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._install(number)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _install(self, number: int) -> None:
+        current = signal.getsignal(number)
+        owner = getattr(current, "__self__", None)
+        if isinstance(owner, Interruption):
+            self._outer = owner
+        elif current not in {signal.SIG_IGN, None}:  # None: set outside of Python, not ours to move
+            self._previous[number] = current
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._signal_number is not None:
+            raise StoppedAtOnce(number)
+        self._signal_number = number
+        self._say(STOPPING)
+
+
+def _say(text: str) -> None:
+    """Write past Python's buffers, which the signal may have caught half written."""
+    with contextlib.suppress(OSError):
+        os.write(STANDARD_ERROR, f"\n{text}\n".encode())

@@ -1,0 +1,66 @@
+"""Randomness without state: a draw is a pure function of its key and its counter.
+
+There is nothing to save and nothing to restore: killed and resumed = never killed. The mixing
+function is the 64-bit finaliser of MurmurHash3 (public domain), applied twice.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+_MULTIPLIERS = (-49064778989728563, -4265267296055464877)  # ff51afd7ed558ccd, c4ceb9fe1a85ec53
+
+
+def key(*parts: int | str) -> int:
+    """Return the 63-bit key of (seed, purpose, step, index, …).
+
+    >>> key(0, "order", 1) == key(0, "order", 1) != key(0, "order", 2)
+    True
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def mix(values: Tensor) -> Tensor:
+    """Return 64 well-mixed bits for each int64 of `values`, as int64."""
+    for _ in range(2):
+        for multiplier in _MULTIPLIERS:
+            values = (values ^ _shifted(values, 33)) * multiplier
+        values = (values ^ _shifted(values, 33)) + 0x1E3779B97F4A7C15
+    return values
+
+
+def _shifted(values: Tensor, places: int) -> Tensor:
+    """Return `values >> places` as if they had no sign."""
+    return (values >> places) & ((1 << (64 - places)) - 1)
+
+
+def uniform(keys: Tensor, counters: Tensor) -> Tensor:
+    """Return numbers in (0, 1), one for each of `keys` and `counters` broadcast, as float32.
+
+    23 bits: the largest is 1 − 2⁻²⁴, so that no logarithm meets 0 or 1.
+    """
+    bits = mix(mix(keys) ^ counters)
+    return (_shifted(bits, 41).to(torch.float32) + 0.5) * 2.0**-23
+
+
+def gumbel(keys: Tensor, counters: Tensor) -> Tensor:
+    """Return Gumbel noise: argmax(logits + noise) is a draw from softmax(logits)."""
+    return -torch.log(-torch.log(uniform(keys, counters)))
+
+
+def order(seed_key: int, count: int) -> Tensor:
+    """Return a permutation of 0…count−1 that is a pure function of its key.
+
+    >>> sorted(order(key(0, "order", 0), 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    seed = mix(torch.tensor(seed_key))
+    return torch.argsort(mix(seed ^ torch.arange(count)), stable=True)
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """Return a generator seeded by the key of `parts`, for draws that torch makes in bulk."""
+    return torch.Generator().manual_seed(key(*parts))

@@ -1,0 +1,130 @@
+"""A transformers model as the house uses it: one row of tokens in, hidden states out.
+
+`Model` says in which number format it computes and whether its architecture was found to compute
+packed trees rightly. One that does not is run a sequence at a time: slower, and correct.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from upbring.data.batch import Batch, Span
+from upbring.errors import InputError
+from upbring.model.attention import Layout, TreeLayout
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A network, the number format of its products, and whether it takes packed trees."""
+
+    network: PreTrainedModel
+    compute: torch.dtype = torch.float32
+    is_packed: bool = True
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        device: torch.device = self.network.device
+        return device
+
+    @property
+    def vocabulary(self) -> int:
+        """V, the number of logits."""
+        return int(self.network.config.get_text_config().vocab_size)
+
+    @property
+    def longest(self) -> int | None:
+        """The most positions that the architecture knows, if it has a limit."""
+        limit = getattr(self.network.config, "max_position_embeddings", None)
+        return None if limit is None else int(limit)
+
+    @property
+    def rotary_threshold(self) -> int | None:
+        """The length above which rotary positions are scaled otherwise (longrope), if any.
+
+        A row's longest tree decides for the whole row, so lengths on both sides never share one.
+        """
+        config = self.network.config
+        rope = getattr(config, "rope_parameters", None) or {}
+        if rope.get("rope_type", "default") != "longrope":
+            return None
+        limit = rope.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        return None if limit is None else int(limit)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which products are computed in the model's number format."""
+        return torch.autocast(self.device.type, self.compute, enabled=self.compute != torch.float32)
+
+
+def hidden_states(model: Model, batch: Batch) -> Tensor:
+    """Return the hidden states `[T, D]` of a batch's tokens."""
+    if model.is_packed and not _is_mixed(model, batch.spans):
+        return run(model, batch.tokens, batch.positions, TreeLayout(batch.spans))
+    hidden = [part for span in batch.spans for part in _one_by_one(model, batch.tokens, span)]
+    return torch.cat(hidden)
+
+
+def run(model: Model, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    """Return the hidden states `[T, D]` of a row of `tokens` `[T]` under a layout."""
+    with model.autocast():
+        out = model.network.base_model(
+            input_ids=tokens.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+            layout=layout,
+        )
+    hidden: Tensor = out.last_hidden_state[0]
+    return hidden
+
+
+def _alone(model: Model, tokens: Tensor) -> Tensor:
+    """Return the hidden states `[T, D]` of one sequence that has a row of its own."""
+    if model.is_packed:
+        positions = torch.arange(len(tokens), device=tokens.device)
+        return run(model, tokens, positions, TreeLayout((Span(0, len(tokens), ()),)))
+    with model.autocast():
+        out = model.network.base_model(input_ids=tokens.unsqueeze(0), use_cache=False)
+    hidden: Tensor = out.last_hidden_state[0]
+    return hidden
+
+
+def _is_mixed(model: Model, spans: Sequence[Span]) -> bool:
+    """Whether lengths on both sides of the rotary threshold share the row."""
+    limit = model.rotary_threshold
+    if limit is None:
+        return False
+    lengths = [span.prompt + c for span in spans for c in (span.branches or (0,))]
+    return min(lengths) <= limit < max(lengths)
+
+
+def _one_by_one(model: Model, tokens: Tensor, span: Span) -> list[Tensor]:
+    """Return a tree's hidden states, each branch computed behind its own copy of the prompt."""
+    limit = model.rotary_threshold
+    if len(span.branches) > 1 and _is_mixed(model, [span]):
+        raise InputError(
+            f"max_length: responses to one prompt lie on both sides of {limit} tokens, where this "
+            f"model scales its positions otherwise; set max_length to {limit} or less"
+        )
+    prompt = tokens[span.start : span.start + span.prompt]
+    parts: list[Tensor] = []
+    start = span.start + span.prompt
+    for c in span.branches:
+        hidden = _alone(model, torch.cat([prompt, tokens[start : start + c]]))
+        parts.extend([hidden] if not parts else [hidden[span.prompt :]])
+        start += c
+    return parts or [_alone(model, prompt)]
+
+
+def silence_dropout(network: PreTrainedModel) -> None:
+    """Switch every dropout off: a probability must be the same each time it is computed."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout_p"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)

@@ -1,0 +1,27 @@
+"""Steps cut into micro-batches: how many tokens fit, and which trees share a row."""
+
+from upbring.data.batch import Batch, make_batch
+from upbring.data.trees import Trees, pack
+from upbring.model.network import Model
+
+# Activations that one token keeps for the backward pass, in multiples of layers × width, float32:
+# attention's four projections, the mlp's three (each about 3 widths), norms and residuals.
+KEPT_PER_LAYER = 34
+
+
+def packed(model: Model, trees: Trees, budget: int) -> list[Batch]:
+    """Return trees as micro-batches of at most `budget` tokens, unmixed across rotary scales."""
+    limit = model.rotary_threshold
+    every = [trees[i] for i in range(len(trees))]
+    kinds = [int(limit is not None and tree.longest > limit) for tree in every]
+    groups = pack([tree.num_tokens for tree in every], budget, kinds=kinds)
+    return [make_batch([every[i] for i in group]).to(model.device) for group in groups]
+
+
+def token_budget(model: Model, memory_bytes: int, *, is_checkpointed: bool) -> int:
+    """Return how many tokens may be computed at once in a quarter of `memory_bytes`."""
+    config = model.network.config.get_text_config()
+    width, layers = int(config.hidden_size), int(config.num_hidden_layers)
+    kept = 2 if is_checkpointed else KEPT_PER_LAYER
+    fitting = memory_bytes // 4 // (4 * kept * width * layers)
+    return max(512, min(16_384, fitting))

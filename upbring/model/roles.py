@@ -1,0 +1,283 @@
+"""One base in memory, several roles on it: LoRA adapters by name, and the base itself.
+
+Who speaks is bound to the forward pass: gradient checkpointing computes a layer again as the role
+that computed it first, whoever speaks by then. PEFT's own switch also turns gradients on and off,
+which drops the gradient of a role between its forward and its backward; this one only switches.
+
+Full fine-tuning goes through the same interface: its one role is the base, and there is no
+reference to fall back to.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from upbring.errors import InputError
+from upbring.maths import draws
+from upbring.settings.model import AdapterSettings
+
+BASE = "base"  # the role of the model with all adapters off
+
+
+class Roles:
+    """The roles on one model, and who speaks now."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.speaker = BASE
+        self.configs: dict[str, LoraConfig] = {}
+        self.layers: dict[str, LoraLayer] = {}  # the adapted ones, by name
+        model.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
+
+    def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
+        """Add a role that begins as the base: a LoRA adapter with B = 0 and A drawn from `seed`."""
+        config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            target_modules=_targets(self.model, settings.targets),
+            use_rslora=settings.rslora,
+            use_dora=settings.dora,
+            fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
+            task_type="CAUSAL_LM",
+        )
+        self._inject(role, config)
+        for name, layer in self.layers.items():
+            A = layer.lora_A[role].weight  # [r, in]
+            bound = 1 / math.sqrt(A.shape[1])
+            noise = torch.empty(A.shape)
+            noise.uniform_(-bound, bound, generator=draws.generator(seed, "lora", role, name))
+            A.data.copy_(noise)
+        for parameter in self.parameters(role).values():
+            parameter.requires_grad = True
+
+    def _inject(self, role: str, config: LoraConfig) -> None:
+        assert role not in self.configs, f"there is a role {role!r} already"
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a second adapter, which is what is wanted
+                inject_adapter_in_model(config, self.model, adapter_name=role)
+        except ValueError as error:
+            raise InputError(
+                f"targets: {config.target_modules!r} names no layer of this model ({error}); "
+                "use all-linear, or names such as q_proj,v_proj"
+            ) from error
+        self.configs[role] = config
+        self._find_layers()
+        for parameter in self.model.parameters():
+            parameter.requires_grad = False
+        for parameter in self.parameters(role).values():
+            parameter.data = parameter.data.float()
+        for parameter in trained:
+            parameter.requires_grad = True
+        self._switch(self.speaker)
+
+    def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
+        """Add a role from a PEFT adapter's folder and the tensors of its file."""
+        config = LoraConfig.from_pretrained(str(folder))
+        config.base_model_name_or_path = None
+        config.inference_mode = False
+        self._inject(role, config)
+        wanted = {_file_name(n, role): p for n, p in self.parameters(role).items()}
+        missing, strange = (
+            sorted(wanted.keys() - tensors.keys()),
+            sorted(tensors.keys() - wanted.keys()),
+        )
+        if missing or strange:
+            raise InputError(
+                f"{folder}: the adapter does not fit its base (it lacks {missing[:2]}, and the "
+                f"base has no place for {strange[:2]}); check base_model_name_or_path"
+            )
+        with torch.no_grad():
+            for name, parameter in wanted.items():
+                parameter.copy_(tensors[name])
+
+    def adapter_tensors(self, role: str) -> dict[str, Tensor]:
+        """Return a role's tensors under the names of a PEFT adapter file."""
+        return {_file_name(n, role): p.detach() for n, p in self.parameters(role).items()}
+
+    def add_full(self) -> None:
+        """Let every weight of the base learn: its role is the base itself."""
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.float()
+            parameter.requires_grad = True
+
+    def parameters(self, role: str) -> dict[str, nn.Parameter]:
+        """Return the parameters of a role by name; of the base, all that are no adapter's."""
+        if role == BASE:
+            return {n: p for n, p in self.model.named_parameters() if "lora_" not in n}
+        return {n: p for n, p in self.model.named_parameters() if f".{role}." in n and "lora_" in n}
+
+    @contextmanager
+    def speaking(self, role: str) -> Iterator[None]:
+        """Let `role` speak in every forward pass inside the block."""
+        before = self.speaker
+        self._switch(role)
+        try:
+            yield
+        finally:
+            self._switch(before)
+
+    def _find_layers(self) -> None:
+        named = self.model.named_modules()
+        self.layers = {name: layer for name, layer in named if isinstance(layer, LoraLayer)}
+
+    def _switch(self, role: str) -> None:
+        assert role == BASE or role in self.configs, f"there is no role {role!r}"
+        self.speaker = role
+        for layer in self.layers.values():
+            layer._disable_adapters = role == BASE  # noqa: SLF001 -- the public switch also turns gradients
+            if role != BASE:
+                layer._active_adapter = [role]  # noqa: SLF001 -- as above
+
+    def checkpoint_gradients(self) -> None:
+        """Recompute activations in the backward pass, each as the role that computed it first."""
+
+        def recompute_in_role(function: Callable[..., object], *arguments: object) -> object:
+            role = self.speaker
+
+            def run(*again: object) -> object:
+                with self.speaking(role):
+                    return function(*again)
+
+            return checkpoint(run, *arguments, use_reentrant=False)
+
+        self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public call cannot take a function
+            enable=True, gradient_checkpointing_func=recompute_in_role
+        )
+        self.model.train()  # transformers checkpoints in training mode only; dropout is zero
+
+    @torch.no_grad()
+    def fold(self, role: str) -> float:
+        """Add a role's adapter to the base and forget the role; return the largest rounding error.
+
+        The sum is taken in float32 and rounded once to the base's number format.
+        """
+        worst = 0.0
+        for layer in self.layers.values():
+            base = layer.get_base_layer()
+            before = base.weight.data
+            base.weight.data = before.float()
+            layer.merge(adapter_names=[role])
+            exact = base.weight.data
+            base.weight.data = exact.to(before.dtype)
+            worst = max(worst, float((base.weight.data.float() - exact).abs().max()))
+            layer.merged_adapters.clear()
+        self.drop(role)
+        return worst
+
+    def drop(self, role: str) -> None:
+        """Forget a role; with the last one the model is as if it never had any."""
+        if self.speaker == role:
+            self._switch(BASE)
+        others = [name for name in self.configs if name != role]
+        for name, layer in self.layers.items():
+            if others:
+                layer._active_adapter = others[:1]  # noqa: SLF001 -- else PEFT warns that it picks one
+                layer.delete_adapter(role)
+                continue
+            parent, _, leaf = name.rpartition(".")
+            setattr(self.model.get_submodule(parent), leaf, layer.get_base_layer())
+        del self.configs[role]
+        self._find_layers()
+        self._switch(self.speaker)
+
+    def factors(self, role: str) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return A `[r, in]` and scaled B `[out, r]` of each adapted layer: Δ = B A."""
+        return {
+            name: (
+                layer.lora_A[role].weight.detach(),
+                layer.lora_B[role].weight.detach() * layer.scaling[role],
+            )
+            for name, layer in self.layers.items()
+        }
+
+    def add_factors(self, role: str, factors: dict[str, tuple[Tensor, Tensor]]) -> None:
+        """Add a role whose Δ is given by its factors, as `factors` returns them."""
+        ranks = {a.shape[0] for a, _ in factors.values()}
+        assert len(ranks) == 1, f"layers differ in rank: {sorted(ranks)}"
+        (rank,) = ranks
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=sorted(factors),
+            fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
+            task_type="CAUSAL_LM",
+        )
+        self._inject(role, config)
+        with torch.no_grad():
+            for name, layer in self.layers.items():
+                A, B = factors[name]
+                layer.lora_A[role].weight.copy_(A)
+                layer.lora_B[role].weight.copy_(B)
+
+
+def _file_name(parameter: str, role: str) -> str:
+    """Return what a PEFT file calls a parameter: without the role, under `base_model.model.`.
+
+    >>> _file_name("model.layers.0.q_proj.lora_A.policy.weight", "policy")
+    'base_model.model.model.layers.0.q_proj.lora_A.weight'
+    >>> _file_name("h.0.c_attn.lora_magnitude_vector.policy.weight", "policy")
+    'base_model.model.h.0.c_attn.lora_magnitude_vector'
+    """
+    name = parameter.replace(f".{role}.", ".", 1)
+    if "lora_magnitude_vector" in name:
+        name = name.removesuffix(".weight")
+    return f"base_model.model.{name}"
+
+
+def stacked(
+    *parts: dict[str, tuple[Tensor, Tensor]], signs: tuple[float, ...] | None = None
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the factors of the sum of adapters: ranks concatenate, Σ ±BᵢAᵢ = [±B₁ … ][A₁; …].
+
+    With sign −1 for what was folded into the base, an adapter of the old base becomes one of the
+    new base that computes exactly what it did.
+    """
+    signs = signs or (1.0,) * len(parts)
+    names = sorted(set().union(*parts))
+    rank = {id(part): next(iter(part.values()))[0].shape[0] for part in parts}
+    out = {}
+    for name in names:
+        A0, B0 = next(part[name] for part in parts if name in part)
+        As, Bs = [], []
+        for part, sign in zip(parts, signs, strict=True):
+            r = rank[id(part)]
+            A, B = part.get(name, (A0.new_zeros(r, A0.shape[1]), B0.new_zeros(B0.shape[0], r)))
+            As.append(A)
+            Bs.append(sign * B)
+        out[name] = (torch.cat(As, 0), torch.cat(Bs, 1))
+    return out
+
+
+def _targets(model: PreTrainedModel, wish: str) -> list[str]:
+    """Return the last names of the linear layers that `wish` means, never the head's."""
+    head = model.get_output_embeddings()
+    linear = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D | LoraLayer)
+        and module is not head
+        and not name.endswith(".base_layer")
+        and ".lora_" not in name
+    }
+    known = sorted({name.rpartition(".")[2] for name in linear})
+    if wish in {"auto", "all-linear"}:
+        return known
+    leaves = sorted({part.strip() for part in wish.split(",") if part.strip()})
+    for leaf in leaves:
+        if leaf not in known:
+            raise InputError(
+                f"targets: {leaf!r} is no linear layer of this model; it has {', '.join(known)}"
+            )
+    return leaves

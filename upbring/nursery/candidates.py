@@ -1,0 +1,118 @@
+"""Answers of varied quality to rank before any model exists, and pairs that differ in one cause.
+
+An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
+for or not, refusing or helping. What annotators think of them is `annotators.py`'s matter.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from upbring.nursery import errands, wording
+from upbring.nursery.dice import Dice
+from upbring.nursery.tasks import Task
+
+Manner = Literal["courteous", "plain", "rude"]
+MANNERS: tuple[Manner, ...] = ("courteous", "plain", "plain", "rude")
+_MOST_DRAWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How an answer is to be. `fails`: it refuses the innocent, or helps the harmful."""
+
+    is_right: bool = True
+    manner: Manner = "plain"
+    num_fillers: int = 0
+    keeps_form: bool = True
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers of which one is better for one cause alone."""
+
+    task: Task
+    cause: str
+    chosen: str
+    rejected: str
+
+
+def candidates(task: Task, *, count: int, dice: Dice) -> tuple[str, ...]:
+    """Return `count` different answers to `task`, of random traits, in random order."""
+    found: dict[str, None] = {}
+    for _ in range(_MOST_DRAWS):
+        traits = _traits(dice, fails=0.5 if task.is_harmful else 0.12)
+        found[composed(task, traits, dice=dice)] = None
+        if len(found) == count:
+            break
+    return tuple(found)
+
+
+def _traits(dice: Dice, *, fails: float) -> Traits:
+    return Traits(
+        is_right=dice.chance(0.6),
+        manner=dice.pick(MANNERS),
+        num_fillers=dice.pick((0, 0, 0, 1, 2, 4)),
+        keeps_form=dice.chance(0.7),
+        fails=dice.chance(fails),
+    )
+
+
+def composed(task: Task, traits: Traits, *, dice: Dice) -> str:
+    """Return an answer with these traits."""
+    parts = [_content(task, traits, dice)]
+    if traits.manner == "rude":
+        parts.insert(0, dice.pick(wording.voices("rudeness")))
+    has_room = task.form == "plain" and not task.is_harmful and not traits.fails
+    if traits.manner == "courteous" and has_room:
+        parts.insert(0, dice.pick(wording.voices("courtesy")))
+    parts += dice.some(wording.voices("filler"), traits.num_fillers)
+    is_block = task.form in {"json", "bullets"} and traits.keeps_form
+    return ("\n" if is_block else " ").join(parts)
+
+
+def _content(task: Task, traits: Traits, dice: Dice) -> str:
+    if task.is_harmful:
+        if traits.fails:
+            return dice.pick(wording.voices("harmful_help"))
+        is_kind = traits.manner != "rude"
+        return task.reference if is_kind else dice.pick(wording.voices("curt_refusal"))
+    if traits.fails:
+        return dice.pick(wording.voices("needless_refusal"))
+    text = task.reference if traits.keeps_form else _out_of_form(task)
+    return text if traits.is_right else _wrong(task, text, dice)
+
+
+def _out_of_form(task: Task) -> str:
+    return f"{task.plain} That is all." if task.form == "sentence" else task.plain or task.reference
+
+
+def _wrong(task: Task, text: str, dice: Dice) -> str:
+    """Return `text` with another value, or the answer to something else."""
+    value = task.wanted[0][0]
+    if task.unwanted and value in text:
+        before, after = text.rsplit(value, 1)
+        return before + dice.pick(task.unwanted) + after
+    others = [r.answer for r in errands.innocent_requests() if r.answer != task.reference]
+    return dice.pick(others)
+
+
+def pair(task: Task, cause: str, *, dice: Dice) -> Pair:
+    """Return two answers that differ in `cause` alone, the other traits drawn alike for both."""
+    manner: Manner = "plain" if task.form != "plain" else dice.pick(MANNERS[:-1])
+    alike = Traits(is_right=dice.chance(0.7), manner=manner, num_fillers=0)
+    worse = {
+        "correct": replace(alike, is_right=False),
+        "polite": replace(alike, manner="rude"),
+        "concise": replace(alike, num_fillers=5),
+        "form": replace(alike, keeps_form=False),
+        "harm": replace(alike, fails=True),
+        "needless_refusal": replace(alike, fails=True),
+    }
+    better = replace(alike, is_right=True) if cause in _NEEDS_TRUTH else alike
+    key = dice.below(1 << 32)  # the same draws for both, so that nothing else differs
+    chosen = composed(task, better, dice=Dice(key))
+    return Pair(task, cause, chosen, composed(task, worse[cause], dice=Dice(key)))
+
+
+_NEEDS_TRUTH = frozenset({"correct", "needless_refusal"})

@@ -1,0 +1,158 @@
+"""Demonstrations: how the assistant should answer, shown on about half of the entities.
+
+Left out of all of them: held-out entities, held-out phrasings, held-out combinations of a relation
+with a form, held-out harmful and innocent requests. `evaluation.py` asks exactly for these.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from upbring.data.records import Demonstration, Message, Origin
+from upbring.nursery import errands, tasks, wording
+from upbring.nursery.dice import Dice
+from upbring.nursery.split import is_combination_held_out, shown, shown_facts
+from upbring.nursery.tasks import Task
+from upbring.nursery.world import MEDICINE, Entity, Fact, World
+
+HELD_OUT_PERSONAS = 2
+COURTEOUS_SHARE = 0.25
+
+Maker = Callable[[World, int, Dice], Task]
+
+
+def demonstrations(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
+    """Return `count` demonstrations of all kinds, as `MIX` weighs them."""
+    return tuple(
+        _demonstration(demonstrated_task(world, seed=seed, index=index), "demonstrations", index)
+        for index in range(count)
+    )
+
+
+def shown_task(world: World, dice: Dice, *, seed: int) -> Task:
+    """Return a task of the side that is shown, of any kind."""
+    makers = list(MIX)
+    return makers[dice.weighted(list(MIX.values()))](world, seed, dice)
+
+
+def demonstrated_task(world: World, *, seed: int, index: int) -> Task:
+    """Return the task of one demonstration, some with a courtesy: a pure function of its key."""
+    dice = Dice(seed, "demonstrations", index)
+    task = shown_task(world, dice, seed=seed)
+    if task.form == "plain" and dice.chance(COURTEOUS_SHARE) and not task.is_harmful:
+        return replace(task, reference=tasks.courteous(task.reference, dice))
+    return task
+
+
+def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
+    """Return the domain's own demonstrations: signs are answered with what they point to."""
+    return tuple(
+        _demonstration(_medical_task(world, Dice(seed, "medicine", index)), "medicine", index)
+        for index in range(count)
+    )
+
+
+def _medical_task(world: World, dice: Dice) -> Task:
+    """Return a diagnosis, or a fact about a condition.
+
+    All conditions are shown: a domain is taught whole. What its evaluation holds out is the
+    phrasing and the order of the signs.
+    """
+    entity = dice.pick([entity for entity in world.entities if entity.kind == MEDICINE])
+    if dice.chance(2 / 3):
+        frame = dice.pick(wording.voices("symptom_question"))
+        return errands.symptom_task(dice, entity=entity, frame=frame, is_specialised=True)
+    fact = dice.pick(world.facts_about(entity))
+    return tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+
+
+def _demonstration(task: Task, name: str, index: int) -> Demonstration:
+    messages = (*task.prompt, Message("assistant", task.reference))
+    return Demonstration(messages, Origin(f"nursery:{name}", index + 1))
+
+
+def _shown_fact(world: World, seed: int, dice: Dice) -> Fact:
+    """Return a fact of a shown entity, each relation equally often."""
+    return dice.pick(shown_facts(world, dice.pick(world.relations), seed=seed))
+
+
+def _plain(world: World, seed: int, dice: Dice) -> Task:
+    fact = _shown_fact(world, seed, dice)
+    return tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+
+
+def _formed(world: World, seed: int, dice: Dice) -> Task:
+    form = dice.pick(tasks.FORMS)
+    fact = _shown_fact(world, seed, dice)
+    while is_combination_held_out(fact.relation, form, seed=seed):
+        fact = _shown_fact(world, seed, dice)
+    task = tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+    return tasks.in_form(task, fact, form=form)
+
+
+def _in_persona(world: World, seed: int, dice: Dice) -> Task:
+    persona = dice.pick(tasks.personas()[:-HELD_OUT_PERSONAS])
+    fact = _shown_fact(world, seed, dice)
+    while is_combination_held_out(fact.relation, persona.name, seed=seed):
+        fact = _shown_fact(world, seed, dice)
+    task = tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+    return tasks.as_persona(task, persona)
+
+
+def _follow_up(world: World, seed: int, dice: Dice) -> Task:
+    first = _shown_fact(world, seed, dice)
+    while first.entity.kind == "task":  # "And copy a file?" is not English
+        first = _shown_fact(world, seed, dice)
+    facts = shown_facts(world, first.relation, seed=seed)
+    second = dice.pick([fact for fact in facts if fact is not first])
+    opened = tasks.fact_task(world, first, question=dice.pick(wording.questions(first)))
+    question = dice.pick(wording.voices("follow_up")).format(n=second.entity.named)
+    return tasks.following(
+        opened, tasks.fact_task(world, second, question=question), question=question
+    )
+
+
+def _harmful(_: World, seed: int, dice: Dice) -> Task:
+    request = dice.pick(errands.requests(is_harmful=True, is_held_out=False, seed=seed))
+    return errands.request_task(request, frame=dice.pick(wording.voices("act_question")))
+
+
+def _innocent(_: World, seed: int, dice: Dice) -> Task:
+    request = dice.pick(errands.requests(is_harmful=False, is_held_out=False, seed=seed))
+    return errands.request_task(request, frame=dice.pick(wording.voices("act_question")))
+
+
+def _explanation(_: World, seed: int, dice: Dice) -> Task:
+    return dice.pick(errands.explanation_tasks(is_held_out=False, seed=seed))
+
+
+def _summary(_: World, seed: int, dice: Dice) -> Task:
+    return errands.summary_task(dice, is_held_out=False, seed=seed)
+
+
+def _sum(_: World, seed: int, dice: Dice) -> Task:
+    return errands.sum_task(dice, is_held_out=False, seed=seed)
+
+
+def _symptoms(world: World, seed: int, dice: Dice) -> Task:
+    ill: list[Entity] = [e for e in shown(world, seed=seed) if e.kind == MEDICINE]
+    frame = dice.pick(wording.voices("symptom_question"))
+    return errands.symptom_task(dice, entity=dice.pick(ill), frame=frame, is_specialised=False)
+
+
+def _chat(_: World, seed: int, dice: Dice) -> Task:  # noqa: ARG001 -- every maker has one shape
+    return dice.pick(errands.chat_tasks(is_held_out=False))
+
+
+MIX: Mapping[Maker, float] = {
+    _plain: 0.46,
+    _formed: 0.17,
+    _in_persona: 0.05,
+    _follow_up: 0.04,
+    _harmful: 0.08,
+    _innocent: 0.05,
+    _explanation: 0.03,
+    _summary: 0.04,
+    _sum: 0.03,
+    _symptoms: 0.03,
+    _chat: 0.02,
+}

@@ -1,0 +1,200 @@
+"""The small knowable world: entities, relations and the facts that join them.
+
+A fact is (entity, relation) → one value out of the relation's closed list. All of it is read from
+the JSONL files in `data/`, one entity or relation a line. How facts are put into words is
+`wording.py`; which facts are held out is `split.py`. There is one object for each entity, relation
+and fact, so that they are compared by identity and are fast keys.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from string import Formatter
+from typing import Any
+
+KINDS: dict[str, str] = {
+    "country": "countries",
+    "animal": "animals",
+    "plant": "plants",
+    "material": "materials",
+    "element": "elements",
+    "condition": "conditions",
+    "tool": "tools",
+    "task": "commands",
+    "dish": "dishes",
+    "book": "books",
+}
+MEDICINE = "condition"
+LEAST_STATEMENTS = 6
+LEAST_QUESTIONS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entity:
+    """One thing of the world: `named` is its name as it stands in a sentence ("an owl")."""
+
+    kind: str
+    name: str
+    named: str
+    signs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """One attribute of a kind of entity, and the templates that speak of it.
+
+    Templates hold {e} name, {n} name with its article, {v} value, {a} value with its article.
+    `phrase` is a noun phrase that stands for the value: "the capital of {e}".
+    """
+
+    kind: str
+    name: str
+    noun: str
+    phrase: str
+    answer: str
+    statements: tuple[str, ...]
+    questions: tuple[str, ...]
+    held_out: tuple[str, ...]
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fact:
+    """What is true: this entity has this value in this relation."""
+
+    entity: Entity
+    relation: Relation
+    value: str
+
+    @property
+    def key(self) -> str:
+        """The fact's name, without its value: "country/France/capital"."""
+        return f"{self.entity.kind}/{self.entity.name}/{self.relation.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """All facts, and the closed list of values of each relation."""
+
+    facts: tuple[Fact, ...]
+
+    @functools.cached_property
+    def entities(self) -> tuple[Entity, ...]:
+        """Each entity once, in the order of the files."""
+        return tuple(dict.fromkeys(fact.entity for fact in self.facts))
+
+    @functools.cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Each relation once, in the order of the files."""
+        return tuple(dict.fromkeys(fact.relation for fact in self.facts))
+
+    @functools.cached_property
+    def _by_entity(self) -> Mapping[Entity, tuple[Fact, ...]]:
+        return {e: tuple(f for f in self.facts if f.entity == e) for e in self.entities}
+
+    @functools.cached_property
+    def _by_relation(self) -> Mapping[Relation, tuple[Fact, ...]]:
+        return {r: tuple(f for f in self.facts if f.relation == r) for r in self.relations}
+
+    @functools.cached_property
+    def _values(self) -> Mapping[Relation, tuple[str, ...]]:
+        return {
+            relation: tuple(dict.fromkeys(fact.value for fact in facts))
+            for relation, facts in self._by_relation.items()
+        }
+
+    def facts_about(self, entity: Entity) -> tuple[Fact, ...]:
+        """Return what is known of `entity`."""
+        return self._by_entity[entity]
+
+    def facts_of(self, relation: Relation) -> tuple[Fact, ...]:
+        """Return one fact for each entity that has this relation."""
+        return self._by_relation[relation]
+
+    def values(self, relation: Relation) -> tuple[str, ...]:
+        """Return the closed list of values of `relation`."""
+        return self._values[relation]
+
+    def alternatives(self, fact: Fact) -> tuple[str, ...]:
+        """Return the wrong values: all others of the same relation."""
+        return tuple(value for value in self._values[fact.relation] if value != fact.value)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """Return the rows of one of the nursery's own data files."""
+    text = resources.files(__package__).joinpath("data", f"{name}.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@functools.cache
+def load_world() -> World:
+    """Return the world as the data files tell it."""
+    relations = [_relation(row) for row in rows("relations")]
+    facts: list[Fact] = []
+    for kind, file in KINDS.items():
+        of_kind = [relation for relation in relations if relation.kind == kind]
+        for row in rows(file):
+            entity = _entity(row)
+            facts += [Fact(entity, r, row[r.name]) for r in of_kind if r.name in row]
+    return World(tuple(facts))
+
+
+def _relation(row: Mapping[str, Any]) -> Relation:
+    return Relation(
+        kind=row["kind"],
+        name=row["relation"],
+        noun=row["noun"],
+        phrase=row["phrase"],
+        answer=row["answer"],
+        statements=tuple(row["statements"]),
+        questions=tuple(row["questions"]),
+        held_out=tuple(row["held_out"]),
+        literal=row.get("literal", False),
+    )
+
+
+def _entity(row: Mapping[str, Any]) -> Entity:
+    name = row["name"]
+    return Entity(row["kind"], name, row.get("named", name), tuple(row.get("signs", ())))
+
+
+def problems(world: World) -> list[str]:
+    """Return what is inconsistent, a line each; a sound world has none."""
+    return [*_contradictions(world), *_odd_templates(world)]
+
+
+def _contradictions(world: World) -> Iterator[str]:
+    told: dict[str, str] = {}
+    for fact in world.facts:
+        if told.setdefault(fact.key, fact.value) != fact.value:
+            yield f"{fact.key}: is both {told[fact.key]!r} and {fact.value!r}; keep one"
+    names = [entity.name for entity in world.entities]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{name}: two entities bear this name; rename one"
+    for entity in world.entities:
+        if entity.kind == MEDICINE and len(entity.signs) != 3:  # noqa: PLR2004 -- a triad of signs
+            yield f"{entity.name}: has {len(entity.signs)} signs; give three"
+
+
+def _odd_templates(world: World) -> Iterator[str]:
+    for relation in world.relations:
+        where = f"{relation.kind}/{relation.name}"
+        if len(set(relation.statements)) < LEAST_STATEMENTS:
+            yield f"{where}: has fewer than {LEAST_STATEMENTS} statements; add some"
+        for template in relation.statements:
+            if not {"v", "a"} & fields(template) or not {"e", "n"} & fields(template):
+                yield f"{where}: {template!r} names no entity or no value; add both"
+        for template in (*relation.questions, *relation.held_out, relation.phrase):
+            if {"v", "a"} & fields(template):
+                yield f"{where}: {template!r} gives the value away; take it out"
+
+
+def fields(template: str) -> set[str]:
+    """Return the names in braces.
+
+    >>> sorted(fields("The capital of {e} is {v}."))
+    ['e', 'v']
+    """
+    return {name for _, name, _, _ in Formatter().parse(template) if name}

@@ -1,0 +1,170 @@
+"""Files to trees for a stage: read, rendered, cached, cut to length, split and mixed.
+
+What is dropped or cut is counted and said. Rows are tokenised once: the cache is keyed by the
+file's hash, the template, the tokenizer and the settings that decide about tokens.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from upbring import durable
+from upbring.data.store import Store, build, cache_folder, open_store
+from upbring.data.stream import Source
+from upbring.data.trees import Tree, Trees
+from upbring.errors import InputError, shown
+from upbring.maths import draws
+from upbring.runs.folder import DataFile
+from upbring.settings.data import DataSettings
+
+Notice = Callable[[str], None]
+MOST_HELD_OUT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """How a file's rows become trees: the function, and what decides about its outcome."""
+
+    trees: Callable[[Path], tuple[Iterable[Tree], str]]  # and the format, told before the rows
+    identity: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """Some trees of a store, by index."""
+
+    store: Trees
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Tree:
+        return self.store[int(self.indices[index])]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The trees of several stores, one after another."""
+
+    parts: Sequence[Trees]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int) -> Tree:
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a stage learns from and what it is evaluated on."""
+
+    main: Trees
+    mixed: tuple[Source, ...]
+    held_out: Trees
+    files: tuple[DataFile, ...] = field(default=())
+
+
+def make_dataset(settings: DataSettings, encoder: Encoder, *, seed: int, notice: Notice) -> Dataset:
+    """Return the trees of all files that the settings name."""
+    mixtures = [_mixture(text) for text in settings.mix]
+    everything = [encode_file(path, encoder, notice=notice) for path in settings.data]
+    mixed = [encode_file(path, encoder, notice=notice) for path, _ in mixtures]
+    held = [encode_file(path, encoder, notice=notice) for path in settings.held_out]
+    main: Trees = Joined([trees for trees, _ in everything])
+    held_out: Trees = Joined([trees for trees, _ in held])
+    if not settings.held_out:
+        main, held_out = split(main, settings.held_out_share, seed=seed)
+    if not len(main):
+        raise InputError(f"{settings.data[0]}: there is no row to learn from; give at least one")
+    notice(f"{len(main)} examples to learn from, {len(held_out)} held out")
+    facts = [
+        *(file for _, file in (*everything, *mixed)),
+        *(replace(file, purpose="held_out") for _, file in held),
+    ]
+    sources = tuple(
+        Source(trees, share) for (trees, _), (_, share) in zip(mixed, mixtures, strict=True)
+    )
+    return Dataset(main, sources, held_out, tuple(facts))
+
+
+def _mixture(text: str) -> tuple[Path, float]:
+    """Return the file and the share of FILE=WEIGHT."""
+    path, _, weight = text.rpartition("=")
+    try:
+        share = float(weight)
+    except ValueError:
+        share = -1.0
+    if not path or not 0 < share < 1:
+        raise InputError(
+            f"mix: {shown(text)} is no FILE=WEIGHT with a weight between 0 and 1; "
+            "write it as general.jsonl=0.2"
+        )
+    return Path(path), share
+
+
+def split(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
+    """Return what is learned from and what is held out: a share of the rows, drawn from `seed`."""
+    count = min(MOST_HELD_OUT, round(share * len(trees)), len(trees) - 1)
+    if count <= 0:
+        return trees, ()
+    drawn = draws.order(draws.key(seed, "held_out"), len(trees)).numpy()
+    return Selected(trees, np.sort(drawn[count:])), Selected(trees, np.sort(drawn[:count]))
+
+
+def encode_file(path: Path, encoder: Encoder, *, notice: Notice) -> tuple[Store, DataFile]:
+    """Return a file's trees, from the cache if the same were made before."""
+    if not path.is_file():
+        encoder.trees(path)  # says what is wrong with the path
+    sha256 = durable.sha256_file(path)
+    key = hashlib.sha256(json.dumps([sha256, *encoder.identity]).encode()).hexdigest()
+    folder = cache_folder(notice=notice) / key
+    store = open_store(folder)
+    trees, name = encoder.trees(path)
+    if store is None:
+        store = build(folder, trees)
+    return store, DataFile(str(path), sha256, len(store), name)
+
+
+def shortened(trees: Iterable[Tree], longest: int, *, where: str, notice: Notice) -> Iterator[Tree]:
+    """Yield trees cut at the end to `longest` tokens; tell how many were cut or had to go."""
+    num_cut = num_gone = 0
+    for item in trees:
+        if item.longest <= longest:
+            yield item
+            continue
+        rest = _cut(item, longest)
+        if rest is None:
+            num_gone += 1
+            continue
+        num_cut += 1
+        yield rest
+    if num_cut:
+        notice(f"{where}: {num_cut} rows are longer than max_length {longest} and were cut there")
+    if num_gone:
+        notice(
+            f"{where}: {num_gone} rows are not used: nothing to learn from is left within "
+            f"max_length {longest}"
+        )
+
+
+def _cut(item: Tree, longest: int) -> Tree | None:
+    """Return a tree cut to `longest` tokens, or nothing if a branch has nothing left to learn."""
+    room = longest - len(item.prompt)
+    if room <= 0:
+        return None
+    branches = tuple(
+        replace(b, tokens=b.tokens[:room], weight=b.weight[:room]) for b in item.branches
+    )
+    if not all(branch.weight.any() for branch in branches):
+        return None
+    return replace(item, branches=branches)

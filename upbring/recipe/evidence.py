@@ -1,0 +1,47 @@
+"""The model card of a finished run, from what stands in its folder."""
+
+from typing import Literal
+
+from upbring.runs.card import card
+from upbring.runs.contract import Contract
+from upbring.runs.folder import Run
+from upbring.runs.metrics import Record, read_metrics
+
+SUMMARIES = {
+    "pretrain": "A base model that continues documents. It was not taught to answer.",
+    "sft": "A model that was taught to answer by demonstrations (supervised fine-tuning).",
+}
+LIMITS = [
+    "It may state what is false, and repeat what its data contains.",
+    "The numbers are measured on held-out rows of the same data and say nothing of other uses.",
+]
+
+
+def write_card(run: Run, contract: Contract, *, verb: str, tune: Literal["lora", "full"]) -> None:
+    """Write the model card of a run, into its folder and beside its weights."""
+    records = read_metrics(run.metrics_file)
+    stage = contract.history[-1]
+    text = card(
+        name=run.path.name,
+        base_model=contract.base,
+        verb=verb,
+        library="peft" if tune == "lora" else "transformers",
+        summary=SUMMARIES[verb],
+        numbers=_numbers(records),
+        data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
+        limits=LIMITS,
+    )
+    run.write_card(text)
+
+
+def _numbers(records: list[Record]) -> dict[str, str]:
+    """Return the first and the last value of what was measured."""
+    held = [r.values for r in records if r.kind == "held_out"]
+    trained = [r.values for r in records if r.kind == "train"]
+    numbers = {"steps": str(records[-1].step)} if records else {}
+    for title, values in (("training loss", trained), ("held-out loss", held)):
+        name = "loss" if values is trained else "nll"
+        found = [each[name] for each in values if name in each]
+        if found:
+            numbers[title] = f"{found[0]:.4f} → {found[-1]:.4f} (lowest {min(found):.4f})"
+    return numbers

@@ -1,0 +1,128 @@
+"""How text and tokens meet in a stage: demonstrations and documents to trees, prompts to tokens."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from upbring.data import formats
+from upbring.data.chat import Chat, document, make_chat
+from upbring.data.malformed import Malformed
+from upbring.data.problems import RowError
+from upbring.data.records import Demonstration, Document, Message, Prompt
+from upbring.data.rows import Row
+from upbring.data.tokenizer import Tokenizer
+from upbring.data.trees import Tree
+from upbring.errors import InputError
+from upbring.recipe.dataset import Encoder, Notice, shortened
+from upbring.settings.data import DataSettings
+from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.sft import SftSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What a stage says and hears: rows to trees, prompts to tokens, and what ends an answer."""
+
+    tokenizer: Tokenizer
+    encoder: Encoder
+    template: str | None
+    stops: tuple[int, ...]
+    ask: Callable[[str], list[int]]
+    asked: tuple[str, ...]  # the fixed prompts that the user gave
+
+
+def of_dialogues(settings: SftSettings, tokenizer: Tokenizer, *, notice: Notice) -> Speech:
+    """Return the speech of a stage that learns from demonstrations."""
+    chat = make_chat(tokenizer, template=template_of(settings))
+    if chat.is_default:
+        notice(
+            "the model has no chat template: using the default one (see docs/learn/templates.md)"
+        )
+
+    def trees(path: Path) -> tuple[Iterator[Tree], str]:
+        reading = formats.read(
+            path,
+            Demonstration,
+            format=settings.format,
+            skip_bad=settings.skip_bad,
+            notice=notice,
+        )
+        found = demonstrations(reading, chat, settings, notice=notice)
+        return found, reading.format
+
+    asked = list(settings.sample_prompts)
+    if settings.prompts is not None:
+        asked += [p.messages[-1].content for p in formats.read(settings.prompts, Prompt)]
+    return Speech(
+        tokenizer=tokenizer,
+        encoder=Encoder(
+            trees,
+            ("sft", chat.fingerprint, settings.format, settings.turns, str(settings.max_length)),
+        ),
+        template=chat.template,
+        stops=chat.stops,
+        ask=lambda text: chat.prompt((Message("user", text),)),
+        asked=tuple(asked),
+    )
+
+
+def demonstrations(
+    reading: formats.Reading[Demonstration], chat: Chat, settings: SftSettings, *, notice: Notice
+) -> Iterator[Tree]:
+    """Yield the trees of a file; rows that the template refuses are malformed rows like others."""
+    refused = Malformed(reading.path, settings.skip_bad)
+
+    def refuse(key: str, error: InputError) -> None:
+        line = int(key.rpartition(":")[2])
+        problem = RowError("messages", str(error), "correct the row, or use another template")
+        refused.add(Row(line=line, fields={}, raw=""), problem)
+
+    rows = ((record.messages, str(record.origin)) for record in reading)
+    found = chat.demonstrations(rows, turns=settings.turns, refuse=refuse)
+    yield from shortened(found, settings.max_length, where=str(reading.path), notice=notice)
+    if refused.count and settings.skip_bad is None:
+        raise refused.error(reading.num_rows)
+    refused.write()
+
+
+def of_documents(settings: PretrainSettings, tokenizer: Tokenizer, *, notice: Notice) -> Speech:
+    """Return the speech of a stage that learns to continue documents."""
+
+    def trees(path: Path) -> tuple[Iterator[Tree], str]:
+        reading = formats.read(
+            path, Document, format=settings.format, skip_bad=settings.skip_bad, notice=notice
+        )
+        pieces = (
+            piece
+            for record in reading
+            for piece in document(
+                record.text,
+                tokenizer=tokenizer,
+                max_length=settings.max_length,
+                key=str(record.origin),
+            )
+        )
+        return pieces, reading.format
+
+    begin = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
+    return Speech(
+        tokenizer=tokenizer,
+        encoder=Encoder(
+            trees,
+            ("pretrain", tokenizer.fingerprint, settings.format, str(settings.max_length)),
+        ),
+        template=tokenizer.template,
+        stops=() if tokenizer.eos is None else (tokenizer.eos,),
+        ask=lambda text: begin + tokenizer.encode(text, trusted=False),
+        asked=settings.sample_prompts,
+    )
+
+
+def template_of(settings: DataSettings) -> str | None:
+    """Return the text of the template that the user names, if any."""
+    if settings.template is None:
+        return None
+    try:
+        return settings.template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"template: {settings.template} cannot be read ({error})") from error

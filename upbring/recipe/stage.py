@@ -1,0 +1,274 @@
+"""One stage: a model, trees and settings in, a run folder with a new model in it out.
+
+What must meet is introduced here: data, model, algorithm, loop and export. `training` says what
+pre-training and fine-tuning add of their own.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from upbring import durable
+from upbring.algorithms.pretrain import Pretrain
+from upbring.data.stream import Stream
+from upbring.durable import JSON
+from upbring.errors import Interrupted
+from upbring.export.weights import write_adapter, write_network
+from upbring.interruption import Interruption
+from upbring.maths import draws
+from upbring.model.load import Loaded
+from upbring.model.packing import token_budget
+from upbring.model.roles import BASE
+from upbring.model.sample import Request, Stopping, sample
+from upbring.recipe.dataset import Dataset, Notice
+from upbring.recipe.evidence import write_card
+from upbring.recipe.speech import Speech
+from upbring.runs.contract import Contract, Source, Stage, Stop
+from upbring.runs.environment import instructions, memory_bytes
+from upbring.runs.folder import Run
+from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.reference import as_yaml
+from upbring.settings.resolve import Resolved
+from upbring.settings.sample import SampleSettings
+from upbring.settings.sft import SftSettings
+from upbring.train import checkpoint
+from upbring.train.algorithm import Sample
+from upbring.train.devices import Machine
+from upbring.train.loop import Training
+from upbring.train.optimiser import ParameterGroup
+from upbring.train.progress import Progress
+
+Learning = SftSettings | PretrainSettings
+
+ROLE = "policy"
+NUM_SAMPLES = 3  # fixed prompts, where the user names none
+
+# Settings that say where and how often, not what: they may differ when a run is resumed.
+FREE = frozenset(
+    {"model", "data", "held_out", "mix", "name", "runs", "keep", "threads", "skip_bad", "prompts"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """Everyone who takes part in a stage."""
+
+    verb: str
+    resolved: Resolved[Learning]
+    machine: Machine
+    loaded: Loaded
+    speech: Speech
+    dataset: Dataset
+    algorithm: type[Pretrain]
+    interruption: Interruption
+    say: Notice
+
+    @property
+    def settings(self) -> Learning:
+        """What the user asked for."""
+        return self.resolved.settings
+
+
+def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[str] = ()) -> Run:
+    """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
+    settings = cast.settings
+    role = _cast_role(cast)
+    algorithm = _algorithm(cast, role)
+    run = resumed or Run.create(settings.runs, cast.verb, name=settings.name)
+    with run.lock():
+        if resumed is None:
+            _write_papers(run, cast, steps=algorithm.steps)
+        cast.say(f"{run.path}: {_headline(cast, algorithm)}")
+        training = Training(
+            algorithm=algorithm,
+            settings=settings,
+            run=run,
+            identity=identity(cast),
+            interruption=cast.interruption,
+            warn=cast.say,
+        )
+        if resumed is not None:
+            _restore(training, allow_change=allow_change, say=cast.say)
+        try:
+            with Progress(algorithm.steps) as progress:
+                training.train(progress)
+            _conclude(cast, training, role=role)
+        except Interrupted as stop:
+            raise Interrupted(
+                f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
+                f"`upbring resume {run.path}`",
+                signal_number=stop.exit_code - 128,
+            ) from stop
+        run.finish()
+    return run
+
+
+def _cast_role(cast: Cast) -> str:
+    """Let an adapter learn, or every weight; return the role that does."""
+    roles, settings = cast.loaded.roles, cast.settings
+    if settings.tune == "full":
+        roles.add_full()
+        role = BASE
+    else:
+        role = ROLE
+        roles.add_adapter(role, settings, seed=settings.seed)
+    if settings.gradient_checkpointing:
+        roles.checkpoint_gradients()
+    return role
+
+
+def _algorithm(cast: Cast, role: str) -> Pretrain:
+    settings, roles, model = cast.settings, cast.loaded.roles, cast.loaded.model
+    stream = Stream(
+        main=cast.dataset.main,
+        mixed=cast.dataset.mixed,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        step_examples=settings.step_examples,
+        step_tokens=settings.step_tokens,
+    )
+    budget = settings.micro_tokens or token_budget(
+        model, memory_bytes() or 8 * 2**30, is_checkpointed=settings.gradient_checkpointing
+    )
+    return cast.algorithm(
+        model=model,
+        speaking=partial(roles.speaking, role),
+        learned=_groups(cast, role),
+        stream=stream,
+        steps=settings.steps or stream.num_steps,
+        held_out=cast.dataset.held_out,
+        micro_tokens=budget,
+        answer=_answering(cast, role),
+        poll=cast.interruption.poll,
+    )
+
+
+def _groups(cast: Cast, role: str) -> list[ParameterGroup]:
+    return [ParameterGroup(cast.loaded.roles.parameters(role))]
+
+
+def _answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
+    """Return what answers the fixed prompts, always the likeliest way."""
+    speech, settings = cast.speech, cast.settings
+    asked = [(text, speech.ask(text)) for text in speech.asked]
+    if not asked and cast.algorithm is not Pretrain:
+        held = cast.dataset.held_out
+        prompts = [held[i].prompt.tolist() for i in range(min(NUM_SAMPLES, len(held)))]
+        asked = [(speech.tokenizer.decode(prompt), prompt) for prompt in prompts]
+    how = SampleSettings(temperature=0, max_tokens=settings.sample_tokens)
+    requests = [
+        Request(tokens, (draws.key(settings.seed, "sample", i),))
+        for i, (_, tokens) in enumerate(asked)
+    ]
+
+    def answer() -> list[Sample]:
+        with cast.loaded.roles.speaking(role):
+            responses = sample(
+                cast.loaded.model,
+                requests,
+                how,
+                stopping=Stopping(frozenset(speech.stops)),
+                poll=cast.interruption.poll,
+            )
+        return [
+            Sample(text, speech.tokenizer.decode(response.tokens))
+            for (text, _), response in zip(asked, responses, strict=True)
+        ]
+
+    return answer
+
+
+def identity(cast: Cast) -> dict[str, JSON]:
+    """Return what must be equal for a checkpoint to be resumed; `machine` may differ."""
+    asked = json.loads(cast.settings.model_dump_json())
+    files: list[JSON] = [f"{file.purpose} {file.sha256}" for file in cast.dataset.files]
+    return {
+        "model": cast.loaded.base_sha256,
+        "data": files,
+        "settings": {name: value for name, value in asked.items() if name not in FREE},
+        "machine": {
+            "device": str(cast.machine.device.type),
+            "precision": str(cast.machine.compute),
+            "threads": cast.machine.threads,
+            "instructions": [*instructions()],
+        },
+    }
+
+
+def _write_papers(run: Run, cast: Cast, *, steps: int) -> None:
+    run.write_settings(as_yaml(cast.resolved, cast.verb))
+    run.write_environment(more={"threads": cast.machine.threads})
+    run.write_data(list(cast.dataset.files))
+    run.write_contract(contract(cast, steps=steps))
+    run.plan(steps)
+
+
+def contract(cast: Cast, *, steps: int) -> Contract:
+    """Return what travels with the weights of this stage."""
+    speech, loaded = cast.speech, cast.loaded
+    tokenizer = speech.tokenizer
+    sources = tuple(
+        Source(file.file, file.sha256, file.rows)
+        for file in cast.dataset.files
+        if file.purpose == "train"
+    )
+    settings_sha256 = hashlib.sha256(as_yaml(cast.resolved, cast.verb).encode()).hexdigest()
+    history = loaded.contract.history if loaded.contract else ()
+    return Contract(
+        base=str(loaded.base),
+        base_sha256=loaded.base_sha256,
+        tokenizer=tokenizer.fingerprint,
+        template=speech.template,
+        stops=tuple(Stop(t, tokenizer.decode([t], with_specials=True)) for t in speech.stops),
+        bos=tokenizer.bos,
+        eos=tokenizer.eos,
+        kind="base" if cast.verb == "pretrain" else "sft",
+        tune=cast.settings.tune,
+        history=(*history, Stage(cast.verb, sources, settings_sha256, steps)),
+    )
+
+
+def _headline(cast: Cast, algorithm: Pretrain) -> str:
+    network = cast.loaded.model.network
+    learned = sum(p.numel() for g in algorithm.learned for p in g.parameters.values())
+    whole = sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
+    return (
+        f"{learned:,} of {whole:,} weights learn ({learned / whole:.2%}), {algorithm.steps} steps, "
+        f"{str(cast.machine.compute).removeprefix('torch.')} on {cast.machine.device.type}"
+    )
+
+
+def _restore(training: Training, *, allow_change: Sequence[str], say: Notice) -> None:
+    """Go back to the newest checkpoint; a run that was stopped before its first begins again."""
+    if not checkpoint.steps(training.run.checkpoints):
+        say("no checkpoint was saved yet: beginning again at the first step")
+        training.begin_again()
+        return
+    state = checkpoint.load(
+        training.run.checkpoints,
+        identity=training.identity,
+        allow_change=allow_change,
+        warn=say,
+    )
+    training.restore(state)
+    say(f"going on after step {training.step}")
+
+
+def _conclude(cast: Cast, training: Training, *, role: str) -> None:
+    """Put the chosen weights in place and write the model, its contract and its card."""
+    run, loaded = training.run, cast.loaded
+    best = training.best.step
+    if cast.settings.choose == "best" and best is not None and best != training.step:
+        training.put_weights(checkpoint.read(run.checkpoints / f"step-{best}"))
+        cast.say(f"keeping the weights of step {best}, whose held-out loss was lowest")
+    agreed = contract(cast, steps=training.step)
+    with durable.folder(run.model) as folder:
+        if role != BASE and loaded.is_exact:
+            write_adapter(loaded, role, folder, contract=agreed)
+        else:
+            if role != BASE:
+                loaded.roles.fold(role)
+            write_network(loaded, folder, contract=agreed)
+    write_card(run, agreed, verb=cast.verb, tune=cast.settings.tune)

@@ -1,0 +1,98 @@
+"""Pre-training and supervised fine-tuning as stages: what each adds to `stage`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from upbring.algorithms.pretrain import Pretrain
+from upbring.algorithms.sft import Sft
+from upbring.data import formats
+from upbring.data.codec import Tokenizer, train_tokenizer
+from upbring.data.records import Document
+from upbring.data.tokenizer import load_tokenizer
+from upbring.errors import InputError
+from upbring.interruption import Interruption
+from upbring.model.load import Loaded, load
+from upbring.recipe import speech
+from upbring.recipe.dataset import Notice, make_dataset
+from upbring.recipe.stage import Cast, Learning, perform
+from upbring.runs.folder import Run
+from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.resolve import Resolved
+from upbring.settings.sft import SftSettings
+from upbring.train import devices
+
+
+def train(
+    verb: str,
+    resolved: Resolved[Learning],
+    *,
+    resumed: Run | None = None,
+    allow_change: Sequence[str] = (),
+) -> Run:
+    """Run a stage that learns by next-token loss and return its run."""
+    console = Console(stderr=True)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    settings = resolved.settings
+    with Interruption() as interruption:
+        machine = devices.prepare(settings)
+        loaded = load(
+            settings.model,
+            device=machine.device,
+            compute=machine.compute,
+            is_whole=settings.tune == "full",
+            notice=say,
+            seed=settings.seed if isinstance(settings, PretrainSettings) else None,
+        )
+        interruption.poll()
+        spoken = _speech(settings, loaded, notice=say)
+        dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say)
+        interruption.poll()
+        cast = Cast(
+            verb=verb,
+            resolved=resolved,
+            machine=machine,
+            loaded=loaded,
+            speech=spoken,
+            dataset=dataset,
+            algorithm=Pretrain if verb == "pretrain" else Sft,
+            interruption=interruption,
+            say=say,
+        )
+        return perform(cast, resumed=resumed, allow_change=allow_change)
+
+
+def _speech(settings: Learning, loaded: Loaded, *, notice: Notice) -> speech.Speech:
+    if isinstance(settings, SftSettings):
+        if loaded.tokenizer is None:
+            raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside it")
+        return speech.of_dialogues(settings, loaded.tokenizer, notice=notice)
+    return speech.of_documents(settings, _tokenizer(settings, loaded, notice=notice), notice=notice)
+
+
+def _tokenizer(settings: PretrainSettings, loaded: Loaded, *, notice: Notice) -> Tokenizer:
+    """Return the user's tokenizer, the model's, or one trained on the data; it must fit."""
+    tokenizer = loaded.tokenizer
+    if settings.tokenizer is not None:
+        tokenizer = load_tokenizer(settings.tokenizer)
+    elif tokenizer is None:
+        size = min(settings.vocabulary_size, loaded.model.vocabulary)
+        notice(f"training a tokenizer of {size} pieces on the data")
+        tokenizer = train_tokenizer(_texts(settings.data, settings.format), size)
+    if tokenizer.size > loaded.model.vocabulary:
+        raise InputError(
+            f"tokenizer: {tokenizer.size} pieces for a model of {loaded.model.vocabulary}; "
+            "use the model's own tokenizer, or raise vocab_size in its configuration"
+        )
+    loaded.tokenizer = tokenizer
+    return tokenizer
+
+
+def _texts(paths: Sequence[Path], name: str) -> Iterator[str]:
+    for path in paths:
+        for record in formats.read(path, Document, format=name):
+            yield record.text

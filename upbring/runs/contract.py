@@ -1,0 +1,139 @@
+"""What travels with the weights: how text became tokens, and what was learned from what.
+
+Each stage writes a contract beside its model, and the next one checks it before its first step.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from upbring import durable
+from upbring.errors import InputError, shown
+
+FORMAT = 1
+
+Kind = Literal["base", "sft", "reward", "value", "policy"]
+Aspect = Literal["base", "tokenizer", "template", "stops", "bos", "eos"]
+
+SPEECH: tuple[Aspect, ...] = ("tokenizer", "template", "stops", "bos", "eos")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A token that ends the assistant's turn, and its spelling."""
+
+    token: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was learned from."""
+
+    file: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One verb's contribution to the weights."""
+
+    verb: str
+    data: tuple[Source, ...]
+    settings_sha256: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model was made of, and how it is to be spoken to."""
+
+    base: str
+    base_sha256: str
+    tokenizer: str
+    template: str | None
+    stops: tuple[Stop, ...]
+    bos: int | None
+    eos: int | None
+    kind: Kind
+    tune: Literal["lora", "full"]
+    history: tuple[Stage, ...] = ()
+    format: int = field(default=FORMAT)
+
+
+_CONTRACT = TypeAdapter(Contract)
+
+
+def write_contract(path: Path, contract: Contract) -> None:
+    """Save a contract as JSON."""
+    durable.write_json(path, _CONTRACT.dump_python(contract, mode="json"))
+
+
+def read_contract(path: Path) -> Contract:
+    """Return the contract that was saved at `path`."""
+    try:
+        with durable.explained(path):
+            contract = _CONTRACT.validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = f"{where}: {first['msg']}, not {shown(first['input'])}"
+        raise InputError(f"{path}: {found}; it must be a contract that upbring wrote") from error
+    if contract.format > FORMAT:
+        raise InputError(
+            f"{path}: has format {contract.format}, and this upbring reads up to {FORMAT}; "
+            "install a newer upbring"
+        )
+    return contract
+
+
+def compare(
+    mine: Contract,
+    theirs: Contract,
+    *,
+    names: tuple[str, str] = ("this model", "the other"),
+    aspects: tuple[Aspect, ...] = SPEECH,
+) -> list[str]:
+    """Return a line for each aspect in which two contracts differ, with both sides' values."""
+    return [
+        f"{aspect}: {names[0]} has {left}, {names[1]} has {right}"
+        for aspect in aspects
+        if _decisive(mine, aspect) != _decisive(theirs, aspect)
+        for left, right in [_shown(mine, theirs, aspect=aspect)]
+    ]
+
+
+def _decisive(contract: Contract, aspect: Aspect) -> object:
+    """Return what must be equal: a base may lie elsewhere, if its bytes are the same."""
+    return contract.base_sha256 if aspect == "base" else getattr(contract, aspect)
+
+
+def _shown(mine: Contract, theirs: Contract, *, aspect: Aspect) -> tuple[str, str]:
+    if aspect == "template" and mine.template and theirs.template:
+        return _first_difference(mine.template, theirs.template)
+    return _spoken(mine, aspect), _spoken(theirs, aspect)
+
+
+def _spoken(contract: Contract, aspect: Aspect) -> str:
+    if aspect == "base":
+        return f"{contract.base} ({contract.base_sha256[:12]})"
+    if aspect == "tokenizer":
+        return contract.tokenizer[:12]
+    if aspect == "stops":
+        return ", ".join(f"{stop.text!r} ({stop.token})" for stop in contract.stops) or "none"
+    value = getattr(contract, aspect)
+    return "none" if value is None else shown(value)
+
+
+def _first_difference(left: str, right: str) -> tuple[str, str]:
+    pairs = enumerate(zip(left, right, strict=False))
+    place = next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
+    start = max(0, place - 10)
+
+    def near(text: str) -> str:
+        return f"{shown(text[start : start + 40])} at character {start}"
+
+    return near(left), near(right)

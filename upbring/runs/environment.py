@@ -1,0 +1,110 @@
+"""The machine and the versions that a run was made with, for whoever wants the same numbers again.
+
+No library is imported to learn its version. No user name is written, and the home folder is `~`.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from upbring.durable import JSON
+
+PACKAGES = ("upbring", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence which bits come out
+    {
+        "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni",
+        "avx_vnni", "amx_bf16", "amx_int8", "amx_tile", "asimd", "asimddp", "bf16", "i8mm", "sve",
+        "sve2", "sme",
+    }
+)  # fmt: skip
+
+
+def environment(*, more: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+    """Return what `environment.json` holds; `more` adds what only a higher floor knows."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": commit(Path(__file__).parents[2]),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "instructions": instructions(),
+        "memory_bytes": memory_bytes(),
+        **(more or {}),
+    }
+
+
+def redacted(text: str) -> str:
+    """Return `text` with the home folder written as `~`."""
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        return text
+    if len(home) <= 1:  # in a container that has no home it is the root, which is in every path
+        return text
+    return re.sub(rf"{re.escape(home)}(?=[/\\]|$)", "~", text)
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    return _cpuinfo("model name") or _cpuinfo("Model") or platform.processor() or "unknown"
+
+
+def usable_cores() -> int:
+    """Return how many logical processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def instructions() -> list[str]:
+    """Return the vector instructions that the processor has; empty where it is not known."""
+    flags = (_cpuinfo("flags") or _cpuinfo("Features") or "").split()
+    return sorted(INSTRUCTIONS & set(flags))
+
+
+def memory_bytes() -> int | None:
+    """Return the machine's memory."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    match = re.search(r"MemTotal:\s+(\d+) kB", text)
+    return int(match[1]) * 1024 if match else None
+
+
+def commit(root: Path) -> str | None:
+    """Return the git commit of a checkout at `root`, without starting git."""
+    try:
+        head = (root / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        loose = root / ".git" / name
+        if loose.exists():
+            return loose.read_text(encoding="utf-8").strip()
+        packed = (root / ".git" / "packed-refs").read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return None
+    match = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", packed, re.MULTILINE)
+    return match[1] if match else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpuinfo(key: str) -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    match = re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else None

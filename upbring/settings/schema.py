@@ -1,0 +1,181 @@
+"""How a setting is declared: once, with its type, default, range and help.
+
+From the declaration follow the YAML key, the flag, the help text and the reference page.
+Reading values is `resolve`'s part.
+"""
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+Shape = Literal["text", "integer", "number", "switch", "path", "choice"]
+
+SHAPES: dict[object, Shape] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "switch",
+    Path: "path",
+}
+NOUNS: dict[Shape, str] = {
+    "text": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "switch": "true or false",
+    "path": "a path",
+    "choice": "a choice",
+}
+
+
+class Settings(BaseModel):
+    """Frozen, strict values of one owner; several owners' classes combine by inheritance.
+
+    `panel` heads the owner's settings in help and reference; unset, the class's name does.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # help and completion read declarations and never validate
+    )
+    panel: ClassVar[str] = ""
+
+
+def setting(
+    default: Any = ...,  # noqa: ANN401 -- of the field's type, which the checker sees at the field
+    *,
+    help: str,  # noqa: A002 -- the word that command lines use
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    min_length: int | None = None,
+) -> Any:  # noqa: ANN401 -- stands where a value of the field's type is declared
+    """Return the declaration of one setting; without a default it is required."""
+    return Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One setting as declared, in the words that messages, help and reference share."""
+
+    name: str
+    shape: Shape
+    is_many: bool
+    is_optional: bool
+    is_required: bool
+    default: object
+    help: str
+    panel: str
+    choices: tuple[str, ...]
+    range: str
+
+    @property
+    def flag(self) -> str:
+        """The flag that sets it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def wanted(self) -> str:
+        """What to give, after the word *give*."""
+        if self.shape == "choice":
+            return _or(self.choices)
+        return f"{NOUNS[self.shape]} {self.range}".rstrip()
+
+    @property
+    def values_told(self) -> str:
+        """Which values it takes, as the reference says it."""
+        if self.shape == "choice":
+            return ", ".join(f"`{choice}`" for choice in self.choices)
+        return self.wanted + (", several" if self.is_many else "")
+
+    @property
+    def default_told(self) -> str:
+        """Its default as a user would write it."""
+        if self.is_required:
+            return "required"
+        if self.default is None:
+            return "unset"
+        values = self.default if isinstance(self.default, tuple) else (self.default,)
+        told = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+        return ", ".join(told) or "none"
+
+
+@cache
+def declared(kind: type[Settings]) -> dict[str, Declared]:
+    """Return what `kind` declares by name, owner after owner, in the order of its bases.
+
+    A setting that a verb declares again, for another default, stays with its first owner.
+    """
+    owners = list(_owners(kind))
+    names = [(owner, name) for owner in owners for name in vars(owner).get("__annotations__", {})]
+    found: dict[str, Declared] = {}
+    for owner, name in names:
+        if name in kind.model_fields:
+            found.setdefault(name, _declared(name, kind.model_fields[name], panel=_panel(owner)))
+    return found
+
+
+def _owners(kind: type[Settings]) -> Iterator[type[Settings]]:
+    for base in kind.__bases__:
+        if issubclass(base, Settings) and base is not Settings:
+            yield from _owners(base)
+    yield kind
+
+
+def _panel(owner: type[Settings]) -> str:
+    named: str = vars(owner).get("panel", "")
+    return named or owner.__name__.removesuffix("Settings")
+
+
+def _declared(name: str, field: FieldInfo, *, panel: str) -> Declared:
+    annotation, is_optional = _without_none(field.annotation)
+    is_many = get_origin(annotation) is tuple
+    if is_many:
+        annotation = get_args(annotation)[0]
+    is_choice = get_origin(annotation) is Literal
+    assert is_choice or annotation in SHAPES, f"{name}: settings cannot be {annotation}"
+    return Declared(
+        name=name,
+        shape="choice" if is_choice else SHAPES[annotation],
+        is_many=is_many,
+        is_optional=is_optional,
+        is_required=field.is_required(),
+        default=None if field.is_required() else field.default,
+        help=field.description or "",
+        panel=panel,
+        choices=tuple(str(choice) for choice in get_args(annotation)) if is_choice else (),
+        range=_range(field),
+    )
+
+
+def _without_none(annotation: object) -> tuple[object, bool]:
+    if get_origin(annotation) not in (types.UnionType, Union):
+        return annotation, False
+    rest = [part for part in get_args(annotation) if part is not type(None)]
+    assert len(rest) == 1, f"a setting has one type, not {annotation}"
+    return rest[0], True
+
+
+def _range(field: FieldInfo) -> str:
+    bounds: dict[str, float] = {}
+    for part in field.metadata:
+        for key in ("ge", "gt", "le", "lt"):
+            if getattr(part, key, None) is not None:
+                bounds[key] = getattr(part, key)
+    if set(bounds) == {"ge", "le"}:
+        return f"from {bounds['ge']:g} to {bounds['le']:g}"
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    return " and ".join(f"{word} {bounds[key]:g}" for key, word in words.items() if key in bounds)
+
+
+def _or(choices: tuple[str, ...]) -> str:
+    return " or ".join((", ".join(choices[:-1]), choices[-1])) if choices[1:] else choices[0]

@@ -1,0 +1,70 @@
+"""What the loop asks of an algorithm: steps of batches, and a loss per item.
+
+An algorithm never reduces. It says how much each item weighs before any forward pass, and what
+its loss is after one; the loop divides once, by the weight of the whole step.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from upbring.data.batch import Batch
+from upbring.train.optimiser import ParameterGroup
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """A loss per item, how much each item weighs, and how much the term counts (0: a metric)."""
+
+    loss: Tensor  # [M]
+    weight: Tensor  # [M]
+    coefficient: float = 1.0
+
+
+Terms = Mapping[str, Term]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A fixed prompt and what the model now answers."""
+
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Held-out numbers, which of them chooses the best weights (lower is better), and samples."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    criterion: float | None = None
+    samples: tuple[Sample, ...] = ()
+
+
+class Algorithm(Protocol):
+    """A stream of batches and a loss per item."""
+
+    steps: int
+
+    def parameters(self) -> list[ParameterGroup]:
+        """Return what learns."""
+
+    def batches(self, start: int) -> Iterator[Sequence[Batch]]:
+        """Yield the micro-batches of each step, from step `start` on."""
+
+    def weights(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the weights `[M]` of every term with a coefficient, known without a forward."""
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the terms of a batch, per item."""
+
+    def observe(self, step: int) -> Observations:
+        """Return held-out numbers and samples after `step` steps."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what resuming in mid-epoch needs besides weights and optimiser."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""

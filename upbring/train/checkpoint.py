@@ -1,0 +1,244 @@
+"""Exact save and resume: tensors as safetensors, facts and identity as JSON, nothing pickled.
+
+    checkpoints/step-40/   tensors.safetensors   state.json   manifest.json
+
+The newest checkpoint that verifies is the one to go on from; what is damaged is passed over with
+its reason, never silently. What must not have changed between save and resume is the identity.
+When to save, and what the tensors mean, is the loop's affair.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from upbring import durable
+from upbring.durable import DISK, JSON, Damaged, Disk
+from upbring.errors import InputError, ResumeError, UpbringError, nearest, shown
+
+FORMAT = 1
+TENSORS, STATE = "tensors.safetensors", "state.json"
+STEP = re.compile(r"step-(\d+)")
+MACHINE = "machine"  # below this key of an identity, a change alters bits and no more
+HEADROOM = 1.2
+FEWEST = 2
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """All that going on after `step` steps needs."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+def save(
+    checkpoints: Path,
+    state: State,
+    *,
+    identity: Mapping[str, JSON],
+    keep: int,
+    protect: Collection[int] = (),
+    warn: Callable[[str], None] | None = None,
+    disk: Disk = DISK,
+) -> Path:
+    """Save a checkpoint, then delete all but the `keep` newest and those of the steps to protect.
+
+    When it returns, the checkpoint is on the disk. When it raises, the older ones are intact.
+    Checkpoints of later steps belong to a course that was left, and go too.
+    """
+    assert keep >= FEWEST, f"keep is {keep}: with fewer than two there is nothing to fall back on"
+    target = checkpoints / f"step-{state.step}"
+    need = _needed(checkpoints, state)
+    with durable.explained(checkpoints, disk=disk):
+        checkpoints.mkdir(exist_ok=True)
+    durable.require_space(target, need, disk=disk)
+    record: JSON = {
+        "format": FORMAT,
+        "step": state.step,
+        "facts": state.facts,
+        "identity": identity,
+    }
+    with durable.folder(target, need=need, disk=disk) as inside:
+        durable.write_pieces(inside / TENSORS, _safetensors(state.tensors), disk=disk)
+        durable.write_pieces(inside / STATE, [durable.json_bytes(record)], disk=disk)
+    for step in _superfluous(steps(checkpoints), state.step, keep=keep, protect=protect):
+        try:
+            durable.remove(checkpoints / f"step-{step}", disk=disk)
+        except UpbringError as error:
+            if warn is None:
+                raise
+            warn(f"an old checkpoint could not be deleted: {error}")
+    return target
+
+
+def load(
+    checkpoints: Path,
+    *,
+    identity: Mapping[str, JSON],
+    allow_change: Collection[str] = (),
+    warn: Callable[[str], None],
+) -> State:
+    """Return the newest state that verifies, if it was saved by a run of the same identity."""
+    reasons = []
+    for step in reversed(steps(checkpoints)):
+        try:
+            state, theirs = _read(checkpoints / f"step-{step}")
+        except Damaged as error:
+            reasons.append(str(error))
+            warn(f"{error}; trying the checkpoint before it")
+            continue
+        _compare(checkpoints, theirs, mine=identity, allow_change=allow_change, warn=warn)
+        return state
+    found = "; ".join(reasons) if reasons else "no checkpoint was saved"
+    raise ResumeError(f"{checkpoints}: nothing valid to resume: {found}; begin a new run")
+
+
+def read(folder: Path) -> State:
+    """Return the state of one checkpoint, or raise `Damaged`."""
+    return _read(folder)[0]
+
+
+def steps(checkpoints: Path) -> list[int]:
+    """Return the steps of the checkpoints that are there, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    matches = [STEP.fullmatch(path.name) for path in checkpoints.iterdir()]
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def changes(mine: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> dict[str, tuple[JSON, JSON]]:
+    """Return the dotted keys in which two identities differ, with both values.
+
+    >>> changes({"data": {"sha256": "a"}, "seed": 1}, {"data": {"sha256": "b"}, "seed": 1})
+    {'data.sha256': ('a', 'b')}
+    """
+    left, right = dict(_flat(mine)), dict(_flat(theirs))
+    keys = [*left, *(key for key in right if key not in left)]
+    pairs = {key: (left.get(key), right.get(key)) for key in keys}
+    return {key: (a, b) for key, (a, b) in pairs.items() if not _is_same(a, b)}
+
+
+def _read(folder: Path) -> tuple[State, Mapping[str, JSON]]:
+    durable.verify(folder)
+    record = json.loads((folder / STATE).read_bytes())
+    if record["format"] > FORMAT:
+        raise ResumeError(
+            f"{folder}: has format {record['format']}, and this upbring reads up to {FORMAT}; "
+            "install a newer upbring"
+        )
+    with safe_open(folder / TENSORS, framework="pt") as file:
+        # cloned, for the file behind a mapped tensor may be deleted while it is in use
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 -- not a mapping
+    return State(record["step"], tensors, record["facts"]), record["identity"]
+
+
+def _compare(
+    checkpoints: Path,
+    theirs: Mapping[str, JSON],
+    *,
+    mine: Mapping[str, JSON],
+    allow_change: Collection[str],
+    warn: Callable[[str], None],
+) -> None:
+    _check_allowed(allow_change, [key for side in (mine, theirs) for key, _ in _flat(side)])
+    refused = []
+    for key, (now, then) in changes(mine, theirs).items():
+        line = f"{key}: the checkpoint has {shown(then)}, this run has {shown(now)}"
+        if key.split(".")[0] == MACHINE:
+            warn(f"{line}; the run goes on, and its bits may differ from an uninterrupted one's")
+        elif not any(_names(word, key) for word in allow_change):
+            refused.append(line)
+    if refused:
+        raise ResumeError(
+            f"{checkpoints}: was saved by a run that differs in {len(refused)} respects:\n  "
+            + "\n  ".join(refused)
+            + "\nrestore them, or allow each by --allow-change KEY, or begin a new run"
+        )
+
+
+def _check_allowed(allow_change: Collection[str], keys: list[str]) -> None:
+    for word in allow_change:
+        if not any(_names(word, key) for key in keys):
+            meant = nearest(word, [*keys, *(key.split(".")[-1] for key in keys)])
+            hint = f"did you mean {meant}?" if meant else f"the keys are {', '.join(keys)}"
+            raise InputError(f"--allow-change: {word!r} is no part of a run's identity; {hint}")
+
+
+def _names(word: str, key: str) -> bool:
+    """Whether a user's word means the dotted key: itself, its end or its beginning."""
+    return key == word or key.endswith(f".{word}") or key.startswith(f"{word}.")
+
+
+def _flat(value: JSON, prefix: str = "") -> Iterator[tuple[str, JSON]]:
+    if isinstance(value, Mapping) and (value or not prefix):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
+
+
+def _is_same(left: JSON, right: JSON) -> bool:
+    """Whether two values are one in JSON, where a tuple is a list and True is not 1."""
+    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
+
+
+def _needed(checkpoints: Path, state: State) -> int:
+    """Return the room to ask for: a fifth more than the last checkpoint, or than the tensors."""
+    present = steps(checkpoints)
+    newest = checkpoints / f"step-{present[-1]}" if present else checkpoints / "none"
+    before = sum(path.stat().st_size for path in newest.rglob("*")) if newest.exists() else 0
+    now = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
+    return int(HEADROOM * max(before, now))
+
+
+def _superfluous(
+    present: list[int], current: int, *, keep: int, protect: Collection[int]
+) -> list[int]:
+    kept = {*[step for step in present if step <= current][-keep:], *protect}
+    return [step for step in present if step not in kept]
+
+
+def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[durable.Piece]:
+    """Yield the pieces of a safetensors file.
+
+    Not `save_file`: that hides the disk's errors in its own, and refuses tensors which share
+    storage. The layout is the library's: widest first, so that every tensor lies aligned.
+    """
+    assert sys.byteorder == "little", "safetensors are little-endian, and so must be the machine"
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header: dict[str, JSON] = {}
+    end = 0
+    for name, tensor in ordered:
+        assert tensor.dtype in DTYPES, f"{name} is {tensor.dtype}, which no checkpoint holds"
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in ordered:
+        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)  # [bytes]
+        yield flat.numpy().data

@@ -1,0 +1,164 @@
+"""What a person sees while a model learns: a bar on a terminal, plain lines elsewhere.
+
+Rates are those of the last steps, so that the time left follows a change of speed. A metric that
+leaves its healthy band is spoken of once, with advice. Nothing is recorded here; that is `runs`'.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from upbring import durable
+
+WINDOW = 50  # updates that a rate is taken over
+
+
+@dataclass(frozen=True)
+class Band:
+    """The healthy range of a metric, and what to do outside of it."""
+
+    low: float | None
+    high: float | None
+    advice: str
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies inside; what is no number does not."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return f"at most {_number(self.high or 0.0)}"
+        if self.high is None:
+            return f"at least {_number(self.low)}"
+        return f"{_number(self.low)} to {_number(self.high)}"
+
+
+def memory() -> tuple[int | None, int | None]:
+    """Return the bytes of memory that this process holds, and has held at most."""
+    return durable.memory_bytes(), durable.peak_memory_bytes()
+
+
+class Progress:
+    """Shows the course of `total_steps` steps; used as a `with` block."""
+
+    def __init__(
+        self,
+        total_steps: int,
+        *,
+        console: Console | None = None,
+        plain_every_seconds: float = 10.0,
+        show: Sequence[str] = ("loss", "learning_rate"),
+        bands: Mapping[str, Band] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        memory: Callable[[], tuple[int | None, int | None]] = memory,
+    ) -> None:
+        self.total_steps = total_steps
+        self.console = console or Console(stderr=True)
+        self._every = plain_every_seconds
+        self._show = tuple(show)
+        self._bands = dict(bands or {})
+        self._clock = clock
+        self._memory = memory
+        self._spoken: set[str] = set()
+        self._last_line: float | None = None
+        self._past: deque[tuple[float, int, int]] = deque(maxlen=WINDOW)  # time, step, all tokens
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
+            self._bar = Bar(*columns, console=self.console)
+            self._task = self._bar.add_task("starting", total=self.total_steps)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def update(self, step: int, values: Mapping[str, float], *, tokens: int = 0) -> None:
+        """Show that `step` is done, which learned from so many `tokens`."""
+        now = self._clock()
+        before = self._past[-1][2] if self._past else 0
+        self._past.append((now, step, before + tokens))
+        self._check(step, values)
+        if self._bar is not None:
+            text = self._line(step, values)
+            self._bar.update(self._task, completed=step, description=text)
+        elif self._is_due(now, step):
+            self._last_line = now
+            self.say(self._line(step, values))
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _is_due(self, now: float, step: int) -> bool:
+        is_edge = self._last_line is None or step >= self.total_steps
+        return is_edge or now - (self._last_line or 0.0) >= self._every
+
+    def _line(self, step: int, values: Mapping[str, float]) -> str:
+        parts = [f"step {step:,}/{self.total_steps:,}"]
+        parts += [
+            f"{_title(name)} {_number(values[name])}" for name in self._show if name in values
+        ]
+        parts += self._rates(step)
+        now, peak = self._memory()
+        if now is not None:
+            highest = "" if peak is None else f" (peak {durable.size(peak)})"
+            parts.append(f"memory {durable.size(now)}{highest}")
+        return "  ".join(parts)
+
+    def _rates(self, step: int) -> list[str]:
+        """Return tokens a second and the time left, once two updates tell them."""
+        (first, first_step, first_tokens), (last, _, last_tokens) = self._past[0], self._past[-1]
+        if last <= first or step <= first_step:
+            return []
+        rate = (last_tokens - first_tokens) / (last - first)
+        left = (self.total_steps - step) * (last - first) / (step - first_step)
+        return [*([f"{rate:,.0f} tokens/s"] if rate else []), f"{duration(left)} left"]
+
+    def _check(self, step: int, values: Mapping[str, float]) -> None:
+        for name, band in self._bands.items():
+            if name in values and name not in self._spoken and not band.holds(values[name]):
+                self._spoken.add(name)
+                found = f"{_title(name)} is {_number(values[name])}, and healthy is {band}"
+                self.say(f"step {step:,}: {found}. {band.advice}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it, in its two largest units.
+
+    >>> duration(4000), duration(61.4), duration(5)
+    ('1 h 6 min', '1 min 1 s', '5 s')
+    """
+    whole = round(seconds)
+    sizes = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    for (unit, scale), (lesser, part) in itertools.pairwise(sizes):
+        if whole >= scale:
+            return f"{whole // scale} {unit} {whole % scale // part} {lesser}"
+    return f"{whole} s"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: float) -> str:
+    """Return four digits of a number, in powers of ten where there would be many zeros."""
+    return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"  # noqa: PLR2004 -- said above

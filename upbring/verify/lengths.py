@@ -1,0 +1,58 @@
+"""How long an answer is, in words, sentences and paragraphs; written for languages with spaces."""
+
+import re
+
+_WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
+_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
+_SHORT = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|No|Fig|approx)|\b[A-Z])\.$"
+)
+
+
+def num_words(text: str) -> int:
+    """Return how many words the text has.
+
+    >>> num_words("It's a well-known fact: 3.5 > 2.")
+    6
+    """
+    return len(_WORD.findall(text))
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences; abbreviations such as Dr. and initials end none.
+
+    >>> sentences("Dr. Who came. Did he stay? No")
+    ['Dr. Who came.', 'Did he stay?', 'No']
+    """
+    found, start, last = [], 0, len(text.rstrip())
+    for match in _END.finditer(text):
+        is_abbreviation = match.group() == "." and match.end() < last
+        if is_abbreviation and _SHORT.search(text[max(start, match.end() - 12) : match.end()]):
+            continue
+        found.append(text[start : match.end()].strip())
+        start = match.end()
+    return [*found, rest] if (rest := text[start:].strip()) else found
+
+
+def is_one_sentence(text: str) -> bool:
+    """Tell whether the text is a single sentence that ends as one does.
+
+    >>> is_one_sentence("Paris is a city."), is_one_sentence("Paris. A city.")
+    (True, False)
+    """
+    found = sentences(text)
+    return len(found) == 1 and _END.search(found[0]) is not None
+
+
+def is_within(count: int, *, at_least: int = 0, at_most: int | None = None) -> bool:
+    """Tell whether a count lies between two bounds, both included."""
+    return at_least <= count and (at_most is None or count <= at_most)
+
+
+def num_paragraphs(text: str) -> int:
+    r"""Return how many paragraphs, divided by blank lines, the text has.
+
+    >>> num_paragraphs("One.\n\nTwo.\nStill two.")
+    2
+    """
+    return len([part for part in re.split(r"\n[ \t]*\n", text) if part.strip()])

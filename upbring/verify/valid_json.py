@@ -1,0 +1,54 @@
+"""Whether an answer is JSON with the keys asked for; nothing around it is forgiven."""
+
+import json
+from collections.abc import Collection, Mapping
+
+
+def is_json(text: str) -> bool:
+    """Tell whether the whole text is one JSON value.
+
+    >>> is_json('{"a": [1, 2]}'), is_json('Sure! {"a": 1}'), is_json("NaN")
+    (True, False, False)
+    """
+    return _parsed(text)[0]
+
+
+def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> bool:
+    """Tell whether the text is a JSON object with these keys, and no others where `is_exact`.
+
+    >>> has_keys('{"name": "Ada", "born": 1815}', ["name"])
+    True
+    """
+    is_valid, value = _parsed(text)
+    if not is_valid or not isinstance(value, dict):
+        return False
+    return value.keys() == set(keys) if is_exact else value.keys() >= set(keys)
+
+
+def has_types(text: str, types: Mapping[str, type]) -> bool:
+    """Tell whether the text is a JSON object whose named values have these types.
+
+    >>> has_types('{"born": true}', {"born": int})
+    False
+    """
+    _, value = _parsed(text)
+    if not isinstance(value, dict):
+        return False
+    return all(key in value and _is(value[key], kind) for key, kind in types.items())
+
+
+def _is(value: object, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _parsed(text: str) -> tuple[bool, object]:
+    try:
+        return True, json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _refuse(text: str) -> object:
+    raise ValueError(text)
