@@ -1,8 +1,10 @@
 """Chat templates in the public forms of 22 families, and small tokenizers of every kind."""
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import (
     AddedToken,
@@ -19,6 +21,7 @@ from tokenizers import (
 from upbring.data.tokenizer import Tokenizer as Codec
 from upbring.data.tokenizer import make_tokenizer
 
+UNKNOWN = "<unk>"
 TEXTS = [
     "What is the capital of France? The capital of France is Paris.",
     "Hello there! How are you today? I am fine, thank you.\n\nAnd you?\n",
@@ -41,283 +44,11 @@ class Family:
     swallows: bool = False  # the control tokens swallow the white space after them
 
 
-_CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
-    "+ '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+def _template(name: str) -> str:
+    return (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
 _CHATML_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-
-_LLAMA2 = """\
-{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}\
-{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}\
-{% set system_message = false %}{% endif %}{% for message in loop_messages %}\
-{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\
-{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}\
-{% endif %}{% if loop.index0 == 0 and system_message != false %}\
-{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}\
-{% else %}{% set content = message['content'] %}{% endif %}\
-{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}\
-{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}\
-{% endfor %}"""
-
-_LLAMA3 = """\
-{% set loop_messages = messages %}{% for message in loop_messages %}\
-{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'\
-+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}\
-{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}\
-{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"""
-
-_LLAMA32 = """\
-{{- bos_token }}
-{%- if not date_string is defined %}
-    {%- if strftime_now is defined %}
-        {%- set date_string = strftime_now("%d %b %Y") %}
-    {%- else %}
-        {%- set date_string = "26 Jul 2024" %}
-    {%- endif %}
-{%- endif %}
-{%- if messages[0]['role'] == 'system' %}
-    {%- set system_message = messages[0]['content']|trim %}
-    {%- set messages = messages[1:] %}
-{%- else %}
-    {%- set system_message = "" %}
-{%- endif %}
-{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}
-{{- "Cutting Knowledge Date: December 2023\\n" }}
-{{- "Today Date: " + date_string + "\\n\\n" }}
-{{- system_message }}
-{{- "<|eot_id|>" }}
-{%- for message in messages %}
-    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
-{%- endif %}
-"""
-
-_MISTRAL = """\
-{{ bos_token }}{% for message in messages %}\
-{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\
-{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}\
-{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}\
-{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token}}\
-{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}\
-{% endfor %}"""
-
-# the system message goes before the last user's: an earlier turn's beginning is rewritten
-_MISTRAL3 = """\
-{%- if messages[0]["role"] == "system" %}
-    {%- set system_message = messages[0]["content"] %}
-    {%- set loop_messages = messages[1:] %}
-{%- else %}
-    {%- set loop_messages = messages %}
-{%- endif %}
-{%- set user_messages = loop_messages | selectattr("role", "equalto", "user") | list %}
-{{- bos_token }}
-{%- for message in loop_messages %}
-    {%- if message["role"] == "user" %}
-        {%- if message == user_messages[-1] and system_message is defined %}
-            {{- "[INST] " + system_message + "\\n\\n" + message["content"] + "[/INST]" }}
-        {%- else %}
-            {{- "[INST] " + message["content"] + "[/INST]" }}
-        {%- endif %}
-    {%- elif message["role"] == "assistant" %}
-        {{- " " + message["content"]|trim + eos_token}}
-    {%- else %}
-        {{- raise_exception("Only user and assistant roles are supported!") }}
-    {%- endif %}
-{%- endfor %}
-"""
-
-_GEMMA = """\
-{{ bos_token }}{% if messages[0]['role'] == 'system' %}\
-{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}\
-{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\
-{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}\
-{% endif %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}\
-{% set role = message['role'] %}{% endif %}\
-{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}\
-{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"""
-
-_PHI3 = """\
-{% for message in messages %}{% if message['role'] == 'system' %}\
-{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}\
-{{'<|user|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'assistant' %}\
-{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}\
-{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"""
-
-_QWEN25 = """\
-{%- if tools %}
-    {{- '<|im_start|>system\\n' }}{{- "# Tools" }}{{- "<|im_end|>\\n" }}
-{%- else %}
-    {%- if messages[0]['role'] == 'system' %}
-        {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
-    {%- else %}
-        {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' }}
-    {%- endif %}
-{%- endif %}
-{%- for message in messages %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
-        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
-    {%- elif message.role == "tool" %}
-        {{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
-
-_QWEN3 = """\
-{%- if messages[0].role == 'system' %}
-    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
-{%- endif %}
-{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-    {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
-        {%- set ns.multi_step_tool = false %}
-        {%- set ns.last_query_index = index %}
-    {%- endif %}
-{%- endfor %}
-{%- for message in messages %}
-    {%- if message.content is string %}
-        {%- set content = message.content %}
-    {%- else %}
-        {%- set content = '' %}
-    {%- endif %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
-        {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}
-    {%- elif message.role == "assistant" %}
-        {%- set reasoning_content = '' %}
-        {%- if message.reasoning_content is string %}
-            {%- set reasoning_content = message.reasoning_content %}
-        {%- else %}
-            {%- if '</think>' in content %}
-                {%- set reasoning_content = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
-                {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
-            {%- endif %}
-        {%- endif %}
-        {%- if loop.index0 > ns.last_query_index %}
-            {%- if loop.last or (not loop.last and reasoning_content) %}
-                {{- '<|im_start|>' + message.role + '\\n<think>\\n' + reasoning_content.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}
-            {%- else %}
-                {{- '<|im_start|>' + message.role + '\\n' + content }}
-            {%- endif %}
-        {%- else %}
-            {{- '<|im_start|>' + message.role + '\\n' + content }}
-        {%- endif %}
-        {{- '<|im_end|>\\n' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}
-        {{- '<think>\\n\\n</think>\\n\\n' }}
-    {%- endif %}
-{%- endif %}
-"""
-
-_ZEPHYR = """\
-{% for message in messages %}
-{% if message['role'] == 'user' %}
-{{ '<|user|>\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'system' %}
-{{ '<|system|>\n' + message['content'] + eos_token }}
-{% elif message['role'] == 'assistant' %}
-{{ '<|assistant|>\n'  + message['content'] + eos_token }}
-{% endif %}
-{% if loop.last and add_generation_prompt %}
-{{ '<|assistant|>' }}
-{% endif %}
-{% endfor %}"""
-
-_VICUNA = """\
-{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] + ' ' }}\
-{% set rest = messages[1:] %}{% else %}{{ 'A chat between a user and an assistant. ' }}\
-{% set rest = messages %}{% endif %}{% for message in rest %}{% if message['role'] == 'user' %}\
-{{ 'USER: ' + message['content'] + ' ' }}{% elif message['role'] == 'assistant' %}\
-{{ 'ASSISTANT: ' + message['content'] + eos_token }}{% endif %}{% endfor %}\
-{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"""
-
-_DEEPSEEK = """\
-{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}\
-{% set ns = namespace(is_first=false, system_prompt='') %}{%- for message in messages %}\
-{%- if message['role'] == 'system' %}{% set ns.system_prompt = message['content'] %}{%- endif %}\
-{%- endfor %}{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}\
-{%- if message['role'] == 'user' %}{{'<｜User｜>' + message['content']}}{%- endif %}\
-{%- if message['role'] == 'assistant' %}{{'<｜Assistant｜>' + message['content'] + '<｜end▁of▁sentence｜>'}}\
-{%- endif %}{%- endfor %}{% if add_generation_prompt %}{{'<｜Assistant｜>'}}{% endif %}"""
-
-_TULU = """\
-{% for message in messages %}{% if message['role'] == 'system' %}\
-{{ '<|system|>\n' + message['content'] + '\n' }}{% elif message['role'] == 'user' %}\
-{{ '<|user|>\n' + message['content'] + '\n' }}{% elif message['role'] == 'assistant' %}\
-{% if not loop.last %}{{ '<|assistant|>\n'  + message['content'] + eos_token + '\n' }}\
-{% else %}{{ '<|assistant|>\n'  + message['content'] + eos_token }}{% endif %}{% endif %}\
-{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"""
-
-_OLMO = "{{ bos_token }}" + _TULU
-
-_COMMAND_R = """\
-{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}\
-{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}\
-{% set system_message = false %}{% endif %}{% if system_message != false %}\
-{{ '<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>' + system_message + '<|END_OF_TURN_TOKEN|>' }}{% endif %}\
-{% for message in loop_messages %}{% set content = message['content'] %}\
-{% if message['role'] == 'user' %}\
-{{ '<|START_OF_TURN_TOKEN|><|USER_TOKEN|>' + content.strip() + '<|END_OF_TURN_TOKEN|>' }}\
-{% elif message['role'] == 'assistant' %}\
-{{ '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>'  + content.strip() + '<|END_OF_TURN_TOKEN|>' }}\
-{% endif %}{% endfor %}{% if add_generation_prompt %}\
-{{ '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>' }}{% endif %}"""
-
-_FALCON = """\
-{% for message in messages %}{% if not loop.first %}{{ '\n' }}{% endif %}\
-{% if message['role'] == 'system' %}{{ 'System: ' + message['content'] }}\
-{% elif message['role'] == 'user' %}{{ 'User: ' + message['content'] }}\
-{% elif message['role'] == 'assistant' %}{{ 'Falcon: ' + message['content'] + eos_token }}{% endif %}\
-{% endfor %}{% if add_generation_prompt %}{{ '\n' + 'Falcon:' }}{% endif %}"""
-
-_GENERATION = """\
-{% for message in messages %}{% if message['role'] == 'assistant' %}\
-{{ '<|im_start|>assistant\n' }}{% generation %}{{ message['content'] + '<|im_end|>' }}\
-{% endgeneration %}{{ '\n' }}{% else %}\
-{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endif %}\
-{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
-
-# the end of the turn is written, but outside of what the template says is generated
-_GENERATION_GLM = """\
-[gMASK]<sop>{% for message in messages %}{% if message['role'] == 'assistant' %}\
-{{ '<|assistant|>\n' }}{% generation %}{{ message['content'] }}{% endgeneration %}\
-{{ '<|endoftext|>' }}{% else %}{{ '<|' + message['role'] + '|>\n' + message['content'] }}{% endif %}\
-{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"""
-
-# the end of a turn is the beginning of the next
-_GLM4 = """\
-[gMASK]<sop>{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] }}\
-{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"""
-
-_GPT_OSS = """\
-{{- '<|start|>system<|message|>Knowledge cutoff: 2024-06\nCurrent date: ' ~ strftime_now('%Y-%m-%d') \
-~ '<|end|>' }}{%- for message in messages %}{%- if message.role == 'assistant' %}\
-{{- '<|start|>assistant<|channel|>final<|message|>' ~ message.content ~ ('<|return|>' if loop.last \
-and not add_generation_prompt else '<|end|>') }}{%- else %}\
-{{- '<|start|>' ~ message.role ~ '<|message|>' ~ message.content ~ '<|end|>' }}{%- endif %}\
-{%- endfor %}{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"""
-
-_MACRO = """\
-{%- macro turn(role, content) -%}
-<|im_start|>{{ role }}
-{{ content }}<|im_end|>
-{% endmacro -%}
-{%- for message in messages -%}
-{{ turn(message.role, message.content) }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}<|im_start|>assistant
-{% endif -%}
-"""
 
 _HEADERS = ("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>")
 _GLM_TOKENS = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -334,40 +65,50 @@ _GPT_OSS_TOKENS = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|retu
 _END, _IM_END = "<|endoftext|>", "<|im_end|>"
 
 FAMILIES: dict[str, Family] = {
-    "chatml": Family(_CHATML, _CHATML_TOKENS, None, _IM_END, _IM_END),
-    "llama-2": Family(_LLAMA2, ("<s>", "</s>"), "<s>", "</s>", "</s>"),
-    "llama-3": Family(_LLAMA3, (*_HEADERS, "<|eot_id|>"), _HEADERS[0], "<|eot_id|>", "<|eot_id|>"),
-    "llama-3.2": Family(
-        _LLAMA32, (*_HEADERS, "<|eot_id|>"), _HEADERS[0], _HEADERS[1], "<|eot_id|>"
+    "chatml": Family(_template("chatml"), _CHATML_TOKENS, None, _IM_END, _IM_END),
+    "llama-2": Family(_template("llama-2"), ("<s>", "</s>"), "<s>", "</s>", "</s>"),
+    "llama-3": Family(
+        _template("llama-3"), (*_HEADERS, "<|eot_id|>"), _HEADERS[0], "<|eot_id|>", "<|eot_id|>"
     ),
-    "mistral": Family(_MISTRAL, ("<s>", "</s>"), "<s>", "</s>", "</s>", takes_system=False),
-    "mistral-v3": Family(_MISTRAL3, ("<s>", "</s>", "[INST]", "[/INST]"), "<s>", "</s>", "</s>"),
+    "llama-3.2": Family(
+        _template("llama-3.2"), (*_HEADERS, "<|eot_id|>"), _HEADERS[0], _HEADERS[1], "<|eot_id|>"
+    ),
+    "mistral": Family(
+        _template("mistral"), ("<s>", "</s>"), "<s>", "</s>", "</s>", takes_system=False
+    ),
+    "mistral-v3": Family(
+        _template("mistral-v3"), ("<s>", "</s>", "[INST]", "[/INST]"), "<s>", "</s>", "</s>"
+    ),
     "gemma": Family(
-        _GEMMA,
+        _template("gemma"),
         ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
         "<bos>",
         "<eos>",
         "<end_of_turn>",
         takes_system=False,
     ),
-    "phi-3": Family(_PHI3, _PHI_TOKENS, None, _END, "<|end|>"),
-    "phi-3-swallowing": Family(_PHI3, _PHI_TOKENS, None, _END, "<|end|>", swallows=True),
-    "qwen-2.5": Family(_QWEN25, _CHATML_TOKENS, None, _IM_END, _IM_END),
-    "qwen-3": Family(_QWEN3, _CHATML_TOKENS, None, _IM_END, _IM_END),
-    "zephyr": Family(_ZEPHYR, ("<s>", "</s>"), "<s>", "</s>", "</s>"),
-    "vicuna": Family(_VICUNA, ("<s>", "</s>"), "<s>", "</s>", "</s>"),
-    "deepseek": Family(_DEEPSEEK, _DEEPSEEK_TOKENS, *_DEEPSEEK_TOKENS[:2], _DEEPSEEK_TOKENS[1]),
-    "tulu": Family(_TULU, (_END,), None, _END, _END),
-    "olmo": Family(_OLMO, (_END,), _END, _END, _END),
-    "command-r": Family(
-        _COMMAND_R, _COHERE_TOKENS, "<BOS_TOKEN>", _TURN_TOKENS[1], _TURN_TOKENS[1]
+    "phi-3": Family(_template("phi-3"), _PHI_TOKENS, None, _END, "<|end|>"),
+    "phi-3-swallowing": Family(
+        _template("phi-3"), _PHI_TOKENS, None, _END, "<|end|>", swallows=True
     ),
-    "falcon": Family(_FALCON, (_END,), None, _END, _END),
-    "generation": Family(_GENERATION, _CHATML_TOKENS, None, _IM_END, _IM_END),
-    "glm-generation": Family(_GENERATION_GLM, _GLM_TOKENS, None, _END, _END),
-    "glm-4": Family(_GLM4, _GLM_TOKENS, None, _END, "<|user|>"),
-    "gpt-oss": Family(_GPT_OSS, _GPT_OSS_TOKENS, None, "<|return|>", "<|return|>"),
-    "macro": Family(_MACRO, _CHATML_TOKENS, None, _IM_END, _IM_END),
+    "qwen-2.5": Family(_template("qwen-2.5"), _CHATML_TOKENS, None, _IM_END, _IM_END),
+    "qwen-3": Family(_template("qwen-3"), _CHATML_TOKENS, None, _IM_END, _IM_END),
+    "zephyr": Family(_template("zephyr"), ("<s>", "</s>"), "<s>", "</s>", "</s>"),
+    "vicuna": Family(_template("vicuna"), ("<s>", "</s>"), "<s>", "</s>", "</s>"),
+    "deepseek": Family(
+        _template("deepseek"), _DEEPSEEK_TOKENS, *_DEEPSEEK_TOKENS[:2], _DEEPSEEK_TOKENS[1]
+    ),
+    "tulu": Family(_template("tulu"), (_END,), None, _END, _END),
+    "olmo": Family(_template("olmo"), (_END,), _END, _END, _END),
+    "command-r": Family(
+        _template("command-r"), _COHERE_TOKENS, "<BOS_TOKEN>", _TURN_TOKENS[1], _TURN_TOKENS[1]
+    ),
+    "falcon": Family(_template("falcon"), (_END,), None, _END, _END),
+    "generation": Family(_template("generation"), _CHATML_TOKENS, None, _IM_END, _IM_END),
+    "glm-generation": Family(_template("glm-generation"), _GLM_TOKENS, None, _END, _END),
+    "glm-4": Family(_template("glm-4"), _GLM_TOKENS, None, _END, "<|user|>"),
+    "gpt-oss": Family(_template("gpt-oss"), _GPT_OSS_TOKENS, None, "<|return|>", "<|return|>"),
+    "macro": Family(_template("macro"), _CHATML_TOKENS, None, _IM_END, _IM_END),
 }
 
 
@@ -405,12 +146,12 @@ def _sentencepiece(
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     trainer = trainers.BpeTrainer(vocab_size=250, show_progress=False)
     backend.train_from_iterator(TEXTS, trainer)
-    spec = __import__("json").loads(backend.to_str())["model"]
+    spec = json.loads(backend.to_str())["model"]
     vocabulary = {"<unk>": 0, **{f"<0x{byte:02X}>": byte + 1 for byte in range(256)}}
     for token in spec["vocab"]:
         vocabulary.setdefault(token, len(vocabulary))
     merges = [tuple(pair) for pair in spec["merges"]]
-    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    model = models.BPE(vocabulary, merges, unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True)
     backend = Tokenizer(model)
     if normalizer is not None:
         backend.normalizer = normalizer
@@ -454,7 +195,7 @@ def _unigram() -> Tokenizer:
         show_progress=False,
         initial_alphabet=alphabet,
         special_tokens=["<unk>"],
-        unk_token="<unk>",
+        unk_token=UNKNOWN,
     )
     backend.train_from_iterator([text * 3 for text in TEXTS], trainer)
     return backend

@@ -6,6 +6,7 @@ from tests.data.chat_families import FAMILIES, KINDS, codec
 from upbring.data.codec import make_tokenizer
 from upbring.errors import InputError
 
+UNKNOWN = "?"
 TEXT = "Hello <s>there</s> [INST]"
 
 
@@ -50,7 +51,7 @@ def test_a_model_that_knows_the_spelling_is_not_fooled() -> None:
 
 
 def test_a_control_token_of_one_character_cannot_be_told_from_its_spelling() -> None:
-    backend = Backend(models.WordLevel({"¶": 0, "a": 1, "?": 2}, unk_token="?"))
+    backend = Backend(models.WordLevel({"¶": 0, "a": 1, "?": 2}, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = make_tokenizer(backend, names={"eos_token": "¶"})
     with pytest.raises(InputError, match="'¶' in a text cannot be told from the control token"):

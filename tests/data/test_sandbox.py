@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -49,8 +50,12 @@ GROWING = {
     "json": "{{ [1] | tojson(indent=100000000) }}",
     "date": "{{ strftime_now('%1000000000Y') }}",
     "text in a loop": "{% for i in range(100000) %}" + "a" * 50_000 + "{% endfor %}",
-    "text in a set": "{% set x %}{% for i in range(99999) %}" + "a" * 50_000 + "{% endfor %}{% endset %}",
-    "text in a call": "{% for i in range(99999) %}{% generation %}" + "a" * 50_000 + "{% endgeneration %}{% endfor %}",
+    "text in a set": "{% set x %}{% for i in range(99999) %}"
+    + "a" * 50_000
+    + "{% endfor %}{% endset %}",
+    "text in a call": "{% for i in range(99999) %}{% generation %}"
+    + "a" * 50_000
+    + "{% endgeneration %}{% endfor %}",
     "many variables": "".join(f"{{% set v{i} = 'a' * 900000 %}}" for i in range(999)),
     "endless recursion": "{% macro f(n) %}{{ f(n - 1) }}{% endmacro %}{{ f(1) }}",
     "slow strip": "{{ ('a' * 900000).strip('b' * 900000 + 'a') }}",
@@ -88,18 +93,24 @@ def test_a_template_that_would_compute_without_end_is_stopped(name: str) -> None
 
 
 def test_bombs_are_stopped_within_256_megabytes() -> None:
-    resource = pytest.importorskip("resource")  # where there is none, the law is tried elsewhere
-    assert resource
+    pytest.importorskip("resource")  # where there is none, the law is tried elsewhere
     code = (
-        "import resource; from tests.data.test_sandbox import GROWING, rendered\n"
-        "for name, bomb in GROWING.items():\n"
-        "    try: rendered(bomb)\n"
+        "import json, resource, sys\n"
+        "from upbring.data.template import Template\n"
+        "for bomb in json.load(sys.stdin):\n"
+        "    try: Template(bomb).render((), is_open=False, names={})\n"
         "    except Exception: pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    root = Path(__file__).parents[2]
+    large = ("many variables", "product", "doubling", "replace", "text in a set", "many braces")
+    bombs = [bomb for name, bomb in GROWING.items() if IS_NIGHTLY or name in large]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        input=json.dumps(bombs),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 256_000_000
@@ -126,7 +137,7 @@ PAYLOADS = [
     "{{ messages.__iadd__([1]) }}",
     "{{ '{0.__class__.__mro__}'.format(1) }}",
     "{{ '{0.__class__}'.format_map({'0': 1}) }}",
-    "{{ '{a.__class__}'|format(a=1) }}",
+    "{{ '%(a)s'|format(a=''.__class__) }}",
     "{{ ''.format.__self__.__class__ }}",
     "{{ ''.format.__globals__ }}{{ ''.format.__closure__ }}",
     "{% set f = ''.format %}{{ f.__func__ }}",
@@ -149,7 +160,7 @@ PAYLOADS = [
     "{{ self.__init__ }}{{ self._TemplateReference__context }}",
     "{{ eos_token.__class__.__init__.__globals__ }}",
 ]
-HARMLESS = ("<class", "<built-in", "<function", "<module", "mro", "root:", "__", "object at", "<bound")
+LEAKS = ("<class", "<built-in", "<function", "<module", "mro", "root:", "__", "object at", "<bound")
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -162,7 +173,7 @@ def test_injected_code_is_refused_or_does_nothing(payload: str, tmp_path: Path) 
     except InputError as error:
         assert "chat template" in str(error)
     else:
-        assert not any(sign in text for sign in HARMLESS), text
+        assert not any(sign in text for sign in LEAKS), text
     assert not canary.exists()
     assert [(m.role, m.content) for m in MESSAGES] == before
 
@@ -170,24 +181,48 @@ def test_injected_code_is_refused_or_does_nothing(payload: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("{{ messages | tojson }}", '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]'),
+        (
+            "{{ messages | tojson }}",
+            '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]',
+        ),
         ("{{ {'a': '<é>'} | tojson(indent=1) }}", '{\n "a": "<é>"\n}'),
-        ("{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}{% endfor %}", "user"),
-        ("{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ m.content }}{% else %}none{% endfor %}", "1Hi"),
+        (
+            "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
+            "user",
+        ),
+        (
+            "{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ m.content }}{% else %}none{% endfor %}",
+            "1Hi",
+        ),
         ("{% set x %}{{ 'a' }}b{% endset %}{{ x | upper }}", "AB"),
-        ("{% macro f(a, b='c') %}{{ a ~ b }}{{ caller() if caller }}{% endmacro %}{{ f('x') }}{% call f('y') %}!{% endcall %}", "xcyc!"),
-        ("{{ 'a,b'.split(',') | join('+') }}{{ '%s-%d' % ('x', 3) }}{{ '{}{a}'.format(1, a=2) }}", "a+bx-312"),
+        (
+            "{% macro f(a, b='c') %}{{ a ~ b }}{{ caller() if caller }}{% endmacro %}{{ f('x') }}{% call f('y') %}!{% endcall %}",
+            "xcyc!",
+        ),
+        (
+            "{{ 'a,b'.split(',') | join('+') }}{{ '%s-%d' % ('x', 3) }}{{ '{}{a}'.format(1, a=2) }}",
+            "a+bx-312",
+        ),
         ("{{ messages | map(attribute='role') | join(', ') }}", "user, assistant"),
         ("{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "1"),
         ("{{ messages[::-1][0]['content'] }}{{ messages[1:] | length }}{{ (1, 2)[0] }}", "Ho11"),
         ("{{ 'x' if messages is defined and tools is none and nothing is not defined }}", "x"),
         ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"),
-        ("{{ [3, 1, 2] | sort | first }}{{ [1, 2] | sum }}{{ 7 // 2 }}{{ 2 ** 3 }}{{ 'ab' * 2 }}", "1338abab"),
+        (
+            "{{ [3, 1, 2] | sort | first }}{{ [1, 2] | sum }}{{ 7 // 2 }}{{ 2 ** 3 }}{{ 'ab' * 2 }}",
+            "1338abab",
+        ),
         ("{{ ' a ' | trim }}{{ 'abc' | replace('b', 'x') }}{{ 'a' | indent(2, true) }}", "aaxc  a"),
         ("  {% if true %}\n  x\n  {% endif %}\ny\n", "  x\ny"),
         ("{% generation %}a{% endgeneration %}\nb", "ab"),
-        ("{{ dict(a=1)['a'] }}{% set n = namespace(i=0) %}{% for _ in range(3) %}{% set n.i = n.i + 1 %}{% endfor %}{{ n.i }}", "13"),
-        ("{% for i in [1, [2, [3]]] recursive %}{{ loop(i) if i is sequence else i }}{% endfor %}", "123"),
+        (
+            "{{ dict(a=1)['a'] }}{% set n = namespace(i=0) %}{% for _ in range(3) %}{% set n.i = n.i + 1 %}{% endfor %}{{ n.i }}",
+            "13",
+        ),
+        (
+            "{% for i in [1, [2, [3]]] recursive %}{{ loop(i) if i is sequence else i }}{% endfor %}",
+            "123",
+        ),
     ],
 )
 def test_what_chat_templates_use_works(source: str, expected: str) -> None:

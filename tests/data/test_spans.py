@@ -72,13 +72,18 @@ def test_a_turn_that_was_rewritten_is_said_to_be() -> None:
 
 
 def test_a_heading_is_not_taken_for_the_content() -> None:
-    source = EACH + "<{{ m.role[0] }}>{{ '<f>final<g>' if m.role[0] == 'a' }}{{ m.content }}<end>{% endfor %}"
+    source = (
+        EACH
+        + "<{{ m.role[0] }}>{{ '<f>final<g>' if m.role[0] == 'a' }}{{ m.content }}<end>{% endfor %}"
+    )
     short = (MESSAGES[0], Message("assistant", "n"))
     assert turns(dialogue(source + OPEN, short, heading="<f>final<g>")) == ["<f>final<g>n<end>"]
 
 
 def test_a_content_is_not_found_within_a_control_token() -> None:
-    source = EACH + "<{{ m.role[0] }}>{{ '<f>' if m.role[0] == 'a' }}{{ m.content }}<end>{% endfor %}"
+    source = (
+        EACH + "<{{ m.role[0] }}>{{ '<f>' if m.role[0] == 'a' }}{{ m.content }}<end>{% endfor %}"
+    )
     assert turns(dialogue(source + OPEN, (MESSAGES[0], Message("assistant", "f")))) == ["<f>f<end>"]
 
 

@@ -110,11 +110,12 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
 
 def test_building_needs_memory_for_some_trees_only(tmp_path: Path) -> None:
     tracemalloc.start()
-    found = build(tmp_path / "it", (tree(range(500), range(500)) for _ in range(1500)))
+    zeros = np.zeros(5000, np.int32)
+    found = build(tmp_path / "it", (tree(zeros[:1], zeros) for _ in range(1000)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.arrays["tokens"].nbytes + found.arrays["weights"].nbytes == 9_000_000
-    assert peak < 5_500_000  # 256 trees of 6 kB, once waiting, and twice as they are joined
+    assert found.arrays["tokens"].nbytes + found.arrays["weights"].nbytes == 40_004_000
+    assert peak < 15_000_000  # 4 MB wait, and 4 MB more as they are joined and written
 
 
 def test_the_cache_lies_where_the_user_or_the_platform_says(

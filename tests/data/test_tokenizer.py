@@ -23,9 +23,7 @@ def test_a_folder_saved_by_transformers_is_read_as_transformers_reads_it(
     kind: str, tmp_path: Path
 ) -> None:
     ours = codec(FAMILIES["llama-2"], kind)
-    theirs = PreTrainedTokenizerFast(
-        tokenizer_object=ours.backend, bos_token="<s>", eos_token="</s>"
-    )
+    theirs = PreTrainedTokenizerFast(tokenizer_object=ours.backend, **ours.names)
     theirs.chat_template = FAMILIES["llama-2"].template
     theirs.save_pretrained(tmp_path)
     found = load_tokenizer(tmp_path)
@@ -68,7 +66,7 @@ def test_files_are_copied_byte_for_byte_and_the_template_in_use_beside_them(tmp_
     assert same(loaded, load_tokenizer(two))
 
 
-def test_a_trained_tokenizer_knows_every_byte_and_its_end(tmp_path: Path) -> None:
+def test_a_trained_tokenizer_knows_every_byte_and_its_end() -> None:
     tokenizer = train_tokenizer(["Hello there, how are you?"] * 3, 300)
     assert tokenizer.size <= 300
     assert tokenizer.bos == tokenizer.eos == tokenizer.specials["<|endoftext|>"]

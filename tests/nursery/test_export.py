@@ -16,7 +16,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_file_is_read_by_upbring(exported: Path) -> None:
-    assert len(list(read(exported / "corpus.jsonl", Document))) == 107  # 20,000 / 187
+    assert len(list(read(exported / "corpus.jsonl", Document))) == 106  # 20,000 / 189
     assert len(list(read(exported / "demonstrations.jsonl", Demonstration))) == 4000
     assert len(list(read(exported / "medicine.jsonl", Demonstration))) == 600
     assert len(list(read(exported / "rankings.jsonl", Comparison))) == 1000

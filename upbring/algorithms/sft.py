@@ -9,26 +9,11 @@ Added: dialogues of several turns, of which all answers are learned or the last;
 that replayed general data guards against forgetting.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upbring.algorithms.pretrain import Pretrain
-from upbring.data.trees import Tree
-from upbring.errors import InputError
 
 
 @dataclass(eq=False)
 class Sft(Pretrain):
     """Next-token loss on what the assistant says."""
-
-
-def learnable(trees: Sequence[Tree]) -> Sequence[Tree]:
-    """Return `trees` if there is something to learn from, else say so.
-
-    >>> learnable([])
-    Traceback (most recent call last):
-    upbring.errors.InputError: data: there is no row to learn from; give at least one
-    """
-    if not len(trees):
-        raise InputError("data: there is no row to learn from; give at least one")
-    return trees

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring.data.check import Checked
-from upbring.data.findings import Finding, Level
+from upbring.data.findings import Finding, Level, percent
 from upbring.data.preview import Example, Part, visible
 from upbring.data.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.data.survey import Survey
@@ -39,10 +39,10 @@ def show(console: Console, checked: Checked) -> None:
     """Print all that a check found."""
     for survey in checked.surveys:
         console.print(Text(visible(str(survey.path)), "bold", overflow="fold"))
-        console.print(Padding(_facts(survey), (0, 0, 0, 2)))
+        console.print(Padding(_facts(survey), (0, 0, 0, 2), expand=False))
         if survey.num_records:
-            console.print(Padding(_quantiles(survey), (1, 0, 0, 2)))
-            console.print(Padding(_histogram(survey, console), (1, 0, 1, 2)))
+            console.print(Padding(_quantiles(survey), (1, 0, 0, 2), expand=False))
+            console.print(Padding(_histogram(survey, console), (1, 0, 1, 2), expand=False))
     if checked.example is not None:
         _show_example(console, checked.example)
     console.print(_found(checked.findings, console))
@@ -98,8 +98,11 @@ def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "pieces", f"{survey.num_pieces:,} of at most {longest:,} tokens"
     elif survey.num_learned:
         share = survey.num_learned / survey.num_tokens
-        yield "learned", f"{survey.num_learned:,} of {survey.num_tokens:,} tokens ({share:.0%})"
-    yield "tokens", f"{per_token:.1f} characters each"
+        yield (
+            "learned",
+            f"{survey.num_learned:,} of {survey.num_tokens:,} tokens ({percent(share)})",
+        )
+    yield "tokens", f"{per_token:.1f} characters in each, on average"
     if survey.kind is not Document:
         named = "the default one" if survey.encoding.chat.is_default else "the model's"
         template = "the file's" if survey.encoding.template is not None else named
@@ -153,18 +156,19 @@ def _quantiles(survey: Survey) -> Table:
 
 def _histogram(survey: Survey, console: Console) -> Table:
     """Return how often which length is there, of the last side: the whole."""
-    lengths = list(survey.sides.values())[-1]
+    side, lengths = list(survey.sides.items())[-1]
     block = "#" if console.options.ascii_only else "█"
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="dim", min_width=9)
     table.add_column(no_wrap=True, min_width=_BAR)
     table.add_column(justify="right")
     table.add_column(justify="right", style="dim")
+    table.add_row(survey.unit, Text(side, "dim"), "rows", "")
     highest = max((count for _, _, count in lengths.bins), default=1)
     for first, last, count in lengths.bins:
         size = -(-count * _BAR // highest)
         told = f"{first:,}" if first == last else f"{first:,}–{last:,}"
-        share = f"{count / len(lengths):.1%}".replace("%", " %")
+        share = percent(count / len(lengths), 1)
         table.add_row(told, Text(block * size, "cyan"), f"{count:,}", share)
     return table
 
@@ -173,17 +177,25 @@ def _show_example(console: Console, example: Example) -> None:
     """Print a row, what is learned of it marked."""
     is_coloured = console.color_system is not None and not console.no_color
     how = "as the model sees it" if example.is_rendered else "as it is read"
-    title = Text(f"{visible(example.where)}, {how}", "bold")
-    rule = "-" if console.options.ascii_only else "─"
-    console.print(Rule(title, align="left", style="dim", characters=rule))
+    console.print(_line(console, f"example, {how}"))
     is_named = not example.is_rendered or len(example.parts) > 1
     for part in example.parts:
         if is_named:
             console.print(Text(part.name, "dim italic"))
-        console.print(Padding(_marked(part, is_coloured=is_coloured), (0, 0, 0, 2)))
-    console.print(
-        Rule(_legend(is_coloured=is_coloured), align="left", style="dim", characters=rule)
-    )
+        marked = _marked(part, is_coloured=is_coloured)
+        console.print(Padding(marked, (0, 0, 0, 2), expand=False))
+    if not is_coloured:
+        legend = Text("«between these» is learned from")
+    else:
+        legend = Text.assemble(("green", "green"), " is learned from")
+    console.print(_line(console))
+    console.print(Text.assemble((visible(example.where), "dim"), "; ", legend, overflow="fold"))
+    console.print()
+
+
+def _line(console: Console, title: str = "") -> Rule:
+    character = "-" if console.options.ascii_only else "─"
+    return Rule(Text(title, "dim"), align="left", style="dim", characters=character)
 
 
 def _marked(part: Part, *, is_coloured: bool) -> Text:
@@ -202,12 +214,6 @@ def _style(*, is_learned: bool, is_control: bool) -> str:
     if is_learned:
         return "bold green reverse" if is_control else "green"
     return "magenta" if is_control else ""
-
-
-def _legend(*, is_coloured: bool) -> Text:
-    if is_coloured:
-        return Text.assemble(("green", "green"), (" is learned", ""))
-    return Text("«between these» is learned")
 
 
 def _found(findings: Iterable[Finding], console: Console) -> RenderableType:

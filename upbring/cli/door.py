@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from upbring.errors import InputError, UpbringError, nearest
+from upbring.interruption import StoppedAtOnce
 from upbring.settings.table import VERBS, Verb, imported, verbs
 
 PIPE_CLOSED = 141
@@ -28,6 +29,9 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:
         _close_quietly()
         return PIPE_CLOSED
+    except StoppedAtOnce as stop:
+        sys.stderr.write(f"{stop}\n")
+        return stop.exit_code
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 -- the last place where a message can be made of it

@@ -1,6 +1,7 @@
 """`upbring runs`: the runs of a folder, a line each."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from upbring.runs.folder import list_runs
@@ -19,7 +20,7 @@ def run(resolved: Resolved[RunsSettings]) -> None:
     table = Table("run", "status", "steps", "loss", "began", box=None, pad_edge=False)
     for each in summaries:
         table.add_row(
-            each.name,
+            escape(each.name),
             each.status,
             f"{each.step}/{each.steps or '?'}",
             "" if each.loss is None else f"{each.loss:.4f}",

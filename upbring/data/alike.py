@@ -51,8 +51,16 @@ class Texts:
 
     def where(self, place: int) -> str:
         """Return the file and line of the text at a place."""
-        file = next(name for first, name in reversed(self._files) if first <= place)
-        return f"{file}:{self.lines[place]}"
+        return f"{self._file(place)}:{self.lines[place]}"
+
+    def where_too(self, place: int, other: str) -> str:
+        """Return the same, the file left out if it is that of `other`, a place named before."""
+        file = self._file(place)
+        is_same = other.rpartition(":")[0] == file
+        return f"line {self.lines[place]}" if is_same else f"{file}:{self.lines[place]}"
+
+    def _file(self, place: int) -> str:
+        return next(name for first, name in reversed(self._files) if first <= place)
 
     def copies(self) -> list[Pair]:
         """Return every text that stood before, paired with the first that is equal."""

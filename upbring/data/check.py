@@ -12,7 +12,6 @@ training and serving agree is tried on 200 rows of each file, for it renders a d
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from upbring.data import formats
 from upbring.data.alike import Texts
@@ -64,7 +63,7 @@ def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice)
             kind = kind_of(path, settings, is_held_out=purpose == "held_out")
             reading: Reading[Record] = formats.read(
                 path,
-                cast("type[Record]", kind),
+                kind,
                 format=settings.format,
                 skip_bad=settings.skip_bad,
             )

@@ -58,6 +58,15 @@ def told(findings: Iterable[Finding]) -> str:
     return "\n".join(lines)
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as it is told.
+
+    >>> percent(0.405), percent(0.405, 1)
+    ('40 %', '40.5 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
 def of(count: int, total: int, what: str) -> str:
     """Return a count as a sentence begins with it.
 

@@ -157,7 +157,8 @@ def _check_text_filter(name: str, text: str, *, given: Sequence[object], longest
         check_text("strip", text, given=given, longest=longest)
     elif name == "indent" and given:
         width = len(given[0]) if isinstance(given[0], str) else given[0]
-        _check_product(text.count("\n") + 2, width, longest=longest)
+        lines = text.count("\n") + 1
+        _check(len(text) + lines * (width if isinstance(width, int) else 0), longest=longest)
 
 
 def _check_product(left: object, right: object, *, longest: int) -> None:

@@ -19,6 +19,7 @@ _HASHES = 64
 _BANDS = 16  # of 4 hashes each: 0.8 alike is found with probability 0.9998
 _ROWS_AT_ONCE = 8192
 _NEIGHBOURS = 8
+_DOUBT = 0.2  # four standard errors of a similarity that 64 hashes estimate, at 0.8
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
 Ints = NDArray[np.uint64]
 
@@ -65,13 +66,17 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8) -> list[Pai
     again = {pair.second for pair in duplicates(texts)}
     kept = [place for place in range(len(texts)) if place not in again]
     found: dict[int, Pair] = {}
-    for bucket in _buckets(signatures([texts[place] for place in kept])):
-        members = [kept[k] for k in bucket]
-        for first, second in {*pairwise(members), *((members[0], m) for m in members[1:])}:
-            if second not in found:
+    signed = signatures([texts[place] for place in kept])
+    unlike: set[tuple[int, int]] = set()
+    for bucket in _buckets(signed):
+        for pair in {*pairwise(bucket), *((bucket[0], k) for k in bucket[1:])} - unlike:
+            first, second = kept[pair[0]], kept[pair[1]]
+            if second not in found and _estimate(signed, *pair) >= threshold - _DOUBT:
                 similarity = jaccard(texts[first], texts[second])
                 if similarity >= threshold:
                     found[second] = Pair(first, second, similarity)
+                else:
+                    unlike.add(pair)
     return [found[place] for place in sorted(found)]
 
 
@@ -85,11 +90,14 @@ def overlap(held_out: Sequence[str], train: Sequence[str], *, threshold: float =
         if (match := where.get(normalise(text))) is not None:
             exact[place] = Pair(place, match, 1.0)
     near: dict[int, Pair] = {}
-    for bucket in _buckets(signatures([*held_out, *train])):
+    signed = signatures([*held_out, *train])
+    for bucket in _buckets(signed):
         held = [k for k in bucket if k < len(held_out) and k not in exact]
         trained = [k - len(held_out) for k in bucket if k >= len(held_out)][:_NEIGHBOURS]
         for place in held:
             for match in trained:
+                if _estimate(signed, place, len(held_out) + match) < threshold - _DOUBT:
+                    continue
                 similarity = jaccard(held_out[place], train[match])
                 if similarity >= max(threshold, near[place].similarity if place in near else 0):
                     near[place] = Pair(place, match, similarity)
@@ -119,6 +127,11 @@ def signatures(texts: Sequence[str]) -> Ints:
     return signed
 
 
+def _estimate(signed: Ints, one: int, other: int) -> float:
+    """Return how alike two texts are by their signatures, to about 0.05."""
+    return float(np.mean(signed[one] == signed[other]))
+
+
 def _buckets(signed: Ints) -> Iterator[list[int]]:
     """Yield the places, in order, of texts that agree in a whole band."""
     width = _HASHES // _BANDS
@@ -136,14 +149,14 @@ def _buckets(signed: Ints) -> Iterator[list[int]]:
 
 def _shingles(texts: Sequence[str]) -> tuple[Ints, NDArray[np.int64]]:
     """Return the hashes of all three-word pieces [S] and where each text's begin [texts]."""
-    known: dict[str, int] = {}
+    known = _Codes()
     tokens: list[int] = []
     starts = []
     for text in texts:
         starts.append(len(tokens))
         words = _WORD.findall(text.casefold()) or [""]
         words += [""] * (3 - len(words))
-        tokens += [known.setdefault(w, zlib.crc32(w.encode("utf-8", "replace"))) for w in words]
+        tokens += [known[word] for word in words]
     ids = np.array([*tokens, 0, 0], dtype=np.uint64)
     pieces = _mixed(_mixed(_mixed(ids[:-2]) + ids[1:-1]) + ids[2:])
     begins = np.array(starts, dtype=np.int64)
@@ -152,6 +165,14 @@ def _shingles(texts: Sequence[str]) -> tuple[Ints, NDArray[np.int64]]:
     is_piece[ends - 1] = is_piece[ends - 2] = False  # pieces that reach into the next text
     kept_before = np.concatenate([[0], np.cumsum(is_piece)])
     return pieces[is_piece], kept_before[begins]
+
+
+class _Codes(dict[str, int]):
+    """A number for each word, made when it is first asked for."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = code = zlib.crc32(word.encode("utf-8", "replace"))
+        return code
 
 
 def _mixed(x: Ints) -> Ints:

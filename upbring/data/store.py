@@ -43,7 +43,7 @@ _ARRAYS = {
     "keys": "|u1",
     "keys_end": "<i8",
 }
-_TREES_AT_ONCE = 256
+_TREES_AT_ONCE, _TOKENS_AT_ONCE = 1024, 500_000
 
 Facts = Mapping[str, Sequence[float]]
 Array = npt.NDArray[Any]
@@ -170,7 +170,7 @@ class _Writer:
         self._files: dict[str, BinaryIO] = {}
         self._waiting: dict[str, list[Array]] = {}
         self._places = dict.fromkeys(("tokens", "weights", "keys", "branches"), 0)
-        self._count = 0
+        self._count = self._flushed = 0
         self._folder, self._stack = folder, files
         for name, kind in _ARRAYS.items():
             self._open(name, kind)
@@ -197,11 +197,13 @@ class _Writer:
             self._places[name] += size
             self._append(f"{name}_end", [np.asarray([self._places[name]])])
         self._count += 1
-        if self._count % _TREES_AT_ONCE == 0:
+        many = self._places["tokens"] - self._flushed >= _TOKENS_AT_ONCE
+        if many or self._count % _TREES_AT_ONCE == 0:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
+        self._flushed = self._places["tokens"]
         for name, (file, parts) in self._pairs():
             kind = _ARRAYS.get(name, "<f8")
             file.write(np.concatenate(parts).astype(kind).tobytes())

@@ -31,16 +31,16 @@ SAMPLE = 200
 
 @dataclass(slots=True)
 class Sample:
-    """Between `SAMPLE` and twice as many of the records seen, spread evenly, and their numbers."""
+    """Between `SAMPLE` and twice as many of the records seen, spread evenly."""
 
-    records: list[tuple[int, Record]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     every: int = 1
 
     def add(self, number: int, record: Record) -> None:
         """Keep the record if its turn has come."""
         if number % self.every:
             return
-        self.records.append((number, record))
+        self.records.append(record)
         if len(self.records) > 2 * SAMPLE:
             del self.records[1::2]
             self.every *= 2
@@ -48,8 +48,8 @@ class Sample:
     @property
     def chosen(self) -> list[Record]:
         """At most `SAMPLE` of them, spread evenly."""
-        every = -(-len(self.records) // SAMPLE) or 1
-        return [record for _, record in self.records[::every]]
+        count = min(SAMPLE, len(self.records))
+        return [self.records[i * len(self.records) // count] for i in range(count)]
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from upbring.data.alike import Texts
 from upbring.data.chat import faults, flaws, imitations
 from upbring.data.encoding import dialogue_of
-from upbring.data.findings import MOST_EXAMPLES, Finding, Level, Tally, of
+from upbring.data.findings import MOST_EXAMPLES, Finding, Level, Tally, of, percent
 from upbring.data.overlap import Pair
 from upbring.data.records import Comparison, Demonstration, Document, Label
 from upbring.data.survey import Survey
@@ -36,6 +36,8 @@ def verdicts(surveys: Sequence[Survey]) -> Iterator[Finding]:
     if held_out:
         yield from _overlap(held_out[0].questions, train[0].questions)
     yield from _copies(train[0].texts)
+    if all(survey.kind is Demonstration for survey in train):
+        yield from _asked_again(train[0])
     if any(survey.encoding for survey in surveys):
         yield from _lengths(surveys)
         yield from _spelled(surveys)
@@ -168,6 +170,21 @@ def _copies(texts: Texts) -> Iterator[Finding]:
         yield Finding("fine", "copies", f"none, nor anything close, among {among}")
 
 
+def _asked_again(survey: Survey) -> Iterator[Finding]:
+    """Yield which prompts stand twice with different answers; for comparisons that is usual."""
+    copies = {pair.second for pair in survey.texts.copies()}
+    again = [pair for pair in survey.questions.copies() if pair.second not in copies]
+    if again:
+        yield _pairs(
+            again,
+            "note",
+            "same prompts",
+            found=f"{of(len(again), len(survey.questions), 'rows')} answer an earlier row's prompt "
+            "otherwise",
+            sides=(survey.questions, survey.questions),
+        )
+
+
 def _lengths(surveys: Sequence[Survey]) -> Iterator[Finding]:
     """Yield what max_length would cut."""
     total = sum(s.num_records for s in surveys)
@@ -246,7 +263,7 @@ def _comparisons(surveys: Sequence[Survey]) -> Iterator[Finding]:
     if not decided:
         return
     share = wins / decided
-    text = f"the longer response is preferred in {share:.0%} of {decided:,} pairs"
+    text = f"the longer response is preferred in {percent(share)} of {decided:,} pairs"
     surprise = abs(share - 0.5) / (0.5 / math.sqrt(decided))
     if max(share, 1 - share) >= MOST_LONGER and surprise >= _SURE:
         todo = "a reward model may learn length instead of quality: balance them"
@@ -261,15 +278,16 @@ def _pairs(
     title: str,
     *,
     found: str,
-    todo: str,
+    todo: str = "",
     sides: tuple[Texts, Texts],
 ) -> Finding:
     tally = Tally()
     for pair in pairs:
-        sign = "=" if pair.similarity == 1 else f"≈ {pair.similarity:.0%}"
+        sign = "as" if pair.similarity == 1 else f"{percent(pair.similarity)} as"
         places = (pair.first, pair.second)
         later, earlier = reversed(places) if sides[0] is sides[1] else places
-        tally.add(f"{sides[0].where(later)} {sign} {sides[1].where(earlier)}")
+        where = sides[0].where(later)
+        tally.add(f"{where} {sign} {sides[1].where_too(earlier, where)}")
     return tally.finding(level, title, found=found, todo=todo)
 
 

@@ -38,6 +38,11 @@ def export_merged(
 def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) -> float:
     """Write the adapter alone to `target`; return by how much it differs as peft loads it."""
     loaded = _loaded(name, target, notice=notice)
+    if not loaded.is_exact:
+        raise InputError(
+            f"{name}: its adapter is a DoRA, which peft loads as it stands from {loaded.folder}; "
+            "copy that directory, or export it with --kind merged"
+        )
     if not loaded.factors:
         raise InputError(
             f"{name}: has no adapter, all of its weights were trained; export it with --kind merged"
@@ -57,6 +62,8 @@ def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) ->
 def _loaded(name: str, target: Path, *, notice: Callable[[str], None]) -> Loaded:
     if target.exists():
         raise InputError(f"{target}: exists already; choose another --to")
+    with durable.explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     return load(name, device=torch.device("cpu"), compute=torch.float32, notice=notice)
 
 

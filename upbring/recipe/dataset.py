@@ -1,13 +1,15 @@
 """Files to trees for a stage: read, rendered, cached, cut to length, split and mixed.
 
 What is dropped or cut is counted and said. Rows are tokenised once: the cache is keyed by the
-file's hash, the template, the tokenizer and the settings that decide about tokens.
+file's hash, the template, the tokenizer and the settings that decide about tokens, and keeps what
+was said. Where malformed rows are skipped nothing is taken from it, for they are to be written.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,9 @@ MOST_HELD_OUT = 200
 class Encoder:
     """How a file's rows become trees: the function, and what decides about its outcome."""
 
-    trees: Callable[[Path], tuple[Iterable[Tree], str]]  # and the format, told before the rows
+    trees: Callable[[Path, Notice], tuple[Iterable[Tree], str]]  # and the format's name
     identity: tuple[str, ...]
+    is_kept: bool = True  # whether the trees of a file may come from the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +77,20 @@ class Dataset:
     files: tuple[DataFile, ...] = field(default=())
 
 
-def make_dataset(settings: DataSettings, encoder: Encoder, *, seed: int, notice: Notice) -> Dataset:
-    """Return the trees of all files that the settings name."""
-    mixtures = [_mixture(text) for text in settings.mix]
-    everything = [encode_file(path, encoder, notice=notice) for path in settings.data]
-    mixed = [encode_file(path, encoder, notice=notice) for path, _ in mixtures]
-    held = [encode_file(path, encoder, notice=notice) for path in settings.held_out]
+def make_dataset(
+    settings: DataSettings,
+    encoder: Encoder,
+    *,
+    seed: int,
+    notice: Notice,
+    poll: Callable[[], None] = lambda: None,
+) -> Dataset:
+    """Return the trees of all files that the settings name; `poll` raises to stop on the way."""
+    mixtures = _mixtures(settings.mix)
+    encode = partial(encode_file, encoder=encoder, notice=notice, poll=poll)
+    everything = [encode(path) for path in settings.data]
+    mixed = [encode(path) for path, _ in mixtures]
+    held = [encode(path) for path in settings.held_out]
     main: Trees = Joined([trees for trees, _ in everything])
     held_out: Trees = Joined([trees for trees, _ in held])
     if not settings.held_out:
@@ -94,7 +105,22 @@ def make_dataset(settings: DataSettings, encoder: Encoder, *, seed: int, notice:
     sources = tuple(
         Source(trees, share) for (trees, _), (_, share) in zip(mixed, mixtures, strict=True)
     )
+    empty = [path for (path, _), (trees, _) in zip(mixtures, mixed, strict=True) if not len(trees)]
+    if empty:
+        raise InputError(f"mix: {empty[0]}: no row is left to learn from; raise max_length")
     return Dataset(main, sources, held_out, tuple(facts))
+
+
+def _mixtures(texts: Sequence[str]) -> list[tuple[Path, float]]:
+    """Return files and shares, which leave something to the data itself."""
+    found = [_mixture(text) for text in texts]
+    total = sum(share for _, share in found)
+    if total >= 1:
+        raise InputError(
+            f"mix: the weights sum to {total:g}, which leaves nothing to the data itself; "
+            "let them sum to less than 1"
+        )
+    return found
 
 
 def _mixture(text: str) -> tuple[Path, float]:
@@ -121,18 +147,37 @@ def split(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
     return Selected(trees, np.sort(drawn[count:])), Selected(trees, np.sort(drawn[:count]))
 
 
-def encode_file(path: Path, encoder: Encoder, *, notice: Notice) -> tuple[Store, DataFile]:
+def encode_file(
+    path: Path, encoder: Encoder, *, notice: Notice, poll: Callable[[], None] = lambda: None
+) -> tuple[Store, DataFile]:
     """Return a file's trees, from the cache if the same were made before."""
-    if not path.is_file():
-        encoder.trees(path)  # says what is wrong with the path
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        notice(text)
+
+    trees, name = encoder.trees(path, tell)  # says what is wrong with the path, if anything is
     sha256 = durable.sha256_file(path)
-    key = hashlib.sha256(json.dumps([sha256, *encoder.identity]).encode()).hexdigest()
+    what = [str(path), sha256, encoder.is_kept, *encoder.identity]
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
     folder = cache_folder(notice=notice) / key
-    store = open_store(folder)
-    trees, name = encoder.trees(path)
+    said = folder.with_suffix(".json")  # after the rows, told again when they are not read again
+    store = open_store(folder) if encoder.is_kept and said.is_file() else None
     if store is None:
-        store = build(folder, trees)
+        told.clear()
+        store = build(folder, _polled(trees, poll))
+        durable.write_json(said, [*told])
+    else:
+        for text in json.loads(said.read_bytes()):
+            notice(text)
     return store, DataFile(str(path), sha256, len(store), name)
+
+
+def _polled(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:
+    for each in trees:
+        poll()
+        yield each
 
 
 def shortened(trees: Iterable[Tree], longest: int, *, where: str, notice: Notice) -> Iterator[Tree]:

@@ -1,7 +1,5 @@
 """The model card of a finished run, from what stands in its folder."""
 
-from typing import Literal
-
 from upbring.runs.card import card
 from upbring.runs.contract import Contract
 from upbring.runs.folder import Run
@@ -17,7 +15,7 @@ LIMITS = [
 ]
 
 
-def write_card(run: Run, contract: Contract, *, verb: str, tune: Literal["lora", "full"]) -> None:
+def write_card(run: Run, contract: Contract, *, verb: str) -> None:
     """Write the model card of a run, into its folder and beside its weights."""
     records = read_metrics(run.metrics_file)
     stage = contract.history[-1]
@@ -25,7 +23,7 @@ def write_card(run: Run, contract: Contract, *, verb: str, tune: Literal["lora",
         name=run.path.name,
         base_model=contract.base,
         verb=verb,
-        library="peft" if tune == "lora" else "transformers",
+        library="peft" if (run.model / "adapter_config.json").is_file() else "transformers",
         summary=SUMMARIES[verb],
         numbers=_numbers(records),
         data=[f"{source.file} ({source.rows} rows)" for source in stage.data],

@@ -39,7 +39,7 @@ def of_dialogues(settings: SftSettings, tokenizer: Tokenizer, *, notice: Notice)
             "the model has no chat template: using the default one (see docs/learn/templates.md)"
         )
 
-    def trees(path: Path) -> tuple[Iterator[Tree], str]:
+    def trees(path: Path, notice: Notice) -> tuple[Iterator[Tree], str]:
         reading = formats.read(
             path,
             Demonstration,
@@ -58,6 +58,7 @@ def of_dialogues(settings: SftSettings, tokenizer: Tokenizer, *, notice: Notice)
         encoder=Encoder(
             trees,
             ("sft", chat.fingerprint, settings.format, settings.turns, str(settings.max_length)),
+            is_kept=settings.skip_bad is None,
         ),
         template=chat.template,
         stops=chat.stops,
@@ -83,12 +84,17 @@ def demonstrations(
     if refused.count and settings.skip_bad is None:
         raise refused.error(reading.num_rows)
     refused.write()
+    if refused.count:
+        notice(
+            f"{reading.path}: {refused.count} of {reading.num_rows} rows are refused by the chat "
+            f"template and stand in {settings.skip_bad}"
+        )
 
 
-def of_documents(settings: PretrainSettings, tokenizer: Tokenizer, *, notice: Notice) -> Speech:
+def of_documents(settings: PretrainSettings, tokenizer: Tokenizer) -> Speech:
     """Return the speech of a stage that learns to continue documents."""
 
-    def trees(path: Path) -> tuple[Iterator[Tree], str]:
+    def trees(path: Path, notice: Notice) -> tuple[Iterator[Tree], str]:
         reading = formats.read(
             path, Document, format=settings.format, skip_bad=settings.skip_bad, notice=notice
         )
@@ -110,6 +116,7 @@ def of_documents(settings: PretrainSettings, tokenizer: Tokenizer, *, notice: No
         encoder=Encoder(
             trees,
             ("pretrain", tokenizer.fingerprint, settings.format, str(settings.max_length)),
+            is_kept=settings.skip_bad is None,
         ),
         template=tokenizer.template,
         stops=() if tokenizer.eos is None else (tokenizer.eos,),

@@ -18,7 +18,7 @@ from upbring.errors import Interrupted
 from upbring.export.weights import write_adapter, write_network
 from upbring.interruption import Interruption
 from upbring.maths import draws
-from upbring.model.load import Loaded
+from upbring.model.load import Loaded, weights_sha256
 from upbring.model.packing import token_budget
 from upbring.model.roles import BASE
 from upbring.model.sample import Request, Stopping, sample
@@ -185,7 +185,10 @@ def identity(cast: Cast) -> dict[str, JSON]:
     asked = json.loads(cast.settings.model_dump_json())
     files: list[JSON] = [f"{file.purpose} {file.sha256}" for file in cast.dataset.files]
     return {
-        "model": cast.loaded.base_sha256,
+        "model": weights_sha256(cast.loaded.folder),
+        "base": cast.loaded.base_sha256,
+        "tokenizer": cast.speech.tokenizer.fingerprint,
+        "template": cast.speech.template,
         "data": files,
         "settings": {name: value for name, value in asked.items() if name not in FREE},
         "machine": {
@@ -265,10 +268,10 @@ def _conclude(cast: Cast, training: Training, *, role: str) -> None:
         cast.say(f"keeping the weights of step {best}, whose held-out loss was lowest")
     agreed = contract(cast, steps=training.step)
     with durable.folder(run.model) as folder:
-        if role != BASE and loaded.is_exact:
+        if role != BASE and loaded.is_exact and not (loaded.factors and cast.settings.dora):
             write_adapter(loaded, role, folder, contract=agreed)
         else:
             if role != BASE:
                 loaded.roles.fold(role)
             write_network(loaded, folder, contract=agreed)
-    write_card(run, agreed, verb=cast.verb, tune=cast.settings.tune)
+    write_card(run, agreed, verb=cast.verb)

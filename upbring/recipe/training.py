@@ -1,6 +1,7 @@
 """Pre-training and supervised fine-tuning as stages: what each adds to `stage`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from upbring.data import formats
 from upbring.data.codec import Tokenizer, train_tokenizer
 from upbring.data.records import Document
 from upbring.data.tokenizer import load_tokenizer
-from upbring.errors import InputError
+from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import Loaded, load
 from upbring.recipe import speech
@@ -48,10 +49,11 @@ def train(
             notice=say,
             seed=settings.seed if isinstance(settings, PretrainSettings) else None,
         )
-        interruption.poll()
+        poll = partial(_poll_before, interruption)
+        poll()
         spoken = _speech(settings, loaded, notice=say)
-        dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say)
-        interruption.poll()
+        dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say, poll=poll)
+        poll()
         cast = Cast(
             verb=verb,
             resolved=resolved,
@@ -63,7 +65,18 @@ def train(
             interruption=interruption,
             say=say,
         )
-        return perform(cast, resumed=resumed, allow_change=allow_change)
+        run = perform(cast, resumed=resumed, allow_change=allow_change)
+        say(f"{run.path}: finished; the model is in {run.model}, try `upbring chat {run.path}`")
+        return run
+
+
+def _poll_before(interruption: Interruption) -> None:
+    """Leave if somebody asked to stop while there is nothing to save yet."""
+    if interruption.signal_number is not None:
+        raise Interrupted(
+            "stopped before the first step; nothing was written",
+            signal_number=interruption.signal_number,
+        )
 
 
 def _speech(settings: Learning, loaded: Loaded, *, notice: Notice) -> speech.Speech:
@@ -71,7 +84,7 @@ def _speech(settings: Learning, loaded: Loaded, *, notice: Notice) -> speech.Spe
         if loaded.tokenizer is None:
             raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside it")
         return speech.of_dialogues(settings, loaded.tokenizer, notice=notice)
-    return speech.of_documents(settings, _tokenizer(settings, loaded, notice=notice), notice=notice)
+    return speech.of_documents(settings, _tokenizer(settings, loaded, notice=notice))
 
 
 def _tokenizer(settings: PretrainSettings, loaded: Loaded, *, notice: Notice) -> Tokenizer:

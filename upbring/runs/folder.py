@@ -77,7 +77,7 @@ class Run:
         """Return the interrupted run that began last."""
         everything = all_runs(runs)
         for run in reversed(everything):
-            if run.status() == "interrupted":
+            if run.status() == "interrupted" and run.settings_file.is_file():
                 return cls(run.path)
         found = f"all {len(everything)} runs are finished or running" if everything else "no runs"
         raise ResumeError(f"{runs}: {found}, so there is nothing to resume; see `upbring runs`")

@@ -8,6 +8,9 @@ from upbring.serve.speaking import Speaker, answer_key
 from upbring.settings.sample import SampleSettings
 
 HELP = "/new begins anew · /undo takes the last turn back · /quit leaves"
+# What a model says may not move the cursor, ring or recolour: control characters become \ufffd.
+CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+SHOWN = {c: shown for c, shown in CONTROL.items() if chr(c) not in "\n\t"}
 
 
 @dataclass(eq=False)
@@ -35,7 +38,7 @@ class Talk:
         try:
             for part in self.speaker.say(asked, self.how, key=answer_key(self.seed, len(asked))):
                 parts.append(part)
-                self.write(part)
+                self.write(part.translate(SHOWN))
         except KeyboardInterrupt:
             self.write(" …")
         answer = "".join(parts)
