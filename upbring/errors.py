@@ -1,4 +1,4 @@
-"""What a user can cause. Each error says where, what was found and what to do, and carries an exit code.
+"""What a user can cause: each error says where, what was found, what to do, and has an exit code.
 
     UpbringError
     ├── InputError      2   a file, a flag or a value is wrong

@@ -1,4 +1,4 @@
-"""Chat templates in the public forms of 22 families, and small tokenizers of every kind."""
+"""Chat templates in the public forms of 23 families, and small tokenizers of every kind."""
 
 import functools
 import json

@@ -62,13 +62,9 @@ def test_the_text_is_that_of_transformers(family: str) -> None:
 
 
 def their_tokens(chat: Chat, messages: tuple[Message, ...], *, is_open: bool) -> list[int]:
-    tokens = theirs(chat).apply_chat_template(
-        rows(messages),
-        chat_template=chat.template,
-        add_generation_prompt=is_open,
-        return_dict=False,
-    )
-    return list(tokens)
+    apply = theirs(chat).apply_chat_template
+    asked = {"chat_template": chat.template, "add_generation_prompt": is_open}
+    return list(apply(rows(messages), return_dict=False, **asked))
 
 
 @pytest.mark.parametrize(("family", "kind"), BOTH)

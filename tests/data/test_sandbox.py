@@ -1,7 +1,6 @@
-import json
-import subprocess
-import sys
+import contextlib
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,24 @@ def rendered(source: str) -> str:
     return Template(source).render(MESSAGES, is_open=False, names={"eos_token": "</s>"}).text
 
 
-# each asks for gigabytes or for hours; those with a name in SLOW for a second, until they are stopped
+def grown(step: str, *, start: str = "'a'") -> str:
+    """Return a template that takes a step sixty times: n.x becomes what it says."""
+    loop = f"{{% for i in range(60) %}}{{% set n.x = {step} %}}{{% endfor %}}"
+    return f"{{% set n = namespace(x={start}) %}}{loop}"
+
+
+# each asks for gigabytes, or for hours
+LONG = "a" * 50_000
 GROWING = {
     "product": "{{ 'a' * 10**9 }}",
     "product from the left": "{{ 10**9 * 'a' }}",
     "product of lists": "{{ [1] * 10**9 }}",
     "range": "{% for a in range(10**9) %}{% endfor %}",
     "power": "{{ 2 ** (2**62) }}",
-    "doubling": "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
-    "joining": "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-    "squaring": "{% set n = namespace(x=3) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    "doubling": grown("n.x + n.x"),
+    "joining": grown("n.x ~ n.x"),
+    "squaring": grown("n.x * n.x", start="3"),
+    "lists in lists": grown("[n.x, n.x]"),
     "center": "{{ 'a' | center(10**9) }}",
     "center method": "{{ 'a'.center(10**9) }}",
     "ljust": "{{ 'a'.ljust(10**9) }}",
@@ -35,6 +42,7 @@ GROWING = {
     "center by map": "{{ ['a'] | map('center', 10**9) | list }}",
     "center by block": "{% filter center(10**9) %}a{% endfilter %}",
     "indent": "{{ 'a\\nb' | indent(10**9) }}",
+    "indent lines": "{{ ('\\n' * 900000) | indent(900000) }}",
     "join": "{{ range(100000) | join('a' * 100000) }}",
     "join method": "{{ ('a' * 100000).join(('b' * 100000) | map('upper')) }}",
     "replace": "{{ ('a' * 100000) | replace('a', 'b' * 100000) }}",
@@ -49,13 +57,12 @@ GROWING = {
     "batch": "{{ [1] | batch(10**9, 'x') | list }}",
     "json": "{{ [1] | tojson(indent=100000000) }}",
     "date": "{{ strftime_now('%1000000000Y') }}",
-    "text in a loop": "{% for i in range(100000) %}" + "a" * 50_000 + "{% endfor %}",
-    "text in a set": "{% set x %}{% for i in range(99999) %}"
-    + "a" * 50_000
-    + "{% endfor %}{% endset %}",
-    "text in a call": "{% for i in range(99999) %}{% generation %}"
-    + "a" * 50_000
-    + "{% endgeneration %}{% endfor %}",
+    "text in a loop": "{% for i in range(100000) %}" + LONG + "{% endfor %}",
+    "text in a set": "{% set x %}{% for i in range(9999) %}" + LONG + "{% endfor %}{% endset %}",
+    "text in a macro": "{% macro m() %}" + LONG + "{% endmacro %}"
+    "{% for i in range(9999) %}{% set x = m() %}{% endfor %}",
+    "text that is generated": "{% for i in range(9999) %}{% generation %}" + LONG + "{% "
+    "endgeneration %}{% endfor %}",
     "many variables": "".join(f"{{% set v{i} = 'a' * 900000 %}}" for i in range(999)),
     "endless recursion": "{% macro f(n) %}{{ f(n - 1) }}{% endmacro %}{{ f(1) }}",
     "slow strip": "{{ ('a' * 900000).strip('b' * 900000 + 'a') }}",
@@ -64,15 +71,17 @@ GROWING = {
     "deep brackets": "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
     "deep blocks": "{% if 1 %}" * 500 + "{% endif %}" * 500,
     "long source": "{{ a }}" * 30_000,
-    "lists in lists": "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}",
 }
 SLOW = {
     "loops": "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
-    "branching recursion": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-    "slow membership": "{% set l = range(99999) | list %}{{ l | select('in', l | reverse | list) | list }}",
-    "recursive loop": "{% for i in range(99) recursive %}{% if loop.depth < 9 %}{{ loop(range(99)) }}{% endif %}{% endfor %}",
+    "branching recursion": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}"
+    "{% endmacro %}{{ f(60) }}",
+    "slow membership": "{% set l = range(99999) | list %}"
+    "{{ l | select('in', l | reverse | list) | list }}",
+    "recursive loop": "{% for i in range(99) recursive %}"
+    "{% if loop.depth < 9 %}{{ loop(range(99)) }}{% endif %}{% endfor %}",
     "circle": "{% set a = namespace(x=1) %}{% set a.x = [a, a] %}{{ a }}",
-    "dicts in dicts": "{% set n = namespace(x=1) %}{% for i in range(60) %}{% set n.x = dict(a=n.x, b=n.x) %}{% endfor %}",
+    "dicts in dicts": grown("dict(a=n.x, b=n.x)"),
 }
 
 
@@ -93,27 +102,15 @@ def test_a_template_that_would_compute_without_end_is_stopped(name: str) -> None
 
 
 def test_bombs_are_stopped_within_256_megabytes() -> None:
-    pytest.importorskip("resource")  # where there is none, the law is tried elsewhere
-    code = (
-        "import json, resource, sys\n"
-        "from upbring.data.template import Template\n"
-        "for bomb in json.load(sys.stdin):\n"
-        "    try: Template(bomb).render((), is_open=False, names={})\n"
-        "    except Exception: pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
     large = ("many variables", "product", "doubling", "replace", "text in a set", "many braces")
-    bombs = [bomb for name, bomb in GROWING.items() if IS_NIGHTLY or name in large]
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        input=json.dumps(bombs),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(done.stdout) * unit < 256_000_000
+    for name, bomb in GROWING.items():
+        if IS_NIGHTLY or name in large:
+            tracemalloc.start()
+            with pytest.raises(InputError):
+                rendered(bomb)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 200_000_000, name  # beside what Python and jinja2 take
 
 
 PAYLOADS = [
@@ -167,60 +164,65 @@ LEAKS = ("<class", "<built-in", "<function", "<module", "mro", "root:", "__", "o
 def test_injected_code_is_refused_or_does_nothing(payload: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     payload = payload.replace("'X'", f"'touch {canary}'")
-    before = [(m.role, m.content) for m in MESSAGES]
-    try:
+    with contextlib.suppress(InputError):
         text = rendered(payload)
-    except InputError as error:
-        assert "chat template" in str(error)
-    else:
         assert not any(sign in text for sign in LEAKS), text
     assert not canary.exists()
-    assert [(m.role, m.content) for m in MESSAGES] == before
+    assert (Message("user", "Hi"), Message("assistant", "Ho")) == MESSAGES
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         (
-            "{{ messages | tojson }}",
-            '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]',
+            "{{ messages[:1] | tojson }}{{ {'a': '<é>'} | tojson(indent=1) }}",
+            '[{"role": "user", "content": "Hi"}]{\n "a": "<é>"\n}',
         ),
-        ("{{ {'a': '<é>'} | tojson(indent=1) }}", '{\n "a": "<é>"\n}'),
         (
-            "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
+            (
+                "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}"
+                "{% endfor %}"
+            ),
             "user",
         ),
         (
-            "{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ m.content }}{% else %}none{% endfor %}",
+            (
+                "{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ m.content }}"
+                "{% else %}none{% endfor %}"
+            ),
             "1Hi",
         ),
         ("{% set x %}{{ 'a' }}b{% endset %}{{ x | upper }}", "AB"),
         (
-            "{% macro f(a, b='c') %}{{ a ~ b }}{{ caller() if caller }}{% endmacro %}{{ f('x') }}{% call f('y') %}!{% endcall %}",
+            (
+                "{% macro f(a, b='c') %}{{ a ~ b }}{{ caller() if caller }}{% endmacro %}"
+                "{{ f('x') }}{% call f('y') %}!{% endcall %}"
+            ),
             "xcyc!",
         ),
-        (
-            "{{ 'a,b'.split(',') | join('+') }}{{ '%s-%d' % ('x', 3) }}{{ '{}{a}'.format(1, a=2) }}",
-            "a+bx-312",
-        ),
+        ("{{ 'a,b'.split(',') | join('+') }}{{ '%s-%d' % ('x', 3) }}", "a+bx-3"),
+        ("{{ '{}{a}'.format(1, a=2) }}{{ '%s!' | format('x') }}", "12x!"),
         ("{{ messages | map(attribute='role') | join(', ') }}", "user, assistant"),
         ("{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "1"),
         ("{{ messages[::-1][0]['content'] }}{{ messages[1:] | length }}{{ (1, 2)[0] }}", "Ho11"),
-        ("{{ 'x' if messages is defined and tools is none and nothing is not defined }}", "x"),
+        ("{{ 'x' if messages is defined and tools is none and not nothing }}", "x"),
         ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"),
-        (
-            "{{ [3, 1, 2] | sort | first }}{{ [1, 2] | sum }}{{ 7 // 2 }}{{ 2 ** 3 }}{{ 'ab' * 2 }}",
-            "1338abab",
-        ),
+        ("{{ [3, 1, 2] | sort | first }}{{ [1, 2] | sum }}{{ 7 // 2 }}{{ 'ab' * 2 }}", "133abab"),
         ("{{ ' a ' | trim }}{{ 'abc' | replace('b', 'x') }}{{ 'a' | indent(2, true) }}", "aaxc  a"),
         ("  {% if true %}\n  x\n  {% endif %}\ny\n", "  x\ny"),
         ("{% generation %}a{% endgeneration %}\nb", "ab"),
         (
-            "{{ dict(a=1)['a'] }}{% set n = namespace(i=0) %}{% for _ in range(3) %}{% set n.i = n.i + 1 %}{% endfor %}{{ n.i }}",
+            (
+                "{{ dict(a=1)['a'] }}{% set n = namespace(i=0) %}"
+                "{% for _ in range(3) %}{% set n.i = n.i + 1 %}{% endfor %}{{ n.i }}"
+            ),
             "13",
         ),
         (
-            "{% for i in [1, [2, [3]]] recursive %}{{ loop(i) if i is sequence else i }}{% endfor %}",
+            (
+                "{% for i in [1, [2, [3]]] recursive %}{{ loop(i) if i is sequence else i }}"
+                "{% endfor %}"
+            ),
             "123",
         ),
     ],

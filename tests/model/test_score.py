@@ -87,3 +87,21 @@ def test_branches_do_not_see_each_other() -> None:
     second = score(Model(network), make_batch(other)).logprobs
     assert torch.equal(first[4:], second[4:])
     assert not torch.equal(first[:4], second[:4])
+
+
+def test_no_tensor_of_logits_outlives_its_chunk() -> None:
+    network = family("llama", attention=NAME)
+    batch = make_batch(random_trees(VOCABULARY, [(5, (60,)), (5, (60,))]))
+    rows = 16
+    kept: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.shape[-1:] == (VOCABULARY,):
+            kept.append(tensor.shape[0])
+        return tensor
+
+    hidden = hidden_states(Model(network), batch)[batch.source]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        read_out(Model(network), hidden, batch.target, chunk_bytes=4 * VOCABULARY * rows)
+    assert kept
+    assert max(kept) <= rows < len(batch.target)

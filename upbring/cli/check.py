@@ -30,7 +30,9 @@ def run(resolved: Resolved[CheckSettings]) -> None:
     with _noticing() as notice:
         encoding = _encoding(settings, notice=notice)
         checked = check(settings, encoding, notice=notice)
-    show(Console(highlight=False), checked)
+    console = Console(highlight=False)
+    show(console, checked)
+    console.file.flush()  # before the error that may follow
     failed = told(checked.findings)
     if failed:
         raise InputError(failed)

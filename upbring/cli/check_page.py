@@ -4,7 +4,7 @@ It reads at 80 columns and without colour: there, what is learned stands between
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring.data.check import Checked
-from upbring.data.findings import Finding, Level, percent
+from upbring.data.findings import Level, percent
+from upbring.data.plaintext import PIECE
 from upbring.data.preview import Example, Part, visible
 from upbring.data.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.data.survey import Survey
@@ -26,6 +27,7 @@ MARKS: dict[Level, tuple[str, str, str]] = {  # sign, the same in ASCII, style
 }
 _BAR = 28  # characters of the longest bar
 _MOST_LISTED = 6
+_MOST_EXAMPLES = 3
 _PLURALS = {
     Document: "documents",
     Prompt: "prompts",
@@ -45,7 +47,7 @@ def show(console: Console, checked: Checked) -> None:
             console.print(Padding(_histogram(survey, console), (1, 0, 1, 2), expand=False))
     if checked.example is not None:
         _show_example(console, checked.example)
-    console.print(_found(checked.findings, console))
+    console.print(_found(checked, console))
     num_warnings = sum(finding.level == "warning" for finding in checked.findings)
     if not any(finding.level == "failure" for finding in checked.findings):
         warned = f"{num_warnings} warning{'s' if num_warnings != 1 else ''}"
@@ -115,6 +117,8 @@ def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
 
 def _rows(survey: Survey) -> str:
     texts = [f"{survey.num_rows:,}"]
+    if survey.path.suffix == ".txt" and survey.kind is Document:
+        texts = [f"{survey.num_rows:,}; a longer text counts once for each {PIECE:,} characters"]
     if survey.num_bad:
         texts.append(f"{survey.num_bad:,} malformed")
     if survey.num_records != survey.num_rows - survey.num_bad - survey.unused.total():
@@ -155,8 +159,11 @@ def _quantiles(survey: Survey) -> Table:
 
 
 def _histogram(survey: Survey, console: Console) -> Table:
-    """Return how often which length is there, of the last side: the whole."""
+    """Return how often which length is there, of the last side: the whole. Yellow may be cut."""
     side, lengths = list(survey.sides.items())[-1]
+    longest = (
+        survey.encoding.max_length if survey.encoding and survey.kind is not Document else None
+    )
     block = "#" if console.options.ascii_only else "█"
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="dim", min_width=9)
@@ -169,7 +176,9 @@ def _histogram(survey: Survey, console: Console) -> Table:
         size = -(-count * _BAR // highest)
         told = f"{first:,}" if first == last else f"{first:,}–{last:,}"
         share = percent(count / len(lengths), 1)
-        table.add_row(told, Text(block * size, "cyan"), f"{count:,}", share)
+        is_cut = longest is not None and last > longest
+        bar = Text(block * size, "yellow" if is_cut else "cyan")
+        table.add_row(told, bar, f"{count:,}", share)
     return table
 
 
@@ -184,12 +193,12 @@ def _show_example(console: Console, example: Example) -> None:
             console.print(Text(part.name, "dim italic"))
         marked = _marked(part, is_coloured=is_coloured)
         console.print(Padding(marked, (0, 0, 0, 2), expand=False))
-    if not is_coloured:
-        legend = Text("«between these» is learned from")
-    else:
-        legend = Text.assemble(("green", "green"), " is learned from")
     console.print(_line(console))
-    console.print(Text.assemble((visible(example.where), "dim"), "; ", legend, overflow="fold"))
+    legend = Text(visible(example.where), "dim", overflow="fold")
+    if example.use:
+        marked = Text("green", "green") if is_coloured else Text("«between these»")
+        legend = Text.assemble(legend, ": ", marked, f" is {example.use}")
+    console.print(legend)
     console.print()
 
 
@@ -216,20 +225,31 @@ def _style(*, is_learned: bool, is_control: bool) -> str:
     return "magenta" if is_control else ""
 
 
-def _found(findings: Iterable[Finding], console: Console) -> RenderableType:
+def _found(checked: Checked, console: Console) -> RenderableType:
     """Return what was found, a mark before each; places of failures are told by the error."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=13)
     table.add_column(overflow="fold")
-    for finding in findings:
+    for finding in checked.findings:
         sign, plain, style = MARKS[finding.level]
         said = f"{finding.found}; {finding.todo}" if finding.todo else finding.found
         lines: list[RenderableType] = [Text(visible(said))]
         if finding.level != "failure":
-            lines += [Text(visible(example), "dim") for example in finding.examples]
-            if finding.num_more:
-                lines.append(Text(f"and {finding.num_more:,} more", "dim"))
+            examples = finding.examples[:_MOST_EXAMPLES]
+            lines += [Text(visible(_short(example, checked)), "dim") for example in examples]
+            num_more = finding.num_more + len(finding.examples) - len(examples)
+            if num_more:
+                lines.append(Text(f"and {num_more:,} more", "dim"))
         mark = plain if console.options.ascii_only else sign
         table.add_row(Text(mark, style), Text(finding.title), Group(*lines))
     return table
+
+
+def _short(example: str, checked: Checked) -> str:
+    """Return a place by the name of its file alone, if no two files have the same name."""
+    paths = {survey.path for survey in checked.surveys}
+    if len({path.name for path in paths}) == len(paths):
+        for path in paths:
+            example = example.replace(f"{path}:", f"{path.name}:")
+    return example

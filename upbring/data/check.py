@@ -62,10 +62,7 @@ def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice)
         for path in paths:
             kind = kind_of(path, settings, is_held_out=purpose == "held_out")
             reading: Reading[Record] = formats.read(
-                path,
-                kind,
-                format=settings.format,
-                skip_bad=settings.skip_bad,
+                path, kind, format=settings.format, skip_bad=settings.skip_bad
             )
             survey = Survey(
                 path=path,
@@ -76,6 +73,7 @@ def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice)
                 texts=texts,
                 questions=questions,
                 skip_bad=settings.skip_bad,
+                is_guessed=settings.format == "auto" and bool(reading.recognised.columns),
             )
             _read(survey, reading, notice=notice)
             surveys.append(survey)
@@ -107,7 +105,7 @@ def _read(survey: Survey, reading: Reading[Record], *, notice: Notice) -> None:
     """Read a file to its end, telling how far it is."""
     if survey.encoding is not None and survey.kind is not Document:
         assert survey.encoding.chat, "a template that fails does so before the rows are read"
-    for number in survey.read(reading):
+    for number, _ in enumerate(survey.read(reading), 1):
         if number % _NOTICE_EVERY == 0:
             notice(f"{survey.path}: {number:,} rows")
 

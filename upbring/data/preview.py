@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from upbring.data.codec import Tokenizer
-from upbring.data.records import Document, Record
+from upbring.data.records import Comparison, Document, Prompt, Record
 from upbring.data.sides import prompt_of, responses_of
 from upbring.data.trees import Tree
 
 HEAD = 700  # characters of a run that are shown before the gap
 TAIL = 200
-FIRST = 12  # runs or parts that are shown before the gap
-LAST = 6
+FIRST = 40  # runs or parts that are shown before the gap
+LAST = 10
 T = TypeVar("T")
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
@@ -49,6 +49,7 @@ class Example:
     where: str
     parts: tuple[Part, ...]
     is_rendered: bool  # as the template does it; else the row's messages as they are
+    use: str = "learned from"  # what is marked, in words; '' where nothing is
 
 
 def visible(text: str) -> str:
@@ -65,7 +66,7 @@ def plain_example(record: Record) -> Example:
     parts = [Part(m.role, tuple(_shortened([Run(m.content)]))) for m in prompt_of(record)]
     for name, text in responses_of(record):
         parts.append(Part(name, tuple(_shortened([Run(text, is_learned=True)]))))
-    return Example(str(record.origin), _few(parts, _missing_parts), is_rendered=False)
+    return _example(record, parts, is_rendered=False)
 
 
 def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Example:
@@ -84,7 +85,12 @@ def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Exa
         Part(name, _few(_shortened(_runs(text, tokenizer)), _missing_runs))
         for name, text in zip(names, texts, strict=True)
     ]
-    return Example(str(record.origin), _few(parts, _missing_parts), is_rendered=True)
+    return _example(record, parts, is_rendered=True)
+
+
+def _example(record: Record, parts: list[Part], *, is_rendered: bool) -> Example:
+    use = {Comparison: "compared", Prompt: ""}.get(type(record), "learned from")
+    return Example(str(record.origin), _few(parts, _missing_parts), is_rendered, use)
 
 
 def _runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[Run]:
@@ -125,4 +131,4 @@ def _missing_parts(count: int) -> Part:
 
 
 def _missing_runs(count: int) -> Run:
-    return Run(f" [… {count} more turns …] ")
+    return Run(f" [… and so on, {count} times …] ")

@@ -5,13 +5,13 @@ A survey judges nothing; `check` makes findings of what it counted.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 from upbring.data import privacy
-from upbring.data.alike import Texts
+from upbring.data.alike import LONGEST, Texts
 from upbring.data.chat import flaws, imitations
 from upbring.data.encoding import Encoding, Keyed
 from upbring.data.findings import Tally
@@ -40,6 +40,8 @@ class Sample:
         """Keep the record if its turn has come."""
         if number % self.every:
             return
+        if isinstance(record, Document) and len(record.text) > LONGEST:
+            record = replace(record, text=record.text[:LONGEST])
         self.records.append(record)
         if len(self.records) > 2 * SAMPLE:
             del self.records[1::2]
@@ -89,6 +91,7 @@ class Survey:
     texts: Texts  # of all rows of this purpose, this file's among them
     questions: Texts  # the prompts alone
     skip_bad: Path | None = None
+    is_guessed: bool = False  # whether the column of the prompt is a guess
     num_rows: int = 0
     num_bad: int = 0
     num_records: int = 0
@@ -110,7 +113,6 @@ class Survey:
     cut: Tally = field(default_factory=Tally)
     left_out: Tally = field(default_factory=Tally)
     sample: Sample = field(default_factory=Sample)
-
     num_pieces: int = 0  # of documents that are longer than max_length
     _ranks: dict[int, tuple[float, ...]] = field(default_factory=dict)  # of records being encoded
     _last_key: str = ""
@@ -132,16 +134,16 @@ class Survey:
         """Return the file and line of the record with this number."""
         return self.texts.where(self._first + int(key))
 
-    def read(self, reading: Reading[Record]) -> Iterator[int]:
-        """Count everything; yields the number of records so far, for whoever shows progress."""
+    def read(self, reading: Reading[Record]) -> Iterator[None]:
+        """Count everything; yields after each row or piece, for whoever shows progress."""
         seen = self._seen(reading)
         if self.encoding is None:
             for _ in seen:
-                yield self.num_records
+                yield
         else:
             for tree in self.encoding.trees(self.kind, seen, refuse=self._refuse):
                 self._weigh(tree)
-                yield self.num_records
+                yield
         self.num_rows, self.num_bad = reading.num_rows, reading.num_bad
         self.unused = reading.unused
 

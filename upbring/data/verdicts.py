@@ -7,6 +7,7 @@ from upbring.data.alike import Texts
 from upbring.data.chat import faults, flaws, imitations
 from upbring.data.encoding import dialogue_of
 from upbring.data.findings import MOST_EXAMPLES, Finding, Level, Tally, of, percent
+from upbring.data.malformed import MOST_SHOWN
 from upbring.data.overlap import Pair
 from upbring.data.records import Comparison, Demonstration, Document, Label
 from upbring.data.survey import Survey
@@ -16,20 +17,22 @@ FEWEST_PAIRS = 2000  # below, reward models hardly beat chance (Gao et al. 2023,
 MOST_LONGER = 0.6  # share of pairs won by the longer response, from which on it is told
 _SURE = 3.0  # standard errors
 _KINDS = {
-    "KEY": "secret keys",
-    "EMAIL": "e-mail addresses",
-    "IBAN": "IBANs",
-    "CARD": "card numbers",
-    "IP": "IP addresses",
-    "PHONE": "phone numbers",
+    "KEY": ("secret key", "secret keys"),
+    "EMAIL": ("e-mail address", "e-mail addresses"),
+    "IBAN": ("IBAN", "IBANs"),
+    "CARD": ("card number", "card numbers"),
+    "IP": ("IP address", "IP addresses"),
+    "PHONE": ("phone number", "phone numbers"),
 }
 
 
 def verdicts(surveys: Sequence[Survey]) -> Iterator[Finding]:
     """Yield a finding for each thing that was looked at, what forbids training first."""
     yield _rows(surveys)
+    yield from _columns(surveys)
     if any(survey.encoding for survey in surveys):
         yield from _learned(surveys)
+        yield from _ends(surveys)
         yield from _serving(surveys)
     train = [survey for survey in surveys if survey.purpose == "train"]
     held_out = [survey for survey in surveys if survey.purpose == "held_out"]
@@ -50,17 +53,33 @@ def _rows(surveys: Sequence[Survey]) -> Finding:
     total, bad = sum(s.num_rows for s in surveys), sum(s.num_bad for s in surveys)
     failed = [survey for survey in surveys if survey.error is not None]
     if failed:
-        lines = [line for survey in failed for line in str(survey.error).splitlines()]
-        return Finding(
-            "failure",
-            "rows",
-            f"{of(bad, total, 'rows')} are malformed" if bad else "they cannot be read",
-            "correct them, or go on without them: --skip-bad rejects.jsonl" if bad else "see below",
-            tuple(lines),
-        )
+        lines = [line for survey in failed for line in _told_of(survey)]
+        found = f"{of(bad, total, 'rows')} are malformed" if bad else "they cannot be read"
+        todo = "correct them, or go on without them: --skip-bad rejects.jsonl" if bad else ""
+        return Finding("failure", "rows", found, todo, tuple(lines), _num_untold(failed))
     if bad:
         return Finding("warning", "rows", f"{of(bad, total, 'rows')} are malformed, and skipped")
     return Finding("fine", "rows", f"all {total:,} are well formed")
+
+
+def _told_of(survey: Survey) -> list[str]:
+    """Return the lines of a reading's error, without the count that ends them."""
+    lines = str(survey.error).splitlines()
+    return lines[:-1] if survey.num_bad else lines
+
+
+def _num_untold(surveys: Sequence[Survey]) -> int:
+    return sum(max(0, survey.num_bad - MOST_SHOWN) for survey in surveys)
+
+
+def _columns(surveys: Sequence[Survey]) -> Iterator[Finding]:
+    """Yield which files were read by a column that was guessed to be the prompt."""
+    for survey in surveys:
+        if survey.is_guessed:
+            ((_, column),) = survey.format.columns.items()
+            found = f"{survey.path} was read by its column {column} alone"
+            todo = f"for demonstrations say --format columns:prompt={column},response=COLUMN"
+            yield Finding("note", "columns", found, todo)
 
 
 def _learned(surveys: Sequence[Survey]) -> Iterator[Finding]:
@@ -82,10 +101,19 @@ def _learned(surveys: Sequence[Survey]) -> Iterator[Finding]:
         found, _, todo = flaw.rpartition("; ")
         where = of(tally.count, total, "rows")
         yield tally.finding("failure", "tokens", found=f"in {where}, {found}", todo=todo)
-    if not names and any(survey.kind is not Document for survey in surveys):
+    if not names and any(s.num_learned and s.kind is not Document for s in surveys):
         yield Finding(
             "fine", "tokens", "a stop token is learned in every row, and BOS is not twice"
         )
+
+
+def _ends(surveys: Sequence[Survey]) -> Iterator[Finding]:
+    """Yield whether documents end with a token that says so."""
+    for survey in surveys:
+        if survey.kind is Document and survey.encoding and survey.encoding.tokenizer.eos is None:
+            found = "the tokenizer has none, so that texts would flow into one another"
+            yield Finding("warning", "end of text", found, "name eos_token in its settings")
+            return
 
 
 def _serving(surveys: Sequence[Survey]) -> Iterator[Finding]:
@@ -238,8 +266,8 @@ def _personal(surveys: Sequence[Survey]) -> Iterator[Finding]:
         yield tally.finding(
             "warning",
             "personal data",
-            found=f"{tally.count:,} {_KINDS[kind]}",
-            todo=f"a model may repeat them: write [{kind}] instead (upbring.data.privacy.scrub)",
+            found=f"{tally.count:,} {_KINDS[kind][tally.count > 1]}",
+            todo=f"a model may repeat it: write [{kind}] instead (upbring.data.privacy.scrub)",
         )
     if not kinds:
         yield Finding("fine", "personal data", "no e-mail, phone, card, IBAN, IP address or key")

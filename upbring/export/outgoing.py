@@ -45,7 +45,7 @@ def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) ->
         )
     if not loaded.factors:
         raise InputError(
-            f"{name}: has no adapter, all of its weights were trained; export it with --kind merged"
+            f"{name}: is a whole model without an adapter; export it with --kind merged"
         )
     expected = _logprobs(loaded.model)
     factors = loaded.factors

@@ -85,7 +85,7 @@ class TreeLayout:
         """Return `[H, T, K]`: every tree on its own."""
         del layer
         sizes = [size for span in self.spans for size in _pieces(span)]
-        rest = zip(q.split(sizes, 1), k.split(sizes, 1), v.split(sizes, 1), strict=True)
+        rest = zip(*(torch.split(each, sizes, 1) for each in (q, k, v)), strict=True)
         return torch.cat([out for span in self.spans for out in _tree(span, rest, rule)], dim=1)
 
 

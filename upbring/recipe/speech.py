@@ -1,5 +1,6 @@
 """How text and tokens meet in a stage: demonstrations and documents to trees, prompts to tokens."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,16 @@ class Speech:
     asked: tuple[str, ...]  # the fixed prompts that the user gave
 
 
-def of_dialogues(settings: SftSettings, tokenizer: Tokenizer, *, notice: Notice) -> Speech:
-    """Return the speech of a stage that learns from demonstrations."""
-    chat = make_chat(tokenizer, template=template_of(settings))
+def of_dialogues(
+    settings: SftSettings,
+    tokenizer: Tokenizer,
+    *,
+    notice: Notice,
+    today: dt.datetime | None = None,
+) -> Speech:
+    """Return the speech of a stage that learns from demonstrations, on the day it began."""
+    day = (today or dt.datetime.now(dt.UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
+    chat = make_chat(tokenizer, template=template_of(settings), today=day)
     if chat.is_default:
         notice(
             "the model has no chat template: using the default one (see docs/learn/templates.md)"

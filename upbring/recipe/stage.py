@@ -76,9 +76,9 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
     settings = cast.settings
     role = _cast_role(cast)
     algorithm = _algorithm(cast, role)
-    run = resumed or Run.create(settings.runs, cast.verb, name=settings.name)
+    run = resumed or _begun(cast)
     with run.lock():
-        if resumed is None:
+        if run.facts()["steps"] is None:
             _write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {_headline(cast, algorithm)}")
         training = Training(
@@ -200,8 +200,13 @@ def identity(cast: Cast) -> dict[str, JSON]:
     }
 
 
+def _begun(cast: Cast) -> Run:
+    settings = cast.settings
+    text = as_yaml(cast.resolved, cast.verb)
+    return Run.create(settings.runs, cast.verb, name=settings.name, settings=text)
+
+
 def _write_papers(run: Run, cast: Cast, *, steps: int) -> None:
-    run.write_settings(as_yaml(cast.resolved, cast.verb))
     run.write_environment(more={"threads": cast.machine.threads})
     run.write_data(list(cast.dataset.files))
     run.write_contract(contract(cast, steps=steps))
@@ -217,7 +222,7 @@ def contract(cast: Cast, *, steps: int) -> Contract:
         for file in cast.dataset.files
         if file.purpose == "train"
     )
-    settings_sha256 = hashlib.sha256(as_yaml(cast.resolved, cast.verb).encode()).hexdigest()
+    settings_sha256 = hashlib.sha256(cast.settings.model_dump_json().encode()).hexdigest()
     history = loaded.contract.history if loaded.contract else ()
     return Contract(
         base=str(loaded.base),
@@ -272,6 +277,7 @@ def _conclude(cast: Cast, training: Training, *, role: str) -> None:
             write_adapter(loaded, role, folder, contract=agreed)
         else:
             if role != BASE:
+                loaded.model.network.float()  # so that the sum is not rounded
                 loaded.roles.fold(role)
             write_network(loaded, folder, contract=agreed)
     write_card(run, agreed, verb=cast.verb)

@@ -1,5 +1,6 @@
 """Pre-training and supervised fine-tuning as stages: what each adds to `stage`."""
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,8 @@ def train(
         )
         poll = partial(_poll_before, interruption)
         poll()
-        spoken = _speech(settings, loaded, notice=say)
+        began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
+        spoken = _speech(_within(settings, loaded), loaded, notice=say, began=began)
         dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say, poll=poll)
         poll()
         cast = Cast(
@@ -79,11 +81,21 @@ def _poll_before(interruption: Interruption) -> None:
         )
 
 
-def _speech(settings: Learning, loaded: Loaded, *, notice: Notice) -> speech.Speech:
+def _within(settings: Learning, loaded: Loaded) -> Learning:
+    """Return the settings with examples no longer than the model reads."""
+    limit = loaded.model.longest
+    if limit is None or settings.max_length <= limit:
+        return settings
+    return settings.model_copy(update={"max_length": limit})
+
+
+def _speech(
+    settings: Learning, loaded: Loaded, *, notice: Notice, began: dt.datetime | None
+) -> speech.Speech:
     if isinstance(settings, SftSettings):
         if loaded.tokenizer is None:
             raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside it")
-        return speech.of_dialogues(settings, loaded.tokenizer, notice=notice)
+        return speech.of_dialogues(settings, loaded.tokenizer, notice=notice, today=began)
     return speech.of_documents(settings, _tokenizer(settings, loaded, notice=notice))
 
 

@@ -52,11 +52,16 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, runs: Path, verb: str, *, name: str | None = None) -> Self:
-        """Make the folder of a new run: of this name, or of the verb and the next free number."""
+    def create(cls, runs: Path, verb: str, *, name: str | None = None, settings: str = "") -> Self:
+        """Make the folder of a new run: of this name, or of the verb and the next free number.
+
+        Its settings are there before it counts as a run, so that it can always be resumed.
+        """
         with durable.explained(runs):
             runs.mkdir(parents=True, exist_ok=True)
         run = cls(_make_named(runs, name) if name is not None else _make_numbered(runs, verb))
+        if settings:
+            run.write_settings(settings)
         facts: JSON = {"format": 1, "verb": verb, "began": _now(), "steps": None, "finished": None}
         durable.write_json(run.facts_file, facts)
         return run
@@ -77,7 +82,7 @@ class Run:
         """Return the interrupted run that began last."""
         everything = all_runs(runs)
         for run in reversed(everything):
-            if run.status() == "interrupted" and run.settings_file.is_file():
+            if run.status() == "interrupted":
                 return cls(run.path)
         found = f"all {len(everything)} runs are finished or running" if everything else "no runs"
         raise ResumeError(f"{runs}: {found}, so there is nothing to resume; see `upbring runs`")

@@ -83,6 +83,15 @@ VERBS = (
         example="upbring runs",
     ),
     Verb(
+        name="nursery",
+        help="Write the embedded small world as files: corpus, demonstrations, evaluation sets.",
+        settings="upbring.settings.verbs:NurserySettings",
+        run="upbring.cli.nursery:run",
+        example="upbring nursery export ./world",
+        about="All people and judgements in it are invented.",
+        positional="do",
+    ),
+    Verb(
         name="demo",
         help="See the road in a few minutes, on an embedded small world.",
         settings="upbring.settings.verbs:DemoSettings",

@@ -67,7 +67,20 @@ class RunsSettings(Settings):
     runs: Path = setting(Path("runs"), help="Folder that holds the runs.")
 
 
+class NurserySettings(Settings):
+    """The embedded small world."""
+
+    do: tuple[str, ...] = setting(
+        help="export FOLDER: write corpus, demonstrations, rankings and evaluation sets as JSONL.",
+    )
+    seed: int = setting(0, ge=0, help="Seed of every draw.")
+    characters: int = setting(18_000_000, ge=10_000, help="Size of the corpus in characters.")
+
+
 class DemoSettings(Settings):
     """See the road in a few minutes, on an embedded small world."""
 
-    to: Path = setting(Path("demo"), help="Folder to write to.")
+    to: Path = setting(Path("demo"), help="Folder to write to; it must not exist.")
+    threads: int | None = setting(
+        None, ge=1, help="Processor threads. Unset: one per physical core."
+    )

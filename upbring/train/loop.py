@@ -135,7 +135,8 @@ class Training:
             metrics.write(self.step, seen.values, kind="held_out")
         for sample in seen.samples:
             samples.append(self.step, {"prompt": sample.prompt, "response": sample.response})
-        progress.say(_told(self.step, seen, is_best=is_best))
+        is_last = self.step == self.algorithm.steps
+        progress.say(_told(self.step, seen, is_best=is_best, is_last=is_last))
         self._save(metrics, samples)
 
     def _save(self, metrics: Metrics, samples: Lines) -> None:
@@ -204,9 +205,26 @@ def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")}
 
 
-def _told(step: int, seen: Observations, *, is_best: bool) -> str:
-    """Return an observation as lines to print."""
+def _told(step: int, seen: Observations, *, is_best: bool, is_last: bool) -> str:
+    """Return an observation as lines to print: one sample on the way, all of them at the end."""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in seen.values.items())
     head = f"step {step}: held out {numbers}" if numbers else f"step {step}"
-    answers = [f"  > {s.prompt!r}\n    {s.response!r}" for s in seen.samples]
+    answers = [
+        f"  {_line(sample.prompt, from_end=True)} → {_line(sample.response)}"
+        for sample in seen.samples[: None if is_last else 1]
+    ]
     return "\n".join([head + (" (best so far)" if is_best else ""), *answers])
+
+
+def _line(text: str, *, from_end: bool = False, limit: int = 60) -> str:
+    r"""Return text on one line, cut to `limit` characters.
+
+    >>> _line("Hello,\n\nworld", limit=9)
+    'Hello, w…'
+    >>> _line("Hello,\n\nworld", from_end=True, limit=9)
+    '…o, world'
+    """
+    words = " ".join(text.split())
+    if len(words) <= limit:
+        return words
+    return "…" + words[1 - limit :] if from_end else words[: limit - 1] + "…"

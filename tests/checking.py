@@ -1,0 +1,71 @@
+"""Data sets and models in small, for tests of the check."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from upbring.data.check import Checked, check
+from upbring.data.encoding import Encoding
+from upbring.data.findings import Finding
+from upbring.data.tokenizer import Tokenizer, make_tokenizer, save_tokenizer, train_tokenizer
+from upbring.settings.verbs import CheckSettings
+
+TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+CHATML = TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+ENDLESS = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+Row = Mapping[str, object]
+
+
+@cache
+def tokenizer(template: str | None = CHATML) -> Tokenizer:
+    """Return a tokenizer of bytes with control tokens; without a template, and with BOS, else."""
+    plain = train_tokenizer(["the the the"], 300)
+    if template is None:
+        return plain
+    plain.backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    names = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    return make_tokenizer(plain.backend, names=names, template=template)
+
+
+def encoding(
+    template: str | None = CHATML, *, turns: str = "all", max_length: int = 500
+) -> Encoding:
+    return Encoding(
+        tokenizer=tokenizer(None if template is None else CHATML),
+        template=template,
+        turns="last" if turns == "last" else "all",
+        max_length=max_length,
+    )
+
+
+def model(folder: Path, template: str | None = CHATML) -> Path:
+    """Return a folder that holds a tokenizer and no weights."""
+    folder.mkdir()
+    save_tokenizer(tokenizer(template), folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    return folder
+
+
+def dialogue(*contents: str, system: str = "") -> dict[str, object]:
+    """Return a row whose turns are the user's and the assistant's."""
+    roles = ["user", "assistant"] * len(contents)
+    turns = [{"role": r, "content": c} for r, c in zip(roles, contents, strict=False)]
+    before = [{"role": "system", "content": system}] if system else []
+    return {"messages": [*before, *turns]}
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def checked(path: Path, using: Encoding | None = None, **settings: object) -> Checked:
+    return check(CheckSettings(data=(path,), **settings), using, notice=lambda _: None)  # type: ignore[arg-type]  # as the test gives them
+
+
+def found(result: Checked, title: str) -> list[Finding]:
+    return [finding for finding in result.findings if finding.title == title]

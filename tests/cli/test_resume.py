@@ -1,0 +1,306 @@
+"""Stopped in whatever way and resumed: the same bits, and a clear word where that cannot be."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import trials
+from tests.road import QUICK, curve, done, hashes, prepare, upbring
+from tests.small import make_demonstrations, make_model
+from upbring.data.batch import Batch
+from upbring.runs.folder import Run
+from upbring.train.loop import Training
+
+SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run that was never stopped."""
+    folder = prepare(tmp_path_factory.mktemp("whole"))
+    done(folder, *SFT)
+    return folder / "runs" / "sft-1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return prepare(tmp_path)
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Return what makes something happen within a step, once."""
+
+    def arrange(step: int, happening: Callable[[], object]) -> None:
+        take = Training._take
+
+        def taking(self: Training, batches: Sequence[Batch]) -> dict[str, float]:
+            if self.step == step:
+                monkeypatch.setattr(Training, "_take", take)
+                happening()
+            return take(self, batches)
+
+        monkeypatch.setattr(Training, "_take", taking)
+
+    return arrange
+
+
+AtStep = Callable[[int, Callable[[], object]], None]
+
+
+def stop(number: signal.Signals, *, times: int = 1) -> Callable[[], None]:
+    """Return what sends this process a signal, so many times."""
+
+    def send() -> None:
+        for _ in range(times):
+            signal.raise_signal(number)
+
+    return send
+
+
+def stopped(folder: Path, at_step: AtStep, *, step: int = 4) -> Path:
+    """Begin a run, stop it in the step after `step`, and return its path."""
+    at_step(step, stop(signal.SIGTERM))
+    assert upbring(folder, *SFT).code == 143
+    return folder / "runs" / "sft-1"
+
+
+def assert_same(one: Path, other: Path) -> None:
+    models = [hashes(run / "model") for run in (one, other)]
+    for files in models:  # these two tell where the base lies
+        del files["adapter_config.json"], files["manifest.json"]
+    assert models[0] == models[1]
+    assert hashes(one / "checkpoints" / "step-6") == hashes(other / "checkpoints" / "step-6")
+    assert curve(one) == curve(other)
+    for name in ("samples.jsonl", "README.md", "settings.yaml", "data.json", "contract.json"):
+        assert (one / name).read_text() == (other / name).read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("killed_runs.py")
+    prepare(tmp_path)
+    count = trials(5, 50)
+    result = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), str(count)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(program.parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert [trial["differs"] for trial in found] == [[]] * count
+    assert sum(trial["kills"] for trial in found) >= count
+    assert all(trial["codes"][-1] == 0 or trial["kills"] for trial in found)
+    assert not any("Traceback" in trial["log"] for trial in found)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_says_how_to_go_on_and_changes_nothing(
+    whole: Path, folder: Path, at_step: AtStep, number: signal.Signals, code: int
+) -> None:
+    at_step(4, stop(number))
+    answer = upbring(folder, *SFT)
+    run = folder / "runs" / "sft-1"
+    assert answer.code == code
+    assert answer.err.splitlines()[-1] == (
+        "stopped after step 5 of 6, saved; go on with `upbring resume runs/sft-1`"
+    )
+    assert Run(run).status() == "interrupted"
+    again = done(folder, "resume", "runs/sft-1")
+    assert "going on after step 5\n" in again.err
+    assert_same(whole, run)
+
+
+def test_a_second_signal_stops_at_once_and_the_last_checkpoint_is_left(
+    whole: Path, folder: Path, at_step: AtStep
+) -> None:
+    at_step(4, stop(signal.SIGTERM, times=2))
+    answer = upbring(folder, *SFT)
+    assert answer.code == 143
+    assert answer.err.splitlines()[-1] == (
+        "stopped at once; the last checkpoint is where `upbring resume` goes on"
+    )
+    run = folder / "runs" / "sft-1"
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-3", "step-4"]
+    done(folder, "resume")  # without a path: the newest unfinished run
+    assert_same(whole, run)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(
+    whole: Path, folder: Path, at_step: AtStep
+) -> None:
+    at_step(1, stop(signal.SIGINT, times=2))
+    assert upbring(folder, *SFT).code == 130
+    again = done(folder, "resume", "sft-1")  # by its name alone
+    assert "no checkpoint was saved yet: beginning again at the first step\n" in again.err
+    assert_same(whole, folder / "runs" / "sft-1")
+
+
+def test_a_run_that_died_before_its_papers_were_written_has_them_after_all(
+    whole: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_data", dying)
+        assert upbring(folder, *SFT).code == 130
+    done(folder, "resume")
+    assert_same(whole, folder / "runs" / "sft-1")
+
+
+def edit_data(folder: Path) -> None:
+    make_demonstrations(folder / "d.jsonl", 41)
+
+
+def edit_settings(folder: Path) -> None:
+    file = folder / "runs" / "sft-1" / "settings.yaml"
+    file.write_text(file.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+
+
+def change_model(folder: Path) -> None:
+    make_model(folder / "m", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "told"),
+    [
+        (edit_data, "data", "data: the checkpoint has ['train "),
+        (
+            edit_settings,
+            "learning_rate",
+            "settings.learning_rate: the checkpoint has 0.01, this run has 0.02",
+        ),
+    ],
+)
+def test_what_was_changed_is_named_and_may_be_allowed(
+    folder: Path, at_step: AtStep, change: Callable[[Path], None], key: str, told: str
+) -> None:
+    stopped(folder, at_step)
+    change(folder)
+    answer = upbring(folder, "resume")
+    assert answer.code == 4
+    assert "was saved by a run that differs in 1 respects" in answer.err
+    assert f"\n  {told}" in answer.err
+    assert "allow each by --allow-change KEY" in answer.err
+    assert "finished" in done(folder, "resume", "--allow-change", key).err
+
+
+def test_another_base_is_refused(folder: Path, at_step: AtStep) -> None:
+    stopped(folder, at_step)
+    change_model(folder)
+    answer = upbring(folder, "resume")
+    assert answer.code == 4
+    assert "\n  model: the checkpoint has" in answer.err
+
+
+def test_another_adapter_below_is_refused(folder: Path, at_step: AtStep) -> None:
+    done(folder, *SFT, "--name", "below")
+    at_step(4, stop(signal.SIGTERM))
+    assert upbring(folder, "sft", "d.jsonl", "--model", "runs/below", *QUICK).code == 143
+    done(folder, *SFT, "--name", "other", "--seed", "1")
+    (folder / "runs" / "below" / "model" / "adapter_model.safetensors").write_bytes(
+        (folder / "runs" / "other" / "model" / "adapter_model.safetensors").read_bytes()
+    )
+    answer = upbring(folder, "resume")
+    assert answer.code == 4
+    assert "differs in 1 respects" in answer.err
+    assert "\n  model: the checkpoint has" in answer.err
+
+
+def test_an_edited_template_file_is_refused(folder: Path, at_step: AtStep) -> None:
+    template = folder / "t.jinja"
+    text = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
+    template.write_text(text + "{% if add_generation_prompt %}<assistant>{% endif %}")
+    at_step(4, stop(signal.SIGTERM))
+    assert upbring(folder, *SFT, "--template", "t.jinja").code == 143
+    template.write_text(text + "\n{% if add_generation_prompt %}<assistant>{% endif %}")
+    answer = upbring(folder, "resume")
+    assert answer.code == 4
+    assert "\n  template: the checkpoint has" in answer.err
+
+
+def test_another_number_of_threads_is_told_and_goes_on(
+    folder: Path, at_step: AtStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stopped(folder, at_step)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # two would spin beside others
+    settings = run / "settings.yaml"
+    settings.write_text(settings.read_text().replace("threads: 1", "threads: 2"))
+    again = done(folder, "resume")
+    assert "machine.threads: the checkpoint has 1, this run has 2; the run goes on" in again.err
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
+    whole: Path, folder: Path, at_step: AtStep
+) -> None:
+    run = stopped(folder, at_step)
+    file = run / "checkpoints" / "step-5" / "tensors.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    again = done(folder, "resume")
+    assert "tensors.safetensors" in again.err
+    assert "; trying the checkpoint before it\ngoing on after step 4\n" in again.err
+    assert_same(whole, run)
+
+
+def test_without_a_valid_checkpoint_it_never_begins_again_silently(
+    folder: Path, at_step: AtStep
+) -> None:
+    run = stopped(folder, at_step)
+    for checkpoint in (run / "checkpoints").iterdir():
+        (checkpoint / "state.json").unlink()
+    answer = upbring(folder, "resume")
+    assert answer.code == 4
+    assert "nothing valid to resume" in answer.err
+
+
+def test_a_run_has_one_process_at_a_time(folder: Path, at_step: AtStep) -> None:
+    run = stopped(folder, at_step)
+    with Run.open(run).lock():
+        answer = upbring(folder, "resume", "runs/sft-1")
+        newest = upbring(folder, "resume")
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1] == (
+        f"runs/sft-1: process {os.getpid()} on {os.uname().nodename} is using this folder; "
+        "wait until it is done, or stop it"
+    )
+    assert newest.code == 4
+    assert "runs: all 1 runs are finished or running" in newest.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 4, "runs: all 1 runs are finished or running, so there is nothing to resume; see "),
+        (("sft-1",), 2, "runs/sft-1: is finished; its model is in runs/sft-1/model\n"),
+        (("stf-1",), 2, "runs/stf-1: does not exist; did you mean runs/sft-1?\n"),
+        (("d.jsonl",), 2, "d.jsonl: holds no run; "),
+        (("--runs", "none"), 4, "none: no runs, so there is nothing to resume; "),
+    ],
+)
+def test_where_there_is_nothing_to_resume_it_says_so(
+    whole: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    answer = upbring(whole.parents[1], "resume", *words)
+    assert answer.code == code
+    assert answer.err.startswith(told)
+
+
+def test_a_word_that_names_no_setting_is_no_change_to_allow(
+    folder: Path, at_step: AtStep
+) -> None:
+    stopped(folder, at_step)
+    answer = upbring(folder, "resume", "--allow-change", "learning_rat")
+    assert answer.code == 2
+    assert "did you mean learning_rate?" in answer.err

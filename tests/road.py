@@ -1,0 +1,69 @@
+"""Verbs called in this process, in a folder of their own: what a user types and what is answered."""
+
+import contextlib
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import small
+from upbring.cli.door import main
+
+QUICK = (
+    *("--steps", "6", "--step-examples", "4", "--evaluate-every", "3", "--save-every", "2"),
+    *("--held-out-share", "0.1", "--sample-tokens", "4", "--learning-rate", "0.01"),
+    *("--precision", "float32", "--threads", "1"),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb did: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def upbring(folder: Path, *words: str) -> Answer:
+    """Run a verb in `folder`; whatever happens, nobody is shown a traceback."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPBRING_CACHE", str(folder / "cache"))
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = main([str(word) for word in words])
+    assert "Traceback" not in err.getvalue()
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def done(folder: Path, *words: str) -> Answer:
+    """Run a verb that must succeed."""
+    answer = upbring(folder, *words)
+    assert answer.code == 0, answer.err
+    return answer
+
+
+def prepare(folder: Path) -> Path:
+    """Fill a folder with a model `m`, demonstrations `d.jsonl` and documents `t.jsonl`."""
+    small.make_model(folder / "m")
+    small.make_demonstrations(folder / "d.jsonl")
+    small.make_documents(folder / "t.jsonl")
+    return folder
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a folder."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+def curve(run: Path) -> list[dict[str, object]]:
+    """Return a run's metrics but for the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in {"time", "seconds"}} for line in lines]
