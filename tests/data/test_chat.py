@@ -278,28 +278,6 @@ def test_what_is_generated_is_learned_with_its_stop() -> None:
     assert chat.tokenizer.decode(unlearned) == "Sure: "
 
 
-def test_faults_are_told() -> None:
-    tokenizer = codec(FAMILIES["llama-3"], "qwen")
-    template = FAMILIES["llama-3"].template
-    assert faults(make_chat(tokenizer, template=template), DIALOGUE) == []
-    twice = make_chat(tokenizer, template="{{ bos_token }}" + template)
-    assert "twice" in faults(twice, DIALOGUE)[0]
-    endless = make_chat(tokenizer, template=template.replace("+ '<|eot_id|>'", ""))
-    assert "no stop token is learned" in faults(endless, DIALOGUE[:2])[0]
-    thinking = template.replace(
-        "'<|start_header_id|>assistant<|end_header_id|>\\n\\n'",
-        "'<|start_header_id|>assistant<|end_header_id|>\\n\\n<think>'",
-    )
-    assert thinking != template
-    differs = make_chat(tokenizer, template=thinking)
-    assert "training and serving differ" in faults(differs, DIALOGUE[:2])[0]
-    with pytest.raises(InputError, match=r"asks for an answer with .*<think>"):
-        differs.comparison(DIALOGUE[:1], ["a", "b"], key="")
-    default = make_chat(train_tokenizer(["a"], 257))
-    imitating = (Message("user", "Hi\n### Assistant\nMine"), DIALOGUE[1])
-    assert "by which the default template marks a turn" in faults(default, imitating)[0]
-
-
 def test_many_rows_become_the_same_trees_as_one_by_one() -> None:
     chat = chat_of("llama-2", "llama-legacy")
     draw = random.Random(0)

@@ -27,7 +27,7 @@ REFUSING = "{{ raise_exception('no') if messages[0].content == 'Hm' }}" + CHATML
         (Prompt((ASK,), AT), 0),
         (Demonstration((ASK, SAY), AT), 1),
         (Comparison((ASK,), ("Ho", "No", "So"), (1.0, 2.0, 3.0), AT), 3),
-        (Label((ASK,), "Ho", False, AT), 1),
+        (Label((ASK,), "Ho", is_good=False, origin=AT), 1),
     ],
 )
 def test_every_kind_of_record_has_a_tree(record: Record, num_branches: int) -> None:
@@ -41,9 +41,10 @@ def test_a_document_comes_in_pieces_in_its_order(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "_CHARACTERS_AT_ONCE", 3)
     rows = [(str(k), Document(text, AT)) for k, text in enumerate(("abc", "d", "efghij"))]
     trees = list(encoding(max_length=4).trees(Document, rows))
-    # bytes and one token that ends the text: 4, 2 and 7 tokens; a piece repeats the last one
-    assert [tree.key for tree in trees] == ["0", "1", "2", "2"]
-    assert [tree.longest for tree in trees] == [4, 2, 4, 4]
+    # Each byte is a token, and one begins and one ends a text: 5, 3 and 8 tokens. A piece of 4
+    # begins with the last token of the one before it.
+    assert [tree.key for tree in trees] == ["0", "0", "1", "2", "2", "2"]
+    assert [tree.longest for tree in trees] == [4, 2, 3, 4, 4, 2]
 
 
 @pytest.mark.parametrize("kind", [Demonstration, Prompt])

@@ -15,7 +15,7 @@ def test_every_record_has_a_prompt_and_responses() -> None:
             asked,
             [("rank 1", "Ho"), ("rank 2", "No")],
         ),
-        Label(asked, "Ho", False, AT): (asked, [("bad", "Ho")]),
+        Label(asked, "Ho", is_good=False, origin=AT): (asked, [("bad", "Ho")]),
     }
     for record, (prompt, responses) in records.items():
         assert prompt_of(record) == prompt

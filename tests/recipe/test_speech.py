@@ -160,7 +160,8 @@ def test_documents_are_learned_whole_and_end_with_the_end_token(
     assert all(tokens[-1] == tokenizer.eos for tokens in every)
     assert all(t.branches[0].weight.all() for t in found)
     assert speech.stops == (tokenizer.eos,)
-    assert speech.ask("The apple") == tokenizer.encode("The apple")
+    assert tokenizer.adds_bos
+    assert speech.ask("The apple") == [tokenizer.bos, *tokenizer.encode("The apple")]
 
 
 def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
@@ -174,5 +175,5 @@ def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
     assert len(found) > 1
     assert all(t.longest <= 16 for t in found)
     weighted = sum(int(t.branches[0].weight.sum()) for t in found)
-    # every token but the first is predicted once, and so is the end
-    assert weighted == len(tokenizer.encode(text)) - 1 + 1
+    # behind BOS every token of the text is predicted once, and so is the end
+    assert weighted == len(tokenizer.encode(text)) + 1

@@ -27,7 +27,3 @@ def test_bfloat16_is_taken_where_it_is_native() -> None:
 def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(InputError, match="there is no GPU"):
         devices.choose_device("cuda")
-
-
-def test_a_sum_over_one_process_is_the_value() -> None:
-    assert devices.total(torch.tensor([1.0, 2.0])).tolist() == [1, 2]

@@ -1,7 +1,7 @@
 """Stop at every step and go on: weights, optimiser and metrics are those of a run never stopped."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.pretrain import Pretrain
+from upbring.data.batch import Batch
 from upbring.data.stream import Stream
 from upbring.errors import DivergedError, Interrupted
 from upbring.interruption import Interruption
@@ -24,6 +25,7 @@ from upbring.settings.model import AdapterSettings
 from upbring.settings.train import TrainSettings
 from upbring.train import checkpoint
 from upbring.train.algorithm import Observations, Sample
+from upbring.train.journal import Kept
 from upbring.train.loop import Training
 from upbring.train.optimiser import ParameterGroup
 from upbring.train.progress import Progress
@@ -36,7 +38,7 @@ TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (2,))] * 
 IDENTITY = {"data": "here"}
 
 
-def training(path: Path, *, settings: TrainSettings = SETTINGS) -> Training:
+def training(settings: TrainSettings = SETTINGS) -> Training:
     network = family("llama", attention=NAME)
     roles = Roles(network)
     roles.add_adapter("policy", AdapterSettings(rank=2), seed=0)
@@ -50,95 +52,109 @@ def training(path: Path, *, settings: TrainSettings = SETTINGS) -> Training:
         micro_tokens=20,
         answer=lambda: [Sample("?", "!")],
     )
+    return Training(algorithm, settings, Interruption())
+
+
+def kept(path: Path) -> Kept:
+    """Return the journal of the run at `path`, which is begun if it is not there."""
     run = Run.open(path) if path.exists() else Run.create(path.parent, "sft", name=path.name)
-    return Training(algorithm, settings, run, IDENTITY, Interruption(), lambda _: None)
+    quiet = Progress(STEPS, console=Console(quiet=True))
+    return Kept(run, quiet, IDENTITY, SETTINGS.keep, lambda _: None)
 
 
-def quiet() -> Progress:
-    return Progress(STEPS, console=Console(quiet=True))
+Outcome = tuple[dict[str, Tensor], list[tuple[object, ...]], str, tuple[object, ...]]
 
 
-def outcome(done: Training) -> tuple[dict[str, Tensor], list[tuple[object, ...]], str]:
+def outcome(done: Training, run: Run) -> Outcome:
     """Return all that must not depend on interruptions."""
     records = [
         (r.step, r.kind, {k: v for k, v in r.values.items() if k != "seconds"})
-        for r in read_metrics(done.run.metrics_file)
+        for r in read_metrics(run.metrics_file)
     ]
-    state = checkpoint.read(done.run.checkpoints / f"step-{STEPS}")
-    return dict(state.tensors), records, done.run.samples_file.read_text()
+    state = checkpoint.read(run.checkpoints / f"step-{STEPS}")
+    best = (done.best.step, done.best.criterion)
+    return dict(state.tensors), records, run.samples_file.read_text(), best
 
 
-def assert_same(one: Training, other: Training) -> None:
-    (tensors, records, samples), (again, records_again, samples_again) = (
-        outcome(one),
-        outcome(other),
-    )
-    assert tensors.keys() == again.keys()
-    assert all(torch.equal(tensors[name], again[name]) for name in tensors)
-    assert records == records_again
-    assert samples == samples_again
-    assert (one.best.step, one.best.criterion) == (other.best.step, other.best.criterion)
+def assert_same(one: Outcome, other: Outcome) -> None:
+    assert one[0].keys() == other[0].keys()
+    assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+    assert one[1:] == other[1:]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    done = training(tmp_path_factory.mktemp("runs") / "whole")
-    done.train(quiet())
-    return done
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    done = training()
+    with kept(tmp_path_factory.mktemp("runs") / "whole") as journal:
+        done.train(journal)
+    return outcome(done, journal.run)
 
 
 def interrupted(path: Path, step: int) -> None:
     """Take `step` steps and stop as after a signal."""
-    first = training(path)
-
-    def poll() -> None:
-        if first.step >= step:
-            raise Interrupted("stop")
-
-    first.interruption.poll = poll  # type: ignore[method-assign] -- a signal at an exact step
-    with pytest.raises(Interrupted):
-        first.train(quiet())
+    first = training()
+    first.interruption = StopAfter(first, step)
+    with kept(path) as journal, pytest.raises(Interrupted):
+        first.train(journal)
 
 
-def resumed(path: Path) -> Training:
-    second = training(path)
-    state = checkpoint.load(second.run.checkpoints, identity=IDENTITY, warn=lambda _: None)
-    second.restore(state)
-    second.train(quiet())
-    return second
+class StopAfter(Interruption):
+    """A signal that comes at an exact step."""
+
+    def __init__(self, stopped: Training, step: int) -> None:
+        super().__init__()
+        self.stopped, self.step = stopped, step
+
+    @property
+    def is_requested(self) -> bool:
+        return self.stopped.step >= self.step
+
+
+def load(path: Path) -> checkpoint.State:
+    return checkpoint.load(path / "checkpoints", identity=IDENTITY, warn=lambda _: None)
+
+
+def resumed(path: Path, state: checkpoint.State | None = None) -> Outcome:
+    second = training()
+    second.restore(state or load(path))
+    with kept(path) as journal:
+        journal.cut(second.step)
+        second.train(journal)
+    return outcome(second, journal.run)
 
 
 @pytest.mark.parametrize("step", range(1, STEPS))
-def test_stopped_and_resumed_is_never_stopped(whole: Training, tmp_path: Path, step: int) -> None:
+def test_stopped_and_resumed_is_never_stopped(whole: Outcome, tmp_path: Path, step: int) -> None:
     interrupted(tmp_path / "run", step)
     assert_same(whole, resumed(tmp_path / "run"))
 
 
-def test_a_crash_between_checkpoints_leaves_no_trace(whole: Training, tmp_path: Path) -> None:
-    first = training(tmp_path / "run")
+def test_a_crash_between_checkpoints_leaves_no_trace(whole: Outcome, tmp_path: Path) -> None:
+    first = training()
     take = first._take
 
-    def crash(batches: object) -> dict[str, float]:
+    def crash(batches: Sequence[Batch]) -> dict[str, float]:
         if first.step == 11:
             raise RuntimeError("power")
-        return take(batches)  # type: ignore[arg-type] -- passed through
+        return take(batches)
 
-    first._take = crash  # type: ignore[method-assign,assignment] -- a crash at an exact step
-    with pytest.raises(RuntimeError, match="power"):
-        first.train(quiet())
-    assert [r.step for r in read_metrics(first.run.metrics_file) if r.kind == "train"][-1] == 11
+    first._take = crash  # type: ignore[method-assign]  # a crash at an exact step
+    with kept(tmp_path / "run") as journal, pytest.raises(RuntimeError, match="power"):
+        first.train(journal)
+    steps = [r.step for r in read_metrics(journal.run.metrics_file) if r.kind == "train"]
+    assert steps[-1] == 11
     assert_same(whole, resumed(tmp_path / "run"))
 
 
-def test_an_interruption_while_observing_observes_again(whole: Training, tmp_path: Path) -> None:
-    first = training(tmp_path / "run")
+def test_an_interruption_while_observing_observes_again(whole: Outcome, tmp_path: Path) -> None:
+    first = training()
 
     def observe(_: int) -> Observations:
         raise Interrupted("stop")
 
-    first.algorithm.observe = observe  # type: ignore[method-assign] -- a signal in an evaluation
-    with pytest.raises(Interrupted):
-        first.train(quiet())
+    first.algorithm.observe = observe  # type: ignore[method-assign]  # a signal in an evaluation
+    with kept(tmp_path / "run") as journal, pytest.raises(Interrupted):
+        first.train(journal)
     assert_same(whole, resumed(tmp_path / "run"))
 
 
@@ -166,36 +182,36 @@ def without(part: str) -> Callable[[checkpoint.State], checkpoint.State]:
     ],
 )
 def test_each_thing_that_a_checkpoint_holds_is_needed(
-    whole: Training,
+    whole: Outcome,
     tmp_path: Path,
     forget: Callable[[checkpoint.State], checkpoint.State],
 ) -> None:
     interrupted(tmp_path / "run", 10)
-    second = training(tmp_path / "run")
-    state = checkpoint.load(second.run.checkpoints, identity=IDENTITY, warn=lambda _: None)
     with pytest.raises((AssertionError, KeyError)):
-        second.restore(forget(state))
-        second.train(quiet())
-        assert_same(whole, second)
+        assert_same(whole, resumed(tmp_path / "run", forget(load(tmp_path / "run"))))
 
 
-def test_the_best_checkpoint_is_kept_and_the_schedule_ends_with_the_steps(whole: Training) -> None:
-    kept = checkpoint.steps(whole.run.checkpoints)
-    assert whole.best.step in kept
-    assert kept[-2:] == [16, 20]
-    rates = [
-        r.values["learning_rate"] for r in read_metrics(whole.run.metrics_file) if r.kind == "train"
-    ]
+def test_the_best_checkpoint_is_kept_and_the_schedule_ends_with_the_steps(
+    whole: Outcome, tmp_path: Path
+) -> None:
+    done = training()
+    with kept(tmp_path / "run") as journal:
+        done.train(journal)
+    steps = checkpoint.steps(journal.run.checkpoints)
+    assert done.best.step in steps
+    assert steps[-2:] == [16, 20]
+    rates = [values["learning_rate"] for _, kind, values in whole[1] if kind == "train"]
     assert rates[0] == pytest.approx(0.05 / 4)
     assert rates[-1] == pytest.approx(0.005)
     assert len(rates) == STEPS
 
 
 def test_what_is_not_finite_never_reaches_the_weights(tmp_path: Path) -> None:
-    broken = training(tmp_path / "run")
+    broken = training()
     before = {n: p.detach().clone() for n, p in broken.parameters.items()}
     with torch.no_grad():
-        broken.algorithm.model.network.model.norm.weight.fill_(float("nan"))  # type: ignore[attr-defined] -- Pretrain's
-    with pytest.raises(DivergedError, match="the step was not taken"):
-        broken.train(quiet())
+        broken.algorithm.model.network.model.norm.weight.fill_(float("nan"))
+    refusal = pytest.raises(DivergedError, match="the step was not taken")
+    with kept(tmp_path / "run") as journal, refusal:
+        broken.train(journal)
     assert all(torch.equal(before[n], p) for n, p in broken.parameters.items())

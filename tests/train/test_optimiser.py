@@ -78,4 +78,4 @@ def test_the_first_step_of_adamw_by_hand() -> None:
     set_rate(optimiser, 0.1)
     parameter.grad = torch.tensor([[-3.0]])
     optimiser.step()
-    assert float(parameter) == pytest.approx(2 - 0.1 * 0.5 * 2 + 0.1)
+    assert parameter.item() == pytest.approx(2 - 0.1 * 0.5 * 2 + 0.1)

@@ -18,6 +18,7 @@ from upbring.data.trees import Trees
 from upbring.model.network import Model
 from upbring.model.packing import packed
 from upbring.model.score import score
+from upbring.train import processes
 from upbring.train.algorithm import Observations, Sample, Term, Terms
 from upbring.train.optimiser import ParameterGroup
 
@@ -49,7 +50,8 @@ class Pretrain:
     def batches(self, start: int) -> Iterator[Sequence[Batch]]:
         """Yield each step's trees, packed to the token budget."""
         for trees in self.stream.steps(start, self.steps):
-            yield packed(self.model, trees, self.micro_tokens)
+            mine = processes.shared([tree.num_tokens for tree in trees])
+            yield packed(self.model, [trees[i] for i in mine], self.micro_tokens)
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what every weighted token weighs `[R]`."""

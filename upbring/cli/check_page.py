@@ -194,10 +194,10 @@ def _show_example(console: Console, example: Example) -> None:
         marked = _marked(part, is_coloured=is_coloured)
         console.print(Padding(marked, (0, 0, 0, 2), expand=False))
     console.print(_line(console))
-    legend = Text(visible(example.where), "dim", overflow="fold")
+    legend = Text(overflow="fold").append(visible(example.where), "dim")
     if example.use:
-        marked = Text("green", "green") if is_coloured else Text("«between these»")
-        legend = Text.assemble(legend, ": ", marked, f" is {example.use}")
+        sign, style = ("green", "green") if is_coloured else ("«between these»", "")
+        legend.append(": ").append(sign, style).append(f" is {example.use}")
     console.print(legend)
     console.print()
 

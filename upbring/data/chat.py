@@ -84,10 +84,10 @@ class Chat:
         stops: list[int] = []
         for probe in (_PROBE[:2], _PROBE):  # some mark the end by the next turn's beginning
             dialogue = self._dialogue(probe, is_open=False)
-            turn = dialogue.turns()[0]
-            ends = [begin for begin, stop in dialogue.controls if stop == turn.stop]
-            if ends and not stops:
-                stops.append(self.tokenizer.specials[dialogue.whole.text[ends[0] : turn.stop]])
+            for turn in dialogue.turns()[:1]:  # none, if the template leaves out what is said
+                ends = [begin for begin, stop in dialogue.controls if stop == turn.stop]
+                if ends and not stops:
+                    stops.append(self.tokenizer.specials[dialogue.whole.text[ends[0] : turn.stop]])
         if self.tokenizer.eos is not None:
             stops.append(self.tokenizer.eos)
         return tuple(dict.fromkeys(stops))
@@ -174,9 +174,11 @@ class Chat:
     def _heading(self) -> str:
         """What the template writes between a turn's start and its content."""
         dialogue = self._dialogue(_PROBE[:2], is_open=False)
-        (turn,) = dialogue.turns()
-        found = dialogue.content(1, turn.start, limit=turn.stop)
-        return "" if found is None else dialogue.whole.text[turn.start : found[0]]
+        for turn in dialogue.turns():  # none, if the template leaves out what is said
+            found = dialogue.content(1, turn.start, limit=turn.stop)
+            if found is not None:
+                return dialogue.whole.text[turn.start : found[0]]
+        return ""
 
     def _text(self, messages: Sequence[Message], is_open: bool) -> str:  # noqa: FBT001 -- as Dialogue asks
         """Return the text of a dialogue."""

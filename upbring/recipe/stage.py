@@ -7,8 +7,10 @@ pre-training and fine-tuning add of their own.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
@@ -33,9 +35,10 @@ from upbring.settings.reference import as_yaml
 from upbring.settings.resolve import Resolved
 from upbring.settings.sample import SampleSettings
 from upbring.settings.sft import SftSettings
-from upbring.train import checkpoint
+from upbring.train import checkpoint, processes
 from upbring.train.algorithm import Sample
 from upbring.train.devices import Machine
+from upbring.train.journal import Journal, Kept, Mute
 from upbring.train.loop import Training
 from upbring.train.optimiser import ParameterGroup
 from upbring.train.progress import Progress
@@ -73,36 +76,37 @@ class Cast:
 
 def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[str] = ()) -> Run:
     """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
-    settings = cast.settings
     role = _cast_role(cast)
     algorithm = _algorithm(cast, role)
+    is_first = processes.place().is_first
     run = resumed or _begun(cast)
-    with run.lock():
-        if run.facts()["steps"] is None:
+    with run.lock() if is_first else nullcontext():
+        if is_first and run.facts()["steps"] is None:
             _write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {_headline(cast, algorithm)}")
-        training = Training(
-            algorithm=algorithm,
-            settings=settings,
-            run=run,
-            identity=identity(cast),
-            interruption=cast.interruption,
-            warn=cast.say,
-        )
-        if resumed is not None:
-            _restore(training, allow_change=allow_change, say=cast.say)
-        try:
-            with Progress(algorithm.steps) as progress:
-                training.train(progress)
-            _conclude(cast, training, role=role)
-        except Interrupted as stop:
-            raise Interrupted(
-                f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
-                f"`upbring resume {run.path}`",
-                signal_number=stop.exit_code - 128,
-            ) from stop
-        run.finish()
+        training = Training(algorithm, cast.settings, cast.interruption)
+        with _journal(cast, run, steps=algorithm.steps) as journal:
+            if resumed is not None:
+                _restore(cast, training, run, journal=journal, allow_change=allow_change)
+            try:
+                training.train(journal)
+            except Interrupted as stop:
+                raise Interrupted(
+                    f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
+                    f"`upbring resume {run.path}`",
+                    signal_number=stop.exit_code - 128,
+                ) from stop
+        if is_first:
+            _conclude(cast, training, run, role=role)
+            run.finish()
     return run
+
+
+def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Journal]:
+    """Return the run's journal for the process that keeps it."""
+    if not processes.place().is_first:
+        return nullcontext(Mute())
+    return Kept(run, Progress(steps), identity(cast), cast.settings.keep, cast.say)
 
 
 def _cast_role(cast: Cast) -> str:
@@ -141,8 +145,13 @@ def _algorithm(cast: Cast, role: str) -> Pretrain:
         held_out=cast.dataset.held_out,
         micro_tokens=budget,
         answer=_answering(cast, role),
-        poll=cast.interruption.poll,
+        poll=_polling(cast),
     )
+
+
+def _polling(cast: Cast) -> Callable[[], None]:
+    """Return what stops an evaluation midway; several processes stop together, between steps."""
+    return cast.interruption.poll if processes.place().count == 1 else lambda: None
 
 
 def _groups(cast: Cast, role: str) -> list[ParameterGroup]:
@@ -170,7 +179,7 @@ def _answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
                 requests,
                 how,
                 stopping=Stopping(frozenset(speech.stops)),
-                poll=cast.interruption.poll,
+                poll=_polling(cast),
             )
         return [
             Sample(text, speech.tokenizer.decode(response.tokens))
@@ -201,9 +210,14 @@ def identity(cast: Cast) -> dict[str, JSON]:
 
 
 def _begun(cast: Cast) -> Run:
+    """Return the folder of a new run, which the first process makes."""
     settings = cast.settings
+    if not processes.place().is_first:
+        return Run(Path(processes.told("")))
     text = as_yaml(cast.resolved, cast.verb)
-    return Run.create(settings.runs, cast.verb, name=settings.name, settings=text)
+    run = Run.create(settings.runs, cast.verb, name=settings.name, settings=text)
+    processes.told(str(run.path))
+    return run
 
 
 def _write_papers(run: Run, cast: Cast, *, steps: int) -> None:
@@ -222,7 +236,7 @@ def contract(cast: Cast, *, steps: int) -> Contract:
         for file in cast.dataset.files
         if file.purpose == "train"
     )
-    settings_sha256 = hashlib.sha256(cast.settings.model_dump_json().encode()).hexdigest()
+    asked = cast.settings.model_dump_json(exclude={"name", "runs"})
     history = loaded.contract.history if loaded.contract else ()
     return Contract(
         base=str(loaded.base),
@@ -234,7 +248,10 @@ def contract(cast: Cast, *, steps: int) -> Contract:
         eos=tokenizer.eos,
         kind="base" if cast.verb == "pretrain" else "sft",
         tune=cast.settings.tune,
-        history=(*history, Stage(cast.verb, sources, settings_sha256, steps)),
+        history=(
+            *history,
+            Stage(cast.verb, sources, hashlib.sha256(asked.encode()).hexdigest(), steps),
+        ),
     )
 
 
@@ -248,25 +265,25 @@ def _headline(cast: Cast, algorithm: Pretrain) -> str:
     )
 
 
-def _restore(training: Training, *, allow_change: Sequence[str], say: Notice) -> None:
+def _restore(
+    cast: Cast, training: Training, run: Run, *, journal: Journal, allow_change: Sequence[str]
+) -> None:
     """Go back to the newest checkpoint; a run that was stopped before its first begins again."""
-    if not checkpoint.steps(training.run.checkpoints):
-        say("no checkpoint was saved yet: beginning again at the first step")
-        training.begin_again()
+    if not checkpoint.steps(run.checkpoints):
+        cast.say("no checkpoint was saved yet: beginning again at the first step")
+        journal.cut(0)
         return
     state = checkpoint.load(
-        training.run.checkpoints,
-        identity=training.identity,
-        allow_change=allow_change,
-        warn=say,
+        run.checkpoints, identity=identity(cast), allow_change=allow_change, warn=cast.say
     )
     training.restore(state)
-    say(f"going on after step {training.step}")
+    journal.cut(training.step)
+    cast.say(f"going on after step {training.step}")
 
 
-def _conclude(cast: Cast, training: Training, *, role: str) -> None:
+def _conclude(cast: Cast, training: Training, run: Run, *, role: str) -> None:
     """Put the chosen weights in place and write the model, its contract and its card."""
-    run, loaded = training.run, cast.loaded
+    loaded = cast.loaded
     best = training.best.step
     if cast.settings.choose == "best" and best is not None and best != training.step:
         training.put_weights(checkpoint.read(run.checkpoints / f"step-{best}"))

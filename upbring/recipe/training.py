@@ -23,7 +23,7 @@ from upbring.runs.folder import Run
 from upbring.settings.pretrain import PretrainSettings
 from upbring.settings.resolve import Resolved
 from upbring.settings.sft import SftSettings
-from upbring.train import devices
+from upbring.train import devices, processes
 
 
 def train(
@@ -34,42 +34,61 @@ def train(
     allow_change: Sequence[str] = (),
 ) -> Run:
     """Run a stage that learns by next-token loss and return its run."""
-    console = Console(stderr=True)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    settings = resolved.settings
     with Interruption() as interruption:
-        machine = devices.prepare(settings)
-        loaded = load(
-            settings.model,
-            device=machine.device,
-            compute=machine.compute,
-            is_whole=settings.tune == "full",
-            notice=say,
-            seed=settings.seed if isinstance(settings, PretrainSettings) else None,
-        )
-        poll = partial(_poll_before, interruption)
-        poll()
-        began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
-        spoken = _speech(_within(settings, loaded), loaded, notice=say, began=began)
+        machine = devices.prepare(resolved.settings)
+        with processes.joined(machine.device) as place:
+            say = _spoken if place.is_first else _silent
+            cast = _cast(verb, resolved, machine, interruption, say, resumed=resumed)
+            run = perform(cast, resumed=resumed, allow_change=allow_change)
+            say(f"{run.path}: finished; the model is in {run.model}, try `upbring chat {run.path}`")
+            return run
+
+
+def _spoken(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _silent(text: str) -> None:
+    """Say nothing: of several processes the first one speaks."""
+
+
+def _cast(
+    verb: str,
+    resolved: Resolved[Learning],
+    machine: devices.Machine,
+    interruption: Interruption,
+    say: Notice,
+    *,
+    resumed: Run | None,
+) -> Cast:
+    """Bring everyone together who takes part in the stage."""
+    settings = resolved.settings
+    poll = partial(_poll_before, interruption)
+    loaded = load(
+        settings.model,
+        device=machine.device,
+        compute=machine.compute,
+        is_whole=settings.tune == "full",
+        notice=say,
+        seed=settings.seed if isinstance(settings, PretrainSettings) else None,
+    )
+    poll()
+    began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
+    spoken = _speech(_within(settings, loaded), loaded, notice=say, began=began)
+    with processes.first_goes_ahead():  # and fills the cache for the others
         dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say, poll=poll)
-        poll()
-        cast = Cast(
-            verb=verb,
-            resolved=resolved,
-            machine=machine,
-            loaded=loaded,
-            speech=spoken,
-            dataset=dataset,
-            algorithm=Pretrain if verb == "pretrain" else Sft,
-            interruption=interruption,
-            say=say,
-        )
-        run = perform(cast, resumed=resumed, allow_change=allow_change)
-        say(f"{run.path}: finished; the model is in {run.model}, try `upbring chat {run.path}`")
-        return run
+    poll()
+    return Cast(
+        verb=verb,
+        resolved=resolved,
+        machine=machine,
+        loaded=loaded,
+        speech=spoken,
+        dataset=dataset,
+        algorithm=Pretrain if verb == "pretrain" else Sft,
+        interruption=interruption,
+        say=say,
+    )
 
 
 def _poll_before(interruption: Interruption) -> None:

@@ -66,13 +66,12 @@ def _of_run(folder: Path) -> Path:
 
 def _missing(folder: Path) -> str:
     try:
-        others = [str(p) for p in folder.parent.iterdir() if p.is_dir()]
+        others = [p.name for p in folder.parent.iterdir() if p.is_dir()]
     except OSError:
         others = []
-    likely = nearest(str(folder), others)
-    hint = (
-        f"did you mean {likely}?" if likely else "give a directory, a run, or owner/name of a hub"
-    )
+    likely = nearest(folder.name, others)
+    told = f"did you mean {folder.parent / likely}?" if likely else ""
+    hint = told or "give a directory, a run, or owner/name of a hub"
     return f"{folder}: there is no such directory; {hint}"
 
 

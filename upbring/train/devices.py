@@ -1,6 +1,6 @@
 """Where and how to compute: device, number format, threads, allocator.
 
-The seam for several processes is `total`: whatever the loop sums goes through it.
+Several processes are `processes`' part.
 """
 
 import ctypes
@@ -9,7 +9,6 @@ import platform
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from upbring.errors import InputError
 from upbring.runs.environment import usable_cores
@@ -69,8 +68,3 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in tests)
-
-
-def total(values: Tensor) -> Tensor:
-    """Return `values` summed over all processes; with one process, themselves."""
-    return values

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from upbring.data.batch import Batch
-from upbring.train import devices
+from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 
 
@@ -30,7 +30,9 @@ def accumulate(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, floa
             sums[name] = sums[name] + both.cpu()
             coefficients[name] = term.coefficient
         torch.autograd.backward(objective)
-    return _metrics({n: devices.total(s) for n, s in sums.items()}, coefficients, totals)
+    learned = [p for group in algorithm.parameters() for p in group.parameters.values()]
+    processes.sum_gradients(learned)
+    return _metrics(_summed(sums), coefficients, totals)
 
 
 def _totals(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
@@ -39,10 +41,19 @@ def _totals(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
     for batch in batches:
         for name, weight in algorithm.weights(batch).items():
             sums[name] = sums[name] + weight.double().sum().cpu()
-    totals = {name: float(devices.total(value)) for name, value in sums.items()}
+    totals = {name: float(value) for name, value in _summed(sums).items()}
     for name, value in totals.items():
         assert value > 0, f"term {name!r} has no weight in this step"
     return totals
+
+
+def _summed(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the sums over all processes; one that had nothing to do says zero."""
+    names = [name for name in processes.told("\n".join(sums)).split("\n") if name]
+    if not names:
+        return {}
+    rows = processes.total(torch.stack([sums[name] for name in names]))
+    return dict(zip(names, rows, strict=True))
 
 
 def _metrics(
@@ -54,7 +65,7 @@ def _metrics(
         assert abs(found - announced) <= 1e-6 * announced, (
             f"term {name!r} announced a weight of {announced} and came with {found}"
         )
-    loss = sum(c * means[n] for n, c in coefficients.items() if c != 0)
+    loss = sum(c * means[n] for n, c in coefficients.items() if c != 0 and n in means)
     return {"loss": loss, **means}
 
 

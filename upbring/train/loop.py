@@ -5,9 +5,8 @@ step needs is its number, the weights, the optimiser's moments and the algorithm
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +15,11 @@ from upbring.data.batch import Batch
 from upbring.durable import JSON
 from upbring.errors import DivergedError, Interrupted
 from upbring.interruption import Interruption
-from upbring.runs.folder import Run
-from upbring.runs.metrics import Lines, Metrics
 from upbring.settings.train import TrainSettings
-from upbring.train import checkpoint
-from upbring.train.algorithm import Algorithm, Observations
+from upbring.train import checkpoint, processes
+from upbring.train.algorithm import Algorithm
 from upbring.train.gradient import accumulate, clip
+from upbring.train.journal import Journal
 from upbring.train.optimiser import (
     learning_rate,
     make_optimiser,
@@ -29,7 +27,6 @@ from upbring.train.optimiser import (
     restore_optimiser,
     set_rate,
 )
-from upbring.train.progress import Progress
 
 
 @dataclass(slots=True)
@@ -57,14 +54,11 @@ class Best:
 
 @dataclass(eq=False)
 class Training:
-    """An algorithm on its way: what moves, what is kept, and where it is written."""
+    """An algorithm on its way: what moves, and where it is written down."""
 
     algorithm: Algorithm
     settings: TrainSettings
-    run: Run
-    identity: Mapping[str, JSON]
     interruption: Interruption
-    warn: Callable[[str], None]
     step: int = 0
     best: Best = field(default_factory=Best)
     is_observed: bool = True  # whether `step` was observed, where it should be
@@ -76,37 +70,32 @@ class Training:
         self.optimiser = make_optimiser(groups, self.settings)
         self.every = max(1, self.algorithm.steps // 10)
 
-    def train(self, progress: Progress) -> None:
-        """Take all steps that are left, then put the chosen weights in place."""
-        metrics, samples = Metrics(self.run.metrics_file), Lines(self.run.samples_file)
-        with metrics, samples:
-            try:
-                if not self.is_observed:
-                    self._observe(metrics, samples, progress)
-                self._steps(metrics, samples, progress)
-            except Interrupted:
-                self.save()
-                raise
-            finally:
-                metrics.sync()
-                samples.sync()
+    def train(self, journal: Journal) -> None:
+        """Take all steps that are left; interrupted, save and pass the interruption on."""
+        try:
+            if not self.is_observed:
+                self._observe(journal)
+            self._steps(journal)
+        except Interrupted:
+            self._save(journal)
+            raise
 
-    def _steps(self, metrics: Metrics, samples: Lines, progress: Progress) -> None:
+    def _steps(self, journal: Journal) -> None:
         began = time.monotonic()
         for batches in self.algorithm.batches(self.step):
             values = self._take(batches)
             now = time.monotonic()
             seconds, began = now - began, now
-            tokens = sum(batch.num_tokens for batch in batches)
-            metrics.write(self.step, {**values, "tokens": tokens, "seconds": seconds})
-            progress.update(self.step, values, tokens=tokens)
+            tokens = int(processes.total(torch.tensor(sum(b.num_tokens for b in batches))))
+            journal.step(self.step, values, tokens=tokens, seconds=seconds)
             if self._is_due(self.settings.evaluate_every):
                 self.is_observed = False
-                self._observe(metrics, samples, progress)
+                self._observe(journal)
                 began = time.monotonic()
             elif self._is_due(self.settings.save_every):
-                self._save(metrics, samples)
-            self.interruption.poll()
+                self._save(journal)
+            if processes.agreed(wish=self.interruption.is_requested):
+                raise Interrupted("stopped", signal_number=self.interruption.signal_number or 2)
 
     def _is_due(self, every: int | None) -> bool:
         return self.step % (every or self.every) == 0 or self.step == self.algorithm.steps
@@ -127,34 +116,17 @@ class Training:
         self.step += 1
         return {**values, "gradient_norm": norm, "learning_rate": rate}
 
-    def _observe(self, metrics: Metrics, samples: Lines, progress: Progress) -> None:
+    def _observe(self, journal: Journal) -> None:
         seen = self.algorithm.observe(self.step)
         self.is_observed = True
         is_best = self.best.sees(self.step, seen.criterion)
-        if seen.values:
-            metrics.write(self.step, seen.values, kind="held_out")
-        for sample in seen.samples:
-            samples.append(self.step, {"prompt": sample.prompt, "response": sample.response})
         is_last = self.step == self.algorithm.steps
-        progress.say(_told(self.step, seen, is_best=is_best, is_last=is_last))
-        self._save(metrics, samples)
+        journal.observed(self.step, seen, is_best=is_best, is_last=is_last)
+        self._save(journal)
 
-    def _save(self, metrics: Metrics, samples: Lines) -> None:
-        metrics.sync()
-        samples.sync()
-        self.save()
-
-    def save(self) -> Path:
-        """Write a checkpoint of this moment."""
-        state = checkpoint.State(self.step, self._tensors(), self._facts())
-        protected = frozenset() if self.best.step is None else frozenset({self.best.step})
-        return checkpoint.save(
-            self.run.checkpoints,
-            state,
-            identity=self.identity,
-            keep=self.settings.keep,
-            protect=protected,
-            warn=self.warn,
+    def _save(self, journal: Journal) -> None:
+        journal.save(
+            checkpoint.State(self.step, self._tensors(), self._facts()), best=self.best.step
         )
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -183,15 +155,6 @@ class Training:
         self.step = state.step
         self.best = Best.of(state.facts)
         self.is_observed = bool(state.facts["is_observed"])
-        for path in (self.run.metrics_file, self.run.samples_file):
-            with Lines(path) as lines:
-                lines.cut(self.step)
-
-    def begin_again(self) -> None:
-        """Forget what was written by a course that left no checkpoint."""
-        for path in (self.run.metrics_file, self.run.samples_file):
-            with Lines(path) as lines:
-                lines.cut(0)
 
     @torch.no_grad()
     def put_weights(self, state: checkpoint.State) -> None:
@@ -203,28 +166,3 @@ class Training:
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {n.removeprefix(f"{part}/"): t for n, t in tensors.items() if n.startswith(f"{part}/")}
-
-
-def _told(step: int, seen: Observations, *, is_best: bool, is_last: bool) -> str:
-    """Return an observation as lines to print: one sample on the way, all of them at the end."""
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in seen.values.items())
-    head = f"step {step}: held out {numbers}" if numbers else f"step {step}"
-    answers = [
-        f"  {_line(sample.prompt, from_end=True)} → {_line(sample.response)}"
-        for sample in seen.samples[: None if is_last else 1]
-    ]
-    return "\n".join([head + (" (best so far)" if is_best else ""), *answers])
-
-
-def _line(text: str, *, from_end: bool = False, limit: int = 60) -> str:
-    r"""Return text on one line, cut to `limit` characters.
-
-    >>> _line("Hello,\n\nworld", limit=9)
-    'Hello, w…'
-    >>> _line("Hello,\n\nworld", from_end=True, limit=9)
-    '…o, world'
-    """
-    words = " ".join(text.split())
-    if len(words) <= limit:
-        return words
-    return "…" + words[1 - limit :] if from_end else words[: limit - 1] + "…"

@@ -1,0 +1,132 @@
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.checking import CHATML, dialogue, model, tokenizer, write_rows
+from upbring.cli.check import tokenizer_of
+from upbring.cli.door import main
+from upbring.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+GOOD = [dialogue(f"What is {k} + {k}?", f"{2 * k}") for k in range(1, 5)]
+THINKING = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the terminal be 80 columns wide and without colour."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def adapter(folder: Path, base: str) -> Path:
+    folder.mkdir()
+    settings = {"base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def test_good_rows_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_rows(tmp_path / "a.jsonl", GOOD)
+    assert main(["check", str(path), "--model", str(model(tmp_path / "base"))]) == 0
+    told = capsys.readouterr()
+    assert "messages → demonstrations" in told.out
+    assert "«6<|im_end|>»" in told.out
+    assert told.out.endswith("\nnothing forbids training; no warnings\n")
+    assert not told.err
+
+
+def test_warnings_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [*GOOD, GOOD[0]])
+    assert main(["check", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "! copies" in told
+    assert "a.jsonl:5 as line 1" in told
+    assert told.endswith("\nnothing forbids training; 1 warning\n")
+
+
+def test_what_forbids_training_is_one_error_with_its_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [*GOOD, {"messages": []}])
+    template = tmp_path / "thinking.jinja"
+    template.write_text(THINKING, encoding="utf-8", newline="")
+    words = ["--model", str(model(tmp_path / "base")), "--template", str(template)]
+    assert main(["check", str(path), "--held-out", str(path), *words]) == 2
+    told = capsys.readouterr()
+    lines = told.err.splitlines()
+    assert lines[0] == "check: 3 of 8 checks failed; correct this, then check again"
+    titles = [line.partition(":")[0] for line in lines[1:] if not line.startswith("  ")]
+    assert titles == ["rows", "serving", "held-out"]
+    assert lines[2].startswith(f"  {path}:5: messages: is an empty list; ")
+    assert f"  {path}:2 as line 2" in lines
+    assert told.out.count("✗") == 3
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.csv", "a.txt"])
+def test_every_kind_of_file_is_checked_by_its_path_alone(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": "What?", "response": "That."}]
+    texts = {".csv": "prompt,response\nWhat?,That.\n", ".txt": "What? That."}
+    text = texts.get(Path(name).suffix, json.dumps(rows))
+    data = text.encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    base = str(model(tmp_path / "base"))
+    for words in ([], ["--model", base]):
+        assert main(["check", str(path), *words]) == 0
+        assert "That." in capsys.readouterr().out
+
+
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.jsonl", GOOD)
+    words = ["check", str(path), "--model", str(model(tmp_path / "base"))]
+    script = (
+        "import sys; from upbring.cli.door import main; "
+        f"assert main({words!r}) == 0; "
+        "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
+    base = model(tmp_path / "base")
+    middle = adapter(tmp_path / "middle", str(base))
+    top = adapter(tmp_path / "top", str(middle))
+    found = tokenizer_of(str(top), notice=lambda _: None)
+    assert found.fingerprint == tokenizer().fingerprint
+    assert found.files == base
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("", "holds no tokenizer; put tokenizer.json and tokenizer_config.json there"),
+        ("itself", "is its own base; mend base_model_name_or_path"),
+    ],
+)
+def test_a_model_without_a_tokenizer_is_told(tmp_path: Path, base: str, message: str) -> None:
+    folder = adapter(tmp_path / "top", str(tmp_path / "top") if base else "")
+    with pytest.raises(InputError) as caught:
+        tokenizer_of(str(folder), notice=lambda _: None)
+    assert str(caught.value) == f"{folder}: {message}"
+
+
+def test_a_template_that_cannot_be_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", GOOD)
+    missing = tmp_path / "none.jinja"
+    words = ["--model", str(model(tmp_path / "base")), "--template", str(missing)]
+    assert main(["check", str(path), *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"--template {missing}: cannot be read (")
+    assert told.endswith("; name another\n")

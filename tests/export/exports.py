@@ -1,0 +1,129 @@
+"""Runs of each kind, their exports, and what plain transformers and peft make of them."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config
+
+from tests.road import QUICK, done, prepare
+from upbring.data.batch import make_batch
+from upbring.data.tokenizer import load_tokenizer, save_tokenizer
+from upbring.data.trees import tree
+from upbring.model.load import Loaded, load
+from upbring.model.score import score
+
+TEXTS = [[5, 17, 300, 4, 9, 11, 200, 31], [40, 41, 42], [7, 299, 8, 298, 9, 297]]
+MESSAGES = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "  What is the sky like?\n"},
+    {"role": "assistant", "content": "It is blue."},
+    {"role": "user", "content": "<|endoftext|>?"},
+]
+BASES = {"gpt": "g", "gpt-two": "g", "gpt-full": "g"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder with runs and exports, and what a stranger read of them."""
+
+    folder: Path
+    read: dict[str, Any]
+
+    def load(self, run: str) -> Loaded:
+        """Return a run's model as upbring loads it."""
+        cpu = torch.device("cpu")
+        return load(
+            str(self.folder / "runs" / run), device=cpu, compute=torch.float32, notice=lambda _: None
+        )
+
+    def ours(self, run: str) -> list[float]:
+        """Return the log-probabilities of a run's model as upbring computes them."""
+        batch = make_batch([tree(text[:1], text[1:]) for text in TEXTS])
+        with torch.no_grad():
+            found: list[float] = score(self.load(run).model, batch).logprobs.tolist()
+        return found
+
+    def theirs(self, name: str) -> list[float]:
+        """Return the log-probabilities that a stranger read."""
+        return [value for text in self.read[name] for value in text]
+
+
+def make_gpt2(folder: Path, like: Path) -> None:
+    """Write a tiny GPT-2: matrices the other way round, and a head tied to the embeddings."""
+    tokenizer = load_tokenizer(like)
+    config = GPT2Config(
+        vocab_size=320, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=0, eos_token_id=0
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def train_all(folder: Path) -> None:
+    """Make a run of each kind."""
+    make_gpt2(folder / "g", folder / "m")
+    sft = ("sft", "d.jsonl", *QUICK)
+    for name, model, *more in (
+        ("one", "m"),
+        ("two", "runs/one", "--rank", "4", "--alpha", "3", "--targets", "q_proj,up_proj"),
+        ("rs", "m", "--rslora"),
+        ("full", "m", "--tune", "full"),
+        ("upon-full", "runs/full"),
+        ("dora", "m", "--dora"),
+        ("gpt", "g"),
+        ("gpt-two", "runs/gpt"),
+        ("gpt-full", "g", "--tune", "full"),
+    ):
+        done(folder, *sft, "--model", model, "--name", name, *more)
+
+
+def read_all(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a process without upbring reads."""
+    file = folder / "jobs.json"
+    file.write_text(json.dumps(list(jobs.values())))
+    program = Path(__file__).with_name("plain_reader.py")
+    result = subprocess.run(
+        [sys.executable, str(program), str(file)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return dict(zip(jobs, json.loads(result.stdout), strict=True))
+
+
+def make_exported(folder: Path) -> Exported:
+    """Train and export in `folder`, and let a stranger read all of it."""
+    prepare(folder)
+    train_all(folder)
+    jobs: dict[str, dict[str, Any]] = {}
+
+    def look(name: str, model: str, adapter: str | None = None) -> None:
+        below = None if adapter is None else str(folder / adapter)
+        jobs[name] = {"model": str(folder / model), "adapter": below, "texts": TEXTS}
+
+    for run in ("one", "two", "rs", "dora", "gpt", "gpt-two"):
+        look(f"runs/{run}", BASES.get(run, "m"), f"runs/{run}/model")
+    look("runs/upon-full", "runs/full/model", "runs/upon-full/model")
+    for run in ("full", "gpt-full"):
+        look(f"runs/{run}", f"runs/{run}/model")
+    for run in ("one", "two", "dora", "full", "gpt-two", "gpt-full"):
+        done(folder, "export", f"runs/{run}", "--to", f"out/merged-{run}")
+        look(f"merged/{run}", f"out/merged-{run}")
+    done(folder, "export", "runs/one", "--to", "out/bf", "--precision", "bfloat16")
+    look("bfloat16/one", "out/bf")
+    for run in ("one", "two", "gpt-two"):
+        done(folder, "export", f"runs/{run}", "--to", f"out/adapter-{run}", "--kind", "adapter")
+        look(f"adapter/{run}", BASES.get(run, "m"), f"out/adapter-{run}")
+    for name in ("runs/one/model", "out/merged-two", "out/adapter-two"):
+        jobs[name] = {"tokenizer": str(folder / name), "messages": MESSAGES}
+    return Exported(folder, read_all(folder, jobs))

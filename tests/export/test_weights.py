@@ -1,0 +1,63 @@
+"""What a run leaves in `model/` is loaded by transformers and peft as it stands."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+from tests.export.exports import MESSAGES, Exported
+from tests.tolerances import LOGPROBS
+from upbring.data.chat import make_chat
+from upbring.data.records import Message
+from upbring.data.tokenizer import load_tokenizer
+from upbring.runs.contract import read_contract
+
+
+@pytest.mark.parametrize(
+    "run", ["one", "two", "rs", "full", "upon-full", "dora", "gpt", "gpt-two", "gpt-full"]
+)
+def test_a_stranger_reads_the_log_probabilities_that_we_compute(
+    exported: Exported, run: str
+) -> None:
+    assert exported.theirs(f"runs/{run}") == pytest.approx(exported.ours(run), abs=LOGPROBS)
+
+
+def test_each_stage_moved_the_model(exported: Exported) -> None:
+    base, one, two = (
+        exported.theirs(name) for name in ("runs/full", "runs/one", "runs/two")
+    )
+    assert base != pytest.approx(one, abs=100 * LOGPROBS)
+    assert one != pytest.approx(two, abs=100 * LOGPROBS)
+
+
+def test_two_stages_are_one_adapter_on_the_base_at_the_bottom(exported: Exported) -> None:
+    folder = exported.folder / "runs" / "two" / "model"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str((exported.folder / "m").resolve())
+    assert config["r"] == 16 + 4
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        ranks = {file.get_slice(n).get_shape()[0] for n in file.keys() if "lora_A" in n}  # noqa: SIM118 -- no mapping
+    assert ranks == {16 + 4}
+
+
+@pytest.mark.parametrize("name", ["runs/one/model", "out/merged-two", "out/adapter-two"])
+def test_a_stranger_speaks_to_it_as_we_do(exported: Exported, name: str) -> None:
+    folder = exported.folder / name
+    contract = read_contract(folder / "contract.json")
+    tokenizer = load_tokenizer(folder)
+    chat = make_chat(tokenizer, template=contract.template)
+    messages = [Message(m["role"], m["content"]) for m in MESSAGES]
+    found = exported.read[name]
+    assert found["rendered"] == [
+        chat.render(messages, is_open=False),
+        chat.render(messages, is_open=True),
+    ]
+    assert found["tokens"] == tokenizer.encode(found["rendered"][0])
+    ends = found["eos"] if isinstance(found["eos"], list) else [found["eos"]]
+    assert ends == [stop.token for stop in contract.stops] == list(chat.stops)
+
+
+def test_files_can_be_read_by_others_on_the_machine(exported: Exported) -> None:
+    folder = exported.folder / "runs" / "one" / "model"
+    modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == {(folder / "manifest.json").stat().st_mode & 0o777}

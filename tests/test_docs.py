@@ -1,0 +1,230 @@
+"""What the documents say: commands are understood, links lead somewhere, examples are true."""
+
+import contextlib
+import doctest
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import road, small
+from upbring.cli.door import main
+from upbring.cli.flags import parse
+from upbring.settings.resolve import resolve
+from upbring.settings.schema import Settings, declared
+from upbring.settings.sft import SftSettings
+from upbring.settings.table import imported, verbs
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "bench" / "RESULTS.md", *DOCS.rglob("*.md")])
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+ALGORITHMS = sorted(
+    path.stem for path in (ROOT / "upbring" / "algorithms").glob("[!_]*.py") if path.stem in verbs()
+)
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
+
+# What the glossary begins with; the house has one word for each of these things.
+WORDS = [
+    *("prompt", "response", "branch", "tree", "batch", "tokens", "logprobs", "weight"),
+    *("chosen", "rejected", "ranking", "policy", "reference", "reward", "value", "rollout"),
+    *("judge", "annotator", "principle", "provocation", "settings", "run", "stage", "recipe"),
+    *("contract", "gate"),
+]
+
+# What makes a documented command quick: the same road with fewer steps.
+BRIEF = {
+    "pretrain": ["--steps", "2", "--sample-tokens", "2", "--threads", "1"],
+    "sft": ["--steps", "2", "--sample-tokens", "2", "--threads", "1"],
+    "chat": ["--max-tokens", "2", "--threads", "1"],
+}
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return FENCE.sub("", text_of(page))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for name, body in FENCE.findall(text_of(page)) if name == language]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of each command that a page shows."""
+    indented = re.findall(r"^    (upbring .*\n)", prose(page), re.MULTILINE)
+    lines = "".join([*blocks(page, "sh"), *indented]).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def shown_commands() -> Iterator[tuple[str, list[str]]]:
+    for page in PAGES:
+        for words in commands(page):
+            yield named(page), words
+    for recipe in RECIPES:
+        for line in text_of(recipe).splitlines():
+            if line.startswith("#   upbring "):
+                yield named(recipe), shlex.split(line.removeprefix("#"))
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that a heading gets."""
+    kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize(("page", "words"), list(shown_commands()))
+def test_every_command_that_is_shown_is_understood(
+    page: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    program, verb, *rest = words
+    if program == "make":
+        assert {verb, *rest} <= set(TARGET.findall(text_of(ROOT / "Makefile"))), page
+        return
+    assert program == "upbring", f"{page}: {program} is neither upbring nor make"
+    call = parse(verbs()[verb], rest)
+    assert call is not None, f"{page}: shows help"
+    resolve(imported(verbs()[verb].settings), section=verb, file=call.file, flags=call.flags)
+
+
+def test_the_road_of_the_first_page_can_be_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    small.make_model(tmp_path / "base")
+    small.make_documents(tmp_path / "books.jsonl", 40)
+    small.make_demonstrations(tmp_path / "chat.jsonl", 40)
+    for _, verb, *words in commands(DOCS / "learn" / "README.md"):
+        road.done(tmp_path, verb, *_shortened(words), *BRIEF.get(verb, []))
+    assert (tmp_path / "assistant" / "model.safetensors").is_file()
+    for verb, name in (("pretrain", "base"), ("sft", "assistant")):
+        lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
+        logged = {key for line in lines for key in json.loads(line)} - {"step", "kind", "time"}
+        told = text_of(DOCS / "algorithms" / f"{verb}.md")
+        assert [metric for metric in logged if f"`{metric}`" not in told] == []
+
+
+def _shortened(words: list[str]) -> list[str]:
+    """Return the words without the flags that `BRIEF` gives anew."""
+    kept = []
+    pairs = iter(words)
+    for word in pairs:
+        if word in {"--threads", "--epochs"}:
+            next(pairs)
+        else:
+            kept.append(word)
+    return kept
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists(), f"{named(page)}: {link} does not exist"
+        assert target.is_relative_to(ROOT), f"{named(page)}: {link} leaves the house"
+        if anchor:
+            anchors = [slug(heading) for heading in HEADING.findall(text_of(target))]
+            assert anchor in anchors, f"{named(page)}: {link}: no such heading"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=named)
+def test_examples_in_documents_are_true(
+    page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "\n".join(blocks(page, "python"))
+    test = doctest.DocTestParser().get_doctest(source, {}, page.name, named(page), 0)
+    with contextlib.chdir(tmp_path), capsys.disabled():
+        found = doctest.DocTestRunner(verbose=False).run(test)
+    assert found.attempted
+    assert not found.failed
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=named)
+def test_every_recipe_resolves(recipe: Path) -> None:
+    section = recipe.stem
+    kind = imported(verbs()[section].settings)
+    resolved = resolve(kind, section=section, file=recipe, flags={})
+    assert "default" in resolved.origins.values()
+    assert set(resolved.origins.values()) != {"default"}
+
+
+def told_defaults(name: str) -> dict[str, str]:
+    """Return what the table of settings on an algorithm's page says."""
+    page = text_of(DOCS / "algorithms" / f"{name}.md")
+    section = page.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    return {setting: default.strip() for setting, default in ROW.findall(section)}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> None:
+    kind: type[Settings] = imported(verbs()[name].settings)
+    expected = {setting.name: setting.default_told for setting in declared(kind).values()}
+    told = told_defaults(name)
+    if kind is not SftSettings:  # the other pages tell how they differ from fine-tuning
+        shared = told_defaults("sft")
+        told = {setting: shared[setting] for setting in expected if setting in shared} | told
+    assert told == expected
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_readme_has_a_row_for_each_algorithm(name: str) -> None:
+    rows = [line for line in text_of(ROOT / "README.md").splitlines() if line.startswith("|")]
+    assert any(f"| {name} |" in row and f"docs/algorithms/{name}.md" in row for row in rows)
+
+
+def test_the_readme_is_short_and_names_every_verb() -> None:
+    readme = text_of(ROOT / "README.md")
+    assert readme.count("\n") <= 150
+    assert [verb for verb in verbs() if f"| `{verb}` |" not in readme] == []
+
+
+def test_the_glossary_begins_with_the_words_of_the_house() -> None:
+    _head, *words = re.findall(r"^\| (\w+) \|", text_of(DOCS / "glossary.md"), re.MULTILINE)
+    assert words[: len(WORDS)] == WORDS
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = [int(path.name[:4]) for path in sorted((DOCS / "decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_page_to_learn_from_is_in_the_index() -> None:
+    index = text_of(DOCS / "learn" / "README.md")
+    pages = {path.name for path in (DOCS / "learn").glob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"({name})" not in index} == set()
+
+
+def test_the_page_that_a_notice_names_is_there() -> None:
+    told = [
+        match
+        for source in (ROOT / "upbring").rglob("*.py")
+        for match in re.findall(r"docs/[\w/.-]+\.md", source.read_text(encoding="utf-8"))
+    ]
+    assert told
+    assert [page for page in told if not (ROOT / page).is_file()] == []
+
+
+def test_help_and_version_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == main(["sft", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert [verb for verb in verbs() if verb not in page] == []
