@@ -13,7 +13,6 @@ import random
 import select
 import signal
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -21,14 +20,15 @@ import torch
 from tests.road import curve, hashes
 from upbring.cli.door import main
 from upbring.recipe import training
-from upbring.runs.folder import Run
+from upbring.runs.metrics import last_record
 
+STEPS = 30
 SFT = (
-    *("sft", "d.jsonl", "--model", "m", "--steps", "30", "--step-examples", "4", "--rank", "4"),
+    *("sft", "d.jsonl", "--model", "m", "--steps", str(STEPS), "--step-examples", "4", "--rank", "4"),
     *("--evaluate-every", "7", "--save-every", "3", "--sample-tokens", "8", "--threads", "1"),
     *("--held-out-share", "0.1", "--learning-rate", "0.01"),
 )
-MOST_KILLS = 2  # in one trial
+NUM_KILLS = 2  # in one trial
 assert training, "imported before the forks, for it takes seconds"
 
 
@@ -49,17 +49,28 @@ def ended(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def wait_for(file: Path, process: int) -> None:
-    """Wait until there is such a file, or no such process."""
-    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while not file.exists() and os.waitid(os.P_PID, process, how) is None:
+def is_running(process: int) -> bool:
+    """Whether a process has not come to its end."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def step(folder: Path) -> int:
+    """Return the last step that the run wrote down, or −1 if there is no run yet."""
+    run = folder / "runs" / "sft-1"
+    last = last_record(run / "metrics.jsonl") if (run / "run.json").exists() else None
+    return last.step if last else 0 if (run / "run.json").exists() else -1
+
+
+def wait_for(folder: Path, process: int, *, target: int) -> None:
+    """Wait until the run has taken step `target`, or ended."""
+    while is_running(process) and step(folder) < target:
         select.select([], [], [], 0.001)
 
 
 def outcome(folder: Path) -> dict[str, object]:
     """Return all that must not depend on kills."""
     run = folder / "runs" / "sft-1"
-    last = run / "checkpoints" / "step-30"
+    last = run / "checkpoints" / f"step-{STEPS}"
     return {
         "model": hashes(run / "model"),
         "optimiser": hashes(last)["tensors.safetensors"],
@@ -79,17 +90,19 @@ def fresh(folder: Path, name: str) -> Path:
     return inner
 
 
-def trial(folder: Path, draw: random.Random, *, seconds: float) -> dict[str, object]:
+def trial(folder: Path, draw: random.Random) -> dict[str, object]:
     """Kill and resume until the run is finished."""
     process = started(folder, *SFT)
     kills, codes = 0, []
-    wait_for(folder / "runs" / "sft-1" / "run.json", process)
-    while kills < MOST_KILLS:
-        select.select([], [], [], draw.random() * seconds)
+    wait_for(folder, process, target=0)
+    for _ in range(NUM_KILLS):
+        target = draw.randint(0, STEPS - 1)  # reached already: killed while it starts
+        wait_for(folder, process, target=target)
+        select.select([], [], [], draw.random() * 0.03)  # and a moment of a step or a save
         os.kill(process, signal.SIGKILL)
         codes.append(ended(process))
         kills += codes[-1] == -signal.SIGKILL
-        if Run(folder / "runs" / "sft-1").status() == "finished":
+        if codes[-1] == 0:
             break
         process = started(folder, "resume")
     else:
@@ -100,17 +113,13 @@ def trial(folder: Path, draw: random.Random, *, seconds: float) -> dict[str, obj
 def trials(folder: Path, count: int) -> list[dict[str, object]]:
     """Return what each trial did, and in what its outcome differs from that of no kill."""
     whole = fresh(folder, "whole")
-    process = started(whole, *SFT)
-    wait_for(whole / "runs" / "sft-1" / "run.json", process)
-    began = time.monotonic()
-    assert ended(process) == 0, (whole / "log").read_text()
-    seconds = time.monotonic() - began
+    assert ended(started(whole, *SFT)) == 0, (whole / "log").read_text()
     expected = outcome(whole)
     draw = random.Random(0)
     found = []
     for number in range(count):
         inner = fresh(folder, str(number))
-        told = trial(inner, draw, seconds=seconds)
+        told = trial(inner, draw)
         got = outcome(inner)
         found.append({**told, "differs": [k for k in expected if expected[k] != got[k]]})
     return found

@@ -8,6 +8,7 @@ import torch
 from upbring.data.records import Message
 from upbring.errors import InputError
 from upbring.model.load import Loaded, load
+from upbring.model.sample import Stopping
 from upbring.runs.contract import Contract
 from upbring.serve import speaking
 from upbring.serve.speaking import Speaker, answer_key, speaker
@@ -51,9 +52,10 @@ def scripted(loaded: Loaded, monkeypatch: pytest.MonkeyPatch, text: str) -> Spea
     assert loaded.tokenizer is not None
     tokens = loaded.tokenizer.encode(text, inside=True)
 
-    def stream(*_: object, stopping: object) -> Iterator[tuple[Response, None]]:
+    def stream(*_: object, stopping: Stopping) -> Iterator[tuple[Response, None]]:
         for count in range(1, len(tokens) + 1):
-            ends = stopping.string(tokens[:count])  # type: ignore[attr-defined] -- a Stopping
+            assert stopping.is_end is not None
+            ends = stopping.is_end(tokens[:count])
             reason = "string" if ends else "length" if count == len(tokens) else None
             yield Response(tokens[:count], reason), None
             if reason:
@@ -95,17 +97,24 @@ def test_what_may_be_a_stop_string_is_shown_once_it_is_none(
     assert "".join(said(who, HOW.model_copy(update={"stop": ("world",)}))) == "Hello wor"
 
 
-def test_an_answer_ends_where_the_model_ends(loaded: Loaded) -> None:
+def test_an_answer_ends_where_the_model_ends(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limit = loaded.model.longest
     assert limit is not None
     who = speaker(loaded)
-    long = [Message("user", "word " * 90)]
+    long = [Message("user", "red " * 100)]
     room = limit - len(who.chat.prompt(long))
-    assert 0 < room < 40
-    assert loaded.tokenizer is not None
-    # an untrained model rarely ends by itself; wherever it does, it is within the room
-    text = "".join(who.say(long, HOW, key=1))
-    assert len(loaded.tokenizer.encode(text)) <= 2 * room
+    asked: list[SampleSettings] = []
+
+    def stream(*given: object, **_: object) -> Iterator[tuple[Response, None]]:
+        asked.extend(how for how in given if isinstance(how, SampleSettings))
+        yield Response([], "length"), None
+
+    monkeypatch.setattr(speaking, "stream", stream)
+    assert 0 < room < HOW.max_tokens
+    assert list(who.say(long, HOW, key=1)) == []
+    assert [how.max_tokens for how in asked] == [room]
 
 
 def test_a_dialogue_that_is_too_long_is_refused(loaded: Loaded) -> None:

@@ -46,8 +46,13 @@ def _talk(talk: Talk) -> None:
         except KeyboardInterrupt:
             _write("\n")
             break
-        if not talk.hears(text):
-            break
+        try:
+            if not talk.hears(text):
+                break
+        except InputError as error:  # a person goes on, with /undo or /new; a pipe cannot
+            if not is_shown:
+                raise
+            _write(f"{error}\n")
 
 
 def _write(text: str) -> None:

@@ -7,7 +7,6 @@ again. All judgements are the nursery's, and synthetic.
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from upbring.nursery.export import export
 from upbring.recipe.training import train
 from upbring.recipe.trial import Trial, accuracy, knowledge, obedience, tasks, tried
 from upbring.serve.speaking import speaker
+from upbring.settings.model import ModelSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.sft import SftSettings
 from upbring.settings.verbs import DemoSettings
@@ -75,10 +75,8 @@ class Look:
 
 def look(name: str, world: Path, *, threads: int | None, tell: Callable[[str], None]) -> Look:
     """Return what a model knows, answers and obeys."""
-    devices.keep_memory()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    loaded = load(name, device=torch.device("cpu"), compute=torch.float32, notice=tell)
+    machine = devices.prepare(ModelSettings(model=name, threads=threads, precision="float32"))
+    loaded = load(name, device=machine.device, compute=machine.compute, notice=tell)
     speaking = speaker(loaded)
     sets = world / "evaluation"
     return Look(

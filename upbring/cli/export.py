@@ -1,14 +1,11 @@
 """`upbring export`: a model that other tools load as it stands."""
 
-import torch
 from rich.console import Console
 
-from upbring.export.outgoing import export_adapter, export_merged
+from upbring.export.outgoing import DTYPES, export_adapter, export_merged
 from upbring.settings.resolve import Resolved
 from upbring.settings.verbs import ExportSettings
 from upbring.train import devices
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def run(resolved: Resolved[ExportSettings]) -> None:

@@ -196,6 +196,8 @@ def _explanation(error: OSError, path: Path, *, need: int | None, disk: Disk) ->
     if error.errno in FORBIDDEN:
         fix = "give yourself the right to write there, or choose another folder"
         return InputError(f"{path}: {what}; {fix}")
+    if error.errno == errno.EEXIST:
+        return InputError(f"{path}: {file} is in the way; move it, or choose another name")
     if error.errno in GONE:
         return InputError(f"{path}: {what}; put it back, then try again")
     with contextlib.suppress(OSError):

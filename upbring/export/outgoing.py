@@ -1,5 +1,6 @@
 """A run as a model that other tools load as it stands, checked before success is reported."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from upbring.model.load import Loaded, load
 from upbring.model.network import Model
 from upbring.model.score import score
 from upbring.runs.contract import Contract
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # Largest difference of a log-probability between the model here and the model as others load it.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
@@ -55,7 +58,9 @@ def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) ->
     with durable.folder(target) as folder:
         write_adapter(bare, "policy", folder, contract=_contract(loaded))
         base = AutoModelForCausalLM.from_pretrained(loaded.base, local_files_only=True)
-        network = PeftModel.from_pretrained(base, folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers the old way
+            network = PeftModel.from_pretrained(base, folder)
         return _checked(network, expected, torch.float32, target)
 
 

@@ -1,12 +1,12 @@
 """How text and tokens meet in a stage: demonstrations and documents to trees, prompts to tokens."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from upbring.data import formats
-from upbring.data.chat import Chat, document, make_chat
+from upbring.data.chat import Chat, document, flaws, make_chat
 from upbring.data.malformed import Malformed
 from upbring.data.problems import RowError
 from upbring.data.records import Demonstration, Document, Message, Prompt
@@ -87,7 +87,7 @@ def demonstrations(
         refused.add(Row(line=line, fields={}, raw=""), problem)
 
     rows = ((record.messages, str(record.origin)) for record in reading)
-    found = chat.demonstrations(rows, turns=settings.turns, refuse=refuse)
+    found = _sound(chat, chat.demonstrations(rows, turns=settings.turns, refuse=refuse))
     yield from shortened(found, settings.max_length, where=str(reading.path), notice=notice)
     if refused.count and settings.skip_bad is None:
         raise refused.error(reading.num_rows)
@@ -97,6 +97,14 @@ def demonstrations(
             f"{reading.path}: {refused.count} of {reading.num_rows} rows are refused by the chat "
             f"template and stand in {settings.skip_bad}"
         )
+
+
+def _sound(chat: Chat, trees: Iterable[Tree]) -> Iterator[Tree]:
+    """Yield trees that teach the model to stop; the first that does not refuses the template."""
+    for item in trees:
+        if found := flaws(chat, item):
+            raise InputError(f"{item.key}: {found[0]} (see `upbring check`)")
+        yield item
 
 
 def of_documents(settings: PretrainSettings, tokenizer: Tokenizer) -> Speech:

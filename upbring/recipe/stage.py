@@ -133,9 +133,6 @@ def _algorithm(cast: Cast, role: str) -> Pretrain:
         step_examples=settings.step_examples,
         step_tokens=settings.step_tokens,
     )
-    budget = settings.micro_tokens or token_budget(
-        model, memory_bytes() or 8 * 2**30, is_checkpointed=settings.gradient_checkpointing
-    )
     return cast.algorithm(
         model=model,
         speaking=partial(roles.speaking, role),
@@ -143,10 +140,19 @@ def _algorithm(cast: Cast, role: str) -> Pretrain:
         stream=stream,
         steps=settings.steps or stream.num_steps,
         held_out=cast.dataset.held_out,
-        micro_tokens=budget,
+        micro_tokens=micro_tokens(cast),
         answer=_answering(cast, role),
         poll=_polling(cast),
     )
+
+
+def micro_tokens(cast: Cast) -> int:
+    """Return how many tokens are computed at once: as asked, or as the memory allows."""
+    settings = cast.settings
+    memory = memory_bytes() or 8 * 2**30
+    is_checkpointed = settings.gradient_checkpointing
+    fitting = token_budget(cast.loaded.model, memory, is_checkpointed=is_checkpointed)
+    return settings.micro_tokens or fitting
 
 
 def _polling(cast: Cast) -> Callable[[], None]:
@@ -201,6 +207,7 @@ def identity(cast: Cast) -> dict[str, JSON]:
         "data": files,
         "settings": {name: value for name, value in asked.items() if name not in FREE},
         "machine": {
+            "micro_tokens": micro_tokens(cast),
             "device": str(cast.machine.device.type),
             "precision": str(cast.machine.compute),
             "threads": cast.machine.threads,

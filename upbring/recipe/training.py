@@ -75,6 +75,7 @@ def _cast(
     poll()
     began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
     spoken = _speech(_within(settings, loaded), loaded, notice=say, began=began)
+    _agree(loaded, spoken)
     with processes.first_goes_ahead():  # and fills the cache for the others
         dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say, poll=poll)
     poll()
@@ -88,6 +89,17 @@ def _cast(
         algorithm=Pretrain if verb == "pretrain" else Sft,
         interruption=interruption,
         say=say,
+    )
+
+
+def _agree(loaded: Loaded, spoken: speech.Speech) -> None:
+    """Refuse to teach a model in another template than the one it was taught to answer in."""
+    before = loaded.contract
+    if before is None or before.kind == "base" or before.template == spoken.template:
+        return
+    raise InputError(
+        f"{loaded.folder}: was taught to answer in its own chat template, and --template asks for "
+        "another; leave --template out, or begin from the base model"
     )
 
 

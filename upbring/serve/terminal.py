@@ -45,10 +45,12 @@ class Talk:
         self.messages = [*asked, Message("assistant", answer)]
         return answer
 
-    def undo(self) -> None:
-        """Take back the last question and its answer."""
-        if self.messages and self.messages[-1].role == "assistant":
+    def undo(self) -> bool:
+        """Take back the last question and its answer; return whether there was one."""
+        has_turn = bool(self.messages) and self.messages[-1].role == "assistant"
+        if has_turn:
             self.messages = self.messages[:-2]
+        return has_turn
 
     def hears(self, text: str) -> bool:
         """Take one line of the user's; return whether the talk goes on."""
@@ -59,8 +61,8 @@ class Talk:
                 self.begin()
                 self.write("(begun anew)\n")
             case "/undo":
-                self.undo()
-                self.write("(taken back)\n")
+                is_back = self.undo()
+                self.write("(taken back)\n" if is_back else "(there is nothing to take back)\n")
             case "/help":
                 self.write(HELP + "\n")
             case "":

@@ -20,7 +20,7 @@ class ModelSettings(Settings):
         "auto", help="Where to compute. auto takes a GPU when there is one."
     )
     threads: int | None = setting(
-        None, ge=1, help="Processor threads. Unset: one per physical core."
+        None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
     )
 
 

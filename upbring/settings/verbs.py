@@ -82,5 +82,5 @@ class DemoSettings(Settings):
 
     to: Path = setting(Path("demo"), help="Folder to write to; it must not exist.")
     threads: int | None = setting(
-        None, ge=1, help="Processor threads. Unset: one per physical core."
+        None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
     )

@@ -1,0 +1,93 @@
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.road import QUICK, Answer, done, prepare, upbring
+
+GREEDY = ("--temperature", "0", "--max-tokens", "6", "--threads", "1", "--precision", "float32")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    done(folder, "sft", "d.jsonl", "--model", "m", *QUICK, "--name", "a")
+    return folder
+
+
+class Terminal(io.StringIO):
+    """Lines of a person at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def talk(
+    folder: Path, patch: pytest.MonkeyPatch, *lines: str, is_terminal: bool = False
+) -> Answer:
+    """Chat with the run `a`, saying `lines`."""
+    text = "".join(f"{line}\n" for line in lines)
+    patch.setattr(sys, "stdin", Terminal(text) if is_terminal else io.StringIO(text))
+    return upbring(folder, "chat", "runs/a", *GREEDY)
+
+
+def test_one_question_gets_one_answer_on_standard_output(home: Path) -> None:
+    one = done(home, "chat", "runs/a", "--prompt", "What?", *GREEDY)
+    two = done(home, "chat", "runs/a", "--prompt", "What?", *GREEDY)
+    assert one.out == two.out
+    assert one.out.endswith("\n")
+    assert len(one.out) > 1
+
+
+def test_a_pipe_is_answered_line_by_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = done(home, "chat", "runs/a", "--prompt", "What?", *GREEDY)
+    piped = talk(home, monkeypatch, "What?", "/new", "What?")
+    assert piped.code == 0
+    assert piped.out == f"{one.out}(begun anew)\n{one.out}"
+
+
+def test_a_person_is_told_the_commands_and_leaves_by_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = talk(home, monkeypatch, "/undo", "/quit", "never read", is_terminal=True)
+    assert found.code == 0
+    assert found.err.endswith(
+        "runs/a · /new begins anew · /undo takes the last turn back · /quit leaves\n"
+    )
+    assert found.out == "> (there is nothing to take back)\n> "
+
+
+def test_a_person_goes_on_after_a_question_that_is_too_long(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "word " * 300
+    found = talk(home, monkeypatch, long, "/undo", is_terminal=True)
+    assert found.code == 0
+    assert "tokens and the model reads 256; begin anew\n> (there is nothing" in found.out
+    piped = talk(home, monkeypatch, long)
+    assert piped.code == 2
+    assert piped.err.endswith("tokens and the model reads 256; begin anew\n")
+
+
+def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), "utf-8"))
+    found = upbring(home, "chat", "runs/a", *GREEDY)
+    assert found.code == 2
+    assert found.err.startswith("standard input: is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("none", "none: there is no such directory; "),
+        ("runs/b", "runs/b: there is no such directory; did you mean runs/a?"),
+        ("d.jsonl", "d.jsonl: is a file; name the directory that holds the model"),
+        ("builtin:none", "builtin:none: there is no such builtin model"),
+        (".", ".: has no config.json; name the directory that holds the model"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_of(home: Path, model: str, told: str) -> None:
+    found = upbring(home, "chat", model, "--prompt", "x", "--threads", "1")
+    assert found.code == 2
+    assert told in found.err

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from tests.road import QUICK, done, prepare, upbring
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    done(folder, "sft", "d.jsonl", "--model", "m", *QUICK, "--name", "a")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("more", "reader", "file"),
+    [
+        ((), "transformers", "model.safetensors"),
+        (("--precision", "float16"), "transformers", "model.safetensors"),
+        (("--kind", "adapter"), "peft", "adapter_model.safetensors"),
+    ],
+)
+def test_it_says_who_loads_it_and_how_far_it_is_off(
+    home: Path, more: tuple[str, ...], reader: str, file: str
+) -> None:
+    target = "/".join(("out", *more, "x"))
+    answer = done(home, "export", "runs/a", "--to", target, *more)
+    head = f"{target}: loaded by {reader}, log-probabilities differ by at most "
+    assert answer.err.splitlines()[-1].startswith(head)
+    assert (home / target / file).is_file()
+
+
+def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
+    done(home, "export", "runs/a", "--to", "whole")
+    done(home, "sft", "d.jsonl", "--model", "whole", *QUICK, "--name", "further")
+    said = [
+        done(home, "chat", model, "--prompt", "hi", "--temperature", "0", "--max-tokens", "5",
+             "--threads", "1", "--precision", "float32").out
+        for model in ("runs/a", "whole")
+    ]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("runs/a", "--to", "m"), "m: exists already; choose another --to"),
+        (("runs/none", "--to", "x"), "runs/none: there is no such directory; "),
+        (("runs/a",), "--to: required and not given"),
+        (("m", "--to", "x"), "m: was not made by upbring and needs no export"),
+        (("runs/a", "--to", "d.jsonl/x"), "d.jsonl"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_written(
+    home: Path, words: tuple[str, ...], told: str
+) -> None:
+    answer = upbring(home, "export", *words)
+    assert answer.code == 2
+    assert told in answer.err
+    assert not (home / "x").exists()
+
+
+def test_a_base_that_changed_below_its_adapter_is_refused(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    done(tmp_path, "sft", "d.jsonl", "--model", "m", *QUICK, "--name", "a")
+    weights = tmp_path / "m" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    answer = upbring(tmp_path, "export", "runs/a", "--to", "x")
+    assert answer.code == 2
+    assert "was trained on weights" in answer.err
+    assert "put the right base there" in answer.err

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from tests.road import QUICK, curve, done, prepare, upbring
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("home"))
+
+
+def test_a_model_learns_from_plain_text(home: Path) -> None:
+    (home / "t.txt").write_text("The sky is blue.\nThe grass is green.\n" * 20)
+    told = done(home, "pretrain", "t.jsonl", "t.txt", "--model", "m", *QUICK).err
+    assert "36,000 of 36,000 weights learn (100.00%)" in told
+    run = home / "runs" / "pretrain-1"
+    assert (run / "model" / "model.safetensors").is_file()
+    held = [r["nll"] for r in curve(run) if r["kind"] == "held_out"]
+    assert held[-1] < held[0]
+
+
+def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
+    words = ("--sample-prompts", "The sky", "--sample-prompts", "A ball", "--name", "said")
+    done(home, "pretrain", "t.jsonl", "--model", "m", *QUICK, *words)
+    lines = (home / "runs" / "said" / "samples.jsonl").read_text().splitlines()
+    assert len(lines) == 2 * 2
+    assert '"prompt": "The sky"' in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("none.txt", "--model", "m"), "none.txt: "),
+        (("t.jsonl", "--model", "m", "--tokenizer", "none"), "none"),
+        (("t.jsonl", "--model", "m", "--vocabulary-size", "10"), "--vocabulary-size"),
+        (("t.jsonl", "--model", "m", "--max-length", "1"), "--max-length"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_begun(
+    home: Path, words: tuple[str, ...], told: str
+) -> None:
+    before = sorted(home.glob("runs/*"))
+    answer = upbring(home, "pretrain", *QUICK, *words)
+    assert answer.code == 2
+    assert told in answer.err.splitlines()[-1]
+    assert sorted(home.glob("runs/*")) == before
+
+
+def test_only_pretraining_takes_a_model_without_weights(home: Path) -> None:
+    bare = home / "bare"
+    bare.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (bare / name).write_text((home / "m" / name).read_text())
+    answer = upbring(home, "sft", "d.jsonl", "--model", "bare", *QUICK)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1] == (
+        "bare: has no safetensors weights; pre-train them first with `upbring pretrain`"
+    )

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+from tests.road import done
+from upbring.runs.folder import Run
+from upbring.runs.metrics import Metrics
+
+
+def make(runs: Path, name: str, *, steps: int | None, taken: int) -> Run:
+    run = Run.create(runs, "sft", name=name)
+    if steps is not None:
+        run.plan(steps)
+    with Metrics(run.metrics_file) as metrics:
+        for step in range(1, taken + 1):
+            metrics.write(step, {"loss": 1 / step})
+    return run
+
+
+def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    make(runs, "first", steps=4, taken=4).finish()
+    make(runs, "second", steps=8, taken=2)
+    at_work = make(runs, "third [red]", steps=None, taken=0)
+    with at_work.lock():
+        text = done(tmp_path, "runs").out
+    head, *rest = [line.split() for line in text.splitlines()]
+    assert head == ["run", "status", "steps", "loss", "began"]
+    assert rest[0][:4] == ["first", "finished", "4/4", "0.2500"]
+    assert rest[1][:4] == ["second", "interrupted", "2/8", "0.5000"]
+    assert rest[2][:4] == ["third", "[red]", "running", "0/?"]
+
+
+def test_where_there_are_none_it_says_how_to_begin_one(tmp_path: Path) -> None:
+    assert done(tmp_path, "runs").out == "runs: no runs yet; begin one with `upbring sft`\n"
+    words = ("runs", "--runs", "else[where]")
+    assert done(tmp_path, *words).out.startswith("else[where]: no runs yet")
