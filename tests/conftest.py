@@ -1,4 +1,4 @@
-"""What all tests share: how many trials a property gets, a small model, and a cache of their own."""
+"""What all tests share: how many trials a property gets, a small model, a cache of their own."""
 
 import os
 from pathlib import Path

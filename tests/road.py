@@ -1,4 +1,4 @@
-"""Verbs called in this process, in a folder of their own: what a user types and what is answered."""
+"""Verbs called in this process, in a folder of their own: what is typed and what is answered."""
 
 import contextlib
 import hashlib

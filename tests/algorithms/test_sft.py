@@ -78,7 +78,7 @@ def algorithm(folder: Path, path: Path, *, turns: Turns) -> tuple[Sft, float]:
         steps=1,
         held_out=data.main,
         micro_tokens=1,
-        answer=lambda: [],
+        answer=list,
     )
     base = found.observe(0).criterion
     loaded.roles.add_adapter("policy", AdapterSettings(rank=2), seed=0)
@@ -105,6 +105,4 @@ def test_the_adapter_alone_has_a_gradient(model_folder: Path, tmp_path: Path) ->
     (batches,) = ours.batches(0)
     accumulate(ours, batches)
     named = dict(ours.model.network.named_parameters())
-    assert {n for n, p in named.items() if p.grad is not None} == set(
-        ours.learned[0].parameters
-    )
+    assert {n for n, p in named.items() if p.grad is not None} == set(ours.learned[0].parameters)

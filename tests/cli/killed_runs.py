@@ -24,7 +24,18 @@ from upbring.runs.metrics import last_record
 
 STEPS = 30
 SFT = (
-    *("sft", "d.jsonl", "--model", "m", "--steps", str(STEPS), "--step-examples", "4", "--rank", "4"),
+    *(
+        "sft",
+        "d.jsonl",
+        "--model",
+        "m",
+        "--steps",
+        str(STEPS),
+        "--step-examples",
+        "4",
+        "--rank",
+        "4",
+    ),
     *("--evaluate-every", "7", "--save-every", "3", "--sample-tokens", "8", "--threads", "1"),
     *("--held-out-share", "0.1", "--learning-rate", "0.01"),
 )
@@ -64,7 +75,7 @@ def step(folder: Path) -> int:
 def wait_for(folder: Path, process: int, *, target: int) -> None:
     """Wait until the run has taken step `target`, or ended."""
     while is_running(process) and step(folder) < target:
-        select.select([], [], [], 0.001)
+        select.select([], [], [], 0.003)
 
 
 def outcome(folder: Path) -> dict[str, object]:

@@ -23,9 +23,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def talk(
-    folder: Path, patch: pytest.MonkeyPatch, *lines: str, is_terminal: bool = False
-) -> Answer:
+def talk(folder: Path, patch: pytest.MonkeyPatch, *lines: str, is_terminal: bool = False) -> Answer:
     """Chat with the run `a`, saying `lines`."""
     text = "".join(f"{line}\n" for line in lines)
     patch.setattr(sys, "stdin", Terminal(text) if is_terminal else io.StringIO(text))
@@ -81,7 +79,7 @@ def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
     ("model", "told"),
     [
         ("none", "none: there is no such directory; "),
-        ("runs/b", "runs/b: there is no such directory; did you mean runs/a?"),
+        ("runs/b", "runs/b: there is no such directory; "),
         ("d.jsonl", "d.jsonl: is a file; name the directory that holds the model"),
         ("builtin:none", "builtin:none: there is no such builtin model"),
         (".", ".: has no config.json; name the directory that holds the model"),

@@ -34,8 +34,21 @@ def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
     done(home, "export", "runs/a", "--to", "whole")
     done(home, "sft", "d.jsonl", "--model", "whole", *QUICK, "--name", "further")
     said = [
-        done(home, "chat", model, "--prompt", "hi", "--temperature", "0", "--max-tokens", "5",
-             "--threads", "1", "--precision", "float32").out
+        done(
+            home,
+            "chat",
+            model,
+            "--prompt",
+            "hi",
+            "--temperature",
+            "0",
+            "--max-tokens",
+            "5",
+            "--threads",
+            "1",
+            "--precision",
+            "float32",
+        ).out
         for model in ("runs/a", "whole")
     ]
     assert said[0] == said[1]

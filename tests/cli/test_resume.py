@@ -297,9 +297,7 @@ def test_where_there_is_nothing_to_resume_it_says_so(
     assert answer.err.startswith(told)
 
 
-def test_a_word_that_names_no_setting_is_no_change_to_allow(
-    folder: Path, at_step: AtStep
-) -> None:
+def test_a_word_that_names_no_setting_is_no_change_to_allow(folder: Path, at_step: AtStep) -> None:
     stopped(folder, at_step)
     answer = upbring(folder, "resume", "--allow-change", "learning_rat")
     assert answer.code == 2

@@ -51,8 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             ("pairs.jsonl", "--model", "m"),
-            "pairs.jsonl: is in the format preference (prompt, chosen, rejected), which gives "
-            "comparisons and labels and prompts, not demonstrations; use `upbring reward` or",
+            "pairs.jsonl: is in the format preference (prompt, chosen, rejected), which gives ",
         ),
         (("d.jsonl", "--model", "m", "--runs", "t.jsonl"), "t.jsonl is in the way; move it"),
         (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: exists already; choose another "),
@@ -122,5 +121,3 @@ def test_settings_may_come_from_a_file(home: Path) -> None:
     answer = done(home, "sft", "--settings", "s.yaml", "--name", "from-file", "--threads", "1")
     assert "runs/from-file: finished" in answer.err
     assert "rank: 3  # s.yaml:5" in (home / "runs" / "from-file" / "settings.yaml").read_text()
-
-

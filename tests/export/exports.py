@@ -39,7 +39,10 @@ class Exported:
         """Return a run's model as upbring loads it."""
         cpu = torch.device("cpu")
         return load(
-            str(self.folder / "runs" / run), device=cpu, compute=torch.float32, notice=lambda _: None
+            str(self.folder / "runs" / run),
+            device=cpu,
+            compute=torch.float32,
+            notice=lambda _: None,
         )
 
     def ours(self, run: str) -> list[float]:
@@ -58,7 +61,13 @@ def make_gpt2(folder: Path, like: Path) -> None:
     """Write a tiny GPT-2: matrices the other way round, and a head tied to the embeddings."""
     tokenizer = load_tokenizer(like)
     config = GPT2Config(
-        vocab_size=320, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=0, eos_token_id=0
+        vocab_size=320,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=128,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -33,7 +33,9 @@ def logprobs(job: dict[str, Any]) -> list[list[float]]:
 def speech(job: dict[str, Any]) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(job["tokenizer"])
     rendered = [
-        tokenizer.apply_chat_template(job["messages"], tokenize=False, add_generation_prompt=is_open)
+        tokenizer.apply_chat_template(
+            job["messages"], tokenize=False, add_generation_prompt=is_open
+        )
         for is_open in (False, True)
     ]
     tokens = tokenizer(rendered[0], add_special_tokens=False)["input_ids"]

@@ -87,7 +87,7 @@ def test_an_export_that_differs_is_not_kept(
         write(*given, **named)  # type: ignore[arg-type] -- passed through
 
     monkeypatch.setattr(outgoing, "write_network", wrong)
-    with pytest.raises(UpbringError, match="differs from the run's by .* so it was not kept"):
+    with pytest.raises(UpbringError, match=r"differs from the run's by .* so it was not kept"):
         export_merged(
             str(exported.folder / "runs" / "one"),
             tmp_path / "x",

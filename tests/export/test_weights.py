@@ -23,9 +23,7 @@ def test_a_stranger_reads_the_log_probabilities_that_we_compute(
 
 
 def test_each_stage_moved_the_model(exported: Exported) -> None:
-    base, one, two = (
-        exported.theirs(name) for name in ("runs/full", "runs/one", "runs/two")
-    )
+    base, one, two = (exported.theirs(name) for name in ("runs/full", "runs/one", "runs/two"))
     assert base != pytest.approx(one, abs=100 * LOGPROBS)
     assert one != pytest.approx(two, abs=100 * LOGPROBS)
 

@@ -85,12 +85,22 @@ def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_replayed_file_gives_its_share_of_the_examples(home: Path) -> None:
+def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Path) -> None:
     other = home / "g.jsonl"
     other.write_text((home / "d.jsonl").read_text().replace("What is", "Tell me"))
     told = done(
-        home, *SFT, "--name", "mixed", "--mix", "g.jsonl=0.2", "--held-out", "d.jsonl",
-        "--epochs", "1", "--step-examples", "5",
+        home,
+        *SFT,
+        "--name",
+        "mixed",
+        "--mix",
+        "g.jsonl=0.2",
+        "--held-out",
+        "d.jsonl",
+        "--epochs",
+        "1",
+        "--step-examples",
+        "5",
     ).err
     assert "40 examples to learn from, 40 held out" in told
     run = home / "runs" / "mixed"
@@ -112,7 +122,9 @@ def test_pretraining_makes_a_model_and_a_tokenizer_from_nothing(home: Path) -> N
     assert hashes(model) == hashes(home / "runs" / "new-again" / "model")
     assert (model / "tokenizer.json").is_file()
     done(home, *words, "--name", "new-other", "--seed", "1")
-    assert hashes(model)["tokenizer.json"] == hashes(home / "runs/new-other/model")["tokenizer.json"]
+    assert (
+        hashes(model)["tokenizer.json"] == hashes(home / "runs/new-other/model")["tokenizer.json"]
+    )
     done(home, "sft", "d.jsonl", "--model", "runs/new", *QUICK, "--name", "taught")
 
 
@@ -126,9 +138,7 @@ def test_a_tokenizer_must_fit_the_model(home: Path) -> None:
     assert answer.err.splitlines()[-1].startswith("tokenizer: 400 pieces for a model of 320; use ")
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_the_first_step_leaves_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:

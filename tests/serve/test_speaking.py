@@ -124,8 +124,15 @@ def test_a_dialogue_that_is_too_long_is_refused(loaded: Loaded) -> None:
 
 def test_the_contracts_template_is_used_and_another_may_be_given(loaded: Loaded) -> None:
     contract = Contract(
-        base="b", base_sha256="", tokenizer="", template="<{{ messages[0].content }}>", stops=(),
-        bos=None, eos=0, kind="sft", tune="lora",
+        base="b",
+        base_sha256="",
+        tokenizer="",
+        template="<{{ messages[0].content }}>",
+        stops=(),
+        bos=None,
+        eos=0,
+        kind="sft",
+        tune="lora",
     )
     agreed = replace(loaded, contract=contract)
     assert speaker(agreed).chat.template == contract.template
@@ -135,8 +142,15 @@ def test_the_contracts_template_is_used_and_another_may_be_given(loaded: Loaded)
 @pytest.mark.parametrize("kind", ["reward", "value"])
 def test_who_only_scores_does_not_speak(loaded: Loaded, kind: str) -> None:
     contract = Contract(
-        base="b", base_sha256="", tokenizer="", template=None, stops=(), bos=None, eos=0,
-        kind=kind, tune="lora",  # type: ignore[arg-type] -- one of its words
+        base="b",
+        base_sha256="",
+        tokenizer="",
+        template=None,
+        stops=(),
+        bos=None,
+        eos=0,
+        kind=kind,
+        tune="lora",  # type: ignore[arg-type] -- one of its words
     )
     with pytest.raises(InputError, match=f"is a {kind} model, which scores and does not speak"):
         speaker(replace(loaded, contract=contract))

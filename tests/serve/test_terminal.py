@@ -113,9 +113,7 @@ def test_an_interrupted_answer_is_kept_as_far_as_it_came(echo: Echo, shown: list
     assert it.messages[-1] == Message("assistant", "You said ")
 
 
-def test_a_turn_that_cannot_be_answered_is_as_if_never_asked(
-    echo: Echo, shown: list[str]
-) -> None:
+def test_a_turn_that_cannot_be_answered_is_as_if_never_asked(echo: Echo, shown: list[str]) -> None:
     it = talk(echo, shown)
     it.hears("one")
     echo.failure = InputError("the dialogue has 300 tokens and the model reads 256; begin anew")

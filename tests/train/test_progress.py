@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 
 import pytest
 from rich.console import Console
@@ -107,6 +108,32 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     assert "saved [step] 1" in text
     assert "loss 1.25" in text
     assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (99, "step 2/4  loss 1.5  learning rate 0.25  7 tokens/s  2 s left  memory 1.0 GB"),
+        (90, "step 2/4  loss 1.5  learning rate 0.25  7 tokens/s  2 s left"),
+        (80, "step 2/4  loss 1.5  learning rate 0.25  2 s left"),
+        (55, "step 2/4  loss 1.5  2 s left"),
+        (20, "step 2/4"),
+    ],
+)
+def test_beside_the_bar_what_is_needed_least_gives_way(width: int, expected: str) -> None:
+    clock = Clock()
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    with Progress(
+        4, console=console, clock=clock, memory=lambda: (1_000_000_000, None)
+    ) as progress:
+        for step in (1, 2):
+            clock.now += 1
+            progress.update(step, {"loss": 1.5, "learning_rate": 0.25}, tokens=7)
+    drawn = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", printed(console)).replace("\r", "\n")
+    last = [line for line in drawn.splitlines() if line.strip()][-1]
+    assert last.strip("━╸╺ ") == expected
+    assert len(last.rstrip()) <= width
+    assert width == 20 or "━━━" in last
 
 
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

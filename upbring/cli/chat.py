@@ -1,6 +1,8 @@
 """`upbring chat`: talk with a model in the terminal."""
 
+import contextlib
 import sys
+from importlib import import_module
 
 from rich.console import Console
 
@@ -36,6 +38,9 @@ def run(resolved: Resolved[ChatSettings]) -> None:
 def _talk(talk: Talk) -> None:
     """Read lines until there are none."""
     is_shown = sys.stdin.isatty()
+    if is_shown:
+        with contextlib.suppress(ImportError):
+            import_module("readline")  # arrow keys and history for `input`, where there is one
     while True:
         try:
             text = input("> " if is_shown else "")

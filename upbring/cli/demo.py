@@ -5,11 +5,11 @@ again. All judgements are the nursery's, and synthetic.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from upbring import durable
 from upbring.errors import InputError
 from upbring.model.load import load
 from upbring.nursery.export import export
@@ -25,7 +25,6 @@ from upbring.train import devices
 BASE = "builtin:sprout"
 FACTS = "facts-held-out-entities-held-out-phrasings"
 SHOWN = 6
-NUM_CLOZES, NUM_FACTS = 150, 100
 CORPUS_CHARACTERS = 200_000
 
 
@@ -41,22 +40,24 @@ def run(resolved: Resolved[DemoSettings]) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     tell(f"1. A small world, whose facts are known: {folder / 'world'}")
+    with durable.explained(folder):
+        folder.mkdir(parents=True)
     export(folder / "world", characters=CORPUS_CHARACTERS)
     tell(f"2. The base model {BASE} has read that world's documents and can only complete them.")
-    before = look(BASE, folder / "world", threads=settings.threads, tell=tell)
+    before = look(BASE, settings, tell=tell)
     tell("3. Supervised fine-tuning on demonstrations about half of the world's entities.")
     asked = {
         "model": BASE,
         "data": [str(folder / "world" / "demonstrations.jsonl")],
-        "epochs": 3,
+        "epochs": settings.epochs,
         "step_examples": 16,
-        "learning_rate": 2e-3,
+        "learning_rate": 4e-3,
         "runs": str(folder / "runs"),
         "name": "sft",
         **({} if settings.threads is None else {"threads": settings.threads}),
     }
     taught = train("sft", resolve(SftSettings, section="sft", flags=asked))
-    after = look(str(taught.path), folder / "world", threads=settings.threads, tell=tell)
+    after = look(str(taught.path), settings, tell=tell)
     console.print(scorecard(before, after))
     for old, new in zip(before.answers, after.answers, strict=True):
         tell(f"\n> {old.task.question}\n  base: {_line(old.answer)}\n  sft:  {_line(new.answer)}")
@@ -73,16 +74,17 @@ class Look:
         self.facts, self.forms = accuracy(facts), obedience(forms)
 
 
-def look(name: str, world: Path, *, threads: int | None, tell: Callable[[str], None]) -> Look:
+def look(name: str, settings: DemoSettings, *, tell: Callable[[str], None]) -> Look:
     """Return what a model knows, answers and obeys."""
-    machine = devices.prepare(ModelSettings(model=name, threads=threads, precision="float32"))
+    asked = ModelSettings(model=name, threads=settings.threads, precision="float32")
+    machine = devices.prepare(asked)
     loaded = load(name, device=machine.device, compute=machine.compute, notice=tell)
     speaking = speaker(loaded)
-    sets = world / "evaluation"
+    sets, most = settings.to / "world" / "evaluation", settings.tried
     return Look(
-        known=knowledge(speaking, sets / "clozes.jsonl", most=NUM_CLOZES),
-        facts=tried(speaking, tasks(sets / f"{FACTS}.jsonl")[:NUM_FACTS]),
-        forms=tried(speaking, tasks(sets / "forms.jsonl")[:NUM_FACTS]),
+        known=knowledge(speaking, sets / "clozes.jsonl", most=most),
+        facts=tried(speaking, tasks(sets / f"{FACTS}.jsonl")[:most]),
+        forms=tried(speaking, tasks(sets / "forms.jsonl")[:most]),
         answers=tried(speaking, tasks(sets / "cases.jsonl")[:SHOWN]),
     )
 

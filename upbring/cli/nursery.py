@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from upbring import durable
 from upbring.errors import InputError, shown
 from upbring.nursery.export import export
 from upbring.settings.resolve import Resolved
@@ -21,7 +22,11 @@ def run(resolved: Resolved[NurserySettings]) -> None:
             raise InputError(f"nursery: {shown(found)} is not understood; use: export FOLDER")
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another folder")
+    with durable.explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     counts = export(folder, seed=settings.seed, characters=settings.characters)
     console = Console()
     for name, rows in counts.items():
-        console.print(f"{folder / name}: {rows} rows", markup=False, highlight=False)
+        console.print(
+            f"{folder / name}: {rows} rows", markup=False, highlight=False, soft_wrap=True
+        )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+
 from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
 from upbring.data.stream import Stream
@@ -67,6 +69,7 @@ class Cast:
     algorithm: type[Pretrain]
     interruption: Interruption
     say: Notice
+    console: Console  # where `say` speaks too, so that it speaks above the bar
 
     @property
     def settings(self) -> Learning:
@@ -106,7 +109,9 @@ def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Jour
     """Return the run's journal for the process that keeps it."""
     if not processes.place().is_first:
         return nullcontext(Mute())
-    return Kept(run, Progress(steps), identity(cast), cast.settings.keep, cast.say)
+    return Kept(
+        run, Progress(steps, console=cast.console), identity(cast), cast.settings.keep, cast.say
+    )
 
 
 def _cast_role(cast: Cast) -> str:
@@ -246,7 +251,7 @@ def contract(cast: Cast, *, steps: int) -> Contract:
     asked = cast.settings.model_dump_json(exclude={"name", "runs"})
     history = loaded.contract.history if loaded.contract else ()
     return Contract(
-        base=str(loaded.base),
+        base=cast.settings.model if loaded.folder == loaded.base else str(loaded.base),
         base_sha256=loaded.base_sha256,
         tokenizer=tokenizer.fingerprint,
         template=speech.template,

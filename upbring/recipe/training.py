@@ -37,19 +37,13 @@ def train(
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.joined(machine.device) as place:
-            say = _spoken if place.is_first else _silent
-            cast = _cast(verb, resolved, machine, interruption, say, resumed=resumed)
+            console = Console(stderr=True, quiet=not place.is_first)  # the first process speaks
+            cast = _cast(verb, resolved, machine, interruption, console, resumed=resumed)
             run = perform(cast, resumed=resumed, allow_change=allow_change)
-            say(f"{run.path}: finished; the model is in {run.model}, try `upbring chat {run.path}`")
+            cast.say(
+                f"{run.path}: finished; the model is in {run.model}, try `upbring chat {run.path}`"
+            )
             return run
-
-
-def _spoken(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _silent(text: str) -> None:
-    """Say nothing: of several processes the first one speaks."""
 
 
 def _cast(
@@ -57,12 +51,13 @@ def _cast(
     resolved: Resolved[Learning],
     machine: devices.Machine,
     interruption: Interruption,
-    say: Notice,
+    console: Console,
     *,
     resumed: Run | None,
 ) -> Cast:
     """Bring everyone together who takes part in the stage."""
     settings = resolved.settings
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     poll = partial(_poll_before, interruption)
     loaded = load(
         settings.model,
@@ -89,6 +84,7 @@ def _cast(
         algorithm=Pretrain if verb == "pretrain" else Sft,
         interruption=interruption,
         say=say,
+        console=console,
     )
 
 

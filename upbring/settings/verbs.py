@@ -81,6 +81,8 @@ class DemoSettings(Settings):
     """See the road in a few minutes, on an embedded small world."""
 
     to: Path = setting(Path("demo"), help="Folder to write to; it must not exist.")
+    epochs: float = setting(3.0, gt=0, help="Passes over the demonstrations.")
+    tried: int = setting(100, ge=6, help="Prompts of each evaluation set that are tried.")
     threads: int | None = setting(
         None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
     )

@@ -61,7 +61,7 @@ class Training:
     interruption: Interruption
     step: int = 0
     best: Best = field(default_factory=Best)
-    is_observed: bool = True  # whether `step` was observed, where it should be
+    is_observed: bool = False  # whether `step` was observed, where it should be: at 0 it should
 
     def __post_init__(self) -> None:
         groups = self.algorithm.parameters()

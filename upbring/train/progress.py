@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from upbring import durable
 
 WINDOW = 50  # updates that a rate is taken over
+BAR_WIDTH = 20
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.console.is_dumb_terminal:
-            columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
+            columns = (
+                BarColumn(bar_width=BAR_WIDTH),
+                TextColumn("{task.description}", markup=False),
+            )
             self._bar = Bar(*columns, console=self.console)
             self._task = self._bar.add_task("starting", total=self.total_steps)
             self._bar.start()
@@ -98,7 +102,7 @@ class Progress:
         self._past.append((now, step, before + tokens))
         self._check(step, values)
         if self._bar is not None:
-            text = self._line(step, values)
+            text = self._line(step, values, room=self.console.width - BAR_WIDTH - 1)
             self._bar.update(self._task, completed=step, description=text)
         elif self._is_due(now, step):
             self._last_line = now
@@ -112,26 +116,27 @@ class Progress:
         is_edge = self._last_line is None or step >= self.total_steps
         return is_edge or now - (self._last_line or 0.0) >= self._every
 
-    def _line(self, step: int, values: Mapping[str, float]) -> str:
-        parts = [f"step {step:,}/{self.total_steps:,}"]
-        parts += [
-            f"{_title(name)} {_number(values[name])}" for name in self._show if name in values
-        ]
-        parts += self._rates(step)
+    def _line(self, step: int, values: Mapping[str, float], *, room: int | None = None) -> str:
+        """Return a step in a line; where there is not room for all, the least needed parts go."""
+        shown = [f"{_title(name)} {_number(values[name])}" for name in self._show if name in values]
         now, peak = self._memory()
-        if now is not None:
-            highest = "" if peak is None else f" (peak {durable.size(peak)})"
-            parts.append(f"memory {durable.size(now)}{highest}")
-        return "  ".join(parts)
+        highest = "" if peak is None else f" (peak {durable.size(peak)})"
+        parts = [(0, f"step {step:,}/{self.total_steps:,}")]
+        parts += [(3 if index else 1, text) for index, text in enumerate(shown)]
+        parts += zip((4, 2), self._rates(step), strict=False)
+        parts += [] if now is None else [(5, f"memory {durable.size(now)}{highest}")]
+        while room is not None and len(_joined(parts)) > room and len(parts) > 1:
+            parts.remove(max(parts))
+        return _joined(parts)
 
     def _rates(self, step: int) -> list[str]:
-        """Return tokens a second and the time left, once two updates tell them."""
+        """Return tokens a second, which may be empty, and the time left, once two updates tell."""
         (first, first_step, first_tokens), (last, _, last_tokens) = self._past[0], self._past[-1]
         if last <= first or step <= first_step:
             return []
         rate = (last_tokens - first_tokens) / (last - first)
         left = (self.total_steps - step) * (last - first) / (step - first_step)
-        return [*([f"{rate:,.0f} tokens/s"] if rate else []), f"{duration(left)} left"]
+        return [f"{rate:,.0f} tokens/s" if rate else "", f"{duration(left)} left"]
 
     def _check(self, step: int, values: Mapping[str, float]) -> None:
         for name, band in self._bands.items():
@@ -153,6 +158,10 @@ def duration(seconds: float) -> str:
         if whole >= scale:
             return f"{whole // scale} {unit} {whole % scale // part} {lesser}"
     return f"{whole} s"
+
+
+def _joined(parts: Sequence[tuple[int, str]]) -> str:
+    return "  ".join(text for _, text in parts if text)
 
 
 def _title(name: str) -> str:
