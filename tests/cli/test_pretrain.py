@@ -24,7 +24,7 @@ def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
     words = ("--sample-prompts", "The sky", "--sample-prompts", "A ball", "--name", "said")
     done(home, "pretrain", "t.jsonl", "--model", "m", *QUICK, *words)
     lines = (home / "runs" / "said" / "samples.jsonl").read_text().splitlines()
-    assert len(lines) == 2 * 2
+    assert len(lines) == 3 * 2  # before the first step, in the middle and at the end
     assert '"prompt": "The sky"' in lines[0]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(
 ) -> None:
     at_step(1, stop(signal.SIGINT, times=2))
     assert upbring(folder, *SFT).code == 130
+    shutil.rmtree(folder / "runs" / "sft-1" / "checkpoints")  # as if it had died before the first
     again = done(folder, "resume", "sft-1")  # by its name alone
     assert "no checkpoint was saved yet: beginning again at the first step\n" in again.err
     assert_same(whole, folder / "runs" / "sft-1")

@@ -76,9 +76,9 @@ def test_the_contract_says_what_was_learned_and_how_to_speak(home: Path, run: Pa
 
 def test_held_out_numbers_and_samples_are_written_at_each_evaluation(run: Path) -> None:
     held = [r for r in curve(run) if r["kind"] == "held_out"]
-    assert [r["step"] for r in held] == [3, 6]
+    assert [r["step"] for r in held] == [0, 3, 6]  # 0: the model as it came
     samples = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-    assert [s["step"] for s in samples] == [3, 3, 3, 6, 6, 6]
+    assert [s["step"] for s in samples] == [0, 0, 0, 3, 3, 3, 6, 6, 6]
     assert all("### User" in s["prompt"] for s in samples)
     assert samples[0]["prompt"] == samples[3]["prompt"]
 
@@ -135,7 +135,7 @@ def test_a_dora_upon_an_adapter_is_written_whole_with_nothing_lost(home: Path) -
     # asked again as the base of a next run that does not move, it has the loss that was measured
     words = ("--learning-rate", "1e-30", "--steps", "1", "--name", "still")
     done(home, "sft", "d.jsonl", "--model", "runs/dora-upon", *QUICK, *words)
-    (again,) = [r["nll"] for r in curve(home / "runs" / "still") if r["kind"] == "held_out"]
+    again, _ = [r["nll"] for r in curve(home / "runs" / "still") if r["kind"] == "held_out"]
     assert again == pytest.approx(min(held), abs=1e-5)
 
 

@@ -283,7 +283,7 @@ def _restore(
     """Go back to the newest checkpoint; a run that was stopped before its first begins again."""
     if not checkpoint.steps(run.checkpoints):
         cast.say("no checkpoint was saved yet: beginning again at the first step")
-        journal.cut(0)
+        journal.cut(-1)
         return
     state = checkpoint.load(
         run.checkpoints, identity=identity(cast), allow_change=allow_change, warn=cast.say

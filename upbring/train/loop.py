@@ -4,6 +4,7 @@ It has not heard of any algorithm. Killed and resumed it takes the same steps, b
 step needs is its number, the weights, the optimiser's moments and the algorithm's own state.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,10 +47,12 @@ class Best:
 
     def sees(self, step: int, criterion: float | None) -> bool:
         """Take note of an observation; return whether it is the best so far."""
-        is_better = criterion is not None and (self.criterion is None or criterion < self.criterion)
-        if is_better:
-            self.step, self.criterion = step, criterion
-        return is_better
+        if criterion is None or not math.isfinite(criterion):
+            return False
+        if self.criterion is not None and criterion >= self.criterion:
+            return False
+        self.step, self.criterion = step, criterion
+        return True
 
 
 @dataclass(eq=False)
