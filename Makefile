@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check nightly bench docs
+SPROUT := upbring/builtin/sprout
+
+.PHONY: demo test check nightly bench docs sprout
 
 demo: $(STAMP)
 	$(BIN)/upbring demo
@@ -29,6 +31,13 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import reference; \
 	Path('docs/settings.md').write_text(reference(), encoding='utf-8')"
+
+# the embedded model, from nothing: recipes/sprout.yaml says how
+sprout: $(STAMP)
+	$(BIN)/upbring nursery export world --characters 36000000
+	$(BIN)/upbring pretrain --settings recipes/sprout.yaml
+	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
+	  generation_config.json contract.json; do cp runs/sprout/model/$$file $(SPROUT)/; done
 
 # torch first and by itself: a wheel for this machine, once there, is kept by all that follows
 $(STAMP): pyproject.toml constraints.txt

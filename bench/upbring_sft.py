@@ -47,7 +47,8 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         words = command(given, scratch, steps=steps, examples=examples)
         subprocess.run(words, env=environment, stdout=sys.stderr, check=True)
         file = Path(scratch) / "bench" / "metrics.jsonl"
-        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        records = [line for line in lines if line["kind"] == "train"]
     return {
         "losses": [record["loss"] for record in records],
         "times": [record["time"] for record in records],
