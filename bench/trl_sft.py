@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 
@@ -95,6 +95,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
             model=str(given.folder / "model"),
             args=configuration(given, scratch, examples=len(plan["rows"][0])),
             train_dataset=rows(given.folder, plan["rows"]),
+            processing_class=tokenizer(given.folder / "model"),
             peft_config=adapter() if given.tune == "lora" else None,
             callbacks=[clock],
         )
@@ -107,6 +108,11 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         "times": clock.times,
         "tokens": trainer._total_train_tokens,  # noqa: SLF001 -- what TRL itself logs as num_tokens
     }
+
+
+def tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Return the folder's tokenizer as it is, instead of what its kind of model usually has."""
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def adapter() -> LoraConfig:

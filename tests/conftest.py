@@ -1,12 +1,16 @@
 """What all tests share: how many trials a property gets, a small model, a cache of their own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests import small
+
+# Whoever starts the tests in the background has Ctrl-C ignored, and all children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run side by side: more threads than cores would spin at every small product.
 torch.set_num_threads(1)
