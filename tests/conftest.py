@@ -9,7 +9,7 @@ import torch
 
 from tests import small
 
-# Whoever starts the tests in the background has Ctrl-C ignored, and all children would inherit that.
+# Started in the background, the tests would have Ctrl-C ignored, and so would all their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run side by side: more threads than cores would spin at every small product.
