@@ -122,7 +122,7 @@ def draw(results: Results, file: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(cases)), cases)
     panels[0].invert_yaxis()
-    panels[0].legend(frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     file.parent.mkdir(exist_ok=True)
     figure.savefig(file, metadata={"Date": None})
 

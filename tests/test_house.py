@@ -96,9 +96,16 @@ class Source:
         return parts[1]
 
 
+def _is_foreign(path: Path) -> bool:
+    """Whether a path lies in a cache or an environment inside of the tree."""
+    return any(
+        part == "__pycache__" or part.startswith(".") for part in path.relative_to(ROOT).parts
+    )
+
+
 @cache
 def sources(folder: str = "upbring") -> tuple[Source, ...]:
-    paths = sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in str(path))
+    paths = sorted(p for p in (ROOT / folder).rglob("*.py") if not _is_foreign(p))
     texts = [(path, path.read_text(encoding="utf-8")) for path in paths]
     return tuple(Source(path, text, ast.parse(text, str(path))) for path, text in texts)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests import tolerances
@@ -117,3 +118,29 @@ def test_an_adapter_without_a_fitting_base_is_refused(model_folder: Path, tmp_pa
     file.write_text(json.dumps(config | {"base_model_name_or_path": ""}))
     with pytest.raises(InputError, match="names no base model"):
         loaded(tmp_path)
+
+
+def test_weights_that_are_missing_are_never_drawn_at_random(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model_folder, copy)
+    file = copy / "model.safetensors"
+    tensors = load_file(file)
+    save_file({n: t for n, t in tensors.items() if "layers.1" not in n}, file, {"format": "pt"})
+    with pytest.raises(InputError, match="lacks 9 of the model's weights"):
+        loaded(copy)
+
+
+def test_ranks_may_differ_from_layer_to_layer(model_folder: Path, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(model_folder)
+    config = LoraConfig(r=3, target_modules=["q_proj", "up_proj"], rank_pattern={"q_proj": 5})
+    network = get_peft_model(base, config).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.1)
+    network.save_pretrained(tmp_path / "adapter")
+    found = loaded(tmp_path / "adapter")
+    assert torch.allclose(ours(found), theirs(network), atol=tolerances.LOGPROBS)
+    assert {A.shape[0] for A, _ in found.factors.values()} == {5}

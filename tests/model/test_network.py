@@ -28,3 +28,13 @@ def test_a_silenced_network_computes_the_same_in_training() -> None:
 def test_a_rotary_threshold_is_known_where_there_is_one() -> None:
     assert Model(family("phi3-longrope")).rotary_threshold == 24
     assert Model(family("llama")).rotary_threshold is None
+
+
+def test_every_kind_of_dropout_is_silenced() -> None:
+    network = family("gpt2", attention=NAME)
+    network.transformer.h[0].mlp.hidden_dropout = 0.1  # a plain number, as OPT and BLOOM have it
+    network.transformer.h[0].attn.router_jitter_noise = 0.1
+    silence_dropout(network)
+    assert network.transformer.h[0].mlp.hidden_dropout == 0
+    assert network.transformer.h[0].attn.router_jitter_noise == 0
+    assert all(m.p == 0 for m in network.modules() if isinstance(m, torch.nn.Dropout))

@@ -137,3 +137,10 @@ def test_top_k_and_top_p_keep_the_likeliest(how: dict[str, float], kept: int) ->
 
 def test_nothing_asked_is_nothing_drawn() -> None:
     assert sample(Model(family("llama", attention=NAME)), [], FREE, stopping=STOPS) == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_whole_weights_that_compute_in_bfloat16_are_sampled_too(name: str) -> None:
+    model = Model(family(name, attention=NAME), torch.bfloat16)
+    responses = sample(model, requests(longest=4), FREE, stopping=STOPS)
+    assert len(responses) == 7

@@ -130,7 +130,15 @@ def test_something_is_always_left_to_learn_from(count: int, share: float, expect
 
 
 def test_no_more_than_200_rows_are_held_out() -> None:
-    assert len(split(Joined([TREES] * 50), 0.9, seed=0)[1]) == 200
+    many = [tree([1], [2], key=f"k{i}") for i in range(1000)]
+    assert len(split(many, 0.9, seed=0)[1]) == 200
+
+
+def test_the_pieces_of_a_document_are_held_out_together() -> None:
+    pieces = [tree([1], [2], key=f"document {i // 5}") for i in range(100)]
+    learned, held = split(pieces, 0.3, seed=0)
+    assert (len(learned), len(held)) == (70, 30)
+    assert not set(keys(learned)) & set(keys(held))
 
 
 def test_joined_trees_are_those_of_their_parts_in_order() -> None:

@@ -66,9 +66,9 @@ def test_only_what_the_assistant_says_is_learned(tokenizer: Tokenizer, tmp_path:
 
 def test_a_prompt_is_asked_as_it_was_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
-    speech = dialogues(tokenizer, path)
+    speech = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
     (tree,) = trees(speech, path)
-    assert speech.ask("What is the apple like? (0)") == tree.prompt.tolist()
+    assert [asked.tokens for asked in speech.asked] == [tree.prompt.tolist()]
 
 
 def test_of_several_turns_all_answers_are_learned_or_the_last(
@@ -118,9 +118,11 @@ def test_prompts_to_answer_come_from_the_settings_and_from_a_file(
 ) -> None:
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     prompts = tmp_path / "p.jsonl"
-    prompts.write_text('{"prompt": "Who?"}\n{"prompt": "When?"}\n')
+    talk = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When?"}]'
+    prompts.write_text('{"prompt": "Who?"}\n{"prompt": ' + talk + "}\n")
     speech = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
-    assert speech.asked == ("Why?", "Who?", "When?")
+    assert [asked.text for asked in speech.asked] == ["Why?", "Who?", "When?"]
+    assert "Be brief." in tokenizer.decode(speech.asked[2].tokens)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe{{"])
@@ -150,7 +152,9 @@ def test_documents_are_learned_whole_and_end_with_the_end_token(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = make_documents(tmp_path / "t.jsonl", 2)
-    speech = of_documents(PretrainSettings(model="m", data=(path,)), tokenizer)
+    asked = ("The apple",)
+    settings = PretrainSettings(model="m", data=(path,), sample_prompts=asked)
+    speech = of_documents(settings, tokenizer)
     found = trees(speech, path)
     every = [[*t.prompt.tolist(), *t.branches[0].tokens.tolist()] for t in found]
     assert [tokenizer.decode(tokens) for tokens in every] == [
@@ -161,7 +165,7 @@ def test_documents_are_learned_whole_and_end_with_the_end_token(
     assert all(t.branches[0].weight.all() for t in found)
     assert speech.stops == (tokenizer.eos,)
     assert tokenizer.adds_bos
-    assert speech.ask("The apple") == [tokenizer.bos, *tokenizer.encode("The apple")]
+    assert speech.asked[0].tokens == [tokenizer.bos, *tokenizer.encode("The apple")]
 
 
 def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(

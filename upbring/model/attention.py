@@ -112,9 +112,7 @@ def _tree(
 def attention(q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     """Return `[H, L, K]`: the L queries are the last of the S ≥ L tokens, and look back only."""
     L, S = q.shape[1], k.shape[1]
-    if torch.is_autocast_enabled(q.device.type):
-        dtype = torch.get_autocast_dtype(q.device.type)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    q, k, v = in_format(q), in_format(k), in_format(v)
     if rule.softcap is not None or _is_faster_by_products(q, S):
         return _by_products(q, k, v, rule, visible(L, S, rule.window, q.device))
     has_rule = S > L or (rule.window is not None and rule.window < S)
@@ -129,6 +127,17 @@ def attention(q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         enable_gqa=q.shape[0] != k.shape[0],
     )
     return out.squeeze(0)
+
+
+def in_format(values: Tensor) -> Tensor:
+    """Return queries, keys or values in the number format that products are computed in.
+
+    Under autocast a layer's products come in that format, and rotary positions turn them back.
+    """
+    kind = values.device.type
+    if not torch.is_autocast_enabled(kind):
+        return values
+    return values.to(torch.get_autocast_dtype(kind))
 
 
 def _is_faster_by_products(q: Tensor, S: int) -> bool:

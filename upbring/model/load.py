@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -26,6 +27,16 @@ from upbring.model.probe import probed
 from upbring.model.roles import Roles, stacked
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.locate import locate, read_object
+
+_UNLOADABLE = (
+    ImportError,  # a quantised model without its library
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,  # a field of config.json of the wrong type
+)
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 
@@ -114,19 +125,29 @@ def _network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedM
         )
     try:
         if has_weights:
-            network = AutoModelForCausalLM.from_pretrained(
-                base, dtype=dtype, use_safetensors=True, local_files_only=True
+            network, told = AutoModelForCausalLM.from_pretrained(
+                base,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
             )
         else:
             config = AutoConfig.from_pretrained(base, local_files_only=True)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draws.key(seed or 0, "weights"))
                 network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            told = {}
+    except _UNLOADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{base}: cannot be loaded ({reason}); fetch or export it again"
         ) from error
+    if missing := sorted(told.get("missing_keys", ())):
+        raise InputError(
+            f"{base}: lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}); "
+            "fetch or export it again"
+        )
     assert isinstance(network, PreTrainedModel), f"{type(network)} is no transformers model"
     return network
 
@@ -149,7 +170,8 @@ def _fold(loaded: Loaded, adapter: Path) -> None:
         factors = {
             n: (a.clone(), b.clone()) for n, (a, b) in loaded.roles.factors("loaded").items()
         }
-        loaded.factors = stacked(loaded.factors, factors) if loaded.factors else factors
+        parts = [loaded.factors, factors] if loaded.factors else [factors]
+        loaded.factors = stacked(*parts)
     loaded.roles.fold("loaded")
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -85,6 +86,8 @@ class Roles:
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
         config = LoraConfig.from_pretrained(str(folder))
+        if config.lora_bias:
+            raise InputError(f"{folder}: has lora_bias, which does not fold; export it merged")
         config.base_model_name_or_path = None
         config.inference_mode = False
         self._inject(role, config)
@@ -246,7 +249,7 @@ def stacked(
     """
     signs = signs or (1.0,) * len(parts)
     names = sorted(set().union(*parts))
-    rank = {id(part): next(iter(part.values()))[0].shape[0] for part in parts}
+    rank = {id(part): max(A.shape[0] for A, _ in part.values()) for part in parts}
     out = {}
     for name in names:
         A0, B0 = next(part[name] for part in parts if name in part)
@@ -254,8 +257,9 @@ def stacked(
         for part, sign in zip(parts, signs, strict=True):
             r = rank[id(part)]
             A, B = part.get(name, (A0.new_zeros(r, A0.shape[1]), B0.new_zeros(B0.shape[0], r)))
-            As.append(A)
-            Bs.append(sign * B)
+            missing = r - A.shape[0]  # ranks may differ from layer to layer; zeros change no Δ
+            As.append(F.pad(A, (0, 0, 0, missing)))
+            Bs.append(sign * F.pad(B, (0, missing)))
         out[name] = (torch.cat(As, 0), torch.cat(Bs, 1))
     return out
 

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from upbring import durable
+from upbring import __version__, durable
 from upbring.data.store import Store, build, cache_folder, open_store
 from upbring.data.stream import Source
 from upbring.data.trees import Tree, Trees
@@ -25,6 +26,7 @@ from upbring.settings.data import DataSettings
 
 Notice = Callable[[str], None]
 MOST_HELD_OUT = 200
+ENCODING = f"upbring {__version__}, tokenizers {version('tokenizers')}"  # makes the same tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,15 @@ def _mixture(text: str) -> tuple[Path, float]:
 
 def split(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
     """Return what is learned from and what is held out: a share of the rows, drawn from `seed`."""
-    count = min(MOST_HELD_OUT, round(share * len(trees)), len(trees) - 1)
+    keys = [trees[i].key for i in range(len(trees))]
+    rows = list(dict.fromkeys(keys))  # a document's pieces share its key and stay together
+    count = min(MOST_HELD_OUT, round(share * len(rows)), len(rows) - 1)
     if count <= 0:
         return trees, ()
-    drawn = draws.order(draws.key(seed, "held_out"), len(trees)).numpy()
-    return Selected(trees, np.sort(drawn[count:])), Selected(trees, np.sort(drawn[:count]))
+    drawn = draws.order(draws.key(seed, "held_out"), len(rows)).tolist()
+    held = {rows[place] for place in drawn[:count]}
+    is_held = np.array([key in held for key in keys])
+    return Selected(trees, np.flatnonzero(~is_held)), Selected(trees, np.flatnonzero(is_held))
 
 
 def encode_file(
@@ -159,7 +165,7 @@ def encode_file(
 
     trees, name = encoder.trees(path, tell)  # says what is wrong with the path, if anything is
     sha256 = durable.sha256_file(path)
-    what = [str(path), sha256, encoder.is_kept, *encoder.identity]
+    what = [ENCODING, str(path), sha256, encoder.is_kept, *encoder.identity]
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
     folder = cache_folder(notice=notice) / key
     said = folder.with_suffix(".json")  # after the rows, told again when they are not read again
@@ -171,7 +177,8 @@ def encode_file(
     else:
         for text in json.loads(said.read_bytes()):
             notice(text)
-    return store, DataFile(str(path), sha256, len(store), name)
+    rows = len({store[i].key for i in range(len(store))})
+    return store, DataFile(str(path), sha256, rows, name)
 
 
 def _polled(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:

@@ -1,7 +1,8 @@
 """How text and tokens meet in a stage: demonstrations and documents to trees, prompts to tokens."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,16 @@ from upbring.settings.data import DataSettings
 from upbring.settings.pretrain import PretrainSettings
 from upbring.settings.sft import SftSettings
 
+MOST_REMEMBERED = 2048  # rows; `chat` renders some hundreds at once
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A fixed prompt: its tokens, and the text that is shown for it."""
+
+    text: str
+    tokens: list[int]
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:
@@ -28,8 +39,7 @@ class Speech:
     encoder: Encoder
     template: str | None
     stops: tuple[int, ...]
-    ask: Callable[[str], list[int]]
-    asked: tuple[str, ...]  # the fixed prompts that the user gave
+    asked: tuple[Asked, ...]  # the fixed prompts that the user gave
 
 
 def of_dialogues(
@@ -58,9 +68,11 @@ def of_dialogues(
         found = demonstrations(reading, chat, settings, notice=notice)
         return found, reading.format
 
-    asked = list(settings.sample_prompts)
+    talks: list[tuple[Message, ...]] = [
+        (Message("user", text),) for text in settings.sample_prompts
+    ]
     if settings.prompts is not None:
-        asked += [p.messages[-1].content for p in formats.read(settings.prompts, Prompt)]
+        talks += [prompt.messages for prompt in formats.read(settings.prompts, Prompt)]
     return Speech(
         tokenizer=tokenizer,
         encoder=Encoder(
@@ -70,8 +82,7 @@ def of_dialogues(
         ),
         template=chat.template,
         stops=chat.stops,
-        ask=lambda text: chat.prompt((Message("user", text),)),
-        asked=tuple(asked),
+        asked=tuple(Asked(talk[-1].content, chat.prompt(talk)) for talk in talks),
     )
 
 
@@ -84,9 +95,12 @@ def demonstrations(
     def refuse(key: str, error: InputError) -> None:
         line = int(key.rpartition(":")[2])
         problem = RowError("messages", str(error), "correct the row, or use another template")
-        refused.add(Row(line=line, fields={}, raw=""), problem)
+        said = [{"role": m.role, "content": m.content} for m in recent.pop(key, ())]
+        raw = json.dumps({"messages": said}, ensure_ascii=False)
+        refused.add(Row(line=line, fields={}, raw=raw), problem)
 
-    rows = ((record.messages, str(record.origin)) for record in reading)
+    recent: dict[str, tuple[Message, ...]] = {}  # what may yet be refused
+    rows = _remembered(reading, recent)
     found = _sound(chat, chat.demonstrations(rows, turns=settings.turns, refuse=refuse))
     yield from shortened(found, settings.max_length, where=str(reading.path), notice=notice)
     if refused.count and settings.skip_bad is None:
@@ -97,6 +111,17 @@ def demonstrations(
             f"{reading.path}: {refused.count} of {reading.num_rows} rows are refused by the chat "
             f"template and stand in {settings.skip_bad}"
         )
+
+
+def _remembered(
+    reading: formats.Reading[Demonstration], recent: dict[str, tuple[Message, ...]]
+) -> Iterator[tuple[tuple[Message, ...], str]]:
+    """Yield dialogues and their keys, the last of which stay in `recent`."""
+    for record in reading:
+        if len(recent) >= MOST_REMEMBERED:
+            recent.pop(next(iter(recent)))
+        recent[str(record.origin)] = record.messages
+        yield record.messages, str(record.origin)
 
 
 def _sound(chat: Chat, trees: Iterable[Tree]) -> Iterator[Tree]:
@@ -136,8 +161,10 @@ def of_documents(settings: PretrainSettings, tokenizer: Tokenizer) -> Speech:
         ),
         template=tokenizer.template,
         stops=() if tokenizer.eos is None else (tokenizer.eos,),
-        ask=lambda text: begin + tokenizer.encode(text, trusted=False),
-        asked=settings.sample_prompts,
+        asked=tuple(
+            Asked(text, begin + tokenizer.encode(text, trusted=False))
+            for text in settings.sample_prompts
+        ),
     )
 
 

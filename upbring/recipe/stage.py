@@ -18,7 +18,7 @@ from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
 from upbring.data.stream import Stream
 from upbring.durable import JSON
-from upbring.errors import Interrupted
+from upbring.errors import InputError, Interrupted, shown
 from upbring.export.weights import write_adapter, write_network
 from upbring.interruption import Interruption
 from upbring.maths import draws
@@ -28,16 +28,16 @@ from upbring.model.roles import BASE
 from upbring.model.sample import Request, Stopping, sample
 from upbring.recipe.dataset import Dataset, Notice
 from upbring.recipe.evidence import write_card
-from upbring.recipe.speech import Speech
-from upbring.runs.contract import Contract, Source, Stage, Stop
-from upbring.runs.environment import instructions, memory_bytes
+from upbring.recipe.speech import Asked, Speech
+from upbring.runs.contract import SPEECH, Aspect, Contract, Source, Stage, Stop, compare
+from upbring.runs.environment import instructions
 from upbring.runs.folder import Run
 from upbring.settings.pretrain import PretrainSettings
 from upbring.settings.reference import as_yaml
 from upbring.settings.resolve import Resolved
 from upbring.settings.sample import SampleSettings
 from upbring.settings.sft import SftSettings
-from upbring.train import checkpoint, processes
+from upbring.train import checkpoint, devices, processes
 from upbring.train.algorithm import Sample
 from upbring.train.devices import Machine
 from upbring.train.journal import Journal, Kept, Mute
@@ -48,6 +48,7 @@ from upbring.train.progress import Progress
 Learning = SftSettings | PretrainSettings
 
 ROLE = "policy"
+BASIC: tuple[Aspect, ...] = ("tokenizer", "bos", "eos")
 NUM_SAMPLES = 3  # fixed prompts, where the user names none
 
 # Settings that say where and how often, not what: they may differ when a run is resumed.
@@ -79,6 +80,7 @@ class Cast:
 
 def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[str] = ()) -> Run:
     """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
+    _agree(cast)
     role = _cast_role(cast)
     algorithm = _algorithm(cast, role)
     is_first = processes.place().is_first
@@ -103,6 +105,23 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
             _conclude(cast, training, run, role=role)
             run.finish()
     return run
+
+
+def _agree(cast: Cast) -> None:
+    """Refuse to teach a model in another way of speaking than the one it was taught in.
+
+    A base model was taught to read tokens, and no template yet.
+    """
+    before = cast.loaded.contract
+    if before is None:
+        return
+    aspects = BASIC if before.kind == "base" else SPEECH
+    names = ("this stage", str(cast.loaded.folder))
+    if found := compare(contract(cast, steps=0), before, names=names, aspects=aspects):
+        raise InputError(
+            "\n".join(found) + "\nthe contract of the model does not fit; leave out --template and "
+            "--tokenizer, or begin from another model"
+        )
 
 
 def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Journal]:
@@ -154,7 +173,7 @@ def _algorithm(cast: Cast, role: str) -> Pretrain:
 def micro_tokens(cast: Cast) -> int:
     """Return how many tokens are computed at once: as asked, or as the memory allows."""
     settings = cast.settings
-    memory = memory_bytes() or 8 * 2**30
+    memory = devices.memory(cast.machine.device)
     is_checkpointed = settings.gradient_checkpointing
     fitting = token_budget(cast.loaded.model, memory, is_checkpointed=is_checkpointed)
     return settings.micro_tokens or fitting
@@ -172,10 +191,11 @@ def _groups(cast: Cast, role: str) -> list[ParameterGroup]:
 def _answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
     """Return what answers the fixed prompts, always the likeliest way."""
     speech, settings = cast.speech, cast.settings
-    asked = [(text, speech.ask(text)) for text in speech.asked]
+    asked = [(each.text, _fitting(cast, each)) for each in speech.asked]
     if not asked and cast.algorithm is not Pretrain:
         held = cast.dataset.held_out
-        prompts = [held[i].prompt.tolist() for i in range(min(NUM_SAMPLES, len(held)))]
+        prompts = [held[i].prompt.tolist() for i in range(len(held))]
+        prompts = [p for p in prompts if len(p) <= _room(cast)][:NUM_SAMPLES]
         asked = [(speech.tokenizer.decode(prompt), prompt) for prompt in prompts]
     how = SampleSettings(temperature=0, max_tokens=settings.sample_tokens)
     requests = [
@@ -200,6 +220,22 @@ def _answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
     return answer
 
 
+def _room(cast: Cast) -> int:
+    """Return how long a prompt may be, so that its answer is within what the model reads."""
+    longest = cast.loaded.model.longest
+    return 2**31 if longest is None else longest - cast.settings.sample_tokens
+
+
+def _fitting(cast: Cast, asked: Asked) -> list[int]:
+    """Return a prompt's tokens, or say that it does not fit."""
+    if 0 < len(asked.tokens) <= _room(cast):
+        return asked.tokens
+    raise InputError(
+        f"sample_prompts: {shown(asked.text)} has {len(asked.tokens)} tokens; with an answer of "
+        f"{cast.settings.sample_tokens} the model has room for 1 to {_room(cast)}"
+    )
+
+
 def identity(cast: Cast) -> dict[str, JSON]:
     """Return what must be equal for a checkpoint to be resumed; `machine` may differ."""
     asked = json.loads(cast.settings.model_dump_json())
@@ -210,9 +246,11 @@ def identity(cast: Cast) -> dict[str, JSON]:
         "tokenizer": cast.speech.tokenizer.fingerprint,
         "template": cast.speech.template,
         "data": files,
+        "encoding": [*cast.speech.encoder.identity],
         "settings": {name: value for name, value in asked.items() if name not in FREE},
         "machine": {
             "micro_tokens": micro_tokens(cast),
+            "processes": processes.place().count,
             "device": str(cast.machine.device.type),
             "precision": str(cast.machine.compute),
             "threads": cast.machine.threads,

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
@@ -70,7 +69,6 @@ def _cast(
     poll()
     began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
     spoken = _speech(_within(settings, loaded), loaded, notice=say, began=began)
-    _agree(loaded, spoken)
     with processes.first_goes_ahead():  # and fills the cache for the others
         dataset = make_dataset(settings, spoken.encoder, seed=settings.seed, notice=say, poll=poll)
     poll()
@@ -85,17 +83,6 @@ def _cast(
         interruption=interruption,
         say=say,
         console=console,
-    )
-
-
-def _agree(loaded: Loaded, spoken: speech.Speech) -> None:
-    """Refuse to teach a model in another template than the one it was taught to answer in."""
-    before = loaded.contract
-    if before is None or before.kind == "base" or before.template == spoken.template:
-        return
-    raise InputError(
-        f"{loaded.folder}: was taught to answer in its own chat template, and --template asks for "
-        "another; leave --template out, or begin from the base model"
     )
 
 
@@ -134,7 +121,7 @@ def _tokenizer(settings: PretrainSettings, loaded: Loaded, *, notice: Notice) ->
     elif tokenizer is None:
         size = min(settings.vocabulary_size, loaded.model.vocabulary)
         notice(f"training a tokenizer of {size} pieces on the data")
-        tokenizer = train_tokenizer(_texts(settings.data, settings.format), size)
+        tokenizer = train_tokenizer(_texts(settings), size)
     if tokenizer.size > loaded.model.vocabulary:
         raise InputError(
             f"tokenizer: {tokenizer.size} pieces for a model of {loaded.model.vocabulary}; "
@@ -144,7 +131,8 @@ def _tokenizer(settings: PretrainSettings, loaded: Loaded, *, notice: Notice) ->
     return tokenizer
 
 
-def _texts(paths: Sequence[Path], name: str) -> Iterator[str]:
-    for path in paths:
-        for record in formats.read(path, Document, format=name):
+def _texts(settings: PretrainSettings) -> Iterator[str]:
+    for path in settings.data:
+        reading = formats.read(path, Document, format=settings.format, skip_bad=settings.skip_bad)
+        for record in reading:
             yield record.text

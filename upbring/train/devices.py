@@ -7,16 +7,19 @@ import ctypes
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from upbring.errors import InputError
-from upbring.runs.environment import usable_cores
+from upbring.runs.environment import memory_bytes, usable_cores
 from upbring.settings.model import ModelSettings
 
 # glibc's mallopt: keep freed memory instead of returning it page by page. Fresh pages cost
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,9 @@ def prepare(settings: ModelSettings) -> Machine:
     """Set allocator and threads, before the first large tensor, and return what was chosen."""
     keep_memory()
     device = choose_device(settings.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's
+        torch.cuda.set_device(device)
     threads = settings.threads or usable_cores()
     torch.set_num_threads(threads)
     return Machine(device, choose_precision(settings.precision, device), threads)
@@ -60,6 +66,22 @@ def choose_precision(wish: str, device: torch.device) -> torch.dtype:
     if wish == "auto":
         return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wish]
+
+
+def memory(device: torch.device) -> int:
+    """Return the bytes that this process may plan with: of the GPU, or its part of the machine."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free
+    limits = [memory_bytes() or 8 * 2**30, *_container_limit()]
+    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _container_limit() -> list[int]:
+    try:
+        return [int(CONTAINER_LIMIT.read_text(encoding="ascii"))]
+    except (OSError, ValueError):  # no such file, or "max"
+        return []
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from upbring.data.batch import Batch
 from upbring.durable import JSON
-from upbring.errors import DivergedError, Interrupted
+from upbring.errors import DivergedError, Interrupted, ResumeError
 from upbring.interruption import Interruption
 from upbring.settings.train import TrainSettings
 from upbring.train import checkpoint, processes
@@ -163,6 +163,14 @@ class Training:
     def put_weights(self, state: checkpoint.State) -> None:
         """Put a checkpoint's weights in place, and nothing else of it."""
         weights = _part(state.tensors, "weights")
+        mine = {name: tuple(p.shape) for name, p in self.parameters.items()}
+        theirs = {name: tuple(t.shape) for name, t in weights.items()}
+        if mine != theirs:
+            name = min(n for n in mine.keys() | theirs.keys() if mine.get(n) != theirs.get(n))
+            raise ResumeError(
+                f"{name}: the checkpoint has shape {theirs.get(name)}, this run {mine.get(name)}; "
+                "what learns cannot change within a run, begin a new one"
+            )
         for name, parameter in self.parameters.items():
             parameter.copy_(weights[name])
 
