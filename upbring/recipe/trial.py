@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,6 +23,8 @@ from upbring.serve.speaking import Speaker
 from upbring.settings.sample import SampleSettings
 
 LONGEST_ANSWER = 60
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ def tried(speaker: Speaker, some: Sequence[Task]) -> list[Trial]:
     return [Trial(t, a, grade(t, a)) for t, a in zip(some, answers, strict=True)]
 
 
+def spread(items: Sequence[T], most: int | None) -> list[T]:
+    """Return at most so many of the items, evenly spread over them.
+
+    >>> spread([0, 1, 2, 3, 4, 5], 3)
+    [0, 2, 4]
+    """
+    count = len(items) if most is None else min(most, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
 def accuracy(trials: Sequence[Trial]) -> float:
     """Return the share of fully correct answers."""
     return sum(trial.grade.correct >= 1 for trial in trials) / max(1, len(trials))
@@ -68,9 +80,7 @@ def knowledge(speaker: Speaker, path: Path, *, most: int | None = None) -> float
     """Return the share of clozes whose true ending is the likeliest of all that it could be."""
     tokenizer, right, count = speaker.chat.tokenizer, 0, 0
     begin = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
-    for row in _rows(path):
-        if count == most:
-            break
+    for row in spread(list(_rows(path)), most):
         endings = [str(row["answer"]), *map(str, row["alternatives"])]
         prompt = begin + tokenizer.encode(str(row["prompt"]), trusted=False)
         branches = [tokenizer.encode(" " + text, trusted=False, inside=True) for text in endings]
