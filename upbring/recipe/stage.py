@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -194,8 +195,8 @@ def _answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
     asked = [(each.text, _fitting(cast, each)) for each in speech.asked]
     if not asked and cast.algorithm is not Pretrain:
         held = cast.dataset.held_out
-        prompts = [held[i].prompt.tolist() for i in range(len(held))]
-        prompts = [p for p in prompts if len(p) <= _room(cast)][:NUM_SAMPLES]
+        every = (held[i].prompt.tolist() for i in range(len(held)))
+        prompts = islice((p for p in every if len(p) <= _room(cast)), NUM_SAMPLES)
         asked = [(speech.tokenizer.decode(prompt), prompt) for prompt in prompts]
     how = SampleSettings(temperature=0, max_tokens=settings.sample_tokens)
     requests = [

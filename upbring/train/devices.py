@@ -69,10 +69,9 @@ def choose_precision(wish: str, device: torch.device) -> torch.dtype:
 
 
 def memory(device: torch.device) -> int:
-    """Return the bytes that this process may plan with: of the GPU, or its part of the machine."""
+    """Return the bytes of the GPU, or this process's part of the machine's: always the same."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free
+        return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [memory_bytes() or 8 * 2**30, *_container_limit()]
     return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
