@@ -31,7 +31,7 @@ class TwoTerms:
         return [ParameterGroup(dict(self.model.network.named_parameters()))]
 
     def batches(self, start: int) -> Iterator[Sequence[Batch]]:
-        return iter(())
+        return iter(([],) * (self.steps - start))
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         return {"nll": batch.weight, "branch": torch.ones(len(batch.tree))}
@@ -46,7 +46,7 @@ class TwoTerms:
         }
 
     def observe(self, step: int) -> Observations:
-        return Observations()
+        return Observations({"step": float(step)})
 
     def state(self) -> dict[str, Tensor]:
         return {}
