@@ -30,6 +30,21 @@ def test_tokens_without_weight_are_seen_and_not_predicted() -> None:
     assert batch.weight.dtype == torch.float32
 
 
+def test_facts_go_by_branch_and_notes_by_weighted_token() -> None:
+    weight = np.array([0, 1, 1], np.float32)
+    noted = Branch(np.array([4, 5, 6], np.int32), weight, {"old": np.array([0.1, 0.2, 0.3])})
+    plain = Branch(np.array([7], np.int32), np.ones(1, np.float32))
+    prompt = np.array([1, 2], np.int32)
+    ranked = Tree(prompt, (noted, plain), "a", {"rank": np.array([1.0, 2.0])})
+    batch = make_batch([ranked, tree([3], [8], key="b")])
+    assert batch.facts["rank"].tolist()[:2] == [1, 2]
+    assert batch.facts["rank"].isnan().tolist() == [False, False, True]
+    assert batch.notes["old"][:2].tolist() == pytest.approx([0.2, 0.3])
+    assert batch.notes["old"].isnan().tolist() == [False, False, True, True]
+    moved = batch.to(torch.device("meta"))
+    assert moved.facts["rank"].device.type == moved.notes["old"].device.type == "meta"
+
+
 def test_a_branch_needs_a_token_before_it() -> None:
     with pytest.raises(AssertionError, match="no prompt token"):
         make_batch([tree([], [1], key="x")])

@@ -1,6 +1,7 @@
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,15 +70,15 @@ def test_trees_are_views_of_the_mapped_files(tmp_path: Path) -> None:
 
 def test_facts_lie_beside_their_branches(tmp_path: Path) -> None:
     rows = [
-        (tree([1], [2], [3]), {"rank": [1, 2]}),
-        (tree([1], [2], [3], [4]), {"rank": [3, 1, 1]}),
+        replace(tree([1], [2], [3]), facts={"rank": np.array([1.0, 2.0])}),
+        replace(tree([1], [2], [3], [4]), facts={"rank": np.array([3.0, 1.0, 1.0])}),
     ]
     built = build(tmp_path / "it", rows)
     opened = open_store(tmp_path / "it")
     assert opened is not None
     for found in (built, opened):
         assert found.facts["rank"].tolist() == [1, 2, 3, 1, 1]
-        assert found.facts_of(1)["rank"].tolist() == [3, 1, 1]
+        assert found[1].facts["rank"].tolist() == [3, 1, 1]
 
 
 def test_a_damaged_or_foreign_store_is_not_opened(tmp_path: Path) -> None:

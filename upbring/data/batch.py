@@ -4,14 +4,15 @@ The shift by one lives here: `source[r]` is the place of the token whose hidden 
 weighted token r. Everything per token that is computed later is `[R]`, in this order.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from upbring.data.trees import Tree
+from upbring.data.trees import Numbers, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Batch:
     last: Tensor  # [N] int64, place in T of each branch's last token
     spans: tuple[Span, ...]  # P
     keys: tuple[str, ...]  # P
+    facts: Mapping[str, Tensor] = field(default_factory=dict)  # of each [N] float32; NaN: unknown
+    notes: Mapping[str, Tensor] = field(default_factory=dict)  # of each [R] float32; NaN: unknown
 
     @property
     def num_tokens(self) -> int:
@@ -60,6 +63,8 @@ class Batch:
             branch=self.branch.to(device),
             tree=self.tree.to(device),
             last=self.last.to(device),
+            facts={name: values.to(device) for name, values in self.facts.items()},
+            notes={name: values.to(device) for name, values in self.notes.items()},
         )
 
 
@@ -101,7 +106,26 @@ def make_batch(trees: Sequence[Tree]) -> Batch:
         last=torch.tensor(last, dtype=torch.int64),
         spans=tuple(spans),
         keys=tuple(tree.key for tree in trees),
+        facts=_numbers((tree.facts, len(tree.branches), slice(None)) for tree in trees),
+        notes=_numbers(
+            (item.notes, len(item.tokens), np.flatnonzero(item.weight))
+            for tree in trees
+            for item in tree.branches
+        ),
     )
+
+
+def _numbers(parts: Iterable[tuple[Numbers, int, Any]]) -> dict[str, Tensor]:
+    """Return numbers by name, end to end, of each part those that were chosen."""
+    parts = list(parts)
+    rows = {
+        name: [
+            np.asarray(numbers.get(name, np.full(size, np.nan)))[chosen]
+            for numbers, size, chosen in parts
+        ]
+        for name in sorted({name for numbers, _, _ in parts for name in numbers})
+    }
+    return {n: torch.from_numpy(np.concatenate(r).astype(np.float32)) for n, r in rows.items()}
 
 
 def _integers(parts: Sequence[np.ndarray]) -> Tensor:

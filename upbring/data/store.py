@@ -12,6 +12,7 @@ a response) lie beside them, one number per branch.
     keys.u8          keys_end.i64           facts.<name>.f64  of each branch
 
 Left out: who may use which store; the caller names the folder after a hash of all that decides.
+And notes about tokens, which are of the moment.
 """
 
 import contextlib
@@ -45,7 +46,6 @@ _ARRAYS = {
 }
 _TREES_AT_ONCE, _TOKENS_AT_ONCE = 1024, 500_000
 
-Facts = Mapping[str, Sequence[float]]
 Array = npt.NDArray[Any]
 
 
@@ -76,16 +76,17 @@ class Store(Sequence[Tree]):
             Branch(tokens[prompt + start : prompt + end], weights[start:end])
             for start, end in zip([0, *ends], ends, strict=False)
         )
-        return Tree(tokens[:prompt], branches, bytes(self._part("keys", place)).decode())
+        key = bytes(self._part("keys", place)).decode()
+        return Tree(tokens[:prompt], branches, key, self._facts_of(place))
 
     @functools.cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each tree, its prompt counted once."""
         return np.diff(self.arrays["tokens_end"], prepend=0)
 
-    def facts_of(self, index: int) -> dict[str, npt.NDArray[np.float64]]:
+    def _facts_of(self, place: int) -> dict[str, npt.NDArray[np.float64]]:
         """Return the facts of a tree, one number per branch."""
-        span = slice(*self._span("branches_end", index))
+        span = slice(*self._span("branches_end", place))
         return {name: values[span] for name, values in self.facts.items()}
 
     def _part(self, name: str, place: int) -> Array:
@@ -99,16 +100,16 @@ class Store(Sequence[Tree]):
         return (int(ends[place - 1]) if place else 0), int(ends[place])
 
 
-def build(folder: Path, trees: Iterable[Tree | tuple[Tree, Facts]]) -> Store:
-    """Return a new store of `trees`, saved in `folder`; with facts, a pair per tree.
+def build(folder: Path, trees: Iterable[Tree]) -> Store:
+    """Return a new store of `trees`, saved in `folder`; all have facts of the same names, or none.
 
     Only some trees are in memory at a time. What was in `folder` is replaced once all is written.
     """
     with durable.folder(folder) as making:
         with contextlib.ExitStack() as files:
             writer = _Writer(making, files)
-            for item in trees:
-                writer.add(*(item if isinstance(item, tuple) else (item, {})))
+            for tree in trees:
+                writer.add(tree)
             writer.flush()
         about = {"format": FORMAT, "facts": sorted(writer.facts)}
         (making / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -175,8 +176,9 @@ class _Writer:
         for name, kind in _ARRAYS.items():
             self._open(name, kind)
 
-    def add(self, tree: Tree, facts: Facts) -> None:
-        """Append a tree, and facts about its branches."""
+    def add(self, tree: Tree) -> None:
+        """Append a tree, and the facts about its branches."""
+        facts = tree.facts
         if self._count == 0:
             self.facts = sorted(facts)
             for name in self.facts:

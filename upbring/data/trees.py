@@ -4,32 +4,41 @@ SFT has one branch, a pair two, a ranking K, rollouts n. Numpy only: what a devi
 of trees in `batch`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Tokens = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
+Numbers = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:
-    """One response's tokens and how much each of them is learned from (0: not at all)."""
+    """One response's tokens and how much each of them is learned from (0: not at all).
+
+    `notes` are further numbers about each token, such as the log-probability it was drawn with.
+    """
 
     tokens: Tokens
     weight: Weights
+    notes: Numbers = field(default_factory=dict)  # of each [c]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """A prompt of at least one token and the branches that continue it; `key` names its row."""
+    """A prompt of at least one token and the branches that continue it; `key` names its row.
+
+    `facts` are numbers about each branch, such as its rank.
+    """
 
     prompt: Tokens
     branches: tuple[Branch, ...]
     key: str
+    facts: Numbers = field(default_factory=dict)  # of each [K]
 
     @property
     def num_tokens(self) -> int:

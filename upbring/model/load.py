@@ -38,6 +38,8 @@ _UNLOADABLE = (
     StrictDataclassError,  # a field of config.json of the wrong type
 )
 
+HEAD = "base_model.model.score.weight"  # what a PEFT file calls a classifier's head
+
 Factors = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -54,6 +56,7 @@ class Loaded:
     base_sha256: str
     factors: Factors = field(default_factory=dict)  # Σ Δ of what was folded into that base
     is_exact: bool = True  # whether base + factors is the model (a DoRA adapter has no factors)
+    head: Tensor | None = None  # [1, D] of a reward model
 
 
 def load(
@@ -70,7 +73,7 @@ def load(
     Weights are kept in the number format of the products, or in float32 if the whole model learns.
     """
     folder = locate(name, notice=notice)
-    base, adapters = _chain(folder)
+    base, adapters = chain(folder)
     network = _network(base, dtype=torch.float32 if is_whole else compute, seed=seed)
     silence_dropout(network)
     network.to(device)
@@ -96,7 +99,7 @@ def load(
     return loaded
 
 
-def _chain(folder: Path) -> tuple[Path, list[Path]]:
+def chain(folder: Path) -> tuple[Path, list[Path]]:
     """Return the base at the bottom and the adapters on it, topmost first."""
     adapters: list[Path] = []
     while (folder / "adapter_config.json").is_file():
@@ -162,7 +165,8 @@ def _fold(loaded: Loaded, adapter: Path) -> None:
                 f"{adapter}: was trained on weights {expected[:12]}, but {loaded.base} holds "
                 f"{loaded.base_sha256[:12]}; put the right base there"
             )
-    weights = _adapter_tensors(adapter)
+    weights = adapter_tensors(adapter)
+    loaded.head = weights.pop(HEAD, None)
     loaded.roles.load_adapter("loaded", adapter, weights)
     if loaded.roles.configs["loaded"].use_dora:
         loaded.is_exact = False
@@ -175,7 +179,8 @@ def _fold(loaded: Loaded, adapter: Path) -> None:
     loaded.roles.fold("loaded")
 
 
-def _adapter_tensors(adapter: Path) -> dict[str, Tensor]:
+def adapter_tensors(adapter: Path) -> dict[str, Tensor]:
+    """Return the tensors of a PEFT adapter's file."""
     file = adapter / "adapter_model.safetensors"
     if not file.is_file():
         raise InputError(f"{adapter}: has no adapter_model.safetensors; export the adapter again")

@@ -4,6 +4,9 @@ Who speaks is bound to the forward pass: gradient checkpointing computes a layer
 that computed it first, whoever speaks by then. PEFT's own switch also turns gradients on and off,
 which drops the gradient of a role between its forward and its backward; this one only switches.
 
+A role may have a head, which reads one number off a hidden state: a reward or a value. Heads lie
+beside the network, so that its weights keep their names.
+
 Full fine-tuning goes through the same interface: its one role is the base, and there is no
 reference to fall back to.
 """
@@ -38,6 +41,7 @@ class Roles:
         self.speaker = BASE
         self.configs: dict[str, LoraConfig] = {}
         self.layers: dict[str, LoraLayer] = {}  # the adapted ones, by name
+        self.heads: dict[str, nn.Linear] = {}
         model.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
 
     def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
@@ -52,7 +56,7 @@ class Roles:
             task_type="CAUSAL_LM",
         )
         self._inject(role, config)
-        for name, layer in self.layers.items():
+        for name, layer in self._of(role).items():
             A = layer.lora_A[role].weight  # [r, in]
             bound = 1 / math.sqrt(A.shape[1])
             noise = torch.empty(A.shape)
@@ -91,7 +95,7 @@ class Roles:
         config.base_model_name_or_path = None
         config.inference_mode = False
         self._inject(role, config)
-        wanted = {_file_name(n, role): p for n, p in self.parameters(role).items()}
+        wanted = {_file_name(n, role): p for n, p in self._adapter(role).items()}
         missing, strange = (
             sorted(wanted.keys() - tensors.keys()),
             sorted(tensors.keys() - wanted.keys()),
@@ -107,7 +111,24 @@ class Roles:
 
     def adapter_tensors(self, role: str) -> dict[str, Tensor]:
         """Return a role's tensors under the names of a PEFT adapter file."""
-        return {_file_name(n, role): p.detach() for n, p in self.parameters(role).items()}
+        return {_file_name(n, role): p.detach() for n, p in self._adapter(role).items()}
+
+    def _adapter(self, role: str) -> dict[str, nn.Parameter]:
+        """Return the parameters of a role's adapter, without its head."""
+        return {n: p for n, p in self.parameters(role).items() if "lora_" in n}
+
+    def add_head(self, role: str, weight: Tensor | None = None, *, seed: int = 0) -> None:
+        """Give a role a head: of the given weight `[1, D]`, or drawn from `seed`."""
+        assert role not in self.heads, f"role {role!r} has a head already"
+        D = int(self.model.config.get_text_config().hidden_size)
+        if weight is None:
+            noise = torch.empty(1, D)
+            deviation = 1 / math.sqrt(D + 1)  # Stiennon et al. 2020; Huang et al. 2024, detail 11
+            weight = noise.normal_(0, deviation, generator=draws.generator(seed, "head", role))
+        head = nn.Linear(D, 1, bias=False, device=self.model.device)
+        with torch.no_grad():
+            head.weight.copy_(weight)
+        self.heads[role] = head
 
     def add_full(self) -> None:
         """Let every weight of the base learn: its role is the base itself."""
@@ -117,9 +138,13 @@ class Roles:
 
     def parameters(self, role: str) -> dict[str, nn.Parameter]:
         """Return the parameters of a role by name; of the base, all that are no adapter's."""
+        of_head = {f"head.{role}.weight": self.heads[role].weight} if role in self.heads else {}
         if role == BASE:
-            return {n: p for n, p in self.model.named_parameters() if "lora_" not in n}
-        return {n: p for n, p in self.model.named_parameters() if f".{role}." in n and "lora_" in n}
+            named = {n: p for n, p in self.model.named_parameters() if "lora_" not in n}
+        else:
+            every = self.model.named_parameters()
+            named = {n: p for n, p in every if f".{role}." in n and "lora_" in n}
+        return named | of_head
 
     @contextmanager
     def speaking(self, role: str) -> Iterator[None]:
@@ -180,7 +205,8 @@ class Roles:
         return worst
 
     def drop(self, role: str) -> None:
-        """Forget a role; with the last one the model is as if it never had any."""
+        """Forget a role and its head; with the last one the model is as if it never had any."""
+        self.heads.pop(role, None)
         if self.speaker == role:
             self._switch(BASE)
         others = [name for name in self.configs if name != role]
@@ -202,8 +228,12 @@ class Roles:
                 layer.lora_A[role].weight.detach(),
                 layer.lora_B[role].weight.detach() * layer.scaling[role],
             )
-            for name, layer in self.layers.items()
+            for name, layer in self._of(role).items()
         }
+
+    def _of(self, role: str) -> dict[str, LoraLayer]:
+        """Return the layers that a role adapts, by name."""
+        return {name: layer for name, layer in self.layers.items() if role in layer.lora_A}
 
     def add_factors(self, role: str, factors: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Add a role whose Δ is given by its factors, as `factors` returns them."""
@@ -219,7 +249,7 @@ class Roles:
         )
         self._inject(role, config)
         with torch.no_grad():
-            for name, layer in self.layers.items():
+            for name, layer in self._of(role).items():
                 A, B = factors[name]
                 layer.lora_A[role].weight.copy_(A)
                 layer.lora_B[role].weight.copy_(B)

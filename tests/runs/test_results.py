@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from upbring.errors import InputError
+from upbring.runs.results import Measured, read_results, write_results
+
+SOME = [
+    Measured("facts", "sft", "accuracy", 0.8, 0.7, 0.9, 100, is_higher_better=True),
+    Measured("preference", "ppo", "win_rate", None, note="no judge", against="sft"),
+]
+
+
+def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    assert read_results(tmp_path) == []
+    write_results(tmp_path, SOME)
+    assert read_results(tmp_path) == SOME
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"results": [{"suite": "facts"}]}', "results.0.model: Field required"),
+        ('{"results": [], "format": 99}', "has format 99"),
+    ],
+)
+def test_a_strange_file_is_refused_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_results(tmp_path)
