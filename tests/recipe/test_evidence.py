@@ -30,7 +30,7 @@ def card(folder: Path, *, measured: bool = True) -> str:
         for step, loss in enumerate((3.0, 1.0, 2.0), 1) if measured else ():
             metrics.write(step, {"loss": loss})
             metrics.write(step, {"nll": loss + 1}, kind="held_out")
-    write_card(run, CONTRACT, verb="sft")
+    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
     return run.card_file.read_text()
 
 
@@ -39,7 +39,7 @@ def test_the_card_tells_what_was_measured_first_last_and_lowest(tmp_path: Path) 
     assert "# mine" in text
     assert "| steps | 3 |" in text
     assert "| training loss | 3.0000 → 2.0000 (lowest 1.0000) |" in text
-    assert "| held-out loss | 4.0000 → 3.0000 (lowest 2.0000) |" in text
+    assert "| held-out nll | 4.0000 → 3.0000 (lowest 2.0000) |" in text
 
 
 def test_the_card_names_the_data_of_its_own_stage(tmp_path: Path) -> None:
@@ -62,6 +62,6 @@ def test_the_library_is_the_one_that_loads_what_was_written(
     model.mkdir()
     if is_adapter:
         (model / "adapter_config.json").write_text("{}")
-    write_card(run, CONTRACT, verb="sft")
+    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
     expected = "peft" if is_adapter else "transformers"
     assert f"library_name: {expected}\n" in run.card_file.read_text()

@@ -9,8 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 from tests.road import QUICK, curve, done, hashes, prepare, upbring
-from upbring.data.codec import train_tokenizer
-from upbring.data.tokenizer import save_tokenizer
 from upbring.recipe import training
 
 SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
@@ -107,35 +105,6 @@ def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Pat
     text = (run / "data.json").read_text()
     assert text.count('"train"') == 2
     assert text.count('"held_out"') == 1
-
-
-def test_pretraining_makes_a_model_and_a_tokenizer_from_nothing(home: Path) -> None:
-    bare = home / "bare"
-    bare.mkdir()
-    config = (home / "m" / "config.json").read_text()
-    (bare / "config.json").write_text(config)
-    words = ("pretrain", "t.jsonl", "--model", "bare", *QUICK)
-    told = done(home, *words, "--name", "new").err
-    assert "training a tokenizer of 320 pieces on the data" in told
-    done(home, *words, "--name", "new-again")
-    model = home / "runs" / "new" / "model"
-    assert hashes(model) == hashes(home / "runs" / "new-again" / "model")
-    assert (model / "tokenizer.json").is_file()
-    done(home, *words, "--name", "new-other", "--seed", "1")
-    assert (
-        hashes(model)["tokenizer.json"] == hashes(home / "runs/new-other/model")["tokenizer.json"]
-    )
-    done(home, "sft", "d.jsonl", "--model", "runs/new", *QUICK, "--name", "taught")
-
-
-def test_a_tokenizer_must_fit_the_model(home: Path) -> None:
-    folder = home / "big"
-    folder.mkdir()
-    words = (f"{a}{b}{c}" for a in "abcdefgh" for b in "ijklmnop" for c in "qrstuvwx")
-    save_tokenizer(train_tokenizer([" ".join(words)] * 4, 400), folder)
-    answer = upbring(home, *PRETRAIN, "--tokenizer", "big")
-    assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith("tokenizer: 400 pieces for a model of 320; use ")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -46,7 +46,9 @@ def test_a_setting_declared_again_stays_with_its_first_owner() -> None:
 
 def test_owners_combine_in_the_order_of_the_bases() -> None:
     panels = list(dict.fromkeys(d.panel for d in declared(SftSettings).values()))
-    assert panels == ["Model", "Adapter", "Data", "Training", "Supervised fine-tuning"]
+    assert panels == [
+        *("Model", "Adapter", "Data", "Training", "Evidence", "Supervised fine-tuning")
+    ]
     assert set(declared(SftSettings)) == set(SftSettings.model_fields)
 
 

@@ -43,15 +43,7 @@ class Encoding:
         """
         if kind is Document:
             return self._pieces((key, one) for key, one in rows if isinstance(one, Document))
-        if kind is Prompt:
-            return self._prompts(rows, refuse)
-        if kind is Comparison:
-            ranked = ((key, one) for key, one in rows if isinstance(one, Comparison))
-            sides = ((one.prompt, one.responses, key) for key, one in ranked)
-            return self.chat.comparisons(sides, refuse=refuse)
-        dialogues = ((dialogue_of(one), key) for key, one in rows)
-        turns = self.turns if kind is Demonstration else "last"
-        return self.chat.demonstrations(dialogues, turns=turns, refuse=refuse)
+        return dialogue_trees(self.chat, kind, rows, turns=self.turns, refuse=refuse)
 
     def _pieces(self, rows: Iterable[tuple[str, Document]]) -> Iterator[Tree]:
         """Yield documents in pieces; few of the long ones are in memory at once."""
@@ -65,16 +57,37 @@ class Encoding:
                 waiting, num_characters = [], 0
         yield from documents(waiting, tokenizer=self.tokenizer, max_length=self.max_length)
 
-    def _prompts(self, rows: Iterable[Keyed], refuse: Refuse | None) -> Iterator[Tree]:
-        for key, record in rows:
-            try:
-                tokens = self.chat.prompt(dialogue_of(record))
-            except InputError as error:
-                if refuse is None:
-                    raise
-                refuse(key, error)
-            else:
-                yield tree(tokens, key=key)
+
+def dialogue_trees(
+    chat: Chat,
+    kind: Kind,
+    rows: Iterable[Keyed],
+    *,
+    turns: Turns = "last",
+    refuse: Refuse | None = None,
+) -> Iterator[Tree]:
+    """Yield the trees of keyed dialogues of one kind, uncut; a prompt's tree has no branch."""
+    if kind is Prompt:
+        return _prompts(chat, rows, refuse)
+    if kind is Comparison:
+        ranked = ((key, one) for key, one in rows if isinstance(one, Comparison))
+        sides = ((one.prompt, one.responses, key) for key, one in ranked)
+        return chat.comparisons(sides, refuse=refuse)
+    dialogues = ((dialogue_of(one), key) for key, one in rows)
+    turns = turns if kind is Demonstration else "last"
+    return chat.demonstrations(dialogues, turns=turns, refuse=refuse)
+
+
+def _prompts(chat: Chat, rows: Iterable[Keyed], refuse: Refuse | None) -> Iterator[Tree]:
+    for key, record in rows:
+        try:
+            tokens = chat.prompt(dialogue_of(record))
+        except InputError as error:
+            if refuse is None:
+                raise
+            refuse(key, error)
+        else:
+            yield tree(tokens, key=key)
 
 
 def dialogue_of(record: Record) -> tuple[Message, ...]:

@@ -5,17 +5,13 @@ from upbring.runs.contract import Contract
 from upbring.runs.folder import Run
 from upbring.runs.metrics import Record, read_metrics
 
-SUMMARIES = {
-    "pretrain": "A base model that continues documents. It was not taught to answer.",
-    "sft": "A model that was taught to answer by demonstrations (supervised fine-tuning).",
-}
 LIMITS = [
     "It may state what is false, and repeat what its data contains.",
     "The numbers are measured on held-out rows of the same data and say nothing of other uses.",
 ]
 
 
-def write_card(run: Run, contract: Contract, *, verb: str) -> None:
+def write_card(run: Run, contract: Contract, *, verb: str, summary: str) -> None:
     """Write the model card of a run, into its folder and beside its weights."""
     records = read_metrics(run.metrics_file)
     stage = contract.history[-1]
@@ -24,7 +20,7 @@ def write_card(run: Run, contract: Contract, *, verb: str) -> None:
         base_model=contract.base,
         verb=verb,
         library="peft" if (run.model / "adapter_config.json").is_file() else "transformers",
-        summary=SUMMARIES[verb],
+        summary=summary,
         numbers=_numbers(records),
         data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
         limits=LIMITS,
@@ -37,8 +33,9 @@ def _numbers(records: list[Record]) -> dict[str, str]:
     held = [r.values for r in records if r.kind == "held_out"]
     trained = [r.values for r in records if r.kind == "train"]
     numbers = {"steps": str(records[-1].step)} if records else {}
-    for title, values in (("training loss", trained), ("held-out loss", held)):
-        name = "loss" if values is trained else "nll"
+    columns = [("training loss", "loss", trained)]
+    columns += [(f"held-out {name}", name, held) for name in (held[-1] if held else ())]
+    for title, name, values in columns:
         found = [each[name] for each in values if name in each]
         if found:
             numbers[title] = f"{found[0]:.4f} → {found[-1]:.4f} (lowest {min(found):.4f})"

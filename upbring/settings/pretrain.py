@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from upbring.settings.data import DataSettings
-from upbring.settings.model import AdapterSettings, ModelSettings
 from upbring.settings.schema import setting
-from upbring.settings.train import TrainSettings
+from upbring.settings.stage import StageSettings
 
 
-class PretrainSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings):
+class PretrainSettings(StageSettings):
     """Learn to continue documents: next-token loss on plain text."""
 
     panel: ClassVar[str] = "Pre-training"
@@ -33,7 +31,8 @@ class PretrainSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettin
         4096, ge=260, help="Pieces of the tokenizer that is trained on the data."
     )
     choose: Literal["best", "last"] = setting(
-        "last", help="Weights to keep at the end: lowest held-out loss, or the last."
+        "last",
+        help="Weights to keep at the end: the best on held-out data, or the last.",
     )
     sample_prompts: tuple[str, ...] = setting(
         (), help="Beginnings of documents that are continued at each evaluation."

@@ -1,0 +1,39 @@
+"""The fixed prompts of a run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.road import QUICK, curve, done, prepare, upbring
+
+SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    done(folder, *SFT, "--name", "a")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    return home / "runs" / "a"
+
+
+def test_held_out_numbers_and_samples_are_written_at_each_evaluation(run: Path) -> None:
+    held = [r for r in curve(run) if r["kind"] == "held_out"]
+    assert [r["step"] for r in held] == [0, 3, 6]  # 0: the model as it came
+    samples = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    assert [s["step"] for s in samples] == [0, 0, 0, 3, 3, 3, 6, 6, 6]
+    assert all("### User" in s["prompt"] for s in samples)
+    assert samples[0]["prompt"] == samples[3]["prompt"]
+
+
+def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused(home: Path) -> None:
+    words = ("--sample-prompts", "cold " * 300)
+    answer = upbring(home, *SFT, "--name", "long", *words)
+    assert answer.code == 2
+    assert "sample_prompts:" in answer.err
+    assert "the model has room for 1 to 252" in answer.err

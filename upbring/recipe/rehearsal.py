@@ -1,0 +1,106 @@
+"""The cast of a stage around a model without data: configuration and sizes of files, no weight.
+
+Rows are read and tokenised as the run will do it; it finds them in the cache.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import AutoConfig, PretrainedConfig
+
+from upbring.data.tokenizer import load_tokenizer
+from upbring.errors import InputError
+from upbring.interruption import Interruption
+from upbring.model.load import Loaded
+from upbring.model.network import Model
+from upbring.model.outline import Manner, skeleton
+from upbring.recipe.cast import Cast, Craft
+from upbring.recipe.dataset import Notice
+from upbring.recipe.training import CRAFTS
+from upbring.runs.locate import locate, read_object
+from upbring.settings.resolve import Resolved
+from upbring.settings.table import imported
+from upbring.train import devices
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
+
+
+def rehearsed(verb: str, resolved: Resolved[Any], *, notice: Notice) -> Cast:
+    """Return the cast of a stage whose model has no data."""
+    craft: Craft = imported(CRAFTS[verb])
+    settings = resolved.settings
+    machine = devices.prepare(settings)
+    loaded = _unread(settings, machine, notice=notice)
+    limit = loaded.model.longest
+    if limit is not None and settings.max_length > limit:
+        settings = settings.model_copy(update={"max_length": limit})
+    speech = craft.speech(settings, loaded, notice=notice, began=None)
+    dataset = craft.dataset(settings, speech, notice=notice, poll=lambda: None)
+    return Cast(
+        craft=craft,
+        resolved=resolved,
+        machine=machine,
+        loaded=loaded,
+        speech=speech,
+        dataset=dataset,
+        interruption=Interruption(),
+        say=notice,
+        console=Console(quiet=True),
+    )
+
+
+def bytes_of(folder: Path) -> int:
+    """Return the bytes of a directory's weights."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def _unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loaded:  # noqa: ANN401 -- each verb's own
+    """Return a model whose weights were not read."""
+    folder = locate(settings.model, notice=notice)
+    base = _bottom(folder)
+    manner = Manner(
+        compute=machine.compute,
+        adapter=settings,
+        is_full=settings.tune == "full",
+        is_checkpointed=settings.gradient_checkpointing,
+        device=machine.device,
+    )
+    network, roles = skeleton(_configuration(base), manner, layers=None)
+    holder = next((f for f in (folder, base) if any((f / n).is_file() for n in _TOKENIZERS)), None)
+    return Loaded(
+        model=Model(network, machine.compute),
+        roles=roles,
+        tokenizer=None if holder is None else load_tokenizer(holder),
+        contract=None,
+        folder=folder,
+        base=base,
+        base_sha256="",
+    )
+
+
+def _bottom(folder: Path) -> Path:
+    """Return the directory of whole weights below an adapter."""
+    seen = [folder]
+    while (folder / "adapter_config.json").is_file():
+        config = read_object(folder / "adapter_config.json")
+        folder = locate(str(config.get("base_model_name_or_path") or ""))
+        if folder in seen:
+            raise InputError(f"{folder}: is its own base; mend base_model_name_or_path")
+        seen.append(folder)
+    return folder
+
+
+def _configuration(base: Path) -> PretrainedConfig:
+    if not (base / "config.json").is_file():
+        raise InputError(f"{base}: has no config.json; name the directory that holds the model")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = AutoConfig.from_pretrained(base, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{base / 'config.json'}: cannot be read ({reason}); mend it") from error
+    assert isinstance(found, PretrainedConfig), f"{type(found)} is no configuration"
+    return found
