@@ -47,6 +47,7 @@ def spoken(model: Model, roles: Roles, role: str) -> Tensor:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_adapter_begins_as_the_base_and_off_is_the_base(name: str) -> None:
     bare = family(name, attention=NAME)
+    Roles(bare)  # nothing learns
     before = score(Model(bare), BATCH).logprobs
     model, roles = stage(name, roles=())
     roles.add_adapter("policy", LORA, seed=0)

@@ -17,12 +17,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from upbring.data.batch import Span
+from upbring.model.products import LONGEST, products, visible
 
 NAME = "upbring"  # what the model's configuration calls this attention
-
-# Where two plain products are slower than the fused kernel again (bfloat16, 2 cores: a text of 180
-# tokens 1.2 ms against 3.3 ms, one of 500 as fast either way).
-LONGEST_BY_PRODUCTS = 512
 
 # Keywords without a meaning for attention itself: what transformers threads through its layers.
 _IGNORED = frozenset({"position_ids", "use_cache", "cache_position", "is_causal"})
@@ -113,8 +110,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     """Return `[H, L, K]`: the L queries are the last of the S ≥ L tokens, and look back only."""
     L, S = q.shape[1], k.shape[1]
     q, k, v = in_format(q), in_format(k), in_format(v)
-    if rule.softcap is not None or _is_faster_by_products(q, S):
+    if rule.softcap is not None:
         return _by_products(q, k, v, rule, visible(L, S, rule.window, q.device))
+    if _is_faster_by_products(q, S):
+        return products(q, k, v, scaling=rule.scaling, window=rule.window)
     has_rule = S > L or (rule.window is not None and rule.window < S)
     seen = visible(L, S, rule.window, q.device) if has_rule else None
     out: Tensor = F.scaled_dot_product_attention(
@@ -142,14 +141,7 @@ def in_format(values: Tensor) -> Tensor:
 
 def _is_faster_by_products(q: Tensor, S: int) -> bool:
     """Whether plain products beat the fused kernel: on processors, short texts in bfloat16."""
-    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and S <= LONGEST_BY_PRODUCTS
-
-
-def visible(L: int, S: int, window: int | None, device: torch.device) -> Tensor:
-    """Return `[L, S]`: whether query i, the (S − L + i)-th token, sees token j."""
-    ones = torch.ones(L, S, dtype=torch.bool, device=device)
-    seen = ones.tril(S - L)
-    return seen if window is None else seen & ones.triu(S - L - window + 1)
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and S <= LONGEST
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor, rule: Rule, seen: Tensor) -> Tensor:

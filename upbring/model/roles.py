@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -28,6 +29,7 @@ from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
 from upbring.maths import draws
+from upbring.model.lora import AdaptedLinear
 from upbring.settings.model import AdapterSettings
 
 BASE = "base"  # the role of the model with all adapters off
@@ -93,6 +95,7 @@ class Roles:
         if config.lora_bias:
             raise InputError(f"{folder}: has lora_bias, which does not fold; export it merged")
         config.base_model_name_or_path = None
+        config.modules_to_save = None  # a reward adapter's head lies beside the network
         config.inference_mode = False
         self._inject(role, config)
         wanted = {_file_name(n, role): p for n, p in self._adapter(role).items()}
@@ -159,6 +162,9 @@ class Roles:
     def _find_layers(self) -> None:
         named = self.model.named_modules()
         self.layers = {name: layer for name, layer in named if isinstance(layer, LoraLayer)}
+        for layer in self.layers.values():
+            if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
+                layer.__class__ = AdaptedLinear
 
     def _switch(self, role: str) -> None:
         assert role == BASE or role in self.configs, f"there is no role {role!r}"
@@ -189,7 +195,8 @@ class Roles:
     def fold(self, role: str) -> float:
         """Add a role's adapter to the base and forget the role; return the largest rounding error.
 
-        The sum is taken in float32 and rounded once to the base's number format.
+        The sum is taken in float32 and rounded once to the base's number format. A head becomes the
+        base's.
         """
         worst = 0.0
         for layer in self.layers.values():
@@ -201,6 +208,8 @@ class Roles:
             base.weight.data = exact.to(before.dtype)
             worst = max(worst, float((base.weight.data.float() - exact).abs().max()))
             layer.merged_adapters.clear()
+        if role in self.heads:
+            self.heads[BASE] = self.heads[role]
         self.drop(role)
         return worst
 

@@ -7,10 +7,11 @@ of one chunk at most are alive at any time: memory grows with chunk × V, not wi
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from upbring.data.batch import Batch
+from upbring.model import frozen_head
 from upbring.model.network import Model, hidden_states
 
 CHUNK_BYTES = 256 * 2**20  # of float32 logits: 8,192 tokens of V = 8,192, 440 of V = 152,000
@@ -55,9 +56,12 @@ def read_out(
 ) -> Scores:
     """Return log-probabilities of `target` `[R]` under the head at `hidden` `[R, D]`.
 
-    The last chunk keeps its logits for the backward pass, the others compute them again: a batch
-    that fits one chunk pays nothing for the bound.
+    Of a head that learns, the last chunk keeps its logits for the backward pass and the others
+    compute them again: a batch that fits one chunk pays nothing for the bound.
     """
+    if not has_entropy and (weight := _plain_head(model)) is not None:
+        kind = weight.dtype if model.compute == torch.float32 else model.compute
+        return Scores(frozen_head.logprobs(hidden.to(kind), weight.to(kind), target))
 
     def read(h: Tensor, t: Tensor) -> tuple[Tensor, ...]:
         every = logits(model, h)  # [C, V]
@@ -74,3 +78,14 @@ def read_out(
         for index, (h, t) in enumerate(chunks)
     ]
     return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _plain_head(model: Model) -> Tensor | None:
+    """Return the weight `[V, D]` of a head that does not learn, where nothing else is behind it."""
+    head, config = model.network.get_output_embeddings(), model.network.config
+    transforms = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+    is_plain = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
+    if not is_plain or any(getattr(config, name, None) is not None for name in transforms):
+        return None
+    weight: Tensor = head.weight
+    return weight

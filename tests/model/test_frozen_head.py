@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from upbring.model.frozen_head import ROWS, logprobs
+
+
+@pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
+def test_it_is_the_log_softmax_and_its_gradient(count: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    hidden = torch.randn(count, 7, generator=rng, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(30, 7, generator=rng, dtype=torch.float64)
+    target = torch.randint(30, (count,), generator=rng)
+    asked = torch.randn(count, generator=rng, dtype=torch.float64)
+    plain = (hidden @ weight.t()).log_softmax(-1).gather(-1, target[:, None]).squeeze(-1)
+    (expected,) = torch.autograd.grad(plain, hidden, asked)
+    found = logprobs(hidden, weight, target)
+    (gradient,) = torch.autograd.grad(found, hidden, asked)
+    assert torch.allclose(found, plain, atol=1e-12)
+    assert torch.allclose(gradient, expected, atol=1e-12)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    hidden = torch.tensor([[300.0, -300.0]], requires_grad=True)
+    found = logprobs(hidden, torch.eye(2), torch.tensor([1]))
+    found.backward()
+    assert found.tolist() == [-600.0]
+    assert hidden.grad is not None
+    assert hidden.grad.tolist() == [[-1.0, 1.0]]
+
+
+def test_bfloat16_is_summed_in_float32() -> None:
+    rng = torch.Generator().manual_seed(0)
+    hidden = torch.randn(5, 8, generator=rng).bfloat16()
+    weight = torch.randn(40, 8, generator=rng).bfloat16()
+    target = torch.arange(5)
+    found = logprobs(hidden, weight, target)
+    assert found.dtype == torch.float32
+    exact = (hidden.double() @ weight.double().t()).log_softmax(-1)
+    assert torch.allclose(found.double(), exact[target, target], atol=0.03)

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora.layer import Linear
+from torch import Tensor, nn
+
+from upbring.model.lora import AdaptedLinear
+
+
+def layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(6, 5, bias=has_bias, dtype=dtype))
+        for parameter in network.parameters():
+            parameter.requires_grad = False
+        config = LoraConfig(r=3, lora_alpha=7, target_modules=["0"])
+        inject_adapter_in_model(config, network, adapter_name="policy")
+        for parameter in (found := network[0]).parameters():
+            if parameter.requires_grad:
+                parameter.data = torch.randn(parameter.shape, dtype=torch.float64)
+    assert type(found) is Linear
+    return found
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6)])
+def test_it_is_peft_s_layer_and_its_gradients(shape: tuple[int, ...], *, has_bias: bool) -> None:
+    def outcome(*, is_ours: bool) -> list[Tensor]:
+        one = layer(has_bias=has_bias)
+        if is_ours:
+            one.__class__ = AdaptedLinear
+        rng = torch.Generator().manual_seed(1)
+        x = torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        y = one(x)
+        (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
+        learned = [p.grad for p in one.parameters() if p.requires_grad]
+        found = [y.detach(), x.grad, *learned]
+        assert all(t is not None for t in found)
+        return [t for t in found if t is not None]
+
+    for ours, theirs in zip(outcome(is_ours=True), outcome(is_ours=False), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+def test_with_adapters_off_or_two_on_it_is_peft_s() -> None:
+    one = layer(has_bias=True)
+    one.__class__ = AdaptedLinear
+    x = torch.randn(2, 6, dtype=torch.float64)
+    one._disable_adapters = True
+    assert torch.equal(one(x), one.base_layer(x))
+    one._disable_adapters = False
+    one._active_adapter = ["policy", "other"]
+    assert one._alone() is None
+    one._active_adapter = ["policy"]
+    assert one._alone() == "policy"
+    one.base_layer.weight.requires_grad = True
+    assert one._alone() is None
+
+
+def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
+    one = layer(has_bias=False)
+    one.__class__ = AdaptedLinear
+    one.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
+    x = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
+    one(x).sum().backward()
+    assert x.grad is not None
+    assert all(p.grad is None for p in one.parameters())

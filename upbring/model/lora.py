@@ -1,0 +1,86 @@
+"""PEFT's LoRA layer with the products of one adapter taken together.
+
+    y = x Wᵀ + b + (x Âᵀ) Bᵀ            Â = s A,  A [r, in],  B [out, r]
+    ∂L/∂B = gᵀ u,   ∂L/∂Â = vᵀ x,   ∂L/∂x = g W + v Â      with u = x Âᵀ, v = g B
+
+Both sums are added into the base's product in place, and nothing of the layer's width is kept for
+the backward pass but x. Everything else of the layer is PEFT's: its files, merging, and the forward
+pass wherever more than one plain adapter speaks.
+"""
+
+from typing import Any
+
+import torch
+from peft.tuners.lora.layer import Linear
+from torch import Tensor, nn
+
+
+class Adapted(torch.autograd.Function):
+    """A frozen linear map and a low-rank one beside it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 -- torch's own
+        x: Tensor,
+        W: Tensor,
+        bias: Tensor | None,
+        A: Tensor,
+        B: Tensor,
+        scale: float,
+    ) -> Tensor:
+        """Return `[…, out]` from x `[…, in]`."""
+        flat = x.reshape(-1, x.shape[-1])
+        low, high = A.to(x.dtype) * scale, B.to(x.dtype)
+        u = flat @ low.t()
+        y = flat @ W.t() if bias is None else torch.addmm(bias, flat, W.t())
+        y.addmm_(u, high.t())
+        ctx.save_for_backward(flat, W, low, high, u)
+        ctx.scale, ctx.shape, ctx.kinds = scale, x.shape, (A.dtype, B.dtype)
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
+        """Return the gradients of x, A and B."""
+        flat, W, low, high, u = ctx.saved_tensors
+        g = gradient.reshape(-1, gradient.shape[-1])
+        v = g @ high
+        is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
+        of_x = (g @ W).addmm_(v, low).view(ctx.shape) if is_x else None
+        of_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
+        of_B = (g.t() @ u).to(ctx.kinds[1]) if is_B else None
+        return of_x, None, None, of_A, of_B, None
+
+
+class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
+    """A linear layer with adapters, of which at most one speaks."""
+
+    def forward(self, x: Tensor, *more: Any, **named: Any) -> Tensor:  # noqa: ANN401 -- as PEFT has it
+        """Return the layer's output, with the speaking adapter's added."""
+        role = self._alone()
+        if role is None or more or named:
+            out: Tensor = super().forward(x, *more, **named)
+            return out
+        kind = x.device.type
+        base: nn.Linear = self.get_base_layer()
+        if torch.is_autocast_enabled(kind):
+            x = x.to(torch.get_autocast_dtype(kind))
+        with torch.autocast(kind, enabled=False):
+            said: Tensor = Adapted.apply(  # type: ignore[no-untyped-call]
+                x,
+                base.weight.to(x.dtype),
+                None if base.bias is None else base.bias.to(x.dtype),
+                self.lora_A[role].weight,
+                self.lora_B[role].weight,
+                self.scaling[role],
+            )
+        return said
+
+    def _alone(self) -> str | None:
+        """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""
+        if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
+            return None
+        (role,) = self.active_adapters
+        is_plain = role in self.lora_A and not self.use_dora.get(role, False)
+        base = self.get_base_layer()
+        is_frozen = type(base) is nn.Linear and not base.weight.requires_grad
+        return role if is_plain and is_frozen and not self.fan_in_fan_out else None
