@@ -58,12 +58,41 @@ def resolve(
     return Resolved(settings, origins)
 
 
+def resolve_section(
+    kind: type[S],
+    entry: Entry,
+    *,
+    section: str,
+    verb: str,
+    file: Path,
+    before: Mapping[str, object],
+    problems: list[str],
+) -> Resolved[S] | None:
+    """Return the settings under one key of a file that is read by somebody else.
+
+    What stands in the file goes before the values of `before`; what is wrong is added to
+    `problems`, and then there may be no settings.
+    """
+    gathering = _Gathering(kind, section=section, verb=verb)
+    for name, value in before.items():
+        gathering.take_flag(name, value)
+    gathering.take_section(entry, file=file)
+    settings = gathering.settle()
+    problems += gathering.problems
+    if settings is None or gathering.problems:
+        return None
+    given = gathering.given
+    origins = {name: given[name].origin if name in given else "default" for name in declared(kind)}
+    return Resolved(settings, origins)
+
+
 class _Gathering(Generic[S]):
     """Values and problems of one section, source by source."""
 
-    def __init__(self, kind: type[S], *, section: str) -> None:
+    def __init__(self, kind: type[S], *, section: str, verb: str | None = None) -> None:
         self.kind = kind
         self.section = section
+        self.verb = verb or section
         self.settings = declared(kind)
         self.given: dict[str, _Given] = {}
         self.unread: set[str] = set()
@@ -113,7 +142,7 @@ class _Gathering(Generic[S]):
         origin = f"{file}:{entry.line}"
         where = f"{origin}: {self.section}.{name}"
         if name not in self.settings:
-            meant = _meant(name, self.settings, before=f"{self.section}.", verb=self.section)
+            meant = _meant(name, self.settings, before=f"{self.section}.", verb=self.verb)
             self.problems.append(f"{where}: no such setting; {meant}")
             return
         try:
@@ -129,7 +158,7 @@ class _Gathering(Generic[S]):
         if name not in self.settings:
             flags = [setting.flag for setting in self.settings.values()]
             flag = "--" + name.replace("_", "-")
-            self.problems.append(f"{flag}: no such flag; {_meant(flag, flags, verb=self.section)}")
+            self.problems.append(f"{flag}: no such flag; {_meant(flag, flags, verb=self.verb)}")
             return
         setting = self.settings[name]
         self.unread.discard(name)

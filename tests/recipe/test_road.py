@@ -1,0 +1,145 @@
+"""A road on a tiny model: what is finished is kept, what changed is done again."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import small
+from upbring.errors import InputError, Interrupted
+from upbring.recipe.road import Road, WaitingError, Work
+from upbring.recipe.script import read_script
+from upbring.runs.folder import Run
+from upbring.settings.resolve import Resolved
+from upbring.train.loop import Training
+
+QUICK = "steps: 2, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2"
+ROAD = f"""
+model: m
+defaults: {{{QUICK}}}
+stages:
+  first: {{verb: sft, data: d.jsonl}}
+  second: {{verb: sft, model: first, data: d.jsonl, mix: d.jsonl=0.2}}
+  aside: {{verb: sft, data: d.jsonl, rank: 2}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    small.make_model(tmp_path / "m")
+    small.make_demonstrations(tmp_path / "d.jsonl", 12)
+    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def take(text: str, *, works: dict[str, Work] | None = None) -> tuple[Road, list[str]]:
+    Path("recipe.yaml").write_text(text)
+    told: list[str] = []
+    road = Road(read_script(Path("recipe.yaml")), Path("road"), works or {}, told.append)
+    with contextlib.suppress(WaitingError):
+        road.take()
+    return road, told
+
+
+def began(name: str) -> object:
+    return Run.open(Path("road/stages") / name).facts()["began"]
+
+
+def states() -> dict[str, str]:
+    stages = json.loads(Path("road/recipe.json").read_text())["stages"]
+    return {each["name"]: each["status"] for each in stages}
+
+
+@pytest.mark.usefixtures("home")
+def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_them() -> None:
+    take(ROAD)
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    before = {name: began(name) for name in states()}
+    _, told = take(ROAD)
+    assert [line for line in told if "kept" in line] == [
+        f"{name}: finished before, kept" for name in before
+    ]
+    assert {name: began(name) for name in states()} == before
+    _, told = take(ROAD.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
+    assert "first: is not what the recipe says now; kept as first.before-1" in told
+    assert began("first") != before["first"]
+    assert began("second") != before["second"]  # it needs the first
+    assert began("aside") == before["aside"]
+    assert Run.open(Path("road/stages/first.before-1")).status() == "finished"
+    assert (Path("road") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
+    take(ROAD)
+    history = Run.open(Path("road/stages/second")).read_contract().history
+    assert [stage.verb for stage in history] == ["sft", "sft"]
+    alone = Run.open(Path("road/stages/aside")).read_contract().history
+    assert [stage.verb for stage in alone] == ["sft"]
+
+
+@pytest.mark.usefixtures("home")
+def test_data_that_changed_and_a_folder_that_is_gone_are_done_again() -> None:
+    take(ROAD)
+    before = began("aside")
+    small.make_demonstrations(Path("d.jsonl"), 14)
+    take(ROAD)
+    assert began("aside") != before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_road_that_was_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_step: Callable[..., dict[str, float]] = Training._take
+
+    def stopping(self: Training, *given: Any) -> dict[str, float]:
+        values = take_step(self, *given)
+        raise Interrupted("stopped here", signal_number=15)
+        return values
+
+    monkeypatch.setattr(Training, "_take", stopping)
+    with pytest.raises(Interrupted, match="stopped in stage first; go on with `upbring run"):
+        take(ROAD)
+    assert states()["first"] == "interrupted"
+    monkeypatch.setattr(Training, "_take", take_step)
+    first = began("first")
+    take(ROAD)
+    assert began("first") == first
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_that_waits_for_people_stops_the_road_until_they_are_done() -> None:
+    def waits(resolved: Resolved[Any], folder: Path, say: Callable[[str], None]) -> None:
+        del resolved, say
+        if not (folder / "d.jsonl").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            raise WaitingError("rank them")
+
+    text = f"""
+model: m
+defaults: {{{QUICK}}}
+stages:
+  ask: {{verb: collect, prompts: d.jsonl}}
+  sft: {{data: ask/d.jsonl}}
+"""
+    take(text, works={"collect": waits})
+    assert states() == {"ask": "waiting", "sft": "to do"}
+    small.make_demonstrations(Path("road/stages/ask/d.jsonl"), 8)
+    take(text, works={"collect": waits})
+    assert states() == {"ask": "finished", "sft": "finished"}
+
+
+@pytest.mark.usefixtures("home")
+def test_a_torn_record_is_told_of() -> None:
+    take(ROAD)
+    Path("road/recipe.json").write_text("{")
+    with pytest.raises(InputError, match=r"recipe\.json: is not what upbring wrote; remove it"):
+        take(ROAD)
+
+
+def test_waiting_is_no_failure() -> None:
+    assert WaitingError("x").exit_code == 0

@@ -1,0 +1,244 @@
+"""A road taken stage by stage: what is finished is kept, what was stopped goes on, in its folder.
+
+    runs/assistant/
+      recipe.yaml      as it was when the road was last taken
+      recipe.json      stages, what each was made from, where each is
+      stages/NAME/     a run's folder, or a world, or what was collected
+      evaluation/      results.json, answers.jsonl
+      gates.json       report.html  report.json
+
+A stage is done again when its verb, its settings, the bytes of its files or a stage that it needs
+have changed; the one before stays beside it, under another name.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upbring import durable
+from upbring.durable import JSON
+from upbring.errors import InputError, Interrupted
+from upbring.recipe.script import BASE, Script, Step, meant, references, unweighed
+from upbring.recipe.training import CRAFTS, go_on, train
+from upbring.runs.folder import Run
+from upbring.runs.locate import locate
+from upbring.settings.evaluate import EvaluateSettings
+from upbring.settings.resolve import Resolved
+
+FREE = frozenset({"name", "runs", "threads", "keep", "to", "skip_bad"})  # decide about no result
+
+Say = Callable[[str], None]
+Work = Callable[[Resolved[Any], Path, Say], None]
+
+
+class WaitingError(InputError):
+    """A stage waits for people; it is no failure, and running again goes on."""
+
+    exit_code = 0
+
+
+@dataclass(eq=False)
+class Road:
+    """A script and the folder in which it is taken."""
+
+    script: Script
+    folder: Path
+    works: dict[str, Work]  # verbs that do not train: what they do
+    say: Say
+    states: dict[str, dict[str, JSON]] = field(default_factory=dict)
+
+    def take(self) -> None:
+        """Take every stage that is not finished yet."""
+        known = self._known()
+        for step in self.script.steps:
+            self.states[step.name] = {
+                "name": step.name,
+                "verb": step.verb,
+                "inputs": {need: str(self.place(need)) for need in step.needs},
+                "run": str(self.place(step.name)),
+                "status": "to do",
+                "key": None,
+            }
+        for step in self.script.steps:
+            with self._told(step):
+                self._step(step, known.get(step.name, {}))
+
+    def place(self, name: str) -> Path:
+        """Return the folder of a stage."""
+        return self.folder / "stages" / name
+
+    def model(self, name: str) -> str:
+        """Return what a model's name in the recipe means: the base, or a stage's run."""
+        return self.script.model if name == BASE else str(self.place(name))
+
+    @contextmanager
+    def _told(self, step: Step) -> Iterator[None]:
+        """Write down how a stage ends, however it does."""
+        try:
+            yield
+        except WaitingError:
+            self._note(step, status="waiting")
+            raise
+        except Interrupted as stop:
+            self._note(step, status="interrupted")
+            raise Interrupted(
+                f"{stop}\nthe road stopped in stage {step.name}; go on with `upbring run "
+                f"{self.script.file}`",
+                signal_number=stop.exit_code - 128,
+            ) from stop
+        except BaseException:
+            self._note(step, status="failed")
+            raise
+
+    def _step(self, step: Step, before: dict[str, JSON]) -> None:
+        resolved = self.settled(step)
+        key = self._key(step, resolved)
+        place = self.place(step.name)
+        is_same = before.get("key") == key
+        if is_same and before.get("status") == "finished" and place.is_dir():
+            self._note(step, status="finished", key=key)
+            self.say(f"{step.name}: finished before, kept")
+            return
+        if place.exists() and not is_same:
+            self.say(f"{step.name}: is not what the recipe says now; kept as {_aside(place).name}")
+        self._note(step, status="running", key=key)
+        self.say(f"\n── {step.name}: {step.verb} {self._from(step)}")
+        if step.verb in CRAFTS:
+            self._train(step, resolved)
+        else:
+            self.works[step.verb](resolved, place, self.say)
+        self._note(step, status="finished", key=key)
+
+    def _train(self, step: Step, resolved: Resolved[Any]) -> None:
+        place = self.place(step.name)
+        if not place.exists():
+            train(step.verb, resolved)
+        elif (run := Run.open(place)).status() != "finished":
+            go_on(run)
+
+    def evaluation(self) -> EvaluateSettings | None:
+        """Return what is to be evaluated, with the names of stages made folders."""
+        if self.script.evaluate is None:
+            return None
+        settings = self.script.evaluate.settings
+        names = [step.name for step in self.script.steps]
+        change: dict[str, object] = {
+            "models": tuple(self.model(name) for name in self.script.models),
+            "data": tuple(self._put("data", each, names) for each in settings.data),
+            "judge": self._put("judge", settings.judge, names),
+            "to": self.folder / "evaluation",
+        }
+        return settings.model_copy(update=change)
+
+    def settled(self, step: Step) -> Resolved[Any]:
+        """Return a stage's settings with the names of stages made folders."""
+        settings = step.resolved.settings
+        names = [each.name for each in self.script.steps]
+        names = names[: names.index(step.name)]
+        change: dict[str, object] = {}
+        for name in {name for name, _ in references(settings)}:
+            value = getattr(settings, name)
+            put = [self._put(name, each, names) for each in _many(value)]
+            change[name] = tuple(put) if isinstance(value, tuple) else put[0]
+        known = type(settings).model_fields
+        if step.verb == "nursery":
+            change["do"] = ("export", str(self.place(step.name)))
+        if "runs" in known:
+            change |= {"runs": self.folder / "stages", "name": step.name}
+        if "to" in known:
+            change["to"] = self.place(step.name)
+        return Resolved(settings.model_copy(update=change), step.resolved.origins)
+
+    def _put(self, setting: str, value: object, names: list[str]) -> object:
+        """Return one value with a stage's name at its head made the stage's folder."""
+        if value is None:
+            return None
+        text, weight = unweighed(setting, str(value))
+        if text == BASE:
+            return self.script.model + weight
+        head, *rest = Path(text).parts or ("",)
+        found = meant(head, names, self.script.steps)
+        if found is None:
+            return value
+        put = self.place(found).joinpath(*rest)
+        return put if isinstance(value, Path) else str(put) + weight
+
+    def _key(self, step: Step, resolved: Resolved[Any]) -> str:
+        """Return one hash of all that decides what a stage makes."""
+        settings = resolved.settings
+        asked = {n: v for n, v in settings.model_dump(mode="json").items() if n not in FREE}
+        files = {}
+        for _, value in references(settings):
+            path = Path(value)
+            if path.is_file():
+                files[value] = durable.sha256_file(path)
+            elif value == self.script.model:
+                files[value] = _model_sha256(value)
+        keys = {need: self.states[need]["key"] for need in step.needs}
+        text = json.dumps([step.verb, asked, files, keys], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _from(self, step: Step) -> str:
+        model = getattr(step.resolved.settings, "model", None)
+        return f"from {', '.join([*step.needs] or [str(model or 'nothing')])}"
+
+    def _known(self) -> dict[str, dict[str, JSON]]:
+        path = self.folder / "recipe.json"
+        if not path.is_file():
+            return {}
+        try:
+            with durable.explained(path):
+                found = json.loads(path.read_bytes())
+            return {str(each["name"]): each for each in found["stages"]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path}: is not what upbring wrote; remove it, and all stages are done again"
+            ) from error
+
+    def _note(self, step: Step, *, status: str, key: str | None = None) -> None:
+        """Write down where the road stands."""
+        self.states[step.name]["status"] = status
+        if key is not None:
+            self.states[step.name]["key"] = key
+        self.write(status="running" if status in {"running", "finished"} else status)
+
+    def write(self, *, status: str) -> None:
+        """Save the recipe and where each stage stands."""
+        with durable.explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        stages: list[JSON] = [dict(state) for state in self.states.values()]
+        models: list[JSON] = [*self.script.models]
+        record = {"format": 1, "status": status, "models": models, "stages": stages}
+        durable.write_json(self.folder / "recipe.json", record)
+        durable.write_text(
+            self.folder / "recipe.yaml", self.script.file.read_text(encoding="utf-8")
+        )
+
+
+def _many(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _model_sha256(name: str) -> str:
+    """Return a hash of a model's small papers and of its weights' names and sizes."""
+    folder = locate(name)
+    listed = sorted((p.name, p.stat().st_size) for p in folder.iterdir() if p.is_file())
+    text = json.dumps(listed)
+    for path in sorted(folder.glob("*.json")):
+        text += durable.sha256_file(path)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _aside(place: Path) -> Path:
+    """Move a stage's folder aside and return where it is."""
+    number = 1
+    while (aside := place.with_name(f"{place.name}.before-{number}")).exists():
+        number += 1
+    with durable.explained(place):
+        shutil.move(place, aside)
+    return aside
