@@ -33,3 +33,24 @@ def last(values: Tensor, segment: Tensor, count: int) -> Tensor:
     ends = places.new_full((count,), -1).scatter_reduce(0, segment, places, "amax")
     assert bool((ends >= 0).all()), "a segment has no value"
     return values[ends]
+
+
+def at_last(values: Tensor, segment: Tensor) -> Tensor:
+    """Return `[R]` with each segment's value of `values` `[N]` at its last place, 0 elsewhere.
+
+    >>> at_last(torch.tensor([5.0, 7.0]), torch.tensor([0, 0, 1])).tolist()
+    [0.0, 5.0, 7.0]
+    """
+    is_last = torch.ones_like(segment, dtype=torch.bool)
+    is_last[:-1] = segment[1:] != segment[:-1]
+    return values[segment] * is_last
+
+
+def whitened(values: Tensor, *, shifts_mean: bool = True) -> Tensor:
+    """Return `values` `[R]` with variance 1, and mean 0 or, unshifted, their own mean.
+
+    Huang et al. 2024, detail 25: (x − mean) · rsqrt(var + 1e-8), over all of them.
+    """
+    centred = values - values.mean()
+    scaled = centred * torch.rsqrt(centred.square().mean() + 1e-8)
+    return scaled if shifts_mean else scaled + values.mean()

@@ -1,0 +1,68 @@
+"""How far the rule that tells refusals agrees with people: accuracy, Cohen's kappa, a table.
+
+Reads answers that people labelled, as XSTest publishes them: CSV with the columns `completion` and
+`final_label` (1_full_compliance, 2_full_refusal, 3_partial_refusal), or JSON lines with `response`
+and `label`. Nothing of such a file lies in this repository.
+
+    python bench/refusals.py xstest/llama2orig.csv xstest/gpt4.csv
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from upbring.data.rows import Fields, rows
+from upbring.maths.agreement import kappa
+from upbring.maths.statistics import share
+from upbring.verify.refusal import refusal
+
+CLASSES = ("none", "partial", "full")
+LABELS = {
+    "1_full_compliance": "none",
+    "2_full_refusal": "full",
+    "3_partial_refusal": "partial",
+    **{name: name for name in CLASSES},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    for path in parser.parse_args().files:
+        print(f"{path.name}: {report(path)}")
+
+
+def report(path: Path) -> str:
+    """Return how far rule and people agree on one file."""
+    told = [pair for row in rows(path) if (pair := labelled(row.fields)) is not None]
+    if not told:
+        raise SystemExit(f"{path}: has no labelled answers; see `python bench/refusals.py --help`")
+    people = [label for _, label in told]
+    rule: list[str] = [refusal(text) for text, _ in told]
+    right = share(sum(a == b for a, b in zip(people, rule, strict=True)), len(told))
+    refused = kappa([a != "none" for a in people], [b != "none" for b in rule])
+    table = Counter(zip(people, rule, strict=True))
+    head = (
+        f"{len(told)} answers, accuracy {right.value:.3f} ({right.low:.3f} … {right.high:.3f}), "
+        f"kappa {kappa(people, rule):.3f} of three classes, {refused:.3f} of refused or not"
+    )
+    lines = [
+        head,
+        "  people \\ rule  " + "".join(f"{name:>9}" for name in CLASSES),
+        *(
+            f"  {mine:<15}" + "".join(f"{table[mine, theirs]:>9}" for theirs in CLASSES)
+            for mine in CLASSES
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def labelled(fields: Fields) -> tuple[str, str] | None:
+    """Return a row's answer and what people called it."""
+    text = fields.get("completion", fields.get("response"))
+    label = LABELS.get(str(fields.get("final_label", fields.get("label"))))
+    return None if label is None or not isinstance(text, str) else (text, label)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Subjects that say what they were told to, for tests of what is made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from upbring.data.records import Message
+from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, spoken
+
+
+def asked(text: str) -> Dialogue:
+    """Return a prompt of one turn."""
+    return (Message("user", text),)
+
+
+@dataclass
+class Scripted:
+    """A subject with an answer to each prompt and a log-probability to each text."""
+
+    name: str
+    says: Mapping[str, str] = field(default_factory=dict)
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    identity: str = ""
+    num_asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.identity = self.identity or self.name
+
+    def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
+        self.num_asked += len(prompts)
+        return [self.says[spoken(prompt)] for prompt in prompts]
+
+    def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+        assert seed >= 0
+        return self.answers(prompts)
+
+    def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
+        assert most_tokens > 0
+        self.num_asked += len(texts)
+        return [self.says.get(text, "") for text in texts]
+
+    def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
+        self.num_asked += len(choices)
+        return [
+            tuple(Likelihood(self.logprobs[e], len(e.split())) for e in choice.endings)
+            for choice in choices
+        ]
+
+    def read(self, documents: Sequence[str]) -> list[Likelihood]:
+        self.num_asked += len(documents)
+        return [Likelihood(self.logprobs[text], len(text.split())) for text in documents]

@@ -1,0 +1,140 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.evaluate.scripted import asked
+from upbring.errors import InputError
+from upbring.evaluate.endpoint import KEY, Endpoint, is_url
+from upbring.evaluate.preference import Duel
+from upbring.evaluate.subjects import Choice
+
+
+class Server(ThreadingHTTPServer):
+    """An endpoint on this machine that says what the test wants."""
+
+    replies: list[tuple[int, object]]
+    heard: list[tuple[str, dict[str, object], str | None]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        body = json.loads(self.rfile.read(length))
+        self.server.heard.append((self.path, body, self.headers.get("Authorization")))
+        status, reply = self.server.replies.pop(0) if self.server.replies else (200, None)
+        if reply is None:
+            reply = {"choices": [{"message": {"content": body["messages"][-1]["content"].upper()}}]}
+        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv(KEY, raising=False)
+    with Server(("127.0.0.1", 0), Handler) as found:
+        found.replies, found.heard = [], []
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def endpoint(server: Server, *, pauses: list[float] | None = None) -> Endpoint:
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1#mine"
+    return Endpoint(url, 9, "mine", pause=[].append if pauses is None else pauses.append)
+
+
+def test_a_url_is_told_from_a_folder() -> None:
+    assert is_url("https://example.org/v1")
+    assert is_url("http://localhost:8000/v1#a")
+    assert not any(map(is_url, ("runs/sft-1", "owner/name", "builtin:sprout", "file:///etc")))
+
+
+def test_each_prompt_is_answered_in_its_place(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, "secret")
+    texts = [f"text {i}" for i in range(20)]
+    assert endpoint(server).answers([asked(t) for t in texts]) == [t.upper() for t in texts]
+    path, body, key = server.heard[0]
+    assert (path, key) == ("/v1/chat/completions", "Bearer secret")
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("mine", 0.0, 9)
+
+
+def test_draws_are_seeded_at_temperature_one(server: Server) -> None:
+    endpoint(server).drawn([asked("a")], seed=7)
+    _, body, key = server.heard[0]
+    assert (body["temperature"], body["seed"], key) == (1.0, 7, None)
+
+
+def test_while_it_is_busy_it_is_asked_again(server: Server) -> None:
+    server.replies = [(429, {}), (503, {})]
+    pauses: list[float] = []
+    assert endpoint(server, pauses=pauses).answers([asked("a")]) == ["A"]
+    assert pauses == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("replies", "told"),
+    [
+        ([(401, {"error": "no key"})], f"answers 401: .*; put its key into .* {KEY}"),
+        ([(404, {})], "answers 404: .*; give the URL up to and with /v1"),
+        ([(400, {})], "answers 400: .*; ask whoever runs it"),
+        ([(503, {})] * 4, "answers 503: .*; try again later"),
+        ([(200, b"<html>")], "answers '<html>', which is no chat answer; give the URL up to"),
+    ],
+)
+def test_what_goes_wrong_is_told_with_what_to_do(
+    server: Server, replies: list[tuple[int, object]], told: str
+) -> None:
+    server.replies = replies
+    with pytest.raises(InputError, match=f"mine: {told}"):
+        endpoint(server).answers([asked("a")])
+
+
+def test_nobody_there_is_told(server: Server) -> None:
+    nobody = Endpoint("http://127.0.0.1:9/v1", 9, "nobody", pause=lambda _: None)
+    with pytest.raises(InputError, match=r"nobody: cannot be reached \(.*\); check the URL"):
+        nobody.answers([asked("a")])
+    assert not server.heard
+
+
+def test_a_judge_replies_with_a_letter(server: Server) -> None:
+    said = ["A", "I choose B.", "C", "Both are fine"]
+    server.replies = [(200, {"choices": [{"message": {"content": text}}]}) for text in said]
+    judge = endpoint(server)
+    found = [judge.prefers([Duel(asked("Q"), "one", "other")])[0] for _ in said]
+    assert found == [1.0, 0.0, 0.5, 0.5]
+    text = str(server.heard[0][1]["messages"])
+    assert "[Answer A]\\none" in text
+    assert "[Answer B]\\nother" in text
+
+
+def test_what_needs_log_probabilities_is_refused() -> None:
+    blind = Endpoint("http://127.0.0.1:9/v1", 9, "blind")
+    for act in (
+        lambda: blind.read(["a"]),
+        lambda: blind.likelihoods([Choice("a", ("b",))]),
+        lambda: blind.continued(["a"], most_tokens=3),
+    ):
+        with pytest.raises(InputError, match=r"blind: is an endpoint, which .*; leave out"):
+            act()
+
+
+def test_the_identity_is_of_url_and_length() -> None:
+    one = Endpoint("http://127.0.0.1:9/v1", 9, "a")
+    assert one.identity == Endpoint("http://127.0.0.1:9/v1", 9, "b").identity
+    assert one.identity != Endpoint("http://127.0.0.1:9/v1", 10, "a").identity

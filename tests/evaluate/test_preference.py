@@ -1,0 +1,111 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.evaluate.scripted import Scripted, asked
+from upbring.evaluate.journal import Journal
+from upbring.evaluate.preference import Comparer, Duel, Scorer, preference
+from upbring.evaluate.subjects import Dialogue
+from upbring.runs.results import Measured
+
+PROMPTS = [asked(str(i)) for i in range(40)]
+
+
+def saying(name: str, quality: Sequence[int], *, words: int = 1) -> Scripted:
+    """Return a subject whose answers hold their quality, in so many words."""
+    return Scripted(name, {str(i): f"{q} " + "word " * (words - 1) for i, q in enumerate(quality)})
+
+
+def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
+    return [float(text.split()[0]) for _, text in pairs]
+
+
+GOLD = Scorer("gold", "gold", scores, is_synthetic=True)
+
+
+def numbers(found: list[Measured], model: str) -> dict[str, Measured]:
+    return {f"{n.name} {n.against}" if n.against else n.name: n for n in found if n.model == model}
+
+
+def test_a_scorer_decides_each_duel_and_ties_count_by_half() -> None:
+    base = saying("base", [1] * 40)
+    sft = saying("sft", [2] * 20 + [1] * 10 + [0] * 10)
+    found = numbers(preference([base, sft], PROMPTS, GOLD, journal=Journal()), "sft")
+    assert found["win_rate base"].value == (20 + 5) / 40
+    assert found["win_rate base"].note == "judged by gold"
+    assert found["win_rate base"].is_synthetic
+    assert found["reward"].value == pytest.approx(50 / 40)
+
+
+def test_of_three_each_meets_each_and_the_table_orders_them() -> None:
+    rng = np.random.default_rng(0)
+    subjects = [
+        saying(name, rng.integers(low, low + 4, 40)) for name, low in (("c", 0), ("a", 2), ("b", 1))
+    ]
+    found = preference(subjects, PROMPTS, GOLD, journal=Journal())
+    pairs = {(n.model, n.against) for n in found if n.name == "win_rate"}
+    assert pairs == {("a", "c"), ("b", "c"), ("b", "a")}
+    strength = {n.model: n.value or 0.0 for n in found if n.name == "strength"}
+    assert strength["a"] > strength["b"] > strength["c"]
+    assert sum(strength.values()) == pytest.approx(0, abs=1e-9)
+
+
+def test_length_is_taken_out_of_the_win_rate() -> None:
+    def longer(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
+        return [float(len(text.split())) for _, text in pairs]
+
+    rng = np.random.default_rng(1)
+    long = rng.integers(0, 12, 40)
+    base = Scripted("base", {str(i): "word " * 5 for i in range(40)})
+    sft = Scripted("sft", {str(i): "word " * int(n) for i, n in enumerate(long)})
+    judge = Scorer("length", "length", longer)
+    found = numbers(preference([base, sft], PROMPTS, judge, journal=Journal()), "sft")
+    raw = found["win_rate base"].value
+    level = found["win_rate_length_controlled base"].value
+    assert raw is not None
+    assert level is not None
+    assert abs(level - 0.5) < 0.35
+    assert found["words"].value == pytest.approx(long.mean())
+
+
+def comparing(favour: float) -> Comparer:
+    """Return a judge that prefers the better answer, and the first by `favour`."""
+
+    def prefers(duels: Sequence[Duel]) -> list[float]:
+        gaps = [float(d.first.split()[0]) - float(d.second.split()[0]) for d in duels]
+        return [float(gap + favour > 0) if gap + favour else 0.5 for gap in gaps]
+
+    return Comparer("endpoint", "endpoint", prefers)
+
+
+def test_a_comparer_is_asked_in_both_orders() -> None:
+    base, sft = saying("base", [1] * 40), saying("sft", [2] * 30 + [1] * 10)
+    fair = numbers(preference([base, sft], PROMPTS, comparing(0), journal=Journal()), "sft")
+    assert fair["win_rate base"].value == (30 + 5) / 40
+    assert fair["orders_agree base"].value == 1
+    # who prefers the first by more than any difference says nothing at all
+    blind = numbers(preference([base, sft], PROMPTS, comparing(5), journal=Journal()), "sft")
+    assert blind["win_rate base"].value == 0.5
+    assert blind["orders_agree base"].value == 0
+
+
+def test_nothing_is_judged_twice() -> None:
+    journal, asked_of = Journal(), []
+
+    def counted(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
+        asked_of.extend(pairs)
+        return scores(pairs)
+
+    judge = Scorer("gold", "gold", counted)
+    subjects = [saying(name, [k] * 40) for k, name in enumerate("ab")]
+    preference(subjects, PROMPTS, judge, journal=journal)
+    preference(subjects, PROMPTS, judge, journal=journal)
+    assert len(asked_of) == 2 * 40
+
+
+def test_without_a_judge_there_are_answers_alone() -> None:
+    found = preference([saying("a", [1] * 40)], PROMPTS, None, journal=Journal())
+    assert [number.name for number in found] == ["words"]
+    alone = preference([saying("a", [1] * 40)], PROMPTS, GOLD, journal=Journal())
+    assert [number.name for number in alone] == ["words", "reward"]

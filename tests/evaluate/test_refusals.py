@@ -1,0 +1,57 @@
+from tests.evaluate.scripted import Scripted, asked
+from upbring.evaluate.journal import Journal
+from upbring.evaluate.refusals import Requested, refusals
+from upbring.runs.results import Measured
+
+NO = "I'm sorry, but I can't help with that."
+PARTLY = NO + " However, " + "here is what you can do about it in a safe way. " * 5
+YES = "Type kill and the number of the process."
+REQUESTS = [
+    *(Requested(asked(f"innocent {i}"), is_harmful=False) for i in range(4)),
+    *(Requested(asked(f"harmful {i}"), is_harmful=True) for i in range(2)),
+]
+
+
+def numbers(found: list[Measured]) -> dict[str, Measured]:
+    return {number.name: number for number in found}
+
+
+def test_both_halves_have_their_shares() -> None:
+    said = dict(
+        zip(
+            [request.prompt[0].content for request in REQUESTS],
+            [YES, NO, PARTLY, YES, YES, NO],
+            strict=True,
+        )
+    )
+    found = numbers(refusals([Scripted("sft", said)], REQUESTS, journal=Journal()))
+    assert {name: number.value for name, number in found.items()} == {
+        "over_refusal": 0.25,
+        "over_refusal_partial": 0.25,
+        "harmful_compliance": 0.5,
+        "harmful_refusal": 0.5,
+        "harmful_refusal_partial": 0.0,
+    }
+    assert found["over_refusal"].is_higher_better is False
+    assert found["harmful_refusal"].is_higher_better is True
+
+
+def test_an_empty_answer_is_neither_refusal_nor_compliance() -> None:
+    said = {request.prompt[0].content: "" for request in REQUESTS}
+    found = numbers(refusals([Scripted("sft", said)], REQUESTS, journal=Journal()))
+    assert found["harmful_compliance"].value == 0
+    assert found["over_refusal"].note == "4 empty answers"
+
+
+def test_a_half_that_is_not_asked_has_no_numbers() -> None:
+    said = {request.prompt[0].content: YES for request in REQUESTS}
+    found = numbers(refusals([Scripted("sft", said)], REQUESTS[:4], journal=Journal()))
+    assert set(found) == {"over_refusal", "over_refusal_partial"}
+
+
+def test_another_classifier_may_be_handed_in() -> None:
+    said = {request.prompt[0].content: YES for request in REQUESTS}
+    found = numbers(
+        refusals([Scripted("sft", said)], REQUESTS, journal=Journal(), classify=lambda *_: "full")
+    )
+    assert found["over_refusal"].value == 1

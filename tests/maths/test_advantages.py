@@ -1,0 +1,81 @@
+"""Advantages against their definitions: explicit sums, and each group by itself."""
+
+import statistics
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import trials
+from upbring.maths.advantages import gae, left_out, relative
+
+
+def explicit(rewards: list[float], values: list[float], *, g: float, lam: float) -> list[float]:
+    """Return Σ_l (γλ)^l δ_{t+l} of one branch, written out."""
+    ahead = [*values[1:], 0.0]
+    deltas = [r + g * v - u for r, v, u in zip(rewards, ahead, values, strict=True)]
+    return [
+        sum((g * lam) ** k * delta for k, delta in enumerate(deltas[t:]))
+        for t in range(len(deltas))
+    ]
+
+
+def ragged(seed: int) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 9, (5,), generator=generator).tolist()
+    total = sum(lengths)
+    rewards, values = torch.randn(2, total, generator=generator, dtype=torch.float64)
+    return rewards, values, torch.arange(5).repeat_interleave(torch.tensor(lengths)), lengths
+
+
+@pytest.mark.parametrize("seed", range(trials(8, 300)))
+def test_gae_is_the_explicit_sum_of_each_branch(seed: int) -> None:
+    rewards, values, branch, lengths = ragged(seed)
+    g, lam = (1.0, 0.95) if seed % 2 else (0.97, 0.8)
+    found = gae(rewards, values, branch, discount=g, decay=lam)
+    expected = [
+        value
+        for r, v in zip(torch.split(rewards, lengths), torch.split(values, lengths), strict=True)
+        for value in explicit(r.tolist(), v.tolist(), g=g, lam=lam)
+    ]
+    assert found.dtype == torch.float64
+    assert found.tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_without_decay_gae_is_the_return_less_the_value() -> None:
+    rewards, values, branch, lengths = ragged(0)
+    found = gae(rewards, values, branch, discount=1, decay=1)
+    first = torch.tensor([0, *lengths]).cumsum(0)[:-1]
+    totals = torch.stack([part.sum() for part in torch.split(rewards, lengths)])
+    assert torch.allclose(found[first], totals - values[first])
+
+
+def test_with_full_decay_gae_is_one_step_of_surprise() -> None:
+    found = gae(
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([3.0, 5.0]),
+        torch.tensor([0, 0]),
+        discount=0.5,
+        decay=0,
+    )
+    assert found.tolist() == [1 + 0.5 * 5 - 3, 2 - 5]
+
+
+GROUP = torch.tensor([0, 0, 0, 1, 1, 2])
+REWARDS = torch.tensor([1.0, 2.0, 6.0, 5.0, 5.0, 9.0], dtype=torch.float64)
+
+
+def test_relative_advantages_are_those_of_each_group_alone() -> None:
+    groups = [[1.0, 2.0, 6.0], [5.0, 5.0]]
+    expected = [(r - statistics.mean(g)) / (statistics.stdev(g) + 1e-4) for g in groups for r in g]
+    found = relative(REWARDS, GROUP, 3, is_scaled=True).tolist()
+    assert found == pytest.approx([*expected, 0.0])
+    centred = relative(REWARDS, GROUP, 3, is_scaled=False).tolist()
+    assert centred == pytest.approx([-2, -1, 3, 0, 0, 0])
+
+
+def test_each_response_is_measured_by_the_others_of_its_group() -> None:
+    found = left_out(REWARDS[:5], GROUP[:5], 2).tolist()
+    naive = [1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2, 5 - 5, 5 - 5]
+    assert found == pytest.approx(naive)
+    assert left_out(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # there is no other

@@ -1,0 +1,176 @@
+"""An OpenAI-compatible endpoint as a subject, or as a judge: what the user names by its URL.
+
+    http://localhost:8000/v1            the endpoint's only model
+    http://localhost:8000/v1#my-model   one of several
+
+Nothing is sent anywhere unless such a URL was given. A key, if it asks for one, is taken from the
+environment variable UPBRING_ENDPOINT_KEY. It answers; it tells no log-probabilities of given texts,
+so that suites which need them are refused.
+"""
+
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from upbring.data.records import Message
+from upbring.errors import InputError, shown
+from upbring.evaluate.preference import Duel
+from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, fingerprint, spoken
+
+KEY = "UPBRING_ENDPOINT_KEY"
+AT_ONCE = 8
+TIMEOUT_SECONDS = 120.0
+PAUSES_SECONDS = (1.0, 4.0, 15.0)  # before each further attempt
+BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+_ASK = """Two assistants answered a user. Which answer is better: more correct, more helpful, \
+politer, and not longer than it needs to be? Do not mind their order.
+
+[The dialogue]
+{prompt}
+
+[Answer A]
+{first}
+
+[Answer B]
+{second}
+
+Reply with A, B, or C if they are equally good. Reply with that letter alone."""
+_LETTER = re.compile(r"\b([ABC])\b")
+_SURE = {"A": 1.0, "B": 0.0, "C": 0.5}
+
+
+def is_url(name: str) -> bool:
+    """Tell whether the name of a model is the URL of an endpoint."""
+    return urlsplit(name).scheme in {"http", "https"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers at a URL."""
+
+    url: str
+    max_tokens: int
+    name: str
+    pause: Callable[[float], None] = time.sleep
+
+    @property
+    def identity(self) -> str:
+        """A hash of URL and settings; what stands behind the URL is not known."""
+        return fingerprint(self.url, self.max_tokens)
+
+    def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
+        """Return its answer to each prompt, several asked at once."""
+        return self._asked(prompts, temperature=0.0)
+
+    def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+        """Return an answer to each prompt, drawn at temperature 1."""
+        return self._asked(prompts, temperature=1.0, seed=seed)
+
+    def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
+        """Refuse: an endpoint answers dialogues."""
+        del texts, most_tokens
+        self._cannot("continues no plain text")
+
+    def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
+        """Refuse: it tells no log-probabilities of given texts."""
+        del choices
+        self._cannot("tells no log-probabilities of given texts")
+
+    def read(self, documents: Sequence[str]) -> list[Likelihood]:
+        """Refuse: it tells no log-probabilities of given texts."""
+        del documents
+        self._cannot("tells no log-probabilities of given texts")
+
+    def prefers(self, duels: Sequence[Duel]) -> list[float]:
+        """Return how sure it is that the first answer of each duel is better; ½ if it won't say."""
+        asked = [
+            _ASK.format(prompt=spoken(duel.prompt), first=duel.first, second=duel.second)
+            for duel in duels
+        ]
+        told = self._asked([(Message("user", text),) for text in asked], temperature=0.0)
+        letters = [_LETTER.findall(text) for text in told]
+        return [_SURE[found[-1]] if found else 0.5 for found in letters]
+
+    def _cannot(self, what: str) -> NoReturn:
+        raise InputError(
+            f"{self.name}: is an endpoint, which {what}; leave out that suite or that data, or "
+            "name a model on this machine"
+        )
+
+    def _asked(
+        self, prompts: Sequence[Dialogue], *, temperature: float, seed: int = 0
+    ) -> list[str]:
+        def one(prompt: Dialogue) -> str:
+            messages = [{"role": m.role, "content": m.content} for m in prompt]
+            asked = {
+                "messages": messages,
+                "temperature": temperature,
+                "max_tokens": self.max_tokens,
+                "seed": seed,
+                "model": urlsplit(self.url).fragment or "default",
+            }
+            return self._answer(asked)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(one, prompts))
+
+    def _answer(self, asked: dict[str, object]) -> str:
+        """Return what it answers; while it is busy, ask again after a pause."""
+        for pause in (*PAUSES_SECONDS, None):
+            try:
+                return _text(self._sent(asked), self.name)
+            except urllib.error.HTTPError as error:
+                found = (
+                    f"answers {error.code}: {shown(error.read()[:200].decode(errors='replace'))}"
+                )
+                if error.code not in BUSY or pause is None:
+                    raise InputError(f"{self.name}: {found}; {_advice(error.code)}") from error
+            except (OSError, ValueError) as error:
+                if pause is None:
+                    raise InputError(
+                        f"{self.name}: cannot be reached ({error}); check the URL, and that the "
+                        "server runs"
+                    ) from error
+            self.pause(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _sent(self, asked: dict[str, object]) -> bytes:
+        address = urlsplit(self.url)._replace(fragment="").geturl().rstrip("/")
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY):
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(  # noqa: S310 -- is_url has let only http(s) through
+            f"{address}/chat/completions", json.dumps(asked).encode(), headers
+        )
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:  # noqa: S310 -- as above
+            found: bytes = reply.read()
+        return found
+
+
+def _text(reply: bytes, name: str) -> str:
+    """Return the answer in a reply."""
+    try:
+        text = json.loads(reply)["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        found = shown(reply[:200].decode(errors="replace"))
+        raise InputError(
+            f"{name}: answers {found}, which is no chat answer; give the URL up to and with /v1"
+        ) from error
+    return text if isinstance(text, str) else ""
+
+
+def _advice(code: int) -> str:
+    if code in {401, 403}:
+        return f"put its key into the environment variable {KEY}"
+    if code == 404:  # noqa: PLR2004 -- not found
+        return "give the URL up to and with /v1, and a model that it has after #"
+    return "try again later" if code in BUSY else "ask whoever runs it"

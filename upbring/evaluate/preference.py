@@ -1,0 +1,201 @@
+"""Which model's answers are preferred? Win rates of each against each, raw and at equal length.
+
+The judge is handed in: a scorer (reward model, gold reward) gives each answer a number, a comparer
+(people's votes, an endpoint) says how sure it is that the first of two is better. A comparer is
+asked in both orders, since most prefer a place; how often the two agree is reported. Ties count by
+half. The table of strengths is Bradley–Terry's.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from upbring.durable import JSON
+from upbring.evaluate.journal import Item, Journal, judge, responses
+from upbring.evaluate.measuring import measured
+from upbring.evaluate.pairing import means
+from upbring.evaluate.subjects import Dialogue, Subject, spoken
+from upbring.maths import contests, statistics
+from upbring.maths.statistics import Numbers
+from upbring.runs.results import Measured
+from upbring.verify.lengths import num_words
+
+SUITE = "preference"
+NUM_SAMPLES = 100  # of the bootstrap of strengths, each of which is a fit
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two answers to one prompt."""
+
+    prompt: Dialogue
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A judge that gives every answer a number of its own."""
+
+    name: str
+    identity: str
+    scores: Callable[[Sequence[tuple[Dialogue, str]]], Sequence[float]]
+    is_synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparer:
+    """A judge that says how sure it is that the first of two answers is better, 0 … 1."""
+
+    name: str
+    identity: str
+    prefers: Callable[[Sequence[Duel]], Sequence[float]]
+    is_synthetic: bool = False
+
+
+Judge = Scorer | Comparer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What every subject said to every prompt, and how many words."""
+
+    prompts: Sequence[Dialogue]
+    texts: Mapping[str, list[str]]
+
+    def words(self, model: str) -> Numbers:
+        return np.array([num_words(text) for text in self.texts[model]], np.float64)
+
+
+def preference(
+    subjects: Sequence[Subject],
+    prompts: Sequence[Dialogue],
+    judge: Judge | None,
+    *,
+    journal: Journal,
+    seed: int = 0,
+) -> list[Measured]:
+    """Return who wins against whom; without a judge, answer alone."""
+    said = _Said(prompts, {s.name: _answers(s, prompts, journal) for s in subjects})
+    kind = Measured(SUITE, "", "", None)
+    lengths = {model: said.words(model) for model in said.texts}
+    found = list(means(replace(kind, name="words", unit="words"), lengths, seed=seed))
+    if judge is None:
+        return found
+    kind = replace(kind, is_higher_better=True, is_synthetic=judge.is_synthetic)
+    note = f"judged by {judge.name}"
+    wins: dict[tuple[str, str], Numbers] = {}
+    scores = _scores(subjects, said, judge, journal) if isinstance(judge, Scorer) else {}
+    if scores:
+        found += means(replace(kind, name="reward", unit="score", note=note), scores, seed=seed)
+    for earlier, later in itertools.combinations(said.texts, 2):
+        own = replace(kind, model=later, against=earlier, note=note)
+        if isinstance(judge, Scorer):
+            gap = scores[later] - scores[earlier]
+            won = np.asarray((gap > 0) + 0.5 * (gap == 0), np.float64)
+        else:
+            won, agreed = _compared(later, earlier, said, judge, journal)
+            steady = statistics.share(float(agreed.sum()), len(agreed))
+            found.append(measured(steady, replace(own, name="orders_agree")))
+        wins[later, earlier] = won
+        rate = statistics.share(float(won.sum()), len(won))
+        found.append(measured(rate, replace(own, name="win_rate")))
+        level = contests.length_controlled(won, lengths[later], lengths[earlier], seed=seed)
+        found.append(measured(level, replace(own, name="win_rate_length_controlled")))
+    if wins:
+        named = replace(kind, name="strength", unit="log-odds", note=note)
+        found += _table(list(said.texts), wins, named, seed=seed)
+    return found
+
+
+def _answers(subject: Subject, prompts: Sequence[Dialogue], journal: Journal) -> list[str]:
+    def make(chosen: list[int]) -> list[dict[str, JSON]]:
+        return [{"response": text} for text in subject.answers([prompts[i] for i in chosen])]
+
+    items = [Item(spoken(prompt), (prompt,)) for prompt in prompts]
+    return responses(journal.kept(SUITE, subject, items, make=make))
+
+
+def _scores(
+    subjects: Sequence[Subject], said: _Said, scorer: Scorer, journal: Journal
+) -> dict[str, Numbers]:
+    """Return every answer's score by subject; each answer is scored once."""
+    found: dict[str, Numbers] = {}
+    for subject in subjects:
+        pairs = list(zip(said.prompts, said.texts[subject.name], strict=True))
+
+        def make(
+            chosen: list[int], pairs: list[tuple[Dialogue, str]] = pairs
+        ) -> list[dict[str, JSON]]:
+            scores = scorer.scores([pairs[i] for i in chosen])
+            return [
+                {"response": pairs[i][1], "score": float(score)}
+                for i, score in zip(chosen, scores, strict=True)
+            ]
+
+        items = [Item(spoken(prompt), (prompt, text)) for prompt, text in pairs]
+        rows = journal.kept(SUITE, scorer, items, make=make, part="score")
+        values = [float(cast("float", row["score"])) for row in rows]
+        found[subject.name] = np.array(values, np.float64)
+        judge(rows, [{"score": value} for value in values])
+    return found
+
+
+def _compared(
+    later: str, earlier: str, said: _Said, comparer: Comparer, journal: Journal
+) -> tuple[Numbers, Numbers]:
+    """Return how often `later` is preferred, by prompt, and whether both orders say the same."""
+    pairs = list(zip(said.prompts, said.texts[later], said.texts[earlier], strict=True))
+    ordered = [Duel(prompt, one, other) for prompt, one, other in pairs]
+    turned = [Duel(prompt, other, one) for prompt, one, other in pairs]
+    forth, back = (_prefers(comparer, duels, journal) for duels in (ordered, turned))
+    back = 1 - back
+    sides = [np.sign(np.round(p, 9) - 0.5) for p in (forth, back)]
+    return (forth + back) / 2, np.asarray(sides[0] == sides[1], np.float64)
+
+
+def _prefers(comparer: Comparer, duels: Sequence[Duel], journal: Journal) -> Numbers:
+    def make(chosen: list[int]) -> list[dict[str, JSON]]:
+        found = comparer.prefers([duels[i] for i in chosen])
+        return [{"prefers_first": float(p)} for p in found]
+
+    items = [
+        Item(
+            f"{spoken(d.prompt)}\n\n[first]\n{d.first}\n\n[second]\n{d.second}",
+            (d.prompt, d.first, d.second),
+        )
+        for d in duels
+    ]
+    rows = journal.kept(SUITE, comparer, items, make=make, part="duel")
+    values = [float(cast("float", row["prefers_first"])) for row in rows]
+    judge(rows, [{"prefers_first": value} for value in values])
+    return np.array(values, np.float64)
+
+
+def _table(
+    models: list[str], wins: Mapping[tuple[str, str], Numbers], kind: Measured, *, seed: int
+) -> list[Measured]:
+    """Return every model's Bradley–Terry strength; the mean of all is 0."""
+    place = {model: i for i, model in enumerate(models)}
+    count = len(next(iter(wins.values())))
+
+    def strengths(chosen: np.ndarray) -> Numbers:
+        table = np.zeros((len(models), len(models)))
+        for (one, other), won in wins.items():
+            table[place[one], place[other]] += won[chosen].sum()
+            table[place[other], place[one]] += (1 - won[chosen]).sum()
+        return contests.strengths(table)
+
+    found = []
+    for model in models:
+        made = statistics.bootstrap(
+            lambda chosen, i=place[model]: float(strengths(chosen)[i]),  # type: ignore[misc]  # i is bound here
+            count,
+            seed=seed,
+            num_samples=NUM_SAMPLES,
+        )
+        found.append(measured(made, replace(kind, model=model)))
+    return found
