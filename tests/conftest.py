@@ -1,7 +1,8 @@
-"""What all tests share: how many trials a property gets, a small model, a cache of their own."""
+"""What all tests share: trials, a table of figures, a small model, a cache of their own."""
 
 import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,43 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 
 IS_NIGHTLY = os.environ.get("UPBRING_NIGHTLY") == "1"
+FIGURE = "figure"
+
+Figure = Callable[[str, object], None]
 
 
 def trials(few: int, many: int) -> int:
     """Return how often a property is tried: `few` in `make test`, `many` in `make nightly`."""
     return many if IS_NIGHTLY else few
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Return what notes a figure for the table at the end: its name and what was found."""
+
+    def note(name: str, found: object) -> None:
+        request.node.user_properties.append((FIGURE, f"{name}\t{found}"))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of figures, of whichever worker they come from."""
+    rows = sorted(set(_figures(terminalreporter)))
+    if rows:
+        width = max(len(name) for name, _ in rows)
+        terminalreporter.section("figures")
+        for name, found in rows:
+            terminalreporter.write_line(f"{name:<{width}}  {found}")
+
+
+def _figures(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, str]]:
+    for outcome in ("passed", "failed"):
+        for report in reporter.stats.get(outcome, []):
+            for key, value in report.user_properties:
+                if key == FIGURE:
+                    name, _, found = value.partition("\t")
+                    yield name, found if outcome == "passed" else f"{found}  FAILED"
 
 
 @pytest.fixture(scope="session")

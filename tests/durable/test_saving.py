@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,18 @@ def test_sweeping_deletes_what_the_dead_left_and_nothing_else(tmp_path: Path) ->
     assert names(tmp_path) == {alive, *other}
     assert durable.sweep(tmp_path, is_locked=True) == [tmp_path / alive]
     assert durable.sweep(tmp_path / "nowhere") == []
+
+
+def test_without_a_lock_only_what_nobody_touched_for_long_is_swept(tmp_path: Path) -> None:
+    old, new = (tmp_path / f".tmp-x-{DEAD}-0123abc{digit}" for digit in "01")
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "file").touch()
+    long_ago = time.time() - 100
+    for path in (old / "file", old, new):
+        os.utime(path, (long_ago, long_ago))
+    assert durable.sweep(tmp_path, quiet_seconds=50) == [old]  # a file in the other is young
+    assert durable.sweep(tmp_path, quiet_seconds=200) == []
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -65,6 +65,23 @@ def test_without_locks_of_the_system_the_process_number_decides(
     assert not durable.is_locked(tmp_path)
 
 
+def test_each_waits_for_its_turn(tmp_path: Path) -> None:
+    program = HOLDER.replace("durable.lock", "durable.turn")
+    command = [sys.executable, "-c", program, str(tmp_path / "turn")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        assert holder.stdin
+        assert holder.stdout.readline() == b"held\n"
+        waited = []
+
+        def waiting() -> None:
+            waited.append(holder.poll())
+            holder.stdin.close()
+
+        with durable.turn(tmp_path / "turn", waiting=waiting):
+            assert waited[0] is None  # it was at work when we came
+
+
 def test_locking_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the folder is gone"), durable.lock(tmp_path / "gone"):
         pass

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.conftest import trials
+from tests.conftest import Figure, trials
 from tests.faults import CountingDisk, FailingDisk, FullDisk
 from upbring import durable
 from upbring.durable import JSON
@@ -137,12 +137,15 @@ def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
         restored(tmp_path / "c")
 
 
-def test_any_damage_to_any_file_is_found_and_the_older_checkpoint_used(tmp_path: Path) -> None:
+def test_any_damage_to_any_file_is_found_and_the_older_checkpoint_used(
+    tmp_path: Path, figure: Figure
+) -> None:
     save_all(tmp_path, 1, 2)
     draw = random.Random(5)
     files = sorted((tmp_path / "step-2").iterdir())
     assert len(files) == 3
-    for trial in range(trials(50, 1000)):
+    count = trials(50, 1000)
+    for trial in range(count):
         path = files[trial % 3]
         before = path.read_bytes()
         damage(path, draw)
@@ -153,6 +156,7 @@ def test_any_damage_to_any_file_is_found_and_the_older_checkpoint_used(tmp_path:
         assert warnings[0].endswith("; trying the checkpoint before it")
         path.write_bytes(before)
     assert restored(tmp_path).step == 2
+    figure("corruptions of a checkpoint, found", f"{count} of {count}")
 
 
 def damage(path: Path, draw: random.Random) -> None:
@@ -242,7 +246,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_fails_at_any_operation_leaves_the_older_checkpoints(
-    tmp_path: Path, code: int
+    tmp_path: Path, code: int, figure: Figure
 ) -> None:
     counting = CountingDisk()
     save_all(tmp_path / "count", 1, 2)
@@ -264,6 +268,8 @@ def test_a_disk_that_fails_at_any_operation_leaves_the_older_checkpoints(
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
         save(folder, state(3), identity=IDENTITY, keep=2)  # and with room again it goes on
         assert steps(folder) == [2, 3]
+    found = f"{len(counting.operations)} of {len(counting.operations)}"
+    figure(f"{errno.errorcode[code]} at each operation of a save, older steps intact", found)
 
 
 def test_the_room_needed_is_a_fifth_more_than_the_last_checkpoint(tmp_path: Path) -> None:
@@ -323,7 +329,9 @@ def kill(*words: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_save_killed_at_any_operation_leaves_the_old_step_or_the_new_one(tmp_path: Path) -> None:
+def test_a_save_killed_at_any_operation_leaves_the_old_step_or_the_new_one(
+    tmp_path: Path, figure: Figure
+) -> None:
     found = kill(str(tmp_path), "operations")
     assert {trial["code"] for trial in found[:-1]} == {9}
     assert not any(trial["is_mix"] or trial["left"] for trial in found)
@@ -333,10 +341,14 @@ def test_a_save_killed_at_any_operation_leaves_the_old_step_or_the_new_one(tmp_p
         2 if number < published else 3 for number in range(len(found))
     ]
     assert found[-1]["visible"] == [2, 3]
+    num_killed = len(found) - 1
+    figure("saves killed at each operation, no mix", f"{num_killed} of {num_killed}")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_killed_at_a_random_moment_loses_nothing_acknowledged(tmp_path: Path) -> None:
+def test_a_process_killed_at_a_random_moment_loses_nothing_acknowledged(
+    tmp_path: Path, figure: Figure
+) -> None:
     count = trials(5, 60)
     found = kill(str(tmp_path), "moments", str(count))
     assert len(found) == count
@@ -346,3 +358,4 @@ def test_a_process_killed_at_a_random_moment_loses_nothing_acknowledged(tmp_path
         assert isinstance(step, int)
         assert isinstance(acknowledged, int)
         assert acknowledged <= step <= acknowledged + 1
+    figure("saves killed at random moments, nothing lost", f"{count} of {count}")

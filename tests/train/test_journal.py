@@ -22,7 +22,7 @@ def test_what_is_told_is_written_and_shown(tmp_path: Path) -> None:
     with journal(tmp_path, console) as kept:
         kept.step(1, {"loss": 2.0}, tokens=10, seconds=0.5)
         kept.observed(1, seen, is_best=True, is_last=False)
-        kept.save(State(1, {}), best=1)
+        kept.save(State(1, {}), protect={1})
         kept.step(2, {"loss": 1.0}, tokens=10, seconds=0.5)
         kept.cut(1)
     records = read_metrics(kept.run.metrics_file)
@@ -40,6 +40,6 @@ def test_a_mute_journal_writes_nothing(tmp_path: Path) -> None:
     mute = Mute()
     mute.step(1, {}, tokens=1, seconds=1)
     mute.observed(1, Observations(), is_best=False, is_last=True)
-    mute.save(State(1, {}), best=None)
+    mute.save(State(1, {}), protect=())
     mute.cut(0)
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests import tolerances
-from tests.train import together
+from tests.train import spread, together
+from upbring.runs.metrics import read_metrics
 from upbring.train import processes
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,34 @@ def test_two_processes_sum_to_the_gradient_of_one(tmp_path: Path, num_trees: int
     assert facts_of_both["nll"] == pytest.approx(facts["nll"], rel=1e-6)
     assert facts_of_both["wish"] is True
     assert facts_of_both["heard"] == "from 0"
+    assert facts_of_both["all"] == ["from 0", "from 1"]
     assert facts_of_both["mine"] <= facts["mine"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_checkpoints_of_one_two_and_one_processes_follow_each_other(tmp_path: Path) -> None:
+    curves = []
+    for name, stages in (("one", ["1:20"]), ("turns", ["1:7", "2:13", "1:20"])):
+        subprocess.run(
+            [sys.executable, str(Path(spread.__file__)), str(tmp_path / name), *stages],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            check=True,
+            timeout=300,
+        )
+        curves.append(read_metrics(tmp_path / name / "metrics.jsonl"))
+    one, turns = curves
+    assert [(r.step, r.kind) for r in turns] == [(r.step, r.kind) for r in one]
+    assert len([r for r in one if r.kind == "train"]) == 20
+    for record, other in zip(one, turns, strict=True):
+        assert other.values["nll"] == pytest.approx(record.values["nll"], abs=1e-5)
+    first = [r.values["gradient_norm"] for r in turns if r.kind == "train"][7:13]
+    alone = [r.values["gradient_norm"] for r in one if r.kind == "train"][7:13]
+    assert first == pytest.approx(alone, rel=1e-4)
+    assert first != alone  # two processes sum in another order: it was not one all the time
+
+
+def test_what_every_process_says_is_heard_by_all() -> None:
+    assert processes.gathered("x") == ["x"]
 
 
 def test_alone_everything_is_the_identity() -> None:

@@ -39,10 +39,11 @@ def main(out: Path, num_trees: int) -> None:
         values = accumulate(algorithm, batches)
         wish = processes.agreed(wish=place.rank == 1)
         heard = processes.told(f"from {place.rank}")
+        all_heard = processes.gathered(f"from {place.rank}")
         if place.is_first:
             gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
             save_file(gradients, out / "gradients.safetensors")
-            facts = {**values, "wish": wish, "heard": heard, "mine": len(batches)}
+            facts = {**values, "wish": wish, "heard": heard, "all": all_heard, "mine": len(batches)}
             (out / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ def main(words: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show √ shows ?
     try:
-        _enter(words)
+        code = _enter(words)
         sys.stdout.flush()
     except BrokenPipeError:
         _close_quietly()
@@ -36,7 +36,7 @@ def main(words: list[str] | None = None) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 -- the last place where a message can be made of it
         return _told(error, is_debug="--debug" in words)
-    return 0
+    return code
 
 
 def offline(model: str | None = None) -> None:
@@ -51,12 +51,12 @@ def offline(model: str | None = None) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-def _enter(words: list[str]) -> None:
+def _enter(words: list[str]) -> int:
     from upbring.cli.shells import asked, print_words  # noqa: PLC0415 -- only what is needed
 
     if asked():
         print_words(words)
-        return
+        return 0
     while words and words[0] == "--debug":
         words = words[1:]
     if not words or words[0] in {"--help", "-h", "help"}:
@@ -70,23 +70,30 @@ def _enter(words: list[str]) -> None:
 
         print_script(words[1:])
     elif words[0] in verbs():
-        _run(verbs()[words[0]], words[1:])
+        return _run(verbs()[words[0]], words[1:])
     else:
         raise InputError(_unknown(words[0]))
+    return 0
 
 
-def _run(verb: Verb, words: list[str]) -> None:
+def _run(verb: Verb, words: list[str]) -> int:
+    """Run a verb, in as many processes as its training asks for, and return its exit code."""
     from upbring.cli.flags import parse  # noqa: PLC0415 -- typer and pydantic: 100 ms
 
     call = parse(verb, words)
     if call is None:
-        return
+        return 0
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
+    from upbring.settings.train import TrainSettings  # noqa: PLC0415 -- as above
+    from upbring.train import launch  # noqa: PLC0415 -- as above
 
     kind = imported(verb.settings)
     resolved = resolve(kind, section=verb.name, file=call.file, flags=call.flags)
-    offline(getattr(resolved.settings, "model", None))
-    imported(verb.run)(resolved)
+    settings = resolved.settings
+    offline(getattr(settings, "model", None))
+    if isinstance(settings, TrainSettings) and launch.is_wanted(settings.processes):
+        return launch.launch([verb.name, *words], settings.processes)
+    return imported(verb.run)(resolved) or 0
 
 
 def _show_help() -> None:

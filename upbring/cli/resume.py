@@ -21,7 +21,8 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
         raise InputError(f"{found.path}: is finished; its model is in {found.model}")
     verb = str(found.facts()["verb"])
     kind = imported(verbs()[verb].settings)
-    again = resolve(kind, section=verb, file=found.settings_file, flags={})
+    flags = {} if settings.processes is None else {"processes": str(settings.processes)}
+    again = resolve(kind, section=verb, file=found.settings_file, flags=flags)
     train(verb, again, resumed=found, allow_change=settings.allow_change)
 
 

@@ -21,6 +21,7 @@ from upbring.durable.system import (
     memory_bytes,
     peak_memory_bytes,
     size,
+    turn,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "sha256_file",
     "size",
     "sweep",
+    "turn",
     "verify",
     "write_bytes",
     "write_json",

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -84,11 +85,14 @@ def remove(folder: Path, *, disk: Disk = DISK) -> None:
         disk.remove(aside)
 
 
-def sweep(parent: Path, *, is_locked: bool = False, disk: Disk = DISK) -> list[Path]:
+def sweep(
+    parent: Path, *, is_locked: bool = False, quiet_seconds: float = 0, disk: Disk = DISK
+) -> list[Path]:
     """Delete what dead processes left half done in `parent`, and return it.
 
     `is_locked` says that the caller holds the lock: then all leftovers are of the dead, also those
-    whose process number has been given to somebody else since.
+    whose process number has been given to somebody else since. Without a lock another machine may
+    be at work in the folder: `quiet_seconds` says how long nothing in a leftover has changed.
     """
     if not parent.is_dir():
         return []
@@ -96,9 +100,11 @@ def sweep(parent: Path, *, is_locked: bool = False, disk: Disk = DISK) -> list[P
     with explained(parent, disk=disk):
         for path in sorted(parent.iterdir()):
             match = LEFTOVER.fullmatch(path.name)
-            if match and (is_locked or not is_alive(int(match[1]))):
-                disk.remove(path)
-                swept.append(path)
+            is_dead = match and (is_locked or not is_alive(int(match[1])))
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
+                if is_dead and time.time() - _changed(path) >= quiet_seconds:
+                    disk.remove(path)
+                    swept.append(path)
     return swept
 
 
@@ -110,6 +116,11 @@ def require_space(path: Path, need: int, *, disk: Disk = DISK) -> None:
             f"{path}: saving needs {size(need)} and {size(free)} is free; make room, then "
             "go on with `upbring resume`. Earlier checkpoints are intact"
         )
+
+
+def _changed(path: Path) -> float:
+    """Return when a file or anything in a folder was changed last."""
+    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
 def _sibling(kind: str, target: Path) -> Path:

@@ -41,6 +41,13 @@ class TrainSettings(Settings):
     gradient_checkpointing: bool = setting(
         default=False, help="Recompute activations in the backward pass: less memory, more time."
     )
+    guard: Literal["skip", "stop", "off"] = setting(
+        "skip",
+        help="What to do about a step whose loss or gradient is not finite or leaps far above the "
+        "last ones. skip leaves it out and tells its rows, goes back to a checkpoint if it happens "
+        "again and again, and then stops: one bad row costs one step. stop ends the run at once. "
+        "off takes leaps, and stops at what is not finite.",
+    )
     seed: int = setting(0, ge=0, help="Seed of every draw. The same seed gives the same bits.")
     evaluate_every: int | None = setting(
         None, ge=1, help="Steps between evaluations on held-out data. Unset: ten in a run."
@@ -49,5 +56,11 @@ class TrainSettings(Settings):
         None, ge=1, help="Steps between checkpoints. Unset: ten in a run."
     )
     keep: int = setting(2, ge=2, help="Newest checkpoints to keep; the best is kept besides.")
+    processes: int = setting(
+        1,
+        ge=1,
+        help="Processes on this machine that learn as one; a step's examples are shared out among "
+        "them. Under torchrun its own number counts.",
+    )
     name: str | None = setting(None, help="Name of the run. Unset: verb and number, as sft-1.")
     runs: Path = setting(Path("runs"), help="Folder that holds the runs.")

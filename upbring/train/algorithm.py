@@ -11,6 +11,7 @@ from typing import Protocol
 from torch import Tensor
 
 from upbring.data.batch import Batch
+from upbring.durable import JSON
 from upbring.train.optimiser import ParameterGroup
 
 
@@ -28,10 +29,11 @@ Terms = Mapping[str, Term]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A fixed prompt and what the model now answers."""
+    """A fixed prompt, what the model now answers, and what more is known of the answer."""
 
     prompt: str
     response: str
+    notes: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def prepare(settings: ModelSettings) -> Machine:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's
         torch.cuda.set_device(device)
-    threads = settings.threads or usable_cores()
+    threads = settings.threads or max(1, usable_cores() // processes_here())
     torch.set_num_threads(threads)
     return Machine(device, choose_precision(settings.precision, device), threads)
 
@@ -73,7 +73,12 @@ def memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [memory_bytes() or 8 * 2**30, *_container_limit()]
-    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(limits) // processes_here()
+
+
+def processes_here() -> int:
+    """Return how many processes share this machine, as whoever started them says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _container_limit() -> list[int]:

@@ -3,8 +3,9 @@
 Of several processes one keeps the journal; the others hold a `Mute` one, which does nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,6 +15,8 @@ from upbring.runs.metrics import Lines, Metrics
 from upbring.train import checkpoint
 from upbring.train.algorithm import Observations
 from upbring.train.progress import Progress
+
+LEFT_OUT = "left_out.jsonl"  # steps that were not taken, and their rows; there if there are any
 
 
 class Journal(Protocol):
@@ -25,11 +28,20 @@ class Journal(Protocol):
     def observed(self, step: int, seen: Observations, *, is_best: bool, is_last: bool) -> None:
         """Write down and show an observation."""
 
-    def save(self, state: checkpoint.State, *, best: int | None) -> None:
+    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
+        """Write down and tell that a step was not taken, why, and on which rows."""
+
+    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Write a checkpoint, after forcing all that was written to the disk."""
+
+    def saved(self, step: int) -> str:
+        """Return where the checkpoint of a step lies."""
 
     def cut(self, step: int) -> None:
         """Forget what was written after a step."""
+
+    def say(self, text: str) -> None:
+        """Tell the user something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +54,21 @@ class Mute:
     def observed(self, step: int, seen: Observations, *, is_best: bool, is_last: bool) -> None:
         """Do nothing."""
 
-    def save(self, state: checkpoint.State, *, best: int | None) -> None:
+    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Do nothing."""
 
+    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
+        """Do nothing."""
+
+    def saved(self, step: int) -> str:
+        """Leave the word to the first process."""
+        del step
+        return ""
+
     def cut(self, step: int) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
         """Do nothing."""
 
 
@@ -88,10 +111,18 @@ class Kept:
         if seen.values:
             self.metrics.write(step, seen.values, kind="held_out")
         for sample in seen.samples:
-            self.samples.append(step, {"prompt": sample.prompt, "response": sample.response})
+            row = {"prompt": sample.prompt, "response": sample.response, **sample.notes}
+            self.samples.append(step, row)
         self.progress.say(_told(step, seen, is_best=is_best, is_last=is_last))
 
-    def save(self, state: checkpoint.State, *, best: int | None) -> None:
+    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
+        """Write down and tell that a step was not taken, why, and on which rows."""
+        with Lines(self._left_out) as lines:
+            lines.append(step, {"reason": reason, "rows": [*rows]})
+            lines.sync()
+        self.say(f"step {step}: {reason}; it is left out, its rows are named in {self._left_out}")
+
+    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Write a checkpoint, after forcing all that was written to the disk."""
         self.metrics.sync()
         self.samples.sync()
@@ -100,14 +131,29 @@ class Kept:
             state,
             identity=self.identity,
             keep=self.keep,
-            protect=frozenset() if best is None else frozenset({best}),
+            protect=protect,
             warn=self.warn,
         )
+
+    def saved(self, step: int) -> str:
+        """Return where the checkpoint of a step lies."""
+        return str(self.run.checkpoints / f"step-{step}")
 
     def cut(self, step: int) -> None:
         """Forget what was written after a step."""
         self.metrics.cut(step)
         self.samples.cut(step)
+        if self._left_out.exists():
+            with Lines(self._left_out) as lines:
+                lines.cut(step)
+
+    def say(self, text: str) -> None:
+        """Tell the user something."""
+        self.progress.say(text)
+
+    @property
+    def _left_out(self) -> Path:
+        return self.run.path / LEFT_OUT
 
 
 def _told(step: int, seen: Observations, *, is_best: bool, is_last: bool) -> str:

@@ -1,25 +1,29 @@
 """The only training loop: batches in, gradients summed, one optimiser step, evidence written.
 
 It has not heard of any algorithm. Killed and resumed it takes the same steps, bit for bit: what a
-step needs is its number, the weights, the optimiser's moments and the algorithm's own state.
+step needs is its number, the weights, the optimiser's moments, the algorithm's own state and what
+the guard remembers.
 """
 
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from upbring.data.batch import Batch
 from upbring.durable import JSON
-from upbring.errors import DivergedError, Interrupted, ResumeError
+from upbring.errors import DivergedError, Interrupted, ResumeError, UpbringError
 from upbring.interruption import Interruption
 from upbring.settings.train import TrainSettings
 from upbring.train import checkpoint, processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.gradient import accumulate, clip
+from upbring.train.guard import Guard, Verdict
 from upbring.train.journal import Journal
 from upbring.train.optimiser import (
     learning_rate,
@@ -55,6 +59,15 @@ class Best:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step's numbers, what the guard said of it, and why."""
+
+    values: dict[str, float]
+    verdict: Verdict = "take"
+    fault: str = ""
+
+
 @dataclass(eq=False)
 class Training:
     """An algorithm on its way: what moves, and where it is written down."""
@@ -71,6 +84,7 @@ class Training:
         self.parameters = {n: p for group in groups for n, p in group.parameters.items()}
         self.names: dict[nn.Parameter, str] = {p: n for n, p in self.parameters.items()}
         self.optimiser = make_optimiser(groups, self.settings)
+        self.guard = Guard(self.settings.guard, self.settings.clip)
         self.every = max(1, self.algorithm.steps // 10)
 
     def train(self, journal: Journal) -> None:
@@ -84,40 +98,97 @@ class Training:
             raise
 
     def _steps(self, journal: Journal) -> None:
+        """Take steps; after going back from new batches, for these may depend on the weights."""
+        is_done = False
+        while not is_done:
+            is_done = self._course(journal)
+
+    def _course(self, journal: Journal) -> bool:
+        """Take the steps that are left; return whether it got through, and did not go back."""
         began = time.monotonic()
         for batches in self.algorithm.batches(self.step):
-            values = self._take(batches)
+            taken = self._take(batches)
             now = time.monotonic()
             seconds, began = now - began, now
             tokens = int(processes.total(torch.tensor(sum(b.num_tokens for b in batches))))
-            journal.step(self.step, values, tokens=tokens, seconds=seconds)
+            journal.step(self.step, taken.values, tokens=tokens, seconds=seconds)
+            if taken.verdict != "take":
+                self._leave_out(taken, batches, journal)
             if self._is_due(self.settings.evaluate_every):
                 self.is_observed = False
+                self.guard.saving(self.step)
                 self._observe(journal)
                 began = time.monotonic()
             elif self._is_due(self.settings.save_every):
+                self.guard.saving(self.step)
                 self._save(journal)
             if processes.agreed(wish=self.interruption.is_requested):
                 raise Interrupted("stopped", signal_number=self.interruption.signal_number or 2)
+            if taken.verdict == "go back":
+                return False
+        return True
 
     def _is_due(self, every: int | None) -> bool:
         return self.step % (every or self.every) == 0 or self.step == self.algorithm.steps
 
-    def _take(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """Take one step and return its metrics."""
+    def _take(self, batches: Sequence[Batch]) -> Taken:
+        """Take one step, unless the guard speaks against it, and return what came of it."""
         rate = learning_rate(self.step, self.algorithm.steps, self.settings)
         set_rate(self.optimiser, rate)
         values = accumulate(self.algorithm, batches)
-        norm = clip(list(self.parameters.values()), self.settings.clip)
-        if not torch.isfinite(torch.tensor([values["loss"], norm])).all():
-            raise DivergedError(
-                f"step {self.step + 1}: loss {values['loss']} with gradient norm {norm}; the step "
-                "was not taken. Lower learning_rate, or raise warm_up"
-            )
-        self.optimiser.step()
+        values["gradient_norm"] = clip(list(self.parameters.values()), self.settings.clip)
+        fault = self.guard.fault(values)
+        is_bad = processes.agreed(wish=fault is not None)
+        verdict = self.guard.verdict(self.step + 1, is_bad=is_bad)
+        if verdict == "take":
+            self.optimiser.step()
+            self.guard.took(values)
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        return {**values, "gradient_norm": norm, "learning_rate": rate}
+        values["learning_rate"] = rate
+        if verdict == "take":
+            return Taken(values)
+        values["left_out"] = 1.0
+        return Taken(values, verdict, fault or "another process found fault with it")
+
+    def _leave_out(self, taken: Taken, batches: Sequence[Batch], journal: Journal) -> None:
+        """Tell of a step that was not taken, and do what the guard says."""
+        mine = json.dumps([key for batch in batches for key in batch.keys])
+        rows = [key for keys in processes.gathered(mine) for key in json.loads(keys)]
+        journal.left_out(self.step, taken.fault, rows=rows)
+        if taken.verdict == "go back":
+            self._go_back(taken, journal)
+        elif taken.verdict == "stop":
+            raise DivergedError(self._refusal(taken))
+
+    def _refusal(self, taken: Taken) -> str:
+        before = self.guard.went_back
+        again = "" if before is None else f", though the run went back at step {before}"
+        return (
+            f"step {self.step}: {taken.fault}{again}; the step was not taken. Lower learning_rate, "
+            "or raise warm_up"
+        )
+
+    def _go_back(self, taken: Taken, journal: Journal) -> None:
+        """Take the weights of the last quiet checkpoint, and go on with the next step's rows.
+
+        The steps since are lost; their number, and with it schedule and order of the rows, is not
+        taken back, for the same rows would lead to the same place.
+        """
+        anchor = self.guard.anchor
+        try:
+            state = checkpoint.read(Path(processes.told(journal.saved(anchor))))
+        except UpbringError as error:
+            raise DivergedError(
+                f"{self._refusal(taken)}. There is no checkpoint to go back to: {error}"
+            ) from error
+        self._put(state)
+        earlier = state.facts.get("guard")
+        self.guard.going_back(self.step, earlier if isinstance(earlier, Mapping) else {})
+        journal.say(
+            f"step {self.step}: not the first of late, so the weights are those of step {anchor} "
+            f"again; steps {anchor + 1} to {self.step} are passed over"
+        )
 
     def _observe(self, journal: Journal) -> None:
         seen = self.algorithm.observe(self.step)
@@ -128,9 +199,9 @@ class Training:
         self._save(journal)
 
     def _save(self, journal: Journal) -> None:
-        journal.save(
-            checkpoint.State(self.step, self._tensors(), self._facts()), best=self.best.step
-        )
+        protect = {step for step in (self.guard.anchor, self.best.step) if step is not None}
+        state = checkpoint.State(self.step, self._tensors(), self._facts())
+        journal.save(state, protect=protect)
 
     def _tensors(self) -> dict[str, Tensor]:
         parts = {
@@ -147,17 +218,27 @@ class Training:
             "best_step": self.best.step,
             "best_criterion": self.best.criterion,
             "is_observed": self.is_observed,
+            "guard": self.guard.facts(),
         }
 
     def restore(self, state: checkpoint.State) -> None:
         """Go back to the moment of a checkpoint."""
-        self.put_weights(state)
-        optimiser = _part(state.tensors, "optimiser")
-        restore_optimiser(self.optimiser, self.names, optimiser)
-        self.algorithm.restore(_part(state.tensors, "algorithm"))
+        self._put(state)
         self.step = state.step
         self.best = Best.of(state.facts)
         self.is_observed = bool(state.facts["is_observed"])
+        guard = state.facts.get("guard")
+        if isinstance(guard, Mapping):
+            self.guard.restore(guard)
+        else:
+            self.guard.anchor = state.step  # of a version that had no guard
+
+    def _put(self, state: checkpoint.State) -> None:
+        """Put all tensors of a checkpoint in place."""
+        self.put_weights(state)
+        self.optimiser.state.clear()
+        restore_optimiser(self.optimiser, self.names, _part(state.tensors, "optimiser"))
+        self.algorithm.restore(_part(state.tensors, "algorithm"))
 
     @torch.no_grad()
     def put_weights(self, state: checkpoint.State) -> None:

@@ -1,0 +1,96 @@
+"""A disk that is really full, and one that is really read-only: a small tmpfs of its own.
+
+    unshare --user --map-root-user --mount python small_disk.py FOLDER
+
+Saves checkpoints until there is no room, makes room, goes on, and makes the disk read-only. Prints
+as JSON what was said and what was found.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from upbring.durable import Disk
+from upbring.errors import UpbringError
+from upbring.runs.metrics import Metrics
+from upbring.train.checkpoint import State, load, save, steps
+
+SIZE = 2_000_000
+BALLAST = 900_000
+
+
+class Hopeful(Disk):
+    """Says that there is room for everything, so that the disk itself has to say no."""
+
+    def free(self, path: Path) -> int:
+        del path
+        return 10**12
+
+
+def state(step: int, *, num_values: int = 100_000) -> State:
+    return State(step, {"weights": torch.full((num_values,), float(step))})
+
+
+def mount(folder: Path, options: str) -> None:
+    """Mount a tmpfs there, or mount it anew with other options."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], check=True)
+
+
+def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
+    """Save and return what was said about it, how long that took, and what can be loaded."""
+    began = time.monotonic()
+    try:
+        save(checkpoints, state(step), identity={}, keep=2, **more)  # type: ignore[arg-type]  # a disk
+    except UpbringError as error:
+        told, code = str(error), error.exit_code
+    else:
+        told, code = "", 0
+    seconds = time.monotonic() - began
+    newest = load(checkpoints, identity={}, warn=lambda _: None)
+    is_whole = bool((newest.tensors["weights"] == newest.step).all())
+    left = [path.name for path in checkpoints.iterdir() if path.name.startswith(".")]
+    return {
+        "told": told,
+        "code": code,
+        "seconds": seconds,
+        "newest": newest.step,
+        "steps": steps(checkpoints),
+        "is_whole": is_whole,
+        "left": left,
+    }
+
+
+def metrics_said(folder: Path) -> str:
+    """Return what is said when not even a line of metrics can be written."""
+    metrics = Metrics(folder / "metrics.jsonl")
+    try:
+        for step in range(10**6):
+            metrics.write(step, {"loss": 1.0})
+    except UpbringError as error:
+        return str(error)
+    return ""
+
+
+def main(folder: Path) -> None:
+    """Go through all of it."""
+    mount(folder, f"size={SIZE}")
+    checkpoints, ballast = folder / "checkpoints", folder / "ballast"
+    found = {"room": said(checkpoints, 1)}
+    found["more room"] = said(checkpoints, 2)
+    ballast.write_bytes(b"x" * BALLAST)
+    found["told before"] = said(checkpoints, 3)
+    found["told by the disk"] = said(checkpoints, 3, disk=Hopeful())
+    found["metrics"] = {"told": metrics_said(folder)}
+    ballast.unlink()
+    found["room again"] = said(checkpoints, 3)
+    mount(folder, "remount,ro")
+    found["read-only"] = said(checkpoints, 4)
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""A run in stages of several processes each, one after another, as FOLDER and COUNT:STOP say.
+
+    spread.py FOLDER 1:7 2:13 1:20
+
+One program, which forks, because starting torch takes longer than the whole run. The loss of every
+step is then in the run's metrics.
+"""
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from tests.train import test_loop as loop
+from upbring.errors import Interrupted
+from upbring.train import checkpoint, processes
+from upbring.train.journal import Mute
+from upbring.train.launch import RENDEZVOUS
+
+CALM = loop.SETTINGS.model_copy(update={"learning_rate": 0.005})  # ten times this is chaotic
+
+
+def take_part(run: Path, *, stop: int) -> None:
+    """Go on with the run, as one of the processes, until step `stop`."""
+    with processes.joined(torch.device("cpu")) as place:
+        training = loop.training(CALM)
+        if checkpoint.steps(run / "checkpoints"):
+            training.restore(loop.load(run))
+        training.interruption = loop.StopAfter(training, stop)
+        with loop.kept(run) if place.is_first else nullcontext(Mute()) as journal:
+            journal.cut(training.step)
+            training.train(journal)
+
+
+def started(run: Path, rank: int, *, count: int, stop: int) -> int:
+    """Start one of the processes and return its number."""
+    process = os.fork()
+    if process:
+        return process
+    place = {"RANK": str(rank), "WORLD_SIZE": str(count)}
+    os.environ.update({**place, RENDEZVOUS: str(run.parent / f"meeting-{stop}")})
+    try:
+        take_part(run, stop=stop)
+    except Interrupted:
+        os._exit(0)
+    os._exit(1)
+
+
+def main(run: Path, stages: list[str]) -> None:
+    """Take all stages, each in processes of its own."""
+    torch.set_num_threads(1)
+    reading, _ = os.pipe()
+    os.dup2(reading, 0)  # stays open, as a launcher's would
+    for stage in stages:
+        count, _, stop = stage.partition(":")
+        running = [
+            started(run, rank, count=int(count), stop=int(stop)) for rank in range(int(count))
+        ]
+        assert [os.waitpid(process, 0)[1] for process in running] == [0] * len(running), stage
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
