@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -39,6 +39,8 @@ _UNLOADABLE = (
 )
 
 HEAD = "base_model.model.score.weight"  # what a PEFT file calls a classifier's head
+CLASSIFIER = "ForSequenceClassification"  # how the architecture of a whole reward model ends
+CLASSIFIER_HEAD = "score.weight"
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 
@@ -93,6 +95,7 @@ def load(
         folder=folder,
         base=base,
         base_sha256=weights_sha256(base),
+        head=classifier_head(base),
     )
     for adapter in reversed(adapters):
         _fold(loaded, adapter)
@@ -146,13 +149,46 @@ def _network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedM
         raise InputError(
             f"{base}: cannot be loaded ({reason}); fetch or export it again"
         ) from error
-    if missing := sorted(told.get("missing_keys", ())):
+    missing = sorted(told.get("missing_keys", ()))
+    if is_classifier(base):  # it reads nothing out, so that what is new here is never asked
+        missing = [name for name in missing if name not in _readout(network)]
+    if missing:
         raise InputError(
             f"{base}: lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}); "
             "fetch or export it again"
         )
     assert isinstance(network, PreTrainedModel), f"{type(network)} is no transformers model"
     return network
+
+
+def is_classifier(base: Path) -> bool:
+    """Whether a directory of whole weights is a classifier's, as reward models are saved."""
+    names = read_object(base / "config.json").get("architectures") or ()
+    return isinstance(names, list) and any(str(name).endswith(CLASSIFIER) for name in names)
+
+
+def classifier_head(base: Path) -> Tensor | None:
+    """Return the head `[1, D]` of a whole reward model, if a directory holds one."""
+    if not is_classifier(base):
+        return None
+    for file in sorted(base.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            if CLASSIFIER_HEAD in tensors.keys():  # noqa: SIM118 -- no mapping
+                head: Tensor = tensors.get_tensor(CLASSIFIER_HEAD).float()
+                if head.shape[0] == 1:
+                    return head
+                raise InputError(
+                    f"{base}: is a classifier of {head.shape[0]} classes; a reward model has one"
+                )
+    raise InputError(f"{base}: is a classifier without {CLASSIFIER_HEAD}; export it again")
+
+
+def _readout(network: PreTrainedModel) -> set[str]:
+    """Return the names of the weights that make logits of hidden states."""
+    readout = network.get_output_embeddings()
+    return {
+        n for n, m in network.named_modules() if m is readout for n in (f"{n}.weight", f"{n}.bias")
+    }
 
 
 def _fold(loaded: Loaded, adapter: Path) -> None:
@@ -166,7 +202,7 @@ def _fold(loaded: Loaded, adapter: Path) -> None:
                 f"{loaded.base_sha256[:12]}; put the right base there"
             )
     weights = adapter_tensors(adapter)
-    loaded.head = weights.pop(HEAD, None)
+    loaded.head = weights.pop(HEAD, loaded.head)
     loaded.roles.load_adapter("loaded", adapter, weights)
     if loaded.roles.configs["loaded"].use_dora:
         loaded.is_exact = False

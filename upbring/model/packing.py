@@ -1,7 +1,9 @@
 """Steps cut into micro-batches: how many tokens fit, and which trees share a row."""
 
+from collections.abc import Sequence
+
 from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import Trees, pack
+from upbring.data.trees import Tree, Trees, pack
 from upbring.model.network import Model
 
 # Activations that one token keeps for the backward pass, in multiples of layers × width, float32:
@@ -11,11 +13,16 @@ KEPT_PER_LAYER = 34
 
 def packed(model: Model, trees: Trees, budget: int) -> list[Batch]:
     """Return trees as micro-batches of at most `budget` tokens, unmixed across rotary scales."""
-    limit = model.rotary_threshold
     every = [trees[i] for i in range(len(trees))]
-    kinds = [int(limit is not None and tree.longest > limit) for tree in every]
-    groups = pack([tree.num_tokens for tree in every], budget, kinds=kinds)
+    groups = grouped(model, every, budget)
     return [make_batch([every[i] for i in group]).to(model.device) for group in groups]
+
+
+def grouped(model: Model, trees: Sequence[Tree], budget: int) -> list[list[int]]:
+    """Return which trees make each of those micro-batches, by their places."""
+    limit = model.rotary_threshold
+    kinds = [int(limit is not None and tree.longest > limit) for tree in trees]
+    return pack([tree.num_tokens for tree in trees], budget, kinds=kinds)
 
 
 def token_budget(model: Model, memory_bytes: int, *, is_checkpointed: bool) -> int:

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from upbring import durable
-from upbring.data.trees import Tree, Trees, pack
-from upbring.errors import ResourceError
+from upbring.data.trees import Tree, pack
+from upbring.errors import InputError, ResourceError
 from upbring.model.estimate import Estimate, Shape, Work, estimate, recomputed
 from upbring.model.outline import Manner, counted
-from upbring.model.pace import Course, Seconds, calibrate, seconds
+from upbring.model.pace import SECONDS, Course, Seconds, calibrate, seconds
 from upbring.recipe.answering import NUM_SAMPLES
 from upbring.recipe.cast import Cast
 from upbring.recipe.next_token import stream
@@ -31,6 +31,7 @@ from upbring.train import checkpoint, devices
 
 MOST_STEPS = 200  # that are looked at, spread over the run
 MOST_TIMED = 64  # trees
+LEAST_WEIGHTS = 20_000_000  # below, a run fits anywhere, and counting takes longer than a step
 _SAYINGS = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory")
 
 
@@ -77,18 +78,26 @@ def manner(cast: Cast) -> Manner:
     )
 
 
-def timed(cast: Cast, made: Plan) -> Seconds:
+def timed(cast: Cast, made: Plan, *, within: float = SECONDS) -> Seconds:
     """Return the time that a plan's steps take here, after two seconds of trying."""
     config = cast.loaded.model.network.config
-    pace = calibrate(config, made.manner, made.trees[:MOST_TIMED])
+    pace = calibrate(config, made.manner, made.trees[:MOST_TIMED], within=within)
     return seconds(made.shape, pace, made.course)
 
 
-def header(cast: Cast) -> str:
-    """Return the memory of a run in a line, once its model is in memory."""
-    weights = sum(p.numel() * p.element_size() for p in cast.loaded.model.network.parameters())
-    held = durable.memory_bytes() or 0
-    return told(plan(cast, before=max(0, held - weights)))
+def worthwhile(cast: Cast) -> Plan | None:
+    """Return the plan of a run whose model is in memory, if it is so large that memory matters.
+
+    What learns from answers that it samples on the way is not planned yet.
+    """
+    weights = list(cast.loaded.model.network.parameters())
+    if sum(p.numel() for p in weights) < LEAST_WEIGHTS:
+        return None
+    held = (durable.memory_bytes() or 0) - sum(p.numel() * p.element_size() for p in weights)
+    try:
+        return plan(cast, before=max(0, held))
+    except InputError:
+        return None
 
 
 def told(made: Plan) -> str:
@@ -129,6 +138,11 @@ def _demand(cast: Cast) -> tuple[Work, Course, tuple[Tree, ...]]:
         sampled=sum(asked) + len(asked) * settings.sample_tokens,
     )
     everything = [tree for trees in seen for tree in trees]
+    if not any(tree.num_weighted for tree in everything):
+        raise InputError(
+            f"upbring plan: {cast.craft.verb} learns from answers that it samples on the way, "
+            "which is not planned yet; plan sft with the same model for the least that it takes"
+        )
     course = Course(
         steps=steps,
         tokens=sum(tree.num_tokens for tree in everything) / len(seen),
@@ -187,8 +201,12 @@ def advice(error: BaseException, made: Plan | None = None, run: Run | None = Non
     return ResourceError("\n".join(lines))
 
 
-_UNMEASURED = ["--micro-tokens, half of what it was", "--gradient-checkpointing", "--precision "
-               "bfloat16", "--tune lora"]
+_UNMEASURED = [
+    "--micro-tokens, half of what it was",
+    "--gradient-checkpointing",
+    "--precision bfloat16",
+    "--tune lora",
+]
 
 
 def savings(made: Plan) -> list[str]:

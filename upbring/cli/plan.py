@@ -1,0 +1,76 @@
+"""`upbring plan VERB …`: what a run of that verb would take, before a weight is read.
+
+Its lines go to standard output; what is said of the rows on the way goes to standard error.
+"""
+
+from functools import partial
+
+from rich.console import Console
+from rich.table import Table
+
+from upbring import durable
+from upbring.cli.flags import parse
+from upbring.errors import InputError, nearest
+from upbring.model.estimate import Estimate
+from upbring.model.pace import Seconds
+from upbring.recipe.plan import Plan, plan, savings, timed, told
+from upbring.recipe.rehearsal import bytes_of, rehearsed
+from upbring.recipe.training import CRAFTS
+from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.table import imported, verbs
+from upbring.settings.verbs import PlanSettings
+from upbring.train.progress import duration
+
+
+def run(resolved: Resolved[PlanSettings]) -> None:
+    """Print the memory and the time of a run, each by part."""
+    verb, *words = resolved.settings.do
+    if verb not in CRAFTS:
+        meant = nearest(verb, CRAFTS)
+        hint = f"did you mean {meant}?" if meant else f"give one of {', '.join(CRAFTS)}"
+        raise InputError(f"upbring plan: {verb} is no verb that trains; {hint}")
+    call = parse(verbs()[verb], words)
+    if call is None:
+        return
+    kind = imported(verbs()[verb].settings)
+    asked = resolve(kind, section=verb, file=call.file, flags=call.flags)
+    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    cast = rehearsed(verb, asked, notice=say)
+    before = durable.memory_bytes() or 0
+    made = plan(cast, before=before, file=bytes_of(cast.loaded.base))
+    show(Console(), made, timed(cast, made))
+
+
+def show(console: Console, made: Plan, time: Seconds) -> None:
+    """Print a plan."""
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    say(told(made))
+    console.print(_table(made.memory))
+    course = made.course
+    say(
+        f"\ntime: about {duration(time.total)} for {course.steps:,} steps of "
+        f"{course.tokens:,.0f} tokens, {_short(time.step)} each, and {course.evaluations} "
+        f"evaluations, {_short(time.evaluation)} each; reading and saving come on top"
+    )
+    if made.memory.total > made.available:
+        say("\nto make it fit, change in this order:")
+        for change in savings(made):
+            say(f"  {change}")
+
+
+def _table(memory: Estimate) -> Table:
+    """Return what lies in memory at its fullest, a part in a row."""
+    table = Table.grid(padding=(0, 2))
+    for name, size in memory.parts.items():
+        table.add_row(f"  {name}", durable.size(size))
+    table.add_row("  most, while", memory.phase)
+    return table
+
+
+def _short(seconds: float) -> str:
+    """Return a time that may be less than a second.
+
+    >>> _short(0.0312), _short(75.0)
+    ('0.031 s', '1 min 15 s')
+    """
+    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)  # noqa: PLR2004 -- two digits tell
