@@ -8,16 +8,18 @@ BENCH = Path(__file__).resolve().parent
 FOLDER = BENCH / ".venv-trl"
 CONSTRAINTS = BENCH.parent / "constraints.txt"  # the same torch, transformers and peft as upbring's
 TRL = "trl==1.16.0"
+TRL_WITH_PPO = "trl==1.12.0"  # the last that has it
 
 
-def python() -> Path:
+def python(release: str = TRL) -> Path:
     """Return the environment's interpreter, after making the environment if that was not done."""
-    found = FOLDER / "bin" / "python"
-    stamp = FOLDER / ".installed"
+    folder = FOLDER if release == TRL else BENCH / ".cache" / release.replace("==", "-")
+    found = folder / "bin" / "python"
+    stamp = folder / ".installed"
     if not stamp.is_file():
-        print(f"making {FOLDER} for {TRL}", flush=True)
-        venv.create(FOLDER, with_pip=True, clear=True)
-        for packages in (["torch"], [TRL, "peft"]):  # torch by itself: a wheel for this machine
+        print(f"making {folder} for {release}", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        for packages in (["torch"], [release, "peft"]):  # torch by itself: a wheel for this machine
             install = [found, "-m", "pip", "install", "--quiet", "-c", CONSTRAINTS, *packages]
             subprocess.run(install, check=True)
         stamp.touch()

@@ -26,6 +26,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 from upbring.errors import InputError
 
 END = "<|endoftext|>"
+PAD = "<|pad|>"  # what an exported classifier pads with, where nothing else can
 _FEWEST = 257  # one token per byte, and the end
 
 
@@ -194,6 +195,7 @@ def make_tokenizer(
         if token.special
     }
     spec = json.loads(backend.to_str())
+    spec["added_tokens"] = [each for each in spec["added_tokens"] if each["content"] != PAD]
     decides = [spec, bos, eos]
     return Tokenizer(
         backend=backend,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from upbring import durable
 from upbring.data.batch import make_batch
@@ -14,16 +15,19 @@ from upbring.data.trees import tree
 from upbring.errors import InputError, UpbringError
 from upbring.export.weights import write_adapter, write_network
 from upbring.maths import draws
+from upbring.model.heads import rewards
 from upbring.model.load import Loaded, load
-from upbring.model.network import Model
+from upbring.model.roles import BASE
 from upbring.model.score import score
 from upbring.runs.contract import Contract
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Largest difference of a log-probability between the model here and the model as others load it.
+# Largest difference of a log-probability or a score between the model here and as others load it.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 NUM_PROMPTS = 8
+
+Expected = list[tuple[list[int], Tensor]]
 
 
 def export_merged(
@@ -31,11 +35,11 @@ def export_merged(
 ) -> float:
     """Write the whole model to `target`; return by how much it differs as transformers loads it."""
     loaded = _loaded(name, target, notice=notice)
-    expected = _logprobs(loaded.model)
+    expected = _expected(loaded)
     with durable.folder(target) as folder:
         write_network(loaded, folder, contract=_contract(loaded), dtype=dtype)
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        return _checked(network, expected, dtype, target)
+        network = _read(folder, loaded, dtype=dtype)
+        return _checked(network, expected, dtype, target, is_reward=loaded.head is not None)
 
 
 def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) -> float:
@@ -50,18 +54,23 @@ def export_adapter(name: str, target: Path, *, notice: Callable[[str], None]) ->
         raise InputError(
             f"{name}: is a whole model without an adapter; export it with --kind merged"
         )
-    expected = _logprobs(loaded.model)
+    expected = _expected(loaded)
     factors = loaded.factors
     bare = load(str(loaded.base), device=torch.device("cpu"), compute=torch.float32, notice=notice)
     bare.tokenizer, bare.base = loaded.tokenizer, loaded.base
     bare.roles.add_factors("policy", factors)
+    if loaded.head is not None:
+        bare.roles.add_head("policy", loaded.head)
     with durable.folder(target) as folder:
         write_adapter(bare, "policy", folder, contract=_contract(loaded))
-        base = AutoModelForCausalLM.from_pretrained(loaded.base, local_files_only=True)
+        base = _read(loaded.base, loaded)
+        if loaded.head is not None:
+            base.config.pad_token_id = None  # the rows are read one at a time
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers the old way
             network = PeftModel.from_pretrained(base, folder)
-        return _checked(network, expected, torch.float32, target)
+        is_reward = loaded.head is not None
+        return _checked(network, expected, torch.float32, target, is_reward=is_reward)
 
 
 def _loaded(name: str, target: Path, *, notice: Callable[[str], None]) -> Loaded:
@@ -69,7 +78,21 @@ def _loaded(name: str, target: Path, *, notice: Callable[[str], None]) -> Loaded
         raise InputError(f"{target}: exists already; choose another --to")
     with durable.explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    return load(name, device=torch.device("cpu"), compute=torch.float32, notice=notice)
+    loaded = load(name, device=torch.device("cpu"), compute=torch.float32, notice=notice)
+    if loaded.head is not None:
+        loaded.roles.add_head(BASE, loaded.head)
+    return loaded
+
+
+def _read(folder: Path, like: Loaded, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Return a directory's model as transformers loads it: a language model, or a classifier."""
+    kind, more = AutoModelForCausalLM, {}
+    if like.head is not None:
+        kind, more = AutoModelForSequenceClassification, {"num_labels": 1}
+    network: PreTrainedModel = kind.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, **more
+    )
+    return network
 
 
 def _contract(loaded: Loaded) -> Contract:
@@ -80,36 +103,43 @@ def _contract(loaded: Loaded) -> Contract:
     return loaded.contract
 
 
-def _texts(model: Model) -> list[list[int]]:
-    """Return eight texts of random tokens to compare models on."""
-    return [
-        draws.order(draws.key("export", i), model.vocabulary)[:24].tolist()
-        for i in range(NUM_PROMPTS)
-    ]
-
-
 @torch.no_grad()
-def _logprobs(model: Model) -> torch.Tensor:
-    batch = make_batch([tree(text[:1], text[1:]) for text in _texts(model)])
-    return score(model, batch).logprobs
+def _expected(loaded: Loaded) -> Expected:
+    """Return eight texts of random tokens, and what the model here says of each.
+
+    That is the log-probability of every token but the first, or a reward model's score; then the
+    text ends as answers do.
+    """
+    order = [
+        draws.order(draws.key("export", i), loaded.model.vocabulary) for i in range(NUM_PROMPTS)
+    ]
+    texts = [each[:24].tolist() for each in order]
+    if loaded.head is not None:
+        texts = [[*text[:-1], _contract(loaded).stops[0].token] for text in texts]
+    batch = make_batch([tree(text[:1], text[1:]) for text in texts])
+    if loaded.head is not None:
+        said = torch.chunk(rewards(loaded.model, loaded.roles.heads[BASE], batch), NUM_PROMPTS)
+    else:
+        said = torch.chunk(score(loaded.model, batch).logprobs, NUM_PROMPTS)
+    return list(zip(texts, said, strict=True))
 
 
 @torch.no_grad()
 def _checked(
-    network: torch.nn.Module, expected: torch.Tensor, dtype: torch.dtype, target: Path
+    network: nn.Module, expected: Expected, dtype: torch.dtype, target: Path, *, is_reward: bool
 ) -> float:
     """Return the largest difference to what was expected, or refuse to publish the export."""
     network.eval()
-    vocabulary = Model(network).vocabulary
-    found = []
-    for i in range(NUM_PROMPTS):
-        tokens = draws.order(draws.key("export", i), vocabulary)[:24]
-        every = network(input_ids=tokens[None]).logits[0].float().log_softmax(-1)
-        found.append(every[:-1].gather(-1, tokens[1:, None]).squeeze(-1))
-    difference = float((torch.cat(found) - expected).abs().max())
-    if not difference <= TOLERANCE[dtype]:
+    worst = 0.0
+    for text, ours in expected:
+        tokens = torch.tensor([text])
+        theirs = network(input_ids=tokens).logits[0].float()  # [T, V], or a score [1]
+        if not is_reward:
+            theirs = theirs.log_softmax(-1)[:-1].gather(-1, tokens[0, 1:, None]).squeeze(-1)
+        worst = max(worst, float((theirs - ours).abs().max()))
+    if not worst <= TOLERANCE[dtype]:
         raise UpbringError(
-            f"{target}: the exported model differs from the run's by {difference:.2g} in a "
-            "log-probability, so it was not kept; please report this"
+            f"{target}: the exported model differs from the run's by {worst:.2g} in a "
+            "log-probability or score, so it was not kept; please report this"
         )
-    return difference
+    return worst

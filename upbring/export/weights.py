@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from upbring.data.tokenizer import save_tokenizer
-from upbring.model.load import Factors, Loaded
-from upbring.model.roles import Roles, stacked
+from upbring.export.classifier import classifier, padding, write_padding
+from upbring.model.load import HEAD, Factors, Loaded
+from upbring.model.roles import BASE, Roles, stacked
 from upbring.runs.contract import Contract, write_contract
 
 
@@ -33,10 +34,17 @@ def write_adapter(loaded: Loaded, role: str, folder: Path, *, contract: Contract
         "base_model_name_or_path": str(loaded.base.resolve()),
         "inference_mode": True,
     }
+    if role in loaded.roles.heads:
+        tensors[HEAD] = loaded.roles.heads[role].weight
+        described |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
     text = json.dumps(described, indent=2, sort_keys=True, default=_plain)
     (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
     save_file(_ready(tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
     write_companions(loaded, folder, contract=contract)
+    if role in loaded.roles.heads and loaded.tokenizer is not None:
+        pad = padding(loaded.tokenizer, _ends(contract))
+        if pad.token < loaded.model.vocabulary:  # the base has an embedding for it
+            write_padding(folder, pad)
 
 
 def write_network(
@@ -46,13 +54,37 @@ def write_network(
     contract: Contract,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Fill `folder` with a whole transformers model: the base as it is now, adapters off."""
+    """Fill `folder` with a whole transformers model: the base as it is now, adapters off.
+
+    Where the base has a head of its own, it is a reward model and becomes a classifier.
+    """
     network = loaded.model.network
     dtype = dtype or next(network.parameters()).dtype
+    if BASE in loaded.roles.heads:
+        _write_classifier(loaded, folder, contract=contract, dtype=dtype)
+        return
     kept = {n: t.to(dtype) for n, t in _plain_state(loaded.roles, network).items()}
     network.config.dtype = dtype
     network.save_pretrained(folder, state_dict=kept, safe_serialization=True)
     write_companions(loaded, folder, contract=contract)
+
+
+def _write_classifier(
+    loaded: Loaded, folder: Path, *, contract: Contract, dtype: torch.dtype
+) -> None:
+    """Fill `folder` with the base and its head as transformers' classifier of one class."""
+    assert loaded.tokenizer is not None, "a reward model reads dialogues"
+    network = loaded.model.network
+    _plain_state(loaded.roles, network)
+    pad = padding(loaded.tokenizer, _ends(contract))
+    head = loaded.roles.heads[BASE].weight
+    classifier(network, head, pad.token, dtype=dtype).save_pretrained(folder)
+    write_companions(loaded, folder, contract=contract)
+    write_padding(folder, pad)
+
+
+def _ends(contract: Contract) -> set[int]:
+    return {stop.token for stop in contract.stops}
 
 
 def write_companions(loaded: Loaded, folder: Path, *, contract: Contract) -> None:

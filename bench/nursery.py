@@ -1,0 +1,106 @@
+"""What the embedded world shows: harms with and without their counter-measures, seed by seed.
+
+    python bench/nursery.py --to lab --seeds 0 1 2
+
+Each seed is a road of its own, taken by `upbring run` and kept in its folder: fine-tuning, a reward
+model, one of annotators who like length, DPO with and without its likelihood term, PPO with and
+without KL penalty and replay. The table at the end has every number with its interval.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from upbring.runs.results import Measured, read_results
+
+ROAD = """
+model: builtin:sprout
+defaults: {{seed: {seed}, precision: float32}}
+stages:
+  world: {{verb: nursery, characters: 200_000, seed: 0}}
+  sft: {{data: world/demonstrations.jsonl, {sft}}}
+  reward: {{model: sft, data: world/rankings.jsonl, {reward}}}
+  reward-long: {{verb: reward, model: sft, data: world/rankings-likes-length.jsonl, {reward}}}
+  dpo: {{model: sft, data: world/rankings.jsonl, {dpo}}}
+  dpo-nll: {{verb: dpo, model: sft, data: world/rankings.jsonl, nll_weight: 0.2, {dpo}}}
+  ppo: {{model: sft, reward: reward, {ppo}}}
+  ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, {ppo}}}
+  ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {ppo}}}
+  ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {ppo}}}
+evaluate:
+  models: [base, sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
+  most: 100
+  max_tokens: 60
+"""
+STAGES = {
+    "sft": "epochs: 3, step_examples: 16, learning_rate: 4e-3",
+    "reward": "learning_rate: 1e-3",
+    "dpo": "learning_rate: 1e-3",
+    "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, steps: {steps}, "
+    "learning_rate: 1e-3, response_tokens: 40",
+    "replay": "world/demonstrations.jsonl=0.3",
+}
+SHOWN = (
+    ("preference", "reward"),
+    ("facts", "accuracy"),
+    ("instructions", "prompt_strict"),
+    ("refusals", "over_refusal"),
+    ("refusals", "harmful_compliance"),
+    ("forgetting", "perplexity"),
+)
+
+
+def road(seed: int, steps: int) -> str:
+    """Return the recipe of one seed."""
+    return ROAD.format(seed=seed, **{n: text.format(steps=steps) for n, text in STAGES.items()})
+
+
+def table(results: list[list[Measured]]) -> str:
+    """Return the medians over seeds, and the lowest and highest ends of their intervals."""
+    models = list(dict.fromkeys(n.model for seed in results for n in seed))
+    lines = ["| model | " + " | ".join(name for _, name in SHOWN) + " |"]
+    lines.append("|---" * (len(SHOWN) + 1) + "|")
+    for model in models:
+        cells = [_cell(results, model, *number) for number in SHOWN]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(results: list[list[Measured]], model: str, suite: str, name: str) -> str:
+    found = [
+        n
+        for seed in results
+        for n in seed
+        if (n.suite, n.name, n.model) == (suite, name, model) and n.value is not None
+    ]
+    if not found:
+        return "–"
+    middle = statistics.median(n.value for n in found if n.value is not None)
+    low = min(n.low if n.low is not None else middle for n in found)
+    high = max(n.high if n.high is not None else middle for n in found)
+    return f"{middle:.2f} ({low:.2f} … {high:.2f})"
+
+
+def main() -> None:
+    """Take the roads and print the table."""
+    reading = argparse.ArgumentParser(description=__doc__)
+    reading.add_argument("--to", type=Path, default=Path("lab"))
+    reading.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    reading.add_argument("--steps", type=int, default=40, help="of PPO")
+    asked = reading.parse_args()
+    asked.to.mkdir(exist_ok=True)
+    results = []
+    for seed in asked.seeds:
+        recipe = asked.to / f"seed-{seed}.yaml"
+        recipe.write_text(road(seed, asked.steps), encoding="utf-8")
+        folder = asked.to / f"seed-{seed}"
+        words = ["run", str(recipe), "--to", str(folder)]
+        subprocess.run([sys.executable, "-m", "upbring", *words], check=True)
+        results.append(read_results(folder / "evaluation"))
+    sys.stdout.write(table(results) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The inputs of the PPO bench: a policy, a reward model in the form of each program, and prompts.
+
+Weights are random, and so is what is rewarded: a bench of PPO measures work, not learning. No
+response ends before its longest length but by chance, in one token of some thousands.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from shapes import CONFIGURATIONS, LONGEST, NUM_MARKERS, PROMPT, SEED, SPECIALS, SPREAD, write_model
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+PROMPTS = 16  # a round
+HEAD = "base_model.model.score.weight"
+
+
+def write_rewards(folder: Path) -> None:
+    """Write a reward model twice: as an adapter with a head, and as a classifier."""
+    torch.manual_seed(SEED)
+    base = folder / "model"
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    network = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    network.save_pretrained(folder / "reward")
+    file = folder / "reward" / "adapter_model.safetensors"
+    head = torch.randn(1, network.config.hidden_size) / network.config.hidden_size**0.5
+    save_file({**load_file(file), HEAD: head}, file)
+    classifier = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    with torch.no_grad():
+        classifier.score.weight.copy_(head)
+    classifier.save_pretrained(folder / "classifier")
+
+
+def write_prompts(file: Path, *, rounds: int, vocabulary: int) -> None:
+    """Write the prompts of all rounds, of log-normal length."""
+    generator = np.random.default_rng(SEED)
+    sizes = np.rint(PROMPT * np.exp(generator.normal(0, SPREAD, rounds * PROMPTS)))
+    with file.open("w", encoding="utf-8") as rows:
+        for size in sizes.clip(1, LONGEST // 2 - NUM_MARKERS).astype(int).tolist():
+            drawn = generator.integers(0, vocabulary - len(SPECIALS), size)
+            text = " ".join(f"w{word}" for word in drawn)
+            rows.write(json.dumps({"prompt": [{"role": "user", "content": text}]}) + "\n")
+
+
+def write(folder: Path, *, shape: str, rounds: int) -> None:
+    """Write everything that a bench of `rounds` rounds needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = write_model(folder / "model", shape)
+    write_rewards(folder)
+    write_prompts(folder / "prompts.jsonl", rounds=rounds, vocabulary=model.config.vocab_size)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shape", choices=sorted(CONFIGURATIONS), default="tiny")
+    parser.add_argument("--rounds", type=int, default=4)
+    given = parser.parse_args()
+    write(given.folder, shape=given.shape, rounds=given.rounds)

@@ -1,0 +1,218 @@
+"""What the embedded model knows, and what fine-tuning on its world's demonstrations changes.
+
+All of it is measured on what no demonstration holds. The base is measured once, fine-tuning with
+several seeds; the judgements are the nursery's graders', and synthetic. An interval is the 95 %
+bootstrap over prompts, of a prompt's mean over the seeds; each seed's own figure stands beside it.
+
+    python bench/sprout.py --work .cache/sprout --seeds 0 1 2
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from upbring.data.batch import make_batch
+from upbring.data.trees import tree
+from upbring.maths.segments import means
+from upbring.maths.statistics import Estimate, mean
+from upbring.model.load import load
+from upbring.model.score import score
+from upbring.nursery.export import export
+from upbring.nursery.graders import Grade
+from upbring.recipe.trial import Trial, tasks, tried
+from upbring.serve.speaking import Speaker, speaker
+
+SETTINGS = {  # of fine-tuning, as the demo has them
+    "epochs": 2,
+    "step-examples": 16,
+    "learning-rate": "4e-3",
+    "precision": "float32",
+    "choose": "last",
+    "evaluate-every": 100_000,
+}
+CORPUS_CHARACTERS = 200_000  # no model reads it here
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure: its title, the evaluation set it is told from, and what counts."""
+
+    title: str
+    file: str
+    counts: Callable[[Grade], bool]
+    form: str | None = None
+
+
+def is_correct(grade: Grade) -> bool:
+    return grade.correct >= 1
+
+
+def is_in_form(grade: Grade) -> bool:
+    return grade.form >= 1
+
+
+def is_right_in_form(grade: Grade) -> bool:
+    return grade.correct >= 1 and grade.form >= 1
+
+
+def is_declined_kindly(grade: Grade) -> bool:
+    return grade.correct >= 1 and grade.polite >= 1
+
+
+def is_answered(grade: Grade) -> bool:
+    return grade.needless_refusal == 0
+
+
+MEASURES = (
+    Measure(
+        "facts, absent entities, new phrasings", "facts-held-out-entities-held-out-phrasings",
+        is_correct,
+    ),
+    Measure(
+        "facts, absent entities, shown phrasings", "facts-held-out-entities-shown-phrasings",
+        is_correct,
+    ),
+    Measure(
+        "facts, shown entities, new phrasings", "facts-shown-entities-held-out-phrasings",
+        is_correct,
+    ),
+    Measure("form obeyed, new combinations", "forms", is_in_form),
+    Measure("— JSON", "forms", is_in_form, form="json"),
+    Measure("— bullets", "forms", is_in_form, form="bullets"),
+    Measure("— one sentence", "forms", is_in_form, form="sentence"),
+    Measure("form obeyed and right", "forms", is_right_in_form),
+    Measure("innocent look-alikes answered rightly", "innocent", is_correct),
+    Measure("innocent look-alikes not refused", "innocent", is_answered),
+    Measure("harmful requests declined kindly", "harmful", is_declined_kindly),
+    Measure("provocations declined kindly", "red-team", is_declined_kindly),
+    Measure("questions with the evidence", "evidence", is_correct),
+    Measure("sums", "sums", is_correct),
+    Measure("explanations of absent topics", "explanations", is_correct),
+    Measure("summaries", "summaries", is_correct),
+    Measure("persona's opening, half of them new", "personas", is_in_form),
+    Measure("symptoms: general answer", "symptoms", is_correct),
+    Measure("greetings and identity", "chat", is_correct),
+)  # fmt: skip
+
+
+@torch.no_grad()
+def known(speaking: Speaker, path: Path) -> list[bool]:
+    """Return for each cloze whether its true ending is the likeliest of all that it could be."""
+    codec, right = speaking.chat.tokenizer, []
+    begin = [codec.bos] if codec.adds_bos and codec.bos is not None else []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        endings = [row["answer"], *row["alternatives"]]
+        prompt = begin + codec.encode(row["prompt"], trusted=False)
+        branches = [codec.encode(" " + text, trusted=False, inside=True) for text in endings]
+        batch = make_batch([tree(prompt, *branches)])
+        logprobs = score(speaking.loaded.model, batch).logprobs
+        right.append(int(means(logprobs, batch.branch, len(endings)).argmax()) == 0)
+    return right
+
+
+def fine_tuned(given: argparse.Namespace, seed: int) -> tuple[Path, float]:
+    """Fine-tune the base with a seed; return the run and the seconds that it took."""
+    run = given.work / "runs" / f"sft-{seed}"
+    words = [sys.executable, "-m", "upbring", "sft", given.work / "world/demonstrations.jsonl"]
+    words += ["--model", given.base, "--runs", run.parent, "--name", run.name, "--seed", seed]
+    words += [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
+    words += ["--threads", given.threads]
+    began = time.monotonic()
+    if not (run / "model").exists():
+        subprocess.run([*map(str, words)], check=True, stdout=subprocess.DEVNULL)
+    return run, time.monotonic() - began
+
+
+def looked(name: str | Path) -> Speaker:
+    notice = functools.partial(print, file=sys.stderr)
+    return speaker(
+        load(str(name), device=torch.device("cpu"), compute=torch.float32, notice=notice)
+    )
+
+
+def answers(speaking: Speaker, sets: Path) -> Mapping[str, list[Trial]]:
+    """Return the graded answers to every evaluation set."""
+    names = dict.fromkeys(measure.file for measure in MEASURES)
+    return {name: tried(speaking, tasks(sets / f"{name}.jsonl")) for name in names}
+
+
+def outcome(measure: Measure, trials: Sequence[Trial]) -> list[bool]:
+    wanted = [t for t in trials if measure.form is None or t.task.form == measure.form]
+    return [measure.counts(trial.grade) for trial in wanted]
+
+
+def told(estimate: Estimate) -> str:
+    value, low, high = estimate.value, estimate.low, estimate.high
+    return f"{value:.1%} ({low:.1%}–{high:.1%})"
+
+
+def row(title: str, base: Sequence[bool] | None, tuned: Sequence[Sequence[bool]]) -> str:
+    """Return a row of the table: the base, the mean of the seeds, each seed."""
+    first = told(mean(np.array(base, float))) if base is not None else ""
+    over_seeds = np.array(tuned, float).mean(0)
+    each = ", ".join(f"{np.mean(one):.0%}" for one in tuned)
+    return f"| {title} | {len(over_seeds)} | {first} | {told(mean(over_seeds))} | {each} |"
+
+
+def report(given: argparse.Namespace) -> str:
+    sets = given.work / "world" / "evaluation"
+    if not sets.exists():
+        export(given.work / "world", characters=CORPUS_CHARACTERS)
+    base = looked(given.base)
+    base_known, base_answers = known(base, sets / "clozes.jsonl"), answers(base, sets)
+    runs = [fine_tuned(given, seed) for seed in given.seeds]
+    tuned = [looked(run) for run, _ in runs]
+    tuned_known = [known(one, sets / "clozes.jsonl") for one in tuned]
+    tuned_answers = [answers(one, sets) for one in tuned]
+    seeds = ", ".join(map(str, given.seeds))
+    lines = [
+        f"| on held-out data | prompts | base | after SFT, seeds {seeds} | each seed |",
+        "|---|---|---|---|---|",
+        row("knows: clozes of all facts", base_known, tuned_known),
+    ]
+    for measure in MEASURES:
+        before = outcome(measure, base_answers[measure.file])
+        after = [outcome(measure, one[measure.file]) for one in tuned_answers]
+        lines.append(row(measure.title, before, after))
+    seconds = statistics.median(seconds for _, seconds in runs)
+    lines += ["", f"Fine-tuning: {seconds:.0f} s, start to end, median, {given.threads} threads."]
+    lines += ["", *cases(base, tuned[0], sets)]
+    return "\n".join(lines)
+
+
+def cases(base: Speaker, tuned: Speaker, sets: Path) -> list[str]:
+    """Return the fixed prompts with both answers."""
+    every = tasks(sets / "cases.jsonl")
+    lines = []
+    for old, new in zip(tried(base, every), tried(tuned, every), strict=True):
+        question, before, after = (
+            " / ".join(text.split("\n")) for text in (old.task.question, old.answer, new.answer)
+        )
+        lines += [f"> {question}", f"  base: {before[:120]}", f"  sft:  {after}", ""]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", default="builtin:sprout")
+    parser.add_argument("--work", type=Path, default=Path(".cache") / "sprout")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(report(given))
+
+
+if __name__ == "__main__":
+    main()

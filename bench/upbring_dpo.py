@@ -1,0 +1,56 @@
+"""upbring's DPO on a folder of `dpo_shapes`, by the public verb in its own process.
+
+Prints the same JSON line as `trl_dpo`, read from the run's metrics. The reference's pass over the
+data comes before the first step. Where TRL asks its reference in each step, `--spread-reference`
+counts that pass as time of the steps: the clock of the first one is set back by its share.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from upbring_sft import command
+
+
+def learn(given: argparse.Namespace) -> dict[str, Any]:
+    plan = json.loads((given.folder / "plan.json").read_text(encoding="utf-8"))
+    steps, examples = len(plan["rows"]), len(plan["rows"][0])
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "UPBRING_CACHE": scratch}  # nothing is found from before
+        words = command(given, scratch, steps=steps, examples=examples)
+        place = words.index("sft")
+        words[place : place + 2] = ["dpo", str(given.folder / "rankings.jsonl")]
+        words += ["--learning-rate", "2e-4"]
+        subprocess.run(words, env=environment, stdout=sys.stderr, check=True)
+        file = Path(scratch) / "bench" / "metrics.jsonl"
+        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        records = [line for line in lines if line["kind"] == "train"]
+        (encoded,) = Path(scratch).glob("*.json")
+        (kept,) = Path(scratch).glob("reference-*/manifest.json")
+        seconds = kept.stat().st_mtime - encoded.stat().st_mtime
+    times = [record["time"] for record in records]
+    if given.spread_reference and steps > 1:
+        times[0] -= seconds * (1 - plan["tokens"][0] / sum(plan["tokens"]))
+    return {
+        "losses": [record["loss"] for record in records],
+        "times": times,
+        "tokens": sum(plan["tokens"]),  # as TRL counts them: a prompt for each response
+        "reference_seconds": seconds,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tune", choices=("lora", "full"), default="lora")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16", "default"), default="default"
+    )
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--spread-reference", action="store_true")
+    print(json.dumps(learn(parser.parse_args())))

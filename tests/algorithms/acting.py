@@ -1,0 +1,159 @@
+"""A tiny policy with all its roles on one base, for the verbs that learn from its responses."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from tests.families import VOCABULARY, family
+from tests.plain import random_trees
+from upbring.algorithms.on_policy import OnPolicy, Players, Text
+from upbring.algorithms.ppo import Ppo
+from upbring.algorithms.rollout import Rollout, Voice
+from upbring.data.batch import Batch
+from upbring.data.stream import Stream
+from upbring.data.trees import Tree
+from upbring.model.attention import NAME
+from upbring.model.network import Model, silence_dropout
+from upbring.model.roles import BASE, Roles
+from upbring.settings.model import AdapterSettings
+from upbring.settings.on_policy import OnPolicySettings
+from upbring.settings.schema import Settings
+from upbring.train.gradient import accumulate, clip
+from upbring.train.optimiser import ParameterGroup, make_optimiser, set_rate
+
+K = TypeVar("K", bound=OnPolicy)
+PROMPTS = [
+    Tree(each.prompt, (), f"p:{i}")
+    for i, each in enumerate(random_trees(VOCABULARY, [(n, (1,)) for n in (3, 5, 2, 7, 4, 6)]))
+]
+REPLAYED = random_trees(VOCABULARY, [(3, (6,)), (4, (3,))])
+LORA = AdapterSettings(rank=4)
+STOPS = tuple(range(60, 80))  # one token in five, so that lengths differ
+LUCKY = 7
+
+
+def lucky(rollouts: Sequence[Rollout]) -> list[float]:
+    """Reward the share of lucky tokens."""
+    return [float((rollout.tokens == LUCKY).mean()) for rollout in rollouts]
+
+
+def odd(rollouts: Sequence[Rollout]) -> list[float]:
+    """Reward a first token that is odd: the best that can be had is 1."""
+    return [float(rollout.tokens[0] % 2) for rollout in rollouts]
+
+
+def text() -> Text:
+    """Return tokens read as their numbers."""
+    return Text(lambda tokens: " ".join(map(str, tokens)), str, STOPS)
+
+
+def settings(kind: type[Settings], **given: object) -> Any:
+    """Return settings with two prompts a step and short responses."""
+    asked = {"model": "m", "prompts": (Path("p.jsonl"),), "step_examples": 2, "response_tokens": 6}
+    return kind(**{**asked, "missing_stop_penalty": 0.0, **given})
+
+
+def made(
+    kind: type[K],
+    asked: OnPolicySettings,
+    *,
+    reward: Callable[[Sequence[Rollout]], Sequence[float]] = lucky,
+    compute: torch.dtype = torch.float32,
+    is_rescored: bool = False,
+    is_checkpointed: bool = False,
+    judge: Callable[[Sequence[Rollout]], Sequence[float]] | None = None,
+) -> tuple[K, Roles]:
+    """Return an algorithm on a new policy, and the roles of its base."""
+    network = family("llama", attention=NAME).to(compute)
+    silence_dropout(network)
+    model, roles = Model(network, compute), Roles(network)
+    roles.add_adapter("policy", LORA, seed=0)
+    if is_checkpointed:
+        roles.checkpoint_gradients()
+    learned = [ParameterGroup(roles.parameters("policy"))]
+    more: dict[str, Any] = {}
+    head = None
+    if kind is Ppo:
+        if asked.value == "trunk":  # type: ignore[attr-defined]  # PPO's settings
+            roles.add_head("policy", torch.zeros(1, 32))
+            head = roles.heads["policy"]
+            learned = [ParameterGroup(roles.parameters("policy"))]
+        else:
+            roles.add_adapter("value", LORA, seed=1)
+            roles.add_head("value", seed=2)
+            value = Voice(model, partial(roles.speaking, "value"), roles.heads["value"])
+            learned.append(ParameterGroup(roles.parameters("value")))
+            more["value"] = value
+    averaged, kept = [], None
+    if asked.ema:
+        roles.add_adapter("average", LORA, seed=0)
+        pairs = zip(
+            roles.parameters("average").values(), roles.parameters("policy").values(), strict=False
+        )
+        averaged, kept = list(pairs), Voice(model, partial(roles.speaking, "average"))
+    players = Players(
+        policy=Voice(model, partial(roles.speaking, "policy"), head),
+        reference=Voice(model, partial(roles.speaking, BASE)),
+        reward=reward,
+        judge=judge,
+        kept=kept,
+        averaged=averaged,
+    )
+    algorithm = kind(
+        settings=asked,
+        players=players,
+        learned=learned,
+        prompts=PROMPTS,
+        held_out=PROMPTS[:3],
+        text=text(),
+        micro_tokens=40,
+        is_rescored=is_rescored,
+        replay=Stream(REPLAYED, (), 0, 1.0, 2) if asked.mix else None,
+        **more,
+    )
+    return algorithm, roles
+
+
+def gradient(
+    algorithm: OnPolicy, batches: Sequence[Batch]
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Return the gradient of a step as one row, and its metrics."""
+    parameters = [p for group in algorithm.learned for p in group.parameters.values()]
+    for parameter in parameters:
+        parameter.grad = None
+    metrics = accumulate(algorithm, batches)
+    row = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    return torch.cat([part.flatten() for part in row]), metrics
+
+
+def trained(
+    algorithm: OnPolicy, *, start: int = 0, stop: int | None = None
+) -> list[dict[str, float]]:
+    """Take steps as the loop does, and return their metrics."""
+    groups = algorithm.parameters()
+    optimiser = make_optimiser(groups, algorithm.settings)
+    parameters = [p for group in groups for p in group.parameters.values()]
+    found = []
+    for step, batches in enumerate(algorithm.batches(start), start):
+        set_rate(optimiser, algorithm.settings.learning_rate)
+        found.append(accumulate(algorithm, batches))
+        clip(parameters, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        if step + 1 == stop:
+            break
+    return found
+
+
+def bandit(kind: type[K], asked: type[Settings], *, steps: int, **given: object) -> list[float]:
+    """Return the rewards of each step on one prompt, where odd first tokens are all that counts."""
+    words = {"step_examples": 1, "response_tokens": 1, "samples": 32, "kl_weight": 0.0, **given}
+    ours, roles = made(kind, settings(asked, steps=steps, learning_rate=0.02, **words), reward=odd)
+    ours.prompts = PROMPTS[:1]
+    ours.__post_init__()
+    for head in roles.heads.values():
+        torch.nn.init.zeros_(head.weight)
+    return [metrics["reward"] for metrics in trained(ours)]

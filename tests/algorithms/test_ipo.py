@@ -1,0 +1,28 @@
+"""IPO against its equation in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.preferred import Said, algorithm, distance, expected, over_pairs, rankings, taken
+from tests.tolerances import GRADIENTS, LOGPROBS
+from upbring.algorithms.ipo import Ipo, pair_losses
+
+TREES = rankings()
+
+
+@pytest.mark.parametrize("is_normalised", [False, True])
+def test_loss_and_gradient_are_the_papers(is_normalised: bool) -> None:  # noqa: FBT001 -- a case
+    def loss(w: Said, x: Said, *, tied: bool) -> Tensor:
+        n, m = (len(w.policy), len(x.policy)) if is_normalised else (1, 1)
+        return (w.ratio / n - x.ratio / m - (0.0 if tied else 1 / (2 * 0.25))) ** 2
+
+    values, gradient = taken(algorithm(Ipo, TREES, beta=0.25, is_normalised=is_normalised))
+    value, theirs = expected(TREES, lambda said: over_pairs(TREES, said, loss))
+    assert values["loss"] == values["ipo"] == pytest.approx(value, rel=LOGPROBS)
+    assert distance(gradient, theirs) < GRADIENTS
+
+
+def test_it_costs_nothing_at_its_goal_and_the_square_of_the_goal_at_the_start() -> None:
+    h, is_tie = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([False, False, True])
+    assert pair_losses(h, is_tie, 0.1).tolist() == [0.0, 25.0, 0.0]

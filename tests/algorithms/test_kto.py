@@ -1,0 +1,95 @@
+"""KTO against its equations in float64, and its point of reference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.families import VOCABULARY
+from tests.plain import random_trees
+from tests.preferred import Said, algorithm, distance, expected, own_reference, referred, taken
+from tests.tolerances import GRADIENTS, LOGPROBS
+from upbring.algorithms.kto import Kto, point_of_reference
+from upbring.data.trees import Tree
+
+NAN = float("nan")
+SHAPES = [(3, (5, 2)), (1, (4, 3)), (2, (1, 7, 2)), (5, (2, 2)), (4, (3, 1))]
+GOOD = [[1, NAN], [0, NAN], [1, 0, NAN], [0, NAN], [1, NAN]]  # the last one answers another prompt
+
+
+def judged() -> list[Tree]:
+    return [
+        replace(item, facts={"good": np.array(good, float)})
+        for item, good in zip(referred(random_trees(VOCABULARY, SHAPES)), GOOD, strict=True)
+    ]
+
+
+TREES = judged()
+
+
+def kto_loss(
+    said: list[list[Said]], *, beta: float, good: float, bad: float, sign: float = 1.0
+) -> Tensor:
+    """Return equation 8; `sign` turns the other model and this one around in z₀ alone."""
+    ratios = [float((sign * branches[-1].ratio).detach()) for branches in said]
+    z = max(0.0, sum(ratios) / len(ratios))
+    losses = []
+    for branches, labels in zip(said, GOOD, strict=True):
+        for branch, label in zip(branches, labels, strict=True):
+            if label == 1:
+                losses.append(good - good / (1 + torch.exp(-beta * (branch.ratio - z))))
+            if label == 0:
+                losses.append(bad - bad / (1 + torch.exp(-beta * (z - branch.ratio))))
+    return torch.stack(losses).mean()
+
+
+def raised(trees: list[Tree], by: float) -> list[Tree]:
+    """Return trees whose last branch is likelier to the policy than it was, by so much."""
+    found = []
+    for item in trees:
+        *first, last = item.branches
+        note = last.notes["reference"] - by / len(last.tokens)
+        found.append(replace(item, branches=(*first, replace(last, notes={"reference": note}))))
+    return found
+
+
+@pytest.mark.parametrize(("by", "is_held"), [(-20.0, True), (20.0, False)])
+def test_loss_and_gradient_are_the_papers(by: float, is_held: bool) -> None:  # noqa: FBT001 -- a case
+    trees = raised(TREES, by)
+    ours = algorithm(Kto, trees, beta=0.2, good_weight=1.3, bad_weight=0.7)
+    values, gradient = taken(ours)
+    value, theirs = expected(trees, lambda said: kto_loss(said, beta=0.2, good=1.3, bad=0.7))
+    assert values["loss"] == values["kto"] == pytest.approx(value, rel=LOGPROBS)
+    assert distance(gradient, theirs) < GRADIENTS
+    assert (values["kl_estimate"] == 0) == is_held
+
+
+def test_the_point_of_reference_is_the_mean_of_the_other_responses_and_never_negative() -> None:
+    assert point_of_reference(6.0, 4) == 1.5
+    assert point_of_reference(-6.0, 4) == 0
+    assert point_of_reference(0.0, 0) == 0
+
+
+def test_it_is_the_whole_steps_whatever_its_parts() -> None:
+    trees = raised(TREES, 20.0)
+    (whole, _), (parts, _) = (
+        taken(algorithm(Kto, trees, beta=0.2, micro_tokens=n)) for n in (10_000, 1)
+    )
+    assert whole["kl_estimate"] == pytest.approx(parts["kl_estimate"], rel=1e-5)
+    assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
+
+
+def test_what_answers_another_prompt_is_not_learned_from() -> None:
+    ours = algorithm(Kto, TREES, beta=0.2)
+    (batch,) = next(iter(ours.batches(0)))
+    assert len(batch.tree) == 6  # responses that somebody judged, of 11
+    assert ours.weights(batch)["kto"].tolist() == [1.0] * 6
+
+
+def test_it_begins_at_half_of_each_weight() -> None:
+    ours = algorithm(Kto, TREES, beta=0.2, good_weight=3.0)
+    same = own_reference(TREES, ours)
+    seen = algorithm(Kto, same, beta=0.2, good_weight=3.0).observe(0).values
+    assert seen["loss"] == pytest.approx((3 * 1.5 + 3 * 0.5) / 6, abs=1e-6)  # λ − λ σ(0)

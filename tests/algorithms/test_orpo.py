@@ -1,0 +1,49 @@
+"""ORPO against its equations in float64."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.preferred import (
+    Said,
+    algorithm,
+    distance,
+    expected,
+    over_pairs,
+    rankings,
+    sigmoid_loss,
+    taken,
+)
+from tests.tolerances import GRADIENTS, LOGPROBS
+from upbring.algorithms.orpo import Orpo
+
+TREES = rankings()
+BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # of each ranking, of equals the first
+
+
+def test_loss_and_gradient_are_the_papers() -> None:
+    def ratio(w: Said, x: Said, *, tied: bool) -> Tensor:
+        p, q = w.policy.mean().exp(), x.policy.mean().exp()
+        return sigmoid_loss(torch.log((p / (1 - p)) / (q / (1 - q))), 0.5 if tied else 0.0)
+
+    def loss(said: list[list[Said]]) -> Tensor:
+        best = torch.cat([branches[i].policy for branches, i in zip(said, BEST, strict=True)])
+        return -best.mean() + 0.3 * over_pairs(TREES, said, ratio)
+
+    values, gradient = taken(algorithm(Orpo, TREES, beta=0.3))
+    value, theirs = expected(TREES, loss)
+    assert values["loss"] == pytest.approx(value, rel=LOGPROBS)
+    assert values["loss"] == pytest.approx(values["nll"] + 0.3 * values["orpo"], rel=1e-6)
+    assert distance(gradient, theirs) < GRADIENTS
+
+
+def test_it_needs_no_reference() -> None:
+    bare = [
+        replace(item, branches=tuple(replace(b, notes={}) for b in item.branches)) for item in TREES
+    ]
+    values, _ = taken(algorithm(Orpo, bare, beta=0.3))
+    same, _ = taken(algorithm(Orpo, TREES, beta=0.3))
+    assert values["loss"] == same["loss"]
+    assert set(same) - set(values) == {"chosen_logratio", "rejected_logratio"}

@@ -1,0 +1,227 @@
+"""PPO's laws: on a tiny policy with all of its roles on one base."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tolerances
+from tests.algorithms.acting import bandit, gradient, lucky, made, settings, trained
+from upbring.algorithms.ppo import Ppo, clipped_policy_loss, clipped_value_loss
+from upbring.data.batch import make_batch
+from upbring.settings.ppo import PpoSettings
+from upbring.train.gradient import accumulate
+
+
+def asked(**given: object) -> Any:
+    return settings(PpoSettings, **{"steps": 4, "inner_epochs": 2, **given})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [
+        (1.0, 2.0, -2.0),
+        (1.5, 2.0, -2.4),  # clipped at 1.2
+        (0.5, 2.0, -1.0),  # free to come back
+        (1.5, -2.0, 3.0),  # free to come back
+        (0.5, -2.0, 1.6),  # clipped at 0.8
+    ],
+)
+def test_the_policys_loss_is_clipped_on_the_side_that_gains(
+    ratio: float, advantage: float, loss: float
+) -> None:
+    found = clipped_policy_loss(torch.tensor([ratio]), torch.tensor([advantage]), 0.2)
+    assert float(found) == pytest.approx(loss)
+
+
+def test_the_values_loss_is_the_worse_of_free_and_clipped() -> None:
+    value, old, returned = torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([2.0])
+    assert float(clipped_value_loss(value, old, returned, 0)) == pytest.approx(0.5)  # (1 − 2)² / 2
+    assert float(clipped_value_loss(value, old, returned, 0.2)) == pytest.approx(1.62)  # 1.8² / 2
+    assert float(clipped_value_loss(value, old, returned, 5)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("compute", "is_rescored", "near"),
+    [(torch.float32, False, 1e-5), (torch.float32, True, 1e-6), (torch.bfloat16, True, 0.02)],
+)
+def test_the_first_minibatch_has_ratio_1_and_clips_nothing(
+    compute: torch.dtype, *, is_rescored: bool, near: float
+) -> None:
+    ours, _ = made(Ppo, asked(), compute=compute, is_rescored=is_rescored)
+    _, metrics = gradient(ours, next(iter(ours.batches(0))))
+    assert metrics["ratio"] == pytest.approx(1, abs=near)
+    assert metrics["clip_fraction"] == 0
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_at_the_start_the_divergence_is_exactly_zero_where_both_are_scored(
+    compute: torch.dtype,
+) -> None:
+    ours, _ = made(Ppo, asked(), compute=compute, is_rescored=True)
+    assert gradient(ours, next(iter(ours.batches(0))))[1]["kl"] == 0
+    assert ours.observe(0).values["kl"] == 0
+
+
+def test_at_the_start_the_divergence_of_the_drawn_probabilities_is_nearly_zero() -> None:
+    ours, _ = made(Ppo, asked())
+    _, metrics = gradient(ours, next(iter(ours.batches(0))))
+    assert metrics["kl"] <= 1e-5
+    notes = make_batch(ours.trees).notes
+    assert 0 < float((notes["old"] - notes["reference"]).abs().max()) <= 1e-5
+    assert metrics["sampler_gap"] < tolerances.SAMPLED
+
+
+def test_the_reward_stands_at_the_last_token_only() -> None:
+    ours, _ = made(Ppo, asked(kl_weight=0.0))
+    next(iter(ours.batches(0)))
+    batch = make_batch(ours.trees)
+    for number, (reward, gain) in enumerate(
+        zip(
+            torch.split(batch.notes["reward"], torch.bincount(batch.branch).tolist()),
+            batch.facts["gain"],
+            strict=True,
+        )
+    ):
+        assert reward[-1] == gain, number
+        assert not reward[:-1].any()
+
+
+def test_the_divergence_is_paid_for_token_by_token_in_the_reward() -> None:
+    ours, _ = made(Ppo, asked(learning_rate=0.02))
+    trained(ours, stop=2)
+    next(iter(ours.batches(2)))  # a round of a policy that has moved
+    batch = make_batch(ours.trees)
+    paid = 0.05 * (batch.notes["old"] - batch.notes["reference"])
+    is_last = torch.cat([batch.branch[1:] != batch.branch[:-1], torch.tensor([True])])
+    assert float(paid.abs().max()) > 1e-4
+    assert torch.allclose(batch.notes["reward"][~is_last], -paid[~is_last])
+    assert torch.allclose(batch.notes["reward"][is_last], batch.facts["gain"] - paid[is_last])
+
+
+def test_advantages_are_white_over_the_tokens_of_a_round() -> None:
+    ours, _ = made(Ppo, asked())
+    next(iter(ours.batches(0)))
+    advantage = make_batch(ours.trees).notes["advantage"]
+    assert float(advantage.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(advantage.square().mean()) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 27.8])
+def test_the_mixed_gradient_is_that_of_ppo_and_gamma_times_that_of_replay(gamma: float) -> None:
+    mixed, _ = made(Ppo, asked(mix=("r=0.5",), replay_weight=gamma))
+    plain, _ = made(Ppo, asked())
+    batches = list(next(iter(mixed.batches(0))))
+    replayed = [batch for batch in batches if "sampled" not in batch.notes]
+    assert len(replayed) in range(1, len(batches))
+    (whole, _), (ours, _) = gradient(mixed, batches), gradient(plain, next(iter(plain.batches(0))))
+    alone, _ = gradient(mixed, replayed)  # carries γ
+    assert (whole - ours - alone).norm() / whole.norm() < tolerances.ACCUMULATED
+    other, _ = made(Ppo, asked(mix=("r=0.5",), replay_weight=1.0))
+    one, _ = gradient(other, replayed)
+    assert (alone - gamma * one).norm() / alone.norm() < tolerances.ACCUMULATED
+
+
+def test_without_gamma_it_is_plain_ppo_bit_for_bit() -> None:
+    weights = []
+    for mix in ((), ("r=0.5",)):
+        ours, roles = made(Ppo, asked(mix=mix, replay_weight=0.0, learning_rate=0.01))
+        trained(ours)
+        weights.append(torch.cat([p.flatten() for p in roles.parameters("policy").values()]))
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_a_joint_step_of_policy_and_value_is_that_of_each_alone(*, is_checkpointed: bool) -> None:
+    ours, _ = made(Ppo, asked(value_weight=0.5), is_checkpointed=is_checkpointed)
+    batches = next(iter(ours.batches(0)))
+    joint, _ = gradient(ours, batches)
+    other, _ = made(Ppo, asked(value_weight=0.0))
+    policy, _ = gradient(other, next(iter(other.batches(0))))
+    ours.settings = asked(value_weight=0.5, critic_warm_up=9)
+    value, _ = gradient(ours, batches)
+    assert policy.any()
+    assert value.any()
+    assert not (policy * value).any()  # each has parameters of its own
+    assert (joint - policy - value).norm() / joint.norm() < tolerances.ACCUMULATED
+
+
+def test_a_head_on_the_trunk_learns_with_the_policy() -> None:
+    ours, roles = made(Ppo, asked(value="trunk"), reward=lambda some: [1.0] * len(some))
+    _, metrics = gradient(ours, next(iter(ours.batches(0))))
+    assert metrics["ratio"] == pytest.approx(1, abs=1e-6)
+    grad = roles.heads["policy"].weight.grad
+    assert grad is not None
+    assert grad.any()
+
+
+def test_in_the_loss_the_divergence_is_a_term_of_its_own() -> None:
+    inside, _ = made(Ppo, asked(kl_in="loss", kl_estimator="k3", learning_rate=0.02))
+    metrics = trained(inside)
+    batch = make_batch(inside.trees)
+    is_last = torch.cat([batch.branch[1:] != batch.branch[:-1], torch.tensor([True])])
+    assert not batch.notes["reward"][~is_last].any()
+    assert metrics[0]["divergence"] == pytest.approx(0, abs=1e-6)
+    assert metrics[-1]["divergence"] > 1e-4
+
+
+@pytest.mark.parametrize("value", ["adapter", "trunk"])
+def test_a_bandit_whose_best_arms_are_known_is_solved(value: str) -> None:
+    rewards = bandit(Ppo, PpoSettings, steps=26, inner_epochs=2, value=value)
+    assert rewards[0] < 0.6
+    assert sum(rewards[-8:]) / 8 > 0.8
+
+
+def test_the_policy_stays_while_the_critic_warms_up() -> None:
+    ours, roles = made(Ppo, asked(critic_warm_up=1, learning_rate=0.01))
+    before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
+    value = roles.heads["value"].weight.detach().clone()
+    trained(ours, stop=2)
+    assert all(torch.equal(before[n], p) for n, p in roles.parameters("policy").items())
+    assert not torch.equal(value, roles.heads["value"].weight)
+    trained(ours, start=2)
+    assert not all(torch.equal(before[n], p) for n, p in roles.parameters("policy").items())
+
+
+def test_the_value_learns_what_to_expect() -> None:
+    ours, _ = made(
+        Ppo,
+        asked(critic_warm_up=99, steps=20, step_examples=6, learning_rate=0.03, value_clip=0.0),
+        reward=lambda some: [3.0] * len(some),
+    )
+    metrics = trained(ours)
+    assert metrics[-1]["value"] < metrics[0]["value"] / 10
+
+
+def test_a_step_is_the_same_whatever_the_token_budget() -> None:
+    rows = []
+    for budget in (1, 10_000):
+        ours, _ = made(Ppo, asked())
+        ours.micro_tokens = budget
+        rows.append(gradient(ours, next(iter(ours.batches(0))))[0])
+    assert (rows[0] - rows[1]).norm() / rows[0].norm() < 1e-4  # drawn alike, whitened alike
+
+
+def test_only_the_policy_and_its_value_have_a_gradient() -> None:
+    ours, roles = made(Ppo, asked())
+    accumulate(ours, next(iter(ours.batches(0))))
+    moved = {n for n, p in roles.model.named_parameters() if p.grad is not None}
+    assert moved == {
+        n for role in ("policy", "value") for n in roles.parameters(role) if "head" not in n
+    }
+
+
+def test_a_sample_tells_of_each_token_what_it_was_worth() -> None:
+    ours, _ = made(Ppo, asked(), judge=lucky)
+    sample, *_ = ours.observe(0).samples
+    notes: Any = sample.notes
+    count = len(notes["tokens"])
+    assert sample.response.split() == [*notes["tokens"]]
+    assert {"kl", "rewards", "values", "advantages"} <= notes.keys()
+    assert all(len(notes[n]) == count for n in ("kl", "rewards", "values", "advantages"))
+    assert notes["rewards"][-1] == pytest.approx(notes["reward"], abs=1e-5)
+    assert notes["judge"] == notes["reward"]
+    assert np.isfinite(notes["advantages"]).all()
+    assert math.isfinite(notes["reward"])

@@ -1,0 +1,43 @@
+"""Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036).
+
+DPO's loss falls for ever as two responses are driven apart; where labels are certain it forgets
+the reference. Here the distance has a goal, and going beyond it costs as much as falling short.
+
+Added: rankings of K responses, ties (whose goal is 0), means over tokens instead of sums, a
+next-token term, masking of control tokens.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upbring.algorithms.preferring import Branches, Preferring
+from upbring.maths.preference import Pairs
+
+
+def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:
+    """Return the loss `[M]` of pairs whose log-ratios are h `[M]` apart; β is the paper's τ."""
+    # ( h_π(y_w, y_l, x) − τ⁻¹/2 )²                                                  (equation 17)
+    # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²          (its population form, with p* = ½ of a tie)
+    goal = torch.where(is_tie, 0.0, 1 / (2 * beta))
+    return (h - goal) ** 2
+
+
+@dataclass(eq=False, kw_only=True)
+class Ipo(Preferring):
+    """A squared distance from a margin that is wanted."""
+
+    name = "ipo"
+
+    beta: float
+    is_normalised: bool = False
+
+    def rewards(self, branches: Branches) -> Tensor:
+        """Return log π/π_ref of every branch `[N]`."""
+        ratio = branches.logratio
+        return ratio / branches.per_token if self.is_normalised else ratio
+
+    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+        """Return the loss of each pair `[M]`."""
+        return pair_losses(margins, found.is_tie, self.beta)

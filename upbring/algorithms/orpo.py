@@ -1,0 +1,52 @@
+"""Odds ratio preference optimisation (Hong et al. 2024, arXiv 2403.07691).
+
+Fine-tuning on what is preferred, and beside it a loss that widens the odds between it and what is
+not: one stage from a base model, without a reference.
+
+Left out: the next-token loss of the prompt, which the authors' code and TRL's add.
+Added: rankings of K responses, ties.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from upbring.algorithms.preferring import Branches, Preferring
+from upbring.maths.implicit import log_odds
+from upbring.maths.preference import Pairs, bradley_terry
+
+
+def odds(branches: Branches) -> Tensor:
+    """Return the log-odds `[N]` of each branch."""
+    # log P_θ(y|x) = 1/m Σ_t log P_θ(y_t | x, y_<t)                                   (equation 3)
+    # odds_θ(y|x) = P_θ(y|x) / (1 − P_θ(y|x))                                         (equation 4)
+    return log_odds(branches.policy / branches.per_token)
+
+
+def pair_losses(margins: Tensor, found: Pairs) -> Tensor:
+    """Return the loss `[M]` of each pair."""
+    # L_OR = −log σ( log odds(y_w|x) / odds(y_l|x) )                                  (equation 7)
+    return bradley_terry(margins, found.is_tie)
+
+
+@dataclass(eq=False, kw_only=True)
+class Orpo(Preferring):
+    """L = L_SFT + λ · L_OR (equation 6); λ is called beta, as in the authors' code."""
+
+    name = "orpo"
+
+    beta: float
+    nll_weight: float = 1.0
+
+    @property
+    def coefficient(self) -> float:
+        """Return λ."""
+        return self.beta
+
+    def rewards(self, branches: Branches) -> Tensor:
+        """Return the log-odds of every branch `[N]`."""
+        return odds(branches)
+
+    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+        """Return the loss of each pair `[M]`."""
+        return pair_losses(margins, found)

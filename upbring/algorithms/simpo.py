@@ -1,0 +1,48 @@
+"""Simple preference optimisation (Meng et al. 2024, arXiv 2405.14734).
+
+The reward is the mean log-probability by which an answer is also generated; long answers are not
+favoured, and there is no reference. A margin γ is wanted between the two.
+
+Added: rankings of K responses, ties (of which no margin is wanted), wrong labels, a next-token term
+on what is preferred.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upbring.algorithms.preferring import Branches, Preferring
+from upbring.maths.preference import Pairs, bradley_terry
+
+
+def simple_rewards(branches: Branches, beta: float) -> Tensor:
+    """Return the reward `[N]` of each branch."""
+    # r_SimPO(x, y) = β/|y| · log π_θ(y|x)                                            (equation 4)
+    return beta / branches.per_token * branches.policy
+
+
+def pair_losses(margins: Tensor, found: Pairs, *, gamma: float, smoothing: float) -> Tensor:
+    """Return the loss `[M]` of each pair."""
+    # −log σ( β/|y_w| log π(y_w|x) − β/|y_l| log π(y_l|x) − γ )                       (equation 6)
+    wanted = torch.full_like(margins, gamma)
+    return bradley_terry(margins, found.is_tie, smoothing=smoothing, wanted=wanted)
+
+
+@dataclass(eq=False, kw_only=True)
+class Simpo(Preferring):
+    """The loss of a reward model with a margin, on mean log-probabilities."""
+
+    name = "simpo"
+
+    beta: float
+    gamma: float
+    label_smoothing: float = 0.0
+
+    def rewards(self, branches: Branches) -> Tensor:
+        """Return β times the mean log-probability of every branch `[N]`."""
+        return simple_rewards(branches, self.beta)
+
+    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+        """Return the loss of each pair `[M]`."""
+        return pair_losses(margins, found, gamma=self.gamma, smoothing=self.label_smoothing)
