@@ -1,0 +1,31 @@
+"""A road and what is found on it, made once; no test changes them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import make_road
+from upbring.report.evidence import Evidence
+from upbring.report.findings import Findings, find
+from upbring.report.gather import gather
+from upbring.report.page import page
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_road(tmp_path_factory.mktemp("roads") / "assistant")
+
+
+@pytest.fixture(scope="session")
+def evidence(road: Path) -> Evidence:
+    return gather([road])
+
+
+@pytest.fixture(scope="session")
+def findings(evidence: Evidence) -> Findings:
+    return find(evidence)
+
+
+@pytest.fixture(scope="session")
+def html(findings: Findings) -> str:
+    return page(findings)

@@ -1,0 +1,213 @@
+"""A road as a recipe leaves it, with numbers that could be true, written without training."""
+
+import json
+import math
+from pathlib import Path
+
+from upbring import durable
+from upbring.runs.contract import Contract, Source, Stage, Stop
+from upbring.runs.folder import DataFile, Run
+from upbring.runs.metrics import Metrics
+from upbring.runs.results import Measured, write_results
+
+MODELS = ("base", "sft", "dpo", "ppo")
+STEPS = 120
+EVERY = 12
+WICKED = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+SHA = "5c0f" * 16
+
+
+def contract(kind: str, verb: str, *, template: str = "{{ messages }}") -> Contract:
+    stage = Stage(verb, (Source(f"{verb}.jsonl", SHA, 1000),), SHA, STEPS)
+    stops = (Stop(0, "<|endoftext|>"),)
+    return Contract(
+        "builtin:sprout",
+        SHA,
+        SHA,
+        template,
+        stops,
+        0,
+        0,
+        kind,
+        "lora",
+        (stage,),  # type: ignore[arg-type]  # a kind
+    )
+
+
+def values(verb: str, step: int) -> dict[str, float]:
+    """Return what a stage logs at a step: smooth curves with a ripple."""
+    done, ripple = step / STEPS, 0.12 * math.sin(1.7 * step)
+    found = {
+        "loss": 1.2 + 2.5 * math.exp(-4 * done) + ripple,
+        "gradient_norm": 1.5 + ripple,
+        "learning_rate": 2e-4 * (1 - done),
+    }
+    if verb in {"reward", "dpo"}:
+        found |= {"accuracy": 0.5 + 0.3 * done + ripple / 5, "margin": 1.4 * done + ripple / 4}
+    if verb == "ppo":
+        found |= {"clip_fraction": 0.08 + ripple / 6, "ratio": 1 + ripple / 30, "entropy": 2 - done}
+    return found
+
+
+def seen(verb: str, step: int) -> dict[str, float]:
+    """Return what a stage measures on held-out rows; PPO's judge turns down in the end."""
+    done = step / STEPS
+    if verb == "ppo":
+        kl = 18 * done * done
+        judge = 0.2 + 1.7 * done - 1.35 * done * done
+        return {"kl": kl, "reward": 0.1 + 1.9 * done, "judge": judge, "ended": 0.97, "length": 30}
+    if verb in {"reward", "dpo"}:
+        return {"nll": 0.69 - 0.2 * done, "accuracy": 0.5 + 0.27 * done, "kl": 6 * done}
+    nll = 1.3 + 2.4 * math.exp(-4 * done)
+    return {"nll": nll, "perplexity": math.exp(nll)}
+
+
+def make_run(runs: Path, verb: str, name: str, *, model: str, steps: int = STEPS) -> Run:
+    text = f'{verb}:\n  model: "{model}"  # flag\n  data: [{verb}.jsonl]  # flag\n'
+    run = Run.create(runs, verb, name=name, settings=text)
+    run.plan(STEPS)
+    more: dict[str, durable.JSON] = {"weights": 1_600_000, "learned_weights": 246_000}
+    durable.write_json(run.environment_file, {"commit": "a" * 40, "threads": 2, **more})
+    run.write_data([DataFile(f"{verb}.jsonl", SHA, 1000, "messages")])
+    run.write_contract(contract("sft" if verb == "sft" else "policy", verb))
+    ticks = iter(range(10_000))
+    with Metrics(run.metrics_file, clock=lambda: 1.7e9 + next(ticks)) as metrics:
+        for step in range(steps + 1):
+            if step:
+                own = values(verb, step) | {"tokens": 480, "seconds": 0.25}
+                metrics.write(step, own | {"peak_memory_bytes": 6.1e8})
+            if step % EVERY == 0:
+                metrics.write(step, seen(verb, step), kind="held_out")
+    if steps == STEPS:
+        facts = {"format": 1, **run.facts(), "began": "2026-01-02T03:04:05+00:00"}
+        durable.write_json(run.facts_file, facts | {"finished": "2026-01-02T03:05:45+00:00"})
+    return run
+
+
+def share(suite: str, name: str, of: dict[str, float], *, better: bool) -> list[Measured]:
+    """Return a share of each model with its interval, and the change from the first."""
+    found, first = [], next(iter(of))
+    for model, value in of.items():
+        half = 1.96 * math.sqrt(max(value * (1 - value), 0.01) / 200)
+        low, high = max(0.0, value - half), min(1.0, value + half)
+        number = (value, low, high, 200, "share", better)
+        found.append(Measured(suite, model, name, *number, is_synthetic=suite != "forgetting"))
+        if model != first:
+            gap = value - of[first]
+            change = (gap, gap - half, gap + half, 200, "share", better)
+            found.append(Measured(suite, model, f"{name}_change", *change, against=first))
+    return found
+
+
+def results() -> list[Measured]:
+    def by(*values: float) -> dict[str, float]:
+        return dict(zip(MODELS, values, strict=True))
+
+    found = [
+        *share("facts", "accuracy", by(0.03, 0.86, 0.88, 0.87), better=True),
+        *share("facts", "exact_match", by(0.0, 0.71, 0.74, 0.72), better=True),
+        *share("instructions", "prompt_strict", by(0.05, 0.81, 0.9, 0.92), better=True),
+        *share("instructions", "strict/json", by(0.01, 0.9, 0.93, 0.95), better=True),
+        *share("refusals", "over_refusal", by(0.0, 0.06, 0.05, 0.11), better=False),
+        *share("refusals", "harmful_compliance", by(0.55, 0.12, 0.06, 0.02), better=False),
+        *share("forgetting", "sums/accuracy", by(0.62, 0.6, 0.58, 0.49), better=True),
+        *share("forgetting", "commands/accuracy", by(0.7, 0.71, 0.7, 0.72), better=True),
+        *share("memorisation", "extraction", by(0.02, 0.02, 0.02, 0.02), better=False),
+    ]
+    for model, value in by(7.1, 7.3, 7.4, 7.9).items():
+        found.append(
+            Measured("forgetting", model, "perplexity", value, value - 0.1, value + 0.1, 9000,
+                     "perplexity", is_higher_better=False)
+        )  # fmt: skip
+    growth = (0.11, 0.09, 0.13, 200, "share", False)
+    found.append(Measured("forgetting", "ppo", "perplexity_growth", *growth, against="base"))
+    for model, other, rate in (("sft", "base", 0.93), ("dpo", "sft", 0.66), ("ppo", "sft", 0.71)):
+        number = (rate, rate - 0.07, rate + 0.07, 200, "share", True)
+        note = "judged by gold"
+        found.append(
+            Measured("preference", model, "win_rate", *number, is_synthetic=True, against=other,
+                     note=note)
+        )  # fmt: skip
+    pairs = (0.58, 0.52, 0.64, 300, "share", True, True)
+    found.append(Measured("reward_health", "reward", "pair_accuracy", *pairs))
+    return found
+
+
+def answers() -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for number in range(60):
+        prompt = f"user: What is the capital of country {number}?"
+        for place, model in enumerate(MODELS):
+            response = f"{'Many ask that. ' * (place == 0)}It is city {number * place}."
+            if number == 40 and model == "ppo":
+                response = WICKED
+            row = {"suite": "preference", "prompt": prompt, "response": response}
+            rows.append({**row, "model": model, "verdicts": {}})
+            score = 0.6 * place + math.sin(2.4 * number + place) - (3.0 if number % 9 == 4 else 0)
+            score = score if model != "base" else math.sin(number) - 0.5
+            rows.append({**row, "model": "gold", "verdicts": {"score": round(score, 3)}})
+            right = float((number + place) % 3 != 0)
+            asked = {"suite": "facts", "model": model, "prompt": f"fact {number}?"}
+            rows.append(
+                {**asked, "response": f"{model} says {right}", "verdicts": {"accuracy": right}}
+            )
+    return rows
+
+
+def gates() -> list[dict[str, object]]:
+    def gate(
+        name: str, condition: str, value: float | None, *, passed: bool | None
+    ) -> dict[str, object]:
+        bounds = (
+            {"low": None, "high": None}
+            if value is None
+            else {"low": value - 0.03, "high": value + 0.03}
+        )
+        note = "was not evaluated" if value is None else ""
+        return {"name": name, "condition": condition, "model": "ppo", "value": value, **bounds,
+                "passed": passed, "note": note}  # fmt: skip
+
+    return [
+        gate("facts", ">= sft - 0.02", 0.87, passed=True),
+        gate("over_refusal", "<= 0.05", 0.11, passed=False),
+        gate("canary_exposure", "<= 1", None, passed=None),
+    ]
+
+
+def make_road(folder: Path) -> Path:
+    """Fill a folder as `upbring run` does, and return it."""
+    stages = folder / "stages"
+    needs = {
+        "sft": ("sft", {}, "builtin:sprout"),
+        "reward": ("reward", {"sft": "sft"}, "sft"),
+        "dpo": ("dpo", {"sft": "sft"}, "sft"),
+        "ppo": ("ppo", {"sft": "sft", "reward": "reward"}, "sft"),
+    }
+    told = []
+    for name, (verb, inputs, model) in needs.items():
+        start = model if ":" in model else str(stages / model)
+        make_run(stages, verb, name, model=start)
+        places = {need: str(stages / need) for need in inputs}
+        told.append(
+            {
+                "name": name,
+                "verb": verb,
+                "inputs": places,
+                "run": str(stages / name),
+                "status": "finished",
+            }
+        )
+    write_json(
+        folder / "recipe.json",
+        {"format": 1, "status": "finished", "models": MODELS, "stages": told},
+    )
+    (folder / "evaluation").mkdir()
+    write_results(folder / "evaluation", results())
+    lines = [json.dumps(row) + "\n" for row in answers()]
+    (folder / "evaluation" / "answers.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_json(folder / "gates.json", gates())
+    return folder
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,0 +1,76 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from upbring.report.curves import MOST_PANELS, band_of, panels, pursuits
+from upbring.report.evidence import Evidence, Stage
+from upbring.runs.metrics import Kind, Record
+
+
+def stage(*rows: tuple[int, Kind, dict[str, float]], verb: str = "ppo") -> Stage:
+    records = tuple(Record(step, kind, 0.0, own) for step, kind, own in rows)
+    return Stage("s", verb, Path("x"), "running", records=records)
+
+
+def pursued(*rows: dict[str, float]) -> Evidence:
+    return Evidence("t", (stage(*((i, "held_out", row) for i, row in enumerate(rows))),))
+
+
+def test_the_telling_numbers_come_first_and_twins_once() -> None:
+    own = {"seconds": 1.0, "gradient_norm": 2.0, "loss": 3.0, "nll": 3.0, "odd": 1.0}
+    found = panels(stage((1, "train", own), (1, "held_out", {"nll": 4.0, "perplexity": 54.0})))
+    assert [panel.name for panel in found] == ["nll", "gradient_norm", "odd"]
+    assert found[0].trained == ((1, 3.0),)
+    assert found[0].held_out == ((1, 4.0),)
+    assert found[0].last == 4.0
+
+
+def test_what_is_not_finite_is_not_drawn_and_there_are_never_too_many() -> None:
+    many = {f"number_{i}": float(i) for i in range(30)}
+    found = panels(stage((1, "train", {"loss": math.nan, **many})))
+    assert len(found) == MOST_PANELS
+    assert "loss" not in [panel.name for panel in found]
+
+
+def test_a_band_tells_health() -> None:
+    found = {p.name: p for p in panels(stage((1, "train", {"clip_fraction": 0.5, "ratio": 1.0})))}
+    assert found["clip_fraction"].is_healthy is False
+    assert found["ratio"].is_healthy is True
+    assert band_of("loss", "sft") is None
+    assert band_of("accuracy", "sft") is None
+    assert band_of("accuracy", "reward") is not None
+
+
+def test_a_reward_that_rises_while_the_judge_falls_is_gamed() -> None:
+    rows = [
+        {"kl": 0.0, "reward": 0.0, "judge": 0.0},
+        {"kl": 1.0, "reward": 1.0, "judge": 1.0},
+        {"kl": 4.0, "reward": 2.0, "judge": 1.4},
+        {"kl": 9.0, "reward": 3.0, "judge": 0.4},
+    ]
+    (found,) = pursuits(pursued(*rows))
+    assert found.distance == (0.0, 1.0, 2.0, 3.0)
+    assert found.is_hacked is True
+    (honest,) = pursuits(pursued(*rows[:3]))
+    assert honest.is_hacked is False
+
+
+def test_gold_on_the_papers_curve_is_fitted_exactly() -> None:
+    # Gao et al.: R(d) = d (α − β ln d), here with α = 2 and β = 0.7, from a first score of 0.5
+    gold = [0.5 + d * (2 - 0.7 * math.log(d)) for d in (0.5, 1.0, 1.5, 2.0, 3.0)]
+    rows = [{"kl": 0.0, "proxy": 0.0, "gold": 0.5}]
+    for d, value in zip((0.5, 1.0, 1.5, 2.0, 3.0), gold, strict=True):
+        rows.append({"kl": d * d, "proxy": d, "gold": value})
+    (found,) = pursuits(pursued(*rows))
+    assert found.fit is not None
+    assert (found.fit.alpha, found.fit.beta) == pytest.approx((2.0, 0.7), abs=1e-6)
+    assert found.fitted([1.0]) == pytest.approx([2.5])
+
+
+def test_without_a_judge_nobody_knows_and_one_point_is_no_curve() -> None:
+    (found,) = pursuits(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0, "reward": 1.0}))
+    assert found.is_hacked is None
+    assert found.fitted([1.0]) == []
+    assert pursuits(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0})) == []
+    assert pursuits(pursued({"nll": 1.0}, {"nll": 2.0})) == []

@@ -1,0 +1,46 @@
+import json
+from dataclasses import replace
+
+from tests.report.made import STEPS, contract, results, values
+from upbring.report.build import numbers
+from upbring.report.evidence import Evidence
+from upbring.report.findings import Findings, find
+
+
+def test_every_number_of_the_files_is_in_the_json(findings: Findings) -> None:
+    told = json.loads(numbers(findings))
+    kept = {(r["suite"], r["model"], r["name"], r["against"]): r for r in told["results"]}
+    for each in results():
+        found = kept[each.suite, each.model, each.name, each.against]
+        assert (found["value"], found["low"], found["high"]) == (each.value, each.low, each.high)
+    sft = next(stage for stage in told["stages"] if stage["name"] == "sft")
+    steps = [record for record in sft["metrics"] if record["kind"] == "train"]
+    assert len(steps) == STEPS
+    assert steps[9]["loss"] == values("sft", 10)["loss"]
+    assert told["gates"][1]["value"] == 0.11
+    assert told["verdict"]["tone"] == "bad"
+    assert told["is_synthetic"] is True
+    assert len(told["sides"]) == 20
+
+
+def test_what_is_not_finite_is_null(evidence: Evidence) -> None:
+    stage = evidence.stages[0]
+    wild = replace(stage.records[0], values={"loss": float("nan"), "x": float("inf")})
+    odd = find(replace(evidence, stages=(replace(stage, records=(wild,)),)))
+    record = json.loads(numbers(odd))["stages"][0]["metrics"][0]
+    assert record["loss"] is None
+    assert record["x"] is None
+
+
+def test_stages_that_speak_otherwise_are_told_apart(evidence: Evidence) -> None:
+    assert find(evidence).quarrels == ()
+    first, second, *_ = evidence.stages
+    other = replace(second, contract=contract("policy", "dpo", template="{{ other }}"))
+    found = find(replace(evidence, stages=(first, other)))
+    assert found.quarrels[0].startswith("template: reward has")
+
+
+def test_nothing_comes_of_nothing() -> None:
+    found = find(Evidence("t"))
+    assert json.loads(numbers(found))["results"] == []
+    assert not found.is_synthetic

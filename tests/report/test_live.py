@@ -1,0 +1,28 @@
+import json
+import shutil
+from pathlib import Path
+
+from tests.report.made import make_run
+from upbring.report.evidence import BASE
+from upbring.report.live import Live
+from upbring.runs.metrics import Metrics
+
+
+def test_the_page_is_made_again_when_a_file_has_grown_and_only_then(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "run", model=BASE, steps=3)
+    live = Live([run.path], refresh_seconds=5)
+    first = live.text()
+    assert live.text() is first
+    with Metrics(run.metrics_file) as metrics:
+        metrics.write(4, {"loss": 0.5})
+    second = live.text()
+    assert second != first
+    assert json.loads(live.numbers())["stages"][0]["metrics"][-1]["loss"] == 0.5
+
+
+def test_a_folder_that_appears_late_is_seen(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", "sft", "run", model=BASE, steps=3)
+    live = Live([tmp_path / "runs"], refresh_seconds=5)
+    before = live.text()
+    shutil.copytree(run.path, tmp_path / "runs" / "other")
+    assert live.text() != before
