@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from upbring.settings.table import verbs
+
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -334,7 +336,7 @@ def test_every_algorithm_has_all_things_of_its_name() -> None:
     def violations() -> Iterator[str]:
         for source in sources():
             name = source.path.stem
-            if source.room != "algorithms" or name == "__init__":
+            if source.room != "algorithms" or name not in verbs():  # or shared by several
                 continue
             wanted = [
                 f"upbring/settings/{name}.py",

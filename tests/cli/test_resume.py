@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import trials
+from tests.conftest import Figure, trials
 from tests.road import QUICK, curve, done, hashes, prepare, upbring
 from tests.small import make_demonstrations, make_model
 from upbring.data.batch import Batch
@@ -85,7 +85,9 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(tmp_path: Path) -> None:
+def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
+    tmp_path: Path, figure: Figure
+) -> None:
     program = Path(__file__).with_name("killed_runs.py")
     prepare(tmp_path)
     count = trials(5, 50)
@@ -99,9 +101,11 @@ def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(tmp_path: P
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert [trial["differs"] for trial in found] == [[]] * count
-    assert sum(trial["kills"] for trial in found) >= count
+    kills = sum(trial["kills"] for trial in found)
+    assert kills >= count
     assert all(trial["codes"][-1] == 0 for trial in found)
     assert not any("Traceback" in trial["log"] for trial in found)
+    figure("runs killed and resumed, equal bit for bit", f"{count} of {count}, {kills} kills")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

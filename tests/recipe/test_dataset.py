@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,31 @@ def test_encoding_can_be_stopped_and_leaves_nothing_behind(tmp_path: Path) -> No
         encode_file(path, counting.encoder("x"), notice=lambda _: None, poll=poll)
     encode_file(path, counting.encoder("x"), notice=lambda _: None)
     assert counting.num_rows == 3 + 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_that_encode_the_same_file_take_turns(tmp_path: Path) -> None:
+    path = numbers(tmp_path / "a.txt", *range(2000))
+    processes = []
+    for _ in range(4):
+        processes.append(os.fork())
+        if not processes[-1]:
+            counting = Counting()
+            trees, _ = encode_file(path, counting.encoder("x"), notice=lambda _: None)
+            os._exit(counting.num_rows // 2000 + 10 * (len(trees) != 2000))
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    assert sorted(codes) == [0, 0, 0, 1]  # one has read the rows, and all have the trees
+
+
+def test_what_the_dead_left_in_the_cache_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path))
+    leftover = tmp_path / ".tmp-abc-4194305-0123abcd"
+    leftover.mkdir()
+    os.utime(leftover, (0, 0))
+    encode_file(numbers(tmp_path / "a.txt", 1), Counting().encoder("x"), notice=lambda _: None)
+    assert not leftover.exists()
 
 
 def test_held_out_rows_are_drawn_from_the_seed_and_never_learned_from() -> None:

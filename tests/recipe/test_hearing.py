@@ -94,3 +94,22 @@ def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: Kind
     assert row["line"] == 2
     assert "no" in row["row"]
     assert any("1 of 3 rows are refused" in text for text in told)
+
+
+def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:
+    def turn(role: str, text: str, rank: int | None, *replies: object) -> dict[str, object]:
+        return {"role": role, "text": text, "rank": rank, "replies": [*replies]}
+
+    asked = turn(
+        "prompter", "And rain?", None, turn("assistant", "Wet.", 1), turn("assistant", "Dry.", 0)
+    )
+    row = turn(
+        "prompter",
+        "Snow?",
+        None,
+        turn("assistant", "Cold.", 0, asked),
+        turn("assistant", "Hot.", 1),
+    )
+    found = trees(tmp_path, Comparison, [{"prompt": row}])
+    assert [item.facts["rank"].tolist() for item in found] == [[1, 2], [2, 1]]
+    assert len({item.key for item in found}) == 1  # and are held out together

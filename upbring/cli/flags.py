@@ -60,6 +60,7 @@ def _app(verb: Verb) -> typer.Typer:
     context = {
         "help_option_names": ["--help", "-h"],
         "token_normalize_func": lambda name: name.replace("_", "-"),
+        "allow_interspersed_args": not verb.is_before,
     }
     epilog = f"Example: [bold]{escape(verb.example)}[/bold]"
     text = escape("\n\n".join(filter(None, (verb.help, verb.about))))

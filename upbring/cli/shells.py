@@ -81,6 +81,8 @@ def words_for(typed: list[str]) -> list[str]:
         return _beginning(last, [*verbs(), "completion", "--help", "--version"])
     if before[0] == "completion":
         return _beginning(last, SHELLS)
+    if before[0] == "plan":
+        return words_for([*before[1:], last])
     return _of_verb(before, last) if before[0] in verbs() else []
 
 

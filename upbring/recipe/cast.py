@@ -1,8 +1,8 @@
 """Who takes part in a stage, and what a verb adds of its own to what all stages do."""
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from upbring.settings.stage import StageSettings
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
+from upbring.train.progress import Band
 
 POLICY = "policy"
 
@@ -77,6 +78,8 @@ class Craft:
     write: Callable[["Cast", str, Path, Contract], None] | None = None  # the model's own layout
     finish: Callable[["Cast", str, Run], None] = lambda *_: None  # evidence on the finished model
     next_step: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
+    bands: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
+    shown: tuple[str, ...] = ("loss", "learning_rate")  # metrics on the bar
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ file's hash, the template, the tokenizer and the settings that decide about toke
 was said. Where malformed rows are skipped nothing is taken from it, for they are to be written.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from upbring.settings.data import DataSettings
 
 Notice = Callable[[str], None]
 MOST_HELD_OUT = 200
+LEFTOVER_SECONDS = 3600  # what nobody has touched for so long in the cache is of the dead
 ENCODING = f"upbring {__version__}, tokenizers {version('tokenizers')}"  # makes the same tokens
 
 
@@ -86,15 +88,21 @@ def make_dataset(
     seed: int,
     notice: Notice,
     poll: Callable[[], None] = lambda: None,
+    mix_encoder: Encoder | None = None,
+    arrange: Callable[[Trees], Trees] = lambda trees: trees,
 ) -> Dataset:
-    """Return the trees of all files that the settings name; `poll` raises to stop on the way."""
+    """Return the trees of all files that the settings name; `poll` raises to stop on the way.
+
+    With a `mix_encoder`, what is mixed in is read in another way than the data. `arrange` puts the
+    trees of the data in another form before some are held out.
+    """
     mixtures = _mixtures(settings.mix)
-    encode = partial(encode_file, encoder=encoder, notice=notice, poll=poll)
-    everything = [encode(path) for path in settings.data]
-    mixed = [encode(path) for path, _ in mixtures]
-    held = [encode(path) for path in settings.held_out]
-    main: Trees = Joined([trees for trees, _ in everything])
-    held_out: Trees = Joined([trees for trees, _ in held])
+    encode = partial(encode_file, notice=notice, poll=poll)
+    everything = [encode(path, encoder) for path in settings.data]
+    mixed = [encode(path, mix_encoder or encoder) for path, _ in mixtures]
+    held = [encode(path, encoder) for path in settings.held_out]
+    main = arrange(Joined([trees for trees, _ in everything]))
+    held_out = arrange(Joined([trees for trees, _ in held]))
     if not settings.held_out:
         main, held_out = split(main, settings.held_out_share, seed=seed)
     if not len(main):
@@ -167,18 +175,28 @@ def encode_file(
     sha256 = durable.sha256_file(path)
     what = [ENCODING, str(path), sha256, encoder.is_kept, *encoder.identity]
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
-    folder = cache_folder(notice=notice) / key
+    cache = cache_folder(notice=notice)
+    durable.sweep(cache, quiet_seconds=LEFTOVER_SECONDS)
+    folder = cache / key
     said = folder.with_suffix(".json")  # after the rows, told again when they are not read again
-    store = open_store(folder) if encoder.is_kept and said.is_file() else None
-    if store is None:
-        told.clear()
-        store = build(folder, _polled(trees, poll))
-        durable.write_json(said, [*told])
-    else:
-        for text in json.loads(said.read_bytes()):
-            notice(text)
+    waiting = partial(_wait, functools.cache(notice), f"{path}: is being encoded", poll=poll)
+    with durable.turn(folder.with_suffix(".lock"), waiting=waiting):
+        store = open_store(folder) if encoder.is_kept and said.is_file() else None
+        if store is None:
+            told.clear()
+            store = build(folder, _polled(trees, poll))
+            durable.write_json(said, [*told])
+        else:
+            for text in json.loads(said.read_bytes()):
+                notice(text)
     rows = len({store[i].key for i in range(len(store))})
     return store, DataFile(str(path), sha256, rows, name)
+
+
+def _wait(notice: Notice, where: str, *, poll: Callable[[], None]) -> None:
+    """Say, once, what is waited for, and leave if the user wants to."""
+    notice(f"{where} by another process; waiting for it")
+    poll()
 
 
 def _polled(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:

@@ -9,12 +9,16 @@ LIMITS = [
     "It may state what is false, and repeat what its data contains.",
     "The numbers are measured on held-out rows of the same data and say nothing of other uses.",
 ]
+TASTE = (
+    "Its taste is that of who ranked, of answers such as it was shown; a policy that is optimised "
+    "against it finds answers that it was not."
+)
 
 
 def write_card(run: Run, contract: Contract, *, verb: str, summary: str) -> None:
     """Write the model card of a run, into its folder and beside its weights."""
     records = read_metrics(run.metrics_file)
-    stage = contract.history[-1]
+    stage, is_reward = contract.history[-1], contract.kind == "reward"
     text = card(
         name=run.path.name,
         base_model=contract.base,
@@ -23,7 +27,8 @@ def write_card(run: Run, contract: Contract, *, verb: str, summary: str) -> None
         summary=summary,
         numbers=_numbers(records),
         data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
-        limits=LIMITS,
+        limits=[TASTE, *LIMITS[1:]] if is_reward else LIMITS,
+        pipeline="text-classification" if is_reward else "text-generation",
     )
     run.write_card(text)
 

@@ -77,8 +77,8 @@ def read_gate(name: str, condition: str, models: Sequence[str]) -> Gate:
     """Return the gate of a name and a condition; a `ValueError` says what is wrong with them."""
     model, _, number = name.rpartition(".")
     if number not in NUMBERS:
-        found = nearest(number, NUMBERS)
-        hint = f"did you mean {found}?" if found else f"there are {', '.join(NUMBERS)}"
+        near = nearest(number, NUMBERS)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(NUMBERS)}"
         raise ValueError(f"no such number {shown(number)}; {hint}")
     found = CONDITION.fullmatch(condition.strip())
     if found is None:

@@ -46,24 +46,25 @@ def heard(
     reading: Iterable[Record], kind: Kind, chat: Chat, *, turns: Turns, refused: Malformed
 ) -> Iterator[Tree]:
     """Yield the trees of records, with the facts about their branches."""
-    recent: dict[str, Record] = {}  # what may yet be refused
+    recent: dict[str, Record] = {}  # by number, for a row may give several
 
-    def keyed() -> Iterator[Keyed]:
-        for record in reading:
+    def numbered() -> Iterator[Keyed]:
+        for number, record in enumerate(reading):
             if len(recent) >= MOST_REMEMBERED:
                 recent.pop(next(iter(recent)))
-            recent[str(record.origin)] = record
-            yield str(record.origin), record
+            recent[str(number)] = record
+            yield str(number), record
 
-    def refuse(key: str, error: InputError) -> None:
-        line = int(key.rpartition(":")[2])
+    def refuse(number: str, error: InputError) -> None:
+        record = recent[number]
         problem = RowError("messages", str(error), "correct the row, or use another template")
-        refused.add(Row(line=line, fields={}, raw=_raw(recent.get(key))), problem)
+        refused.add(Row(line=record.origin.line, fields={}, raw=_raw(record)), problem)
 
-    for item in dialogue_trees(chat, kind, keyed(), turns=turns, refuse=refuse):
+    for item in dialogue_trees(chat, kind, numbered(), turns=turns, refuse=refuse):
+        record = recent[item.key]
         if item.branches and (found := flaws(chat, item)):
-            raise InputError(f"{item.key}: {found[0]} (see `upbring check`)")
-        yield replace(item, facts=facts(recent[item.key]))
+            raise InputError(f"{record.origin}: {found[0]} (see `upbring check`)")
+        yield replace(item, key=str(record.origin), facts=facts(record))
 
 
 def facts(record: Record) -> Numbers:
@@ -83,10 +84,8 @@ def facts(record: Record) -> Numbers:
     return {"good": np.array([float(record.is_good)])} if isinstance(record, Label) else {}
 
 
-def _raw(record: Record | None) -> str:
+def _raw(record: Record) -> str:
     """Return a refused record as the row it is written as."""
-    if record is None:
-        return "{}"
     messages = record.prompt if isinstance(record, Comparison) else dialogue_of(record)
     row: dict[str, object] = {
         "messages": [{"role": m.role, "content": m.content} for m in messages]

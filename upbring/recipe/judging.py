@@ -1,7 +1,6 @@
 """A reward model introduced as a judge: to evaluation, which compares, and to whoever collects."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
@@ -11,32 +10,31 @@ from upbring.judge.reward import Question, RewardModel, load_rewards
 from upbring.model.load import weights_sha256
 from upbring.recipe.collect import Asked, Ranks
 from upbring.runs.locate import locate
+from upbring.settings.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
+from upbring.settings.recipe import CollectSettings
 from upbring.train import devices
 
-
-class Computes(Protocol):
-    """Settings that say where and how to compute."""
-
-    precision: str
-    device: str
-    threads: int | None
+Machined = EvaluateSettings | CollectSettings  # which say where and how to compute
 
 
 class Late:
     """A reward model that is loaded when it is first asked."""
 
-    def __init__(self, name: str, settings: Computes) -> None:
+    def __init__(self, name: str, settings: Machined) -> None:
         self.name, self.settings = name, settings
         self.model: RewardModel | None = None
 
     def scores(self, questions: Sequence[Question]) -> list[list[float]]:
         """Return the scores of each question's responses."""
         if self.model is None:
-            asked = {"precision": self.settings.precision, "device": self.settings.device}
-            machine = devices.prepare(
-                ModelSettings(model=self.name, threads=self.settings.threads, **asked)  # type: ignore[arg-type]  # checked when they were read
+            asked = ModelSettings(
+                model=self.name,
+                precision=self.settings.precision,
+                device=self.settings.device,
+                threads=self.settings.threads,
             )
+            machine = devices.prepare(asked)
             device, compute = machine.device, machine.compute
             (self.model,) = load_rewards(
                 [self.name], device=device, compute=compute, notice=lambda _: None
@@ -45,7 +43,7 @@ class Late:
             return [each.tolist() for each in self.model.scores(questions)]
 
 
-def scorer(settings: Computes, name: str) -> Scorer:
+def scorer(settings: Machined, name: str) -> Scorer:
     """Return a reward model as a judge of preferences."""
     late = Late(name, settings)
 
@@ -55,7 +53,7 @@ def scorer(settings: Computes, name: str) -> Scorer:
     return Scorer(name, f"reward {weights_sha256(locate(name))}", scores)
 
 
-def by_reward(settings: Computes, name: str) -> Ranks:
+def by_reward(settings: Machined, name: str) -> Ranks:
     """Return a reward model as one who ranks: the higher score is better, equal ones are ties."""
     late = Late(name, settings)
 

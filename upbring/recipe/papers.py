@@ -3,12 +3,13 @@
 import hashlib
 import json
 
+from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.model.load import weights_sha256
 from upbring.model.packing import token_budget
 from upbring.recipe.cast import Cast
-from upbring.runs.contract import SPEECH, Aspect, Contract, Source, Stage, Stop, compare
+from upbring.runs.contract import SPEECH, Aspect, Contract, Kind, Source, Stage, Stop, compare
 from upbring.runs.environment import instructions
 from upbring.runs.folder import Run
 from upbring.train import devices, processes
@@ -16,9 +17,23 @@ from upbring.train.algorithm import Algorithm
 
 BASIC: tuple[Aspect, ...] = ("tokenizer", "bos", "eos")
 
+SILENT: tuple[Kind, ...] = ("reward", "value")
+
 # Settings that say where and how often, not what: they may differ when a run is resumed.
 FREE = frozenset(
-    {"model", "data", "held_out", "mix", "name", "runs", "keep", "threads", "skip_bad", "prompts"}
+    {
+        "model",
+        "data",
+        "held_out",
+        "mix",
+        "name",
+        "runs",
+        "keep",
+        "threads",
+        "skip_bad",
+        "prompts",
+        "processes",
+    }
 )
 
 
@@ -30,6 +45,11 @@ def agree(cast: Cast) -> None:
     before = cast.loaded.contract
     if before is None:
         return
+    if before.kind != cast.craft.kind and before.kind in SILENT:
+        raise InputError(
+            f"{cast.loaded.folder}: is a {before.kind} model, which scores and does not speak; "
+            "begin from the model that it was made of"
+        )
     aspects = BASIC if before.kind == "base" else SPEECH
     names = ("this stage", str(cast.loaded.folder))
     if found := compare(contract(cast, steps=0), before, names=names, aspects=aspects):
@@ -109,11 +129,28 @@ def contract(cast: Cast, *, steps: int) -> Contract:
     return cast.craft.contract(cast, agreed)
 
 
-def headline(cast: Cast, algorithm: Algorithm) -> str:
-    """Return in one line what learns, how long and on what."""
+def write_costs(run: Run, cast: Cast, algorithm: Algorithm) -> None:
+    """Add to a run's environment what it took: memory at its highest so far, and what learned."""
+    learned, whole = num_weights(cast, algorithm)
+    costs: dict[str, JSON] = {
+        "threads": cast.machine.threads,
+        "weights": whole,
+        "learned_weights": learned,
+        "peak_memory_bytes": durable.peak_memory_bytes(),
+    }
+    run.write_environment(more=costs)
+
+
+def num_weights(cast: Cast, algorithm: Algorithm) -> tuple[int, int]:
+    """Return how many weights learn, and how many the model has."""
     network = cast.loaded.model.network
     learned = sum(p.numel() for g in algorithm.parameters() for p in g.parameters.values())
-    whole = sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
+    return learned, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
+
+
+def headline(cast: Cast, algorithm: Algorithm) -> str:
+    """Return in one line what learns, how long and on what."""
+    learned, whole = num_weights(cast, algorithm)
     return (
         f"{learned:,} of {whole:,} weights learn ({learned / whole:.2%}), {algorithm.steps} steps, "
         f"{str(cast.machine.compute).removeprefix('torch.')} on {cast.machine.device.type}"

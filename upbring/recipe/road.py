@@ -23,7 +23,7 @@ from typing import Any
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
-from upbring.recipe.script import BASE, Script, Step, meant, references, unweighed
+from upbring.recipe.script import BASE, POLICIES, Script, Step, meant, references, unweighed
 from upbring.recipe.training import CRAFTS, go_on, train
 from upbring.runs.folder import Run
 from upbring.runs.locate import locate
@@ -50,6 +50,7 @@ class Road:
     folder: Path
     works: dict[str, Work]  # verbs that do not train: what they do
     say: Say
+    made: Callable[[str], None] = lambda _: None  # is told of every model: `base`, and each stage
     states: dict[str, dict[str, JSON]] = field(default_factory=dict)
 
     def take(self) -> None:
@@ -113,6 +114,8 @@ class Road:
         else:
             self.works[step.verb](resolved, place, self.say)
         self._note(step, status="finished", key=key)
+        if step.verb in POLICIES:
+            self.made(step.name)
 
     def _train(self, step: Step, resolved: Resolved[Any]) -> None:
         place = self.place(step.name)
@@ -213,7 +216,7 @@ class Road:
             self.folder.mkdir(parents=True, exist_ok=True)
         stages: list[JSON] = [dict(state) for state in self.states.values()]
         models: list[JSON] = [*self.script.models]
-        record = {"format": 1, "status": status, "models": models, "stages": stages}
+        record: JSON = {"format": 1, "status": status, "models": models, "stages": stages}
         durable.write_json(self.folder / "recipe.json", record)
         durable.write_text(
             self.folder / "recipe.yaml", self.script.file.read_text(encoding="utf-8")

@@ -8,7 +8,8 @@
       reward: {model: sft, data: world/rankings.jsonl}
     rounds: 2                    # the stages of each_round are taken so often
     each_round: {…}              # in them `latest` is the newest policy
-    evaluate: {models: [base, sft], suites: [facts]}
+    ask: ["What is the capital of France?"]  # of the base and of every model that is made
+    evaluate: {models: [base, sft], suite: facts}
     gates: {facts: ">= base + 0.1"}
 
 All of it is checked before the first stage: verbs, settings, names, files, gates. The nearest
@@ -29,7 +30,7 @@ from upbring.settings.schema import Settings, declared
 from upbring.settings.table import imported, verbs
 
 BASE, LATEST = "base", "latest"
-KEYS = ("model", "defaults", "stages", "rounds", "each_round", "evaluate", "gates")
+KEYS = ("model", "defaults", "stages", "rounds", "each_round", "ask", "evaluate", "gates")
 POLICIES = frozenset(
     {"pretrain", "sft", "dpo", "ipo", "kto", "orpo", "simpo", "ppo", "grpo", "rloo"}
 )
@@ -57,6 +58,7 @@ class Script:
     file: Path
     model: str
     steps: tuple[Step, ...]
+    ask: tuple[str, ...]
     evaluate: Resolved[EvaluateSettings] | None
     models: tuple[str, ...]  # that are evaluated: `base` or names of steps
     gates: tuple[Gate, ...]
@@ -98,7 +100,7 @@ class _Reading:
         gates = tuple(self._gates(models))
         if model is None:
             return None
-        return Script(self.file, model, tuple(self.steps), evaluate, models, gates)
+        return Script(self.file, model, tuple(self.steps), self._ask(), evaluate, models, gates)
 
     def _problem(self, line: int, text: str) -> None:
         told = f"{self.file}:{line}: {text}"
@@ -114,6 +116,15 @@ class _Reading:
         else:
             return entry.value.text
         return None
+
+    def _ask(self) -> tuple[str, ...]:
+        entry = self.root.entries.get("ask")
+        if entry is None:
+            return ()
+        items = entry.value.items if isinstance(entry.value, Listing) else (entry.value,)
+        if not all(isinstance(item, Scalar) and not item.is_null for item in items):
+            self._problem(entry.line, 'ask: no list of texts; write ["What is snow?"]')
+        return tuple(item.text for item in items if isinstance(item, Scalar))
 
     def _rounds(self) -> int:
         entry = self.root.entries.get("rounds")
@@ -169,7 +180,7 @@ class _Reading:
             problems=self.problems,
         )
         if resolved is not None:
-            needs = tuple(self._needs(resolved.settings, own, entry.line, name=name))
+            needs = tuple(dict.fromkeys(self._needs(resolved.settings, own, entry.line, name=name)))
             self.steps.append(Step(full, verb, resolved, needs, entry.line))
 
     def _before(self, kind: type[Settings], own: Mapping[str, Entry]) -> dict[str, object]:

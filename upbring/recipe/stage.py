@@ -14,7 +14,8 @@ from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.recipe.cast import Cast
 from upbring.recipe.evidence import write_card
-from upbring.recipe.papers import agree, contract, headline, identity, write_papers
+from upbring.recipe.papers import agree, contract, headline, identity, write_costs, write_papers
+from upbring.recipe.plan import explained_memory, told, worthwhile
 from upbring.runs.contract import Contract
 from upbring.runs.folder import Run
 from upbring.settings.reference import as_yaml
@@ -36,12 +37,16 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
         if is_first and run.facts()["steps"] is None:
             write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {headline(cast, algorithm)}")
+        planned = worthwhile(cast) if is_first else None
+        if planned is not None:
+            cast.say(told(planned))
         training = Training(algorithm, cast.settings, cast.interruption)
         with _journal(cast, run, steps=algorithm.steps) as journal:
             if resumed is not None:
                 _restore(cast, training, run, journal=journal, allow_change=allow_change)
             try:
-                training.train(journal)
+                with explained_memory(planned, run):
+                    training.train(journal)
             except Interrupted as stop:
                 raise Interrupted(
                     f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
@@ -49,6 +54,7 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
                     signal_number=stop.exit_code - 128,
                 ) from stop
         if is_first:
+            write_costs(run, cast, algorithm)
             _conclude(cast, training, run, role=role)
             run.finish()
     return run
@@ -58,9 +64,9 @@ def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Jour
     """Return the run's journal for the process that keeps it."""
     if not processes.place().is_first:
         return nullcontext(Mute())
-    return Kept(
-        run, Progress(steps, console=cast.console), identity(cast), cast.settings.keep, cast.say
-    )
+    craft = cast.craft
+    progress = Progress(steps, console=cast.console, show=craft.shown, bands=craft.bands)
+    return Kept(run, progress, identity(cast), cast.settings.keep, cast.say)
 
 
 def _cast_role(cast: Cast) -> str:

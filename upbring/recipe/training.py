@@ -7,19 +7,31 @@ from typing import Any
 
 from rich.console import Console
 
+from upbring import durable
 from upbring.errors import Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import Loaded, load
 from upbring.recipe.cast import Cast, Craft
+from upbring.recipe.plan import explained_memory
 from upbring.recipe.stage import perform
 from upbring.runs.folder import Run
-from upbring.settings.resolve import Resolved
-from upbring.settings.table import imported
-from upbring.train import devices, processes
+from upbring.settings.reference import as_yaml
+from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.table import imported, verbs
+from upbring.train import devices, launch, processes
 
 CRAFTS = {  # places, so that a verb imports its own craft alone
     "pretrain": "upbring.recipe.next_token:PRETRAIN",
     "sft": "upbring.recipe.next_token:SFT",
+    "reward": "upbring.recipe.rewarding:REWARD",
+    "dpo": "upbring.recipe.preferring:DPO",
+    "ipo": "upbring.recipe.preferring:IPO",
+    "kto": "upbring.recipe.preferring:KTO",
+    "orpo": "upbring.recipe.preferring:ORPO",
+    "simpo": "upbring.recipe.preferring:SIMPO",
+    "ppo": "upbring.recipe.on_policy:PPO",
+    "grpo": "upbring.recipe.on_policy:GRPO",
+    "rloo": "upbring.recipe.on_policy:RLOO",
 }
 
 
@@ -30,18 +42,49 @@ def train(
     resumed: Run | None = None,
     allow_change: Sequence[str] = (),
 ) -> Run:
-    """Run a stage and return its run."""
+    """Run a stage and return its run; where several processes are asked for, start them."""
+    if launch.is_wanted(resolved.settings.processes):
+        return _train_together(verb, resolved, resumed=resumed, allow_change=allow_change)
     craft: Craft = imported(CRAFTS[verb])
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.joined(machine.device) as place:
             console = Console(stderr=True, quiet=not place.is_first)  # the first process speaks
-            cast = _cast(craft, resolved, machine, interruption, console, resumed=resumed)
+            with explained_memory():
+                cast = _cast(craft, resolved, machine, interruption, console, resumed=resumed)
             run = perform(cast, resumed=resumed, allow_change=allow_change)
             cast.say(
                 f"{run.path}: finished; the model is in {run.model}, try {craft.next_step(run)}"
             )
             return run
+
+
+def _train_together(
+    verb: str, resolved: Resolved[Any], *, resumed: Run | None, allow_change: Sequence[str]
+) -> Run:
+    """Let several processes go on with a run, which is begun before if there is none."""
+    settings = resolved.settings
+    text = as_yaml(resolved, verb)
+    run = resumed or Run.create(settings.runs, verb, name=settings.name, settings=text)
+    allowed = [f"--allow-change={key}" for key in allow_change]
+    words = ["resume", f"--run={run.path}", f"--processes={settings.processes}", *allowed]
+    if code := launch.launch(words, settings.processes):
+        if resumed is None and run.facts()["steps"] is None:
+            durable.remove(run.path)  # nothing came of it
+        raise launch.JobFailed(
+            f"{run.path}: its {settings.processes} processes ended with exit code {code}; "
+            "what they said stands above",
+            exit_code=code,
+        )
+    return run
+
+
+def go_on(run: Run, *, allow_change: Sequence[str] = ()) -> Run:
+    """Go on with a run that was stopped, by the settings in its folder."""
+    verb = str(run.facts()["verb"])
+    kind = imported(verbs()[verb].settings)
+    again = resolve(kind, section=verb, file=run.settings_file, flags={})
+    return train(verb, again, resumed=run, allow_change=allow_change)
 
 
 def _cast(

@@ -16,6 +16,7 @@ def card(
     summary: str,
     numbers: Mapping[str, str],
     data: Sequence[str],
+    pipeline: str = "text-generation",
     license_name: str | None = None,
     languages: Sequence[str] = (),
     limits: Sequence[str] = (),
@@ -24,7 +25,7 @@ def card(
     head: dict[str, object] = {
         "base_model": redacted(base_model),
         "library_name": library,
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": pipeline,
         "tags": ["upbring", verb],
     }
     if license_name:

@@ -61,6 +61,7 @@ class Contract:
     kind: Kind
     tune: Literal["lora", "full"]
     history: tuple[Stage, ...] = ()
+    offset: float = 0.0  # of a reward model: taken off a score, a good answer's is 0 on average
     format: int = field(default=FORMAT)
 
 

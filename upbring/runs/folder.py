@@ -7,6 +7,7 @@
       data.json           files, hashes, rows
       contract.json       what travels with the weights
       metrics.jsonl       numbers         samples.jsonl   answers to fixed prompts
+      left_out.jsonl      rows of steps that were not taken
       checkpoints/step-N/                 model/          the result
       README.md           model card
 

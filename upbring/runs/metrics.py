@@ -117,7 +117,12 @@ class Record:
 
 def read_metrics(path: Path) -> list[Record]:
     """Return all records of a file, which somebody may still be writing."""
-    return [_record(line, where=where) for where, line in read_lines(path)]
+    return list(records(path))
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Yield record after record, so that those before a damaged line can be kept."""
+    return (_record(line, where=where) for where, line in read_lines(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from upbring.settings.model import ModelSettings
 from upbring.settings.sample import SampleSettings
 from upbring.settings.schema import Settings, setting
 
@@ -31,10 +32,9 @@ class InitSettings(Settings):
     to: Path = setting(Path("recipe"), help="Folder to write to; it must not exist.")
 
 
-class CollectSettings(SampleSettings):
+class CollectSettings(ModelSettings, SampleSettings):
     """Let a model answer prompts several times, and have the answers ranked."""
 
-    model: str = setting(help="Model that answers: a directory, a run, a hub id, or builtin:.")
     prompts: tuple[Path, ...] = setting(min_length=1, help="Files of prompts, one row each.")
     by: Literal["people", "judge", "annotators"] = setting(
         "people",
@@ -47,9 +47,4 @@ class CollectSettings(SampleSettings):
     temperature: float = setting(1.0, ge=0, help="0 always takes the likeliest token.")
     max_tokens: int = setting(128, ge=1, help="Longest response in tokens.")
     seed: int = setting(0, ge=0, help="Seed of the draws.")
-    precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", help="Number format of the weights and of the matrix products."
-    )
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", help="Where to compute.")
-    threads: int | None = setting(None, ge=1, help="Processor threads. Unset: one per processor.")
     to: Path = setting(Path("collected"), help="Folder to write to.")

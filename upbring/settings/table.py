@@ -20,6 +20,7 @@ class Verb:
     example: str
     about: str = ""
     positional: str | None = None
+    is_before: bool = False  # another verb and its words follow
 
 
 VERBS = (
@@ -32,6 +33,25 @@ VERBS = (
         about="Names each malformed row by file and line. With a model it also renders one "
         "example and shows which of its tokens are learned from.",
         positional="data",
+    ),
+    Verb(
+        name="plan",
+        help="Tell what a run would take of memory and time, before a weight is read.",
+        settings="upbring.settings.verbs:PlanSettings",
+        run="upbring.cli.plan:run",
+        example="upbring plan sft chat.jsonl --model ./base",
+        about="Takes the verb to plan with its own files and flags. Reads the rows as the run "
+        "will, of the model its configuration alone, and tries two layers for two seconds.",
+        positional="do",
+        is_before=True,
+    ),
+    Verb(
+        name="doctor",
+        help="Look whether this machine can train; print a block for a bug report.",
+        settings="upbring.settings.verbs:DoctorSettings",
+        run="upbring.cli.doctor:run",
+        example="upbring doctor",
+        about="Measures processor and disk for a few seconds. Asks nothing of the network.",
     ),
     Verb(
         name="pretrain",
@@ -52,6 +72,130 @@ VERBS = (
         positional="data",
     ),
     Verb(
+        name="reward",
+        help="Learn to score responses as people rank them: a reward model.",
+        settings="upbring.settings.reward:RewardSettings",
+        run="upbring.cli.reward:run",
+        example="upbring reward rankings.jsonl --model runs/sft-1",
+        about="Takes pairs and rankings of up to 9 responses, with ties. Says at the end whether "
+        "the model is fit to be optimised against, and why not.",
+        positional="data",
+    ),
+    Verb(
+        name="score",
+        help="Score responses with a reward model, or with several as one.",
+        settings="upbring.settings.score:ScoreSettings",
+        run="upbring.cli.score:run",
+        example="upbring score answers.jsonl --model runs/reward-1 --to scores.jsonl",
+        about="Takes comparisons, demonstrations and labelled responses, and writes a line of "
+        "JSON for each response.",
+        positional="data",
+    ),
+    Verb(
+        name="dpo",
+        help="Learn from comparisons directly: DPO, a reward model's loss on the policy itself.",
+        settings="upbring.settings.dpo:DpoSettings",
+        run="upbring.cli.dpo:run",
+        example="upbring dpo pairs.jsonl --model runs/sft-1",
+        about="The reference is the model without its adapter; no second one is in memory. Its "
+        "log-probabilities are computed once and kept on disk for later runs.",
+        positional="data",
+    ),
+    Verb(
+        name="ipo",
+        help="Learn from comparisons towards a margin, and no further: IPO.",
+        settings="upbring.settings.ipo:IpoSettings",
+        run="upbring.cli.ipo:run",
+        example="upbring ipo pairs.jsonl --model runs/sft-1",
+        positional="data",
+    ),
+    Verb(
+        name="kto",
+        help="Learn from single responses that somebody called good or bad: KTO.",
+        settings="upbring.settings.kto:KtoSettings",
+        run="upbring.cli.kto:run",
+        example="upbring kto votes.jsonl --model runs/sft-1",
+        about="Takes comparisons, too: the best response is good and the worst is bad.",
+        positional="data",
+    ),
+    Verb(
+        name="orpo",
+        help="Learn from comparisons and fine-tune in one stage, without a reference: ORPO.",
+        settings="upbring.settings.orpo:OrpoSettings",
+        run="upbring.cli.orpo:run",
+        example="upbring orpo pairs.jsonl --model ./base",
+        positional="data",
+    ),
+    Verb(
+        name="simpo",
+        help="Learn from comparisons by mean log-probabilities, without a reference: SimPO.",
+        settings="upbring.settings.simpo:SimpoSettings",
+        run="upbring.cli.simpo:run",
+        example="upbring simpo pairs.jsonl --model runs/sft-1",
+        positional="data",
+    ),
+    Verb(
+        name="ppo",
+        help="Learn from rewards of the policy's own responses, with a value for every token.",
+        settings="upbring.settings.ppo:PpoSettings",
+        run="upbring.cli.ppo:run",
+        example="upbring ppo prompts.jsonl --model runs/sft-1 --reward runs/reward-1",
+        about="Policy, reference, value and reward are roles on one base in memory. Give --judge a "
+        "second reward model, and the run can tell whether the first was hacked.",
+        positional="prompts",
+    ),
+    Verb(
+        name="grpo",
+        help="Learn from how much better each response is than others to its prompt: GRPO.",
+        settings="upbring.settings.grpo:GrpoSettings",
+        run="upbring.cli.grpo:run",
+        example="upbring grpo prompts.jsonl --model runs/sft-1 --rule is_json",
+        positional="prompts",
+    ),
+    Verb(
+        name="rloo",
+        help="Learn from rewards of whole responses, against others to the same prompt: RLOO.",
+        settings="upbring.settings.rloo:RlooSettings",
+        run="upbring.cli.rloo:run",
+        example="upbring rloo prompts.jsonl --model runs/sft-1 --reward runs/reward-1",
+        positional="prompts",
+    ),
+    Verb(
+        name="rollouts",
+        help="Look at responses of a run token by token: reward, divergence, advantage, value.",
+        settings="upbring.settings.rollouts:RolloutsSettings",
+        run="upbring.cli.rollouts:run",
+        example="upbring rollouts runs/ppo-1",
+        positional="run",
+    ),
+    Verb(
+        name="run",
+        help="Take a whole road: every stage of a recipe, then evaluation, gates and report.",
+        settings="upbring.settings.recipe:RunSettings",
+        run="upbring.cli.run:run",
+        example="upbring run recipe.yaml",
+        about="What is finished is kept, what was stopped goes on: run it again at any time. A "
+        "failed gate makes the exit code 6.",
+        positional="recipe",
+    ),
+    Verb(
+        name="init",
+        help="Write a commented recipe for your case, and example data, to begin with.",
+        settings="upbring.settings.recipe:InitSettings",
+        run="upbring.cli.init:run",
+        example="upbring init --case domain --model ./base --to my-road",
+    ),
+    Verb(
+        name="collect",
+        help="Let a model answer prompts several times, and have the answers ranked.",
+        settings="upbring.settings.recipe:CollectSettings",
+        run="upbring.cli.collect:run",
+        example="upbring collect prompts.jsonl --model runs/sft-1 --by people",
+        about="People rank in a page that works offline; its file goes to `upbring reward` or "
+        "`upbring dpo`.",
+        positional="prompts",
+    ),
+    Verb(
         name="resume",
         help="Go on with an interrupted run as if it had never stopped.",
         settings="upbring.settings.verbs:ResumeSettings",
@@ -68,6 +212,16 @@ VERBS = (
         positional="model",
     ),
     Verb(
+        name="evaluate",
+        help="Measure models: preference, facts, instructions, refusals, forgetting, memorisation.",
+        settings="upbring.settings.evaluate:EvaluateSettings",
+        run="upbring.cli.evaluate:run",
+        example="upbring evaluate ./base runs/sft-1 --suite facts,refusals --data questions.jsonl",
+        about="Each number comes with its interval, each answer is kept. Run again, it asks only "
+        "what is missing.",
+        positional="models",
+    ),
+    Verb(
         name="export",
         help="Write a model that other tools load as it stands.",
         settings="upbring.settings.verbs:ExportSettings",
@@ -81,6 +235,26 @@ VERBS = (
         settings="upbring.settings.verbs:RunsSettings",
         run="upbring.cli.runs:run",
         example="upbring runs",
+    ),
+    Verb(
+        name="report",
+        help="Write one page that shows what runs did: gates, before and after, curves, samples.",
+        settings="upbring.settings.report:ReportSettings",
+        run="upbring.cli.report:run",
+        example="upbring report runs/sft-1",
+        about="Reads folders alone, at any time, also of a run that is at work. The page asks "
+        "nobody for anything; report.json beside it holds every number.",
+        positional="run",
+    ),
+    Verb(
+        name="watch",
+        help="Show the report as a live page while runs are at work.",
+        settings="upbring.settings.report:WatchSettings",
+        run="upbring.cli.watch:run",
+        example="upbring watch",
+        about="Serves to this machine alone, to whoever has the address that it prints. Ctrl-C "
+        "ends it.",
+        positional="run",
     ),
     Verb(
         name="nursery",

@@ -56,6 +56,9 @@ class ResumeSettings(Settings):
 
     run: str | None = setting(None, help="Run to resume. Unset: the newest unfinished one.")
     runs: Path = setting(Path("runs"), help="Folder that holds the runs.")
+    processes: int | None = setting(
+        None, ge=1, help="Processes to go on with. Unset: as many as before."
+    )
     allow_change: tuple[str, ...] = setting(
         (), help="Settings that may differ from the checkpoint's."
     )
@@ -78,11 +81,28 @@ class NurserySettings(Settings):
 
 
 class DemoSettings(Settings):
-    """See the road in a few minutes, on an embedded small world."""
+    """See the whole road in a few minutes, on an embedded small world."""
 
-    to: Path = setting(Path("demo"), help="Folder to write to; it must not exist.")
-    epochs: float = setting(3.0, gt=0, help="Passes over the demonstrations.")
-    tried: int = setting(100, ge=6, help="Prompts of each evaluation set that are tried.")
+    to: Path = setting(Path("demo"), help="Folder to write to. Run again, the demo goes on.")
+    steps: int | None = setting(
+        None, ge=1, help="Steps of each stage, to try it in a hurry. Unset: as the recipe says."
+    )
     threads: int | None = setting(
         None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
     )
+
+
+class PlanSettings(Settings):
+    """What a run would take."""
+
+    do: tuple[str, ...] = setting(
+        min_length=1,
+        help="A verb that trains, with its own files and flags: sft chat.jsonl --model ./base.",
+    )
+
+
+class DoctorSettings(Settings):
+    """Whether this machine can train, and a block for a bug report."""
+
+    runs: Path = setting(Path("runs"), help="Folder that is to hold the runs.")
+    seconds: float = setting(1.0, gt=0, le=60, help="Time to measure the processor for.")

@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+
+from tests import small
+from tests.road import done, upbring
+
+QUICK = ("--threads", "1", "--precision", "float32", "--max-tokens", "4", "--most", "3")
+
+
+def home(folder: Path) -> Path:
+    small.make_model(folder / "m")
+    rows = [{"prompt": f"What is the {thing} like?"} for thing in small.THINGS]
+    (folder / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_people_are_told_what_to_open(tmp_path: Path) -> None:
+    answer = done(home(tmp_path), "collect", "p.jsonl", "--model", "m", *QUICK)
+    told = " ".join(answer.out.split())
+    assert "collected: waits for people; open collected/rank.html in a browser" in told
+    assert (tmp_path / "collected" / "rank.html").is_file()
+
+
+def test_a_judge_that_is_no_reward_model_is_told_of(tmp_path: Path) -> None:
+    words = ("--by", "judge", "--judge", "m", *QUICK)
+    answer = upbring(home(tmp_path), "collect", "p.jsonl", "--model", "m", *words)
+    assert answer.code == 2
+    assert "m: has no reward head, so it cannot score" in answer.err

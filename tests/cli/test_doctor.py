@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from upbring.cli import doctor, door
+
+FACTS = [
+    *("python", "upbring", "torch", "transformers", "tokenizers", "peft", "safetensors"),
+    *("cores", "memory", "run folder", "cache folder", "float32", "bfloat16", "gpu", "allocator"),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a home folder of somebody's, in which the commands run."""
+    folder = tmp_path / "home" / "somebody"
+    (folder / "work").mkdir(parents=True)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder))
+    for name in ("UPBRING_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder / "work")
+    return folder
+
+
+def asked(*words: str) -> int:
+    return door.main(["doctor", "--seconds", "0.01", *words])
+
+
+def test_every_fact_is_told_and_the_home_folder_is_not(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked() == 0
+    out, err = capsys.readouterr()
+    assert [fact for fact in FACTS if not any(l.startswith(fact) for l in out.splitlines())] == []
+    assert "somebody" not in out + err
+    assert "~" in out
+    assert out.endswith("this machine can train\n")
+    assert list((home / "work").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning_with_advice(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "file").write_text("no folder")
+    monkeypatch.setenv("UPBRING_CACHE", str(home / "file" / "cache"))
+    assert asked() == 0
+    out = capsys.readouterr().out
+    assert "! cache folder cannot be written: ~/file/cache" in out.replace("\\", "/")
+    assert "set UPBRING_CACHE" in out
+
+
+def test_without_a_place_for_runs_there_is_no_training(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "file").write_text("no folder")
+    assert asked("--runs", str(home / "file" / "runs")) == 2
+    out, err = capsys.readouterr()
+    assert "can train" not in out
+    assert "run folder ~" in err
+    assert "cannot be written (Not a directory); give yourself the right to write there" in err
+
+
+def test_a_small_save_is_timed_and_leaves_nothing(tmp_path: Path) -> None:
+    assert doctor.sync_seconds(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_available_memory_is_below_the_machine_s() -> None:
+    available = doctor.available_memory()
+    assert available is None or 0 < available < 2**50

@@ -1,0 +1,155 @@
+"""`upbring dpo` and its kin, as a user types them: what they leave, how they stop and fail."""
+
+import math
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.preferences import VERBS, prepared, typed
+from tests.road import curve, done, hashes, upbring
+from upbring.data.batch import Batch
+from upbring.runs.contract import read_contract
+from upbring.train.loop import Training
+
+QUIET = {"adapter_config.json", "manifest.json"}  # these two tell where the base lies
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepared(tmp_path_factory.mktemp("home"))
+    for verb in VERBS:
+        done(folder, *typed(verb), "--mix", "d.jsonl=0.2")
+    return folder
+
+
+def held(run: Path) -> list[dict[str, float]]:
+    return [
+        {k: float(str(v)) for k, v in each.items() if k != "kind"}
+        for each in curve(run)
+        if each["kind"] == "held_out"
+    ]
+
+
+# What each begins with: −log σ(0); its margin's square 1/(2 · 0.1) squared; 1 − σ(0).
+@pytest.mark.parametrize(("verb", "start"), [("dpo", math.log(2)), ("ipo", 25.0), ("kto", 0.5)])
+def test_it_begins_at_the_reference(home: Path, verb: str, start: float) -> None:
+    first, *_, last = held(home / "runs" / f"{verb}-1")
+    assert first["loss"] == pytest.approx(start, abs=1e-6)
+    assert first["kl"] == pytest.approx(0, abs=1e-6)
+    assert first["chosen_logratio"] == pytest.approx(0, abs=1e-6)
+    assert last["loss"] < first["loss"]
+    assert last["kl"] > 0
+
+
+@pytest.mark.parametrize("verb", ["orpo", "simpo"])
+def test_without_a_reference_it_learns_and_is_compared_with_its_base(home: Path, verb: str) -> None:
+    first, *_, last = held(home / "runs" / f"{verb}-1")
+    assert first["chosen_logratio"] == pytest.approx(0, abs=1e-6)
+    assert last["loss"] < first["loss"]
+    assert last["kl"] > 0
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_model_is_a_policy_that_sft_and_chat_go_on_from(home: Path, verb: str) -> None:
+    run = home / "runs" / f"{verb}-1"
+    contract = read_contract(run / "contract.json")
+    assert contract.kind == "policy"
+    assert [stage.verb for stage in contract.history] == [verb]
+    steps = [each for each in curve(run) if each["kind"] == "train"]
+    assert len(steps) == 6
+    assert any("replay" in each for each in steps)
+
+
+def test_it_goes_on_from_a_run_and_its_reference_is_that_run(home: Path) -> None:
+    done(home, *typed("dpo"), "--model", "runs/dpo-1", "--name", "again", "--steps", "2")
+    assert held(home / "runs" / "again")[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    contract = read_contract(home / "runs" / "again" / "contract.json")
+    assert [stage.verb for stage in contract.history] == ["dpo", "dpo"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "is_cache_kept"),
+    [*((verb, True) for verb in VERBS), ("dpo", False), ("kto", False)],
+)
+def test_interrupted_and_resumed_it_was_never_stopped(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, verb: str, is_cache_kept: bool
+) -> None:
+    take = Training._take
+
+    def taking(self: Training, batches: Sequence[Batch]) -> object:
+        if self.step == 3:
+            monkeypatch.setattr(Training, "_take", take)
+            signal.raise_signal(signal.SIGTERM)
+        return take(self, batches)
+
+    monkeypatch.setattr(Training, "_take", taking)
+    prepared(tmp_path)
+    assert upbring(tmp_path, *typed(verb), "--mix", "d.jsonl=0.2").code == 143
+    if not is_cache_kept:
+        shutil.rmtree(tmp_path / "cache")
+    answer = done(tmp_path, "resume", f"runs/{verb}-1")
+    assert ("computing the log-probabilities" in answer.err) != is_cache_kept
+    whole, run = (folder / "runs" / f"{verb}-1" for folder in (home, tmp_path))
+    ours, theirs = (hashes(each / "model") for each in (run, whole))
+    assert {k: v for k, v in ours.items() if k not in QUIET} == {
+        k: v for k, v in theirs.items() if k not in QUIET
+    }
+    assert curve(run) == curve(whole)
+    assert (run / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()
+
+
+def test_all_weights_may_learn_and_the_reference_is_what_they_were(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    words = (*typed("dpo"), "--tune", "full", "--learning-rate", "0.001")
+    done(tmp_path, *words)
+    first, *_, last = held(tmp_path / "runs" / "dpo-1")
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert last["loss"] < first["loss"]
+    assert "kl" not in last  # the reference is not in memory any more
+    assert last["answer_length"] > 0
+    again = done(tmp_path, *words)
+    assert "computing the log-probabilities" not in again.err  # they were kept
+    assert curve(tmp_path / "runs" / "dpo-1") == curve(tmp_path / "runs" / "dpo-2")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--comparisons", "list"),
+        ("--comparisons", "extremes", "--label-smoothing", "0.1"),
+        ("--length-normalised", "--beta", "5", "--nll-weight", "0.2"),
+        ("--mask-shared-tokens",),
+        ("--gradient-checkpointing", "--micro-tokens", "64"),
+        ("--dora",),
+    ],
+)
+def test_its_settings_can_be_combined(home: Path, more: tuple[str, ...]) -> None:
+    name = more[0].strip("-") + more[1].strip("-") if len(more) > 1 else more[0].strip("-")
+    done(home, *typed("dpo"), *more, "--steps", "2", "--name", name)
+    first, *_ = held(home / "runs" / name)
+    if "list" not in more:
+        assert first["dpo"] == pytest.approx(math.log(2), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("d.jsonl",), "which gives "),
+        (("none.jsonl",), "none.jsonl: "),
+        (("r.jsonl", "--beta", "0"), "--beta"),
+        (("r.jsonl", "--label-smoothing", "0.5"), "--label-smoothing"),
+        (("r.jsonl", "--comparisons", "best"), "--comparisons"),
+        (("r.jsonl", "--max-length", "3"), "there is no row to learn from"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_begun(
+    home: Path, words: tuple[str, ...], told: str
+) -> None:
+    before = sorted((home / "runs").iterdir())
+    answer = upbring(home, "dpo", *words, "--model", "m")
+    assert answer.code == 2
+    assert told in answer.err
+    assert sorted((home / "runs").iterdir()) == before

@@ -1,0 +1,18 @@
+"""`upbring grpo` from the door."""
+
+from pathlib import Path
+
+from tests.road import QUICK, curve, done, prepare
+
+GRPO = ("grpo", "d.jsonl", "--model", "m", *QUICK, "--response-tokens", "5")
+
+
+def test_it_learns_from_a_rule_and_stopped_it_goes_on(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    words = ("--rule", "is_one_sentence", "--samples", "2", "--judged-prompts", "2")
+    answer = done(folder, *GRPO, *words)
+    assert "verdict: " in answer.err
+    steps = [line for line in curve(folder / "runs/grpo-1") if line["kind"] == "train"]
+    assert len(steps) == 6
+    assert {"policy", "divergence", "reward", "kl", "clip_fraction"} <= steps[0].keys()
+    assert "value" not in steps[0]

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from tests import road
+
+SFT = ("sft", "d.jsonl", "--model", "m", "--precision", "float32", "--threads", "1")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return road.prepare(tmp_path_factory.mktemp("home"))
+
+
+def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> None:
+    answer = road.done(home, "plan", *SFT, "--rank", "4")
+    assert answer.out.startswith("memory: about ")
+    for part in ("weights", "adapter", "optimiser's moments", "activations", "logits"):
+        assert part in answer.out
+    assert "time: about " in answer.out
+    assert "15 steps" in answer.out
+    assert not (home / "runs").exists()
+
+
+def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
+    (home / "r.yaml").write_text(
+        "sft: {model: m, data: [d.jsonl], steps: 3, threads: 1, precision: float32}\n"
+    )
+    assert "3 steps" in road.done(home, "plan", "sft", "--settings", "r.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "--do: required and not given"),
+        (("chat", "m"), "upbring plan: chat is no verb that trains; give one of pretrain, sft, "),
+        (("stf",), "upbring plan: stf is no verb that trains; did you mean sft?"),
+        (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
+        (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: there is no such directory"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_message(
+    home: Path, words: tuple[str, ...], expected: str
+) -> None:
+    answer = road.upbring(home, "plan", *words)
+    assert answer.code == 2
+    assert answer.err.startswith(expected)
+    assert answer.err.count("\n") == 1
+
+
+def test_a_verb_that_samples_is_refused(home: Path) -> None:
+    (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 20)
+    rest = SFT[2:]
+    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward", "m")
+    assert answer.code == 2
+    assert "upbring plan: rloo learns from answers that it samples" in answer.err

@@ -1,0 +1,132 @@
+"""`upbring ppo` from the door: killed it goes on bit for bit, and mistakes are told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import trials
+from tests.rewarded import make_reward
+from tests.road import QUICK, curve, done, prepare, upbring
+from tests.small import make_model
+from upbring.runs.contract import read_contract
+
+PPO = ("ppo", "d.jsonl", "--model", "m", *QUICK, "--response-tokens", "5", "--judged-prompts", "2")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    make_reward(folder / "m", folder / "r")
+    make_reward(folder / "m", folder / "j", seed=1)
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("killed_rollouts.py")
+    prepare(tmp_path)
+    make_reward(tmp_path / "m", tmp_path / "r")
+    count = trials(5, 200)
+    result = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), str(count)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(program.parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert [trial["differs"] for trial in found] == [[]] * count
+    assert sum(trial["kills"] for trial in found) >= count
+    assert all(trial["codes"][-1] == 0 for trial in found)
+    assert not any("Traceback" in trial["log"] for trial in found)
+
+
+def test_a_run_ends_with_a_verdict_and_writes_a_policy(home: Path) -> None:
+    answer = done(home, *PPO, "--reward", "r", "--judge", "j", "--name", "a")
+    (told,) = (line for line in answer.err.splitlines() if line.startswith("verdict: "))
+    assert "reward " in told
+    assert "judge " in told
+    assert read_contract(home / "runs/a/model/contract.json").kind == "policy"
+    held = [line for line in curve(home / "runs/a") if line["kind"] == "held_out"]
+    assert {"reward", "judge", "kl", "length", "ended", "error"} <= held[0].keys()
+    shown = [json.loads(x) for x in (home / "runs/a/samples.jsonl").read_text().splitlines()]
+    assert all(len(row["kl"]) == len(row["tokens"]) == len(row["values"]) for row in shown)
+
+
+def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
+    words = ("--reward", "r", "--kl-budget", "1e-6", "--inner-epochs", "1", "--name", "b")
+    answer = done(home, *PPO, *words)
+    assert "above kl_budget 1e-06; stopping here\n" in answer.err
+    assert "stopped early, after step 1 of 6" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "reward: none is given; name a reward model's run, or a --rule"),
+        (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
+        (("--reward", "r=x"), "reward: 'r=x' has no number after the =; write it as r=0.5"),
+        (("--reward", "m"), "m: has no reward head, so it cannot score; train one with"),
+        (("--reward", "none"), "none: there is no such directory"),
+        (("--reward", "builtin:gold"), "has no `task`, and builtin:gold knows the embedded world"),
+        (("--reward", "r", "--kl-in", "loss"), "kl_estimator: k1 in the loss has no gradient"),
+        (("--reward", "r", "--tune", "full", "--ema", "0.9"), "ema: averages an adapter, not"),
+        (("--reward", "r", "--data", "d.jsonl"), "no such flag --data"),
+        (("--reward", "r", "--max-length", "6"), "there is no row to learn from"),
+    ],
+)
+def test_a_mistake_is_told(home: Path, words: tuple[str, ...], told: str) -> None:
+    answer = upbring(home, *PPO, *words, "--runs", "mistakes")
+    assert answer.code == 2
+    assert told in answer.err
+
+
+def test_prompts_may_be_given_by_their_flag(home: Path) -> None:
+    verb, _file, *words = PPO
+    by_flag = (verb, "--prompts", "d.jsonl", *words, "--reward", "r", "--steps", "1")
+    done(home, *by_flag, "--name", "flag")
+    done(home, *PPO, "--reward", "r", "--steps", "1", "--name", "place")
+    assert curve(home / "runs/flag") == curve(home / "runs/place")
+
+
+def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
+    words = (*PPO, "--reward", "r", "--steps", "4", "--mix", "d.jsonl=0.5", "--samples", "2")
+    for count in ("1", "2"):
+        done(home, *words, "--learning-rate", "0.003", "--processes", count, "--name", f"p{count}")
+    one, two = (
+        [json.loads(x) for x in (home / f"runs/p{n}/samples.jsonl").read_text().splitlines()]
+        for n in (1, 2)
+    )
+    assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
+    for mine, theirs in zip(curve(home / "runs/p1"), curve(home / "runs/p2"), strict=True):
+        assert mine.pop("kind") == theirs.pop("kind")
+        assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    ours, others = (
+        load_file(home / f"runs/p{n}/checkpoints/step-4/tensors.safetensors") for n in (1, 2)
+    )
+    assert torch.equal(ours["algorithm/round/tokens"], others["algorithm/round/tokens"])
+    for name, tensor in ours.items():
+        if name.startswith("weights/"):
+            assert torch.allclose(tensor, others[name], atol=1e-4), name
+
+
+def test_a_reward_model_of_another_base_reads_the_text_anew(home: Path) -> None:
+    make_reward(make_model(home / "m2", seed=5), home / "r2")
+    answer = done(home, *PPO, "--reward", "r2", "--steps", "1", "--name", "other")
+    assert "r2: is of another base, so it is in memory by itself" in answer.err
+
+
+def test_all_weights_may_learn_and_the_cost_is_said(home: Path) -> None:
+    words = ("--reward", "r", "--tune", "full", "--steps", "2", "--learning-rate", "1e-3")
+    answer = done(home, *PPO, *words, "--name", "full")
+    assert "tune full: a second, frozen copy of the model (144.0 kB)" in answer.err
+    first, *_ = curve(home / "runs/full")
+    assert abs(float(str(first["kl"]))) < 1e-5
+    assert (home / "runs/full/model/model.safetensors").is_file()

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+from tests.report.made import make_road, make_run
+from tests.road import done, upbring
+
+
+def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -> None:
+    make_road(tmp_path / "road")
+    said = done(tmp_path, "report", "road").out
+    assert said.splitlines() == [
+        "Do not use it yet: 1 gate of 3 failed: over_refusal.",
+        "road/report.html: the report; report.json beside it holds every number",
+    ]
+    assert (tmp_path / "road" / "report.html").is_file()
+
+
+def test_several_folders_make_one_report_wherever_it_is_wanted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs", "sft", name, model="base", steps=4)
+    done(tmp_path, "report", "runs/a", "runs/b", "--to", "out/deep")
+    text = (tmp_path / "out" / "deep" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>a, b</h1>" in text
+
+
+def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", "sft", "a", model="base", steps=4)
+    run.contract_file.write_text("{")
+    said = done(tmp_path, "report", "runs/a").out
+    assert "left out: runs/a/contract.json:" in said
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    answer = upbring(tmp_path, "report", "nowhere")
+    assert answer.code == 2
+    assert answer.err == "nowhere: there is no such folder; see `upbring runs`\n"

@@ -1,0 +1,23 @@
+"""`upbring reward` and what it says to the end."""
+
+from pathlib import Path
+
+from tests.rankings import QUICK_REWARD, make_rankings
+from tests.road import done, prepare
+
+
+def test_it_ends_with_a_verdict_and_what_to_do_next(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    make_rankings(tmp_path / "r.jsonl")
+    told = done(tmp_path, "reward", "r.jsonl", "--model", "m", *QUICK_REWARD).err
+    *_, last = told.splitlines()
+    assert last == (
+        "runs/reward-1: finished; the model is in runs/reward-1/model, try "
+        "`upbring score FILE --model runs/reward-1`"
+    )
+    verdict = told.index("\nreward model: ")
+    assert " for PPO\n" in told[verdict:]
+    assert "\n  pair_accuracy " in told[verdict:]
+    card = (tmp_path / "runs" / "reward-1" / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in card
+    assert "Its taste is that of who ranked" in card

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import small
+from tests.road import done, upbring
+
+ROAD = """
+model: m
+defaults: {steps: 1, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+stages:
+  sft: {data: d.jsonl}
+ask: ["What is snow like?"]
+evaluate: {data: q.jsonl, suite: facts, max_tokens: 4, threads: 1}
+gates: {facts: "<= 1"}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    small.make_model(tmp_path / "m")
+    small.make_demonstrations(tmp_path / "d.jsonl", 8)
+    rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "road.yaml").write_text(ROAD)
+    return tmp_path
+
+
+def test_a_road_is_taken_to_its_report(home: Path) -> None:
+    told = done(home, "run", "road.yaml").err
+    assert "base answers:" in told
+    assert "sft answers:" in told
+    assert "gate facts <= 1: passed" in told
+    assert "report: runs/road/report.html" in told
+    assert "talk with it: upbring chat runs/road/stages/sft" in told
+    folder = home / "runs" / "road"
+    for name in ("report.html", "report.json", "gates.json", "recipe.json", "recipe.yaml"):
+        assert (folder / name).is_file()
+    assert json.loads((folder / "recipe.json").read_text())["status"] == "finished"
+    assert "sft: finished before, kept" in done(home, "run", "road.yaml").err
+
+
+def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path) -> None:
+    (home / "road.yaml").write_text(ROAD.replace('"<= 1"', '">= 1"'))
+    answer = upbring(home, "run", "road.yaml", "--to", "strict")
+    assert answer.code == 6
+    assert answer.err.splitlines()[-1] == (
+        "strict: 1 of 1 gates did not pass (facts); see strict/report.html"
+    )
+    assert (home / "strict" / "report.html").is_file()
+
+
+def test_a_dry_run_shows_the_road_and_does_nothing(home: Path) -> None:
+    told = done(home, "run", "road.yaml", "--dry").err
+    assert "sft: sft" in told
+    assert not (home / "runs").exists()

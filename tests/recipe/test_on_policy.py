@@ -1,0 +1,118 @@
+"""PPO and its kin as crafts: who speaks on which base, and what is replayed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from tests.rewarded import make_reward
+from tests.road import QUICK, curve, done, prepare
+from tests.small import make_documents
+from upbring.algorithms.ppo import Ppo
+from upbring.data.batch import make_batch
+from upbring.interruption import Interruption
+from upbring.judge.reward import load_rewards
+from upbring.model.heads import rewards
+from upbring.recipe.cast import Cast
+from upbring.recipe.on_policy import PPO, on_policy
+from upbring.recipe.training import _cast
+from upbring.settings.ppo import PpoSettings
+from upbring.settings.resolve import resolve
+from upbring.train.devices import Machine
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    make_reward(folder / "m", folder / "r")
+    done(folder, "sft", "d.jsonl", "--model", "m", *QUICK, "--name", "s", "--rank", "3")
+    return folder
+
+
+def algorithm(home: Path, **given: object) -> tuple[Ppo, Cast]:
+    flags = {
+        "model": str(home / "runs/s"),
+        "prompts": [str(home / "d.jsonl")],
+        "reward": [str(home / "r")],
+        "response_tokens": "5",
+        "step_examples": "4",
+        **given,
+    }
+    resolved = resolve(PpoSettings, section="ppo", file=None, flags=flags)
+    machine = Machine(torch.device("cpu"), torch.float32, 1)
+    with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        cast = _cast(PPO, resolved, machine, interruption, Console(quiet=True), resumed=None)
+    cast.loaded.roles.add_adapter("policy", resolved.settings, seed=0)
+    found = on_policy(cast, "policy", kind=Ppo)
+    assert isinstance(found, Ppo)
+    return found, cast
+
+
+def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: Path) -> None:
+    ours, cast = algorithm(home)
+    assert ours.value is not None
+    next(iter(ours.batches(0)))
+    batch = make_batch(ours.trees)
+    roles = cast.loaded.roles
+    with torch.no_grad():
+        with roles.speaking("reward_0"):
+            said = rewards(cast.loaded.model, roles.heads["reward_0"], batch)  # [N]
+        with ours.value.speaking():
+            same = rewards(cast.loaded.model, roles.heads["value"], batch)
+    assert torch.equal(said, same)
+    learned = ours.learned[1].parameters
+    assert all(parameter.requires_grad for parameter in learned.values())
+    assert "head.value.weight" in learned
+    frozen = [p for n, p in roles.parameters("reward_0").items() if "lora_" in n]
+    assert not any(parameter.requires_grad for parameter in frozen)
+
+
+def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
+    ours, _ = algorithm(home, missing_stop_penalty="0")
+    next(iter(ours.batches(0)))
+    (alone,) = load_rewards(
+        [str(home / "r")],
+        device=torch.device("cpu"),
+        compute=torch.float32,
+        notice=lambda _: None,
+    )
+    expected = [float(v) for scores in alone.of_trees(ours.trees) for v in scores]
+    found = make_batch(ours.trees).facts["reward"].tolist()
+    assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
+
+
+def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:
+    ours, cast = algorithm(home, judge=str(home / "r"))
+    assert set(cast.loaded.roles.configs) == {"policy", "reward_0", "value", "judge"}
+    learned = {n for group in ours.parameters() for n in group.parameters}
+    named = cast.loaded.model.network.named_parameters()
+    assert {n for n, p in named if p.requires_grad} == learned - {"head.value.weight"}
+
+
+def test_documents_and_demonstrations_are_replayed_in_their_shares(home: Path) -> None:
+    make_documents(home / "t.jsonl", 20)
+    mix = [f"{home / 't.jsonl'}=0.25", f"{home / 'd.jsonl'}=0.25"]
+    ours, _ = algorithm(home, mix=mix)
+    assert ours.replay is not None
+    rows = ours.replay.step(0)
+    assert len(rows) == 4  # as many as prompts, for half of a step's rows are replayed
+    assert sorted({Path(row.key.rpartition(":")[0]).name for row in rows}) == ["d.jsonl", "t.jsonl"]
+
+
+def test_prompts_leave_room_for_a_response(home: Path) -> None:
+    ours, _ = algorithm(home, max_length="60", response_tokens="12")
+    lengths = [len(ours.prompts[i].prompt) for i in range(len(ours.prompts))]
+    assert lengths
+    assert max(lengths) <= 48
+    assert all(not ours.prompts[i].branches for i in range(len(ours.prompts)))
+
+
+@pytest.mark.parametrize("verb", ["grpo", "rloo"])
+def test_the_average_of_the_weights_is_what_is_kept(home: Path, verb: str) -> None:
+    words = (verb, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
+    more = ("--response-tokens", "4", "--judged-prompts", "2", "--choose", "last")
+    done(home, *words, *more, "--ema", "0.999999", "--name", f"{verb}-still")
+    held = [line for line in curve(home / f"runs/{verb}-still") if line["kind"] == "held_out"]
+    assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average is still where it began

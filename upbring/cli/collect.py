@@ -1,0 +1,21 @@
+"""`upbring collect`: rankings of a model's answers, by people, a judge or simulated annotators."""
+
+from rich.console import Console
+
+from upbring.recipe.collect import collect, waiting_text
+from upbring.recipe.works import ranking
+from upbring.settings.recipe import CollectSettings
+from upbring.settings.resolve import Resolved
+
+
+def run(resolved: Resolved[CollectSettings]) -> None:
+    """Draw the answers, have them ranked, or say what people are to open."""
+    settings = resolved.settings
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    ranks, who = ranking(settings)
+    if collect(settings, settings.to, ranks=ranks, who=who, say=say) is None:
+        say(waiting_text(settings.to))

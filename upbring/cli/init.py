@@ -1,0 +1,45 @@
+"""`upbring init`: a commented recipe to begin with, and example data."""
+
+import sys
+
+from rich.console import Console
+
+from upbring.errors import InputError
+from upbring.recipe.beginning import CASES, begin
+from upbring.settings.recipe import InitSettings
+from upbring.settings.resolve import Resolved
+
+DEFAULT_MODEL = "builtin:sprout"
+
+
+def run(resolved: Resolved[InitSettings]) -> None:
+    """Ask for what was not given, write the files, and say how to go on."""
+    settings = resolved.settings
+    console = Console()
+    case = settings.case or _case(console)
+    model = settings.model or _answer(
+        console, f"Model to begin from (a folder, a hub id; Enter for {DEFAULT_MODEL}): "
+    )
+    written = begin(case, model=model or DEFAULT_MODEL, folder=settings.to)
+    for path in written:
+        console.print(f"wrote {path}", markup=False, highlight=False)
+    console.print(f"Go on with:  upbring run {written[0]}", markup=False, highlight=False)
+
+
+def _case(console: Console) -> str:
+    """Return which of the cases the user wants."""
+    names = list(CASES)
+    for number, name in enumerate(names, 1):
+        console.print(f"  {number}  {name}: {CASES[name]}", markup=False, highlight=False)
+    said = _answer(console, f"What do you want? (1 to {len(names)}, or a name): ")
+    if said.isdecimal() and 1 <= int(said) <= len(names):
+        return names[int(said) - 1]
+    if said in names:
+        return said
+    raise InputError(f"{said!r}: is none of them; give --case {'|'.join(names)}")
+
+
+def _answer(console: Console, question: str) -> str:
+    if not sys.stdin.isatty():
+        raise InputError("nobody is there to ask; give --case and --model")
+    return console.input(question, markup=False).strip()

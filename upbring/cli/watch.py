@@ -1,0 +1,40 @@
+"""`upbring watch`: the report of runs that are at work, as a page of this machine alone."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from upbring.errors import InputError
+from upbring.report.gather import gather
+from upbring.report.live import app
+from upbring.runs.folder import all_runs
+from upbring.settings.report import WatchSettings
+from upbring.settings.resolve import Resolved
+from upbring.web.guard import Door
+from upbring.web.serving import serve
+
+
+def run(resolved: Resolved[WatchSettings]) -> None:
+    """Serve the page until Ctrl-C."""
+    settings = resolved.settings
+    folder = _watched(settings)
+    gather([folder])  # says at once what is wrong with it
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+    def tell(door: Door) -> None:
+        console.print(f"{folder}: open {door.address}")
+        console.print("Only this machine and this key are let in. Ctrl-C ends it.")
+
+    serve(app([folder], refresh_seconds=settings.refresh_seconds), port=settings.port, tell=tell)
+    console.print("closed")
+
+
+def _watched(settings: WatchSettings) -> Path:
+    """Return the folder that is named, as a path or as a run's name, or that of the newest run."""
+    if settings.run is not None:
+        path = Path(settings.run)
+        return path if path.exists() else settings.runs / path
+    found = all_runs(settings.runs)
+    if not found:
+        raise InputError(f"{settings.runs}: no runs yet; begin one, or name a folder to watch")
+    return found[-1].path
