@@ -32,10 +32,13 @@ from upbring.nursery.graders import Grade
 from upbring.recipe.trial import Trial, tasks, tried
 from upbring.serve.speaking import Speaker, speaker
 
-SETTINGS = {  # of fine-tuning, as the demo has them
-    "epochs": 2,
-    "step-examples": 16,
-    "learning-rate": "4e-3",
+SETTINGS = {  # of fine-tuning
+    "epochs": 1,
+    "step-examples": 8,
+    "learning-rate": "1.2e-3",
+    "rank": 64,
+    "alpha": 128,
+    "targets": "q_proj,k_proj,v_proj,o_proj",  # what the base knows lies in the other matrices
     "precision": "float32",
     "choose": "last",
     "evaluate-every": 100_000,
@@ -168,6 +171,7 @@ def row(title: str, base: Sequence[bool] | None, tuned: Sequence[Sequence[bool]]
 def report(given: argparse.Namespace) -> str:
     sets = given.work / "world" / "evaluation"
     if not sets.exists():
+        given.work.mkdir(parents=True, exist_ok=True)
         export(given.work / "world", characters=CORPUS_CHARACTERS)
     base = looked(given.base)
     base_known, base_answers = known(base, sets / "clozes.jsonl"), answers(base, sets)

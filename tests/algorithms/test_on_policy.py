@@ -12,7 +12,7 @@ from tests.algorithms.acting import LUCKY, gradient, lucky, made, odd, settings,
 from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rollout import Rollout
 from upbring.data.batch import make_batch
-from upbring.errors import InputError
+from upbring.errors import InputError, Interrupted
 from upbring.settings.on_policy import OnPolicySettings
 from upbring.settings.ppo import PpoSettings
 from upbring.settings.schema import declared
@@ -109,6 +109,22 @@ def test_the_weight_of_the_divergence_follows_its_target() -> None:
     assert ours.beta == pytest.approx(0.05 * 0.9**3)
 
 
+def test_a_round_that_is_interrupted_while_it_is_drawn_leaves_no_trace() -> None:
+    ours, _ = made(Ppo, asked(kl_target=100.0, kl_horizon=4.0))
+    steps = ours.batches(0)
+    for _ in range(4):
+        next(steps)
+    before = ours.state()
+
+    def poll() -> None:
+        raise Interrupted("stopped", signal_number=2)
+
+    ours.poll = poll
+    with pytest.raises(Interrupted):
+        next(steps)
+    assert ours.state()["numbers"].tolist() == before["numbers"].tolist()  # as it will be saved
+
+
 def test_rewards_are_normalised_by_the_first_round() -> None:
     ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [*map(_spread, some)])
     next(iter(ours.batches(0)))
@@ -146,6 +162,13 @@ def test_it_stops_when_the_judge_has_been_lower_for_long() -> None:
     ours.observe(1)
     assert trained(ours, start=4) == []
     assert said == ["step 4: the judge has been below its best for 2 evaluations; stopping here"]
+
+
+def test_a_judge_who_says_the_same_each_time_is_not_below_its_best() -> None:
+    ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
+    for _ in range(4):
+        ours.observe(0)
+    assert len(trained(ours, stop=1)) == 1
 
 
 def test_without_a_judge_what_is_maximised_chooses_the_weights() -> None:

@@ -185,6 +185,15 @@ def test_the_policy_stays_while_the_critic_warms_up() -> None:
     assert not all(torch.equal(before[n], p) for n, p in roles.parameters("policy").items())
 
 
+def test_nor_does_a_head_on_the_trunk_move_the_policy_while_it_warms_up() -> None:
+    words = asked(critic_warm_up=1, steps=3, learning_rate=0.01, value="trunk")
+    ours, roles = made(Ppo, words, reward=lambda some: [1.0] * len(some))
+    before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
+    trained(ours, stop=2)
+    moved = {n for n, p in roles.parameters("policy").items() if not torch.equal(before[n], p)}
+    assert moved == {"head.policy.weight"}
+
+
 def test_the_value_learns_what_to_expect() -> None:
     ours, _ = made(
         Ppo,

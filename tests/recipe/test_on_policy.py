@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from tests.rewarded import make_reward
 from tests.road import QUICK, curve, done, prepare
@@ -17,6 +19,7 @@ from upbring.model.heads import rewards
 from upbring.recipe.cast import Cast
 from upbring.recipe.on_policy import PPO, on_policy
 from upbring.recipe.training import _cast
+from upbring.runs.locate import read_object
 from upbring.settings.ppo import PpoSettings
 from upbring.settings.resolve import resolve
 from upbring.train.devices import Machine
@@ -116,3 +119,29 @@ def test_the_average_of_the_weights_is_what_is_kept(home: Path, verb: str) -> No
     done(home, *words, *more, "--ema", "0.999999", "--name", f"{verb}-still")
     held = [line for line in curve(home / f"runs/{verb}-still") if line["kind"] == "held_out"]
     assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average is still where it began
+
+
+@pytest.mark.parametrize("more", [("--value", "trunk"), ("--value", "trunk", "--tune", "full")])
+def test_a_value_on_the_policys_layers_does_not_make_it_a_reward_model(
+    home: Path, more: tuple[str, ...]
+) -> None:
+    kept = finished(home, "-".join(["trunk", *more[2:]]).replace("--", ""), *more)
+    if "--tune" in more:
+        assert read_object(kept / "config.json")["architectures"] == ["LlamaForCausalLM"]
+    else:
+        assert read_object(kept / "adapter_config.json")["task_type"] == "CAUSAL_LM"
+        assert not any("score" in name for name in load_file(kept / "adapter_model.safetensors"))
+
+
+def test_dora_on_an_earlier_adapter_is_written_whole(home: Path) -> None:
+    kept = finished(home, "dora", "--dora")  # which no adapter can say, so that it is folded in
+    network = AutoModelForCausalLM.from_pretrained(kept)
+    assert not any("lora" in name for name in network.state_dict())
+
+
+def finished(home: Path, name: str, *more: str) -> Path:
+    """Return the model of a run of two steps from an adapter."""
+    words = ("ppo", "d.jsonl", "--model", "runs/s", "--reward", "r", *QUICK, "--steps", "2")
+    short = ("--response-tokens", "4", "--judged-prompts", "2", "--inner-epochs", "1")
+    done(home, *words, *short, *more, "--name", name)
+    return home / "runs" / name / "model"

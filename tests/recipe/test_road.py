@@ -73,6 +73,21 @@ def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_th
     assert (Path("road") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
 
 
+def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(home: Path) -> None:
+    small.make_model(home / "other")
+    text = ROAD.replace(
+        "{verb: sft, data: d.jsonl, rank: 2}", "{verb: sft, model: other, data: d.jsonl}"
+    )
+    take(text)
+    before = {name: began(name) for name in states()}
+    small.make_model(home / "other", seed=1)
+    take(text)
+    assert [name for name in before if began(name) != before[name]] == ["aside"]
+    small.make_model(home / "m", seed=1)
+    take(text)
+    assert [name for name in before if began(name) != before[name]] == [*before]
+
+
 @pytest.mark.usefixtures("home")
 def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
     take(ROAD)

@@ -79,6 +79,17 @@ def test_what_every_process_says_is_heard_by_all() -> None:
     assert processes.gathered("x") == ["x"]
 
 
+def test_what_does_not_learn_gets_no_gradient_of_several_processes_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "place", lambda: processes.Place(0, 2))
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda _: None)
+    learns, follows = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)
+    processes.sum_gradients([learns, follows])
+    assert learns.grad is not None
+    assert follows.grad is None  # with one, even of zeros, AdamW would let it decay
+
+
 def test_alone_everything_is_the_identity() -> None:
     parameter = nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 2.0])

@@ -234,7 +234,7 @@ class OnPolicy:
 
     def _tired(self) -> str | None:
         """Return why no further round is to be drawn, if the judge gives a reason."""
-        since = len(self.judged) - 1 - self.judged.index(max(self.judged)) if self.judged else 0
+        since = self.judged[::-1].index(max(self.judged)) if self.judged else 0
         if since < self.settings.patience:
             return None
         return f"the judge has been below its best for {since} evaluations"
@@ -244,11 +244,11 @@ class OnPolicy:
 
     def _begun(self, number: int) -> str | None:
         """Draw a round, and say what its tokens are worth; return why not to learn from it."""
-        settings = self.settings
+        settings, beta = self.settings, self.beta
         if self.trees and settings.kl_target is not None:
             count = self.num_prompts * settings.samples
-            self.beta = adapted(
-                self.beta,
+            beta = adapted(
+                beta,
                 self._kl(),
                 target=settings.kl_target,
                 count=count,
@@ -259,7 +259,8 @@ class OnPolicy:
         trees = self._rolled(self.players.policy, prompts, keys)
         if number == 0:
             self._measure(make_batch(trees))
-        self.number, self.trees = number, self.credited(trees)
+        self.beta, self.number = beta, number  # not before: drawing may be interrupted, and saved
+        self.trees = self.credited(trees)
         if settings.kl_budget is None or self._kl() <= settings.kl_budget:
             return None
         return f"responses diverge by {self._kl():.3g} nats, above kl_budget {settings.kl_budget:g}"

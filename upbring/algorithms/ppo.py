@@ -85,16 +85,17 @@ class Ppo(OnPolicy):
     def learn(self, batch: Batch) -> Terms:
         """Return the losses of every token `[R]`, and metrics."""
         settings, notes = self.settings, batch.notes
+        learns = float(self.number >= settings.critic_warm_up)
         with self.players.policy.speaking():
             hidden = hidden_states(self.players.policy.model, batch)[batch.source]  # [R, D]
             logprobs = read_out(self.players.policy.model, hidden, batch.target).logprobs  # [R]
-        value = (
-            self.players.policy.read(hidden) if self.value is None else _expected(self.value, batch)
-        )  # [R]
+        if self.value is not None:
+            value = _expected(self.value, batch)  # [R]
+        else:  # what it says of the trunk does not move that while it warms up
+            value = self.players.policy.read(hidden if learns else hidden.detach())  # [R]
         ratio = torch.exp(logprobs - notes["old"])  # [R]
         policy_loss = clipped_policy_loss(ratio, notes["advantage"], settings.ratio_clip)
         value_loss = clipped_value_loss(value, notes["value"], notes["return"], settings.value_clip)
-        learns = float(self.number >= settings.critic_warm_up)
         terms = {
             "policy": Term(policy_loss * learns, batch.weight),
             "value": Term(value_loss, batch.weight, settings.value_weight),

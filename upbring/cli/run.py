@@ -10,10 +10,12 @@ from upbring.cli.evaluate import scorecard
 from upbring.errors import GateError
 from upbring.recipe.asking import Asking, told
 from upbring.recipe.finish import judged, measure
+from upbring.recipe.gates import NUMBERS
 from upbring.recipe.road import Road, WaitingError
 from upbring.recipe.script import BASE, POLICIES, Script, read_script
 from upbring.recipe.works import WORKS
 from upbring.report.build import report
+from upbring.runs.results import Measured
 from upbring.settings.recipe import RunSettings
 from upbring.settings.resolve import Resolved
 
@@ -53,7 +55,8 @@ def _conclude(road: Road, console: Console) -> None:
     script, folder = road.script, road.folder
     results = measure(road)
     if results:
-        console.print(scorecard(results, script.models))
+        console.print(scorecard([each for each in results if is_headline(each)], script.models))
+        road.say("* judged by the embedded world's own truth; the report has every number")
     verdicts = judged(road, results)
     failed = [each.name for each in verdicts if each.passed is not True]
     road.write(status="gates failed" if failed else "finished")
@@ -68,6 +71,11 @@ def _conclude(road: Road, console: Console) -> None:
             f"{folder}: {len(failed)} of {len(verdicts)} gates did not pass ({', '.join(failed)}); "
             f"see {written.html}"
         )
+
+
+def is_headline(measured: Measured) -> bool:
+    """Whether a number is one that gates may speak of: those are the ones to read first."""
+    return any((measured.suite, measured.name) in found for found in NUMBERS.values())
 
 
 def _asked(road: Road, asking: Asking, name: str) -> None:

@@ -5,12 +5,13 @@ name and its peak is tested. Neither is to be trusted near d = 0.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 Numbers = npt.NDArray[np.float64]
 Form = Callable[[Numbers, float, float], Numbers]
@@ -58,7 +59,9 @@ def fitted(form: Form, kl: Numbers, gold: Numbers) -> Curve | None:
     used = (d > 0) & np.isfinite(R)
     if used.sum() < FEWEST or len(np.unique(d[used])) < FEWEST:
         return None
-    (alpha, beta), _ = curve_fit(form, d[used], R[used], p0=(1.0, 0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # of the covariance, which nobody reads
+        (alpha, beta), _ = curve_fit(form, d[used], R[used], p0=(1.0, 0.1))
     left = float(np.square(R[used] - form(d[used], alpha, beta)).sum())
     spread = float(np.square(R[used] - R[used].mean()).sum())
     return Curve(float(alpha), float(beta), 1 - left / spread if spread > 0 else 1.0)

@@ -248,8 +248,15 @@ def _identity(cast: Cast) -> dict[str, JSON]:
 
 
 def _write(cast: Cast, role: str, folder: Path, agreed: Contract) -> None:
-    """Write the policy or, if one was kept, the average of its weights."""
-    write_model(cast, AVERAGE if cast.settings.ema else role, folder, agreed)
+    """Write the policy or, if one was kept, the average of its weights; and of the others nothing.
+
+    A value on the policy's own layers goes too: with a head it would be taken for a reward model.
+    """
+    kept, roles = AVERAGE if cast.settings.ema else role, cast.loaded.roles
+    roles.heads.pop(kept, None)
+    for other in [name for name in roles.configs if name != kept]:
+        roles.drop(other)
+    write_model(cast, kept, folder, agreed)
 
 
 def _finish(cast: Cast, role: str, run: Run) -> None:

@@ -23,10 +23,19 @@ from typing import Any
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
-from upbring.recipe.script import BASE, POLICIES, Script, Step, meant, references, unweighed
+from upbring.recipe.guests import identity_of
+from upbring.recipe.script import (
+    BASE,
+    NAMES,
+    POLICIES,
+    Script,
+    Step,
+    meant,
+    references,
+    unweighed,
+)
 from upbring.recipe.training import CRAFTS, go_on, train
 from upbring.runs.folder import Run
-from upbring.runs.locate import locate
 from upbring.settings.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
 
@@ -52,6 +61,7 @@ class Road:
     say: Say
     made: Callable[[str], None] = lambda _: None  # is told of every model: `base`, and each stage
     states: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)  # of models that were made elsewhere
 
     def take(self) -> None:
         """Take every stage that is not finished yet."""
@@ -176,15 +186,21 @@ class Road:
         settings = resolved.settings
         asked = {n: v for n, v in settings.model_dump(mode="json").items() if n not in FREE}
         files = {}
-        for _, value in references(settings):
+        for name, value in references(settings):
             path = Path(value)
             if path.is_file():
                 files[value] = durable.sha256_file(path)
-            elif value == self.script.model:
-                files[value] = _model_sha256(value)
+            elif value == self.script.model or self._is_strange(name, path):
+                if value not in self.hashes:
+                    self.hashes[value] = identity_of(value)
+                files[value] = self.hashes[value]
         keys = {need: self.states[need]["key"] for need in step.needs}
         text = json.dumps([step.verb, asked, files, keys], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _is_strange(self, setting: str, path: Path) -> bool:
+        """Whether a setting names a model's folder that no stage of this road has made."""
+        return setting in NAMES and path.is_dir() and self.folder not in path.parents
 
     def _from(self, step: Step) -> str:
         model = getattr(step.resolved.settings, "model", None)
@@ -213,7 +229,7 @@ class Road:
     def write(self, *, status: str) -> None:
         """Save the recipe and where each stage stands."""
         with durable.explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "stages").mkdir(parents=True, exist_ok=True)
         stages: list[JSON] = [dict(state) for state in self.states.values()]
         models: list[JSON] = [*self.script.models]
         record: JSON = {"format": 1, "status": status, "models": models, "stages": stages}
@@ -225,16 +241,6 @@ class Road:
 
 def _many(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
-
-
-def _model_sha256(name: str) -> str:
-    """Return a hash of a model's small papers and of its weights' names and sizes."""
-    folder = locate(name)
-    listed = sorted((p.name, p.stat().st_size) for p in folder.iterdir() if p.is_file())
-    text = json.dumps(listed)
-    for path in sorted(folder.glob("*.json")):
-        text += durable.sha256_file(path)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _aside(place: Path) -> Path:

@@ -117,7 +117,11 @@ def total(values: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over all processes, in one exchange."""
+    """Replace every gradient by its sum over all processes, in one exchange.
+
+    What follows the others without learning, as an average does, has none and gets none.
+    """
+    parameters = [p for p in parameters if p.requires_grad]
     if place().count == 1 or not parameters:
         return
     for parameter in parameters:
