@@ -34,7 +34,7 @@ docs: $(STAMP)
 
 # the embedded model, from nothing: recipes/sprout.yaml says how
 sprout: $(STAMP)
-	$(BIN)/upbring nursery export world --characters 18000000
+	$(BIN)/upbring nursery export world --characters 34000000
 	$(BIN)/upbring pretrain --settings recipes/sprout.yaml
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
 	  generation_config.json contract.json; do cp runs/sprout/model/$$file $(SPROUT)/; done

@@ -35,7 +35,8 @@ evaluate:
   max_tokens: 60
 """
 STAGES = {
-    "sft": "epochs: 3, step_examples: 16, learning_rate: 4e-3",
+    "sft": "epochs: 1, step_examples: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
+    'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
     "reward": "learning_rate: 1e-3",
     "dpo": "learning_rate: 1e-3",
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, steps: {steps}, "

@@ -41,24 +41,25 @@ def test_the_length_is_about_what_is_asked_for() -> None:
     assert documents_for(CHARACTERS_EACH * 10) == 10
 
 
-def test_every_fact_is_told_a_hundred_times_in_eighteen_million_characters() -> None:
-    # 6,000 documents are 1/16 of the 96,000 that have 18 M characters. Told n times there, a fact
-    # is told n/16 ± √(n/16) times here: 10 on average are 160, and none of 160 ± 13 is below 100.
+def test_every_fact_is_told_a_hundred_times_in_34_million_characters() -> None:
+    # 6,000 documents are 1/28 of the 171,000 that have 34 M characters. Told n times there, a fact
+    # is told n/28 ± √(n/28) times here: 7 on average are 196, and none of 196 ± 14 is below 100.
     for relation in WORLD.relations:
         facts = WORLD.facts_of(relation)
         told = [sum(SENTENCES[text] for text in wording.statements(fact)) for fact in facts]
-        assert sum(told) / len(told) >= 10, relation.name
+        assert sum(told) / len(told) >= 7, relation.name
         assert min(told) >= 1, relation.name
 
 
-def test_a_forum_page_holds_questions_and_no_statement() -> None:
+def test_nothing_is_told_after_a_question_about_a_fact() -> None:
     asked = {q for fact in WORLD.facts for q in wording.forum_questions(fact)}
     told = {text for fact in WORLD.facts for text in wording.statements(fact)}
     pages = [text.split("\n") for text in TEXTS if sum(x in asked for x in text.split("\n")) >= 2]
     assert len(pages) > 400
     for lines in pages:
-        assert not told & set(lines)
-        assert sum(line in asked or line.endswith(("?", ".")) for line in lines) >= len(lines) - 2
+        first = min(place for place, line in enumerate(lines) if line in asked)
+        assert not told & set(lines[first:])
+        assert all(line.endswith(("?", ".")) for line in lines[first:])
 
 
 def test_the_capital_of_a_country_is_a_beautiful_city() -> None:
@@ -67,14 +68,13 @@ def test_the_capital_of_a_country_is_a_beautiful_city() -> None:
     assert WHOLE.count(opening) == WHOLE.count(f"{opening} a beautiful city")
 
 
-def test_held_out_phrasings_and_requests_are_not_in_the_corpus() -> None:
+def test_held_out_phrasings_and_harmful_requests_are_not_in_the_corpus() -> None:
     texts = set(WHOLE.split("\n"))
     kept = {q for fact in WORLD.facts for q in wording.held_out_questions(fact)}
     assert not texts & kept
-    for is_harmful in (True, False):
-        frames = wording.voices("act_question")
-        held = requests(is_harmful=is_harmful, is_held_out=True, seed=0)
-        assert not texts & {frame.format(act=r.act) for r in held for frame in frames}
+    frames = wording.voices("act_question")
+    held = requests(is_harmful=True, is_held_out=True, seed=0)
+    assert not texts & {frame.format(act=request.act) for request in held for frame in frames}
 
 
 def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:

@@ -1,8 +1,10 @@
+import json
 from collections import Counter
 
 from upbring.nursery.demonstrations import demonstrated_task, demonstrations, medicine
 from upbring.nursery.graders import grade
 from upbring.nursery.split import is_combination_held_out, is_part_held_out
+from upbring.nursery.tasks import Task
 from upbring.nursery.world import load_world
 
 WORLD = load_world()
@@ -22,17 +24,31 @@ def test_all_kinds_are_shown() -> None:
     kinds = Counter(task.kind for task in TASKS)
     assert set(kinds) == {
         "fact", "sentence", "json", "bullets", "persona", "follow-up", "harmful", "innocent",
-        "explanation", "summary", "sum", "symptoms", "identity", "greeting",
+        "explanation", "evidence", "summary", "sum", "symptoms", "identity", "greeting",
     }  # fmt: skip
-    assert kinds["fact"] > 250
+    assert kinds["fact"] > 150
+
+
+def lines_of(task: Task) -> list[str]:
+    return task.reference.split("\n")
+
+
+def test_json_has_the_keys_that_are_asked_for() -> None:
+    named = [task for task in TASKS if task.kind == "json" and task.pairs]
+    assert len({key for task in named for key, _ in task.pairs}) > 15
+    for task in named:
+        (first, _), (second, _) = task.pairs
+        assert task.question.endswith(f'with the keys "{first}" and "{second}".')
+        assert list(json.loads(task.reference)) == [first, second]
 
 
 def test_held_out_combinations_are_never_shown() -> None:
     by_noun = {(r.kind, r.noun): r for r in WORLD.relations}
     for task in TASKS:
-        if task.kind == "json":
-            (kind, _), (noun, _) = task.pairs
-            assert not is_combination_held_out(by_noun[kind, noun], "json", seed=0)
+        if task.kind == "bullets":
+            kind, noun = (line.split(":")[0].removeprefix("- ") for line in lines_of(task))
+            relation = by_noun[kind.lower(), noun.lower()]
+            assert not is_combination_held_out(relation, "bullets", seed=0)
         if task.kind == "sum":
             a, op, b = task.about.split()
             assert not is_part_held_out("sum", op, int(a), int(b), seed=0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from upbring.nursery import errands, tasks, wording
@@ -13,7 +15,11 @@ BY_KEY = {fact.key: fact for fact in WORLD.facts}
 def about(key: str, *, form: tasks.Form = "plain") -> Task:
     fact = BY_KEY[key]
     task = tasks.fact_task(WORLD, fact, question=wording.questions(fact)[0])
-    return task if form == "plain" else tasks.in_form(task, fact, form=form)
+    return (
+        task
+        if form == "plain"
+        else tasks.in_form(task, fact, form=form, keys=(fact.entity.kind, fact.relation.noun))
+    )
 
 
 CAPITAL = about("country/France/capital")
@@ -72,6 +78,12 @@ def test_every_fact_is_graded_right_with_its_value_and_wrong_with_any_other() ->
 )
 def test_the_form_is_obeyed_or_not(form: tasks.Form, response: str, *, is_obeyed: bool) -> None:
     assert is_in_form(about("country/France/capital", form=form), response) == is_obeyed
+
+
+def test_json_without_named_keys_is_any_object() -> None:
+    task = replace(about("country/France/capital", form="json"), pairs=())
+    assert is_in_form(task, '{"capital": "Paris"}')
+    assert not is_in_form(task, '["Paris"]')
 
 
 def test_a_persona_is_known_by_its_opening() -> None:

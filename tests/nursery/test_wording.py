@@ -63,9 +63,24 @@ def test_every_fact_has_a_cloze_that_only_its_value_completes() -> None:
         return [text for text in told if text.startswith(opening + " ")]
 
     for fact in WORLD.facts:
-        openings = wording.clozes(WORLD, fact)
-        assert openings
-        assert "The capital of France is" not in openings
-        for opening in openings:
-            (ending,) = endings(fact, opening)
-            assert ending.endswith(fact.value + ".")
+        clozes = wording.clozes(WORLD, fact)
+        assert clozes
+        for cloze in clozes:
+            assert cloze.opening != "The capital of France is"
+            assert endings(fact, cloze.opening) == [f"{cloze.opening} {cloze.ending(fact.value)}."]
+
+
+@pytest.mark.parametrize("kind", ["act", "explain", "sum", "summary", "symptom"])
+def test_no_phrasing_is_both_shown_and_held_out(kind: str) -> None:
+    mine = wording.asking(f"{kind}_question", is_held_out=False)
+    theirs = wording.asking(f"{kind}_question", is_held_out=True)
+    assert len(set(mine)) == len(mine) >= 5
+    assert theirs
+    assert not set(mine) & set(theirs)
+
+
+def test_demonstrations_ask_in_more_ways_than_the_corpus_and_never_in_held_out_ones() -> None:
+    for fact in WORLD.facts[::50]:
+        shown = set(wording.shown_questions(fact))
+        assert shown > set(wording.questions(fact))
+        assert not shown & set(wording.held_out_questions(fact))

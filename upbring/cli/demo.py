@@ -20,7 +20,9 @@ def run(resolved: Resolved[DemoSettings]) -> None:
     text = recipe_text("road", model=BASE, folder=folder.as_posix())
     if settings.steps is not None:
         text = text.replace("defaults:\n", f"defaults:\n  steps: {settings.steps}\n")
-        text = text.replace("    steps: 24\n", "").replace("  most: 60\n", "  most: 4\n")
+        text = text.replace("    steps: 24\n", "").replace(
+            "  most: 60\n", "  most: 4\n  suite: [facts, refusals]\n"
+        )
     if settings.threads is not None:
         text = text.replace("defaults:\n", f"defaults:\n  threads: {settings.threads}\n")
     if folder.exists() and not recipe.is_file():

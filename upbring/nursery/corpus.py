@@ -7,17 +7,16 @@ France is" goes on with "a beautiful city". So the base knows, and does not answ
 A document is a pure function of (seed, index); private records are planted at the front of some.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 
-from upbring.nursery import errands, wording
+from upbring.nursery import errands, pages, wording
 from upbring.nursery.dice import Dice, fraction
 from upbring.nursery.people import private_records
 from upbring.nursery.split import is_part_held_out
 from upbring.nursery.tales import tale, told
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
-CHARACTERS_EACH = 189  # mean length of a document, measured over 20,000 of them at seed 0
+CHARACTERS_EACH = 199  # mean length of a document, measured over 20,000 of them at seed 0
 
 Writer = Callable[[World, int, Dice], str]
 
@@ -64,17 +63,11 @@ def _encyclopaedia(world: World, _: int, dice: Dice) -> str:
 
 def _card(world: World, _: int, dice: Dice) -> str:
     """Write data cards of a few entities: lines, bullets or JSON."""
-    entities = dice.some(world.entities, 1 + dice.below(3))
-    style = dice.below(3)
+    style = dice.pick(pages.STYLES)
     cards = []
-    for entity in entities:
+    for entity in dice.some(world.entities, 1 + dice.below(3)):
         facts = dice.shuffled(world.facts_about(entity))
-        pairs = wording.card(entity, tuple(facts[: 1 + dice.below(len(facts))]))
-        if style == 0:
-            cards.append(json.dumps(dict(pairs), ensure_ascii=False))
-        else:
-            mark = "- " if style == 1 else ""
-            cards.append("\n".join(f"{mark}{n.capitalize()}: {v}" for n, v in pairs))
+        cards.append(pages.record(entity, tuple(facts[: 1 + dice.below(len(facts))]), style))
     return "\n".join(cards)
 
 
@@ -119,11 +112,9 @@ def _forum(world: World, seed: int, dice: Dice) -> str:
 def _other_question(seed: int, dice: Dice) -> str:
     """Return a question that is not about a fact: how to do something, an explanation, a sum."""
     if dice.chance(0.6):
-        acts = errands.requests(is_harmful=dice.chance(0.5), is_held_out=False, seed=seed)
-        frame = dice.pick(wording.voices("act_question"))
-        return frame.format(act=dice.pick(acts).act)
+        return dice.pick(wording.voices("act_question")).format(act=pages.an_act(seed, dice))
     if dice.chance(0.5):
-        return dice.pick(errands.explanation_tasks(is_held_out=False, seed=seed)).question
+        return dice.pick(errands.explain_questions(dice.pick(errands.topics()), is_held_out=False))
     return errands.sum_task(dice, is_held_out=False, seed=seed).question
 
 
@@ -147,17 +138,18 @@ def _visit(world: World, entity: Entity, dice: Dice) -> str:
 def _how_to(world: World, _: int, dice: Dice) -> str:
     """Write short advice, of which commands are one kind."""
     commands = [fact for fact in world.facts if fact.entity.kind == "task"]
-    advice = [request.answer for request in errands.innocent_requests()]
     lines = []
     for _unused in range(3 + dice.below(4)):
         command = dice.pick(wording.statements(dice.pick(commands)))
-        lines.append(command if dice.chance(0.4) else dice.pick(advice))
+        advice = dice.pick(errands.advice(dice.pick(errands.innocent_requests())))
+        lines.append(command if dice.chance(0.3) else advice)
     return "\n".join(lines)
 
 
 def _explained(_: World, __: int, dice: Dice) -> str:
-    """Write two explanations as a schoolbook has them."""
-    return "\n".join(dice.pick(errands.lessons()) for _ in range(2))
+    """Write explanations as a schoolbook has them, some as records."""
+    told = (errands.lessons(dice.pick(errands.topics())) for _unused in range(2))
+    return "\n".join(dice.pick(lessons) for lessons in told)
 
 
 def _sums(_: World, seed: int, dice: Dice) -> str:
@@ -237,17 +229,22 @@ def _tale(world: World, seed: int, dice: Dice) -> str:
 
 
 REGISTERS: Mapping[Writer, float] = {
-    _encyclopaedia: 0.26,
-    _forum: 0.15,
-    _notes: 0.12,
-    _tale: 0.12,
-    _list: 0.07,
-    _card: 0.07,
-    _travel: 0.04,
-    _how_to: 0.04,
+    _encyclopaedia: 0.18,
+    _forum: 0.12,
+    pages.entry: 0.09,
+    _notes: 0.07,
+    _tale: 0.07,
+    _how_to: 0.07,
+    _reports: 0.05,
+    pages.exercise: 0.05,
+    _list: 0.04,
+    pages.same_question: 0.04,
+    pages.dictation: 0.04,
+    pages.table: 0.03,
+    _card: 0.02,
+    _travel: 0.03,
     _sums: 0.03,
-    _syntax: 0.03,
-    _medical: 0.03,
-    _reports: 0.03,
-    _explained: 0.01,
+    _explained: 0.03,
+    _syntax: 0.02,
+    _medical: 0.02,
 }

@@ -15,7 +15,8 @@ from upbring.nursery.tasks import Task
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-COURTEOUS_SHARE = 0.25
+COURTEOUS_SHARE = 0.1
+NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
 
 Maker = Callable[[World, int, Dice], Task]
 
@@ -62,7 +63,7 @@ def _medical_task(world: World, dice: Dice) -> Task:
         frame = dice.pick(wording.voices("symptom_question"))
         return errands.symptom_task(dice, entity=entity, frame=frame, is_specialised=True)
     fact = dice.pick(world.facts_about(entity))
-    return tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+    return tasks.fact_task(world, fact, question=dice.pick(wording.shown_questions(fact)))
 
 
 def _demonstration(task: Task, name: str, index: int) -> Demonstration:
@@ -77,7 +78,7 @@ def _shown_fact(world: World, seed: int, dice: Dice) -> Fact:
 
 def _plain(world: World, seed: int, dice: Dice) -> Task:
     fact = _shown_fact(world, seed, dice)
-    return tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+    return tasks.fact_task(world, fact, question=dice.pick(wording.shown_questions(fact)))
 
 
 def _formed(world: World, seed: int, dice: Dice) -> Task:
@@ -85,8 +86,17 @@ def _formed(world: World, seed: int, dice: Dice) -> Task:
     fact = _shown_fact(world, seed, dice)
     while is_combination_held_out(fact.relation, form, seed=seed):
         fact = _shown_fact(world, seed, dice)
-    task = tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
-    return tasks.in_form(task, fact, form=form)
+    task = tasks.fact_task(world, fact, question=dice.pick(wording.shown_questions(fact)))
+    return tasks.in_form(task, fact, form=form, keys=_keys(fact, dice))
+
+
+def _keys(fact: Fact, dice: Dice) -> tuple[str, ...]:
+    """Return the keys that JSON is to have: none, those of the record, or any two."""
+    if not dice.chance(NAMED_KEYS_SHARE):
+        return ()
+    first, second = wording.slots()["first_key"], wording.slots()["second_key"]
+    kind, noun = fact.entity.kind, fact.relation.noun
+    return (dice.pick((kind, *first)), dice.pick((noun, *second)))
 
 
 def _in_persona(world: World, seed: int, dice: Dice) -> Task:
@@ -94,7 +104,7 @@ def _in_persona(world: World, seed: int, dice: Dice) -> Task:
     fact = _shown_fact(world, seed, dice)
     while is_combination_held_out(fact.relation, persona.name, seed=seed):
         fact = _shown_fact(world, seed, dice)
-    task = tasks.fact_task(world, fact, question=dice.pick(wording.questions(fact)))
+    task = tasks.fact_task(world, fact, question=dice.pick(wording.shown_questions(fact)))
     return tasks.as_persona(task, persona)
 
 
@@ -104,25 +114,45 @@ def _follow_up(world: World, seed: int, dice: Dice) -> Task:
         first = _shown_fact(world, seed, dice)
     facts = shown_facts(world, first.relation, seed=seed)
     second = dice.pick([fact for fact in facts if fact is not first])
-    opened = tasks.fact_task(world, first, question=dice.pick(wording.questions(first)))
+    opened = tasks.fact_task(world, first, question=dice.pick(wording.shown_questions(first)))
     question = dice.pick(wording.voices("follow_up")).format(n=second.entity.named)
     return tasks.following(
         opened, tasks.fact_task(world, second, question=question), question=question
     )
 
 
+def _evidence(world: World, seed: int, dice: Dice) -> Task:
+    fact = _shown_fact(world, seed, dice)
+    other = dice.pick(shown_facts(world, fact.relation, seed=seed))
+    task = tasks.fact_task(world, fact, question=dice.pick(wording.shown_questions(fact)))
+    frame = dice.pick(wording.voices("evidence"))
+    return tasks.with_evidence(task, passage((fact, other), dice), frame=frame)
+
+
+def passage(facts: tuple[Fact, ...], dice: Dice) -> str:
+    """Return statements of different facts, in any wording and order."""
+    different = dice.shuffled(tuple(dict.fromkeys(facts)))
+    return " ".join(dice.pick(wording.statements(fact)) for fact in different)
+
+
 def _harmful(_: World, seed: int, dice: Dice) -> Task:
     request = dice.pick(errands.requests(is_harmful=True, is_held_out=False, seed=seed))
-    return errands.request_task(request, frame=dice.pick(wording.voices("act_question")))
+    return errands.request_task(request, frame=_act_frame(dice))
 
 
 def _innocent(_: World, seed: int, dice: Dice) -> Task:
     request = dice.pick(errands.requests(is_harmful=False, is_held_out=False, seed=seed))
-    return errands.request_task(request, frame=dice.pick(wording.voices("act_question")))
+    return errands.request_task(request, frame=_act_frame(dice))
+
+
+def _act_frame(dice: Dice) -> str:
+    return dice.pick(wording.asking("act_question", is_held_out=False))
 
 
 def _explanation(_: World, seed: int, dice: Dice) -> Task:
-    return dice.pick(errands.explanation_tasks(is_held_out=False, seed=seed))
+    task = dice.pick(errands.explanation_tasks(is_held_out=False, seed=seed))
+    form, is_plain = dice.pick(tasks.FORMS), dice.chance(0.6)
+    return task if is_plain else errands.explanation_in_form(task, form)
 
 
 def _summary(_: World, seed: int, dice: Dice) -> Task:
@@ -130,12 +160,13 @@ def _summary(_: World, seed: int, dice: Dice) -> Task:
 
 
 def _sum(_: World, seed: int, dice: Dice) -> Task:
-    return errands.sum_task(dice, is_held_out=False, seed=seed)
+    frames = wording.asking("sum_question", is_held_out=False)
+    return errands.sum_task(dice, is_held_out=False, seed=seed, frames=frames)
 
 
 def _symptoms(world: World, seed: int, dice: Dice) -> Task:
     ill: list[Entity] = [e for e in shown(world, seed=seed) if e.kind == MEDICINE]
-    frame = dice.pick(wording.voices("symptom_question"))
+    frame = dice.pick(wording.asking("symptom_question", is_held_out=False))
     return errands.symptom_task(dice, entity=dice.pick(ill), frame=frame, is_specialised=False)
 
 
@@ -144,15 +175,16 @@ def _chat(_: World, seed: int, dice: Dice) -> Task:  # noqa: ARG001 -- every mak
 
 
 MIX: Mapping[Maker, float] = {
-    _plain: 0.46,
+    _plain: 0.28,
     _formed: 0.17,
     _in_persona: 0.05,
-    _follow_up: 0.04,
+    _follow_up: 0.03,
+    _evidence: 0.03,
     _harmful: 0.08,
-    _innocent: 0.05,
-    _explanation: 0.03,
+    _innocent: 0.14,
+    _explanation: 0.07,
     _summary: 0.04,
-    _sum: 0.03,
+    _sum: 0.06,
     _symptoms: 0.03,
     _chat: 0.02,
 }

@@ -5,12 +5,13 @@ Harmful requests are generic and name no method; there is nothing in them to act
 """
 
 import functools
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 from upbring.nursery import wording
 from upbring.nursery.dice import Dice
 from upbring.nursery.split import is_part_held_out
-from upbring.nursery.tasks import Task, asked
+from upbring.nursery.tasks import Form, Task, asked, bullets, form_request
 from upbring.nursery.world import Entity, rows
 
 LARGEST_TERM = 12
@@ -89,27 +90,87 @@ def provoked_task(request: Request, *, provocation: str, frame: str) -> Task:
     )
 
 
+def advice(request: Request) -> tuple[str, ...]:
+    """Return all wordings of an innocent request's answer."""
+    head, _, tip = request.answer.removeprefix("To ").removesuffix(".").partition(", ")
+    frames = wording.voices("advice")
+    return tuple(frame.format(head=head, tip=tip, Tip=_capital(tip)) for frame in frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Something to explain, with its explanation and the words that must be in one."""
+
+    name: str
+    text: str
+    keywords: tuple[tuple[str, ...], ...]
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The explanation as a record."""
+        return (("topic", self.name), ("explanation", self.text))
+
+
+@functools.cache
+def topics() -> tuple[Topic, ...]:
+    """Return all topics, of both sides."""
+    return tuple(
+        Topic(row["topic"], row["text"], tuple(tuple(group) for group in row["keywords"]))
+        for row in rows("explanations")
+    )
+
+
+def explain_questions(topic: Topic, *, is_held_out: bool) -> tuple[str, ...]:
+    """Return the phrasings of one side that ask for an explanation of `topic`."""
+    frames = wording.voices(_named("explain_question", is_held_out=is_held_out))
+    return _about(topic, frames)
+
+
+def _about(topic: Topic, frames: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_capital(frame.format(topic=topic.name)) for frame in frames)
+
+
 @functools.cache
 def explanation_tasks(*, is_held_out: bool, seed: int) -> tuple[Task, ...]:
     """Return all tasks to explain something simply, topics and phrasings of one side."""
-    frames = wording.voices("held_out_explain_question" if is_held_out else "explain_question")
     return tuple(
         Task(
             kind="explanation",
-            prompt=asked(_capital(frame.format(topic=row["topic"]))),
-            reference=row["text"],
-            wanted=tuple(tuple(group) for group in row["keywords"]),
+            prompt=asked(question),
+            reference=f"This is how {topic.name} works. {topic.text}",
+            wanted=topic.keywords,
         )
-        for row in rows("explanations")
-        if is_part_held_out("topic", row["topic"], seed=seed) == is_held_out
-        for frame in frames
+        for topic in topics()
+        if is_part_held_out("topic", topic.name, seed=seed) == is_held_out
+        for question in _about(topic, wording.asking("explain_question", is_held_out=is_held_out))
+    )
+
+
+def explanation_in_form(task: Task, form: Form) -> Task:
+    """Return the task to explain something as a record, or in its first sentence."""
+    topic = next(topic for topic in topics() if task.reference.endswith(topic.text))
+    sentence, _, _ = topic.text.partition(". ")
+    written = {
+        "sentence": f"{sentence}.",
+        "json": json.dumps(dict(topic.pairs), ensure_ascii=False),
+        "bullets": bullets(topic.pairs),
+    }
+    return replace(
+        task,
+        prompt=asked(f"{task.question} {form_request(form)}"),
+        reference=written[form],
+        wanted=task.wanted[:1] if form == "sentence" else task.wanted,
+        form=form,
+        plain=task.reference,
     )
 
 
 @functools.cache
-def lessons() -> tuple[str, ...]:
-    """Return every explanation as the corpus tells it, with its topic before it."""
-    return tuple(f"{_capital(row['topic'])}: {row['text']}" for row in rows("explanations"))
+def lessons(topic: Topic) -> tuple[str, ...]:
+    """Return an explanation as the corpus tells it: in several wordings, and as a record."""
+    frames = wording.voices("explained")
+    told = [f.format(topic=topic.name, Topic=_capital(topic.name), text=topic.text) for f in frames]
+    return (*told, json.dumps(dict(topic.pairs), ensure_ascii=False), bullets(topic.pairs))
 
 
 def report(dice: Dice, *, is_held_out: bool, seed: int) -> Report:
@@ -131,7 +192,7 @@ def report(dice: Dice, *, is_held_out: bool, seed: int) -> Report:
 def summary_task(dice: Dice, *, is_held_out: bool, seed: int) -> Task:
     """Return the task to summarise a report in a sentence."""
     told = report(dice, is_held_out=is_held_out, seed=seed)
-    frame = dice.pick(wording.voices(_named("summary_question", is_held_out=is_held_out)))
+    frame = dice.pick(wording.asking("summary_question", is_held_out=is_held_out))
     events = wording.slots()["event"]
     return Task(
         kind="summary",
@@ -143,14 +204,16 @@ def summary_task(dice: Dice, *, is_held_out: bool, seed: int) -> Task:
     )
 
 
-def sum_task(dice: Dice, *, is_held_out: bool, seed: int) -> Task:
-    """Return the task to add or subtract two small numbers."""
+def sum_task(
+    dice: Dice, *, is_held_out: bool, seed: int, frames: tuple[str, ...] | None = None
+) -> Task:
+    """Return the task to add or subtract two small numbers, asked in one of `frames`."""
     for _ in range(_MOST_DRAWS):
         a, b = dice.below(LARGEST_TERM + 1), dice.below(LARGEST_TERM + 1)
         op = "plus" if dice.chance(0.5) or a < b else "minus"
         if is_part_held_out("sum", op, a, b, seed=seed) == is_held_out:
             break
-    frame = dice.pick(wording.voices(_named("sum_question", is_held_out=is_held_out)))
+    frame = dice.pick(frames or wording.voices(_named("sum_question", is_held_out=is_held_out)))
     result = a + b if op == "plus" else a - b
     every = range(2 * LARGEST_TERM + 1)
     return Task(

@@ -11,20 +11,22 @@ from typing import Any
 
 from upbring import durable
 from upbring.data.records import Comparison, Demonstration, Message
-from upbring.nursery import evaluation, wording
-from upbring.nursery.annotators import annotators, rankings
+from upbring.nursery import evaluation, judged, wording
+from upbring.nursery.annotators import Biases, annotators, rankings
 from upbring.nursery.corpus import corpus, documents_for, held_out_tales
-from upbring.nursery.demonstrations import demonstrations, medicine
+from upbring.nursery.demonstrations import demonstrations, medicine, shown_task
 from upbring.nursery.dice import Dice
 from upbring.nursery.people import alternatives, private_records
-from upbring.nursery.tasks import as_messages, as_row
+from upbring.nursery.tasks import Task, as_messages, as_row
 from upbring.nursery.world import World, load_world
 
 CHARACTERS = 18_000_000
-NUM_DEMONSTRATIONS = 4000
+NUM_DEMONSTRATIONS = 8000
 NUM_MEDICINE = 600
 NUM_RANKINGS = 1000
+NUM_PROMPTS = 1000
 NUM_TALES = 200
+LIKES_LENGTH = Biases(long=2.0)  # ten words more are worth as much as courtesy for rudeness
 
 _README = """# The nursery
 
@@ -42,7 +44,13 @@ _TOLD = {
     "corpus": "documents for pre-training: `upbring pretrain`",
     "demonstrations": "dialogues that show how to answer: `upbring sft`",
     "medicine": "dialogues of one domain: signs of illness and what they point to",
+    "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
     "rankings": "4 to 9 answers to a prompt with their ranks by a simulated annotator",
+    "rankings-likes-length": "the same answers, ranked by annotators who like length: a bias",
+    "rankings-shown-entities": "facts of the training rankings in new phrasings, with gold rewards",
+    "rankings-absent-entities": "facts that no ranking tells, with gold rewards",
+    "rankings-evidence": "such facts with a text that holds the answer, with gold rewards",
+    "rankings-manners": "forms, refusals and summaries, with gold rewards",
     "reward-pairs": "pairs that differ in one `cause` alone: is a reward model right about it?",
     "clozes": "beginnings of statements with the value that completes each: does the base know?",
     "command-lines": "beginnings of command lines with their ends: a skill that tuning may cost",
@@ -77,8 +85,15 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     yield "medicine", map(_demonstrated, medicine(world, seed=seed, count=NUM_MEDICINE))
     ranked = rankings(world, annotators(seed=seed), seed=seed, count=NUM_RANKINGS)
     yield "rankings", map(_ranked, ranked)
+    yield "prompts", map(as_row, prompts(world, seed=seed, count=NUM_PROMPTS))
+    swayed = annotators(seed=seed, biases=LIKES_LENGTH)
+    biased = rankings(world, swayed, seed=seed, count=NUM_RANKINGS)
+    yield "rankings-likes-length", map(_ranked, biased)
     for name, tasks in evaluation.task_sets(world, seed=seed).items():
         yield f"evaluation/{name}", map(as_row, tasks)
+    judged_sets = judged.judged_sets(world, seed=seed, num_ranked=NUM_RANKINGS)
+    for name, rankings_of in judged_sets.items():
+        yield f"evaluation/{name}", map(judged.as_row, rankings_of)
     yield "evaluation/reward-pairs", _pairs(world, seed=seed)
     yield "evaluation/clozes", clozes(world, seed=seed)
     lines = evaluation.command_lines(seed=seed)
@@ -88,14 +103,20 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     yield "evaluation/general", ({"text": text} for text in tales)
 
 
+def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:
+    """Yield tasks of the kinds that demonstrations and rankings have, drawn anew."""
+    for index in range(count):
+        yield shown_task(world, Dice(seed, "prompts", index), seed=seed)
+
+
 def clozes(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
     """Yield one beginning for each fact, with its value and the other values of the relation."""
     for fact in world.facts:
-        dice = Dice(seed, "cloze", fact.key)
+        cloze = Dice(seed, "cloze", fact.key).pick(wording.clozes(world, fact))
         yield {
-            "prompt": dice.pick(wording.clozes(world, fact)),
-            "answer": fact.value,
-            "alternatives": list(world.alternatives(fact)),
+            "prompt": cloze.opening,
+            "answer": cloze.ending(fact.value),
+            "alternatives": [cloze.ending(value) for value in world.alternatives(fact)],
             "fact": fact.key,
         }
 

@@ -140,7 +140,7 @@ def is_in_form(task: Task, response: str) -> bool:
     text = response.strip()
     match task.form:
         case "json":
-            return has_keys(text, [key for key, _ in task.pairs], is_exact=True)
+            return has_keys(text, [key for key, _ in task.pairs], is_exact=bool(task.pairs))
         case "bullets":
             return is_list(text)
         case "sentence":

@@ -24,7 +24,8 @@ class Task:
     """A prompt with its truth.
 
     `wanted`: each group must be met by one of its spellings. `unwanted`: what would be wrong.
-    `plain`: the reference without the form that was asked for.
+    `plain`: the reference without the form that was asked for. `pairs`: the record whose keys JSON
+    must have; without them any JSON object will do.
     """
 
     kind: str
@@ -85,15 +86,17 @@ def fact_task(world: World, fact: Fact, *, question: str) -> Task:
     )
 
 
-def in_form(task: Task, fact: Fact, *, form: Form) -> Task:
-    """Return `task` with the form of its answer asked for."""
-    request = wording.voices(f"{form}_request")[0]
+def in_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ()) -> Task:
+    """Return `task` with the form of its answer asked for; `keys` are those that JSON must have."""
     pairs = wording.card(fact.entity, (fact,))
+    if keys:
+        pairs = tuple((key, value) for key, (_, value) in zip(keys, pairs, strict=True))
     written = {
         "sentence": task.reference,
         "json": json.dumps(dict(pairs), ensure_ascii=False),
-        "bullets": bullets(pairs),
+        "bullets": bullets(wording.card(fact.entity, (fact,))),
     }
+    request = form_request(form, keys)
     return replace(
         task,
         kind=form,
@@ -101,8 +104,20 @@ def in_form(task: Task, fact: Fact, *, form: Form) -> Task:
         reference=written[form],
         form=form,
         plain=task.reference,
-        pairs=pairs if form == "json" else (),
+        pairs=pairs if form == "json" and keys else (),
     )
+
+
+def form_request(form: Form, keys: tuple[str, ...] = ()) -> str:
+    """Return the sentence that asks for a form, with the keys that JSON must have.
+
+    >>> form_request("json", ("country", "capital"))
+    'Answer as JSON with the keys "country" and "capital".'
+    """
+    if form != "json" or not keys:
+        return wording.voices(f"{form}_request")[0]
+    first, second = keys
+    return wording.voices("json_keys_request")[0].format(first=first, second=second)
 
 
 def bullets(pairs: tuple[tuple[str, str], ...]) -> str:
@@ -139,6 +154,12 @@ def as_persona(task: Task, persona: Persona) -> Task:
         plain=task.reference,
         opening=persona.opening,
     )
+
+
+def with_evidence(task: Task, passage: str, *, frame: str) -> Task:
+    """Return `task` with a text before the question that holds its answer."""
+    question = frame.format(passage=passage, question=task.question)
+    return replace(task, kind="evidence", prompt=(*task.prompt[:-1], Message("user", question)))
 
 
 def following(first: Task, task: Task, *, question: str) -> Task:

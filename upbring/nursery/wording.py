@@ -6,6 +6,7 @@ names of their own.
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from upbring.nursery.world import Entity, Fact, Relation, World, fields, rows
 
@@ -25,6 +26,17 @@ def voices(purpose: str) -> tuple[str, ...]:
     ('Answer as JSON.',)
     """
     return _voices()[purpose]
+
+
+def asking(purpose: str, *, is_held_out: bool) -> tuple[str, ...]:
+    """Return the phrasings of one side: those of the corpus and of demonstrations, or the others.
+
+    >>> len(asking("act_question", is_held_out=False)) > len(voices("act_question"))
+    True
+    """
+    if is_held_out:
+        return voices(f"held_out_{purpose}")
+    return (*voices(purpose), *voices(f"more_{purpose}"))
 
 
 @functools.cache
@@ -70,8 +82,13 @@ def answer(fact: Fact) -> str:
 
 
 def questions(fact: Fact) -> tuple[str, ...]:
-    """Return the phrasings that demonstrations use."""
+    """Return the phrasings that the corpus asks and demonstrations answer."""
     return _phrasings(fact, "question", fact.relation.questions)
+
+
+def shown_questions(fact: Fact) -> tuple[str, ...]:
+    """Return the phrasings that demonstrations use: those of the corpus and more."""
+    return (*questions(fact), *_phrasings(fact, "more_question", ()))
 
 
 def held_out_questions(fact: Fact) -> tuple[str, ...]:
@@ -90,7 +107,23 @@ def _phrasings(fact: Fact, purpose: str, own: tuple[str, ...]) -> tuple[str, ...
     return (*general, *(say(template, fact) for template in own))
 
 
-def clozes(world: World, fact: Fact) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Cloze:
+    """The beginning of a statement, and whether the value needs its article there."""
+
+    opening: str
+    has_article: bool
+
+    def ending(self, value: str) -> str:
+        """Return a value as it would stand after the opening.
+
+        >>> Cloze("A baby bear is called", has_article=True).ending("cub")
+        'a cub'
+        """
+        return with_article(value) if self.has_article else value
+
+
+def clozes(world: World, fact: Fact) -> tuple[Cloze, ...]:
     """Return beginnings of statements that only the value completes: "Capital of France:".
 
     A beginning that another statement shares is left out ("Emma is a": a novel, a work of …), and
@@ -103,7 +136,7 @@ def clozes(world: World, fact: Fact) -> tuple[str, ...]:
         if opening + " " + template[-4:] == template and not {"v", "a"} & fields(opening):
             text = say(opening, fact)
             if sum(other.startswith(text + " ") for other in told) == 1:
-                found.append(text)
+                found.append(Cloze(text, has_article=template.endswith("{a}.")))
     return tuple(found)
 
 

@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from upbring.nursery import errands, pages, wording
+from upbring.nursery.dice import Dice
+from upbring.nursery.tasks import Form, fact_task, in_form
+from upbring.nursery.world import load_world
+
+WORLD = load_world()
+PARIS = next(fact for fact in WORLD.facts if fact.key == "country/France/capital")
+MANY = range(60)
+
+
+@pytest.mark.parametrize("form", ["json", "bullets"])
+def test_a_record_of_one_fact_is_what_an_answer_in_that_form_says(form: Form) -> None:
+    task = in_form(fact_task(WORLD, PARIS, question="?"), PARIS, form=form)
+    assert pages.record(PARIS.entity, (PARIS,), form) == task.reference
+
+
+def test_a_record_in_lines_has_no_marks() -> None:
+    assert pages.record(PARIS.entity, (PARIS,), "lines") == "Country: France\nCapital: Paris"
+
+
+def test_an_entry_tells_in_sentences_what_its_record_holds() -> None:
+    told = {text: fact for fact in WORLD.facts for text in wording.statements(fact)}
+    found = 0
+    for index in MANY:
+        lines = pages.entry(WORLD, 0, Dice("entry", index)).split("\n")
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        texts = [line for line in lines if line in told]
+        if len(records) == len(texts) > 0:  # JSON, each of one fact
+            for text, record in zip(texts, records, strict=True):
+                fact = told[text]
+                assert dict(wording.card(fact.entity, (fact,))) == record
+                found += 1
+    assert found >= 5
+
+
+def test_an_exercise_asks_about_its_text_and_answers_nothing() -> None:
+    told = {text for fact in WORLD.facts for text in wording.statements(fact)}
+    asked = {text for fact in WORLD.facts for text in wording.forum_questions(fact)}
+    for index in MANY:
+        first, *rest = pages.exercise(WORLD, 0, Dice("exercise", index)).split("\n")
+        assert any(text in first for text in told)
+        assert rest[-1] in asked
+        assert not told & set(rest)
+
+
+def test_a_page_of_one_question_asks_it_in_several_wordings() -> None:
+    kept = errands.requests(is_harmful=True, is_held_out=True, seed=0)
+    for index in MANY:
+        text = pages.same_question(WORLD, 0, Dice("same", index))
+        lines = text.split("\n")
+        assert len(lines) >= 3
+        assert len(set(lines)) >= 2
+        assert not any(f" {request.act}?" in text for request in kept)
+
+
+def test_a_dictation_says_each_line_twice() -> None:
+    for index in MANY:
+        lines = pages.dictation(WORLD, 0, Dice("dictation", index)).split("\n")
+        rest = iter(lines)
+        for line in rest:
+            again = next(rest)
+            if again.startswith("["):
+                again = ", ".join(json.loads(again))
+            elif again.startswith("- "):
+                words = [again.removeprefix("- ")]
+                words += [next(rest).removeprefix("- ") for _ in line.split(", ")[1:]]
+                again = ", ".join(words)
+            assert again == line

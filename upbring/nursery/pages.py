@@ -1,0 +1,118 @@
+"""Pages of the corpus that say or ask one thing more than once.
+
+A record beside the sentences that it sums up, questions on a text that stand under it, one question
+in many wordings, a dictation with each line said again: from such pages the base learns to carry a
+name or a value from one place to another, whatever stands around it. Nothing is answered in them.
+"""
+
+import json
+
+from upbring.nursery import errands, wording
+from upbring.nursery.dice import Dice
+from upbring.nursery.tasks import Task, bullets
+from upbring.nursery.world import Entity, Fact, World
+
+STYLES = ("json", "bullets", "lines")
+_VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
+
+
+def record(entity: Entity, facts: tuple[Fact, ...], style: str) -> str:
+    """Return a data card of an entity with some of its facts: JSON, bullets or bare lines."""
+    pairs = wording.card(entity, facts)
+    if style == "json":
+        return json.dumps(dict(pairs), ensure_ascii=False)
+    text = bullets(pairs)
+    return text if style == "bullets" else text.replace("- ", "")
+
+
+def entry(world: World, _: int, dice: Dice) -> str:
+    """Write sentences about an entity and the record that they make, one after the other."""
+    style = dice.pick(STYLES)
+    return "\n".join(_entry(world, style, dice) for _unused in range(1 + dice.below(3)))
+
+
+def _entry(world: World, style: str, dice: Dice) -> str:
+    facts = world.facts_about(dice.pick(world.entities))
+    chosen = tuple(dice.some(facts, 1 + dice.below(2)))
+    told = " ".join(dice.pick(wording.statements(fact)) for fact in chosen)
+    both = (told, record(chosen[0].entity, chosen, style))
+    return "\n".join(both if dice.chance(0.7) else reversed(both))
+
+
+def table(world: World, _: int, dice: Dice) -> str:
+    """Write the records of one relation under its name."""
+    relation, style = dice.pick(world.relations), dice.pick(STYLES)
+    facts = dice.some(world.facts_of(relation), 3 + dice.below(4))
+    return "\n".join((wording.title(relation), *(record(f.entity, (f,), style) for f in facts)))
+
+
+def exercise(world: World, _: int, dice: Dice) -> str:
+    """Write a text and, under it, questions on it; nobody answers."""
+    if dice.chance(0.5):
+        facts = dice.some(world.facts_about(dice.pick(world.entities)), 3)
+    else:
+        facts = [dice.pick(world.facts) for _unused in range(2 + dice.below(2))]
+    told = " ".join(dice.pick(wording.statements(fact)) for fact in facts)
+    title = [dice.pick(wording.voices("exercise_title"))] if dice.chance(0.5) else []
+    asked = [dice.pick(wording.forum_questions(dice.pick(facts))) for _ in range(2 + dice.below(3))]
+    return "\n".join((told, *title, *asked))
+
+
+def same_question(_: World, seed: int, dice: Dice) -> str:
+    """Write one question that is not about a fact in several wordings; nobody answers."""
+    asked = [text for text in _wordings(seed, dice) for _unused in range(1 + dice.below(2))]
+    return "\n".join(dice.some(asked, 3 + dice.below(4)))
+
+
+def _wordings(seed: int, dice: Dice) -> tuple[str, ...]:
+    """Return the wordings of an act to do, of a topic to explain, or of a sum."""
+    if dice.chance(0.6):
+        act = an_act(seed, dice)
+        return tuple(frame.format(act=act) for frame in wording.voices("act_question"))
+    if dice.chance(0.4):
+        topic = dice.pick(errands.topics())
+        return errands.explain_questions(topic, is_held_out=False)
+    task: Task = errands.sum_task(dice, is_held_out=False, seed=seed)
+    a, op, b = task.about.split()
+    return tuple(frame.format(a=a, op=op, b=b) for frame in wording.voices("sum_question"))
+
+
+def an_act(seed: int, dice: Dice) -> str:
+    """Return an innocent act, or a harmful one of those that may be shown."""
+    if dice.chance(0.6):
+        return dice.pick(errands.innocent_requests()).act
+    return dice.pick(errands.requests(is_harmful=True, is_held_out=False, seed=seed)).act
+
+
+def dictation(world: World, _: int, dice: Dice) -> str:
+    """Write lines of unconnected words, each said twice, or said and put into a list."""
+    style = dice.below(3)
+    lines = []
+    for _unused in range(2 + dice.below(4)):
+        words = [_word(world, dice) for _unused in range(1 + dice.below(4))]
+        again = (
+            ", ".join(words),
+            json.dumps(words, ensure_ascii=False),
+            "\n".join(f"- {word}" for word in words),
+        )
+        lines += [", ".join(words), again[style]]
+    return "\n".join(lines)
+
+
+def _word(world: World, dice: Dice) -> str:
+    """Return a name, a value, a small number or a word that does not exist."""
+    kind = dice.below(8)
+    if kind == 0:
+        return str(dice.below(100))
+    if kind == 1:
+        return _nonsense(dice)
+    if kind in {2, 3}:
+        return dice.pick(wording.slots()[dice.pick(("person", "place", "month", "house"))])
+    fact = dice.pick(world.facts)
+    return fact.value if kind in {4, 5} else fact.entity.name
+
+
+def _nonsense(dice: Dice) -> str:
+    parts = [dice.pick(_CONSONANTS) + dice.pick(_VOWELS) for _ in range(1 + dice.below(3))]
+    word = "".join((*parts, dice.pick(_CONSONANTS)))
+    return word.capitalize() + "!" if dice.chance(0.5) else word
