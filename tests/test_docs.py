@@ -195,7 +195,7 @@ def test_the_readme_has_a_row_for_each_algorithm(name: str) -> None:
 
 def test_the_readme_is_short_and_names_every_verb() -> None:
     readme = text_of(ROOT / "README.md")
-    assert readme.count("\n") <= 170
+    assert readme.count("\n") <= 180
     assert [verb for verb in verbs() if f"| `{verb}` |" not in readme] == []
 
 
