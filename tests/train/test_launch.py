@@ -226,10 +226,11 @@ def test_a_killed_rank_ends_the_job_and_the_run_goes_on_as_if_it_had_lived(
     words = ("sft", "d.jsonl", "--model", "m", *QUICK, *LONGER)
     count = trials(1, 20)
     slowest = 0.0
+    heard: set[str] = set()
     job = Job(tmp_path, *words, "--processes", "2")
     for trial in range(count):
         job.reach(trial + 2)
-        assert job.listening() == {LOOPBACK}
+        heard |= job.listening()  # a pair that has met may have stopped to listen
         rank = (trial + 1) % 2
         began = time.monotonic()
         os.kill(job.workers[rank], signal.SIGKILL)
@@ -243,6 +244,7 @@ def test_a_killed_rank_ends_the_job_and_the_run_goes_on_as_if_it_had_lived(
     code, said = job.end()
     assert code == 0, said
     assert slowest < 60
+    assert heard == {LOOPBACK}
     done(tmp_path, *words, "--name", "alone")
     alone, together = curve(tmp_path / "runs" / "alone"), curve(job.run)
     assert [line["step"] for line in together] == [line["step"] for line in alone]
