@@ -184,9 +184,9 @@ class Job:
         )
 
     def reach(self, step: int) -> None:
-        """Wait until the run has taken `step` steps."""
-        metrics = self.run / "metrics.jsonl"
-        while not (metrics.exists() and f'"step": {step}, "kind": "train"' in metrics.read_text()):
+        """Wait until the run has taken `step` steps, now or before, and both workers are there."""
+        metrics, mark = self.run / "metrics.jsonl", f'"step": {step}, "kind": "train"'
+        while not (len(self.workers) > 1 and metrics.exists() and mark in metrics.read_text()):
             assert self.process.poll() is None, self.process.communicate()[1]
             time.sleep(0.02)
 
