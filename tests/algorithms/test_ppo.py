@@ -53,6 +53,7 @@ def test_the_first_minibatch_has_ratio_1_and_clips_nothing(
     ours, _ = made(Ppo, asked(), compute=compute, is_rescored=is_rescored)
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["ratio"] == pytest.approx(1, abs=near)
+    assert 0 <= metrics["log_ratio"] <= near
     assert metrics["clip_fraction"] == 0
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Preferring, fact_of, metrics
+from upbring.algorithms.preferring import Branches, Pairwise, fact_of, metrics
 from upbring.data.batch import Batch
 from upbring.maths.preference import Pairs, Stages, bradley_terry, plackett_luce, stages
 from upbring.train.algorithm import Term, Terms
@@ -47,7 +47,7 @@ def list_losses(rewards: Tensor, made: Stages) -> Tensor:
 
 
 @dataclass(eq=False, kw_only=True)
-class Dpo(Preferring):
+class Dpo(Pairwise):
     """The loss of a reward model on the policy's own reward."""
 
     name = "dpo"

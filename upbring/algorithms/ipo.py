@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Preferring
+from upbring.algorithms.preferring import Branches, Pairwise
 from upbring.maths.preference import Pairs
 
 
@@ -25,7 +25,7 @@ def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:
 
 
 @dataclass(eq=False, kw_only=True)
-class Ipo(Preferring):
+class Ipo(Pairwise):
     """A squared distance from a margin that is wanted."""
 
     name = "ipo"

@@ -9,6 +9,7 @@ learned ones.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -66,7 +67,7 @@ class Text:
 
 
 @dataclass(eq=False)
-class OnPolicy:
+class OnPolicy(ABC):
     """Rounds of rollouts, and the steps that learn from them; what a token is worth is a verb's."""
 
     settings: OnPolicySettings
@@ -109,17 +110,17 @@ class OnPolicy:
         """Steps that learn from one round."""
         return self.settings.minibatches * self.settings.inner_epochs
 
+    @abstractmethod
     def credit(self, batch: Batch) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return notes `[R]` and facts `[N]` about a whole round: what each token is worth."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, batch: Batch) -> Terms:
         """Return the terms of a batch of rollouts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def announce(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the weights of those of `learn`'s terms that have a coefficient."""
-        raise NotImplementedError
 
     def hear(self, voice: Voice, batch: Batch) -> dict[str, Tensor]:
         """Return what `voice` thinks of the tokens of a batch, `[R]`: the policy when it drew."""
@@ -174,7 +175,8 @@ class OnPolicy:
         one, each = torch.ones_like(batch.weight), batch.weight.new_ones(N)
         length = sums(one, batch.branch, N)  # [N]
         facts, notes, now = batch.facts, batch.notes, logprobs.detach()
-        ratio = torch.exp(now - notes["old"])  # [R]
+        logratio = now - notes["old"]  # [R]
+        ratio = logratio.exp()
         is_out = ((ratio - 1).abs() > self.settings.ratio_clip).to(one.dtype)
         return {
             "reward": Term(facts["reward"], each, 0),
@@ -185,6 +187,7 @@ class OnPolicy:
             "ended": Term(facts["ended"], each, 0),
             "entropy": Term(-notes["old"], one, 0),
             "ratio": Term(ratio, one, 0),
+            "log_ratio": Term(logratio.abs(), one, 0),  # which the guard watches
             "clip_fraction": Term(is_out, one, 0),
             "sampler_gap": Term((now - notes["sampled"]).abs(), one * self.is_first, 0),
             "beta": Term(each * self.beta, each, 0),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Preferring
+from upbring.algorithms.preferring import Branches, Pairwise
 from upbring.maths.implicit import log_odds
 from upbring.maths.preference import Pairs, bradley_terry
 
@@ -30,7 +30,7 @@ def pair_losses(margins: Tensor, found: Pairs) -> Tensor:
 
 
 @dataclass(eq=False, kw_only=True)
-class Orpo(Preferring):
+class Orpo(Pairwise):
     """L = L_SFT + λ · L_OR (equation 6); λ is called beta, as in the authors' code."""
 
     name = "orpo"

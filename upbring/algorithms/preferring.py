@@ -1,13 +1,15 @@
 """What all that learn from comparisons without a reward model share: DPO, IPO, ORPO, SimPO, KTO.
 
-Each of them gives a response a reward of its own, and says what it costs when the rewards of two
-differ as they do. Everything else is here: pairs of a ranking, the next-token term beside them,
-demonstrations that are mixed in, and what is looked at on held-out rows.
+Each of them gives a response a reward of its own, and says what rewards cost: most of them what it
+costs when the rewards of two differ as they do. Everything else is here: pairs of a ranking, the
+next-token term beside them, demonstrations that are mixed in, and what is looked at on held-out
+rows.
 
 Left out: where the reference's log-probabilities come from. They lie at the tokens as a note
 `reference`, and there is no second model.
 """
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -71,8 +73,8 @@ class Branches:
 
 
 @dataclass(eq=False, kw_only=True)
-class Preferring:
-    """Rewards of branches, compared; the subclass says what they are and what they cost."""
+class Preferring(ABC):
+    """Rewards of branches; the subclass says what they are and what they cost."""
 
     name: ClassVar[str]
     fact: ClassVar[str] = "rank"  # what a tree to compare says of its branches
@@ -88,25 +90,23 @@ class Preferring:
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
     say: Callable[[str], None] = ignore
     divergence: Callable[[], Mapping[str, float]] = dict  # from the reference, on sampled answers
-    comparisons: Literal["all", "extremes", "list"] = "all"
     nll_weight: float = 0.0
     mix_weight: float = 1.0
     has_comparisons: bool = field(default=True, init=False)  # of the step that is being taken
     replayed: float = field(default=0.0, init=False)  # demonstrations for each comparison in it
     spoken: set[str] = field(default_factory=set, init=False)
 
+    @abstractmethod
     def rewards(self, branches: Branches) -> Tensor:
         """Return the reward `[N]` of every branch."""
-        raise NotImplementedError
 
-    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
-        """Return what rewards `[M]` apart cost each pair `[M]`."""
-        raise NotImplementedError
+    @abstractmethod
+    def weight(self, batch: Batch) -> Tensor:
+        """Return what each part of the term of `compared` weighs `[M]`."""
 
-    @property
-    def coefficient(self) -> float:
-        """How much the comparisons count beside other terms."""
-        return 1.0
+    @abstractmethod
+    def compared(self, batch: Batch, branches: Branches) -> Terms:
+        """Return the term of what people said, and metrics of it."""
 
     def parameters(self) -> list[ParameterGroup]:
         """Return what learns."""
@@ -140,10 +140,6 @@ class Preferring:
             found["replay"] = batch.weight[self._shown(batch)]
         return found
 
-    def weight(self, batch: Batch) -> Tensor:
-        """Return what each pair weighs `[M]`: those of one ranking weigh 1 together."""
-        return self.pairs(batch).weight
-
     def loss(self, batch: Batch) -> Terms:
         """Return what each pair costs, the next-token losses, and as metrics how pairs stand."""
         with self.speaking():
@@ -157,18 +153,6 @@ class Preferring:
             coefficient = self.mix_weight * self.replayed
             terms["replay"] = _next_token(batch, logprobs, self._shown(batch), coefficient)
         return terms
-
-    def compared(self, batch: Batch, branches: Branches) -> Terms:
-        """Return the term of the comparisons, and metrics of the pairs that are no ties."""
-        rewards, found = self.rewards(branches), self.pairs(batch)
-        margins = rewards[found.better] - rewards[found.worse]  # [M]
-        term = Term(self.cost(margins, found), found.weight, self.coefficient)
-        return {self.name: term, **metrics(found, rewards, branches)}
-
-    def pairs(self, batch: Batch) -> Pairs:
-        """Return the pairs of a batch."""
-        choose = extremes if self.comparisons == "extremes" else pairs
-        return choose(fact_of(batch, self.fact), batch.tree)
 
     def _best(self, batch: Batch) -> Tensor:
         """Return the places `[M]` in R of the tokens of each ranking's best branch."""
@@ -215,6 +199,38 @@ class Preferring:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take nothing back."""
         assert not state, f"{self.name} keeps no state, and got {sorted(state)}"
+
+
+@dataclass(eq=False, kw_only=True)
+class Pairwise(Preferring):
+    """Pairs of branches; the subclass says what it costs when their rewards differ as they do."""
+
+    comparisons: Literal["all", "extremes", "list"] = "all"
+
+    @abstractmethod
+    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+        """Return what rewards `[M]` apart cost each pair `[M]`."""
+
+    @property
+    def coefficient(self) -> float:
+        """How much the pairs count beside other terms."""
+        return 1.0
+
+    def pairs(self, batch: Batch) -> Pairs:
+        """Return the pairs of a batch."""
+        choose = extremes if self.comparisons == "extremes" else pairs
+        return choose(fact_of(batch, self.fact), batch.tree)
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Return what each pair weighs `[M]`: those of one ranking weigh 1 together."""
+        return self.pairs(batch).weight
+
+    def compared(self, batch: Batch, branches: Branches) -> Terms:
+        """Return the term of the pairs, and metrics of those that are no ties."""
+        rewards, found = self.rewards(branches), self.pairs(batch)
+        margins = rewards[found.better] - rewards[found.worse]  # [M]
+        term = Term(self.cost(margins, found), found.weight, self.coefficient)
+        return {self.name: term, **metrics(found, rewards, branches)}
 
 
 def metrics(found: Pairs, rewards: Tensor, branches: Branches) -> Terms:

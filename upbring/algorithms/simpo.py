@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Preferring
+from upbring.algorithms.preferring import Branches, Pairwise
 from upbring.maths.preference import Pairs, bradley_terry
 
 
@@ -30,7 +30,7 @@ def pair_losses(margins: Tensor, found: Pairs, *, gamma: float, smoothing: float
 
 
 @dataclass(eq=False, kw_only=True)
-class Simpo(Preferring):
+class Simpo(Pairwise):
     """The loss of a reward model with a margin, on mean log-probabilities."""
 
     name = "simpo"

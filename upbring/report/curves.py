@@ -18,7 +18,7 @@ CLEAR = 0.2  # of the judge's whole range: a fall that is more than noise
 FIRST = (
     *("nll", "loss", "accuracy", "reward", "judge", "kl", "margin", "perplexity", "length"),
     *("ended", "entropy", "clip_fraction", "ratio", "explained_variance", "value", "policy"),
-    *("chosen_logratio", "score", "gradient_norm", "learning_rate"),
+    *("log_ratio", "chosen_logratio", "score", "gradient_norm", "learning_rate"),
 )
 UNDRAWN = frozenset({"tokens", "seconds", "peak_memory_bytes", "memory_bytes", "beta", "replay"})
 KL = ("kl", "kl_to_reference")
