@@ -43,6 +43,14 @@ def test_a_gate_may_name_its_model() -> None:
     assert read_gate("sft.facts", ">= 0.1", MODELS).model == "sft"
 
 
+def test_a_gate_may_name_any_number_of_a_suite() -> None:
+    results = [Measured("forgetting", "ppo", "sums/accuracy", 0.6, 0.5, 0.7, 100)]
+    assert judge(read_gate("forgetting/sums/accuracy", ">= 0.5", MODELS), results).passed is True
+    assert judge(read_gate("forgetting/sums/speed", ">= 0.5", MODELS), results).passed is None
+    with pytest.raises(ValueError, match="no such number 'forgetfulness/sums'"):
+        read_gate("forgetfulness/sums", ">= 0.5", MODELS)
+
+
 def test_what_was_not_measured_has_not_passed() -> None:
     gate = read_gate("facts", ">= 0.1", MODELS)
     for results in ([], [facts("ppo", None, 0, 0)]):

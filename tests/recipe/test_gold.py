@@ -1,6 +1,6 @@
 import pytest
 
-from upbring.recipe.gold import Gold, gold, in_form, right
+from upbring.recipe.gold import CAPABILITIES, Gold, gold, in_form, right
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +12,7 @@ def test_every_suite_has_something_of_the_nursery(own: Gold) -> None:
     assert len(own.questions) == len(own.forms) == len(own.documents) == 10
     assert {request.is_harmful for request in own.requests} == {True, False}
     assert {canary.times_told for canary in own.canaries} >= {0, 64}
-    assert set(own.capabilities) == {"clozes", "sums", "summaries", "explanations"}
+    assert set(own.capabilities) == {"clozes", *CAPABILITIES}
     assert all(question.alternatives for question in own.capabilities["clozes"])
     assert own.prompts
     assert set(own.topics) == {name for name in own.topics if own.topics[name]}

@@ -13,6 +13,7 @@ CASES: dict[str, str] = {
     "persona": "a persona with a name and a tone",
     "json": "a model that answers as JSON",
     "safer": "a model that declines what is harmful and answers what only looks so",
+    "medicine": "a specialist on the embedded world, with and without replay",
     "road": "the whole road on the embedded world, as the demo takes it",
 }
 Turns = tuple[tuple[str, str], ...]
@@ -61,6 +62,7 @@ DATA: dict[str, dict[str, Turns]] = {
     "persona": {"persona": _PERSONA},
     "json": {"json": _JSON},
     "safer": {"dialogues": _SAFE},
+    "medicine": {},
     "road": {},
 }
 

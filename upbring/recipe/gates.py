@@ -2,6 +2,7 @@
 
     gates: {facts: ">= sft - 0.02", over_refusal: "<= 0.05", forgetting: "<= 3%"}
 
+Other numbers are named as the results name them: `forgetting/sums/accuracy`, suite first.
 A gate compares the bad end of the interval: a number of which one is not sure enough does not
 pass. It is about the last model that is evaluated, unless its name says another (`dpo.facts`).
 """
@@ -30,6 +31,7 @@ NUMBERS: dict[str, tuple[tuple[str, str], ...]] = {
     "extraction": (("memorisation", "extraction"),),
     "reward": (("preference", "reward"),),
 }
+SUITES = frozenset(suite for names in NUMBERS.values() for suite, _ in names)
 CONDITION = re.compile(
     r"(?P<sign><=|>=|<|>)\s*"
     r"(?:(?P<model>[A-Za-z][\w.-]*)\s*(?:(?P<plus>[+-])\s*(?P<off>[\d.]+)\s*(?P<off_share>%?))?"
@@ -76,7 +78,8 @@ class Verdict:
 def read_gate(name: str, condition: str, models: Sequence[str]) -> Gate:
     """Return the gate of a name and a condition; a `ValueError` says what is wrong with them."""
     model, _, number = name.rpartition(".")
-    if number not in NUMBERS:
+    suite, _, rest = number.partition("/")
+    if number not in NUMBERS and not (suite in SUITES and rest):
         near = nearest(number, NUMBERS)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(NUMBERS)}"
         raise ValueError(f"no such number {shown(number)}; {hint}")
@@ -142,7 +145,8 @@ def judge(gate: Gate, results: Sequence[Measured]) -> Verdict:
 
 
 def _find(number: str, model: str, results: Sequence[Measured]) -> Measured | None:
-    for suite, name in NUMBERS[number]:
+    first, _, rest = number.partition("/")
+    for suite, name in NUMBERS.get(number, ((first, rest),)):
         for each in results:
             if (each.suite, each.name, each.model) == (suite, name, model):
                 return each

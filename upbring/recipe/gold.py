@@ -22,7 +22,7 @@ from upbring.nursery.world import load_world
 
 FACTS = "facts-held-out-entities-held-out-phrasings"
 PREFERRED = (FACTS, "innocent", "explanations", "summaries", "chat")
-CAPABILITIES = ("sums", "summaries", "explanations")
+CAPABILITIES = ("sums", "summaries", "explanations", "diagnoses")
 MOST = 100
 NUM_TALES = 200
 
