@@ -17,6 +17,7 @@ QUICK = (
     *("--held-out-share", "0.1", "--sample-tokens", "4", "--learning-rate", "0.01"),
     *("--precision", "float32", "--threads", "1"),
 )
+SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_a_dry_run_shows_the_road_and_does_nothing(home: Path) -> None:
     told = done(home, "run", "road.yaml", "--dry").err
     assert "sft: sft" in told
     assert not (home / "runs").exists()
+
+
+def test_on_a_terminal_the_road_is_a_board(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal does
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    first = done(home, "run", "road.yaml", "--to", "shown").err
+    plain = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", first)
+    assert "· evaluate: base, sft" in plain
+    assert "▶ sft: sft ━━" in plain
+    assert re.search(r"✓ sft: sft  loss [\d.]+ → ", plain)
+    assert "✓ evaluate: base, sft" in plain
+    second = re.sub(
+        r"\x1b\[[?\d;]*[a-zA-Z]", "", done(home, "run", "road.yaml", "--to", "shown").err
+    )
+    assert "✓ sft: sft  finished before" in second

@@ -12,6 +12,7 @@ from upbring.data.trees import tree
 from upbring.evaluate.local import Local
 from upbring.evaluate.subjects import Choice
 from upbring.model.load import load
+from upbring.settings.sample import SampleSettings
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,18 @@ def test_draws_depend_on_the_seed_alone(local: Local) -> None:
     first = local.drawn(prompts, seed=1)
     assert local.drawn(prompts[::-1], seed=1) == first[::-1]
     assert local.drawn(prompts, seed=2) != first
+
+
+def test_each_of_several_answers_is_drawn_by_its_own_key(local: Local) -> None:
+    prompts = [asked("What is red?"), asked("word " * 300), asked("red " * 70)]  # 2nd has no room
+    how = SampleSettings(temperature=1, max_tokens=12)
+    red, unread, long = local.several(prompts, how, keys=[(1, 2, 1), (3, 4), (5,)])
+    assert red[0] == red[2] != red[1]
+    assert unread == ("", "")
+    assert [(red[1],), long] == [
+        *local.several([prompts[0]], how, keys=[(2,)]),
+        *local.several([prompts[2]], how, keys=[(5,)]),
+    ]
 
 
 def test_plain_text_is_continued(local: Local) -> None:

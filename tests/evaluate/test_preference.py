@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from tests.evaluate.scripted import Scripted, asked
 from upbring.evaluate.journal import Journal
 from upbring.evaluate.preference import Comparer, Duel, Scorer, preference
 from upbring.evaluate.subjects import Dialogue
+from upbring.evaluate.votes import Vote, Votes
 from upbring.runs.results import Measured
 
 PROMPTS = [asked(str(i)) for i in range(40)]
@@ -109,3 +111,57 @@ def test_without_a_judge_there_are_answers_alone() -> None:
     assert [number.name for number in found] == ["words"]
     alone = preference([saying("a", [1] * 40)], PROMPTS, GOLD, journal=Journal())
     assert [number.name for number in alone] == ["words", "reward"]
+
+
+def voted(*votes: Sequence[int]) -> Votes:
+    """Return each annotator's votes on prompts 0, 1, …: 1 for sft, −1 for base, 0 for a tie."""
+    return Votes(
+        Path("v"),
+        tuple(
+            Vote(asked(str(i)), {"base": 1.0, "sft": 1.0 - vote / 2}, f"p{number}", True)  # noqa: FBT003 -- names
+            for number, own in enumerate(votes)
+            for i, vote in enumerate(own)
+        ),
+    )
+
+
+def test_votes_are_averaged_over_people_and_prompts_without_one_are_left_out() -> None:
+    base, sft = saying("base", [1] * 40), saying("sft", [2] * 40)
+    people = voted([1] * 6 + [-1] * 4, [1] * 4 + [0] * 4)
+    found = numbers(preference([base, sft], PROMPTS, people, journal=Journal()), "sft")
+    # prompts 0–3: 1, 1 → 1; 4–5: 1, ½ → ¾; 6–7: 0, ½ → ¼; 8–9: 0
+    rate = found["win_rate base"]
+    assert rate.value == pytest.approx((4 + 1.5 + 0.5) / 10)
+    assert rate.count == 10
+    assert rate.note == "judged by people's votes in v; 30 prompts without one"
+    assert not rate.is_synthetic
+    assert found["win_rate_length_controlled base"].count == 10
+    strength = found["strength"].value
+    assert strength is not None
+    assert strength > 0
+    # of the 8 prompts that both saw they agree on the first 4
+    assert found["annotators_agree base"].value == 4 / 8
+    assert found["annotators_agree base"].count == 8
+
+
+def test_alpha_of_people_is_krippendorff_s() -> None:
+    base, sft = saying("base", [1] * 4), saying("sft", [2] * 4)
+    people = voted([1, 1, -1, -1], [1, 1, -1, 1])
+    found = numbers(preference([base, sft], PROMPTS[:4], people, journal=Journal()), "sft")
+    # of 8 values 5 are 1 and 3 are 0; one unit of four differs: o_01 = 2, and between two values
+    # the ordinal distance takes no part: α = 1 − (8 − 1) · 2 / (2 · 5 · 3) = 1 − 14/30
+    assert found["annotators_alpha base"].value == pytest.approx(1 - 14 / 30)
+
+
+def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
+    base = saying("base", [1] * 40)
+    alike = numbers(
+        preference([base, saying("sft", [1] * 40)], PROMPTS, voted([1]), journal=Journal()), "sft"
+    )
+    assert alike["win_rate base"].value == 0.5
+    assert alike["win_rate base"].count == 40
+    apart = numbers(
+        preference([base, saying("sft", [2] * 40)], PROMPTS, voted(), journal=Journal()), "sft"
+    )
+    assert apart["win_rate base"].value is None
+    assert "40 prompts without one" in apart["win_rate base"].note

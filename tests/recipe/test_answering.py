@@ -3,23 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from tests.road import QUICK, curve, done, prepare, upbring
-
-SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = prepare(tmp_path_factory.mktemp("home"))
-    done(folder, *SFT, "--name", "a")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Path:
-    return home / "runs" / "a"
+from tests.road import SFT, curve, upbring
 
 
 def test_held_out_numbers_and_samples_are_written_at_each_evaluation(run: Path) -> None:

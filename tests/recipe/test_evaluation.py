@@ -174,3 +174,23 @@ def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
     asked = settings(tmp_path, ("a",), data=(data,), judge="http://localhost:1/v1")
     assert isinstance(judge_of(asked, sheet_of(asked), None), Comparer)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"suite": ("harness",)}, "tasks: the suite harness needs at least one; write --tasks"),
+        ({"tasks": ("arc_easy",), "suite": ("facts",)}, "tasks: are for the suite harness, which"),
+        ({"tasks": ("nowhere.yaml",)}, "tasks: nowhere.yaml is not there; name a YAML file"),
+        ({"judge": "votes:v.jsonl"}, "judge: people compare 2 to 9 models, and 1 are given"),
+    ],
+)
+def test_tasks_and_votes_that_make_no_sense_are_refused_at_once(
+    tmp_path: Path, more: dict[str, object], told: str
+) -> None:
+    data = written(tmp_path / "p.jsonl", [{"prompt": "Hello", "answer": "Hi"}])
+    asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
+    with pytest.raises(InputError) as caught:
+        measure(asked)
+    assert told in str(caught.value)
+    assert not (tmp_path / "evaluation").exists()

@@ -86,6 +86,30 @@ def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
     assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
 
 
+def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
+    names = [str(home / "r"), str(make_reward(home / "m", home / "r2", seed=1))]
+    ours, cast = algorithm(
+        home,
+        reward=[names[0], f"{names[1]}=0.5"],
+        combine="cautious",
+        spread="2",
+        missing_stop_penalty="0",
+    )
+    next(iter(ours.batches(0)))
+    members = load_rewards(
+        names, device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+    )
+    first, second = (
+        [float(v) for scores in member.of_trees(ours.trees) for v in scores] for member in members
+    )
+    # of two numbers, the standard deviation is half of what they lie apart
+    expected = [
+        (a + b / 2) / 2 - 2 * abs(a - b / 2) / 2 for a, b in zip(first, second, strict=True)
+    ]
+    assert make_batch(ours.trees).facts["reward"].tolist() == pytest.approx(expected, abs=2e-4)
+    assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
+
+
 def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:
     ours, cast = algorithm(home, judge=str(home / "r"))
     assert set(cast.loaded.roles.configs) == {"policy", "reward_0", "value", "judge"}

@@ -2,24 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.road import QUICK, done, prepare, upbring
+from tests.road import QUICK, done, upbring
 from upbring.runs.contract import read_contract
-
-SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = prepare(tmp_path_factory.mktemp("home"))
-    done(folder, *SFT, "--name", "a")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Path:
-    return home / "runs" / "a"
 
 
 def test_the_contract_says_what_was_learned_and_how_to_speak(home: Path, run: Path) -> None:

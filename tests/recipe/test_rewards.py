@@ -1,14 +1,19 @@
 """What rewards: models, rules and penalties, together and apart."""
 
 import json
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from upbring.algorithms.rollout import Rollout
+from upbring.algorithms.rollout import Reward, Rollout
 from upbring.errors import InputError
+from upbring.judge.reward import Combination
 from upbring.nursery.tasks import as_row, fact_task
 from upbring.nursery.world import load_world
 from upbring.recipe.rewards import RULES, Gold, Judged, named
@@ -26,6 +31,10 @@ def constant(value: float) -> object:
     return reward
 
 
+def told(scores: npt.NDArray[np.float64]) -> Reward:
+    return lambda rollouts: scores[: len(rollouts)].tolist()
+
+
 def test_models_rules_and_penalties_add_up() -> None:
     judged = Judged(
         models=((constant(2.0), 1.0), (constant(4.0), 0.5)),  # type: ignore[arg-type]
@@ -38,12 +47,25 @@ def test_models_rules_and_penalties_add_up() -> None:
     assert judged(some) == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
 
 
-def test_an_ensemble_may_be_as_sceptical_as_its_worst_member() -> None:
-    judged = Judged(
-        ((constant(2.0), 1.0), (constant(4.0), 0.25)),  # type: ignore[arg-type]
-        takes_least=True,
-    )
-    assert judged([rollout("x")]) == [1.0]
+@pytest.mark.parametrize(
+    ("combine", "naive"),
+    [
+        ("sum", lambda r: r[0] + r[1] + r[2]),
+        ("mean", lambda r: (r[0] + r[1] + r[2]) / 3),
+        ("worst", min),
+        ("cautious", lambda r: statistics.fmean(r) - 0.7 * statistics.pstdev(r)),
+    ],
+)
+def test_an_ensemble_is_combined_as_its_setting_says(
+    combine: Combination | Literal["sum"], naive: Callable[[list[float]], float]
+) -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 4))  # of three models for four responses
+    weights = (1.0, 0.25, 2.0)
+    models = tuple((told(row), weight) for row, weight in zip(scores, weights, strict=True))
+    judged = Judged(models, combine=combine, spread=0.7, length_penalty=0.1)
+    expected = [naive([*map(math.prod, zip(weights, column, strict=True))]) for column in scores.T]
+    found = judged([rollout("x")] * 4)
+    assert found == pytest.approx([each - 0.3 for each in expected], abs=1e-12)
 
 
 @pytest.mark.parametrize(

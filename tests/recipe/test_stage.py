@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.road import QUICK, curve, done, prepare, upbring
+from tests.road import QUICK, SFT, curve, done, prepare, upbring
 from upbring.data.batch import Batch
 from upbring.model.load import load
 from upbring.runs.folder import Run
@@ -17,20 +17,6 @@ from upbring.settings.resolve import resolve
 from upbring.settings.sft import SftSettings
 from upbring.train import checkpoint
 from upbring.train.loop import Training
-
-SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = prepare(tmp_path_factory.mktemp("home"))
-    done(folder, *SFT, "--name", "a")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Path:
-    return home / "runs" / "a"
 
 
 def test_the_folder_explains_itself(run: Path) -> None:

@@ -8,10 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.road import QUICK, curve, done, hashes, prepare, upbring
+from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
 from upbring.recipe import training
 
-SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
 PRETRAIN = ("pretrain", "t.jsonl", "--model", "m", *QUICK)
 
 

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections.abc import Mapping
 
 import pytest
 from rich.console import Console
@@ -183,3 +184,31 @@ def test_times_read_as_people_say_them() -> None:
 def test_memory_is_that_of_this_process() -> None:
     now, peak = memory()
     assert (now is None) or (peak is not None and 0 < now <= peak)
+
+
+class Shown:
+    """A display that remembers."""
+
+    room = 30
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int, str, dict[str, float]]] = []
+        self.warnings: list[str] = []
+
+    def advance(self, step: int, total: int, told: str, key: Mapping[str, float]) -> None:
+        self.steps.append((step, total, told, dict(key)))
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_display_has_the_bar_and_what_matters_most() -> None:
+    console, display = terminal(), Shown()
+    with Progress(4, console=console, bands=BANDS, display=display, clock=Clock()) as progress:
+        progress.update(1, {"loss": 1.5, "learning_rate": 0.25, "kl": 0.5})
+        progress.say("saved")
+    assert display.steps == [(1, 4, "step 1/4  loss 1.5", {"loss": 1.5})]  # as much as has room
+    assert display.warnings == [
+        "step 1: kl is 0.5, and healthy is at most 0.2. Lower the learning rate."
+    ]
+    assert printed(console).splitlines() == [*display.warnings, "saved"]

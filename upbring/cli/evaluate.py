@@ -11,6 +11,7 @@ from upbring.evaluate.measuring import told
 from upbring.evaluate.pairing import CHANGE
 from upbring.recipe.evaluation import evaluate
 from upbring.recipe.judging import scorer
+from upbring.recipe.voting import awaited
 from upbring.runs.results import ANSWERS, RESULTS, Measured
 from upbring.settings.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
@@ -33,6 +34,8 @@ def run(resolved: Resolved[EvaluateSettings]) -> None:
         console.print("▲▼ surely more or less than the first model, item by item (95 %)")
     if any(number.is_synthetic for number in found):
         console.print("* synthetic: judged by the nursery's own truth about an invented world")
+    if (todo := awaited(settings)) is not None:
+        console.print(todo, markup=False, soft_wrap=True)
     both = f"{settings.to / RESULTS} and {settings.to / ANSWERS}"
     console.print(f"every number and every answer: {both}", markup=False, soft_wrap=True)
 

@@ -1,5 +1,7 @@
 """`upbring run`: a whole road from one recipe."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from rich.tree import Tree
 from upbring.cli.evaluate import scorecard
 from upbring.errors import GateError
 from upbring.recipe.asking import Asking, told
+from upbring.recipe.board import Board
 from upbring.recipe.finish import judged, measure
 from upbring.recipe.gates import NUMBERS
 from upbring.recipe.road import Road, WaitingError
@@ -18,6 +21,7 @@ from upbring.report.build import report
 from upbring.runs.results import Measured
 from upbring.settings.recipe import RunSettings
 from upbring.settings.resolve import Resolved
+from upbring.train.progress import has_bars
 
 
 def run(resolved: Resolved[RunSettings]) -> None:
@@ -35,25 +39,27 @@ def take(recipe: Path, folder: Path, *, is_dry: bool = False) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     script = read_script(recipe)
-    console.print(pictured(script, folder))
+    board = None if is_dry or not has_bars(console) else Board(script, folder, console=console)
+    if board is None:
+        console.print(pictured(script, folder))
     if is_dry:
         return
-    road = Road(script, folder, WORKS, say)
+    road = Road(script, folder, WORKS, say, board=board)
     if script.ask:
         road.made = partial(_asked, road, Asking(script.ask, folder))
-        road.made(BASE)
     try:
-        road.take()
+        with board or nullcontext():
+            road.made(BASE)
+            road.take()
+            results = measure(road)
+        _conclude(road, console, results)
     except WaitingError as waiting:
         say(str(waiting))
-        return
-    _conclude(road, console)
 
 
-def _conclude(road: Road, console: Console) -> None:
-    """Measure, judge and report; a gate that does not pass is an error in the end."""
+def _conclude(road: Road, console: Console, results: Sequence[Measured]) -> None:
+    """Show the results, judge and report; a gate that does not pass is an error in the end."""
     script, folder = road.script, road.folder
-    results = measure(road)
     if results:
         console.print(scorecard([each for each in results if is_headline(each)], script.models))
         road.say("* judged by the embedded world's own truth; the report has every number")

@@ -3,6 +3,7 @@
 Left out: where the weights come from, and when they leave the memory (`recipe/evaluation.py`).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,17 +42,24 @@ class Local:
 
     def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
         """Return the likeliest answer to each prompt; '' to one that is longer than it reads."""
-        return self._said([self.chat.prompt(prompt) for prompt in prompts], temperature=0.0)
+        return self._likeliest([self.chat.prompt(prompt) for prompt in prompts], self.max_tokens)
 
     def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
         """Return an answer to each prompt, drawn at temperature 1."""
-        tokens = [self.chat.prompt(prompt) for prompt in prompts]
-        return self._said(tokens, temperature=1.0, seed=seed)
+        keys = [(draws.key(seed, "evaluate", *self.chat.prompt(prompt)),) for prompt in prompts]
+        how = SampleSettings(temperature=1.0, max_tokens=self.max_tokens)
+        return [text for (text,) in self.several(prompts, how, keys=keys)]
+
+    def several(
+        self, prompts: Sequence[Dialogue], how: SampleSettings, *, keys: Sequence[tuple[int, ...]]
+    ) -> list[tuple[str, ...]]:
+        """Return as many answers to each prompt as it has keys, each drawn by its own."""
+        pairs = zip(prompts, keys, strict=True)
+        return self._said([Request(self.chat.prompt(talk), own) for talk, own in pairs], how)
 
     def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
         """Return the likeliest continuation of each plain text."""
-        prompts = [self._begun(text) for text in texts]
-        return self._said(prompts, temperature=0.0, most_tokens=most_tokens)
+        return self._likeliest([self._begun(text) for text in texts], most_tokens)
 
     def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
         """Return how likely each ending of each choice is."""
@@ -90,29 +98,31 @@ class Local:
         tokens = begin + encoder.encode(text, trusted=False)
         return tokens or list(self.chat.stops[:1])
 
-    def _said(
-        self,
-        prompts: Sequence[list[int]],
-        *,
-        temperature: float,
-        seed: int = 0,
-        most_tokens: int | None = None,
-    ) -> list[str]:
-        """Return what is said after each prompt; prompts with equal room are sampled together."""
-        wanted = most_tokens or self.max_tokens
-        limit = self.model.longest
-        rooms = [wanted if limit is None else min(wanted, limit - len(p)) for p in prompts]
-        said = [""] * len(prompts)
+    def _likeliest(self, prompts: Sequence[list[int]], most_tokens: int) -> list[str]:
+        how = SampleSettings(temperature=0.0, max_tokens=most_tokens)
+        return [text for (text,) in self._said([Request(p, (0,)) for p in prompts], how)]
+
+    def _said(self, asked: Sequence[Request], how: SampleSettings) -> list[tuple[str, ...]]:
+        """Return what is said for each key; prompts with equal room are sampled together."""
+        limit, wanted = self.model.longest, how.max_tokens
+        rooms = [wanted if limit is None else min(wanted, limit - len(r.prompt)) for r in asked]
+        said = [("",) * len(request.keys) for request in asked]
         stops = frozenset(self.chat.stops)
         for room in sorted({room for room in rooms if room > 0}):
             chosen = [i for i, own in enumerate(rooms) if own == room]
-            how = SampleSettings(temperature=temperature, max_tokens=room)
-            keys = [draws.key(seed, "evaluate", *prompts[i]) for i in chosen]
-            asked = [Request(prompts[i], (k,)) for i, k in zip(chosen, keys, strict=True)]
-            found = sample(self.model, asked, how, stopping=Stopping(stops), poll=self.poll)
-            for i, response in zip(chosen, found, strict=True):
-                kept = [token for token in response.tokens if token not in stops]
-                said[i] = self.chat.tokenizer.decode(kept)
+            found = sample(
+                self.model,
+                [asked[i] for i in chosen],
+                how.model_copy(update={"max_tokens": room}),
+                stopping=Stopping(stops),
+                poll=self.poll,
+            )
+            texts = (
+                self.chat.tokenizer.decode([t for t in each.tokens if t not in stops])
+                for each in found
+            )
+            for i in chosen:
+                said[i] = tuple(itertools.islice(texts, len(asked[i].keys)))
         if unread := sum(room <= 0 for room in rooms):
             self.notice(
                 f"{self.name}: {unread} prompts have more than the {limit} tokens that it reads; "

@@ -1,13 +1,14 @@
 """Which model's answers are preferred? Win rates of each against each, raw and at equal length.
 
 The judge is handed in: a scorer (reward model, gold reward) gives each answer a number, a comparer
-(people's votes, an endpoint) says how sure it is that the first of two is better. A comparer is
-asked in both orders, since most prefer a place; how often the two agree is reported. Ties count by
-half. The table of strengths is Bradley–Terry's.
+(an endpoint) says how sure it is that the first of two is better. A comparer is asked in both
+orders, since most prefer a place; how often the two agree is reported. People's votes are counted
+where there are any, and how far people agree is reported. Ties count by half. The table of
+strengths is Bradley–Terry's.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,7 +19,8 @@ from upbring.evaluate.journal import Item, Journal, judge, responses
 from upbring.evaluate.measuring import measured
 from upbring.evaluate.pairing import means
 from upbring.evaluate.subjects import Dialogue, Subject, spoken
-from upbring.maths import contests, statistics
+from upbring.evaluate.votes import Told, Votes
+from upbring.maths import agreement, contests, statistics
 from upbring.maths.statistics import Numbers
 from upbring.runs.results import Measured
 from upbring.verify.lengths import num_words
@@ -56,17 +58,18 @@ class Comparer:
     is_synthetic: bool = False
 
 
-Judge = Scorer | Comparer
+Judge = Scorer | Comparer | Votes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Said:
+class Said:
     """What every subject said to every prompt, and how many words."""
 
     prompts: Sequence[Dialogue]
     texts: Mapping[str, list[str]]
 
     def words(self, model: str) -> Numbers:
+        """Return how long each answer of a model is."""
         return np.array([num_words(text) for text in self.texts[model]], np.float64)
 
 
@@ -79,7 +82,7 @@ def preference(
     seed: int = 0,
 ) -> list[Measured]:
     """Return who wins against whom; without a judge, answer alone."""
-    said = _Said(prompts, {s.name: _answers(s, prompts, journal) for s in subjects})
+    said = answered(subjects, prompts, journal=journal)
     kind = Measured(SUITE, "", "", None)
     lengths = {model: said.words(model) for model in said.texts}
     found = list(means(replace(kind, name="words", unit="words"), lengths, seed=seed))
@@ -96,19 +99,26 @@ def preference(
         if isinstance(judge, Scorer):
             gap = scores[later] - scores[earlier]
             won = np.asarray((gap > 0) + 0.5 * (gap == 0), np.float64)
+        elif isinstance(judge, Votes):
+            won, units = _voted(later, earlier, said, judge)
+            found += _agreements(units, own, seed=seed)
+            unjudged = int(np.isnan(won).sum())
+            own = replace(own, note=f"{note}; {unjudged} prompts without one" if unjudged else note)
         else:
             won, agreed = _compared(later, earlier, said, judge, journal)
             steady = statistics.share(float(agreed.sum()), len(agreed))
             found.append(measured(steady, replace(own, name="orders_agree")))
         wins[later, earlier] = won
-        rate = statistics.share(float(won.sum()), len(won))
-        found.append(measured(rate, replace(own, name="win_rate")))
-        level = contests.length_controlled(won, lengths[later], lengths[earlier], seed=seed)
-        found.append(measured(level, replace(own, name="win_rate_length_controlled")))
+        found += _rates(won, lengths[later], lengths[earlier], own, seed=seed)
     if wins:
         named = replace(kind, name="strength", unit="log-odds", note=note)
         found += _table(list(said.texts), wins, named, seed=seed)
     return found
+
+
+def answered(subjects: Sequence[Subject], prompts: Sequence[Dialogue], *, journal: Journal) -> Said:
+    """Return what the subjects say, from the journal where it stands there."""
+    return Said(prompts, {s.name: _answers(s, prompts, journal) for s in subjects})
 
 
 def _answers(subject: Subject, prompts: Sequence[Dialogue], journal: Journal) -> list[str]:
@@ -120,7 +130,7 @@ def _answers(subject: Subject, prompts: Sequence[Dialogue], journal: Journal) ->
 
 
 def _scores(
-    subjects: Sequence[Subject], said: _Said, scorer: Scorer, journal: Journal
+    subjects: Sequence[Subject], said: Said, scorer: Scorer, journal: Journal
 ) -> dict[str, Numbers]:
     """Return every answer's score by subject; each answer is scored once."""
     found: dict[str, Numbers] = {}
@@ -145,7 +155,7 @@ def _scores(
 
 
 def _compared(
-    later: str, earlier: str, said: _Said, comparer: Comparer, journal: Journal
+    later: str, earlier: str, said: Said, comparer: Comparer, journal: Journal
 ) -> tuple[Numbers, Numbers]:
     """Return how often `later` is preferred, by prompt, and whether both orders say the same."""
     pairs = list(zip(said.prompts, said.texts[later], said.texts[earlier], strict=True))
@@ -175,6 +185,53 @@ def _prefers(comparer: Comparer, duels: Sequence[Duel], journal: Journal) -> Num
     return np.array(values, np.float64)
 
 
+def _rates(
+    won: Numbers, mine: Numbers, theirs: Numbers, kind: Measured, *, seed: int
+) -> Iterator[Measured]:
+    """Yield the win rate, raw and at equal length, over the prompts that were judged (not NaN)."""
+    chosen = ~np.isnan(won)
+    won, mine, theirs = won[chosen], mine[chosen], theirs[chosen]
+    rate = level = statistics.UNKNOWN
+    if len(won):
+        rate = statistics.share(float(won.sum()), len(won))
+        level = contests.length_controlled(won, mine, theirs, seed=seed)
+    yield measured(rate, replace(kind, name="win_rate"))
+    yield measured(level, replace(kind, name="win_rate_length_controlled"))
+
+
+def _voted(later: str, earlier: str, said: Said, votes: Votes) -> tuple[Numbers, list[list[float]]]:
+    """Return the share of people by prompt who prefer `later`, NaN for none, and every vote."""
+    won, units = [], []
+    for prompt, one, other in zip(
+        said.prompts, said.texts[later], said.texts[earlier], strict=True
+    ):
+        own = [*votes.on(prompt, Told(later, one), Told(earlier, other)).values()]
+        is_same = one.strip() == other.strip()  # nobody needs to be asked
+        won.append(0.5 if is_same else float(np.mean(own)) if own else np.nan)
+        units.append([] if is_same else own)
+    return np.array(won, np.float64), units
+
+
+def _agreements(
+    units: Sequence[Sequence[float]], kind: Measured, *, seed: int
+) -> Iterator[Measured]:
+    """Yield how often two annotators say the same of a pair of answers, and Krippendorff's α."""
+    shared = [unit for unit in units if len(unit) > 1]
+    if not shared:
+        return
+    pairs = [list(itertools.combinations(unit, 2)) for unit in shared]
+    same = np.array([sum(a == b for a, b in each) for each in pairs], np.float64)
+    count = np.array([len(each) for each in pairs], np.float64)
+    alike = statistics.ratio(same, count, seed=seed)
+    yield measured(alike, replace(kind, name="annotators_agree"))
+
+    def alpha(chosen: np.ndarray) -> float:
+        return agreement.alpha([shared[i] for i in chosen], level="ordinal")
+
+    made = statistics.bootstrap(alpha, len(shared), seed=seed, num_samples=NUM_SAMPLES)
+    yield measured(made, replace(kind, name="annotators_alpha", unit="alpha"))
+
+
 def _table(
     models: list[str], wins: Mapping[tuple[str, str], Numbers], kind: Measured, *, seed: int
 ) -> list[Measured]:
@@ -185,8 +242,8 @@ def _table(
     def strengths(chosen: np.ndarray) -> Numbers:
         table = np.zeros((len(models), len(models)))
         for (one, other), won in wins.items():
-            table[place[one], place[other]] += won[chosen].sum()
-            table[place[other], place[one]] += (1 - won[chosen]).sum()
+            table[place[one], place[other]] += np.nansum(won[chosen])
+            table[place[other], place[one]] += np.nansum(1 - won[chosen])
         return contests.strengths(table)
 
     found = []

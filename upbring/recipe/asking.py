@@ -10,13 +10,8 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.data.records import Message
-from upbring.maths import draws
-from upbring.model.load import load
-from upbring.model.sample import Request, Stopping, sample
-from upbring.serve.speaking import speaker
+from upbring.recipe.guests import bring
 from upbring.settings.model import ModelSettings
-from upbring.settings.sample import SampleSettings
-from upbring.train import devices
 
 FILE = "asked.json"
 LONGEST = 60  # tokens of an answer
@@ -52,19 +47,9 @@ class Asking:
 
 def answers(model: str, prompts: Sequence[str], *, notice: Callable[[str], None]) -> list[str]:
     """Return the likeliest answer of a model to each prompt."""
-    machine = devices.prepare(ModelSettings(model=model, precision="float32"))
-    loaded = load(model, device=machine.device, compute=machine.compute, notice=notice)
-    chat = speaker(loaded).chat
-    requests = [
-        Request(chat.prompt([Message("user", text)]), (draws.key("ask", i),))
-        for i, text in enumerate(prompts)
-    ]
-    how = SampleSettings(temperature=0, max_tokens=LONGEST)
-    stops = frozenset(chat.stops)
-    found = sample(loaded.model, requests, how, stopping=Stopping(stops))
-    return [
-        chat.tokenizer.decode([t for t in each.tokens if t not in stops]).strip() for each in found
-    ]
+    asked = ModelSettings(model=model, precision="float32")
+    local = bring(asked, max_tokens=LONGEST, notice=notice)
+    return [text.strip() for text in local.answers([(Message("user", p),) for p in prompts])]
 
 
 def told(name: str, given: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from upbring.settings.stage import StageSettings
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
-from upbring.train.progress import Band
+from upbring.train.progress import Band, Display
 
 POLICY = "policy"
 
@@ -95,6 +95,7 @@ class Cast:
     interruption: Interruption
     say: Notice
     console: Console  # where `say` speaks too, so that it speaks above the bar
+    display: Display | None = None  # which shows this stage among others
 
     @property
     def settings(self) -> Any:  # noqa: ANN401 -- each verb's own

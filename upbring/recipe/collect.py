@@ -19,12 +19,9 @@ from upbring.data import formats
 from upbring.data.records import Message, Prompt
 from upbring.errors import InputError
 from upbring.maths import draws
-from upbring.model.load import load
-from upbring.model.sample import Request, Stopping, sample
+from upbring.recipe.guests import bring
 from upbring.recipe.page import ranking_page
-from upbring.serve.speaking import speaker
 from upbring.settings.recipe import CollectSettings
-from upbring.train import devices
 
 ANSWERS, RANKINGS, PAGE = "answers.jsonl", "rankings.jsonl", "rank.html"
 AT_ONCE = 64  # prompts whose answers are drawn together
@@ -96,32 +93,17 @@ def _answered(settings: CollectSettings, folder: Path, *, say: Say) -> list[Aske
             for row in rows
         ]
     prompts = _prompts(settings)
-    machine = devices.prepare(settings)
-    loaded = load(settings.model, device=machine.device, compute=machine.compute, notice=say)
-    speaking = speaker(loaded)
-    stopping = Stopping(frozenset(speaking.chat.stops))
+    local = bring(settings, max_tokens=settings.max_tokens, notice=say)
     found: list[Asked] = []
     for start in range(0, len(prompts), AT_ONCE):
         some = prompts[start : start + AT_ONCE]
-        requests = [
-            Request(
-                speaking.chat.prompt(prompt.messages),
-                tuple(
-                    draws.key(settings.seed, "collect", start + i, n)
-                    for n in range(settings.answers)
-                ),
-            )
-            for i, (prompt, _) in enumerate(some)
+        keys = [
+            tuple(draws.key(settings.seed, "collect", i, n) for n in range(settings.answers))
+            for i in range(start, start + len(some))
         ]
-        texts = [
-            speaking.chat.tokenizer.decode(
-                [t for t in each.tokens if t not in stopping.tokens]
-            ).strip()
-            for each in sample(loaded.model, requests, settings, stopping=stopping)
-        ]
-        for i, (prompt, row) in enumerate(some):
-            own = texts[i * settings.answers : (i + 1) * settings.answers]
-            different = tuple(dict.fromkeys(own))
+        drawn = local.several([prompt.messages for prompt, _ in some], settings, keys=keys)
+        for (prompt, row), own in zip(some, drawn, strict=True):
+            different = tuple(dict.fromkeys(text.strip() for text in own))
             if len(different) > 1:
                 found.append(Asked(prompt.messages, different, row))
         say(f"{settings.model}: {start + len(some)} of {len(prompts)} prompts answered")

@@ -3,21 +3,38 @@
 from collections.abc import Sequence
 from functools import partial
 
+from upbring.errors import Interrupted
+from upbring.recipe.board import EVALUATION
 from upbring.recipe.evaluation import evaluate
 from upbring.recipe.gates import Verdict, judge, write_verdicts
 from upbring.recipe.judging import scorer
-from upbring.recipe.road import Road
+from upbring.recipe.road import Road, WaitingError
+from upbring.recipe.voting import awaited
 from upbring.runs.results import Measured
 
 
 def measure(road: Road) -> list[Measured]:
-    """Return the numbers of the road's models; answers that were given before are not asked for."""
+    """Return the numbers of the road's models; answers that were given before are not asked for.
+
+    Where people judge who have not yet, the road waits.
+    """
     settings = road.evaluation()
     if settings is None:
         return []
     road.say(f"\n── evaluate: {', '.join(road.script.models)}")
     names = road.script.models
-    return evaluate(settings, notice=road.say, scores=partial(scorer, settings), names=names)
+    road.show(EVALUATION, "running")
+    try:
+        found = evaluate(settings, notice=road.say, scores=partial(scorer, settings), names=names)
+    except BaseException as error:
+        road.show(EVALUATION, "interrupted" if isinstance(error, Interrupted) else "failed")
+        raise
+    if (todo := awaited(settings)) is not None:
+        road.show(EVALUATION, "waiting")
+        road.write(status="waiting")
+        raise WaitingError(todo)
+    road.show(EVALUATION, "finished")
+    return found
 
 
 def judged(road: Road, results: Sequence[Measured]) -> list[Verdict]:

@@ -56,21 +56,16 @@ class Resident:
                 device=self.settings.device,
                 threads=self.settings.threads,
             )
-            machine = devices.prepare(asked)
-            loaded = load(
-                guest.model, device=machine.device, compute=machine.compute, notice=self.notice
+            self._local = bring(
+                asked,
+                name=guest.name,
+                identity=guest.identity,
+                max_tokens=self.settings.max_tokens,
+                template=template_of(self.settings),
+                notice=self.notice,
+                poll=self.poll,
             )
-            chat = speaker(loaded, template=template_of(self.settings)).chat
             self._model, self.num_loaded = guest.model, self.num_loaded + 1
-            self._local = Local(
-                guest.name,
-                guest.identity,
-                loaded.model,
-                chat,
-                self.settings.max_tokens,
-                self.notice,
-                self.poll,
-            )
         return self._local
 
     def leave(self) -> None:
@@ -106,6 +101,23 @@ class Guest:
     def read(self, documents: Sequence[str]) -> list[Likelihood]:
         """Return how likely each document is."""
         return self.place.local(self).read(documents)
+
+
+def bring(
+    asked: ModelSettings,
+    *,
+    max_tokens: int,
+    notice: Notice,
+    poll: Callable[[], None] = lambda: None,
+    template: str | None = None,
+    name: str = "",
+    identity: str = "",
+) -> Local:
+    """Return a model, brought into memory, that answers; unnamed it is called as it is given."""
+    machine = devices.prepare(asked)
+    loaded = load(asked.model, device=machine.device, compute=machine.compute, notice=notice)
+    chat = speaker(loaded, template=template).chat
+    return Local(name or asked.model, identity, loaded.model, chat, max_tokens, notice, poll)
 
 
 def identity_of(model: str) -> str:

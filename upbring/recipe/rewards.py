@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,14 @@ from upbring.data import formats
 from upbring.data.records import Message, Origin, Prompt
 from upbring.data.rows import rows
 from upbring.errors import InputError, nearest, shown
-from upbring.judge.reward import Question, RewardModel, attached, load_rewards
+from upbring.judge.reward import (
+    Combination,
+    Question,
+    RewardModel,
+    attached,
+    combined,
+    load_rewards,
+)
 from upbring.model.attach import is_attachable
 from upbring.model.load import Loaded
 from upbring.nursery.graders import grade
@@ -108,7 +116,8 @@ class Judged:
 
     models: tuple[tuple[Reward, float], ...]
     rules: tuple[tuple[Rule, float], ...] = ()
-    takes_least: bool = False
+    combine: Combination | Literal["sum"] = "sum"
+    spread: float = 1.0
     length_penalty: float = 0.0
     missing_stop_penalty: float = 0.0
 
@@ -117,7 +126,10 @@ class Judged:
         total = np.zeros(len(rollouts))
         if self.models:
             each = np.array([weight * np.asarray(model(rollouts)) for model, weight in self.models])
-            total += each.min(0) if self.takes_least else each.sum(0)
+            if self.combine == "sum":
+                total += each.sum(0)
+            else:
+                total += combined(each, self.combine, spread=self.spread)
         for rule, weight in self.rules:
             total += weight * np.array([rule(rollout.text) for rollout in rollouts], np.float64)
         total -= self.length_penalty * np.array([len(rollout.tokens) for rollout in rollouts])
@@ -154,7 +166,8 @@ def rewarding(cast: Cast, resident: Loaded) -> Reward:
             for number, (name, weight) in enumerate(models)
         ),
         rules=tuple(_rule(text) for text in settings.rule),
-        takes_least=settings.combine == "min",
+        combine=settings.combine,
+        spread=settings.spread,
         length_penalty=settings.length_penalty,
         missing_stop_penalty=settings.missing_stop_penalty,
     )

@@ -23,6 +23,7 @@ from typing import Any
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
+from upbring.recipe.board import Board
 from upbring.recipe.guests import identity_of
 from upbring.recipe.script import (
     BASE,
@@ -62,6 +63,7 @@ class Road:
     made: Callable[[str], None] = lambda _: None  # is told of every model: `base`, and each stage
     states: dict[str, dict[str, JSON]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)  # of models that were made elsewhere
+    board: Board | None = None  # on a terminal
 
     def take(self) -> None:
         """Take every stage that is not finished yet."""
@@ -113,6 +115,7 @@ class Road:
         is_same = before.get("key") == key
         if is_same and before.get("status") == "finished" and place.is_dir():
             self._note(step, status="finished", key=key)
+            self.show(step.name, "kept")
             self.say(f"{step.name}: finished before, kept")
             return
         if place.exists() and not is_same:
@@ -130,9 +133,14 @@ class Road:
     def _train(self, step: Step, resolved: Resolved[Any]) -> None:
         place = self.place(step.name)
         if not place.exists():
-            train(step.verb, resolved)
+            train(step.verb, resolved, board=self.board)
         elif (run := Run.open(place)).status() != "finished":
-            go_on(run)
+            go_on(run, board=self.board)
+
+    def show(self, name: str, state: str) -> None:
+        """Show on the board, if there is one, that a stage is in another state."""
+        if self.board is not None:
+            self.board.enter(name, state)
 
     def evaluation(self) -> EvaluateSettings | None:
         """Return what is to be evaluated, with the names of stages made folders."""
@@ -222,6 +230,7 @@ class Road:
     def _note(self, step: Step, *, status: str, key: str | None = None) -> None:
         """Write down where the road stands."""
         self.states[step.name]["status"] = status
+        self.show(step.name, status)
         if key is not None:
             self.states[step.name]["key"] = key
         self.write(status="running" if status in {"running", "finished"} else status)

@@ -325,8 +325,9 @@ def _plain(name: str) -> str:
 def _exists(value: str, setting: str) -> bool:
     """Whether a value is something that can be looked for only later, or is there."""
     is_name = setting in NAMES - {"mix"}
-    if is_name and (value.startswith(("builtin:", "http:", "https:")) or value.count("/") == 1):
-        return True  # an embedded model, an endpoint, or a hub id: loading it tells more
+    strange = ("builtin:", "http:", "https:", "votes:")
+    if is_name and (value.startswith(strange) or value.count("/") == 1):
+        return True  # an embedded model, an endpoint, votes, or a hub id: loading it tells more
     return Path(value).exists()
 
 

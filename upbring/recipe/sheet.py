@@ -66,6 +66,7 @@ def has_rows(suite: str, sheet: Sheet, num_models: int, *, is_wished: bool) -> b
         "forgetting": bool(sheet.documents),
         "memorisation": bool(sheet.canaries),
         "preference": bool(sheet.prompts) and num_models > 1,
+        "harness": False,  # which brings its own
     }
     if not is_wished:
         return found[suite]

@@ -65,7 +65,9 @@ def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Jour
     if not processes.place().is_first:
         return nullcontext(Mute())
     craft = cast.craft
-    progress = Progress(steps, console=cast.console, show=craft.shown, bands=craft.bands)
+    progress = Progress(
+        steps, console=cast.console, show=craft.shown, bands=craft.bands, display=cast.display
+    )
     return Kept(run, progress, identity(cast), cast.settings.keep, cast.say)
 
 

@@ -5,17 +5,22 @@ Given one subject, a suite lets it answer; given all, it measures what lies in t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from upbring.errors import InputError
 from upbring.evaluate import rows
 from upbring.evaluate.facts import facts
 from upbring.evaluate.forgetting import Topic, drift, perplexities, speak, tax
+from upbring.evaluate.harness import Harness
 from upbring.evaluate.instructions import instructions
 from upbring.evaluate.journal import Journal
 from upbring.evaluate.memorisation import exposures, extraction
+from upbring.evaluate.plain import Reader
 from upbring.evaluate.preference import Judge, preference
 from upbring.evaluate.refusals import refusals
 from upbring.evaluate.subjects import Subject
 from upbring.recipe.gold import in_form, right
+from upbring.recipe.guests import Guest
 from upbring.recipe.sheet import Sheet
 from upbring.runs.results import Measured
 
@@ -29,6 +34,7 @@ class Bench:
     judge: Judge | None
     seed: int
     first: str  # the model before
+    harness: Harness | None = None  # where its tasks are asked
 
 
 def _facts(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
@@ -120,6 +126,20 @@ def _preference(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
     )
 
 
+def _harness(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
+    if bench.harness is None:
+        return []
+    asked = []
+    for subject in subjects:
+        if not isinstance(subject, Guest):
+            raise InputError(
+                f"{subject.name}: is an endpoint, which tells no log-probabilities of given texts; "
+                "leave out the suite harness, or name a model on this machine"
+            )
+        asked.append(Reader(subject, partial(subject.place.local, subject)))
+    return bench.harness.measure(asked, journal=bench.journal)
+
+
 SUITES: Mapping[str, Callable[[Sequence[Subject], Bench], list[Measured]]] = {
     "preference": _preference,
     "facts": _facts,
@@ -127,6 +147,7 @@ SUITES: Mapping[str, Callable[[Sequence[Subject], Bench], list[Measured]]] = {
     "refusals": _refusals,
     "forgetting": _forgetting,
     "memorisation": _memorisation,
+    "harness": _harness,
 }
 WANTED = {
     "preference": "give rows with a prompt",
@@ -135,4 +156,5 @@ WANTED = {
     "refusals": "give rows with prompt and label (safe or unsafe), as XSTest writes them",
     "forgetting": "give rows with a text, with prompt and answer, or with prompt and topic",
     "memorisation": "give rows with prompt, answer, alternatives and times_told, or with a text",
+    "harness": "name its tasks with --tasks",
 }

@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +13,7 @@ from upbring import durable
 from upbring.errors import Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import Loaded, load
+from upbring.recipe.board import Board
 from upbring.recipe.cast import Cast, Craft
 from upbring.recipe.plan import explained_memory
 from upbring.recipe.stage import perform
@@ -41,17 +44,24 @@ def train(
     *,
     resumed: Run | None = None,
     allow_change: Sequence[str] = (),
+    board: Board | None = None,
 ) -> Run:
-    """Run a stage and return its run; where several processes are asked for, start them."""
+    """Run a stage and return its run; where several processes are asked for, start them.
+
+    A board shows the stage among others; processes of their own speak for themselves.
+    """
     if launch.is_wanted(resolved.settings.processes):
-        return _train_together(verb, resolved, resumed=resumed, allow_change=allow_change)
+        with nullcontext() if board is None else board.aside():
+            return _train_together(verb, resolved, resumed=resumed, allow_change=allow_change)
     craft: Craft = imported(CRAFTS[verb])
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.joined(machine.device) as place:
             console = Console(stderr=True, quiet=not place.is_first)  # the first process speaks
+            console = console if board is None else board.console
             with explained_memory():
                 cast = _cast(craft, resolved, machine, interruption, console, resumed=resumed)
+            cast = replace(cast, display=board)
             run = perform(cast, resumed=resumed, allow_change=allow_change)
             cast.say(
                 f"{run.path}: finished; the model is in {run.model}, try {craft.next_step(run)}"
@@ -79,12 +89,12 @@ def _train_together(
     return run
 
 
-def go_on(run: Run, *, allow_change: Sequence[str] = ()) -> Run:
+def go_on(run: Run, *, allow_change: Sequence[str] = (), board: Board | None = None) -> Run:
     """Go on with a run that was stopped, by the settings in its folder."""
     verb = str(run.facts()["verb"])
     kind = imported(verbs()[verb].settings)
     again = resolve(kind, section=verb, file=run.settings_file, flags={})
-    return train(verb, again, resumed=run, allow_change=allow_change)
+    return train(verb, again, resumed=run, allow_change=allow_change, board=board)
 
 
 def _cast(

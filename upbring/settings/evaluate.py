@@ -20,7 +20,12 @@ class EvaluateSettings(Settings):
     suite: tuple[str, ...] = setting(
         (),
         help="Suites, also several with commas: preference, facts, instructions, refusals, "
-        "forgetting, memorisation. Unset: those that the data is for.",
+        "forgetting, memorisation, harness. Unset: those that the data is for.",
+    )
+    tasks: tuple[str, ...] = setting(
+        (),
+        help="Tasks of lm-evaluation-harness for the suite harness, also several with commas: "
+        "their names, such as arc_easy, or YAML files of your own. Needs upbring[eval].",
     )
     data: tuple[Path, ...] = setting(
         (), help="Files to evaluate on. Unset: the nursery's sets, judged by its own truth."
@@ -32,8 +37,9 @@ class EvaluateSettings(Settings):
     )
     judge: str | None = setting(
         None,
-        help="Who judges preferences: a reward model, or the URL of an endpoint. Unset: the "
-        "nursery's gold reward on its own data, else nobody.",
+        help="Who judges preferences: a reward model, the URL of an endpoint, or people: "
+        "votes:FILE is where their votes are, or will be. Unset: the nursery's gold reward on its "
+        "own data, else nobody.",
     )
     most: int | None = setting(
         None, ge=1, help="Rows of each file to use, evenly spread. Unset: all, the nursery's 100."

@@ -52,9 +52,12 @@ class OnPolicySettings(StageSettings):
         help="Rules that reward a response with 1 or 0, each as NAME or NAME=WEIGHT: is_json, "
         "is_list, is_one_sentence, is_refusal.",
     )
-    combine: Literal["sum", "min"] = setting(
-        "sum", help="How several reward models make one reward: their weighted sum, or the least."
+    combine: Literal["sum", "mean", "worst", "cautious"] = setting(
+        "sum",
+        help="How several reward models, each times its weight, make one reward: their sum, their "
+        "mean, the lowest, or the mean less `spread` standard deviations.",
     )
+    spread: float = setting(1.0, ge=0, help="Standard deviations that cautious takes off.")
     length_penalty: float = setting(
         0.0, ge=0, help="Subtracted from the reward for each token of a response."
     )

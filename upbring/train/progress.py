@@ -1,7 +1,8 @@
 """What a person sees while a model learns: a bar on a terminal, plain lines elsewhere.
 
 Rates are those of the last steps, so that the time left follows a change of speed. A metric that
-leaves its healthy band is spoken of once, with advice. Nothing is recorded here; that is `runs`'.
+leaves its healthy band is spoken of once, with advice. A display that shows this work among others
+has the bar instead. Nothing is recorded here; that is `runs`'.
 """
 
 import itertools
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
@@ -36,10 +37,24 @@ class Band:
 
     def __str__(self) -> str:
         if self.low is None:
-            return f"at most {_number(self.high or 0.0)}"
+            return f"at most {number(self.high or 0.0)}"
         if self.high is None:
-            return f"at least {_number(self.low)}"
-        return f"{_number(self.low)} to {_number(self.high)}"
+            return f"at least {number(self.low)}"
+        return f"{number(self.low)} to {number(self.high)}"
+
+
+class Display(Protocol):
+    """Shows several works, this one among them."""
+
+    @property
+    def room(self) -> int:
+        """How many characters have room beside its bar."""
+
+    def advance(self, step: int, total: int, told: str, key: Mapping[str, float]) -> None:
+        """Show how far it is, in words too, and the number that matters most."""
+
+    def warn(self, text: str) -> None:
+        """Show that something is not as it should be."""
 
 
 def memory() -> tuple[int | None, int | None]:
@@ -60,6 +75,7 @@ class Progress:
         bands: Mapping[str, Band] | None = None,
         clock: Callable[[], float] = time.monotonic,
         memory: Callable[[], tuple[int | None, int | None]] = memory,
+        display: Display | None = None,
     ) -> None:
         self.total_steps = total_steps
         self.console = console or Console(stderr=True)
@@ -68,6 +84,7 @@ class Progress:
         self._bands = dict(bands or {})
         self._clock = clock
         self._memory = memory
+        self._display = display
         self._spoken: set[str] = set()
         self._last_line: float | None = None
         self._past: deque[tuple[float, int, int]] = deque(maxlen=WINDOW)  # time, step, all tokens
@@ -75,7 +92,7 @@ class Progress:
         self._task = TaskID(0)
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
+        if self._display is None and has_bars(self.console):
             columns = (
                 BarColumn(bar_width=BAR_WIDTH),
                 TextColumn("{task.description}", markup=False),
@@ -101,7 +118,11 @@ class Progress:
         before = self._past[-1][2] if self._past else 0
         self._past.append((now, step, before + tokens))
         self._check(step, values)
-        if self._bar is not None:
+        if self._display is not None:
+            key = {name: values[name] for name in self._show[:1] if name in values}
+            told = self._line(step, values, room=self._display.room)
+            self._display.advance(step, self.total_steps, told, key)
+        elif self._bar is not None:
             text = self._line(step, values, room=self.console.width - BAR_WIDTH - 1)
             self._bar.update(self._task, completed=step, description=text)
         elif self._is_due(now, step):
@@ -118,7 +139,7 @@ class Progress:
 
     def _line(self, step: int, values: Mapping[str, float], *, room: int | None = None) -> str:
         """Return a step in a line; where there is not room for all, the least needed parts go."""
-        shown = [f"{_title(name)} {_number(values[name])}" for name in self._show if name in values]
+        shown = [f"{_title(name)} {number(values[name])}" for name in self._show if name in values]
         now, peak = self._memory()
         highest = "" if peak is None else f" (peak {durable.size(peak)})"
         parts = [(0, f"step {step:,}/{self.total_steps:,}")]
@@ -142,8 +163,16 @@ class Progress:
         for name, band in self._bands.items():
             if name in values and name not in self._spoken and not band.holds(values[name]):
                 self._spoken.add(name)
-                found = f"{_title(name)} is {_number(values[name])}, and healthy is {band}"
-                self.say(f"step {step:,}: {found}. {band.advice}")
+                found = f"{_title(name)} is {number(values[name])}, and healthy is {band}"
+                told = f"step {step:,}: {found}. {band.advice}"
+                if self._display is not None:
+                    self._display.warn(told)
+                self.say(told)
+
+
+def has_bars(console: Console) -> bool:
+    """Whether bars can be drawn there."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def duration(seconds: float) -> str:
@@ -168,6 +197,6 @@ def _title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Return four digits of a number, in powers of ten where there would be many zeros."""
     return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"  # noqa: PLR2004 -- said above

@@ -1,0 +1,57 @@
+"""Requests of lm-evaluation-harness, answered through the journal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: upbring[eval]")
+
+from upbring.data.chat import make_chat
+from upbring.evaluate import plain
+from upbring.evaluate.harness_model import Asked
+from upbring.evaluate.journal import Journal
+from upbring.evaluate.local import Local
+from upbring.evaluate.plain import Reader
+from upbring.model.load import load
+
+
+@dataclass
+class Request:
+    args: tuple[Any, ...]
+
+
+@pytest.fixture(scope="module")
+def local(model_folder: Path) -> Local:
+    cpu = torch.device("cpu")
+    loaded = load(str(model_folder), device=cpu, compute=torch.float32, notice=lambda _: None)
+    assert loaded.tokenizer is not None
+    return Local("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
+
+
+def test_requests_are_answered_once_in_their_order(local: Local) -> None:
+    loads: list[int] = []
+
+    def bring() -> Local:
+        loads.append(1)
+        return local
+
+    journal = Journal()
+    asked = Asked(Reader(local, bring), journal, suite="harness", seed=0)
+    pairs = [("The sky is", " red"), ("The sea is", " cold and tall")]
+    expected = [(w.logprob, w.is_likeliest) for w in plain.weighed(local, pairs)]
+    assert asked.loglikelihood([Request(p) for p in pairs]) == expected
+    whole = asked.loglikelihood_rolling([Request((text,)) for text, _ in pairs])
+    assert whole == pytest.approx(plain.rolled(local, [text for text, _ in pairs]))
+    how = {"until": ["."], "max_gen_toks": 5, "do_sample": True, "temperature": 1.0}
+    drawn = asked.generate_until([Request(("The sky is", how))] * 2)
+    assert drawn[0] != drawn[1]  # what is asked again is drawn anew
+    (greedy,) = asked.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
+    assert greedy == plain.finished(local, [plain.Wish("The sky is", (), 5, 0.0, 1.0, 0)])[0]
+    count = len(loads)
+    again = Asked(Reader(local, bring), journal, suite="harness", seed=0)
+    assert again.generate_until([Request(("The sky is", how))] * 2) == drawn
+    assert again.loglikelihood([Request(p) for p in pairs]) == expected
+    assert len(loads) == count

@@ -1,0 +1,21 @@
+"""What tests of a stage share: a folder in which a run has been taken."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.road import SFT, done, prepare
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a model, data and a finished run of SFT."""
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    done(folder, *SFT, "--name", "a")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    """Return that run."""
+    return home / "runs" / "a"
