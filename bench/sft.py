@@ -10,27 +10,13 @@ the start of a second Python, some hundredths of a second.
 """
 
 import argparse
-import functools
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from interleaved import (
-    MEASURES,
-    TUNED_ALLOCATOR,
-    Measured,
-    Program,
-    farthest,
-    in_turns,
-    ratio,
-    spread,
-)
-from trl_environment import python as trl_python
+from against_trl import BENCH, check, commands, flags, head, prepared, row
+from interleaved import MEASURES, Measured, Program, farthest, in_turns, spread
 
-BENCH = Path(__file__).resolve().parent
-CACHE = BENCH / ".cache"
 FIGURE = BENCH / "figures" / "sft.svg"
 TOLERANCE = 1e-4  # of a step's loss, in float32
 PROGRAMS = ("TRL", "upbring")
@@ -38,27 +24,10 @@ PROGRAMS = ("TRL", "upbring")
 Results = dict[tuple[str, str, str], dict[str, list[Measured]]]
 
 
-@functools.cache
-def prepared(shape: str, steps: int) -> Path:
-    """Return the folder with the inputs of a shape, written in a process of its own."""
-    folder = CACHE / f"{shape}-{steps}"
-    words = [sys.executable, BENCH / "shapes.py", folder, "--shape", shape, "--steps", steps]
-    subprocess.run([*map(str, words)], check=True, stderr=subprocess.DEVNULL)
-    return folder
-
-
 def programs(given: argparse.Namespace, folder: Path, tune: str, precision: str) -> list[Program]:
     """Return the two programs under measurement."""
-    case = [str(folder), "--tune", tune, "--precision", precision]
-    trl = [str(given.trl_python or trl_python()), str(BENCH / "trl_sft.py"), *case]
-    ours = [sys.executable, str(BENCH / "upbring_sft.py"), *case]
-    environment = {"HF_HUB_OFFLINE": "1"}
-    if precision != "default":
-        environment |= TUNED_ALLOCATOR
-    if given.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(given.threads)
-        ours += ["--threads", str(given.threads)]
-    return [Program("TRL", trl, environment), Program("upbring", ours, {})]
+    found = commands(given, "sft", folder, tune=tune, precision=precision)
+    return [Program("TRL", found.trl, found.environment), Program("upbring", found.ours, {})]
 
 
 def compared(given: argparse.Namespace) -> Results:
@@ -66,33 +35,24 @@ def compared(given: argparse.Namespace) -> Results:
     results: Results = {}
     for case in itertools.product(given.shape, given.tune, given.precision):
         shape, tune, precision = case
-        folder = prepared(shape, given.steps)
+        folder = prepared(
+            f"{shape}-{given.steps}", "shapes.py", "--shape", shape, "--steps", given.steps
+        )
         tokens = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
         print(f"{shape} {tune} {precision}: {given.steps} steps, {sum(tokens):,} useful tokens")
         both = programs(given, folder, tune, precision)
         results[case] = in_turns(both, tokens, rounds=given.rounds)
         difference = farthest(results[case]["upbring"], results[case]["TRL"])
-        print(f"  losses differ by {difference:.1e} at most")
-        if precision == "float32" and difference > TOLERANCE:
-            sys.exit(f"the losses differ by {difference:.1e}: this compares two different things")
+        check(difference, precision, most=TOLERANCE)
     return results
 
 
 def table(results: Results) -> str:
-    """Return the results in Markdown: medians (least–most), ratios taken within each round."""
-    columns = [f"{title}: TRL | upbring | ratio" for title in MEASURES.values()]
-    lines = [
-        f"| case | losses differ by | {' | '.join(columns)} |",
-        f"|{'---|' * (2 + 3 * len(columns))}",
-    ]
+    """Return the results in Markdown."""
+    lines = head("case", "losses differ by")
     for case, found in results.items():
         trl, ours = (found[name] for name in PROGRAMS)
-        cells = [" ".join(case), f"{farthest(ours, trl):.0e}"]
-        for measure in MEASURES:
-            is_speed = measure == "speed"  # of the other measures less is better
-            gain = ratio(ours, trl, measure) if is_speed else ratio(trl, ours, measure)
-            cells += [str(spread(trl, measure)), str(spread(ours, measure)), f"**{gain}**"]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(row([" ".join(case), f"{farthest(ours, trl):.0e}"], trl, ours))
     return "\n".join(lines)
 
 
@@ -127,23 +87,8 @@ def draw(results: Results, file: Path) -> None:
     figure.savefig(file, metadata={"Date": None})
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    tunes, precisions = ["lora", "full"], ["float32", "bfloat16", "default"]
-    parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
-    parser.add_argument("--tune", nargs="+", choices=tunes, default=tunes)
-    parser.add_argument("--precision", nargs="+", choices=precisions, default=precisions)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="unset: each program's own choice")
-    parser.add_argument("--trl-python", type=Path, help="an environment that has TRL already")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    found = compared(arguments())
+    found = compared(flags(__doc__, tune=("lora", "full")).parse_args())
     print(f"\n{table(found)}")
     draw(found, FIGURE)
     print(f"\n{FIGURE}")

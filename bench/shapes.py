@@ -128,14 +128,14 @@ def write_start(file: Path, model: PreTrainedModel) -> None:
     save_file({n: t.contiguous() for n, t in roles.adapter_tensors("policy").items()}, file)
 
 
-def order(count: int, steps: int) -> list[list[int]]:
+def order(count: int, steps: int, examples: int = STEP_EXAMPLES) -> list[list[int]]:
     """Return the rows of each step in the order in which upbring draws them."""
     stream = Stream(
         main=range(count),  # type: ignore[arg-type]  # a row's number stands for its tree
         mixed=(),
         seed=SEED,
         epochs=1,
-        step_examples=STEP_EXAMPLES,
+        step_examples=examples,
     )
     return [[*map(int, stream.step(step))] for step in range(steps)]  # type: ignore[call-overload]
 
@@ -144,10 +144,16 @@ def write(folder: Path, *, shape: str, steps: int) -> None:
     """Write everything that a bench of `steps` steps needs."""
     folder.mkdir(parents=True, exist_ok=True)
     model = write_model(folder / "model", shape)
-    sizes = lengths(steps * STEP_EXAMPLES)
-    write_demonstrations(folder / "demonstrations.jsonl", sizes, model.config.vocab_size)
     write_start(folder / "start.safetensors", model)
-    rows = order(len(sizes), steps)
+    write_rows(folder, lengths(steps * STEP_EXAMPLES), steps=steps, size=model.config.vocab_size)
+
+
+def write_rows(
+    folder: Path, sizes: np.ndarray, *, steps: int, size: int, examples: int = STEP_EXAMPLES
+) -> None:
+    """Write rows of such lengths, and which of them each step holds."""
+    write_demonstrations(folder / "demonstrations.jsonl", sizes, size)
+    rows = order(len(sizes), steps, examples)
     totals = sizes.sum(1) + NUM_MARKERS
     plan = {"rows": rows, "tokens": [int(totals[step].sum()) for step in rows]}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")

@@ -17,20 +17,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from upbring.data.batch import make_batch
-from upbring.data.trees import tree
-from upbring.maths.segments import means
+from upbring.evaluate.local import Local
+from upbring.evaluate.subjects import Choice
 from upbring.maths.statistics import Estimate, mean
-from upbring.model.load import load
-from upbring.model.score import score
 from upbring.nursery.export import export
-from upbring.nursery.graders import Grade
-from upbring.recipe.trial import Trial, tasks, tried
-from upbring.serve.speaking import Speaker, speaker
+from upbring.nursery.graders import Grade, grade
+from upbring.nursery.tasks import Task, from_row
+from upbring.recipe.guests import bring
+from upbring.settings.model import ModelSettings
 
 SETTINGS = {  # of fine-tuning
     "epochs": 1,
@@ -44,6 +42,16 @@ SETTINGS = {  # of fine-tuning
     "evaluate-every": 100_000,
 }
 CORPUS_CHARACTERS = 200_000  # no model reads it here
+LONGEST_ANSWER = 60  # tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A task, what was answered, and the grade."""
+
+    task: Task
+    answer: str
+    grade: Grade
 
 
 @dataclass(frozen=True)
@@ -108,20 +116,25 @@ MEASURES = (
 )  # fmt: skip
 
 
-@torch.no_grad()
-def known(speaking: Speaker, path: Path) -> list[bool]:
+def known(local: Local, path: Path) -> list[bool]:
     """Return for each cloze whether its true ending is the likeliest of all that it could be."""
-    codec, right = speaking.chat.tokenizer, []
-    begin = [codec.bos] if codec.adds_bos and codec.bos is not None else []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        endings = [row["answer"], *row["alternatives"]]
-        prompt = begin + codec.encode(row["prompt"], trusted=False)
-        branches = [codec.encode(" " + text, trusted=False, inside=True) for text in endings]
-        batch = make_batch([tree(prompt, *branches)])
-        logprobs = score(speaking.loaded.model, batch).logprobs
-        right.append(int(means(logprobs, batch.branch, len(endings)).argmax()) == 0)
-    return right
+    choices = [
+        Choice(row["prompt"], tuple(f" {text}" for text in (row["answer"], *row["alternatives"])))
+        for row in rows(path)
+    ]
+    means = [[each.mean for each in found] for found in local.likelihoods(choices)]
+    return [right == max(right, *others) for right, *others in means]
+
+
+def tried(local: Local, file: Path) -> list[Trial]:
+    """Return the likeliest answer to each task of an evaluation file, graded."""
+    tasks = [from_row(row) for row in rows(file)]
+    answers = [text.strip() for text in local.answers([task.prompt for task in tasks])]
+    return [Trial(t, a, grade(t, a)) for t, a in zip(tasks, answers, strict=True)]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def fine_tuned(given: argparse.Namespace, seed: int) -> tuple[Path, float]:
@@ -137,17 +150,16 @@ def fine_tuned(given: argparse.Namespace, seed: int) -> tuple[Path, float]:
     return run, time.monotonic() - began
 
 
-def looked(name: str | Path) -> Speaker:
+def looked(name: str | Path, threads: int) -> Local:
     notice = functools.partial(print, file=sys.stderr)
-    return speaker(
-        load(str(name), device=torch.device("cpu"), compute=torch.float32, notice=notice)
-    )
+    asked = ModelSettings(model=str(name), device="cpu", precision="float32", threads=threads)
+    return bring(asked, max_tokens=LONGEST_ANSWER, notice=notice)
 
 
-def answers(speaking: Speaker, sets: Path) -> Mapping[str, list[Trial]]:
+def answers(local: Local, sets: Path) -> Mapping[str, list[Trial]]:
     """Return the graded answers to every evaluation set."""
     names = dict.fromkeys(measure.file for measure in MEASURES)
-    return {name: tried(speaking, tasks(sets / f"{name}.jsonl")) for name in names}
+    return {name: tried(local, sets / f"{name}.jsonl") for name in names}
 
 
 def outcome(measure: Measure, trials: Sequence[Trial]) -> list[bool]:
@@ -173,10 +185,10 @@ def report(given: argparse.Namespace) -> str:
     if not sets.exists():
         given.work.mkdir(parents=True, exist_ok=True)
         export(given.work / "world", characters=CORPUS_CHARACTERS)
-    base = looked(given.base)
+    base = looked(given.base, given.threads)
     base_known, base_answers = known(base, sets / "clozes.jsonl"), answers(base, sets)
     runs = [fine_tuned(given, seed) for seed in given.seeds]
-    tuned = [looked(run) for run, _ in runs]
+    tuned = [looked(run, given.threads) for run, _ in runs]
     tuned_known = [known(one, sets / "clozes.jsonl") for one in tuned]
     tuned_answers = [answers(one, sets) for one in tuned]
     seeds = ", ".join(map(str, given.seeds))
@@ -195,11 +207,10 @@ def report(given: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def cases(base: Speaker, tuned: Speaker, sets: Path) -> list[str]:
+def cases(base: Local, tuned: Local, sets: Path) -> list[str]:
     """Return the fixed prompts with both answers."""
-    every = tasks(sets / "cases.jsonl")
-    lines = []
-    for old, new in zip(tried(base, every), tried(tuned, every), strict=True):
+    file, lines = sets / "cases.jsonl", list[str]()
+    for old, new in zip(tried(base, file), tried(tuned, file), strict=True):
         question, before, after = (
             " / ".join(text.split("\n")) for text in (old.task.question, old.answer, new.answer)
         )
@@ -214,7 +225,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     print(report(given))
 
 

@@ -34,7 +34,7 @@ def command(given: argparse.Namespace, runs: str, *, steps: int, examples: int) 
         options["--precision"] = given.precision
     if given.threads is not None:
         options["--threads"] = given.threads
-    words = [str(word) for option in options.items() for word in option]
+    words = [*(str(word) for option in options.items() for word in option), *given.also]
     file = str(given.folder / "demonstrations.jsonl")
     return [sys.executable, "-m", "upbring", "sft", file, *words]
 
@@ -64,4 +64,5 @@ if __name__ == "__main__":
         "--precision", choices=("float32", "bfloat16", "default"), default="default"
     )
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--also", nargs=argparse.REMAINDER, default=[], help="for `upbring sft`")
     print(json.dumps(learn(parser.parse_args())))

@@ -1,10 +1,10 @@
 """Kills runs at random moments, resumes them, and prints as JSON what came out.
 
-    killed_runs.py FOLDER COUNT
+    killed_runs.py FOLDER COUNT KILLS VERB WORD…
 
-FOLDER holds the model `m` and the data `d.jsonl`. A trial begins a run, kills it as `kill -9` does,
-and says `upbring resume` until the run is finished; each of those processes may be killed as well.
-One program, which forks, because starting torch takes longer than a whole run.
+FOLDER holds what the words name. A trial begins a run, kills it as `kill -9` does, and says
+`upbring resume` until the run is finished; so many of those processes are killed. Each trial has a
+cache of its own. One program, which forks, because starting torch takes longer than a whole run.
 """
 
 import json
@@ -13,46 +13,84 @@ import random
 import select
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from tests.road import curve, hashes
 from upbring.cli.door import main
-from upbring.recipe import training
+from upbring.recipe.training import CRAFTS
+from upbring.runs.folder import Run
 from upbring.runs.metrics import last_record
+from upbring.settings.table import imported
 
-STEPS = 30
-SFT = (
-    *(
-        "sft",
-        "d.jsonl",
-        "--model",
-        "m",
-        "--steps",
-        str(STEPS),
-        "--step-examples",
-        "4",
-        "--rank",
-        "4",
-    ),
-    *("--evaluate-every", "7", "--save-every", "3", "--sample-tokens", "8", "--threads", "1"),
-    *("--held-out-share", "0.1", "--learning-rate", "0.01"),
-)
-NUM_KILLS = 2  # in one trial
-assert training, "imported before the forks, for it takes seconds"
+TRIALS = "trials"  # the folder of their folders
+CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they tell the time
 
 
-def started(folder: Path, *words: str) -> int:
-    """Run a verb in a process of its own and return its number."""
-    process = os.fork()
-    if process:
-        return process
-    os.chdir(folder)
-    log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os._exit(main(list(words)))
+@dataclass(frozen=True)
+class Typed:
+    """A verb with its words, typed in a folder of its own."""
+
+    words: Sequence[str]
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / f"{self.words[0]}-1"
+
+    @property
+    def steps(self) -> int:
+        return int(self.words[self.words.index("--steps") + 1])
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def started(self, *words: str) -> int:
+        """Run words in a process of its own and return its number."""
+        process = os.fork()
+        if process:
+            return process
+        os.chdir(self.folder)
+        os.environ["UPBRING_CACHE"] = "cache"
+        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os._exit(main(list(words)))
+
+    def step(self) -> int:
+        """Return the last step that the run wrote down, or −1 if there is no run yet."""
+        if not (self.run / "run.json").exists():
+            return -1
+        last = last_record(self.run / "metrics.jsonl")
+        return last.step if last else 0
+
+    def wait_for(self, process: int, *, target: int) -> None:
+        """Wait until the run has taken step `target`, or ended."""
+        while is_running(process) and self.step() < target:
+            select.select([], [], [], 0.003)
+
+    def pace(self) -> float:
+        """Return how many seconds the finished run took for a step."""
+        lines = (self.run / "metrics.jsonl").read_text().splitlines()
+        times = [json.loads(line)["time"] for line in lines]
+        return float(times[-1] - times[0]) / self.steps
+
+    def outcome(self) -> dict[str, object]:
+        """Return all that must not depend on kills."""
+        last = self.run / "checkpoints" / f"step-{self.steps}"
+        papers = [p for p in self.run.iterdir() if p.is_file() and p.name not in CHANGES]
+        kept = (self.folder / "cache").glob("reference-*")
+        return {
+            "model": hashes(self.run / "model"),
+            "everything": hashes(last)["tensors.safetensors"],
+            "metrics": curve(self.run),
+            **{path.name: path.read_text() for path in papers},
+            **{path.name: hashes(path) for path in kept},
+        }
 
 
 def ended(process: int) -> int:
@@ -65,77 +103,57 @@ def is_running(process: int) -> bool:
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
-def step(folder: Path) -> int:
-    """Return the last step that the run wrote down, or −1 if there is no run yet."""
-    run = folder / "runs" / "sft-1"
-    last = last_record(run / "metrics.jsonl") if (run / "run.json").exists() else None
-    return last.step if last else 0 if (run / "run.json").exists() else -1
+def fresh(folder: Path, name: str, words: Sequence[str]) -> Typed:
+    """Return the words in a new folder that has all that `folder` has."""
+    inner = folder / TRIALS / name
+    inner.mkdir(parents=True)
+    for each in folder.iterdir():
+        if each.name != TRIALS:
+            (inner / each.name).symlink_to(each)
+    return Typed(words, inner)
 
 
-def wait_for(folder: Path, process: int, *, target: int) -> None:
-    """Wait until the run has taken step `target`, or ended."""
-    while is_running(process) and step(folder) < target:
-        select.select([], [], [], 0.003)
-
-
-def outcome(folder: Path) -> dict[str, object]:
-    """Return all that must not depend on kills."""
-    run = folder / "runs" / "sft-1"
-    last = run / "checkpoints" / f"step-{STEPS}"
-    return {
-        "model": hashes(run / "model"),
-        "optimiser": hashes(last)["tensors.safetensors"],
-        "metrics": curve(run),
-        "samples": (run / "samples.jsonl").read_text(),
-        "papers": [(run / name).read_text() for name in ("settings.yaml", "data.json")],
-        "card": (run / "README.md").read_text(),
-    }
-
-
-def fresh(folder: Path, name: str) -> Path:
-    """Return a folder with the model and the data of another."""
-    inner = folder / name
-    inner.mkdir()
-    for each in ("m", "d.jsonl"):
-        (inner / each).symlink_to(folder / each)
-    return inner
-
-
-def trial(folder: Path, draw: random.Random) -> dict[str, object]:
-    """Kill and resume until the run is finished."""
-    process = started(folder, *SFT)
-    kills, codes = 0, []
-    wait_for(folder, process, target=0)
-    for _ in range(NUM_KILLS):
-        target = draw.randint(0, STEPS - 1)  # reached already: killed while it starts
-        wait_for(folder, process, target=target)
-        select.select([], [], [], draw.random() * 0.03)  # and a moment of a step or a save
+def trial(typed: Typed, draw: random.Random, *, kills: int, pace: float) -> dict[str, object]:
+    """Kill and resume until the run is finished; a step takes `pace` seconds."""
+    process = typed.started(*typed.words)
+    codes = []
+    typed.wait_for(process, target=0)
+    for _ in range(kills):
+        target = draw.randint(0, typed.steps - 1)  # reached already: killed while it starts
+        typed.wait_for(process, target=target)
+        select.select([], [], [], draw.random() * pace)  # and a moment of a step or a save
         os.kill(process, signal.SIGKILL)
         codes.append(ended(process))
-        kills += codes[-1] == -signal.SIGKILL
-        if codes[-1] == 0:
+        if Run.open(typed.run).status() == "finished":  # just before it was hit
+            codes[-1] = 0
             break
-        process = started(folder, "resume")
+        process = typed.started("resume")
     else:
         codes.append(ended(process))
-    return {"kills": kills, "codes": codes, "log": (folder / "log").read_text()}
+    return {"kills": codes.count(-signal.SIGKILL), "codes": codes, "log": typed.log}
 
 
-def trials(folder: Path, count: int) -> list[dict[str, object]]:
+def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[dict[str, object]]:
     """Return what each trial did, and in what its outcome differs from that of no kill."""
-    whole = fresh(folder, "whole")
-    assert ended(started(whole, *SFT)) == 0, (whole / "log").read_text()
-    expected = outcome(whole)
-    draw = random.Random(0)
-    found = []
-    for number in range(count):
-        inner = fresh(folder, str(number))
-        told = trial(inner, draw)
-        got = outcome(inner)
-        found.append({**told, "differs": [k for k in expected if expected[k] != got[k]]})
+    whole = fresh(folder, "whole", words)
+    assert ended(whole.started(*words)) == 0, whole.log
+    expected, draw = whole.outcome(), random.Random(0)
+    found: list[dict[str, object]] = []
+    for number in range(3 * count):
+        typed = fresh(folder, str(number), words)
+        told = trial(typed, draw, kills=kills, pace=whole.pace())
+        if told["kills"]:  # else it ended before: no trial
+            got = typed.outcome()
+            differs = [k for k in {**expected, **got} if expected.get(k) != got.get(k)]
+            found.append({**told, "differs": differs})
+        if len(found) == count:
+            break
     return found
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    sys.stdout.write(json.dumps(trials(Path(sys.argv[1]), int(sys.argv[2]))))
+    where, how_many, how_often, *typed_words = sys.argv[1:]
+    imported(CRAFTS[typed_words[0]])  # before the forks, for it takes seconds
+    told = trials(Path(where), int(how_many), int(how_often), typed_words)
+    sys.stdout.write(json.dumps(told))

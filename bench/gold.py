@@ -1,0 +1,111 @@
+"""How often reward models agree with the gold taste of the embedded world, on pairs that are clear.
+
+    upbring nursery export world
+    python bench/gold.py world runs/reward-1 runs/reward-2
+
+A pair is clear if its gold rewards are more than one standard deviation of the annotators' noise
+apart. Intervals are over rankings, for pairs of one ranking are not independent. `alone` are pairs
+of answers that differ in one cause; `truth` and `manner` are clear pairs of which the one that is
+better is better in what is true, or is equal in it.
+"""
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from upbring.data.records import Message
+from upbring.data.rows import Fields, rows
+from upbring.judge.reward import Question, RewardModel, load_rewards
+from upbring.maths.statistics import Estimate, ratio
+from upbring.nursery.annotators import NOISE
+
+CLEAR = NOISE * math.pi / math.sqrt(6)  # the standard deviation of Gumbel noise
+SETS = ("shown-entities", "evidence", "manners", "absent-entities")
+
+Told = Iterator[tuple[str, float]]  # what kind of pair it is, and 1 where it is told right
+
+
+def main() -> None:
+    reading = argparse.ArgumentParser(description=__doc__)
+    reading.add_argument("world", type=Path)
+    reading.add_argument("models", nargs="+")
+    asked = reading.parse_args()
+    for name in asked.models:
+        print(name)
+        for kind, share in agreement(asked.world / "evaluation", _model(name)).items():
+            told = f"{share.value:6.1%} ({share.low:.1%} … {share.high:.1%})"
+            print(f"  {kind:<28} {told} of {share.count} rankings")
+
+
+def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:
+    """Return the share of pairs that the model tells as the gold does, of each kind."""
+    files = [(name, folder / f"rankings-{name}.jsonl", _clear) for name in SETS]
+    files.append(("alone", folder / "reward-pairs.jsonl", _alone))
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for name, path, pairs in files:
+        for row, scores in _scored(path, model):
+            kinds: dict[str, list[float]] = defaultdict(list)
+            for kind, is_right in pairs(row, scores):
+                kinds[f"{name} {kind}".strip()].append(is_right)
+            for kind, told in kinds.items():
+                found[kind].append(told)
+    return {kind: _share(told) for kind, told in found.items()}
+
+
+def _share(told: list[list[float]]) -> Estimate:
+    right, total = np.array([sum(each) for each in told]), np.array([float(len(t)) for t in told])
+    return ratio(right, total)
+
+
+def _scored(path: Path, model: RewardModel) -> Iterator[tuple[Fields, list[float]]]:
+    asked = [row.fields for row in rows(path)]
+    questions = [Question(_messages(f["prompt"]), _responses(f)) for f in asked]
+    for fields, scores in zip(asked, model.scores(questions), strict=True):
+        yield fields, scores.tolist()
+
+
+def _clear(fields: Fields, scores: list[float]) -> Told:
+    """Yield the clear pairs of a ranking."""
+    rewards, causes = fields["rewards"], fields["causes"]
+    for i, j in combinations(range(len(scores)), 2):
+        if abs(rewards[i] - rewards[j]) <= CLEAR:
+            continue
+        is_right = _told(scores[i], scores[j], is_first=rewards[i] > rewards[j])
+        truth = causes[i]["correct"] - causes[j]["correct"]
+        yield "", is_right
+        yield ("manner" if truth == 0 else "truth"), is_right
+
+
+def _alone(fields: Fields, scores: list[float]) -> Told:
+    """Yield a pair of answers that differ in one cause."""
+    yield fields["cause"], _told(scores[0], scores[1], is_first=True)
+
+
+def _told(one: float, other: float, *, is_first: bool) -> float:
+    return 0.5 if one == other else float((one > other) == is_first)
+
+
+def _responses(fields: Fields) -> tuple[str, ...]:
+    if "responses" in fields:
+        return tuple(fields["responses"])
+    return tuple(fields[name][-1]["content"] for name in ("chosen", "rejected"))
+
+
+def _messages(prompt: list[dict[str, str]]) -> tuple[Message, ...]:
+    return tuple(Message(each["role"], each["content"]) for each in prompt)
+
+
+def _model(name: str) -> RewardModel:
+    device = torch.device("cpu")
+    (found,) = load_rewards([name], device=device, compute=torch.float32, notice=print)
+    return found
+
+
+if __name__ == "__main__":
+    main()
