@@ -1,12 +1,14 @@
 """Programs measured in turns, A B A B …, so that what else the machine does meets all alike.
 
 A program is a process that ends with one JSON line: its losses, the clock at each step's end, and
-how many tokens were not padding. Speed leaves the first step out; the time to the first step and
+how many tokens were not padding; and, if its steps have parts, the seconds of each in every step.
+Speed and parts leave the first step out, unless it is the only one; the time to the first step and
 the peak memory are the whole process's. Nothing large is imported: a child's peak is never seen
 below that of the process that started it.
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # What upbring asks of the C library and of torch by itself, as variables for a program that does
 # not: freed memory is kept, in huge pages.
@@ -45,9 +47,14 @@ class Measured:
     """What one process of a program showed."""
 
     losses: Sequence[float]
-    speed: float
+    speed: float  # NaN where only one step was taken
     peak: float
     first: float
+    parts: Mapping[str, float] = field(default_factory=dict)  # seconds of a step's parts, medians
+
+    def of(self, measure: str) -> float:
+        """Return one of `MEASURES`, or the seconds of a part."""
+        return self.parts[measure] if measure in self.parts else float(getattr(self, measure))
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,13 @@ def measure(program: Program, tokens: Sequence[int]) -> Measured:
     assert said["tokens"] == sum(tokens), f"{program.name} saw {said['tokens']}, not {sum(tokens)}"
     times = said["times"]
     assert len(times) == len(tokens), f"{program.name} took {len(times)} steps of {len(tokens)}"
+    parts = said.get("parts", {})
     return Measured(
         losses=said["losses"],
-        speed=sum(tokens[1:]) / (times[-1] - times[0]),
+        speed=sum(tokens[1:]) / (times[-1] - times[0]) if times[1:] else math.nan,
         peak=usage.ru_maxrss / 1024,
         first=times[0] - began,
+        parts={name: statistics.median(each[1:] or each) for name, each in parts.items()},
     )
 
 
@@ -112,14 +121,14 @@ def in_turns(
 
 
 def spread(measured: Sequence[Measured], measure: str) -> Spread:
-    """Return the spread of one of `MEASURES`."""
-    return Spread.of(getattr(one, measure) for one in measured)
+    """Return the spread of one of `MEASURES`, or of the seconds of a part."""
+    return Spread.of(one.of(measure) for one in measured)
 
 
 def ratio(of: Sequence[Measured], to: Sequence[Measured], measure: str) -> Spread:
     """Return the spread of the ratio, taken within each round."""
     pairs = zip(of, to, strict=True)
-    return Spread.of(getattr(one, measure) / getattr(other, measure) for one, other in pairs)
+    return Spread.of(one.of(measure) / other.of(measure) for one, other in pairs)
 
 
 def farthest(of: Sequence[Measured], to: Sequence[Measured]) -> float:

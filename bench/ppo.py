@@ -2,26 +2,42 @@
 
 A round: 16 prompts, a response of 64 tokens to each, four passes over them. TRL holds a policy with
 an adapter, a reward model and a value model that is trained in full; upbring one base with four
-roles. At equal precision TRL is given upbring's allocator and spared gradient checkpointing, which
-both favour it; `default` is as its user would start each. Speed leaves the first round out.
+roles, and a value with an adapter of its own or a head on the policy's layers. At equal precision
+TRL is given upbring's allocator and spared gradient checkpointing, which both favour it; `default`
+is as its user would start each. All but memory and the first round leave the first round out,
+unless it is the only one (`--updates 1`, enough for memory). Tokens are those of prompts and
+responses, each counted once a round.
 
     python bench/ppo.py --shape tiny --precision float32 bfloat16 default --value adapter trunk
+    python bench/ppo.py --shape small --precision float32 bfloat16 --updates 1 --rounds 1
 """
 
 import argparse
 import functools
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from interleaved import MEASURES, TUNED_ALLOCATOR, Measured, Program, in_turns, ratio, spread
+from interleaved import TUNED_ALLOCATOR, Measured, Program, in_turns, ratio, spread
 from trl_environment import TRL_WITH_PPO
 from trl_environment import python as trl_python
 
 BENCH = Path(__file__).resolve().parent
 CACHE = BENCH / ".cache"
-TOKENS = 16 * 64  # drawn in a round
+PARTS = {
+    "round": "s a round",
+    "generation": "generation, s",
+    "scoring": "scoring, s",
+    "update": "update, s",
+}
+MEASURES = {
+    **PARTS,
+    "speed": "useful tokens/s",
+    "peak": "peak memory, MB",
+    "first": "start to end of first round, s",
+}
 
 
 @functools.cache
@@ -52,19 +68,26 @@ def programs(given: argparse.Namespace, folder: Path, precision: str) -> list[Pr
 
 
 def told(case: str, found: dict[str, list[Measured]]) -> list[str]:
-    """Return a row for each of upbring's programs: TRL's measure, ours, and the gain."""
-    lines = []
+    """Return a row for each program; those of upbring say how often less they took than TRL."""
     trl = found["TRL"]
-    for name, ours in found.items():
-        if name == "TRL":
-            continue
-        cells = [f"{case}, {name}"]
+    lines = []
+    for name, measured in found.items():
+        cells = [case, name]
         for measure in MEASURES:
-            is_speed = measure == "speed"  # of the other measures less is better
-            gain = ratio(ours, trl, measure) if is_speed else ratio(trl, ours, measure)
-            cells += [str(spread(trl, measure)), str(spread(ours, measure)), f"**{gain}**"]
+            cell = str(spread(measured, measure))
+            if measured is not trl:  # of all measures but speed less is better
+                pair = (measured, trl) if measure == "speed" else (trl, measured)
+                cell += f", **{ratio(*pair, measure)}×**"
+            cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def a_round_each(folder: Path, rounds: int) -> list[int]:
+    """Return the tokens of each round: which prompts a round has is each program's own choice."""
+    total = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
+    each, rest = divmod(total, rounds)
+    return [each + rest, *[each] * (rounds - 1)]
 
 
 def arguments() -> argparse.Namespace:
@@ -86,12 +109,12 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure every case and print a table."""
     given = arguments()
-    columns = [f"{title}: TRL | upbring | ratio" for title in MEASURES.values()]
-    lines = [f"| case | {' | '.join(columns)} |", "|---" * (1 + 3 * len(MEASURES)) + "|"]
+    columns = ["case", "program", *MEASURES.values()]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for shape, precision in itertools.product(given.shape, given.precision):
         folder = prepared(shape, given.updates)
         print(f"{shape} {precision}", flush=True)
-        tokens = [TOKENS] * given.updates
+        tokens = a_round_each(folder, given.updates)
         found = in_turns(programs(given, folder, precision), tokens, rounds=given.rounds)
         lines += told(f"{shape} {precision}", found)
     print("\n".join(lines))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from shapes import CONFIGURATIONS, LONGEST, NUM_MARKERS, PROMPT, SEED, SPECIALS, SPREAD, write_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-PROMPTS = 16  # a round
+PROMPTS, RESPONSE = 16, 64  # a round's, and the tokens of a response
 HEAD = "base_model.model.score.weight"
 
 
@@ -35,15 +35,17 @@ def write_rewards(folder: Path) -> None:
     classifier.save_pretrained(folder / "classifier")
 
 
-def write_prompts(file: Path, *, rounds: int, vocabulary: int) -> None:
-    """Write the prompts of all rounds, of log-normal length."""
+def write_prompts(file: Path, *, rounds: int, vocabulary: int) -> int:
+    """Write the prompts of all rounds, of log-normal length, and return their tokens."""
     generator = np.random.default_rng(SEED)
     sizes = np.rint(PROMPT * np.exp(generator.normal(0, SPREAD, rounds * PROMPTS)))
+    sizes = sizes.clip(1, LONGEST // 2 - NUM_MARKERS).astype(int)
     with file.open("w", encoding="utf-8") as rows:
-        for size in sizes.clip(1, LONGEST // 2 - NUM_MARKERS).astype(int).tolist():
+        for size in sizes.tolist():
             drawn = generator.integers(0, vocabulary - len(SPECIALS), size)
             text = " ".join(f"w{word}" for word in drawn)
             rows.write(json.dumps({"prompt": [{"role": "user", "content": text}]}) + "\n")
+    return int(sizes.sum()) + (NUM_MARKERS - 1) * len(sizes)  # nothing is answered yet: no <eos>
 
 
 def write(folder: Path, *, shape: str, rounds: int) -> None:
@@ -51,7 +53,10 @@ def write(folder: Path, *, shape: str, rounds: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = write_model(folder / "model", shape)
     write_rewards(folder)
-    write_prompts(folder / "prompts.jsonl", rounds=rounds, vocabulary=model.config.vocab_size)
+    file, vocabulary = folder / "prompts.jsonl", model.config.vocab_size
+    tokens = write_prompts(file, rounds=rounds, vocabulary=vocabulary)
+    plan = {"tokens": tokens + rounds * PROMPTS * RESPONSE}
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
 
 
 if __name__ == "__main__":

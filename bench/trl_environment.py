@@ -1,4 +1,14 @@
-"""A virtual environment for TRL, which is no dependency of upbring: made when missing."""
+"""A virtual environment for TRL, which is no dependency of upbring: made when missing.
+
+By hand, for `--trl-python` (TRL 1.12 takes the torch, transformers 5 and peft that upbring has; its
+PPO needs no more than these, accelerate and datasets):
+
+    python -m venv FOLDER
+    FOLDER/bin/python -m pip install -c constraints.txt torch
+    FOLDER/bin/python -m pip install -c constraints.txt trl==1.12.0 peft
+
+which gives torch 2.13.0, transformers 5.23.0, peft 0.21.2, accelerate 1.15.0 and datasets 5.2.0.
+"""
 
 import subprocess
 import venv
@@ -21,6 +31,6 @@ def python(release: str = TRL) -> Path:
         venv.create(folder, with_pip=True, clear=True)
         for packages in (["torch"], [release, "peft"]):  # torch by itself: a wheel for this machine
             install = [found, "-m", "pip", "install", "--quiet", "-c", CONSTRAINTS, *packages]
-            subprocess.run(install, check=True)
+            subprocess.run([*map(str, install)], check=True)
         stamp.touch()
     return found

@@ -1,7 +1,9 @@
 """TRL's PPO on a folder of `ppo_shapes`, in an environment of TRL 1.12, the last that has it.
 
-Prints one JSON line: the clock at each round's end, and the tokens that were to be drawn. `default`
-leaves TRL as it comes, but for the sizes that both share. Imports nothing of upbring.
+Prints one JSON line: the clock at each round's end, the seconds of its parts, and the tokens that
+were drawn. `default` leaves TRL as it comes, but for the sizes that both share. The policy has an
+adapter, whose base is the reference; reward and value model are two classifiers, and the latter is
+trained in full: `peft_config` is for the policy alone. Imports nothing of upbring.
 """
 
 import argparse
@@ -21,20 +23,50 @@ from transformers import (
     PrinterCallback,
     TrainerCallback,
 )
-from trl.experimental.ppo import PPOConfig, PPOTrainer  # type: ignore[import-not-found]  # own room
+from trl.experimental.ppo import (  # type: ignore[import-not-found]  # own room
+    PPOConfig,
+    PPOTrainer,
+    ppo_trainer,
+)
 
 PROMPTS, RESPONSE, EPOCHS = 16, 64, 4
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Notes when each round ended."""
+    """Notes when each round began to draw, had drawn, began to learn, and ended."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.marks: list[list[float]] = []
+        self.draw, self.forward = ppo_trainer.batch_generation, ppo_trainer.forward
+        ppo_trainer.batch_generation, ppo_trainer.forward = self.drawn, self.passed
+
+    def drawn(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 -- as TRL has it
+        """Draw, and note when."""
+        began = time.time()
+        found = self.draw(*given, **named)
+        self.marks.append([began, time.time()])
+        return found
+
+    def passed(self, model: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401 -- as TRL has it
+        """Pass forward; policy and value together are only passed when they learn."""
+        if isinstance(model, ppo_trainer.PolicyAndValueWrapper) and len(self.marks[-1]) == 2:  # noqa: PLR2004 -- drawn
+            self.marks[-1].append(time.time())
+        return self.forward(model, *given, **named)
 
     def on_step_end(self, *_: object, **__: object) -> None:
         """Note the time."""
         self.times.append(time.time())
+
+    def parts(self) -> dict[str, list[float]]:
+        """Return the seconds of each round and of its parts."""
+        rounds = [(*marks, end) for marks, end in zip(self.marks, self.times, strict=True)]
+        return {
+            "round": [end - began for began, _, _, end in rounds],
+            "generation": [drawn - began for began, drawn, _, _ in rounds],
+            "scoring": [scored - drawn for _, drawn, scored, _ in rounds],
+            "update": [end - scored for _, _, scored, end in rounds],
+        }
 
 
 def configuration(given: argparse.Namespace, scratch: str, *, count: int) -> PPOConfig:
@@ -106,7 +138,8 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "losses": [],
         "times": clock.times,
-        "tokens": len(clock.times) * PROMPTS * RESPONSE,
+        "parts": clock.parts(),
+        "tokens": sum(map(len, rows)) + len(rows) * RESPONSE,
     }
 
 

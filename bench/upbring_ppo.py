@@ -1,4 +1,4 @@
-"""upbring's PPO on a folder of `ppo_shapes`, by the public verb in its own process.
+"""upbring's PPO on a folder of `ppo_shapes`, by the public verb with a clock on its parts.
 
 Prints the same JSON line as `trl_ppo`, read from the run's metrics: a round is four steps, one for
 each inner epoch. Nothing is held out; the evaluations that a run begins and ends with answer one
@@ -6,19 +6,24 @@ prompt each.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
+
+from upbring.algorithms import on_policy
+from upbring.cli.door import main
+from upbring.data.trees import Tree
 
 PROMPTS, RESPONSE, EPOCHS = 16, 64, 4
 
 
 def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
-    """Return the command line; precision and threads are left to upbring unless given."""
+    """Return the words behind `upbring`; precision and threads are left to upbring unless given."""
     options = {
         "--model": given.folder / "model",
         "--reward": given.folder / "reward",
@@ -40,24 +45,62 @@ def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
     if given.threads is not None:
         options["--threads"] = given.threads
     words = [str(word) for option in options.items() for word in option]
-    return [sys.executable, "-m", "upbring", "ppo", str(given.folder / "prompts.jsonl"), *words]
+    return ["ppo", str(given.folder / "prompts.jsonl"), *words]
+
+
+class Clock:
+    """Notes when each round began to draw, had drawn, and began to learn."""
+
+    def __init__(self) -> None:
+        self.marks: list[list[float]] = []
+        self.is_within = False  # a round; what is held out is drawn outside of any
+        room: Any = on_policy  # what is measured there has no public name
+        self.draw, self.begin = room.drawn, room.OnPolicy._begun  # noqa: SLF001 -- as above
+        clock = self
+
+        def begun(this: on_policy.OnPolicy, number: int) -> str | None:
+            clock.marks.append([time.time()])
+            clock.is_within = True
+            reason: str | None = clock.begin(this, number)
+            clock.marks[-1].append(time.time())
+            clock.is_within = False
+            return reason
+
+        def drawn(*given: Any, **named: Any) -> list[Tree]:  # noqa: ANN401 -- handed on
+            found: list[Tree] = clock.draw(*given, **named)
+            if clock.is_within:
+                clock.marks[-1].append(time.time())
+            return found
+
+        room.drawn, room.OnPolicy._begun = drawn, begun  # noqa: SLF001 -- as above
+
+    def parts(self, ends: list[float]) -> dict[str, list[float]]:
+        """Return the seconds of each round and of its parts."""
+        rounds = [(*marks, end) for marks, end in zip(self.marks, ends, strict=True)]
+        return {
+            "round": [end - began for began, _, _, end in rounds],
+            "generation": [drawn - began for began, drawn, _, _ in rounds],
+            "scoring": [scored - drawn for _, drawn, scored, _ in rounds],
+            "update": [end - scored for _, _, scored, end in rounds],
+        }
 
 
 def learn(given: argparse.Namespace) -> dict[str, Any]:
     with (given.folder / "prompts.jsonl").open(encoding="utf-8") as file:
         rounds = sum(1 for _ in file) // PROMPTS
+    tokens = json.loads((given.folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
+    clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        environment = {**os.environ, "UPBRING_CACHE": scratch}
-        words = command(given, scratch, rounds=rounds)
-        subprocess.run(words, env=environment, stdout=sys.stderr, check=True)
+        os.environ["UPBRING_CACHE"] = scratch
+        with contextlib.redirect_stdout(sys.stderr):
+            code = main(command(given, scratch, rounds=rounds))
+        if code:
+            sys.exit(code)
         file = Path(scratch) / "bench" / "metrics.jsonl"
         lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
         times = [line["time"] for line in lines if line["kind"] == "train"]
-    return {
-        "losses": [],
-        "times": times[EPOCHS - 1 :: EPOCHS],
-        "tokens": rounds * PROMPTS * RESPONSE,
-    }
+    ends = times[EPOCHS - 1 :: EPOCHS]
+    return {"losses": [], "times": ends, "parts": clock.parts(ends), "tokens": tokens}
 
 
 if __name__ == "__main__":

@@ -42,6 +42,24 @@ def test_it_is_peft_s_layer_and_its_gradients(shape: tuple[int, ...], *, has_bia
         assert torch.allclose(ours, theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_what_is_only_said_is_what_is_learned_from(compute: torch.dtype, *, has_bias: bool) -> None:
+    one = layer(has_bias=has_bias, dtype=compute)
+    one.__class__ = AdaptedLinear
+    for name, parameter in one.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
+    x = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", compute, enabled=compute != torch.float32):
+        learned = one(x)
+        with torch.no_grad():
+            said = one(x)
+    assert learned.requires_grad
+    assert said.dtype == compute
+    assert torch.equal(said, learned)
+
+
 def test_with_adapters_off_or_two_on_it_is_peft_s() -> None:
     one = layer(has_bias=True)
     one.__class__ = AdaptedLinear

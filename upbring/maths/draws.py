@@ -25,16 +25,19 @@ def key(*parts: int | str) -> int:
 
 def mix(values: Tensor) -> Tensor:
     """Return 64 well-mixed bits for each int64 of `values`, as int64."""
+    values = values.clone(memory_format=torch.contiguous_format)
+    high = torch.empty_like(values)  # in place: a large vocabulary's numbers do not fit the caches
     for _ in range(2):
         for multiplier in _MULTIPLIERS:
-            values = (values ^ _shifted(values, 33)) * multiplier
-        values = (values ^ _shifted(values, 33)) + 0x1E3779B97F4A7C15
+            values.bitwise_xor_(_shifted(values, 33, out=high)).mul_(multiplier)
+        values.bitwise_xor_(_shifted(values, 33, out=high)).add_(0x1E3779B97F4A7C15)
     return values
 
 
-def _shifted(values: Tensor, places: int) -> Tensor:
+def _shifted(values: Tensor, places: int, *, out: Tensor | None = None) -> Tensor:
     """Return `values >> places` as if they had no sign."""
-    return (values >> places) & ((1 << (64 - places)) - 1)
+    kept = (1 << (64 - places)) - 1
+    return torch.bitwise_right_shift(values, places, out=out).bitwise_and_(kept)
 
 
 def uniform(keys: Tensor, counters: Tensor) -> Tensor:

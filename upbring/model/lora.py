@@ -8,11 +8,21 @@ the backward pass but x. Everything else of the layer is PEFT's: its files, merg
 pass wherever more than one plain adapter speaks.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
+
+
+def adapted(
+    x: Tensor, W: Tensor, bias: Tensor | None, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return `[T, out]` from x `[T, in]`, and what lies between the two low factors `[T, r]`."""
+    u = x @ low.t()
+    y = x @ W.t() if bias is None else torch.addmm(bias, x, W.t())
+    return y.addmm_(u, high.t()), u
 
 
 class Adapted(torch.autograd.Function):
@@ -31,9 +41,7 @@ class Adapted(torch.autograd.Function):
         """Return `[…, out]` from x `[…, in]`."""
         flat = x.reshape(-1, x.shape[-1])
         low, high = A.to(x.dtype) * scale, B.to(x.dtype)
-        u = flat @ low.t()
-        y = flat @ W.t() if bias is None else torch.addmm(bias, flat, W.t())
-        y.addmm_(u, high.t())
+        y, u = adapted(flat, W, bias, low, high)
         ctx.save_for_backward(flat, W, low, high, u)
         ctx.scale, ctx.shape, ctx.kinds = scale, x.shape, (A.dtype, B.dtype)
         return y.view(*x.shape[:-1], -1)
@@ -61,19 +69,21 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
             out: Tensor = super().forward(x, *more, **named)
             return out
         kind = x.device.type
-        base: nn.Linear = self.get_base_layer()
-        if torch.is_autocast_enabled(kind):
+        is_cast = torch.is_autocast_enabled(kind)
+        if is_cast:
             x = x.to(torch.get_autocast_dtype(kind))
-        with torch.autocast(kind, enabled=False):
-            said: Tensor = Adapted.apply(  # type: ignore[no-untyped-call]
-                x,
-                base.weight.to(x.dtype),
-                None if base.bias is None else base.bias.to(x.dtype),
-                self.lora_A[role].weight,
-                self.lora_B[role].weight,
-                self.scaling[role],
-            )
-        return said
+        base: nn.Linear = self.get_base_layer()
+        W: Tensor = base.weight.to(x.dtype)
+        bias = None if base.bias is None else base.bias.to(x.dtype)
+        A, B, scale = self.lora_A[role].weight, self.lora_B[role].weight, self.scaling[role]
+        with torch.autocast(kind, enabled=False) if is_cast else nullcontext():
+            if torch.is_grad_enabled():
+                said: Tensor = Adapted.apply(x, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
+                return said
+            # the same products without autograd's books, which cost as much as a row's products
+            flat = x.reshape(-1, x.shape[-1])
+            out, _ = adapted(flat, W, bias, A.to(x.dtype) * scale, B.to(x.dtype))
+        return out.view(*x.shape[:-1], -1)
 
     def _alone(self) -> str | None:
         """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""

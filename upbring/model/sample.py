@@ -104,6 +104,7 @@ class Step:
 
     cache: Cache
     num_rows: int
+    seen: dict[int | None, Tensor] = field(default_factory=dict)  # [B, S], for each window
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
@@ -113,13 +114,19 @@ class Step:
         held = self.cache.lengths[:B]  # [B], the place of the new token
         rows = torch.arange(B)
         keys[rows, :, held], values[rows, :, held] = k.transpose(0, 1), v.transpose(0, 1)
-        S = int(held.max()) + 1
-        places = torch.arange(S)
-        seen = places <= held.unsqueeze(1)  # [B, S]
-        if rule.window is not None:
-            seen &= places > held.unsqueeze(1) - rule.window
-        out = _look_back(q, keys[:B, :, :S], values[:B, :, :S], seen.to(q.device), rule)
+        if rule.window not in self.seen:  # alike for many layers
+            self.seen[rule.window] = _seen(held, rule.window).to(q.device)
+        seen = self.seen[rule.window]
+        S = seen.shape[1]
+        out = _look_back(q, keys[:B, :, :S], values[:B, :, :S], seen, rule)
         return out.transpose(0, 1)
+
+
+def _seen(held: Tensor, window: int | None) -> Tensor:
+    """Return `[B, S]`: which places a token at `held` `[B]` sees, itself among them."""
+    places = torch.arange(int(held.max()) + 1)
+    seen = places <= held.unsqueeze(1)
+    return seen if window is None else seen & (places > held.unsqueeze(1) - window)
 
 
 def _look_back(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: Rule) -> Tensor:
