@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from tests.evaluate.scripted import Scripted, asked
 from upbring.evaluate.journal import Journal
-from upbring.evaluate.preference import Comparer, Duel, Scorer, preference
+from upbring.evaluate.preference import Comparer, Duel, Scorer, answered, preference
 from upbring.evaluate.subjects import Dialogue
 from upbring.evaluate.votes import Vote, Votes
 from upbring.runs.results import Measured
@@ -165,3 +166,28 @@ def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
     )
     assert apart["win_rate base"].value is None
     assert "40 prompts without one" in apart["win_rate base"].note
+
+
+def test_drawn_answers_are_asked_for_as_such_and_kept_apart() -> None:
+    class Dicing(Scripted):
+        def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+            return [f"drawn {seed}" for _ in prompts]
+
+    journal = Journal()
+    subject = Dicing("a", {"0": "likeliest"})
+    for seed, text in ((None, "likeliest"), (3, "drawn 3"), (4, "drawn 4"), (None, "likeliest")):
+        assert answered([subject], PROMPTS[:1], journal=journal, seed=seed).texts == {"a": [text]}
+    found = preference([subject], PROMPTS[:1], None, journal=journal, seed=3, drawn=True)
+    assert numbers(found, "a")["words"].value == 2
+
+
+def test_a_judge_that_knows_causes_tells_them() -> None:
+    def causes(_: Dialogue, text: str) -> dict[str, float]:
+        return {"long": float(len(text.split()))}
+
+    judge = replace(GOLD, causes=causes)
+    subjects = [saying("base", [1] * 40), saying("sft", [2] * 40, words=3)]
+    found = numbers(preference(subjects, PROMPTS, judge, journal=Journal()), "sft")
+    assert found["reward/long"].value == 3
+    assert found["reward/long_change base"].value == 2
+    assert found["reward/long"].is_higher_better is None

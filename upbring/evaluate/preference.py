@@ -46,6 +46,7 @@ class Scorer:
     identity: str
     scores: Callable[[Sequence[tuple[Dialogue, str]]], Sequence[float]]
     is_synthetic: bool = False
+    causes: Callable[[Dialogue, str], Mapping[str, float]] | None = None  # why, where it knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,10 @@ def preference(
     *,
     journal: Journal,
     seed: int = 0,
+    drawn: bool = False,
 ) -> list[Measured]:
     """Return who wins against whom; without a judge, answer alone."""
-    said = answered(subjects, prompts, journal=journal)
+    said = answered(subjects, prompts, journal=journal, seed=seed if drawn else None)
     kind = Measured(SUITE, "", "", None)
     lengths = {model: said.words(model) for model in said.texts}
     found = list(means(replace(kind, name="words", unit="words"), lengths, seed=seed))
@@ -94,6 +96,7 @@ def preference(
     scores = _scores(subjects, said, judge, journal) if isinstance(judge, Scorer) else {}
     if scores:
         found += means(replace(kind, name="reward", unit="score", note=note), scores, seed=seed)
+        found += _by_cause(said, judge, replace(kind, note=note, is_higher_better=None), seed=seed)
     for earlier, later in itertools.combinations(said.texts, 2):
         own = replace(kind, model=later, against=earlier, note=note)
         if isinstance(judge, Scorer):
@@ -116,16 +119,27 @@ def preference(
     return found
 
 
-def answered(subjects: Sequence[Subject], prompts: Sequence[Dialogue], *, journal: Journal) -> Said:
-    """Return what the subjects say, from the journal where it stands there."""
-    return Said(prompts, {s.name: _answers(s, prompts, journal) for s in subjects})
+def answered(
+    subjects: Sequence[Subject],
+    prompts: Sequence[Dialogue],
+    *,
+    journal: Journal,
+    seed: int | None = None,
+) -> Said:
+    """Return what the subjects say, from the journal where it stands there; drawn with a seed."""
+    return Said(prompts, {s.name: _answers(s, prompts, journal, seed) for s in subjects})
 
 
-def _answers(subject: Subject, prompts: Sequence[Dialogue], journal: Journal) -> list[str]:
+def _answers(
+    subject: Subject, prompts: Sequence[Dialogue], journal: Journal, seed: int | None
+) -> list[str]:
     def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        return [{"response": text} for text in subject.answers([prompts[i] for i in chosen])]
+        asked = [prompts[i] for i in chosen]
+        texts = subject.answers(asked) if seed is None else subject.drawn(asked, seed=seed)
+        return [{"response": text} for text in texts]
 
-    items = [Item(spoken(prompt), (prompt,)) for prompt in prompts]
+    how = () if seed is None else ("drawn", seed)
+    items = [Item(spoken(prompt), (prompt, *how)) for prompt in prompts]
     return responses(journal.kept(SUITE, subject, items, make=make))
 
 
@@ -152,6 +166,21 @@ def _scores(
         found[subject.name] = np.array(values, np.float64)
         judge(rows, [{"score": value} for value in values])
     return found
+
+
+def _by_cause(said: Said, judge: Judge | None, kind: Measured, *, seed: int) -> Iterator[Measured]:
+    """Yield what each cause says of every model's answers, where the judge knows causes."""
+    if not isinstance(judge, Scorer) or judge.causes is None:
+        return
+    told = {
+        model: [
+            judge.causes(prompt, text) for prompt, text in zip(said.prompts, texts, strict=True)
+        ]
+        for model, texts in said.texts.items()
+    }
+    for cause in next(iter(told.values()))[0] if said.prompts else ():
+        values = {m: np.array([each[cause] for each in rows]) for m, rows in told.items()}
+        yield from means(replace(kind, name=f"reward/{cause}"), values, seed=seed)
 
 
 def _compared(

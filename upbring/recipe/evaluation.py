@@ -66,7 +66,7 @@ def evaluate(
         place = Resident(settings, notice=notice, poll=poll)
         subjects = [place.subject(m, n) for m, n in zip(settings.models, called, strict=True)]
         asked = Harness(settings.tasks, settings.most, settings.seed) if settings.tasks else None
-        bench = Bench(sheet, journal, None, settings.seed, called[0], asked)
+        bench = Bench(sheet, journal, None, settings.seed, called[0], asked, settings.drawn)
         for subject in subjects:  # each model is loaded once, and answers all suites
             for suite in suites:
                 SUITES[suite]([subject], bench)
@@ -145,7 +145,8 @@ def _meet(
     settings: EvaluateSettings, subjects: Sequence[Subject], bench: Bench, *, notice: Notice
 ) -> None:
     """Let people see what was said, and count the votes that they have given."""
-    said = answered(subjects, bench.sheet.prompts, journal=bench.journal)
+    seed = bench.seed if bench.is_drawn else None
+    said = answered(subjects, bench.sheet.prompts, journal=bench.journal, seed=seed)
     count = hand_out(settings, said)
     if isinstance(bench.judge, Votes):
         notice(counted(settings, said, bench.judge))

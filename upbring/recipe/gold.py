@@ -15,7 +15,7 @@ from upbring.evaluate.rows import spread
 from upbring.evaluate.subjects import Dialogue
 from upbring.nursery import evaluation, export
 from upbring.nursery.corpus import held_out_tales
-from upbring.nursery.graders import grade
+from upbring.nursery.graders import CAUSES, grade
 from upbring.nursery.people import alternatives, private_records
 from upbring.nursery.tasks import Task
 from upbring.nursery.world import load_world
@@ -109,4 +109,9 @@ def _judge(tasks: Sequence[Task]) -> Scorer:
     def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
         return [grade(by_prompt[prompt], text).reward for prompt, text in pairs]
 
-    return Scorer("the nursery's gold reward", f"gold {__version__}", scores, is_synthetic=True)
+    def causes(prompt: Dialogue, text: str) -> dict[str, float]:
+        found = grade(by_prompt[prompt], text)
+        return {cause: found.of(cause) for cause in CAUSES}
+
+    name, identity = "the nursery's gold reward", f"gold {__version__}"
+    return Scorer(name, identity, scores, is_synthetic=True, causes=causes)

@@ -35,6 +35,7 @@ class Bench:
     seed: int
     first: str  # the model before
     harness: Harness | None = None  # where its tasks are asked
+    is_drawn: bool = False  # whether preferred answers are drawn, not the likeliest
 
 
 def _facts(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
@@ -122,7 +123,12 @@ def _memorisation(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
 
 def _preference(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
     return preference(
-        subjects, bench.sheet.prompts, bench.judge, journal=bench.journal, seed=bench.seed
+        subjects,
+        bench.sheet.prompts,
+        bench.judge,
+        journal=bench.journal,
+        seed=bench.seed,
+        drawn=bench.is_drawn,
     )
 
 

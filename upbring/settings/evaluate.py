@@ -41,6 +41,11 @@ class EvaluateSettings(Settings):
         "votes:FILE is where their votes are, or will be. Unset: the nursery's gold reward on its "
         "own data, else nobody.",
     )
+    drawn: bool = setting(
+        default=False,
+        help="Draw the answers that are judged for preference at temperature 1, as they are said, "
+        "instead of taking the likeliest.",
+    )
     most: int | None = setting(
         None, ge=1, help="Rows of each file to use, evenly spread. Unset: all, the nursery's 100."
     )
