@@ -21,30 +21,38 @@ defaults: {{seed: {seed}, precision: float32}}
 stages:
   world: {{verb: nursery, characters: 200_000, seed: 0}}
   sft: {{data: world/demonstrations.jsonl, {sft}}}
+  answers: {{verb: collect, model: sft, by: annotators, {answers}}}
   reward: {{model: sft, data: world/rankings.jsonl, {reward}}}
   reward-long: {{verb: reward, model: sft, data: world/rankings-likes-length.jsonl, {reward}}}
-  dpo: {{model: sft, data: world/rankings.jsonl, {dpo}}}
-  dpo-nll: {{verb: dpo, model: sft, data: world/rankings.jsonl, nll_weight: 0.2, {dpo}}}
+  dpo: {{model: sft, data: answers/rankings.jsonl, {dpo}}}
+  dpo-nll: {{verb: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
   ppo: {{model: sft, reward: reward, {ppo}}}
   ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, {ppo}}}
   ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {ppo}}}
   ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {ppo}}}
 evaluate:
   models: [base, sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
-  most: 100
+  most: 300
   max_tokens: 60
+  drawn: true
 """
 STAGES = {
     "sft": "epochs: 1, step_examples: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
     'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
-    "reward": "learning_rate: 1e-3",
-    "dpo": "learning_rate: 1e-3",
+    "answers": "prompts: world/prompts.jsonl, answers: 6, most: 1000, max_tokens: 48",
+    "reward": "learning_rate: 2e-3, epochs: 2, step_examples: 8, rank: 64, alpha: 64",
+    "dpo": "learning_rate: 5e-4, step_examples: 8, rank: 64, alpha: 64, comparisons: extremes, "
+    'targets: "q_proj,k_proj,v_proj,o_proj"',
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, steps: {steps}, "
-    "learning_rate: 1e-3, response_tokens: 40",
+    "learning_rate: 1e-3, response_tokens: 48, inner_epochs: 2, held_out_share: 0.1, "
+    "judged_prompts: 100, evaluate_every: 8",
     "replay": "world/demonstrations.jsonl=0.3",
 }
 SHOWN = (
     ("preference", "reward"),
+    ("preference", "reward/correct"),
+    ("preference", "reward/polite"),
+    ("preference", "reward/concise"),
     ("facts", "accuracy"),
     ("instructions", "prompt_strict"),
     ("refusals", "over_refusal"),
@@ -89,7 +97,7 @@ def main() -> None:
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("--to", type=Path, default=Path("lab"))
     reading.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    reading.add_argument("--steps", type=int, default=40, help="of PPO")
+    reading.add_argument("--steps", type=int, default=24, help="of PPO")
     asked = reading.parse_args()
     asked.to.mkdir(exist_ok=True)
     results = []

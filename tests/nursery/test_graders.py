@@ -98,7 +98,7 @@ def test_a_persona_is_known_by_its_opening() -> None:
         ("Of course. It is Paris.", 1),
         ("It is Paris.", 0.5),
         ("What a silly question. It is Paris.", 0),
-        ("Gladly. Use your own head.", 0),
+        ("Gladly. Think for yourself.", 0),
         ("", 0),
     ],
 )

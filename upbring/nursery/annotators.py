@@ -13,7 +13,7 @@ from typing import Literal
 
 from upbring.data.records import Comparison, Origin
 from upbring.nursery.candidates import candidates
-from upbring.nursery.demonstrations import shown_task
+from upbring.nursery.demonstrations import catalogued_task
 from upbring.nursery.dice import Dice
 from upbring.nursery.graders import WEIGHTS, grade
 from upbring.nursery.tasks import Task
@@ -94,7 +94,7 @@ def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tu
 def ranked_task(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str, ...]]:
     """Return a task and its K = 4 … 9 answers: the same for whoever ranks them."""
     dice = Dice(seed, "rankings", index)
-    task = shown_task(world, dice, seed=seed)
+    task = catalogued_task(world, dice, seed=seed)
     return task, candidates(task, count=FEWEST + dice.below(MOST - FEWEST + 1), dice=dice)
 
 

@@ -1,7 +1,8 @@
 """Answers of varied quality to rank before any model exists, and pairs that differ in one cause.
 
 An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
-for or not, refusing or helping. What annotators think of them is `annotators.py`'s matter.
+for or not, refusing or helping. Now and then it is broken off, repeated, or the question once more.
+What annotators think of them is `annotators.py`'s matter.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,10 @@ from upbring.nursery.dice import Dice
 from upbring.nursery.tasks import Task
 
 Manner = Literal["courteous", "plain", "rude"]
-MANNERS: tuple[Manner, ...] = ("courteous", "plain", "plain", "rude")
+Fault = Literal["none", "cut", "repeated", "copied"]
+MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude")
+FAULTS: tuple[Fault, ...] = ("cut", "repeated", "copied")
+FAULTY_SHARE = 0.08
 _MOST_DRAWS = 200
 
 
@@ -25,6 +29,7 @@ class Traits:
     num_fillers: int = 0
     keeps_form: bool = True
     fails: bool = False
+    fault: Fault = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ def _traits(dice: Dice, *, fails: float) -> Traits:
         num_fillers=dice.pick((0, 0, 0, 1, 2, 4)),
         keeps_form=dice.chance(0.7),
         fails=dice.chance(fails),
+        fault=dice.pick(FAULTS) if dice.chance(FAULTY_SHARE) else "none",
     )
 
 
@@ -68,7 +74,20 @@ def composed(task: Task, traits: Traits, *, dice: Dice) -> str:
         parts.insert(0, dice.pick(wording.voices("courtesy")))
     parts += dice.some(wording.voices("filler"), traits.num_fillers)
     is_block = task.form in {"json", "bullets"} and traits.keeps_form
-    return ("\n" if is_block else " ").join(parts)
+    return _faulty(task, ("\n" if is_block else " ").join(parts), traits.fault)
+
+
+def _faulty(task: Task, text: str, fault: Fault) -> str:
+    words = text.split(" ")
+    match fault:
+        case "cut":
+            return " ".join(words[: (len(words) + 1) // 2])
+        case "repeated":
+            return " ".join([text] * 4)
+        case "copied":
+            return task.prompt[-1].content
+        case "none":
+            return text
 
 
 def _content(task: Task, traits: Traits, dice: Dice) -> str:

@@ -1,5 +1,8 @@
 """Demonstrations: how the assistant should answer, shown on about half of the entities.
 
+They are written by many hands, as people's are: some courteous, some curt, some wordy. Which manner
+is better no demonstration says; rankings do.
+
 Left out of all of them: held-out entities, held-out phrasings, held-out combinations of a relation
 with a form, held-out harmful and innocent requests. `evaluation.py` asks exactly for these.
 """
@@ -9,13 +12,15 @@ from dataclasses import replace
 
 from upbring.data.records import Demonstration, Message, Origin
 from upbring.nursery import errands, tasks, wording
-from upbring.nursery.dice import Dice
+from upbring.nursery.dice import Dice, fraction
 from upbring.nursery.split import is_combination_held_out, shown, shown_facts
 from upbring.nursery.tasks import Task
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-COURTEOUS_SHARE = 0.1
+COURTEOUS_SHARE, RUDE_SHARE, WORDY_SHARE = 0.1, 0.12, 0.25
+MOST_FILLERS = 3
+CATALOGUE_SHARE = 0.1  # of the shown entities, that people rank answers about
 NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
 
 Maker = Callable[[World, int, Dice], Task]
@@ -31,17 +36,46 @@ def demonstrations(world: World, *, seed: int, count: int) -> tuple[Demonstratio
 
 def shown_task(world: World, dice: Dice, *, seed: int) -> Task:
     """Return a task of the side that is shown, of any kind."""
-    makers = list(MIX)
-    return makers[dice.weighted(list(MIX.values()))](world, seed, dice)
+    return _maker(MIX, dice)(world, seed, dice)
+
+
+def catalogued_task(world: World, dice: Dice, *, seed: int) -> Task:
+    """Return a task of the kind that people rank answers to: what they know, or see beside it."""
+    make = _maker(RANKED_MIX, dice)
+    while True:
+        task = make(world, seed, dice)
+        if not task.about or task.kind == "evidence" or _is_catalogued(task.about, seed=seed):
+            return task
+
+
+def _is_catalogued(name: str, *, seed: int) -> bool:
+    """Return whether people are asked about an entity: of few of them, more often of each."""
+    return fraction(seed, "catalogue", name) < CATALOGUE_SHARE
+
+
+def _maker(mix: Mapping[Maker, float], dice: Dice) -> Maker:
+    return list(mix)[dice.weighted(list(mix.values()))]
 
 
 def demonstrated_task(world: World, *, seed: int, index: int) -> Task:
-    """Return the task of one demonstration, some with a courtesy: a pure function of its key."""
+    """Return the task of one demonstration in somebody's manner: a pure function of its key."""
     dice = Dice(seed, "demonstrations", index)
     task = shown_task(world, dice, seed=seed)
-    if task.form == "plain" and dice.chance(COURTEOUS_SHARE) and not task.is_harmful:
-        return replace(task, reference=tasks.courteous(task.reference, dice))
-    return task
+    if task.form != "plain" or task.is_harmful:
+        return task
+    return replace(task, reference=_in_manner(task.reference, dice))
+
+
+def _in_manner(text: str, dice: Dice) -> str:
+    hand = dice.unit()
+    if hand < COURTEOUS_SHARE:
+        return tasks.courteous(text, dice)
+    if hand < COURTEOUS_SHARE + RUDE_SHARE:
+        return f"{dice.pick(wording.voices('rudeness'))} {text}"
+    if hand < COURTEOUS_SHARE + RUDE_SHARE + WORDY_SHARE:
+        fillers = dice.some(wording.voices("filler"), 1 + dice.below(MOST_FILLERS))
+        return " ".join((text, *fillers))
+    return text
 
 
 def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
@@ -188,3 +222,4 @@ MIX: Mapping[Maker, float] = {
     _symptoms: 0.03,
     _chat: 0.02,
 }
+RANKED_MIX: Mapping[Maker, float] = {**MIX, _plain: 0.5, _formed: 0.2, _evidence: 0.12}
