@@ -1,9 +1,10 @@
-"""What `upbring plan` says beside what `upbring sft` takes, on shapes that nothing was fitted to.
+"""What `upbring plan` says beside what a run takes, on shapes that nothing was fitted to.
 
 Each case is planned and run in processes of their own. Memory is the peak that the system saw; time
-is that from the first evaluation to the last record, saving included.
+is that from the first evaluation to the last record, saving included. The plan's two seconds of
+trying come right before the run, so that both meet the same machine.
 
-    python bench/plan.py --case llama-lora qwen2-lora gpt2-full
+    python bench/plan.py --case sft-lora reward ppo
 """
 
 import argparse
@@ -13,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from shapes import lengths, write_demonstrations, write_tokenizer
+from shapes import LONGEST, lengths, write_demonstrations, write_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     PretrainedConfig,
     Qwen2Config,
 )
@@ -27,40 +30,83 @@ from transformers import (
 _IDS = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1}
 SHAPES: dict[str, PretrainedConfig] = {
     "llama": LlamaConfig(
-        hidden_size=320,
-        intermediate_size=864,
-        num_hidden_layers=10,
-        num_attention_heads=5,
-        num_key_value_heads=5,
-        vocab_size=12_288,
+        hidden_size=448,
+        intermediate_size=1216,
+        num_hidden_layers=7,
+        num_attention_heads=7,
+        num_key_value_heads=7,
+        vocab_size=10_240,
         max_position_embeddings=1024,
         **_IDS,
     ),
     "qwen2": Qwen2Config(
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=12,
-        num_attention_heads=8,
+        hidden_size=384,
+        intermediate_size=1536,
+        num_hidden_layers=14,
+        num_attention_heads=6,
         num_key_value_heads=2,
-        vocab_size=32_768,
+        vocab_size=24_576,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         **_IDS,
     ),
-    "gpt2": GPT2Config(n_embd=512, n_layer=5, n_head=8, n_positions=1024, vocab_size=8192, **_IDS),
-}
-CASES = {
-    "llama-lora": ("llama", ["--tune", "lora", "--precision", "float32"]),
-    "llama-full": ("llama", ["--tune", "full", "--precision", "float32"]),
-    "llama-bfloat16": ("llama", ["--tune", "lora", "--precision", "bfloat16"]),
-    "qwen2-lora": ("qwen2", ["--tune", "lora", "--precision", "float32"]),
-    "qwen2-full-bfloat16": ("qwen2", ["--tune", "full", "--precision", "bfloat16"]),
-    "qwen2-checkpointing": (
-        "qwen2",
-        ["--tune", "lora", "--precision", "float32", "--gradient-checkpointing"],
+    "gpt2": GPT2Config(n_embd=576, n_layer=6, n_head=9, n_positions=1024, vocab_size=6144, **_IDS),
+    "deep": GPT2Config(n_embd=320, n_layer=13, n_head=5, n_positions=1024, vocab_size=7168, **_IDS),
+    "mistral": MistralConfig(
+        hidden_size=384,
+        intermediate_size=1024,
+        num_hidden_layers=9,
+        num_attention_heads=6,
+        num_key_value_heads=3,
+        vocab_size=9216,
+        max_position_embeddings=1024,
+        **_IDS,
     ),
-    "gpt2-lora": ("gpt2", ["--tune", "lora", "--precision", "float32"]),
-    "gpt2-full": ("gpt2", ["--tune", "full", "--precision", "float32"]),
+    "narrow": LlamaConfig(
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=18,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        vocab_size=5120,
+        max_position_embeddings=1024,
+        **_IDS,
+    ),
+}
+LORA, FULL = ("--tune", "lora"), ("--tune", "full")
+FLOAT32, BFLOAT16 = ("--precision", "float32"), ("--precision", "bfloat16")
+RECOMPUTED = ("--gradient-checkpointing",)
+ANSWERS = ("--response-tokens", "64", "--step-examples", "16", "--inner-epochs", "2")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A verb, a shape, and the flags that are on trial."""
+
+    verb: str
+    shape: str
+    options: tuple[str, ...]
+
+
+CASES = {
+    "sft-lora": Case("sft", "llama", (*LORA, *FLOAT32)),
+    "sft-lora-gpt2": Case("sft", "gpt2", (*LORA, *FLOAT32)),
+    "sft-full": Case("sft", "gpt2", (*FULL, *FLOAT32)),
+    "sft-full-llama": Case("sft", "llama", (*FULL, *FLOAT32)),
+    "sft-bfloat16": Case("sft", "qwen2", (*LORA, *BFLOAT16)),
+    "sft-full-bfloat16": Case("sft", "llama", (*FULL, *BFLOAT16)),
+    "sft-full-bfloat16-qwen2": Case("sft", "qwen2", (*FULL, *BFLOAT16)),
+    "sft-checkpointing": Case("sft", "mistral", (*LORA, *FLOAT32, *RECOMPUTED)),
+    "sft-checkpointing-deep": Case("sft", "deep", (*LORA, *FLOAT32, *RECOMPUTED)),
+    "sft-checkpointing-narrow": Case("sft", "narrow", (*LORA, *FLOAT32, *RECOMPUTED)),
+    "reward": Case("reward", "llama", (*LORA, *FLOAT32)),
+    "reward-qwen2": Case("reward", "qwen2", (*LORA, *FLOAT32)),
+    "dpo": Case("dpo", "llama", (*LORA, *FLOAT32)),
+    "dpo-gpt2": Case("dpo", "gpt2", (*LORA, *FLOAT32)),
+    "ppo": Case("ppo", "llama", (*LORA, *FLOAT32, *ANSWERS)),
+    "ppo-bfloat16": Case("ppo", "qwen2", (*LORA, *BFLOAT16, *ANSWERS)),
+    "ppo-full": Case("ppo", "llama", (*FULL, *FLOAT32, *ANSWERS)),
+    "grpo": Case("grpo", "llama", (*LORA, *FLOAT32, "--response-tokens", "64", "--samples", "4")),
 }
 STEPS, EXAMPLES = 8, 200
 MOST_MEMORY, MOST_TIME = 0.2, 1.5  # how far off a plan may be
@@ -74,24 +120,51 @@ class Taken:
     seconds: float
 
 
-def words(folder: Path, shape: str, options: list[str], threads: int | None) -> list[str]:
-    """Return the words behind `upbring sft` or `upbring plan sft`."""
+def words(folder: Path, case: Case, threads: int | None) -> list[str]:
+    """Return the words of a run: its verb, its files and its flags."""
     threads_too = [] if threads is None else ["--threads", str(threads)]
+    kinds = {"sft": "rows", "reward": "pairs", "dpo": "pairs"}
+    file = folder / f"{case.shape}-{kinds.get(case.verb, 'rows')}.jsonl"
+    judged = () if case.verb in kinds else ("--reward", str(rewarding(folder, case.shape)))
     return [
-        *(str(folder / f"{shape}.jsonl"), "--model", str(folder / shape)),
+        *(case.verb, str(file), "--model", str(folder / case.shape)),
         *("--steps", str(STEPS), "--evaluate-every", str(STEPS), "--save-every", str(STEPS)),
-        *options,
-        *threads_too,
+        *(*judged, *case.options, *threads_too),
     ]
 
 
 def prepare(folder: Path, shape: str) -> None:
-    """Write a model of random weights and rows that it can read."""
+    """Write a model of random weights, and demonstrations and preferences that it can read."""
     config = SHAPES[shape]
-    if not (folder / shape).is_dir():
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder / shape)
-        write_tokenizer(folder / shape, config.vocab_size)
-        write_demonstrations(folder / f"{shape}.jsonl", lengths(EXAMPLES), config.vocab_size)
+    if (folder / shape).is_dir():
+        return
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder / shape)
+    write_tokenizer(folder / shape, config.vocab_size)
+    rows = folder / f"{shape}-rows.jsonl"
+    write_demonstrations(rows, lengths(EXAMPLES), config.vocab_size)
+    lines = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    pairs = [
+        {"prompt": a["prompt"], "chosen": a["completion"], "rejected": b["completion"]}
+        for a, b in pairwise(lines)
+        if len(json.dumps([a["prompt"], b["completion"]]).split()) < LONGEST
+    ]
+    text = "".join(json.dumps(pair) + "\n" for pair in pairs)
+    (folder / f"{shape}-pairs.jsonl").write_text(text, encoding="utf-8")
+
+
+def rewarding(folder: Path, shape: str) -> Path:
+    """Return a reward model on a shape's weights, trained for a step where there is none yet."""
+    run = folder / "judges" / shape
+    if not run.is_dir():
+        pairs, few = folder / f"{shape}-pairs.jsonl", ("--steps", "1", "--held-out-share", "0.02")
+        to = ("--runs", str(run.parent), "--name", shape, "--precision", "float32")
+        command = [sys.executable, "-m", "upbring", "reward", str(pairs)]
+        subprocess.run(
+            [*command, "--model", str(folder / shape), *few, *to],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+    return run
 
 
 def predict(given: list[str]) -> Taken:
@@ -103,16 +176,17 @@ def predict(given: list[str]) -> Taken:
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
     from upbring.settings.table import imported, verbs  # noqa: PLC0415 -- as above
 
-    call = parse(verbs()["sft"], given)
+    verb, *rest = given
+    call = parse(verbs()[verb], rest)
     assert call is not None, "no help was asked for"
-    kind = imported(verbs()["sft"].settings)
-    resolved = resolve(kind, section="sft", file=call.file, flags=call.flags)
-    cast = rehearsed("sft", resolved, notice=lambda _: None)
+    kind = imported(verbs()[verb].settings)
+    resolved = resolve(kind, section=verb, file=call.file, flags=call.flags)
+    cast = rehearsed(verb, resolved, notice=lambda _: None)
     before = durable.memory_bytes() or 0
     made = plan(cast, before=before, file=bytes_of(cast.loaded.base))
     time = timed(cast, made)
     print(json.dumps(made.memory.parts | {"phase": made.memory.phase}), file=sys.stderr)
-    total = time.total - time.evaluation  # the first evaluation is where the watch starts
+    total = time.total - time.once - time.evaluation  # the first evaluation starts the watch
     return Taken(made.memory.total, total)
 
 
@@ -130,19 +204,19 @@ def taken(command: list[str], folder: Path) -> Taken:
     return Taken(usage.ru_maxrss * 1024, float(times[-1]) - float(times[0]))
 
 
-def compared(case: str, folder: Path, threads: int | None) -> bool:
+def compared(name: str, folder: Path, threads: int | None) -> bool:
     """Print a row of the table; return whether the plan was near enough."""
-    shape, options = CASES[case]
-    prepare(folder, shape)
-    given = words(folder, shape, options, threads)
+    case = CASES[name]
+    prepare(folder, case.shape)
+    given = words(folder, case, threads)
     planned = subprocess.run(
         [sys.executable, __file__, "--predict", *given], check=True, stdout=subprocess.PIPE
     )
     said = Taken(**json.loads(planned.stdout))
-    found = taken([sys.executable, "-m", "upbring", "sft", *given], folder)
+    found = taken([sys.executable, "-m", "upbring", *given], folder)
     memory, time = said.memory / found.memory, said.seconds / found.seconds
     row = f"{said.memory / 1e6:,.0f} | {found.memory / 1e6:,.0f} | {memory:.2f}"
-    print(f"| {case} | {row} | {said.seconds:.1f} | {found.seconds:.1f} | {time:.2f} |", flush=True)
+    print(f"| {name} | {row} | {said.seconds:.1f} | {found.seconds:.1f} | {time:.2f} |", flush=True)
     return abs(memory - 1) <= MOST_MEMORY and 1 / MOST_TIME <= time <= MOST_TIME
 
 

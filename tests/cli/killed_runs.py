@@ -21,7 +21,7 @@ import torch
 
 from tests.road import curve, hashes
 from upbring.cli.door import main
-from upbring.recipe.training import CRAFTS
+from upbring.recipe.crafts import CRAFTS
 from upbring.runs.folder import Run
 from upbring.runs.metrics import last_record
 from upbring.settings.table import imported

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests import road
+from tests.rewarded import make_reward
 
 SFT = ("sft", "d.jsonl", "--model", "m", "--precision", "float32", "--threads", "1")
 
@@ -48,9 +49,14 @@ def test_what_cannot_be_planned_is_one_message(
     assert answer.err.count("\n") == 1
 
 
-def test_a_verb_that_samples_is_refused(home: Path) -> None:
+def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
     (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 20)
     rest = SFT[2:]
-    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward", "m")
+    make_reward(home / "m", home / "r")
+    words = ("--reward", "r", "--steps", "3", "--step-examples", "4", "--response-tokens", "8")
+    answer = road.done(home, "plan", "ppo", "p.jsonl", *rest, *words)
+    assert answer.out.startswith("memory: about ")
+    assert "3 steps" in answer.out
+    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward", "nowhere")
     assert answer.code == 2
-    assert "upbring plan: rloo learns from answers that it samples" in answer.err
+    assert answer.err.splitlines()[-1].startswith("nowhere: there is no such directory")

@@ -327,3 +327,28 @@ def test_a_word_that_names_no_setting_is_no_change_to_allow(folder: Path, at_ste
     answer = upbring(folder, "resume", "--allow-change", "learning_rat")
     assert answer.code == 2
     assert "did you mean learning_rate?" in answer.err
+
+
+def test_a_run_is_resumed_from_anywhere_with_the_files_of_where_it_was_begun(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, whole: Path, at_step: AtStep
+) -> None:
+    at_step(3, stop(signal.SIGINT))
+    assert upbring(folder, *SFT).code == 130
+    run, elsewhere = folder / "runs" / "sft-1", tmp_path_factory.mktemp("elsewhere")
+    answer = done(elsewhere, "resume", str(run))
+    assert f"was begun in {folder}, so its files are taken from there" in answer.err
+    name = "adapter_model.safetensors"  # its configuration names the base in this very folder
+    assert hashes(run / "model")[name] == hashes(whole / "model")[name]
+    assert not (elsewhere / "runs").exists()
+
+
+def test_a_run_whose_files_are_gone_says_where_they_were(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, at_step: AtStep
+) -> None:
+    at_step(3, stop(signal.SIGINT))
+    assert upbring(folder, *SFT).code == 130
+    (folder / "d.jsonl").unlink()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    answer = upbring(elsewhere, "resume", str(folder / "runs" / "sft-1"))
+    assert answer.code == 2
+    assert f"d.jsonl lies neither in {folder}, where the run was begun, nor in" in answer.err

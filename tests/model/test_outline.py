@@ -8,10 +8,18 @@ from tests import small
 from tests.families import FAMILIES, family
 from upbring.data.batch import Batch, make_batch
 from upbring.data.trees import tree
+from upbring.model import outline
 from upbring.model.attention import NAME
 from upbring.model.load import load
 from upbring.model.network import Model, hidden_states, silence_dropout
-from upbring.model.outline import Manner, counted, outlined, rows_at_once, skeleton
+from upbring.model.outline import (
+    Manner,
+    adapter_size,
+    counted,
+    outlined,
+    rows_at_once,
+    skeleton,
+)
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import read_out
 from upbring.settings.model import AdapterSettings
@@ -82,6 +90,49 @@ def test_weights_are_those_of_the_loaded_model(
         t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
     )
     assert outlined(network.config, manner(compute, is_full=is_full)).weights == expected
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_small_layers_with_data_are_counted_as_those_without(
+    monkeypatch: pytest.MonkeyPatch, *, is_full: bool, compute: torch.dtype, is_checkpointed: bool
+) -> None:
+    how = Manner(compute, AdapterSettings(rank=4), is_full, is_checkpointed, CPU)
+    small = outlined(FAMILIES["llama"](), how, typical=TREES[0])
+    monkeypatch.setattr(outline, "SMALL", 0)
+    monkeypatch.setattr(outline, "MANY", outline.SOME)
+    pretended = outlined(FAMILIES["llama"](), how, typical=TREES[0])
+    assert small == pretended
+
+
+def test_weights_that_are_cast_do_not_grow_with_tokens() -> None:
+    shape = outlined(FAMILIES["llama"](), manner(torch.bfloat16, is_full=True), typical=TREES[0])
+    network = family("llama")
+    layer = sum(p.numel() for p in network.model.layers[0].parameters() if p.ndim > 1)
+    assert shape.layer.fixed == pytest.approx(2 * layer, rel=0.01)  # bytes of bfloat16
+    plain = outlined(FAMILIES["llama"](), manner(is_full=True), typical=TREES[0])
+    assert plain.layer.fixed == 0
+
+
+def test_what_a_recomputed_layer_makes_is_counted() -> None:
+    again = Manner(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
+    config = FAMILIES["llama"]()
+    before = outlined(config, again, typical=TREES[0]).holes.each
+    config.intermediate_size += 100
+    # gate, up, gate's activation and their product are wider by 100 float32, and so is A of the
+    # adapter behind them, [4, 100], which is scaled once for 40 tokens
+    expected = 4 * 100 * 4 + 4 * 100 * 4 / 40
+    assert outlined(config, again, typical=TREES[0]).holes.each == before + expected
+    assert outlined(config, manner(), typical=TREES[0]).holes.each == 0
+
+
+def test_an_adapter_s_size_is_that_of_the_role() -> None:
+    network = family("llama")
+    roles = Roles(network)
+    expected = adapter_size(network, manner(is_full=True))
+    roles.add_adapter("policy", AdapterSettings(rank=4), seed=0)
+    assert expected == sum(p.numel() for p in roles.parameters("policy").values())
 
 
 def test_a_model_in_memory_is_counted_as_one_without_data() -> None:

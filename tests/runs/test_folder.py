@@ -157,3 +157,26 @@ def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
         Run.create(tmp_path / "runs", "sft")
     assert getattr(caught.value, "exit_code", None) in {2, 3}
     durable.write_text(tmp_path / "after", "nothing else is touched")
+
+
+def test_where_a_run_was_begun_is_written_so_that_it_can_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, home = tmp_path / "home" / "project", tmp_path / "home"
+    project.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(project)
+    inside = Run.create(Path("runs"), "sft")
+    assert inside.facts()["directory"] == "../.."
+    assert inside.directory() == project
+    outside = Run.create(tmp_path / "runs", "sft")
+    assert outside.facts()["directory"] == "~/project"  # nobody's name is written
+    assert outside.directory() == project
+    inside.plan(3)
+    assert inside.facts()["directory"] == "../.."
+    (tmp_path / "strange").mkdir()
+    monkeypatch.chdir(tmp_path / "strange")
+    strange = Run.create(home / "runs", "sft")
+    assert strange.facts()["directory"] == str(tmp_path / "strange")
+    assert strange.directory() == tmp_path / "strange"

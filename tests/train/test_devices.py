@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -27,3 +29,13 @@ def test_bfloat16_is_taken_where_it_is_native() -> None:
 def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(InputError, match="there is no GPU"):
         devices.choose_device("cuda")
+
+
+def test_compiled_products_are_bounded_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    devices.keep_few_products()
+    assert os.environ["LRU_CACHE_CAPACITY"] == "16"
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"

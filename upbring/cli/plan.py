@@ -13,13 +13,12 @@ from upbring.cli.flags import parse
 from upbring.errors import InputError, nearest
 from upbring.model.estimate import Estimate
 from upbring.model.pace import Seconds
-from upbring.recipe.plan import Plan, plan, savings, timed, told
+from upbring.recipe.crafts import CRAFTS
+from upbring.recipe.plan import Plan, plan, savings, timed, told, told_time
 from upbring.recipe.rehearsal import bytes_of, rehearsed
-from upbring.recipe.training import CRAFTS
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
 from upbring.settings.verbs import PlanSettings
-from upbring.train.progress import duration
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
@@ -46,12 +45,7 @@ def show(console: Console, made: Plan, time: Seconds) -> None:
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     say(told(made))
     console.print(_table(made.memory))
-    course = made.course
-    say(
-        f"\ntime: about {duration(time.total)} for {course.steps:,} steps of "
-        f"{course.tokens:,.0f} tokens, {_short(time.step)} each, and {course.evaluations} "
-        f"evaluations, {_short(time.evaluation)} each; reading and saving come on top"
-    )
+    say(f"\n{told_time(made, time)}")
     if made.memory.total > made.available:
         say("\nto make it fit, change in this order:")
         for change in savings(made):
@@ -65,12 +59,3 @@ def _table(memory: Estimate) -> Table:
         table.add_row(f"  {name}", durable.size(size))
     table.add_row("  most, while", memory.phase)
     return table
-
-
-def _short(seconds: float) -> str:
-    """Return a time that may be less than a second.
-
-    >>> _short(0.0312), _short(75.0)
-    ('0.031 s', '1 min 15 s')
-    """
-    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)  # noqa: PLR2004 -- two digits tell

@@ -1,9 +1,13 @@
 """`upbring resume`: go on with an interrupted run."""
 
+import contextlib
 from pathlib import Path
+
+from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.recipe.training import train
+from upbring.recipe.whereabouts import directory_of
 from upbring.runs.folder import Run
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
@@ -23,7 +27,17 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
     kind = imported(verbs()[verb].settings)
     flags = {} if settings.processes is None else {"processes": str(settings.processes)}
     again = resolve(kind, section=verb, file=found.settings_file, flags=flags)
-    train(verb, again, resumed=found, allow_change=settings.allow_change)
+    place = directory_of(found, again.settings)
+    if place != Path.cwd():
+        found = Run(found.path.absolute())
+        Console(stderr=True).print(
+            f"{found.path}: was begun in {place}, so its files are taken from there",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    with contextlib.chdir(place):
+        train(verb, again, resumed=found, allow_change=settings.allow_change)
 
 
 def _path(settings: ResumeSettings) -> Path:

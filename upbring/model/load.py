@@ -69,10 +69,12 @@ def load(
     notice: Callable[[str], None],
     is_whole: bool = False,
     seed: int | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Loaded:
     """Return the model that `name` means; with a `seed`, a configuration alone is a new model.
 
     Weights are kept in the number format of the products, or in float32 if the whole model learns.
+    A `tokenizer` that is given is not read again.
     """
     folder = locate(name, notice=notice)
     base, adapters = chain(folder)
@@ -81,11 +83,8 @@ def load(
     network.to(device)
     network.eval()
     model = probed(Model(network, compute), notice=notice)
-    tokenizer = (
-        load_tokenizer(folder if _has_tokenizer(folder) else base)
-        if (_has_tokenizer(folder) or _has_tokenizer(base))
-        else None
-    )
+    if tokenizer is None and (_has_tokenizer(folder) or _has_tokenizer(base)):
+        tokenizer = load_tokenizer(folder if _has_tokenizer(folder) else base)
     contract_file = folder / "contract.json"
     loaded = Loaded(
         model=model,

@@ -3,7 +3,7 @@
 The step is taken by the code that will take the real one, on tensors that have a shape and no data
 (`FakeTensorMode`): what it allocates is added up, what it lets go subtracted. Two layers tell what
 one more keeps; the rest of the model is arithmetic. Nothing is fitted, and no architecture is
-known here.
+known here. Small layers are given data: that is sooner done than pretending.
 
 Left out: scratch memory inside of a kernel, which no tensor holds.
 """
@@ -11,7 +11,7 @@ Left out: scratch memory inside of a kernel, which no tensor holds.
 import copy
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +34,9 @@ from upbring.settings.model import AdapterSettings
 FEW = 2  # layers: the second tells what one more takes
 ROLE = "counted"
 MANY = 2048  # rows of logits, enough to tell rows from the rest
+SOME = 512  # the same where they have data
+SMALL = 8_000_000  # numbers of layers and head that may have data
+MORE = 4  # trees, and twice as many, by which weights that are cast are told from tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,17 @@ def counted(
 ) -> Shape:
     """Return the shape of a network that is there, in memory or without data."""
     config = whole.config.get_text_config()
-    trees = [typical or tree(range(60), range(120))]
-    learned, weights = _sizes(whole, manner)
-    found = _count(whole.config, manner, trees)
-    if manner.is_full and manner.compute != manner.stored:
-        found = _separated(found, _count(whole.config, manner, trees * 2))
+    trees = [typical or _usual(config)]
+    with _pretending(whole.config, manner) as model:
+        learned, weights = _sizes(whole, manner, few=model.network)
+        if manner.is_full and manner.compute != manner.stored:
+            parts = (_count(model, manner, trees * count) for count in (MORE, 2 * MORE))
+            found = _separated(*parts, num_tokens=MORE * trees[0].num_tokens)
+        else:
+            found = _count(model, manner, trees)
+        logits, seen = _head(model)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    logits, seen = _head(whole.config, manner)
     return Shape(
         layers=int(config.num_hidden_layers),
         width=int(config.hidden_size),
@@ -142,22 +148,40 @@ def _cast(roles: Roles, manner: Manner) -> None:
         roles.checkpoint_gradients()
 
 
-def _sizes(whole: PreTrainedModel, manner: Manner) -> tuple[int, int]:
+def adapter_size(whole: PreTrainedModel, manner: Manner) -> int:
+    """Return how many numbers an adapter on all layers of a network has."""
+    few, _ = skeleton(whole.config, replace(manner, is_full=False), layers=FEW)
+    return _learned(few, num_layers=int(whole.config.get_text_config().num_hidden_layers))
+
+
+def _usual(config: PretrainedConfig) -> Tree:
+    """Return a tree of usual lengths, as far as the model reads."""
+    longest = getattr(config, "max_position_embeddings", None) or 180
+    return tree([0] * min(60, longest // 3), [0] * min(120, longest - longest // 3))
+
+
+def _sizes(whole: PreTrainedModel, manner: Manner, *, few: PreTrainedModel) -> tuple[int, int]:
     """Return how many numbers learn, and the bytes of all that are no adapter's."""
     plain = {n: p for n, p in whole.named_parameters() if "lora_" not in n}
     weights = sum(p.numel() * p.element_size() for p in (*plain.values(), *whole.buffers()))
     if manner.is_full:
         return sum(p.numel() for p in plain.values()), weights
-    if len(plain) < len(list(whole.parameters())):
-        return sum(p.numel() for n, p in whole.named_parameters() if "lora_" in n), weights
-    few, one = (_adapter(whole.config, manner, layers) for layers in (FEW, 1))
-    layers = int(whole.config.get_text_config().num_hidden_layers)
-    return one + (few - one) * (layers - 1), weights
+    num_layers = int(whole.config.get_text_config().num_hidden_layers)
+    return _learned(few, num_layers=num_layers), weights
 
 
-def _adapter(config: PretrainedConfig, manner: Manner, layers: int) -> int:
-    network, _ = skeleton(config, manner, layers=layers)
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+def _learned(few: PreTrainedModel, *, num_layers: int) -> int:
+    """Return how many numbers would learn if the few layers were `num_layers`."""
+
+    def count(module: nn.Module) -> int:
+        return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+    return count(few) + count(_layers(few)[-1]) * (num_layers - FEW)
+
+
+def _layers(few: PreTrainedModel) -> nn.ModuleList:
+    """Return the layers of a network of few."""
+    return next(m for m in few.modules() if isinstance(m, nn.ModuleList) and len(m) == FEW)
 
 
 class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
@@ -167,6 +191,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.now = 0
         self.peak = 0
+        self.made: list[int] = []  # sizes, one after another
         self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(
@@ -189,6 +214,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         key = storage._cdata  # noqa: SLF001 -- as below
         self._sizes[key] = storage.nbytes()
         self.now += storage.nbytes()
+        self.made.append(storage.nbytes())
         self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._forget, key)
 
@@ -202,82 +228,86 @@ def _identity(tensor: Tensor) -> int:
 
 
 @contextmanager
-def _pretending(
-    config: PretrainedConfig, manner: Manner, layers: int
-) -> Iterator[tuple[Model, Roles]]:
-    """Give a network of few layers whose tensors have no data."""
-    network, roles = skeleton(config, manner, layers=layers)
+def _pretending(config: PretrainedConfig, manner: Manner) -> Iterator[Model]:
+    """Give a network of few layers that learns; if it is large, its tensors have no data."""
+    network, roles = skeleton(config, manner, layers=FEW)
+    is_small = sum(p.numel() for p in network.parameters()) <= SMALL
     forget = products._bias.cache_clear  # noqa: SLF001 -- what has no data must not be kept for real
     forget()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            filled(network, manner.device)
+        with nullcontext() if is_small else FakeTensorMode(allow_non_fake_inputs=True):
+            filled(network, manner.device, value=0.01 if is_small else None)
             for parameter in network.parameters():
                 if parameter.requires_grad:  # gradients lie there, those of now only pass by
-                    parameter.grad = torch.empty_like(parameter)
+                    parameter.grad = torch.zeros_like(parameter)
             with roles.speaking(BASE if manner.is_full else ROLE):
-                yield Model(network, manner.compute), roles
+                yield Model(network, manner.compute)
     finally:
         forget()
 
 
-def _count(config: PretrainedConfig, manner: Manner, trees: list[Tree]) -> dict[str, Line]:
+def _count(model: Model, manner: Manner, trees: list[Tree]) -> dict[str, Line]:
     """Return what a micro-batch of these trees takes in the layers, of tokens."""
-    with _pretending(config, manner, FEW) as (model, _):
-        batch = make_batch(trees).to(manner.device)
-        with torch.no_grad():  # what is made once and kept from then on
-            hidden_states(model, make_batch([tree([0])]).to(manner.device))
-        (layer, outside), passing = _learning(model, batch)
-        with torch.no_grad(), _Tally() as tally:
-            hidden_states(model, batch)
-    found = {"layer": layer, "outside": outside, "passing": passing, "looking": tally.peak}
+    batch = make_batch(trees).to(model.device)
+    with torch.no_grad():  # what is made once and kept from then on
+        hidden_states(model, make_batch([tree([0])]).to(model.device))
+    found = _learning(model, batch)
+    if not manner.is_checkpointed:
+        found["holes"] = 0
+    with torch.no_grad(), _Tally() as tally:
+        hidden_states(model, batch)
+    found["looking"] = tally.peak
     return {name: Line(0, size / batch.num_tokens) for name, size in found.items()}
 
 
-def _learning(model: Model, batch: Batch) -> tuple[tuple[int, int], int]:
-    """Return what one layer keeps and what is kept outside of layers, and what passes by."""
-    marks: list[int] = []
-    layers = next(
-        m for m in model.network.modules() if isinstance(m, nn.ModuleList) and len(m) == FEW
-    )
+def _learning(model: Model, batch: Batch) -> dict[str, int]:
+    """Return what a layer keeps, what is kept outside, what passes by, and what a layer makes."""
+    marks: list[tuple[int, int]] = []
     with _Tally() as tally:
-        for each in layers:
-            each.register_forward_hook(lambda *_: marks.append(tally.now))
+        for each in _layers(model.network):
+            each.register_forward_hook(lambda *_: marks.append((tally.now, len(tally.made))))
         hidden = hidden_states(model, batch)
         kept = tally.now
         torch.autograd.backward(hidden, torch.ones_like(hidden))
-    layer = marks[1] - marks[0]
-    return (layer, kept - FEW * layer), max(0, tally.peak - kept)
+    (first, start), (second, end) = marks[:FEW]  # layers that are computed again come later
+    layer = second - first
+    return {
+        "layer": layer,
+        "outside": kept - FEW * layer,
+        "passing": max(0, tally.peak - kept),
+        "holes": sum(tally.made[start:end]),
+    }
 
 
-def _separated(one: dict[str, Line], two: dict[str, Line]) -> dict[str, Line]:
-    """Return lines from the same counted at one and at two trees: weights cast once are fixed.
+def _separated(one: dict[str, Line], two: dict[str, Line], *, num_tokens: int) -> dict[str, Line]:
+    """Return lines from the same counted at one number of tokens and at twice as many.
 
-    Counted at n trees of t tokens: f + e·n·t = c(n)·n·t, hence e = 2c(2) − c(1).
+    Weights that are cast to another format do not depend on tokens: f + e·t = c(t)·t, hence
+    e = 2c(2t) − c(t) and f = 2t (c(t) − c(2t)).
     """
     found = {}
     for name, line in one.items():
         each = max(0.0, 2 * two[name].each - line.each)
-        found[name] = replace(line, each=each)
+        found[name] = Line(max(0.0, (line.each - each) * num_tokens), each)
     return found
 
 
-def _head(config: PretrainedConfig, manner: Manner) -> tuple[Line, Line]:
+def _head(model: Model) -> tuple[Line, Line]:
     """Return what rows of logits take, learned from and looked at."""
-    with _pretending(config, manner, 1) as (model, _):
-        width = model.network.get_output_embeddings().weight.shape[1]
+    weight = model.network.get_output_embeddings().weight
+    has_data = type(weight.data) is Tensor
 
-        def peak(rows: int, *, learns: bool) -> int:
-            hidden = torch.zeros(rows, width, device=manner.device, requires_grad=learns)
-            target = torch.zeros(rows, dtype=torch.int64, device=manner.device)
-            with torch.set_grad_enabled(learns), _Tally() as tally:
-                logprobs = read_out(model, hidden, target).logprobs
-                if learns:
-                    torch.autograd.backward(logprobs, torch.ones_like(logprobs))
-            return int(tally.peak)
+    def peak(rows: int, *, learns: bool) -> int:
+        hidden = torch.zeros(rows, weight.shape[1], device=model.device, requires_grad=learns)
+        target = torch.zeros(rows, dtype=torch.int64, device=model.device)
+        with torch.set_grad_enabled(learns), _Tally() as tally:
+            logprobs = read_out(model, hidden, target).logprobs
+            if learns:
+                torch.autograd.backward(logprobs, torch.ones_like(logprobs))
+        return int(tally.peak)
 
-        most = min(MANY, rows_at_once(model.vocabulary))
-        return _line(peak, most, learns=True), _line(peak, most, learns=False)
+    most = min(SOME if has_data else MANY, rows_at_once(model.vocabulary))
+    return _line(peak, most, learns=True), _line(peak, most, learns=False)
 
 
 def rows_at_once(vocabulary: int) -> int:

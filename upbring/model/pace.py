@@ -1,8 +1,8 @@
 """Seconds of a stage, from two seconds of it: its first layers learn for real.
 
 What is timed is the model's own code at its own shapes and number format, every weight 0.01: a few
-trees through two layers, some rows of logits, an optimiser's step on some of the numbers. The rest
-is arithmetic.
+trees through two layers, some rows of logits, an optimiser's step on some of the numbers, and where
+a stage learns from its own responses some of their tokens. The rest is arithmetic.
 
 Left out: reading the model, tokenising, saving; and other programs on the same machine.
 """
@@ -21,12 +21,15 @@ from upbring.model.estimate import Shape
 from upbring.model.network import Model, hidden_states
 from upbring.model.outline import FEW, ROLE, Manner, filled, skeleton
 from upbring.model.roles import BASE
-from upbring.model.score import read_out
+from upbring.model.sample import Request, Response, Stopping, draw, sample
+from upbring.model.score import logits, read_out
+from upbring.settings.sample import SampleSettings
 
 SECONDS = 2.0
 VALUE = 0.01
 MOST_NUMBERS = 4_000_000  # that an optimiser's step is timed on
 ROWS = 256
+WORDS = 4  # tokens of each response that are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class Pace:
     seen: float  # of logits, looked at
     number: float  # that learns, a step of the optimiser
     word: float  # a token that is answered, a layer
+    wave: float = 0.0  # a token of every response that grows, a layer
+    draw: float = 0.0  # the same, its choice
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a stage draws the responses that it learns from."""
+
+    responses: int  # that grow at once
+    tokens: int  # that one has on average, its prompt among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,14 @@ class Course:
     held_tokens: int = 0  # in an evaluation
     held_rows: int = 0
     words: int = 0  # that are answered one after another in an evaluation
+    voices: int = 1  # that learn from each token, each by a pass of its own
+    learning: int = 1  # adapters that learn
+    seen_tokens: float = 0.0  # that a step only looks at, each voice's counted
+    seen_rows: float = 0.0
+    waves: float = 0.0  # tokens that all growing responses get one after another, for a step
+    held_waves: float = 0.0  # and in an evaluation
+    once_tokens: int = 0  # that are looked at before the first step
+    once_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +82,37 @@ class Seconds:
     step: float
     evaluation: float
     total: float
+    once: float = 0.0  # of it before the first step
 
 
 def seconds(shape: Shape, pace: Pace, course: Course) -> Seconds:
     """Return the time of a stage's steps and evaluations."""
+    wave = shape.layers * pace.wave + pace.draw
     step = (
-        shape.layers * pace.token * course.tokens
+        shape.layers * pace.token * course.tokens * course.voices
         + pace.row * course.rows
-        + pace.number * shape.learned
+        + pace.number * shape.learned * course.learning
+        + shape.layers * pace.glance * course.seen_tokens
+        + pace.seen * course.seen_rows
+        + wave * course.waves
     )
-    evaluation = shape.layers * (
-        pace.glance * course.held_tokens + pace.word * course.words
-    ) + pace.seen * (course.held_rows + course.words)
-    return Seconds(step, evaluation, course.steps * step + course.evaluations * evaluation)
+    evaluation = (
+        shape.layers * (pace.glance * course.held_tokens + pace.word * course.words)
+        + pace.seen * (course.held_rows + course.words)
+        + wave * course.held_waves
+    )
+    once = shape.layers * pace.glance * course.once_tokens + pace.seen * course.once_rows
+    total = once + course.steps * step + course.evaluations * evaluation
+    return Seconds(step, evaluation, total, once)
 
 
 def calibrate(
-    config: PretrainedConfig, manner: Manner, trees: Sequence[Tree], *, within: float = SECONDS
+    config: PretrainedConfig,
+    manner: Manner,
+    trees: Sequence[Tree],
+    *,
+    growth: Growth | None = None,
+    within: float = SECONDS,
 ) -> Pace:
     """Return the pace of this machine at a model's own shapes, in about `within` seconds."""
     network, roles = skeleton(config, manner, layers=FEW)
@@ -86,8 +121,10 @@ def calibrate(
     with roles.speaking(BASE if manner.is_full else ROLE):
         token, glance, word = _layers(model, trees, within=within / 2)
         row, seen = _rows(model, within=within / 4)
+        wave, choice = (0.0, 0.0) if growth is None else _waves(model, growth, within=within / 4)
     learned = [p for p in network.parameters() if p.requires_grad]
-    return Pace(token, glance, row, seen, _optimiser(learned, within=within / 8), word)
+    number = _optimiser(learned, within=within / 8)
+    return Pace(token, glance, row, seen, number, word, wave, choice)
 
 
 def _layers(model: Model, trees: Sequence[Tree], *, within: float) -> tuple[float, float, float]:
@@ -139,6 +176,31 @@ def _rows(model: Model, *, within: float) -> tuple[float, float]:
 
     row = _best(learn, model.device, within=within)
     return row / ROWS, _best(look, model.device, within=within / 2) / ROWS
+
+
+def _waves(model: Model, growth: Growth, *, within: float) -> tuple[float, float]:
+    """Return the seconds of a layer and of the draw for one more token of every response."""
+    how = SampleSettings(temperature=1.0)
+    count = growth.responses
+    requests = [Request([0] * max(1, growth.tokens - WORDS // 2), (i,)) for i in range(count)]
+
+    def grow(words: int) -> None:
+        longest = how.model_copy(update={"max_tokens": words})
+        sample(model, requests, longest, stopping=Stopping(), num_slots=count)
+
+    device = model.device
+    width = model.network.get_output_embeddings().weight.shape[1]
+    hidden = torch.full((count, width), VALUE, device=device)
+    rows = [(Response(i, 0), i) for i in range(count)]
+
+    @torch.no_grad()
+    def choose() -> None:
+        draw(logits(model, hidden), rows, how)
+
+    choice = _best(choose, device, within=within / 4)
+    first = _best(lambda: grow(1), device, within=within / 4)
+    more = _best(lambda: grow(1 + WORDS), device, within=within / 2)
+    return max(0.0, (more - first) / WORDS - choice) / FEW, choice
 
 
 def _optimiser(learned: Sequence[nn.Parameter], *, within: float) -> float:

@@ -80,6 +80,7 @@ class Craft:
     next_step: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
     bands: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
     shown: tuple[str, ...] = ("loss", "learning_rate")  # metrics on the bar
+    demand: Callable[["Cast"], Any] | None = None  # for a plan, if it does not learn from rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ class Cast:
     say: Notice
     console: Console  # where `say` speaks too, so that it speaks above the bar
     display: Display | None = None  # which shows this stage among others
+    planned: Any = None  # what it is to take, for whoever has to say that it takes more
 
     @property
     def settings(self) -> Any:  # noqa: ANN401 -- each verb's own

@@ -36,6 +36,7 @@ from upbring.recipe.hearing import dialogue_encoder
 from upbring.recipe.next_token import dialogue_speech
 from upbring.recipe.papers import micro_tokens
 from upbring.recipe.rewards import GOLD, named, rewarding, speaking
+from upbring.recipe.rounds import from_rounds
 from upbring.recipe.speech import Speech, of_documents
 from upbring.recipe.stage import write_model
 from upbring.recipe.verdict import BANDS, SHOWN, verdict
@@ -282,6 +283,7 @@ def _craft(verb: str, kind: type[OnPolicy], told: str) -> Craft:
         finish=_finish,
         bands=BANDS,
         shown=SHOWN,
+        demand=partial(from_rounds, replay=_replay),
         next_step=lambda run: f"`upbring chat {run.path}`, or `upbring rollouts {run.path}`",
     )
 

@@ -7,31 +7,29 @@ Left out: what a run does before its first step and behind its last.
 """
 
 import errno
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from upbring import durable
-from upbring.data.trees import Tree, pack
-from upbring.errors import InputError, ResourceError
+from upbring.data.trees import Tree
+from upbring.errors import ResourceError, UpbringError
 from upbring.model.estimate import Estimate, Shape, Work, estimate, recomputed
 from upbring.model.outline import Manner, counted
 from upbring.model.pace import SECONDS, Course, Seconds, calibrate, seconds
-from upbring.recipe.answering import NUM_SAMPLES
 from upbring.recipe.cast import Cast
-from upbring.recipe.next_token import stream
-from upbring.recipe.papers import micro_tokens
+from upbring.recipe.demand import Demand, demanded
+from upbring.recipe.rehearsal import bytes_of, manner
+from upbring.recipe.remembered import Memory
 from upbring.runs.folder import Run
 from upbring.train import checkpoint, devices
+from upbring.train.progress import duration
 
-MOST_STEPS = 200  # that are looked at, spread over the run
 MOST_TIMED = 64  # trees
-LEAST_WEIGHTS = 20_000_000  # below, a run fits anywhere, and counting takes longer than a step
+SHORTLY = 0.1  # seconds of trying at the beginning of a run whose like was not planned before
 _SAYINGS = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory")
 
 
@@ -40,64 +38,101 @@ class Plan:
     """A stage's memory, and what it was made of."""
 
     shape: Shape
-    work: Work
-    course: Course
+    demand: Demand
     memory: Estimate
     available: int
     settings: Any  # each verb's own
-    trees: tuple[Tree, ...]  # of one step, the typical one first
     manner: Manner
+    known: Memory
+
+    @property
+    def work(self) -> Work:
+        """What is asked of memory."""
+        return self.demand.work
+
+    @property
+    def course(self) -> Course:
+        """What is asked of time."""
+        return self.demand.course
+
+    @property
+    def trees(self) -> tuple[Tree, ...]:
+        """Trees, the typical one first."""
+        return self.demand.trees
 
 
 def plan(cast: Cast, *, before: int, file: int = 0) -> Plan:
     """Return the plan of a stage; `before` is what the process holds without the model."""
-    demand, course, trees = _demand(cast)
-    how = manner(cast)
-    shape = counted(cast.loaded.model.network, how, typical=trees[0], file=file)
+    demand = demanded(cast)
+    known = Memory.of(cast, demand)
+    how = manner(cast.settings, cast.machine)
+    shape = known.shape or counted(cast.loaded.model.network, how, typical=demand.trees[0])
     return Plan(
-        shape=shape,
-        work=demand,
-        course=course,
-        memory=estimate(shape, demand, before=before),
+        shape=replace(shape, file=file),
+        demand=demand,
+        memory=estimate(replace(shape, file=file), demand.work, before=before),
         available=devices.memory(cast.machine.device),
         settings=cast.settings,
-        trees=trees,
         manner=how,
-    )
-
-
-def manner(cast: Cast) -> Manner:
-    """Return how the model of a stage learns."""
-    settings = cast.settings
-    return Manner(
-        compute=cast.machine.compute,
-        adapter=settings,
-        is_full=settings.tune == "full",
-        is_checkpointed=settings.gradient_checkpointing,
-        device=cast.machine.device,
+        known=known,
     )
 
 
 def timed(cast: Cast, made: Plan, *, within: float = SECONDS) -> Seconds:
     """Return the time that a plan's steps take here, after two seconds of trying."""
-    config = cast.loaded.model.network.config
-    pace = calibrate(config, made.manner, made.trees[:MOST_TIMED], within=within)
+    pace = calibrate(
+        cast.loaded.model.network.config,
+        made.manner,
+        made.trees[:MOST_TIMED],
+        growth=made.demand.growth,
+        within=within,
+    )
+    made.known.knows(shape=made.shape, pace=pace)
     return seconds(made.shape, pace, made.course)
 
 
-def worthwhile(cast: Cast) -> Plan | None:
-    """Return the plan of a run whose model is in memory, if it is so large that memory matters.
+def forecast(cast: Cast) -> Plan | None:
+    """Tell what a run is going to take, before a weight is read, and return the plan.
 
-    What learns from answers that it samples on the way is not planned yet.
+    What was counted and timed for one of its kind before is not tried again. A forecast that cannot
+    be made says why, and the run goes on.
     """
-    weights = list(cast.loaded.model.network.parameters())
-    if sum(p.numel() for p in weights) < LEAST_WEIGHTS:
-        return None
-    held = (durable.memory_bytes() or 0) - sum(p.numel() * p.element_size() for p in weights)
     try:
-        return plan(cast, before=max(0, held))
-    except InputError:
+        made = plan(cast, before=durable.memory_bytes() or 0, file=bytes_of(cast.loaded.base))
+        pace = made.known.pace
+        time = (
+            timed(cast, made, within=SHORTLY)
+            if pace is None
+            else seconds(made.shape, pace, made.course)
+        )
+    except UpbringError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- no run may fail for what is only said of it
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cast.say(f"memory and time: cannot be told before the run ({reason})")
         return None
+    cast.say(told(made))
+    cast.say(told_time(made, time))
+    return made
+
+
+def told_time(made: Plan, time: Seconds) -> str:
+    """Return a plan's time in a line."""
+    course = made.course
+    return (
+        f"time: about {_short(time.total)} for {course.steps:,} steps of "
+        f"{course.tokens:,.0f} tokens, {_short(time.step)} each, and {course.evaluations} "
+        f"evaluations, {_short(time.evaluation)} each; reading and saving come on top"
+    )
+
+
+def _short(seconds: float) -> str:
+    """Return a time that may be less than a second.
+
+    >>> _short(0.0312), _short(75.0)
+    ('0.031 s', '1 min 15 s')
+    """
+    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)  # noqa: PLR2004 -- two digits tell
 
 
 def told(made: Plan) -> str:
@@ -110,66 +145,6 @@ def told(made: Plan) -> str:
         f"memory: about {durable.size(made.memory.total)} of {durable.size(made.available)}{fits} "
         f"({largest}{more})"
     )
-
-
-def _demand(cast: Cast) -> tuple[Work, Course, tuple[Tree, ...]]:
-    """Return what the stage's trees ask of the model, and those of a step."""
-    settings = cast.settings
-    order = stream(cast)
-    steps = settings.steps or order.num_steps
-    budget = micro_tokens(cast)
-    chosen = sorted({i * steps // min(steps, MOST_STEPS) for i in range(min(steps, MOST_STEPS))})
-    seen = [order.step(step) for step in chosen]
-    groups = [_groups(trees, budget) for trees in seen]
-    largest = [_largest(each) for each in groups]
-    held = cast.dataset.held_out
-    held_groups = _groups([held[i] for i in range(len(held))], budget)
-    held_tokens, held_rows = _largest(held_groups)
-    every = settings.evaluate_every or max(1, steps // 10)
-    asked = [len(each.tokens) for each in cast.speech.asked]
-    if not asked and cast.craft.answers:
-        asked = [len(held[i].prompt) for i in range(min(NUM_SAMPLES, len(held)))]
-    work = Work(
-        tokens=max(tokens for tokens, _ in largest),
-        rows=max(rows for _, rows in largest),
-        parts=max(len(each) for each in groups),
-        held_tokens=held_tokens,
-        held_rows=held_rows,
-        sampled=sum(asked) + len(asked) * settings.sample_tokens,
-    )
-    everything = [tree for trees in seen for tree in trees]
-    if not any(tree.num_weighted for tree in everything):
-        raise InputError(
-            f"upbring plan: {cast.craft.verb} learns from answers that it samples on the way, "
-            "which is not planned yet; plan sft with the same model for the least that it takes"
-        )
-    course = Course(
-        steps=steps,
-        tokens=sum(tree.num_tokens for tree in everything) / len(seen),
-        rows=sum(tree.num_weighted for tree in everything) / len(seen),
-        evaluations=1 + math.ceil(steps / every),
-        held_tokens=sum(tree.num_tokens for group in held_groups for tree in group),
-        held_rows=sum(tree.num_weighted for group in held_groups for tree in group),
-        words=settings.sample_tokens if asked else 0,
-    )
-    return work, course, _typical(everything)
-
-
-def _groups(trees: list[Tree], budget: int) -> list[list[Tree]]:
-    return [[trees[i] for i in group] for group in pack([t.num_tokens for t in trees], budget)]
-
-
-def _largest(groups: list[list[Tree]]) -> tuple[int, int]:
-    """Return the most tokens and the most weighted ones that a micro-batch has."""
-    tokens = max((sum(tree.num_tokens for tree in group) for group in groups), default=0)
-    return tokens, max((sum(tree.num_weighted for tree in group) for group in groups), default=0)
-
-
-def _typical(trees: list[Tree]) -> tuple[Tree, ...]:
-    """Return trees, first those as long as the one that a token drawn at random lies in."""
-    lengths = np.array([tree.num_tokens for tree in trees])
-    mean = float((lengths**2).sum() / lengths.sum())
-    return tuple(trees[i] for i in np.argsort(np.abs(lengths - mean), kind="stable"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

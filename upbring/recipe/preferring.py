@@ -29,7 +29,8 @@ from upbring.errors import InputError
 from upbring.recipe.answering import answering
 from upbring.recipe.cast import Cast, Craft
 from upbring.recipe.dataset import Dataset, Encoder, Notice, Selected, make_dataset
-from upbring.recipe.drift import drift
+from upbring.recipe.demand import Demand, from_rows
+from upbring.recipe.drift import NUM_PROMPTS, drift
 from upbring.recipe.hearing import dialogue_encoder
 from upbring.recipe.next_token import dialogue_speech, stream
 from upbring.recipe.papers import micro_tokens
@@ -240,7 +241,18 @@ def _craft(verb: str, kind: type[Preferring], own: Callable[[Cast], Fields], **m
         dataset=partial(preferences, kinds=kinds),
         algorithm=partial(preferring, kind=kind, own=own, **more),
         shown=("loss", "accuracy", "learning_rate"),
+        demand=partial(_demand, has_reference=more.get("has_reference", True)),
     )
+
+
+def _demand(cast: Cast, *, has_reference: bool) -> Demand:
+    """Return what a stage asks: its rows as they are learned from, and answers to see the drift."""
+    made = cast.dataset
+    if cast.craft.verb == "kto":
+        longest = _longest(cast)
+        main, held = Judged(made.main, longest), Judged(made.held_out, longest)
+        cast = replace(cast, dataset=replace(made, main=main, held_out=held))
+    return from_rows(cast, drawn=NUM_PROMPTS, has_reference=has_reference)
 
 
 DPO = _craft("dpo", Dpo, _dpo)

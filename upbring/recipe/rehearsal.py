@@ -7,8 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from upbring.data.tokenizer import load_tokenizer
 from upbring.errors import InputError
@@ -16,14 +17,16 @@ from upbring.interruption import Interruption
 from upbring.model.load import Loaded
 from upbring.model.network import Model
 from upbring.model.outline import Manner, skeleton
+from upbring.model.roles import Roles
 from upbring.recipe.cast import Cast, Craft
+from upbring.recipe.crafts import CRAFTS
 from upbring.recipe.dataset import Notice
-from upbring.recipe.training import CRAFTS
 from upbring.runs.locate import locate, read_object
 from upbring.settings.resolve import Resolved
 from upbring.settings.table import imported
 from upbring.train import devices
 
+_UNREADABLE = (ImportError, OSError, ValueError, KeyError, RuntimeError, StrictDataclassError)
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
@@ -32,10 +35,8 @@ def rehearsed(verb: str, resolved: Resolved[Any], *, notice: Notice) -> Cast:
     craft: Craft = imported(CRAFTS[verb])
     settings = resolved.settings
     machine = devices.prepare(settings)
-    loaded = _unread(settings, machine, notice=notice)
-    limit = loaded.model.longest
-    if limit is not None and settings.max_length > limit:
-        settings = settings.model_copy(update={"max_length": limit})
+    loaded = unread(settings, machine, notice=notice)
+    settings = within(settings, loaded)
     speech = craft.speech(settings, loaded, notice=notice, began=None)
     dataset = craft.dataset(settings, speech, notice=notice, poll=lambda: None)
     return Cast(
@@ -56,18 +57,30 @@ def bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def _unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loaded:  # noqa: ANN401 -- each verb's own
-    """Return a model whose weights were not read."""
-    folder = locate(settings.model, notice=notice)
-    base = _bottom(folder)
-    manner = Manner(
+def manner(settings: Any, machine: devices.Machine) -> Manner:  # noqa: ANN401 -- each verb's own
+    """Return how the model of a stage learns."""
+    return Manner(
         compute=machine.compute,
         adapter=settings,
         is_full=settings.tune == "full",
         is_checkpointed=settings.gradient_checkpointing,
         device=machine.device,
     )
-    network, roles = skeleton(_configuration(base), manner, layers=None)
+
+
+def within(settings: Any, loaded: Loaded) -> Any:  # noqa: ANN401 -- each verb's own
+    """Return the settings with examples no longer than the model reads."""
+    limit = loaded.model.longest
+    if limit is None or settings.max_length <= limit:
+        return settings
+    return settings.model_copy(update={"max_length": limit})
+
+
+def unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loaded:  # noqa: ANN401 -- each verb's own
+    """Return a model whose weights were not read."""
+    folder = locate(settings.model, notice=notice)
+    base = bottom(folder)
+    network, roles = _without_data(base, manner(settings, machine))
     holder = next((f for f in (folder, base) if any((f / n).is_file() for n in _TOKENIZERS)), None)
     return Loaded(
         model=Model(network, machine.compute),
@@ -80,7 +93,24 @@ def _unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loade
     )
 
 
-def _bottom(folder: Path) -> Path:
+def unread_network(folder: Path, how: Manner) -> PreTrainedModel:
+    """Return the network of a model whose weights were not read."""
+    return _without_data(bottom(folder), how)[0]
+
+
+def _without_data(base: Path, how: Manner) -> tuple[PreTrainedModel, Roles]:
+    """Return a network that has shapes only, and its roles."""
+    config = _configuration(base)
+    try:
+        return skeleton(config, how, layers=None)
+    except _UNREADABLE as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{base}: cannot be loaded ({reason}); fetch or export it again"
+        ) from error
+
+
+def bottom(folder: Path) -> Path:
     """Return the directory of whole weights below an adapter."""
     seen = [folder]
     while (folder / "adapter_config.json").is_file():
@@ -99,7 +129,7 @@ def _configuration(base: Path) -> PretrainedConfig:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = AutoConfig.from_pretrained(base, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{base / 'config.json'}: cannot be read ({reason}); mend it") from error
     assert isinstance(found, PretrainedConfig), f"{type(found)} is no configuration"

@@ -24,6 +24,7 @@ from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
 from upbring.recipe.board import Board
+from upbring.recipe.crafts import CRAFTS
 from upbring.recipe.guests import identity_of
 from upbring.recipe.script import (
     BASE,
@@ -35,7 +36,7 @@ from upbring.recipe.script import (
     references,
     unweighed,
 )
-from upbring.recipe.training import CRAFTS, go_on, train
+from upbring.recipe.training import go_on, train
 from upbring.runs.folder import Run
 from upbring.settings.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved

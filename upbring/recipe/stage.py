@@ -15,7 +15,7 @@ from upbring.model.roles import BASE
 from upbring.recipe.cast import Cast
 from upbring.recipe.evidence import write_card
 from upbring.recipe.papers import agree, contract, headline, identity, write_costs, write_papers
-from upbring.recipe.plan import explained_memory, told, worthwhile
+from upbring.recipe.plan import explained_memory
 from upbring.runs.contract import Contract
 from upbring.runs.folder import Run
 from upbring.settings.reference import as_yaml
@@ -37,15 +37,12 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
         if is_first and run.facts()["steps"] is None:
             write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {headline(cast, algorithm)}")
-        planned = worthwhile(cast) if is_first else None
-        if planned is not None:
-            cast.say(told(planned))
         training = Training(algorithm, cast.settings, cast.interruption)
         with _journal(cast, run, steps=algorithm.steps) as journal:
             if resumed is not None:
                 _restore(cast, training, run, journal=journal, allow_change=allow_change)
             try:
-                with explained_memory(planned, run):
+                with explained_memory(cast.planned, run):
                     training.train(journal)
             except Interrupted as stop:
                 raise Interrupted(

@@ -12,30 +12,18 @@ from rich.console import Console
 from upbring import durable
 from upbring.errors import Interrupted
 from upbring.interruption import Interruption
-from upbring.model.load import Loaded, load
+from upbring.model.load import load
 from upbring.recipe.board import Board
 from upbring.recipe.cast import Cast, Craft
-from upbring.recipe.plan import explained_memory
+from upbring.recipe.crafts import CRAFTS
+from upbring.recipe.plan import explained_memory, forecast
+from upbring.recipe.rehearsal import unread, within
 from upbring.recipe.stage import perform
 from upbring.runs.folder import Run
 from upbring.settings.reference import as_yaml
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
 from upbring.train import devices, launch, processes
-
-CRAFTS = {  # places, so that a verb imports its own craft alone
-    "pretrain": "upbring.recipe.next_token:PRETRAIN",
-    "sft": "upbring.recipe.next_token:SFT",
-    "reward": "upbring.recipe.rewarding:REWARD",
-    "dpo": "upbring.recipe.preferring:DPO",
-    "ipo": "upbring.recipe.preferring:IPO",
-    "kto": "upbring.recipe.preferring:KTO",
-    "orpo": "upbring.recipe.preferring:ORPO",
-    "simpo": "upbring.recipe.preferring:SIMPO",
-    "ppo": "upbring.recipe.on_policy:PPO",
-    "grpo": "upbring.recipe.on_policy:GRPO",
-    "rloo": "upbring.recipe.on_policy:RLOO",
-}
 
 
 def train(
@@ -106,36 +94,42 @@ def _cast(
     *,
     resumed: Run | None,
 ) -> Cast:
-    """Bring everyone together who takes part in the stage."""
+    """Bring everyone together who takes part in the stage; weights are read last of all."""
     settings = resolved.settings
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     poll = partial(_poll_before, interruption)
-    loaded = load(
-        settings.model,
-        device=machine.device,
-        compute=machine.compute,
-        is_whole=settings.tune == "full",
-        notice=say,
-        seed=settings.seed if craft.verb == "pretrain" else None,
-    )
-    poll()
+    outline = unread(settings, machine, notice=say)
     began = dt.datetime.fromisoformat(str(resumed.facts()["began"])) if resumed else None
-    within = _within(settings, loaded)
-    speech = craft.speech(within, loaded, notice=say, began=began)
+    asked = within(settings, outline)
+    speech = craft.speech(asked, outline, notice=say, began=began)
     with processes.first_goes_ahead():  # and fills the cache for the others
-        dataset = craft.dataset(within, speech, notice=say, poll=poll)
+        dataset = craft.dataset(asked, speech, notice=say, poll=poll)
     poll()
-    return Cast(
+    cast = Cast(
         craft=craft,
         resolved=resolved,
         machine=machine,
-        loaded=loaded,
+        loaded=outline,
         speech=speech,
         dataset=dataset,
         interruption=interruption,
         say=say,
         console=console,
     )
+    planned = forecast(cast) if processes.place().is_first else None
+    poll()
+    with explained_memory(planned):
+        loaded = load(
+            settings.model,
+            device=machine.device,
+            compute=machine.compute,
+            is_whole=settings.tune == "full",
+            notice=say,
+            seed=settings.seed if craft.verb == "pretrain" else None,
+            tokenizer=outline.tokenizer,
+        )
+    poll()
+    return replace(cast, loaded=loaded, planned=planned)
 
 
 def _poll_before(interruption: Interruption) -> None:
@@ -145,11 +139,3 @@ def _poll_before(interruption: Interruption) -> None:
             "stopped before the first step; nothing was written",
             signal_number=interruption.signal_number,
         )
-
-
-def _within(settings: Any, loaded: Loaded) -> Any:  # noqa: ANN401 -- each verb's own
-    """Return the settings with examples no longer than the model reads."""
-    limit = loaded.model.longest
-    if limit is None or settings.max_length <= limit:
-        return settings
-    return settings.model_copy(update={"max_length": limit})

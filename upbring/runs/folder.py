@@ -1,7 +1,7 @@
 """A run's folder, which explains itself.
 
     runs/sft-1/
-      run.json            verb, when it began, steps planned, when it was finished
+      run.json            verb, when it began and where, steps planned, when it was finished
       settings.yaml       resolved, with the origin of each value
       environment.json    machine and versions
       data.json           files, hashes, rows
@@ -16,6 +16,7 @@ What a checkpoint holds is known to `train`, what a figure shows to `report`.
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,14 @@ class Run:
         run = cls(_make_named(runs, name) if name is not None else _make_numbered(runs, verb))
         if settings:
             run.write_settings(settings)
-        facts: JSON = {"format": 1, "verb": verb, "began": _now(), "steps": None, "finished": None}
+        facts: dict[str, JSON] = {
+            "format": 1,
+            "verb": verb,
+            "began": _now(),
+            "directory": written(Path.cwd(), seen_from=run.path),
+            "steps": None,
+            "finished": None,
+        }
         durable.write_json(run.facts_file, facts)
         return run
 
@@ -157,11 +165,21 @@ class Run:
         try:
             with durable.explained(self.facts_file):
                 value = json.loads(self.facts_file.read_bytes())
-            return {key: value[key] for key in ("verb", "began", "steps", "finished")}
+            found = {key: value[key] for key in ("verb", "began", "steps", "finished")}
+            return {**found, "directory": value.get("directory")}  # older runs did not say
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{self.facts_file}: is not what upbring wrote; restore it, or begin a new run"
             ) from error
+
+    def directory(self) -> Path | None:
+        """Return where the run was begun, and its relative paths start, if that is known."""
+        text = self.facts()["directory"]
+        if text is None:
+            return None
+        place = Path(str(text))
+        place = place.expanduser() if place.parts[:1] == ("~",) else self.path / place
+        return Path(os.path.normpath(place.absolute()))
 
     def plan(self, steps: int) -> None:
         """Write down how many steps the run is to take."""
@@ -238,6 +256,22 @@ def _summary(run: Run) -> Summary:
         loss=last.values.get("loss") if last else None,
         began=datetime.fromisoformat(str(facts["began"])),
     )
+
+
+def written(directory: Path, *, seen_from: Path) -> str:
+    """Return how a directory is written down in a run that lies at `seen_from`.
+
+    Where the run lies within it, as the way up, which holds when both are moved together; else
+    absolute, and the home folder as `~`.
+    """
+    run = seen_from.absolute()
+    if run.is_relative_to(directory):
+        return "/".join([".."] * len(run.relative_to(directory).parts)) or "."
+    with contextlib.suppress(RuntimeError):  # there may be no home
+        home = Path.home()
+        if home != home.parent and directory.is_relative_to(home):
+            return (Path("~") / directory.relative_to(home)).as_posix()
+    return str(directory)
 
 
 def _make_named(runs: Path, name: str) -> Path:
