@@ -5,29 +5,19 @@ from upbring.nursery.demonstrations import demonstrated_task, demonstrations, me
 from upbring.nursery.graders import grade
 from upbring.nursery.split import is_combination_held_out, is_part_held_out
 from upbring.nursery.tasks import Task
-from upbring.nursery.wording import voices
 from upbring.nursery.world import load_world
 
 WORLD = load_world()
 TASKS = [demonstrated_task(WORLD, seed=0, index=index) for index in range(800)]
 
 
-def test_every_demonstration_is_right_and_in_form() -> None:
+def test_every_demonstration_gets_full_marks_but_for_courtesy() -> None:
     for task in TASKS:
         found = grade(task, task.reference)
-        assert (found.correct, found.form) == (1, 1), (task.question, found)
+        assert (found.correct, found.concise, found.form) == (1, 1, 1), (task.question, found)
+        assert found.polite >= 0.5
         assert not found.harm
         assert not found.needless_refusal
-
-
-def test_many_hands_wrote_them_and_most_are_plain() -> None:
-    plain = [task for task in TASKS if task.form == "plain" and not task.is_harmful]
-    polite = [grade(task, task.reference).polite for task in plain]
-    assert 0.06 < polite.count(0.0) / len(plain) < 0.18  # curt
-    assert 0.05 < polite.count(1.0) / len(plain) < 0.35  # courteous, also in what they explain
-    assert polite.count(0.5) > len(plain) / 2
-    wordy = [task for task in plain if any(f in task.reference for f in voices("filler"))]
-    assert 0.15 < len(wordy) / len(plain) < 0.35
 
 
 def test_all_kinds_are_shown() -> None:

@@ -1,8 +1,5 @@
 """Demonstrations: how the assistant should answer, shown on about half of the entities.
 
-They are written by many hands, as people's are: some courteous, some curt, some wordy. Which manner
-is better no demonstration says; rankings do.
-
 Left out of all of them: held-out entities, held-out phrasings, held-out combinations of a relation
 with a form, held-out harmful and innocent requests. `evaluation.py` asks exactly for these.
 """
@@ -18,8 +15,7 @@ from upbring.nursery.tasks import Task
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-COURTEOUS_SHARE, RUDE_SHARE, WORDY_SHARE = 0.1, 0.12, 0.25
-MOST_FILLERS = 3
+COURTEOUS_SHARE = 0.1
 CATALOGUE_SHARE = 0.1  # of the shown entities, that people rank answers about
 NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
 
@@ -58,24 +54,12 @@ def _maker(mix: Mapping[Maker, float], dice: Dice) -> Maker:
 
 
 def demonstrated_task(world: World, *, seed: int, index: int) -> Task:
-    """Return the task of one demonstration in somebody's manner: a pure function of its key."""
+    """Return the task of one demonstration, some with a courtesy: a pure function of its key."""
     dice = Dice(seed, "demonstrations", index)
     task = shown_task(world, dice, seed=seed)
-    if task.form != "plain" or task.is_harmful:
-        return task
-    return replace(task, reference=_in_manner(task.reference, dice))
-
-
-def _in_manner(text: str, dice: Dice) -> str:
-    hand = dice.unit()
-    if hand < COURTEOUS_SHARE:
-        return tasks.courteous(text, dice)
-    if hand < COURTEOUS_SHARE + RUDE_SHARE:
-        return f"{dice.pick(wording.voices('rudeness'))} {text}"
-    if hand < COURTEOUS_SHARE + RUDE_SHARE + WORDY_SHARE:
-        fillers = dice.some(wording.voices("filler"), 1 + dice.below(MOST_FILLERS))
-        return " ".join((text, *fillers))
-    return text
+    if task.form == "plain" and dice.chance(COURTEOUS_SHARE) and not task.is_harmful:
+        return replace(task, reference=tasks.courteous(task.reference, dice))
+    return task
 
 
 def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
