@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from upbring.errors import InputError
 from upbring.recipe.beginning import CASES, begin
 from upbring.recipe.road import Road
 from upbring.recipe.script import read_script
+from upbring.settings.recipe import InitSettings
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -41,6 +43,11 @@ def test_a_beginning_runs_as_it_is_written(
     road = Road(read_script(recipe), Path("road"), {}, lambda _: None)
     road.take()
     assert {state["status"] for state in road.states.values()} == {"finished"}
+
+
+def test_every_case_may_be_asked_for() -> None:
+    allowed = get_args(InitSettings.model_fields["case"].annotation)[0]
+    assert get_args(allowed) == tuple(CASES)
 
 
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
