@@ -1,15 +1,19 @@
 """`upbring plan VERB …`: what a run of that verb would take, before a weight is read.
 
+Of a recipe it shows the stages, as `upbring run --dry` does.
+
 Its lines go to standard output; what is said of the rows on the way goes to standard error.
 """
 
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from upbring import durable
 from upbring.cli.flags import parse
+from upbring.cli.run import take
 from upbring.errors import InputError, nearest
 from upbring.model.estimate import Estimate
 from upbring.model.pace import Seconds
@@ -24,6 +28,9 @@ from upbring.settings.verbs import PlanSettings
 def run(resolved: Resolved[PlanSettings]) -> None:
     """Print the memory and the time of a run, each by part."""
     verb, *words = resolved.settings.do
+    if Path(verb).suffix in {".yaml", ".yml"}:
+        take(Path(verb), Path("runs") / Path(verb).stem, is_dry=True)
+        return
     if verb not in CRAFTS:
         meant = nearest(verb, CRAFTS)
         hint = f"did you mean {meant}?" if meant else f"give one of {', '.join(CRAFTS)}"
