@@ -4,11 +4,12 @@ transformers calls `packed_attention` in place of its own attention and hands it
 the forward was given. A layout knows who may see whom: `TreeLayout` here, the sampling cache in
 `sample`. Every path has one meaning, tested against plain transformers for every family.
 
-Left out: faster CUDA paths (varlen, flex); the same tested path serves there.
+On a GPU in half precision all pieces go through one call (`ragged`); elsewhere each has its own.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -18,6 +19,7 @@ from transformers import AttentionInterface
 
 from upbring.data.batch import Span
 from upbring.model.products import LONGEST, products, visible
+from upbring.model.ragged import Pieces, is_fused, pieces, ragged
 
 NAME = "upbring"  # what the model's configuration calls this attention
 
@@ -72,15 +74,24 @@ class UnknownAttention(Exception):  # noqa: N818 -- a finding about the architec
 AttentionInterface.register(NAME, packed_attention)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TreeLayout:
-    """Trees that lie end to end in one row."""
+    """Trees that lie end to end in one row on a device."""
 
     spans: tuple[Span, ...]
+    device: torch.device
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """Where the trees' pieces lie, found once for all layers."""
+        return pieces(self.spans, self.device)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, T, K]`: every tree on its own."""
         del layer
+        q, k, v = in_format(q), in_format(k), in_format(v)
+        if is_fused(q, softcap=rule.softcap):
+            return ragged(q, k, v, self.pieces, scaling=rule.scaling, window=rule.window)
         sizes = [size for span in self.spans for size in _pieces(span)]
         rest = zip(*(torch.split(each, sizes, 1) for each in (q, k, v)), strict=True)
         return torch.cat([out for span in self.spans for out in _tree(span, rest, rule)], dim=1)

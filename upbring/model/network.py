@@ -64,7 +64,7 @@ class Model:
 def hidden_states(model: Model, batch: Batch) -> Tensor:
     """Return the hidden states `[T, D]` of a batch's tokens."""
     if model.is_packed and not _is_mixed(model, batch.spans):
-        return run(model, batch.tokens, batch.positions, TreeLayout(batch.spans))
+        return run(model, batch.tokens, batch.positions, TreeLayout(batch.spans, model.device))
     hidden = [part for span in batch.spans for part in _one_by_one(model, batch.tokens, span)]
     return torch.cat(hidden)
 
@@ -86,7 +86,7 @@ def _alone(model: Model, tokens: Tensor) -> Tensor:
     """Return the hidden states `[T, D]` of one sequence that has a row of its own."""
     if model.is_packed:
         positions = torch.arange(len(tokens), device=tokens.device)
-        return run(model, tokens, positions, TreeLayout((Span(0, len(tokens), ()),)))
+        return run(model, tokens, positions, TreeLayout((Span(0, len(tokens), ()),), model.device))
     with model.autocast():
         out = model.network.base_model(input_ids=tokens.unsqueeze(0), use_cache=False)
     hidden: Tensor = out.last_hidden_state[0]

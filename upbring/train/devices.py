@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.utils.deterministic
 
 from upbring.errors import InputError
 from upbring.runs.environment import memory_bytes, usable_cores
@@ -45,6 +46,7 @@ def prepare(settings: ModelSettings) -> Machine:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's
         torch.cuda.set_device(device)
+        repeat_exactly()
     threads = settings.threads or max(1, usable_cores() // processes_here())
     torch.set_num_threads(threads)
     return Machine(device, choose_precision(settings.precision, device), threads)
@@ -58,6 +60,15 @@ def keep_memory() -> bool:
     libc = ctypes.CDLL(None)
     wishes = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
     return all(libc.mallopt(name, value) for name, value in wishes)
+
+
+def repeat_exactly() -> None:
+    """Tell a GPU's libraries to add in the same order each time, so that a resumed run can be."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # it says of itself that it is not exact
+    # Memory that nobody reads before it is written need not be filled.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of its module
 
 
 def keep_few_products() -> None:
