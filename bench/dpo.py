@@ -16,6 +16,7 @@ padding: a prompt for each response of a pair. In float32 the losses of every st
 import argparse
 import itertools
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from against_trl import check, commands, flags, head, prepared, row
@@ -26,6 +27,7 @@ AGAINST = {"TRL": "upbring with its pass", "TRL, precomputed": "upbring"}
 
 Case = tuple[str, int, int, str, str]  # shape, responses, prompt, tune, precision
 Results = dict[Case, dict[str, list[Measured]]]
+Programs = Callable[[argparse.Namespace, Path, str, str], list[Program]]
 
 
 def inputs(shape: str, responses: int, prompt: int, steps: int) -> Path:
@@ -45,7 +47,9 @@ def programs(given: argparse.Namespace, folder: Path, tune: str, precision: str)
     ]
 
 
-def compared(given: argparse.Namespace) -> Results:
+def compared(
+    given: argparse.Namespace, programs: Programs = programs, against: Mapping[str, str] = AGAINST
+) -> Results:
     """Return the measurements of every combination that was asked for."""
     results: Results = {}
     for case in itertools.product(
@@ -55,9 +59,9 @@ def compared(given: argparse.Namespace) -> Results:
         folder = inputs(shape, responses, prompt, given.steps)
         tokens = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
         print(f"{told(case)}: {given.steps} steps, {sum(tokens):,} useful tokens")
-        four = programs(given, folder, tune, precision)
-        results[case] = found = in_turns(four, tokens, rounds=given.rounds)
-        difference = max(farthest(found[ours], found[trl]) for trl, ours in AGAINST.items())
+        every = programs(given, folder, tune, precision)
+        results[case] = found = in_turns(every, tokens, rounds=given.rounds)
+        difference = max(farthest(found[ours], found[trl]) for trl, ours in against.items())
         check(difference, precision, most=TOLERANCE)
     return results
 
@@ -72,22 +76,22 @@ def told(case: Case) -> str:
     return f"{shape} {tune} {precision}, prompts of {prompt}, {responses} responses"
 
 
-def table(results: Results) -> str:
+def table(results: Results, against: Mapping[str, str] = AGAINST) -> str:
     """Return the results in Markdown."""
     lines = head("case", "against")
     for case, found in results.items():
         lines += [
-            row([told(case), name], found[name], found[mine]) for name, mine in AGAINST.items()
+            row([told(case), name], found[name], found[mine]) for name, mine in against.items()
         ]
     return "\n".join(lines)
 
 
-def arguments() -> argparse.Namespace:
-    parser = flags(__doc__, tune=("lora",))
+def arguments(description: str | None) -> argparse.Namespace:
+    parser = flags(description, tune=("lora",))
     parser.add_argument("--responses", nargs="+", type=int, default=[2])
     parser.add_argument("--prompt", nargs="+", type=int, default=[80], help="median tokens")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    print(f"\n{table(compared(arguments()))}")
+    print(f"\n{table(compared(arguments(__doc__)))}")

@@ -69,6 +69,7 @@ def write(folder: Path, *, shape: str, steps: int, num_responses: int, prompt: i
     folder.mkdir(parents=True, exist_ok=True)
     model = write_model(folder / "model", shape)
     write_start(folder / "start.safetensors", model)
+    write_start(folder / "start-reward.safetensors", model, role="reward")
     sizes = lengths(steps * STEP_EXAMPLES, num_responses, prompt)
     every = rankings(sizes, model.config.vocab_size)
     _lines(folder / "rankings.jsonl", every)

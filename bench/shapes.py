@@ -6,6 +6,7 @@ word is one token, so that lengths are exact and no program gains by its tokeniz
 """
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
@@ -121,11 +122,15 @@ def write_demonstrations(file: Path, sizes: np.ndarray, vocabulary: int) -> None
             rows.write(json.dumps(row) + "\n")
 
 
-def write_start(file: Path, model: PreTrainedModel) -> None:
-    """Write the adapter that upbring begins with, under the names of a PEFT file."""
-    roles = Roles(model)
-    roles.add_adapter("policy", AdapterSettings(), seed=SEED)
-    save_file({n: t.contiguous() for n, t in roles.adapter_tensors("policy").items()}, file)
+def write_start(file: Path, model: PreTrainedModel, *, role: str = "policy") -> None:
+    """Write the adapter that a role of upbring begins with, under PEFT's names, a reward's head."""
+    roles = Roles(copy.deepcopy(model))
+    roles.add_adapter(role, AdapterSettings(), seed=SEED)
+    tensors = roles.adapter_tensors(role)
+    if role == "reward":
+        roles.add_head(role, seed=SEED)
+        tensors["base_model.model.score.weight"] = roles.heads[role].weight.detach()
+    save_file({n: t.contiguous() for n, t in tensors.items()}, file)
 
 
 def order(count: int, steps: int, examples: int = STEP_EXAMPLES) -> list[list[int]]:

@@ -41,8 +41,8 @@ SHARED = [
 TUNED = ["bf16", "gradient_checkpointing", "model_init_kwargs"]
 
 
-class Watched(DPOTrainer):  # type: ignore[misc]  # transformers is not typed
-    """DPOTrainer that keeps the loss of each step in full precision, and counts tokens."""
+class Counting:
+    """A trainer that keeps the loss of each step in full precision, and counts tokens."""
 
     def __init__(self, *positional: object, **named: object) -> None:
         super().__init__(*positional, **named)
@@ -52,9 +52,13 @@ class Watched(DPOTrainer):  # type: ignore[misc]  # transformers is not typed
     def training_step(self, model: Any, inputs: Any, *more: object) -> torch.Tensor:  # noqa: ANN401 -- as above
         """Take the step and note its loss."""
         self.num_tokens += int(inputs["attention_mask"].sum())
-        loss: torch.Tensor = super().training_step(model, inputs, *more)
+        loss: torch.Tensor = super().training_step(model, inputs, *more)  # type: ignore[misc]  # of the trainer beside it
         self.losses.append(float(loss))
         return loss
+
+
+class Watched(Counting, DPOTrainer):  # type: ignore[misc]  # transformers is not typed
+    """DPOTrainer, watched."""
 
 
 def learn(given: argparse.Namespace) -> dict[str, Any]:

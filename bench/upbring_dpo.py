@@ -1,7 +1,8 @@
-"""upbring's DPO on a folder of `dpo_shapes`, by the public verb in its own process.
+"""upbring's DPO or reward model on a folder of `dpo_shapes`, by the public verb in its own process.
 
-Prints the same JSON line as `trl_dpo`, read from the run's metrics. The reference's pass over the
-data comes before the first step. Where TRL asks its reference in each step, `--spread-reference`
+Prints the same JSON line as `trl_dpo` and `trl_reward`, read from the run's metrics. All responses
+to a prompt are one tree and go through the network once. The reference's pass over the data comes
+before the first step. Where TRL asks its reference in each step, `--spread-reference`
 counts that pass as time of the steps: the clock of the first one is set back by its share.
 """
 
@@ -24,15 +25,13 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         environment = {**os.environ, "UPBRING_CACHE": scratch}  # nothing is found from before
         words = command(given, scratch, steps=steps, examples=examples)
         place = words.index("sft")
-        words[place : place + 2] = ["dpo", str(given.folder / "rankings.jsonl")]
+        words[place : place + 2] = [given.verb, str(given.folder / "rankings.jsonl")]
         words += ["--learning-rate", "2e-4"]
         subprocess.run(words, env=environment, stdout=sys.stderr, check=True)
         file = Path(scratch) / "bench" / "metrics.jsonl"
         lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
         records = [line for line in lines if line["kind"] == "train"]
-        (encoded,) = Path(scratch).glob("*.json")
-        (kept,) = Path(scratch).glob("reference-*/manifest.json")
-        seconds = kept.stat().st_mtime - encoded.stat().st_mtime
+        seconds = reference_seconds(Path(scratch)) if given.verb == "dpo" else 0.0
     times = [record["time"] for record in records]
     if given.spread_reference and steps > 1:
         times[0] -= seconds * (1 - plan["tokens"][0] / sum(plan["tokens"]))
@@ -44,6 +43,13 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def reference_seconds(scratch: Path) -> float:
+    """Return how long after the rows the reference's log-probabilities were written."""
+    (encoded,) = scratch.glob("*.json")
+    (kept,) = scratch.glob("reference-*/manifest.json")
+    return kept.stat().st_mtime - encoded.stat().st_mtime
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -52,5 +58,7 @@ if __name__ == "__main__":
         "--precision", choices=("float32", "bfloat16", "default"), default="default"
     )
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--verb", choices=("dpo", "reward"), default="dpo")
     parser.add_argument("--spread-reference", action="store_true")
+    parser.set_defaults(also=[])
     print(json.dumps(learn(parser.parse_args())))
