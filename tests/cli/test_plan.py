@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,43 @@ def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
     answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward", "nowhere")
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith("nowhere: there is no such directory")
+
+
+RECIPE = """
+model: m
+defaults: {steps: 2, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+stages:
+  sft: {data: d.jsonl}
+"""
+
+
+def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Path) -> None:
+    (home / "road.yaml").write_text(RECIPE)
+    answer = road.done(home, "plan", "road.yaml", "--to", "planned")
+    assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
+    assert "to do: 1 of the stages, about " in answer.out
+    assert not (home / "planned").exists()
+    road.done(home, "run", "road.yaml", "--to", "planned")
+    answer = road.done(home, "plan", "road.yaml", "--to", "planned")
+    assert re.search(r"^sft +sft +kept ", answer.out, re.MULTILINE)
+    assert "every stage is finished and kept" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "expected"),
+    [
+        (
+            RECIPE,
+            ("--rank", "3"),
+            "upbring plan: --rank says nothing of a recipe; give --to FOLDER",
+        ),
+        (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: "),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(
+    home: Path, recipe: str, words: tuple[str, ...], expected: str
+) -> None:
+    (home / "r.yaml").write_text(recipe)
+    answer = road.upbring(home, "plan", "r.yaml", *words)
+    assert answer.code == 2
+    assert answer.err.startswith(expected)

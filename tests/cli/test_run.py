@@ -55,7 +55,6 @@ def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path)
 def test_a_dry_run_shows_the_road_and_does_nothing(home: Path) -> None:
     told = done(home, "run", "road.yaml", "--dry").err
     assert "sft: sft" in told
-    assert done(home, "plan", "road.yaml").err == told
     assert not (home / "runs").exists()
 
 

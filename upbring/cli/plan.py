@@ -1,10 +1,11 @@
 """`upbring plan VERB …`: what a run of that verb would take, before a weight is read.
 
-Of a recipe it shows the stages, as `upbring run --dry` does.
+Of a recipe it shows the stages: which are kept, and what the others would take.
 
 Its lines go to standard output; what is said of the rows on the way goes to standard error.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,23 +14,28 @@ from rich.table import Table
 
 from upbring import durable
 from upbring.cli.flags import parse
-from upbring.cli.run import take
+from upbring.cli.run import pictured
 from upbring.errors import InputError, nearest
 from upbring.model.estimate import Estimate
 from upbring.model.pace import Seconds
 from upbring.recipe.crafts import CRAFTS
 from upbring.recipe.plan import Plan, plan, savings, timed, told, told_time
+from upbring.recipe.prospect import Prospect, free, prospects
 from upbring.recipe.rehearsal import bytes_of, rehearsed
+from upbring.recipe.road import Road
+from upbring.recipe.script import read_script
+from upbring.recipe.works import WORKS
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
 from upbring.settings.verbs import PlanSettings
+from upbring.train.progress import duration
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
     """Print the memory and the time of a run, each by part."""
     verb, *words = resolved.settings.do
     if Path(verb).suffix in {".yaml", ".yml"}:
-        take(Path(verb), Path("runs") / Path(verb).stem, is_dry=True)
+        _road(Path(verb), words)
         return
     if verb not in CRAFTS:
         meant = nearest(verb, CRAFTS)
@@ -45,6 +51,66 @@ def run(resolved: Resolved[PlanSettings]) -> None:
     before = durable.memory_bytes() or 0
     made = plan(cast, before=before, file=bytes_of(cast.loaded.base))
     show(Console(), made, timed(cast, made))
+
+
+def _road(recipe: Path, words: Sequence[str]) -> None:
+    """Print what is to be done of a recipe's stages in a folder, and what that takes."""
+    match words:
+        case []:
+            folder = Path("runs") / recipe.stem
+        case ["--to", name]:
+            folder = Path(name)
+        case [word, *_]:
+            raise InputError(f"upbring plan: {word} says nothing of a recipe; give --to FOLDER")
+    script = read_script(recipe)
+    Console(stderr=True).print(pictured(script, folder))
+    found = prospects(Road(script, folder, WORKS, say=lambda _: None))
+    console = Console()
+    console.print(_stages(found))
+    todo = [each for each in found if each.standing != "kept"]
+    for line in _whole(todo, free(folder)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _stages(found: Sequence[Prospect]) -> Table:
+    """Return a row for each stage."""
+    table = Table(
+        "stage", "verb", "standing", "time", "memory", "disk", "", box=None, pad_edge=False
+    )
+    for each in found:
+        about = "" if each.standing == "kept" else "about "
+        table.add_row(
+            each.name,
+            each.verb,
+            each.standing,
+            "–" if each.seconds is None else about + duration(each.seconds),
+            "–" if each.memory is None else about + durable.size(each.memory),
+            "–" if each.disk is None else about + durable.size(each.disk),
+            each.note,
+        )
+    return table
+
+
+def _whole(todo: Sequence[Prospect], free: int) -> Iterator[str]:
+    """Yield what the stages that are not done take together."""
+    if not todo:
+        yield "every stage is finished and kept; only evaluation, gates and report are made anew"
+        return
+    unknown = [each.name for each in todo if each.seconds is None]
+    if len(unknown) == len(todo):
+        yield f"to do: {len(todo)} of the stages; what they take cannot be told yet"
+        return
+    time = duration(sum(each.seconds or 0 for each in todo))
+    memory = max((each.memory or 0 for each in todo), default=0)
+    disk = sum(each.disk or 0 for each in todo)
+    yield (
+        f"to do: {len(todo)} of the stages, about {time}, at most {durable.size(memory)} of memory "
+        f"and {durable.size(disk)} of {durable.size(free)} free on the disk"
+    )
+    if unknown:
+        yield f"not counted: {', '.join(unknown)}, and the evaluation"
+    if disk > free:
+        yield "there is too little space: free some, or give --keep 2 and a smaller --rank"
 
 
 def show(console: Console, made: Plan, time: Seconds) -> None:

@@ -91,6 +91,14 @@ def timed(cast: Cast, made: Plan, *, within: float = SECONDS) -> Seconds:
     return seconds(made.shape, pace, made.course)
 
 
+def expected(cast: Cast, made: Plan, *, within: float) -> Seconds:
+    """Return the time of a plan's steps as one of its kind was timed, or after some trying."""
+    pace = made.known.pace
+    if pace is None:
+        return timed(cast, made, within=within)
+    return seconds(made.shape, pace, made.course)
+
+
 def forecast(cast: Cast) -> Plan | None:
     """Tell what a run is going to take, before a weight is read, and return the plan.
 
@@ -99,12 +107,7 @@ def forecast(cast: Cast) -> Plan | None:
     """
     try:
         made = plan(cast, before=durable.memory_bytes() or 0, file=bytes_of(cast.loaded.base))
-        pace = made.known.pace
-        time = (
-            timed(cast, made, within=SHORTLY)
-            if pace is None
-            else seconds(made.shape, pace, made.course)
-        )
+        time = expected(cast, made, within=SHORTLY)
     except UpbringError:
         raise
     except Exception as error:  # noqa: BLE001 -- no run may fail for what is only said of it

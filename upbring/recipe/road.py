@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from upbring import durable
 from upbring.durable import JSON
@@ -43,6 +43,8 @@ from upbring.settings.resolve import Resolved
 
 FREE = frozenset({"name", "runs", "threads", "keep", "to", "skip_bad"})  # decide about no result
 
+# What is to be done of a stage: nothing, what is left, all of it anew, all of it.
+Standing = Literal["kept", "goes on", "again", "to do"]
 Say = Callable[[str], None]
 Work = Callable[[Resolved[Any], Path, Say], None]
 
@@ -69,6 +71,13 @@ class Road:
     def take(self) -> None:
         """Take every stage that is not finished yet."""
         known = self._known()
+        self._begin()
+        for step in self.script.steps:
+            with self._told(step):
+                self._step(step, known.get(step.name, {}))
+
+    def _begin(self) -> None:
+        """Know nothing of any stage yet."""
         for step in self.script.steps:
             self.states[step.name] = {
                 "name": step.name,
@@ -78,9 +87,25 @@ class Road:
                 "status": "to do",
                 "key": None,
             }
+
+    def standings(self) -> Iterator[tuple[Step, Resolved[Any], Standing]]:
+        """Yield each stage, its settings and what `take` would do of it; write nothing."""
+        known = self._known()
+        self._begin()
         for step in self.script.steps:
-            with self._told(step):
-                self._step(step, known.get(step.name, {}))
+            resolved = self.settled(step)
+            key = self.states[step.name]["key"] = self._key(step, resolved)
+            yield step, resolved, self._standing(step, key, known.get(step.name, {}))
+
+    def _standing(self, step: Step, key: str, before: dict[str, JSON]) -> Standing:
+        """Return how a stage stands whose key is now `key`, after what was written of it before."""
+        place = self.place(step.name)
+        is_same = before.get("key") == key
+        if is_same and before.get("status") == "finished" and place.is_dir():
+            return "kept"
+        if not place.exists():
+            return "to do"
+        return "goes on" if is_same else "again"
 
     def place(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -113,13 +138,13 @@ class Road:
         resolved = self.settled(step)
         key = self._key(step, resolved)
         place = self.place(step.name)
-        is_same = before.get("key") == key
-        if is_same and before.get("status") == "finished" and place.is_dir():
+        standing = self._standing(step, key, before)
+        if standing == "kept":
             self._note(step, status="finished", key=key)
             self.show(step.name, "kept")
             self.say(f"{step.name}: finished before, kept")
             return
-        if place.exists() and not is_same:
+        if standing == "again":
             self.say(f"{step.name}: is not what the recipe says now; kept as {_aside(place).name}")
         self._note(step, status="running", key=key)
         self.say(f"\n── {step.name}: {step.verb} {self._from(step)}")
