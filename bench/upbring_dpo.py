@@ -45,7 +45,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
 
 def reference_seconds(scratch: Path) -> float:
     """Return how long after the rows the reference's log-probabilities were written."""
-    (encoded,) = scratch.glob("*.json")
+    (encoded,) = (f for f in scratch.glob("*.json") if not f.name.startswith("plan-"))
     (kept,) = scratch.glob("reference-*/manifest.json")
     return kept.stat().st_mtime - encoded.stat().st_mtime
 
