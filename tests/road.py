@@ -20,6 +20,15 @@ QUICK = (
 SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
 
 
+def make_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder with a model `m`, demonstrations `d.jsonl` and a cache of its own."""
+    small.make_model(folder / "m")
+    small.make_demonstrations(folder / "d.jsonl", 12)
+    patch.setenv("UPBRING_CACHE", str(folder / "cache"))
+    patch.chdir(folder)
+    return folder
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a verb did: its exit code and what it wrote."""

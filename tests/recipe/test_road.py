@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests import small
+from tests.road import make_home
 from upbring.errors import InputError, Interrupted
 from upbring.recipe.road import Road, WaitingError, Work
 from upbring.recipe.script import read_script
@@ -29,11 +30,7 @@ stages:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    small.make_model(tmp_path / "m")
-    small.make_demonstrations(tmp_path / "d.jsonl", 12)
-    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return make_home(tmp_path, monkeypatch)
 
 
 def take(text: str, *, works: dict[str, Work] | None = None) -> tuple[Road, list[str]]:

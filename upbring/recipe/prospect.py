@@ -118,8 +118,13 @@ def _absent(road: Road, resolved: Resolved[Any]) -> Iterator[tuple[str, str]]:
     stages = road.folder / "stages"
     for name, value in references(resolved.settings):
         path = Path(value)
-        if stages in path.parents and not path.exists():
+        if stages in path.parents and not _is_there(path, is_stage=path.parent == stages):
             yield name, path.relative_to(stages).parts[0]
+
+
+def _is_there(path: Path, *, is_stage: bool) -> bool:
+    """Whether a file is there, or the model of a stage."""
+    return (path / "model").is_dir() if is_stage else path.exists()
 
 
 def written(shape: Shape, *, keep: int) -> int:
