@@ -1,5 +1,4 @@
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +6,6 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import trials
 from upbring import __version__
 from upbring.cli.door import main, offline
 from upbring.errors import ResourceError
@@ -141,17 +139,19 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert found.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["sft", "--help"]])
-def test_help_takes_less_than_three_tenths_of_a_second(words: list[str]) -> None:
-    seconds = []
-    for _ in range(trials(5, 15)):
-        before = os.times()
-        run(*words)
-        after = os.times()
-        # processor time of the child, as other tests may keep the machine busy
-        used = after.children_user + after.children_system
-        seconds.append(used - before.children_user - before.children_system)
-    assert statistics.median(seconds) < 0.3
+@pytest.mark.parametrize(("words", "most"), [(["--help"], 380), (["sft", "--help"], 460)])
+def test_help_reads_few_modules(words: list[str], most: int) -> None:
+    # 316 and 388 when this was written; torch alone brings more than a thousand. How long it takes
+    # is bench/help.py's matter, for machines differ.
+    code = (
+        "import contextlib, io, sys\nfrom upbring.cli.door import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): assert main({words!r}) == 0\n"
+        "print(len(sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < most
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:
