@@ -2,21 +2,24 @@
 
 With `--responses 4` upbring learns rankings, all responses to a prompt in one tree, and TRL the
 same rankings' six pairs each, every response three times behind its own prompt. Useful tokens are
-those that TRL computes without padding. Precisions are as in `sft.py`; in float32 the losses of
-every step must agree.
+those that TRL computes without padding. A second table tells the speed in rankings, which are the
+same work for both; a pair is a ranking of two. Precisions are as in `sft.py`; in float32 the losses
+of every step must agree.
 
     python bench/reward.py --precision float32 default
     python bench/reward.py --responses 4 --precision float32
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from against_trl import commands
-from dpo import arguments, compared, table
-from interleaved import Program
+from dpo import Results, arguments, compared, inputs, table, told
+from interleaved import Program, Spread, ratio
 
 AGAINST = {"TRL": "upbring"}
+TOLERANCE = 1e-4  # of a step's loss, in float32
 
 
 def programs(given: argparse.Namespace, folder: Path, tune: str, precision: str) -> list[Program]:
@@ -29,5 +32,22 @@ def programs(given: argparse.Namespace, folder: Path, tune: str, precision: str)
     ]
 
 
+def by_rankings(results: Results, steps: int) -> str:
+    """Return a table in Markdown of rankings per second, of the steps that speed is of."""
+    lines = ["| case | rankings/s: TRL | upbring | ratio |", "|---|---|---|---|"]
+    for case, found in results.items():
+        shape, responses, prompt, *_ = case
+        text = (inputs(shape, responses, prompt, steps) / "plan.json").read_text(encoding="utf-8")
+        plan = json.loads(text)
+        rows, tokens = (plan[name][1:] or plan[name] for name in ("rows", "tokens"))
+        each = sum(map(len, rows)) / sum(tokens)  # rankings a useful token
+        trl, ours = (Spread.of(one.speed * each for one in found[n]) for n in ("TRL", "upbring"))
+        gain = ratio(found["upbring"], found["TRL"], "speed")
+        lines.append(f"| {told(case)} | {trl} | {ours} | **{gain}** |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    print(f"\n{table(compared(arguments(__doc__), programs, AGAINST), AGAINST)}")
+    given = arguments(__doc__)
+    found = compared(given, programs, AGAINST, most=TOLERANCE)
+    print(f"\n{table(found, AGAINST)}\n\n{by_rankings(found, given.steps)}")
