@@ -76,7 +76,7 @@ def gain(model: Model, p: int, num_branches: int, *, rounds: int) -> Spread:
 
 
 def bound(p: int, num_branches: int) -> float:
-    """Return the share of tokens that sharing leaves out.
+    """Return how many times as many tokens the passes hold without sharing.
 
     >>> bound(100, 4)
     1.6
