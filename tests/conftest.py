@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -15,6 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run side by side: more threads than cores would spin at every small product.
 torch.set_num_threads(1)
+
+# A property holds or does not, however slow or busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 IS_NIGHTLY = os.environ.get("UPBRING_NIGHTLY") == "1"
 FIGURE = "figure"

@@ -108,7 +108,7 @@ dialogues = st.integers(1, 3).flatmap(lambda n: st.lists(contents, min_size=2 * 
 def test_a_prompt_is_served_with_the_tokens_that_it_is_learned_with(family: str, kind: str) -> None:
     chat = chat_of(family, kind)
 
-    @settings(max_examples=trials(8, 300), deadline=None, derandomize=True, database=None)
+    @settings(max_examples=trials(8, 300), derandomize=True, database=None)
     @given(dialogues)
     def law(texts: list[str]) -> None:
         messages = tuple(

@@ -40,7 +40,7 @@ def same(one: Tree, two: Tree) -> bool:
     )
 
 
-@settings(max_examples=trials(25, 500), deadline=None, derandomize=True, database=None)
+@settings(max_examples=trials(25, 500), derandomize=True, database=None)
 @given(st.lists(trees, max_size=6))
 def test_what_is_read_is_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, some: list[Tree]

@@ -55,7 +55,7 @@ def naive_plackett_luce(ranking: list[tuple[int, float]]) -> float:
 
 
 @given(RANKINGS, st.sampled_from([0.0, 0.1, 0.4]))
-@settings(max_examples=trials(40, 2000), deadline=None)
+@settings(max_examples=trials(40, 2000))
 def test_all_pairs_of_a_ranking_weigh_as_much_as_one(rankings: Rankings, smoothing: float) -> None:
     rank, tree, scores = ragged(rankings)
     made = pairs(rank, tree)
@@ -72,7 +72,7 @@ def test_all_pairs_of_a_ranking_weigh_as_much_as_one(rankings: Rankings, smoothi
 
 
 @given(RANKINGS)
-@settings(max_examples=trials(40, 2000), deadline=None)
+@settings(max_examples=trials(40, 2000))
 def test_the_loss_of_a_list_is_the_mean_over_the_orders_it_leaves_open(rankings: Rankings) -> None:
     rank, tree, scores = ragged(rankings)
     made = stages(rank, tree)
@@ -87,7 +87,7 @@ def test_the_loss_of_a_list_is_the_mean_over_the_orders_it_leaves_open(rankings:
     st.tuples(st.floats(-9, 9), st.floats(-9, 9)),
     st.sampled_from([0.0, 0.2]),
 )
-@settings(max_examples=trials(30, 500), deadline=None)
+@settings(max_examples=trials(30, 500))
 def test_of_two_branches_both_losses_are_the_same(
     ranks: tuple[int, int], scores: tuple[float, float], smoothing: float
 ) -> None:

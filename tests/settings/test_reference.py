@@ -60,7 +60,7 @@ EVERYTHING = st.builds(
 
 
 @given(everything=EVERYTHING)
-@hypothesis_settings(max_examples=trials(60, 5000), deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=trials(60, 5000), derandomize=True)
 def test_what_is_written_reads_back_equal(
     everything: Everything, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
