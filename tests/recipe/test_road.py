@@ -1,7 +1,10 @@
 """A road on a tiny model: what is finished is kept, what changed is done again."""
 
 import contextlib
+import errno
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import pytest
 
 from tests import small
 from tests.road import make_home
-from upbring.errors import InputError, Interrupted
+from upbring.durable import Disk
+from upbring.errors import InputError, Interrupted, ResourceError
 from upbring.recipe.road import Road, WaitingError, Work
 from upbring.recipe.script import read_script
 from upbring.runs.folder import Run
@@ -143,6 +147,101 @@ stages:
     small.make_demonstrations(Path("road/stages/ask/d.jsonl"), 8)
     take(text, works={"collect": waits})
     assert states() == {"ask": "finished", "sft": "finished"}
+
+
+class KilledError(BaseException):
+    """Ends a road as `kill -9` would: nothing of ours catches it in time to write."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
+    """Take the road, dead as soon as it has written down `moment` times where it stands."""
+    write, left = Road.write, [moment]
+
+    def writing(self: Road, *, status: str) -> None:
+        if not left[0]:
+            raise KilledError
+        left[0] -= 1
+        write(self, status=status)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Road, "write", writing)
+        try:
+            take(ROAD)
+        except KilledError:
+            return True
+    return False
+
+
+@pytest.mark.usefixtures("home")
+def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for moment in (0, 1, 2, 2, 3, 3):  # before and after each of the three stages
+        before = {each.name: Run.open(each).facts() for each in Path().glob("road/stages/*")}
+        assert killed_at(monkeypatch, moment)
+        for name, facts in before.items():
+            if facts["finished"] is not None:
+                assert began(name) == facts["began"]
+    take(ROAD)
+    before = {name: Run.open(Path("road/stages") / name).facts() for name in states()}
+    for moment in range(3):  # when each is written down as kept
+        assert killed_at(monkeypatch, moment)
+    take(ROAD)
+    assert {name: Run.open(Path("road/stages") / name).facts() for name in states()} == before
+    assert not [*Path().glob("road/stages/*.before-*")]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_that_was_killed_before_its_run_was_begun_does_not_block_the_road() -> None:
+    take(ROAD)
+    record = Path("road/recipe.json")
+    record.write_text(record.read_text().replace('"finished"', '"running"', 2))
+    Path("road/stages/first/run.json").unlink()
+    before = began("aside")
+    _, told = take(ROAD)
+    assert "first: is not whole; kept as first.before-1" in told
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    assert began("aside") == before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_folder_that_was_deleted_is_told_of_and_made_again_and_no_other() -> None:
+    take(ROAD)
+    before = {name: began(name) for name in states()}
+    shutil.rmtree("road/stages/first")
+    _, told = take(ROAD)
+    assert "first: road/stages/first is gone; done again" in told
+    assert [name for name in before if began(name) != before[name]] == ["first"]
+    shutil.rmtree("road/stages/aside/model")
+    _, told = take(ROAD)
+    assert "aside: is not whole; kept as aside.before-1" in told
+    assert Run.open(Path("road/stages/aside")).model.is_dir()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "place", ["aside/checkpoints/", "aside/.tmp-run.json", "road/.tmp-recipe.json"]
+)
+def test_a_full_disk_is_told_of_and_what_was_finished_stays(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    take(ROAD.replace("  aside", "  # aside"))
+    before = {name: began(name) for name in states()}
+
+    def full(self: Disk, operation: str, path: Path) -> None:
+        del self
+        if operation == "write" and place in path.as_posix():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "before", full)
+        with pytest.raises(ResourceError, match="No space left on device") as error:
+            take(ROAD)
+    assert error.value.exit_code == 3
+    assert "make room" in str(error.value)
+    take(ROAD)
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    assert {name: began(name) for name in before} == before
 
 
 @pytest.mark.usefixtures("home")

@@ -8,13 +8,14 @@
       gates.json       report.html  report.json
 
 A stage is done again when its verb, its settings, the bytes of its files or a stage that it needs
-have changed; the one before stays beside it, under another name.
+have changed, or what it made is gone; the one before stays beside it, under another name. What is
+known of stages that the road has not come to yet stays written down, whenever it is killed.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,27 +72,28 @@ class Road:
     def take(self) -> None:
         """Take every stage that is not finished yet."""
         known = self._known()
-        self._begin()
+        self._begin(known)
         for step in self.script.steps:
             with self._told(step):
                 self._step(step, known.get(step.name, {}))
 
-    def _begin(self) -> None:
-        """Know nothing of any stage yet."""
+    def _begin(self, known: Mapping[str, Mapping[str, JSON]]) -> None:
+        """Know of each stage what was written down; of a new one, nothing yet."""
         for step in self.script.steps:
+            before = known.get(step.name, {})
             self.states[step.name] = {
                 "name": step.name,
                 "verb": step.verb,
                 "inputs": {need: str(self.place(need)) for need in step.needs},
                 "run": str(self.place(step.name)),
-                "status": "to do",
-                "key": None,
+                "status": before.get("status", "to do"),
+                "key": before.get("key"),
             }
 
     def standings(self) -> Iterator[tuple[Step, Resolved[Any], Standing]]:
         """Yield each stage, its settings and what `take` would do of it; write nothing."""
         known = self._known()
-        self._begin()
+        self._begin(known)
         for step in self.script.steps:
             resolved = self.settled(step)
             key = self.states[step.name]["key"] = self._key(step, resolved)
@@ -99,13 +101,23 @@ class Road:
 
     def _standing(self, step: Step, key: str, before: dict[str, JSON]) -> Standing:
         """Return how a stage stands whose key is now `key`, after what was written of it before."""
+        is_same, was_finished = before.get("key") == key, before.get("status") == "finished"
+        if not self.place(step.name).exists():
+            return "again" if is_same and was_finished else "to do"
+        if is_same and was_finished:
+            return "kept" if self._is_whole(step) else "again"
+        return "goes on" if is_same and self._is_begun(step) else "again"
+
+    def _is_begun(self, step: Step) -> bool:
+        """Whether a stage's folder is one that can be gone on with."""
+        return step.verb not in CRAFTS or Run(self.place(step.name)).facts_file.is_file()
+
+    def _is_whole(self, step: Step) -> bool:
+        """Whether a finished stage's folder still has what the stage made."""
         place = self.place(step.name)
-        is_same = before.get("key") == key
-        if is_same and before.get("status") == "finished" and place.is_dir():
-            return "kept"
-        if not place.exists():
-            return "to do"
-        return "goes on" if is_same else "again"
+        if step.verb not in CRAFTS:
+            return place.is_dir()
+        return self._is_begun(step) and Run(place).model.is_dir()
 
     def place(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -145,7 +157,7 @@ class Road:
             self.say(f"{step.name}: finished before, kept")
             return
         if standing == "again":
-            self.say(f"{step.name}: is not what the recipe says now; kept as {_aside(place).name}")
+            self.say(f"{step.name}: {self._reason(step, is_same=before.get('key') == key)}")
         self._note(step, status="running", key=key)
         self.say(f"\n── {step.name}: {step.verb} {self._from(step)}")
         if step.verb in CRAFTS:
@@ -155,6 +167,14 @@ class Road:
         self._note(step, status="finished", key=key)
         if step.verb in POLICIES:
             self.made(step.name)
+
+    def _reason(self, step: Step, *, is_same: bool) -> str:
+        """Put aside what is there of a stage that is done again, and say why it is."""
+        place = self.place(step.name)
+        if not place.exists():
+            return f"{place} is gone; done again"
+        why = "is not whole" if is_same else "is not what the recipe says now"
+        return f"{why}; kept as {_aside(place).name}"
 
     def _train(self, step: Step, resolved: Resolved[Any]) -> None:
         place = self.place(step.name)
