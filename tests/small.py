@@ -21,12 +21,14 @@ def texts(count: int = 64) -> list[str]:
     ]
 
 
-def make_model(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
+def make_model(
+    folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, hidden_size: int = 32
+) -> Path:
     """Write a tiny Llama with random weights and a tokenizer of its own."""
     tokenizer = train_tokenizer(texts(), 300)
     config = LlamaConfig(
         vocab_size=320,
-        hidden_size=32,
+        hidden_size=hidden_size,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,

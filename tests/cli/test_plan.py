@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,49 @@ def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Pat
     (home / "road.yaml").write_text(RECIPE)
     answer = road.done(home, "plan", "road.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
-    assert "to do: 1 of the stages, about " in answer.out
+    assert "to do: 1 of 1 stages, about " in answer.out
+    assert " free on the disk\n" in answer.out
+    assert "not counted" not in answer.out
     assert not (home / "planned").exists()
     road.done(home, "run", "road.yaml", "--to", "planned")
     answer = road.done(home, "plan", "road.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +kept ", answer.out, re.MULTILINE)
     assert "every stage is finished and kept" in answer.out
+
+
+def test_a_stage_is_a_line_where_no_terminal_is_and_a_table_on_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = (
+        RECIPE
+        + """
+  world: {verb: nursery, characters: 20_000}
+  after-a-world-of-its-own: {verb: sft, data: world/demonstrations.jsonl}
+evaluate:
+"""
+    )
+    (home / "long.yaml").write_text(text.replace("steps: 2", "steps: 3"))
+    lines = road.done(home, "plan", "long.yaml").out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["sft", "world", "after-a-world-of-its-own"]
+    assert lines[3].endswith("not known before world")
+    assert lines[5] == "not counted: world, after-a-world-of-its-own, the evaluation"
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal does
+    monkeypatch.setenv("TERM", "xterm")
+    assert "───" in road.done(home, "plan", "long.yaml").out
+
+
+def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "road.yaml").write_text(RECIPE)
+    usage = shutil.disk_usage(home)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    answer = road.done(home, "plan", "road.yaml", "--to", "none")
+    assert "of 1.0 kB free on the disk" in answer.out
+    assert answer.out.endswith(
+        "there is too little space: free some, or set `keep: 2` and a smaller `rank:`\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +129,19 @@ def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Pat
             ("--rank", "3"),
             "upbring plan: --rank says nothing of a recipe; give --to FOLDER",
         ),
-        (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: "),
+        (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: sft.data: 'e.jsonl' is not there"),
+        (RECIPE.replace("sft:", "stf:"), (), "r.yaml:5: stf: no such verb 'stf'; did you mean"),
+        (
+            RECIPE.replace("{data", "{model: sft, data"),
+            (),
+            "r.yaml:5: sft.model: names itself, a circle",
+        ),
+        (
+            RECIPE + "evaluate:\ngates: {fcts: '> 1'}",
+            (),
+            "r.yaml:7: gates.fcts: no such number 'fcts'; did you mean facts?",
+        ),
+        (RECIPE.replace("model: m", "model: nowhere"), (), "nowhere: there is no such directory"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(
@@ -101,3 +151,6 @@ def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(
     answer = road.upbring(home, "plan", "r.yaml", *words)
     assert answer.code == 2
     assert answer.err.startswith(expected)
+    assert answer.err.count("\n") == 1
+    assert not answer.out
+    assert not (home / "runs" / "r").exists()

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from upbring import durable
 from upbring.cli.flags import parse
@@ -19,7 +21,7 @@ from upbring.errors import InputError, nearest
 from upbring.model.estimate import Estimate
 from upbring.model.pace import Seconds
 from upbring.recipe.crafts import CRAFTS
-from upbring.recipe.plan import Plan, plan, savings, timed, told, told_time
+from upbring.recipe.plan import Plan, plan, savings, short, timed, told, told_time
 from upbring.recipe.prospect import Prospect, free, prospects
 from upbring.recipe.rehearsal import bytes_of, rehearsed
 from upbring.recipe.road import Road
@@ -28,7 +30,8 @@ from upbring.recipe.works import WORKS
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
 from upbring.settings.verbs import PlanSettings
-from upbring.train.progress import duration
+
+_WIDE = 400  # characters of a line
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
@@ -63,54 +66,56 @@ def _road(recipe: Path, words: Sequence[str]) -> None:
         case [word, *_]:
             raise InputError(f"upbring plan: {word} says nothing of a recipe; give --to FOLDER")
     script = read_script(recipe)
-    Console(stderr=True).print(pictured(script, folder))
     found = prospects(Road(script, folder, WORKS, say=lambda _: None))
+    Console(stderr=True).print(pictured(script, folder))
     console = Console()
-    console.print(_stages(found))
-    todo = [each for each in found if each.standing != "kept"]
-    for line in _whole(todo, free(folder)):
+    if not console.is_terminal:
+        console = Console(width=_WIDE)  # a stage is a line, however long
+    console.print(_stages(found, is_pretty=console.is_terminal))
+    for line in _whole(found, free(folder), is_evaluated=script.evaluate is not None):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _stages(found: Sequence[Prospect]) -> Table:
+def _stages(found: Sequence[Prospect], *, is_pretty: bool) -> Table:
     """Return a row for each stage."""
-    table = Table(
-        "stage", "verb", "standing", "time", "memory", "disk", "", box=None, pad_edge=False
-    )
+    heads = ("stage", "verb", "standing", "time", "memory", "disk", "")
+    table = Table(*heads, box=SIMPLE_HEAD if is_pretty else None, pad_edge=False)
     for each in found:
         about = "" if each.standing == "kept" else "about "
-        table.add_row(
+        cells = (
             each.name,
             each.verb,
             each.standing,
-            "–" if each.seconds is None else about + duration(each.seconds),
+            "–" if each.seconds is None else about + short(each.seconds),
             "–" if each.memory is None else about + durable.size(each.memory),
             "–" if each.disk is None else about + durable.size(each.disk),
             each.note,
         )
+        table.add_row(*map(Text, cells), style="dim" if each.standing == "kept" else "")
     return table
 
 
-def _whole(todo: Sequence[Prospect], free: int) -> Iterator[str]:
+def _whole(found: Sequence[Prospect], free: int, *, is_evaluated: bool) -> Iterator[str]:
     """Yield what the stages that are not done take together."""
+    todo = [each for each in found if each.standing != "kept"]
     if not todo:
         yield "every stage is finished and kept; only evaluation, gates and report are made anew"
         return
     unknown = [each.name for each in todo if each.seconds is None]
     if len(unknown) == len(todo):
-        yield f"to do: {len(todo)} of the stages; what they take cannot be told yet"
+        yield f"to do: {len(todo)} of {len(found)} stages; what they take cannot be told yet"
         return
-    time = duration(sum(each.seconds or 0 for each in todo))
+    time = short(sum(each.seconds or 0 for each in todo))
     memory = max((each.memory or 0 for each in todo), default=0)
-    disk = sum(each.disk or 0 for each in todo)
+    disk = sum(max(0, (each.disk or 0) - each.there) for each in todo)
     yield (
-        f"to do: {len(todo)} of the stages, about {time}, at most {durable.size(memory)} of memory "
-        f"and {durable.size(disk)} of {durable.size(free)} free on the disk"
+        f"to do: {len(todo)} of {len(found)} stages, about {time}, at most {durable.size(memory)} "
+        f"of memory and {durable.size(disk)} of {durable.size(free)} free on the disk"
     )
-    if unknown:
-        yield f"not counted: {', '.join(unknown)}, and the evaluation"
+    if uncounted := [*unknown, *(["the evaluation"] if is_evaluated else [])]:
+        yield f"not counted: {', '.join(uncounted)}"
     if disk > free:
-        yield "there is too little space: free some, or give --keep 2 and a smaller --rank"
+        yield "there is too little space: free some, or set `keep: 2` and a smaller `rank:`"
 
 
 def show(console: Console, made: Plan, time: Seconds) -> None:

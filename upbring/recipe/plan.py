@@ -123,16 +123,16 @@ def told_time(made: Plan, time: Seconds) -> str:
     """Return a plan's time in a line."""
     course = made.course
     return (
-        f"time: about {_short(time.total)} for {course.steps:,} steps of "
-        f"{course.tokens:,.0f} tokens, {_short(time.step)} each, and {course.evaluations} "
-        f"evaluations, {_short(time.evaluation)} each; reading and saving come on top"
+        f"time: about {short(time.total)} for {course.steps:,} steps of "
+        f"{course.tokens:,.0f} tokens, {short(time.step)} each, and {course.evaluations} "
+        f"evaluations, {short(time.evaluation)} each; reading and saving come on top"
     )
 
 
-def _short(seconds: float) -> str:
+def short(seconds: float) -> str:
     """Return a time that may be less than a second.
 
-    >>> _short(0.0312), _short(75.0)
+    >>> short(0.0312), short(75.0)
     ('0.031 s', '1 min 15 s')
     """
     return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)  # noqa: PLR2004 -- two digits tell

@@ -4,6 +4,7 @@ Rows are read and tokenised as the run will do it; it finds them in the cache.
 """
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from upbring.model.roles import Roles
 from upbring.recipe.cast import Cast, Craft
 from upbring.recipe.crafts import CRAFTS
 from upbring.recipe.dataset import Notice
+from upbring.recipe.papers import agree
+from upbring.runs.contract import read_contract
 from upbring.runs.locate import locate, read_object
 from upbring.settings.resolve import Resolved
 from upbring.settings.table import imported
@@ -31,7 +34,7 @@ _TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
 def rehearsed(verb: str, resolved: Resolved[Any], *, notice: Notice) -> Cast:
-    """Return the cast of a stage whose model has no data."""
+    """Return the cast of a stage whose model has no data, if the model's contract fits."""
     craft: Craft = imported(CRAFTS[verb])
     settings = resolved.settings
     machine = devices.prepare(settings)
@@ -39,7 +42,7 @@ def rehearsed(verb: str, resolved: Resolved[Any], *, notice: Notice) -> Cast:
     settings = within(settings, loaded)
     speech = craft.speech(settings, loaded, notice=notice, began=None)
     dataset = craft.dataset(settings, speech, notice=notice, poll=lambda: None)
-    return Cast(
+    cast = Cast(
         craft=craft,
         resolved=resolved,
         machine=machine,
@@ -50,6 +53,10 @@ def rehearsed(verb: str, resolved: Resolved[Any], *, notice: Notice) -> Cast:
         say=notice,
         console=Console(quiet=True),
     )
+    found = loaded.folder / "contract.json"
+    if found.is_file():
+        agree(replace(cast, loaded=replace(loaded, contract=read_contract(found))))
+    return cast
 
 
 def bytes_of(folder: Path) -> int:

@@ -207,8 +207,9 @@ def _folder(name: str) -> Path:
 
 
 def _shares(cast: Cast, folder: Path) -> bool:
-    """Whether a model is an adapter on the policy's own base."""
-    return (folder / "adapter_config.json").is_file() and bottom(folder) == cast.loaded.base
+    """Whether a model is an adapter on the policy's own base; of one to be made, that stands in."""
+    is_adapter = folder == cast.loaded.base or (folder / "adapter_config.json").is_file()
+    return is_adapter and bottom(folder) == cast.loaded.base
 
 
 def _bytes(cast: Cast, folder: Path) -> int:

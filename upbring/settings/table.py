@@ -36,11 +36,12 @@ VERBS = (
     ),
     Verb(
         name="plan",
-        help="Tell what a run would take of memory and time, before a weight is read.",
+        help="Tell what a run or a recipe would take, before a weight is read.",
         settings="upbring.settings.verbs:PlanSettings",
         run="upbring.cli.plan:run",
         example="upbring plan sft chat.jsonl --model ./base",
-        about="Takes the verb to plan with its own files and flags. Reads the rows as the run "
+        about="Takes the verb to plan with its own files and flags, or a recipe: then each "
+        "stage is shown, kept or to do, with its time, memory and disk. Reads the rows as the run "
         "will, of the model its configuration alone, and tries two layers for two seconds.",
         positional="do",
         is_before=True,

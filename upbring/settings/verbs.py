@@ -97,7 +97,8 @@ class PlanSettings(Settings):
 
     do: tuple[str, ...] = setting(
         min_length=1,
-        help="A verb that trains, with its own files and flags: sft chat.jsonl --model ./base.",
+        help="A verb that trains, with its own files and flags: sft chat.jsonl --model ./base; or "
+        "a recipe, with --to FOLDER where its road is not in runs/.",
     )
 
 
