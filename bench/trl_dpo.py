@@ -8,7 +8,6 @@ of upbring.
 import argparse
 import json
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
-from trl_sft import Clock, adapter, configuration, tokenizer
+from trl_sft import Clock, adapter, case, configuration, tokenizer
 
 SHARED = [
     "use_cpu",
@@ -91,11 +90,6 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser = case(__doc__)
     parser.add_argument("--precompute", action="store_true")
     print(json.dumps(learn(parser.parse_args())))

@@ -7,7 +7,6 @@ for TRL knows pairs alone. Adapter and head begin as upbring's do. Imports nothi
 import argparse
 import json
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, PrinterCallback
 from trl import RewardConfig, RewardTrainer
 from trl_dpo import SHARED, TUNED, Counting
-from trl_sft import Clock, configuration, tokenizer
+from trl_sft import Clock, case, configuration, tokenizer
 
 
 class Watched(Counting, RewardTrainer):  # type: ignore[misc]  # transformers is not typed
@@ -75,10 +74,4 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
-    print(json.dumps(learn(parser.parse_args())))
+    print(json.dumps(learn(case(__doc__).parse_args())))

@@ -122,11 +122,16 @@ def adapter() -> LoraConfig:
     )
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def case(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every program of a comparison is told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16", "default"), default="default"
     )
-    print(json.dumps(learn(parser.parse_args())))
+    return parser
+
+
+if __name__ == "__main__":
+    print(json.dumps(learn(case(__doc__).parse_args())))

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from upbring_sft import command
+from upbring_sft import case, command
 
 
 def learn(given: argparse.Namespace) -> dict[str, Any]:
@@ -51,12 +51,7 @@ def reference_seconds(scratch: Path) -> float:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser = case(__doc__)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--verb", choices=("dpo", "reward"), default="dpo")
     parser.add_argument("--spread-reference", action="store_true")

@@ -56,13 +56,19 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def case(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every program of a comparison is told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16", "default"), default="default"
     )
+    return parser
+
+
+if __name__ == "__main__":
+    parser = case(__doc__)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--also", nargs=argparse.REMAINDER, default=[], help="for `upbring sft`")
     print(json.dumps(learn(parser.parse_args())))

@@ -24,6 +24,15 @@ stages:
 """
 
 
+OF_A_WORLD = f"""
+model: m
+defaults: {{{QUICK}}}
+stages:
+  world: {{verb: nursery, characters: 20_000}}
+  sft: {{data: world/demonstrations.jsonl}}
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_home(tmp_path, monkeypatch)
@@ -189,30 +198,16 @@ def test_a_contract_that_does_not_fit_is_told_as_the_road_tells_it(home: Path) -
 
 @pytest.mark.usefixtures("home")
 def test_rows_that_are_still_to_be_made_are_waited_for() -> None:
-    text = f"""
-model: m
-defaults: {{{QUICK}}}
-stages:
-  world: {{verb: nursery, characters: 20_000}}
-  sft: {{data: world/demonstrations.jsonl}}
-"""
-    world, sft = prospects(road(text))
+    world, sft = prospects(road(OF_A_WORLD))
     assert (world.standing, world.note) == ("to do", "does not train")
     assert (sft.seconds, sft.note) == (None, "not known before world")
 
 
 @pytest.mark.usefixtures("home")
 def test_rows_that_will_be_made_anew_are_waited_for_though_old_ones_lie_there() -> None:
-    text = f"""
-model: m
-defaults: {{{QUICK}}}
-stages:
-  world: {{verb: nursery, characters: 20_000}}
-  sft: {{data: world/demonstrations.jsonl}}
-"""
     Path("road/stages/world").mkdir(parents=True)
     make_demonstrations(Path("road/stages/world/demonstrations.jsonl"), 8)
-    world, sft = prospects(road(text))
+    world, sft = prospects(road(OF_A_WORLD))
     assert world.standing == "again"
     assert (sft.seconds, sft.note) == (None, "not known before world")
 

@@ -19,7 +19,7 @@ from transformers import AttentionInterface
 
 from upbring.data.batch import Span
 from upbring.model.products import LONGEST, products, visible
-from upbring.model.ragged import Pieces, is_fused, pieces, ragged
+from upbring.model.ragged import Pieces, is_fused, lengths, pieces, ragged
 
 NAME = "upbring"  # what the model's configuration calls this attention
 
@@ -63,7 +63,8 @@ def packed_attention(
         raise UnknownAttention(", ".join(strange) or "a mask, dropout or no layout")
     rule = Rule(scaling or query.shape[-1] ** -0.5, sliding_window, softcap)
     layer = int(str(module.layer_idx))
-    out = layout.attend(layer, query[0], key[0], value[0], rule)
+    q, k, v = (in_format(each[0]) for each in (query, key, value))
+    out = layout.attend(layer, q, k, v, rule)
     return out.transpose(0, 1).unsqueeze(0), None
 
 
@@ -89,19 +90,11 @@ class TreeLayout:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, T, K]`: every tree on its own."""
         del layer
-        q, k, v = in_format(q), in_format(k), in_format(v)
         if is_fused(q, softcap=rule.softcap):
             return ragged(q, k, v, self.pieces, scaling=rule.scaling, window=rule.window)
-        sizes = [size for span in self.spans for size in _pieces(span)]
+        sizes = [size for span in self.spans for size in lengths(span)]
         rest = zip(*(torch.split(each, sizes, 1) for each in (q, k, v)), strict=True)
         return torch.cat([out for span in self.spans for out in _tree(span, rest, rule)], dim=1)
-
-
-def _pieces(span: Span) -> list[int]:
-    """Return the lengths that a tree is attended in: whole with one branch, else each part."""
-    if len(span.branches) <= 1:
-        return [span.stop - span.start]
-    return [span.prompt, *span.branches]
 
 
 def _tree(
@@ -120,7 +113,6 @@ def _tree(
 def attention(q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     """Return `[H, L, K]`: the L queries are the last of the S ≥ L tokens, and look back only."""
     L, S = q.shape[1], k.shape[1]
-    q, k, v = in_format(q), in_format(k), in_format(v)
     if rule.softcap is not None:
         return _by_products(q, k, v, rule, visible(L, S, rule.window, q.device))
     if _is_faster_by_products(q, S):

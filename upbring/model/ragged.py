@@ -34,32 +34,35 @@ class Pieces:
     most_keys: int
 
 
+def lengths(span: Span) -> list[int]:
+    """Return the lengths that a tree is attended in: whole with one branch, else each part."""
+    if len(span.branches) <= 1:
+        return [span.stop - span.start]
+    return [span.prompt, *span.branches]
+
+
 def pieces(spans: Sequence[Span], device: torch.device) -> Pieces:
-    """Return the pieces of trees that lie end to end: whole with one branch, else each part."""
-    ends, sizes, places = [0], [0], []
+    """Return the pieces of trees that lie end to end."""
+    sizes, places = list[int](), list[np.ndarray]()
     for span in spans:
-        prompt = np.arange(span.start, span.start + span.prompt)
-        if len(span.branches) <= 1:
-            prompt = np.arange(span.start, span.stop)
-        ends.append(ends[-1] + len(prompt))
-        sizes.append(len(prompt))
-        places.append(prompt)
-        for c in span.branches if len(span.branches) > 1 else ():
-            places.append(np.concatenate([prompt, np.arange(ends[-1], ends[-1] + c)]))
-            ends.append(ends[-1] + c)
-            sizes.append(len(prompt) + c)
-    own = all(len(span.branches) <= 1 for span in spans)
+        first, *branches = lengths(span)
+        prompt = np.arange(span.start, span.start + first)
+        starts = span.start + first + np.cumsum([0, *branches])
+        own = [np.arange(start, start + c) for start, c in zip(starts, branches, strict=False)]
+        sizes += [first, *branches]
+        places += [prompt, *(np.concatenate([prompt, each]) for each in own)]
+    seen = [len(each) for each in places]
     return Pieces(
-        queries=_on(ends, torch.int32, device),
-        keys=_on(np.cumsum(sizes), torch.int32, device),
-        places=None if own else _on(np.concatenate(places), torch.int64, device),
-        most_queries=int(np.diff(ends).max()),
-        most_keys=max(sizes),
+        queries=_on(np.cumsum([0, *sizes]), torch.int32, device),
+        keys=_on(np.cumsum([0, *seen]), torch.int32, device),
+        places=None if seen == sizes else _on(np.concatenate(places), torch.int64, device),
+        most_queries=max(sizes),
+        most_keys=max(seen),
     )
 
 
-def _on(values: Sequence[int] | np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.as_tensor(np.asarray(values), dtype=dtype).to(device, non_blocking=True)
+def _on(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.as_tensor(values, dtype=dtype).to(device, non_blocking=True)
 
 
 def is_fused(q: Tensor, *, softcap: float | None) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 from upbring.data.batch import make_batch
 from upbring.data.trees import tree
 from upbring.maths import draws
-from upbring.model.attention import Rule, attention, in_format
+from upbring.model.attention import Rule, attention
 from upbring.model.network import Model, hidden_states, run
 from upbring.model.score import logits
 from upbring.settings.sample import SampleSettings
@@ -86,7 +86,6 @@ class Prefill:
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, T, K]`."""
-        q, k, v = in_format(q), in_format(k), in_format(v)
         keys, values = self.cache.room(layer, k)
         parts, start = [], 0
         for p, slots in zip(self.lengths, self.slots, strict=True):
@@ -108,7 +107,6 @@ class Step:
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
-        q, k, v = in_format(q), in_format(k), in_format(v)
         keys, values = self.cache.room(layer, k)
         B = self.num_rows
         held = self.cache.lengths[:B]  # [B], the place of the new token

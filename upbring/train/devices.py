@@ -63,7 +63,11 @@ def keep_memory() -> bool:
 
 
 def repeat_exactly() -> None:
-    """Tell a GPU's libraries to add in the same order each time, so that a resumed run can be."""
+    """Ask a GPU's libraries to add in the same order each time, so that a resumed run is the same.
+
+    What cannot is warned of by torch and goes on: the fused backward pass of attention says that it
+    may not. Short texts came out the same twice (docs/log.md); long ones were not tried.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # it says of itself that it is not exact
