@@ -5,7 +5,6 @@ import io
 import json
 import random
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,15 +206,11 @@ def test_lines_of_text_are_prompts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv"])
-def test_many_rows_are_read_in_seconds(tmp_path: Path, ending: str) -> None:
+def test_many_rows_are_read(tmp_path: Path, ending: str) -> None:
     count = trials(10_000, 50_000)
     row = {"instruction": "Say it again. " * 5, "input": "x " * 20, "output": "It, again. " * 30}
     (tmp_path / f"a{ending}").write_bytes(WRITERS[ending]([dict(row) for _ in range(count)]))
-    start = time.perf_counter()
     assert sum(1 for _ in read(tmp_path / f"a{ending}", Demonstration)) == count
-    assert (
-        time.perf_counter() - start < count / 50_000 * 3 * 3
-    )  # three times the goal: busy machines
 
 
 JUNK = [

@@ -1,5 +1,4 @@
 import random
-import time
 
 import pytest
 
@@ -65,8 +64,7 @@ def test_no_texts_give_no_pairs() -> None:
     assert overlap.overlap([], ["a"]).exact == ()
 
 
-def test_many_rows_take_seconds() -> None:
+def test_a_near_duplicate_is_found_among_many_rows() -> None:
     texts = _texts(trials(5000, 50_000), words=50)
-    start = time.perf_counter()
-    overlap.near_duplicates([*texts, texts[3] + " more"])
-    assert time.perf_counter() - start < 15
+    (found,) = overlap.near_duplicates([*texts, texts[3] + " more"])
+    assert (found.first, found.second) == (3, len(texts))

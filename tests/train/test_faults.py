@@ -152,7 +152,7 @@ class Endless:
 
 
 def test_neither_memory_nor_descriptors_grow_with_the_steps(tmp_path: Path, figure: Figure) -> None:
-    steps = trials(300, 10_000)
+    steps = trials(150, 10_000)
     warm = steps // 3
     seen: list[tuple[int, int]] = []
 
