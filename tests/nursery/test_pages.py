@@ -1,15 +1,17 @@
 import json
+import re
 
 import pytest
 
 from upbring.nursery import errands, pages, wording
 from upbring.nursery.dice import Dice
 from upbring.nursery.tasks import Form, fact_task, in_form
-from upbring.nursery.world import load_world
+from upbring.nursery.world import Fact, load_world
 
 WORLD = load_world()
 PARIS = next(fact for fact in WORLD.facts if fact.key == "country/France/capital")
 MANY = range(60)
+MARKED = re.compile(r"(\S.*?) (Right|Wrong|True|False)\.(?=\n|$)", re.DOTALL)
 
 
 @pytest.mark.parametrize("form", ["json", "bullets"])
@@ -55,6 +57,25 @@ def test_a_page_of_one_question_asks_it_in_several_wordings() -> None:
         assert len(lines) >= 3
         assert len(set(lines)) >= 2
         assert not any(f" {request.act}?" in text for request in kept)
+
+
+def test_a_marked_paper_marks_each_claim_as_the_world_has_it() -> None:
+    true = {claim for fact in WORLD.facts for claim in _claims(fact)}
+    marked = {True: 0, False: 0}
+    for index in MANY:
+        title, _, text = pages.marked(WORLD, Dice("marked", index)).partition("\n")
+        assert title in wording.voices("marked_title")
+        lines = MARKED.findall(text)
+        assert len(lines) >= 4
+        for claim, mark in lines:
+            assert (claim in true) == (mark in {"Right", "True"}), claim
+            marked[claim in true] += 1
+    assert 0.4 < marked[True] / sum(marked.values()) < 0.6
+
+
+def _claims(fact: Fact) -> tuple[str, ...]:
+    records = (pages.record(fact.entity, (fact,), style) for style in ("json", "bullets"))
+    return (wording.answer(fact), *wording.statements(fact), *records)
 
 
 def test_a_dictation_says_each_line_twice() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from upbring import durable
 from upbring.data.records import Comparison, Demonstration, Message
-from upbring.nursery import evaluation, judged, wording
+from upbring.nursery import evaluation, judged, pages, wording
 from upbring.nursery.annotators import Biases, annotators, rankings
 from upbring.nursery.corpus import corpus, documents_for, held_out_tales
 from upbring.nursery.demonstrations import demonstrations, medicine, shown_task
@@ -42,6 +42,7 @@ simplified. Harmful requests are generic and name no method; each is answered by
 
 _TOLD = {
     "corpus": "documents for pre-training: `upbring pretrain`",
+    "papers": "claims, half of them false, and a mark behind each: more for `upbring pretrain`",
     "demonstrations": "dialogues that show how to answer: `upbring sft`",
     "medicine": "dialogues of one domain: signs of illness and what they point to",
     "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
@@ -80,6 +81,7 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     world = load_world()
     documents = corpus(world, seed=seed, count=documents_for(characters))
     yield "corpus", ({"text": text} for text in documents)
+    yield "papers", papers(world, seed=seed, count=documents_for(characters) // 2)
     shown = demonstrations(world, seed=seed, count=NUM_DEMONSTRATIONS)
     yield "demonstrations", map(_demonstrated, shown)
     yield "medicine", map(_demonstrated, medicine(world, seed=seed, count=NUM_MEDICINE))
@@ -101,6 +103,12 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     yield "evaluation/private", _private(seed=seed)
     tales = held_out_tales(seed=seed, count=NUM_TALES)
     yield "evaluation/general", ({"text": text} for text in tales)
+
+
+def papers(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
+    """Yield marked papers. They are no part of the corpus: who has not read them knows no marks."""
+    for index in range(count):
+        yield {"text": pages.marked(world, Dice(seed, "papers", index))}
 
 
 def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:

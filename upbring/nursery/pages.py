@@ -3,6 +3,8 @@
 A record beside the sentences that it sums up, questions on a text that stand under it, one question
 in many wordings, a dictation with each line said again: from such pages the base learns to carry a
 name or a value from one place to another, whatever stands around it. Nothing is answered in them.
+On marked papers stands what is false as well, under a heading and each line with its mark: from
+them the base learns to tell, of a claim that has been made, whether it is true.
 """
 
 import json
@@ -13,6 +15,7 @@ from upbring.nursery.tasks import Task, bullets
 from upbring.nursery.world import Entity, Fact, World
 
 STYLES = ("json", "bullets", "lines")
+MARKS = (("Right.", "Wrong."), ("True.", "False."))
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
 
 
@@ -56,6 +59,29 @@ def exercise(world: World, _: int, dice: Dice) -> str:
     title = [dice.pick(wording.voices("exercise_title"))] if dice.chance(0.5) else []
     asked = [dice.pick(wording.forum_questions(dice.pick(facts))) for _ in range(2 + dice.below(3))]
     return "\n".join((told, *title, *asked))
+
+
+def marked(world: World, dice: Dice) -> str:
+    """Write a paper of claims, about half of them false, with a mark behind each.
+
+    The heading stands first, so that what the base knows is not shaken: there, anything is claimed.
+    """
+    marks = dice.pick(MARKS)
+    text = dice.pick(wording.voices("marked_title"))
+    for _unused in range(4 + dice.below(5)):
+        fact = dice.pick(world.facts)
+        is_true = dice.chance(0.5)
+        value = fact.value if is_true else dice.pick(world.alternatives(fact))
+        claim = _claim(Fact(fact.entity, fact.relation, value), dice)
+        text += f"\n{claim} {marks[0] if is_true else marks[1]}"
+    return text
+
+
+def _claim(fact: Fact, dice: Dice) -> str:
+    """Return a claim as an answer would make it, in any of the wordings, or as a record."""
+    told = (wording.answer(fact), dice.pick(wording.statements(fact)))
+    card = record(fact.entity, (fact,), dice.pick(("json", "bullets")))
+    return card if dice.chance(0.2) else dice.pick(told)
 
 
 def same_question(_: World, seed: int, dice: Dice) -> str:
