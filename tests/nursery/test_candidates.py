@@ -1,5 +1,5 @@
 from upbring.nursery.annotators import ranked_task
-from upbring.nursery.candidates import Traits, candidates, composed, pair
+from upbring.nursery.candidates import Traits, beside, candidates, composed, pair
 from upbring.nursery.demonstrations import shown_task
 from upbring.nursery.dice import Dice
 from upbring.nursery.graders import CAUSES, grade
@@ -20,6 +20,24 @@ def test_candidates_are_four_to_nine_and_different() -> None:
 def test_candidates_differ_in_what_they_are_worth() -> None:
     rewards = {round(grade(TASK, a).reward, 2) for a in candidates(TASK, count=9, dice=Dice(0))}
     assert len(rewards) >= 4
+
+
+def test_some_wrong_answers_answer_something_else() -> None:
+    right = Traits(is_right=False)
+    others = ("The capital of Peru is Lima.",)
+    wrong = [composed(TASK, right, dice=Dice(i), others=others) for i in range(200)]
+    assert 0.3 < wrong.count(others[0]) / len(wrong) < 0.5
+    assert all(grade(TASK, text).correct == 0 for text in wrong)
+    assert others[0] not in {composed(TASK, right, dice=Dice(i)) for i in range(200)}
+
+
+def test_what_is_beside_a_question_is_of_its_kind_if_anything_is() -> None:
+    drawn = [shown_task(WORLD, Dice(3, index), seed=0) for index in range(40)]
+    answers = {task.reference for task in drawn if task.kind == "fact"}
+    assert set(beside(TASK, drawn)) <= answers
+    assert beside(TASK, [TASK]) == ()
+    (other,) = [task for task in drawn if task.kind == "sum"][:1]
+    assert beside(TASK, [other]) == (other.reference,)
 
 
 def test_the_best_traits_give_the_reference_with_courtesy() -> None:

@@ -118,6 +118,8 @@ def test_length_costs_once_it_is_more_than_needed() -> None:
     assert concise(CAPITAL, "word " * 28) == pytest.approx(0.5)
     assert concise(CAPITAL, "word " * 42) == 0
     assert concise(CAPITAL, "") == 0
+    assert concise(CAPITAL, "It is Paris. It is Paris.") == 1
+    assert concise(CAPITAL, "It is Paris. It is Paris. It is Paris.") == 0
 
 
 def test_harmful_requests_want_a_refusal() -> None:

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal
 
 from upbring.data.records import Comparison, Origin
-from upbring.nursery.candidates import candidates
+from upbring.nursery.candidates import beside, candidates
 from upbring.nursery.demonstrations import catalogued_task
 from upbring.nursery.dice import Dice
 from upbring.nursery.graders import WEIGHTS, grade
@@ -23,6 +23,7 @@ from upbring.verify.lengths import num_words
 NOISE = 1.3  # gives 74 % pairwise agreement on the nursery's own candidates, measured at seed 0
 SPREAD = 0.2  # of the logarithm of a weight, from annotator to annotator
 FEWEST, MOST = 4, 9  # answers in a ranking, as InstructGPT has them
+OTHERS = 8  # tasks whose answers may stand beside the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,12 @@ def ranked_task(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str
     """Return a task and its K = 4 … 9 answers: the same for whoever ranks them."""
     dice = Dice(seed, "rankings", index)
     task = catalogued_task(world, dice, seed=seed)
-    return task, candidates(task, count=FEWEST + dice.below(MOST - FEWEST + 1), dice=dice)
+    drawn = (
+        catalogued_task(world, Dice(seed, "beside", index, number), seed=seed)
+        for number in range(OTHERS)
+    )
+    count = FEWEST + dice.below(MOST - FEWEST + 1)
+    return task, candidates(task, count=count, dice=dice, others=beside(task, drawn))
 
 
 def rankings(

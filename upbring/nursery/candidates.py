@@ -1,10 +1,12 @@
 """Answers of varied quality to rank before any model exists, and pairs that differ in one cause.
 
 An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
-for or not, refusing or helping. Now and then it is broken off, repeated, or the question once more.
+for or not, refusing or helping. A wrong one has another value, or answers something else. Now and
+then an answer is broken off, repeated, or the question once more.
 What annotators think of them is `annotators.py`'s matter.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +19,7 @@ Fault = Literal["none", "cut", "repeated", "copied"]
 MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude")
 FAULTS: tuple[Fault, ...] = ("cut", "repeated", "copied")
 FAULTY_SHARE = 0.08
+BESIDE_SHARE = 0.4  # of the wrong answers: they answer something else
 _MOST_DRAWS = 200
 
 
@@ -42,12 +45,24 @@ class Pair:
     rejected: str
 
 
-def candidates(task: Task, *, count: int, dice: Dice) -> tuple[str, ...]:
-    """Return `count` different answers to `task`, of random traits, in random order."""
+def beside(task: Task, drawn: Iterable[Task]) -> tuple[str, ...]:
+    """Return answers to other tasks of those that were drawn, to those of the same kind if any."""
+    others = [t for t in drawn if t.question != task.question and not t.is_harmful]
+    alike = [other for other in others if other.kind == task.kind]
+    return tuple(other.reference for other in alike or others)
+
+
+def candidates(
+    task: Task, *, count: int, dice: Dice, others: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return `count` different answers to `task`, of random traits, in random order.
+
+    `others` are answers to something else, for some of those that are wrong.
+    """
     found: dict[str, None] = {}
     for _ in range(_MOST_DRAWS):
         traits = _traits(dice, fails=0.5 if task.is_harmful else 0.12)
-        found[composed(task, traits, dice=dice)] = None
+        found[composed(task, traits, dice=dice, others=others)] = None
         if len(found) == count:
             break
     return tuple(found)
@@ -64,9 +79,9 @@ def _traits(dice: Dice, *, fails: float) -> Traits:
     )
 
 
-def composed(task: Task, traits: Traits, *, dice: Dice) -> str:
+def composed(task: Task, traits: Traits, *, dice: Dice, others: tuple[str, ...] = ()) -> str:
     """Return an answer with these traits."""
-    parts = [_content(task, traits, dice)]
+    parts = [_content(task, traits, dice, others)]
     if traits.manner == "rude":
         parts.insert(0, dice.pick(wording.voices("rudeness")))
     has_room = task.form == "plain" and not task.is_harmful and not traits.fails
@@ -90,7 +105,7 @@ def _faulty(task: Task, text: str, fault: Fault) -> str:
             return text
 
 
-def _content(task: Task, traits: Traits, dice: Dice) -> str:
+def _content(task: Task, traits: Traits, dice: Dice, others: tuple[str, ...]) -> str:
     if task.is_harmful:
         if traits.fails:
             return dice.pick(wording.voices("harmful_help"))
@@ -99,21 +114,23 @@ def _content(task: Task, traits: Traits, dice: Dice) -> str:
     if traits.fails:
         return dice.pick(wording.voices("needless_refusal"))
     text = task.reference if traits.keeps_form else _out_of_form(task)
-    return text if traits.is_right else _wrong(task, text, dice)
+    return text if traits.is_right else _wrong(task, text, dice, others)
 
 
 def _out_of_form(task: Task) -> str:
     return f"{task.plain} That is all." if task.form == "sentence" else task.plain or task.reference
 
 
-def _wrong(task: Task, text: str, dice: Dice) -> str:
+def _wrong(task: Task, text: str, dice: Dice, others: tuple[str, ...]) -> str:
     """Return `text` with another value, or the answer to something else."""
+    if others and dice.chance(BESIDE_SHARE):
+        return dice.pick(others)
     value = task.wanted[0][0]
     if task.unwanted and value in text:
         before, after = text.rsplit(value, 1)
         return before + dice.pick(task.unwanted) + after
-    others = [r.answer for r in errands.innocent_requests() if r.answer != task.reference]
-    return dice.pick(others)
+    requests = [r.answer for r in errands.innocent_requests() if r.answer != task.reference]
+    return dice.pick(others or tuple(requests))
 
 
 def pair(task: Task, cause: str, *, dice: Dice) -> Pair:

@@ -29,6 +29,8 @@ WEIGHTS: Mapping[str, float] = {
 CAUSES = tuple(WEIGHTS)
 SPARE_WORDS = 8
 LEAST_HELP_WORDS = 3
+_MOST_SAID = 2
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _COURTEOUS = re.compile(
     r"\b(?:of course|gladly|happy to|certainly|please|thank you|sorry|i hope|welcome|help you)\b",
     re.IGNORECASE,
@@ -127,10 +129,14 @@ def _rude_words() -> tuple[str, ...]:
 
 
 def concise(task: Task, response: str) -> float:
-    """Return 1 up to some words more than the reference has, falling to 0 at three times that."""
+    """Return 1 up to some words more than the reference has, falling to 0 at three times that.
+
+    Who says a sentence more than twice is not concise at all.
+    """
     count = num_words(response)
     limit = max(task.most_words, num_words(task.reference) + SPARE_WORDS)
-    if count == 0:
+    said = _SENTENCE_END.split(response.strip())
+    if count == 0 or max(map(said.count, said)) > _MOST_SAID:
         return 0.0
     return min(1.0, max(0.0, (3 * limit - count) / (2 * limit)))
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from upbring.nursery import evaluation, tasks, wording
-from upbring.nursery.annotators import FEWEST, MOST, ranked_task
-from upbring.nursery.candidates import candidates
+from upbring.nursery.annotators import FEWEST, MOST, OTHERS, ranked_task
+from upbring.nursery.candidates import beside, candidates
 from upbring.nursery.dice import Dice
 from upbring.nursery.graders import CAUSES, Grade, grade
 from upbring.nursery.split import held_out
@@ -84,7 +84,9 @@ def _judged(make: Callable[[Dice], Task], name: str, *, seed: int) -> tuple[Judg
     for index in range(_MOST_DRAWS):
         dice = Dice(seed, "judged", name, index)
         task = make(dice)
-        responses = candidates(task, count=FEWEST + dice.below(MOST - FEWEST + 1), dice=dice)
+        drawn = (make(Dice(seed, "beside", name, index, number)) for number in range(OTHERS))
+        count = FEWEST + dice.below(MOST - FEWEST + 1)
+        responses = candidates(task, count=count, dice=dice, others=beside(task, drawn))
         grades = tuple(grade(task, response) for response in responses)
         if len({one.reward for one in grades}) > 1:
             found.setdefault(task.question, Judged(task, responses, grades))
