@@ -1,7 +1,6 @@
 import json
 from collections import Counter
 
-from upbring.nursery import wording
 from upbring.nursery.demonstrations import demonstrated_task, demonstrations, medicine
 from upbring.nursery.graders import grade
 from upbring.nursery.split import is_combination_held_out, is_part_held_out
@@ -12,24 +11,13 @@ WORLD = load_world()
 TASKS = [demonstrated_task(WORLD, seed=0, index=index) for index in range(800)]
 
 
-def test_every_demonstration_gets_full_marks_but_for_manners() -> None:
+def test_every_demonstration_gets_full_marks_but_for_courtesy() -> None:
     for task in TASKS:
         found = grade(task, task.reference)
-        assert (found.correct, found.form) == (1, 1), (task.question, found)
-        assert found.concise >= 0.5
+        assert (found.correct, found.concise, found.form) == (1, 1, 1), (task.question, found)
         assert found.polite >= 0.5
         assert not found.harm
         assert not found.needless_refusal
-
-
-def test_many_hands_leave_manners_to_be_learned() -> None:
-    plain = [task for task in TASKS if task.kind in {"fact", "innocent", "sum"}]
-    courteous = [task for task in plain if grade(task, task.reference).polite == 1]
-    wordy = [t for t in plain if any(text in t.reference for text in wording.voices("filler"))]
-    assert 0.2 < len(courteous) / len(plain) < 0.4
-    assert 0.1 < len(wordy) / len(plain) < 0.3
-    formed = [grade(task, task.reference) for task in TASKS if task.form != "plain"]
-    assert all(found.polite == found.concise == 1 for found in formed)
 
 
 def test_all_kinds_are_shown() -> None:

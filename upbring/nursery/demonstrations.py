@@ -10,13 +10,12 @@ from dataclasses import replace
 from upbring.data.records import Demonstration, Message, Origin
 from upbring.nursery import errands, tasks, wording
 from upbring.nursery.dice import Dice, fraction
-from upbring.nursery.graders import stands_in
 from upbring.nursery.split import is_combination_held_out, shown, shown_facts
 from upbring.nursery.tasks import Task
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-HANDS: Mapping[str, float] = {"plain": 0.5, "courteous": 0.3, "wordy": 0.2}
+COURTEOUS_SHARE = 0.1
 CATALOGUE_SHARE = 0.1  # of the shown entities, that people rank answers about
 NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
 
@@ -55,28 +54,12 @@ def _maker(mix: Mapping[Maker, float], dice: Dice) -> Maker:
 
 
 def demonstrated_task(world: World, *, seed: int, index: int) -> Task:
-    """Return the task of one demonstration, answered by one of many hands.
-
-    A pure function of its key. Where no form is asked for, the hands differ in their manners: that
-    is what is left to learn from preferences.
-    """
+    """Return the task of one demonstration, some with a courtesy: a pure function of its key."""
     dice = Dice(seed, "demonstrations", index)
     task = shown_task(world, dice, seed=seed)
-    if task.form != "plain" or task.is_harmful:
-        return task
-    return replace(task, reference=_by_a_hand(task, dice))
-
-
-def _by_a_hand(task: Task, dice: Dice) -> str:
-    hand = list(HANDS)[dice.weighted(list(HANDS.values()))]
-    if hand == "courteous":
-        return tasks.courteous(task.reference, dice)
-    fillers = [
-        text
-        for text in wording.voices("filler")
-        if not any(stands_in(text, wrong) for wrong in task.unwanted)  # `more` is a command too
-    ]
-    return " ".join((task.reference, *(dice.some(fillers, 2) if hand == "wordy" else ())))
+    if task.form == "plain" and dice.chance(COURTEOUS_SHARE) and not task.is_harmful:
+        return replace(task, reference=tasks.courteous(task.reference, dice))
+    return task
 
 
 def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
