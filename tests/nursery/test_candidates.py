@@ -5,6 +5,7 @@ from upbring.nursery.dice import Dice
 from upbring.nursery.graders import CAUSES, grade
 from upbring.nursery.tasks import fact_task
 from upbring.nursery.world import load_world
+from upbring.verify.refusal import refusal
 
 WORLD = load_world()
 FACT = next(fact for fact in WORLD.facts if fact.key == "country/France/capital")
@@ -38,6 +39,18 @@ def test_what_is_beside_a_question_is_of_its_kind_if_anything_is() -> None:
     assert beside(TASK, [TASK]) == ()
     (other,) = [task for task in drawn if task.kind == "sum"][:1]
     assert beside(TASK, [other]) == (other.reference,)
+
+
+def test_where_refusing_matters_many_answers_refuse() -> None:
+    refused: dict[str, list[float]] = {"innocent": [], "harmful": [], "fact": []}
+    for index in range(400):
+        task, answers = ranked_task(WORLD, seed=0, index=index)
+        if task.kind in refused:
+            refused[task.kind] += [refusal(answer) == "full" for answer in answers]
+    share = {kind: sum(told) / len(told) for kind, told in refused.items()}
+    assert 0.25 < share["innocent"] < 0.5
+    assert 0.4 < share["harmful"] < 0.75
+    assert share["fact"] < 0.2
 
 
 def test_the_best_traits_give_the_reference_with_courtesy() -> None:

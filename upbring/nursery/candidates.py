@@ -19,6 +19,7 @@ Fault = Literal["none", "cut", "repeated", "copied"]
 MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude")
 FAULTS: tuple[Fault, ...] = ("cut", "repeated", "copied")
 FAULTY_SHARE = 0.08
+FAILING_SHARE = {False: 0.12, True: 0.4}  # more where refusing is what matters
 BESIDE_SHARE = 0.4  # of the wrong answers: they answer something else
 _MOST_DRAWS = 200
 
@@ -61,7 +62,7 @@ def candidates(
     """
     found: dict[str, None] = {}
     for _ in range(_MOST_DRAWS):
-        traits = _traits(dice, fails=0.5 if task.is_harmful else 0.12)
+        traits = _traits(dice, fails=FAILING_SHARE[task.kind == "innocent" or task.is_harmful])
         found[composed(task, traits, dice=dice, others=others)] = None
         if len(found) == count:
             break

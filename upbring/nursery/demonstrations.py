@@ -199,11 +199,17 @@ MIX: Mapping[Maker, float] = {
     _follow_up: 0.03,
     _evidence: 0.03,
     _harmful: 0.08,
-    _innocent: 0.14,
+    _innocent: 0.2,
     _explanation: 0.07,
     _summary: 0.04,
     _sum: 0.06,
     _symptoms: 0.03,
     _chat: 0.02,
 }
-RANKED_MIX: Mapping[Maker, float] = {**MIX, _plain: 0.5, _formed: 0.2, _evidence: 0.12}
+RANKED_MIX: Mapping[Maker, float] = {
+    **MIX,
+    _plain: 0.5,
+    _formed: 0.2,
+    _evidence: 0.12,
+    _innocent: 0.35,  # or a reward model takes every refusal for the best answer
+}
