@@ -20,6 +20,8 @@ def test_the_page_is_served_until_a_signal(tmp_path: Path, number: signal.Signal
     make_run(tmp_path / "runs", "sft", "a", model="base", steps=4)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "upbring", "watch"]
+    # a shell starts what runs in the background deaf to Ctrl-C, and its children with it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
