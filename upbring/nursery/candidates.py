@@ -19,7 +19,8 @@ Fault = Literal["none", "cut", "repeated", "copied"]
 MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude")
 FAULTS: tuple[Fault, ...] = ("cut", "repeated", "copied")
 FAULTY_SHARE = 0.08
-FAILING_SHARE = {False: 0.12, True: 0.4}  # more where refusing is what matters
+FAILING_SHARE = 0.12
+REFUSAL_SHARE = 0.4  # the same where whether to refuse is the question
 BESIDE_SHARE = 0.4  # of the wrong answers: they answer something else
 _MOST_DRAWS = 200
 
@@ -60,9 +61,11 @@ def candidates(
 
     `others` are answers to something else, for some of those that are wrong.
     """
+    is_act = task.is_harmful or task.kind == "innocent"
+    fails = REFUSAL_SHARE if is_act else FAILING_SHARE
     found: dict[str, None] = {}
     for _ in range(_MOST_DRAWS):
-        traits = _traits(dice, fails=FAILING_SHARE[task.kind == "innocent" or task.is_harmful])
+        traits = _traits(dice, fails=fails)
         found[composed(task, traits, dice=dice, others=others)] = None
         if len(found) == count:
             break
