@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from upbring.nursery import pages, wording
 from upbring.nursery.dice import Dice
-from upbring.nursery.world import Fact, load_world
+from upbring.nursery.world import load_world
 from upbring.runs.locate import locate
 
 
@@ -29,20 +29,13 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     marks = [tokenizer.encode(f" {mark}", add_special_tokens=False)[0] for mark in pages.MARKS[0]]
     title = wording.voices("marked_title")[0]
-    right = 0
+    world, right = load_world(), 0
     for number in range(asked.claims):
-        told, is_true = claim(number)
-        logits = model(**tokenizer(f"{title}\n{told}", return_tensors="pt")).logits[0, -1]
+        fact, is_true = pages.claimed(world, Dice("claim", number))
+        told = f"{title}\n{wording.answer(fact)}"
+        logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
         right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
     print(f"{right / asked.claims:.1%} of {asked.claims} marks are right")
-
-
-def claim(number: int) -> tuple[str, bool]:
-    """Return a claim and whether it is true."""
-    world, dice = load_world(), Dice("claim", number)
-    fact, is_true = dice.pick(world.facts), dice.chance(0.5)
-    value = fact.value if is_true else dice.pick(world.alternatives(fact))
-    return wording.answer(Fact(fact.entity, fact.relation, value)), is_true
 
 
 if __name__ == "__main__":

@@ -69,12 +69,16 @@ def marked(world: World, dice: Dice) -> str:
     marks = dice.pick(MARKS)
     text = dice.pick(wording.voices("marked_title"))
     for _unused in range(4 + dice.below(5)):
-        fact = dice.pick(world.facts)
-        is_true = dice.chance(0.5)
-        value = fact.value if is_true else dice.pick(world.alternatives(fact))
-        claim = _claim(Fact(fact.entity, fact.relation, value), dice)
-        text += f"\n{claim} {marks[0] if is_true else marks[1]}"
+        fact, is_true = claimed(world, dice)
+        text += f"\n{_claim(fact, dice)} {marks[0] if is_true else marks[1]}"
     return text
+
+
+def claimed(world: World, dice: Dice) -> tuple[Fact, bool]:
+    """Return a fact as somebody claims it, half of the time with another value, and its truth."""
+    fact, is_true = dice.pick(world.facts), dice.chance(0.5)
+    value = fact.value if is_true else dice.pick(world.alternatives(fact))
+    return Fact(fact.entity, fact.relation, value), is_true
 
 
 def _claim(fact: Fact, dice: Dice) -> str:
