@@ -90,6 +90,20 @@ def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(ho
 
 
 @pytest.mark.usefixtures("home")
+def test_what_another_series_of_the_program_made_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take(ROAD)
+    before = began("aside")
+    monkeypatch.setattr("upbring.recipe.road.SERIES", "99.0")
+    _, told = take(ROAD)
+    assert "aside: was made by upbring 0.1, and this is 99.0; kept as aside.before-1" in told
+    assert began("aside") != before
+    _, told = take(ROAD)
+    assert "aside: finished before, kept" in told
+
+
+@pytest.mark.usefixtures("home")
 def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
     take(ROAD)
     history = Run.open(Path("road/stages/second")).read_contract().history

@@ -103,7 +103,7 @@ def _answered(settings: CollectSettings, folder: Path, *, say: Say) -> list[Aske
         ]
         drawn = local.several([prompt.messages for prompt, _ in some], settings, keys=keys)
         for (prompt, row), own in zip(some, drawn, strict=True):
-            different = tuple(dict.fromkeys(text.strip() for text in own))
+            different = told_apart(own)
             if len(different) > 1:
                 found.append(Asked(prompt.messages, different, row))
         say(f"{settings.model}: {start + len(some)} of {len(prompts)} prompts answered")
@@ -117,6 +117,17 @@ def _answered(settings: CollectSettings, folder: Path, *, say: Say) -> list[Aske
         [{"prompt": _messages(a.prompt), "responses": [*a.answers], "row": a.row} for a in found],
     )
     return found
+
+
+def told_apart(drawn: Sequence[str]) -> tuple[str, ...]:
+    r"""Return the answers that differ, without the NUL characters that a model may draw.
+
+    No file of rows may hold these: what reads the rankings would refuse the answer.
+
+    >>> told_apart(["Paris. ", "Paris.", "Pa\0ris.", "Rome."])
+    ('Paris.', 'Rome.')
+    """
+    return tuple(dict.fromkeys(text.replace("\0", "").strip() for text in drawn))
 
 
 def _prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:

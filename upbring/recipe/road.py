@@ -7,9 +7,10 @@
       evaluation/      results.json, answers.jsonl
       gates.json       report.html  report.json
 
-A stage is done again when its verb, its settings, the bytes of its files or a stage that it needs
-have changed, or what it made is gone; the one before stays beside it, under another name. What is
-known of stages that the road has not come to yet stays written down, whenever it is killed.
+A stage is done again when its verb, its settings, the bytes of its files, a stage that it needs or
+the series of upbring have changed, or what it made is gone; the one before stays beside it, under
+another name. What is known of stages that the road has not come to yet stays written down, whenever
+it is killed.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from upbring import durable
+from upbring import __version__, durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
 from upbring.recipe.board import Board
@@ -42,6 +43,7 @@ from upbring.runs.folder import Run
 from upbring.settings.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
 
+SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
 FREE = frozenset({"name", "runs", "threads", "keep", "to", "skip_bad"})  # decide about no result
 
 # What is to be done of a stage: nothing, what is left, all of it anew, all of it.
@@ -88,6 +90,7 @@ class Road:
                 "run": str(self.place(step.name)),
                 "status": before.get("status", "to do"),
                 "key": before.get("key"),
+                "code": before.get("code"),
             }
 
     def standings(self) -> Iterator[tuple[Step, Resolved[Any], Standing]]:
@@ -157,7 +160,7 @@ class Road:
             self.say(f"{step.name}: finished before, kept")
             return
         if standing == "again":
-            self.say(f"{step.name}: {self._reason(step, is_same=before.get('key') == key)}")
+            self.say(f"{step.name}: {self._reason(step, before, key)}")
         self._note(step, status="running", key=key)
         self.say(f"\n── {step.name}: {step.verb} {self._from(step)}")
         if step.verb in CRAFTS:
@@ -168,12 +171,16 @@ class Road:
         if step.verb in POLICIES:
             self.made(step.name)
 
-    def _reason(self, step: Step, *, is_same: bool) -> str:
+    def _reason(self, step: Step, before: Mapping[str, JSON], key: str) -> str:
         """Put aside what is there of a stage that is done again, and say why it is."""
         place = self.place(step.name)
         if not place.exists():
             return f"{place} is gone; done again"
-        why = "is not whole" if is_same else "is not what the recipe says now"
+        why = "is not what the recipe says now"
+        if before.get("key") == key:
+            why = "is not whole"
+        elif before.get("code") not in {SERIES, None}:
+            why = f"was made by upbring {before['code']}, and this is {SERIES}"
         return f"{why}; kept as {_aside(place).name}"
 
     def _train(self, step: Step, resolved: Resolved[Any]) -> None:
@@ -249,7 +256,7 @@ class Road:
                     self.hashes[value] = identity_of(value)
                 files[value] = self.hashes[value]
         keys = {need: self.states[need]["key"] for need in step.needs}
-        text = json.dumps([step.verb, asked, files, keys], sort_keys=True)
+        text = json.dumps([step.verb, asked, files, keys, SERIES], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _is_strange(self, setting: str, path: Path) -> bool:
@@ -278,7 +285,7 @@ class Road:
         self.states[step.name]["status"] = status
         self.show(step.name, status)
         if key is not None:
-            self.states[step.name]["key"] = key
+            self.states[step.name] |= {"key": key, "code": SERIES}
         self.write(status="running" if status in {"running", "finished"} else status)
 
     def write(self, *, status: str) -> None:
