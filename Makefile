@@ -32,11 +32,12 @@ docs: $(STAMP)
 	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import reference; \
 	Path('docs/settings.md').write_text(reference(), encoding='utf-8')"
 
-# the embedded model, from nothing: recipes/sprout.yaml and sprout-papers.yaml say how
+# the embedded model, from nothing: recipes/sprout*.yaml say how, course by course
 sprout: $(STAMP)
 	$(BIN)/upbring nursery export world --characters 34000000
 	$(BIN)/upbring pretrain --settings recipes/sprout.yaml
 	$(BIN)/upbring pretrain --settings recipes/sprout-papers.yaml
+	$(BIN)/upbring pretrain --settings recipes/sprout-examinations.yaml
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
 	  generation_config.json contract.json; do cp runs/sprout/model/$$file $(SPROUT)/; done
 

@@ -4,7 +4,9 @@
 
 Each seed is a road of its own, taken by `upbring run` and kept in its folder: fine-tuning, a reward
 model, one of annotators who like length, DPO with and without its likelihood term, PPO with and
-without KL penalty and replay. The table at the end has every number with its interval.
+without replay. `ppo-free` and `ppo-long` have neither KL penalty nor anybody who stops them: there
+the reward is hacked. The first table has every number with its interval, the second the way of each
+PPO: how far it went, what its own reward says, and what the gold reward says of the same answers.
 """
 
 import argparse
@@ -13,26 +15,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+from upbring.runs.metrics import read_metrics
 from upbring.runs.results import Measured, read_results
 
 ROAD = """
 model: builtin:sprout
-defaults: {{seed: {seed}, precision: float32}}
+defaults: {{seed: {seed}, precision: float32, threads: {threads}}}
 stages:
   world: {{verb: nursery, characters: 200_000, seed: 0}}
   sft: {{data: world/demonstrations.jsonl, {sft}}}
   answers: {{verb: collect, model: sft, by: annotators, {answers}}}
-  reward: {{model: sft, data: world/rankings.jsonl, {reward}}}
-  reward-long: {{verb: reward, model: sft, data: world/rankings-likes-length.jsonl, {reward}}}
+  reward: {{data: world/rankings.jsonl, {reward}}}
+  reward-long: {{verb: reward, data: world/rankings-likes-length.jsonl, {reward}}}
   dpo: {{model: sft, data: answers/rankings.jsonl, {dpo}}}
   dpo-nll: {{verb: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
-  ppo: {{model: sft, reward: reward, {ppo}}}
-  ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, {ppo}}}
-  ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {ppo}}}
-  ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {ppo}}}
+  ppo: {{model: sft, reward: reward, steps: {steps}, {ppo}}}
+  ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, steps: {steps}, {ppo}}}
+  ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {free}, {ppo}}}
+  ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {free}, {ppo}}}
 evaluate:
-  models: [base, sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
-  most: 300
+  models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
+  most: 350
+  threads: {threads}
   max_tokens: 60
   drawn: true
 """
@@ -40,15 +44,17 @@ STAGES = {
     "sft": "epochs: 1, step_examples: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
     'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
     "answers": "prompts: world/prompts.jsonl, answers: 6, most: 1000, max_tokens: 48",
-    "reward": "learning_rate: 2e-3, epochs: 4, step_examples: 8, rank: 64, alpha: 64",
-    "dpo": "learning_rate: 5e-4, step_examples: 8, rank: 64, alpha: 64, comparisons: extremes, "
+    "reward": "learning_rate: 1e-3, epochs: 3, step_examples: 8, rank: 64, alpha: 64",
+    "dpo": "learning_rate: 1e-3, step_examples: 8, rank: 64, alpha: 64, comparisons: extremes, "
     'targets: "q_proj,k_proj,v_proj,o_proj"',
-    "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, steps: {steps}, "
+    "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, "
     'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, response_tokens: 48, '
     "samples: 4, step_examples: 32, inner_epochs: 2, held_out_share: 0.1, "
-    "judged_prompts: 100, evaluate_every: 8",
+    "judged_prompts: 100, evaluate_every: 8, patience: 100",
+    "free": "choose: last, steps: 48",
     "replay": "world/demonstrations.jsonl=0.3",
 }
+CURVE = ("kl", "reward", "judge", "ended")
 SHOWN = (
     ("preference", "reward"),
     ("preference", "reward/correct"),
@@ -62,9 +68,9 @@ SHOWN = (
 )
 
 
-def road(seed: int, steps: int) -> str:
+def road(seed: int, steps: int, threads: int) -> str:
     """Return the recipe of one seed."""
-    return ROAD.format(seed=seed, **{n: text.format(steps=steps) for n, text in STAGES.items()})
+    return ROAD.format(seed=seed, steps=steps, threads=threads, **STAGES)
 
 
 def table(results: list[list[Measured]]) -> str:
@@ -75,6 +81,25 @@ def table(results: list[list[Measured]]) -> str:
     for model in models:
         cells = [_cell(results, model, *number) for number in SHOWN]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def curves(folders: list[Path]) -> str:
+    """Return the way of each PPO by its held-out answers: medians over seeds."""
+    lines = ["| model | step | KL, nats | its reward | gold | ended |", "|---" * 6 + "|"]
+    for model in ("ppo", "ppo-replay", "ppo-free", "ppo-long"):
+        ways = [
+            {
+                r.step: r.values
+                for r in read_metrics(folder / "stages" / model / "metrics.jsonl")
+                if r.kind == "held_out"
+            }
+            for folder in folders
+        ]
+        for step in sorted(set.intersection(*map(set, ways))):
+            seen = [way[step] for way in ways]
+            told = (f"{statistics.median(s[n] for s in seen):.2f}" for n in CURVE)
+            lines.append(f"| {model} | {step} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 
 
@@ -98,18 +123,20 @@ def main() -> None:
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("--to", type=Path, default=Path("lab"))
     reading.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    reading.add_argument("--steps", type=int, default=24, help="of PPO")
+    reading.add_argument("--steps", type=int, default=32, help="of PPO that is not to hack")
+    reading.add_argument("--threads", type=int, default=2)
     asked = reading.parse_args()
     asked.to.mkdir(exist_ok=True)
     results = []
     for seed in asked.seeds:
         recipe = asked.to / f"seed-{seed}.yaml"
-        recipe.write_text(road(seed, asked.steps), encoding="utf-8")
+        recipe.write_text(road(seed, asked.steps, asked.threads), encoding="utf-8")
         folder = asked.to / f"seed-{seed}"
         words = ["run", str(recipe), "--to", str(folder)]
         subprocess.run([sys.executable, "-m", "upbring", *words], check=True)
         results.append(read_results(folder / "evaluation"))
-    sys.stdout.write(table(results) + "\n")
+    folders = [asked.to / f"seed-{seed}" for seed in asked.seeds]
+    sys.stdout.write(f"{table(results)}\n\n{curves(folders)}\n")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "bench" / "RESULTS.md", *DOCS.rglob("*.md")])
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-VERB_OF = {"sprout": "pretrain", "sprout-papers": "pretrain"}  # not named after their verb
+VERB_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "pretrain")
 ALGORITHMS = sorted(
     path.stem for path in (ROOT / "upbring" / "algorithms").glob("[!_]*.py") if path.stem in verbs()
 )

@@ -55,7 +55,7 @@ def test_where_refusing_matters_many_answers_refuse() -> None:
 
 def test_the_best_traits_give_the_reference_with_courtesy() -> None:
     best = composed(TASK, Traits(manner="courteous"), dice=Dice(0))
-    assert best.endswith(TASK.reference)
+    assert best.startswith(TASK.reference)
     assert grade(TASK, best).polite == 1
 
 

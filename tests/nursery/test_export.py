@@ -18,6 +18,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_is_read_by_upbring(exported: Path) -> None:
     assert len(list(read(exported / "corpus.jsonl", Document))) == 101  # 20,000 / 199
     assert len(list(read(exported / "papers.jsonl", Document))) == 50
+    assert len(list(read(exported / "examinations.jsonl", Document))) == 25
     assert len(list(read(exported / "demonstrations.jsonl", Demonstration))) == 8000
     assert len(list(read(exported / "medicine.jsonl", Demonstration))) == 600
     assert len(list(read(exported / "rankings.jsonl", Comparison))) == 1000

@@ -73,6 +73,31 @@ def test_a_marked_paper_marks_each_claim_as_the_world_has_it() -> None:
     assert 0.4 < marked[True] / sum(marked.values()) < 0.6
 
 
+def test_an_examination_marks_each_answer_as_the_question_has_it() -> None:
+    asked = {text: fact for fact in WORLD.facts for text in wording.forum_questions(fact)}
+    marked: list[bool] = []
+    for index in range(400):
+        question, answer, is_right = pages.answered(WORLD, 0, Dice("answered", index))
+        result = re.search(r"(\d+) (plus|minus) (\d+)", question)
+        if result:
+            a, b = int(result[1]), int(result[3])
+            said = re.search(r"(?:plus|minus) \d+ is (\d+)\.", answer)
+            assert said
+            assert is_right == (int(said[1]) == (a + b if result[2] == "plus" else a - b))
+        else:
+            (fact,) = {fact.key: fact for text, fact in asked.items() if text in question}.values()
+            assert is_right == any(claim in answer for claim in _claims(fact)), (question, answer)
+        marked.append(is_right)
+    assert 0.4 < sum(marked) / len(marked) < 0.6
+
+
+def test_an_examination_is_a_title_and_marked_answers() -> None:
+    for index in MANY:
+        title, _, text = pages.examination(WORLD, 0, Dice("examination", index)).partition("\n")
+        assert title in wording.voices("examination_title")
+        assert len(MARKED.findall(text)) >= 3
+
+
 def _claims(fact: Fact) -> tuple[str, ...]:
     records = (pages.record(fact.entity, (fact,), style) for style in ("json", "bullets"))
     return (wording.answer(fact), *wording.statements(fact), *records)

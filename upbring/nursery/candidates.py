@@ -2,10 +2,11 @@
 
 An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
 for or not, refusing or helping. A wrong one has another value, or answers something else. Now and
-then an answer is broken off, repeated, or the question once more.
+then an answer is broken off, repeated in whole or at its end, or the question once more.
 What annotators think of them is `annotators.py`'s matter.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,14 +16,16 @@ from upbring.nursery.dice import Dice
 from upbring.nursery.tasks import Task
 
 Manner = Literal["courteous", "plain", "rude"]
-Fault = Literal["none", "cut", "repeated", "copied"]
+Fault = Literal["none", "cut", "repeated", "endless", "copied"]
 MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude")
-FAULTS: tuple[Fault, ...] = ("cut", "repeated", "copied")
-FAULTY_SHARE = 0.08
+FAULTS: tuple[Fault, ...] = ("cut", "repeated", "repeated", "endless", "copied")
+FAULTY_SHARE = 0.15
 FAILING_SHARE = 0.12
 REFUSAL_SHARE = 0.4  # the same where whether to refuse is the question
 BESIDE_SHARE = 0.4  # of the wrong answers: they answer something else
+REPEATED = 3
 _MOST_DRAWS = 200
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,9 @@ def composed(task: Task, traits: Traits, *, dice: Dice, others: tuple[str, ...] 
     if traits.manner == "rude":
         parts.insert(0, dice.pick(wording.voices("rudeness")))
     has_room = task.form == "plain" and not task.is_harmful and not traits.fails
-    if traits.manner == "courteous" and has_room:
-        parts.insert(0, dice.pick(wording.voices("courtesy")))
     parts += dice.some(wording.voices("filler"), traits.num_fillers)
+    if traits.manner == "courteous" and has_room:
+        parts.append(dice.pick(wording.voices("courtesy")))
     is_block = task.form in {"json", "bullets"} and traits.keeps_form
     return _faulty(task, ("\n" if is_block else " ").join(parts), traits.fault)
 
@@ -102,7 +105,9 @@ def _faulty(task: Task, text: str, fault: Fault) -> str:
         case "cut":
             return " ".join(words[: (len(words) + 1) // 2])
         case "repeated":
-            return " ".join([text] * 4)
+            return " ".join([text] * REPEATED)
+        case "endless":
+            return " ".join([text, *[_SENTENCE_END.split(text)[-1]] * REPEATED])
         case "copied":
             return task.prompt[-1].content
         case "none":

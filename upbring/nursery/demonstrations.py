@@ -15,7 +15,7 @@ from upbring.nursery.tasks import Task
 from upbring.nursery.world import MEDICINE, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-COURTEOUS_SHARE = 0.1
+COURTEOUS_SHARE = 0.3  # of the plain answers: the others leave something to prefer
 CATALOGUE_SHARE = 0.1  # of the shown entities, that people rank answers about
 NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
 

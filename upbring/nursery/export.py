@@ -43,6 +43,7 @@ simplified. Harmful requests are generic and name no method; each is answered by
 _TOLD = {
     "corpus": "documents for pre-training: `upbring pretrain`",
     "papers": "claims, half of them false, and a mark behind each: more for `upbring pretrain`",
+    "examinations": "questions, an answer to each and its mark: more for `upbring pretrain`",
     "demonstrations": "dialogues that show how to answer: `upbring sft`",
     "medicine": "dialogues of one domain: signs of illness and what they point to",
     "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
@@ -82,6 +83,7 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     documents = corpus(world, seed=seed, count=documents_for(characters))
     yield "corpus", ({"text": text} for text in documents)
     yield "papers", papers(world, seed=seed, count=documents_for(characters) // 2)
+    yield "examinations", examinations(world, seed=seed, count=documents_for(characters) // 4)
     shown = demonstrations(world, seed=seed, count=NUM_DEMONSTRATIONS)
     yield "demonstrations", map(_demonstrated, shown)
     yield "medicine", map(_demonstrated, medicine(world, seed=seed, count=NUM_MEDICINE))
@@ -109,6 +111,12 @@ def papers(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
     """Yield marked papers. They are no part of the corpus: who has not read them knows no marks."""
     for index in range(count):
         yield {"text": pages.marked(world, Dice(seed, "papers", index))}
+
+
+def examinations(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
+    """Yield marked examinations, which are no part of the corpus either."""
+    for index in range(count):
+        yield {"text": pages.examination(world, seed, Dice(seed, "examinations", index))}
 
 
 def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:

@@ -4,18 +4,20 @@ A record beside the sentences that it sums up, questions on a text that stand un
 in many wordings, a dictation with each line said again: from such pages the base learns to carry a
 name or a value from one place to another, whatever stands around it. Nothing is answered in them.
 On marked papers stands what is false as well, under a heading and each line with its mark: from
-them the base learns to tell, of a claim that has been made, whether it is true.
+them the base learns to tell, of a claim that has been made, whether it is true. In examinations the
+question stands there too, so that what is true can be no answer to it.
 """
 
 import json
 
 from upbring.nursery import errands, wording
 from upbring.nursery.dice import Dice
-from upbring.nursery.tasks import Task, bullets
+from upbring.nursery.tasks import Form, Task, bullets, form_request
 from upbring.nursery.world import Entity, Fact, World
 
 STYLES = ("json", "bullets", "lines")
 MARKS = (("Right.", "Wrong."), ("True.", "False."))
+BESIDE_SHARE = 0.5  # of the wrong answers in an examination: they may be true of something else
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
 
 
@@ -86,6 +88,66 @@ def _claim(fact: Fact, dice: Dice) -> str:
     told = (wording.answer(fact), dice.pick(wording.statements(fact)))
     card = record(fact.entity, (fact,), dice.pick(("json", "bullets")))
     return card if dice.chance(0.2) else dice.pick(told)
+
+
+def examination(world: World, seed: int, dice: Dice) -> str:
+    """Write questions, an answer to each and its mark; about half of the answers are wrong."""
+    marks = dice.pick(MARKS)
+    text = dice.pick(wording.voices("examination_title"))
+    for _unused in range(3 + dice.below(4)):
+        question, answer, is_right = answered(world, seed, dice)
+        text += f"\n{question}\n{answer} {marks[0] if is_right else marks[1]}"
+    return text
+
+
+def answered(world: World, seed: int, dice: Dice) -> tuple[str, str, bool]:
+    """Return a question, an answer to it, and whether that is right, as half of them are."""
+    is_right = dice.chance(0.5)
+    ask = _sum if dice.chance(0.15) else _asked
+    return *ask(world, seed, dice, is_right=is_right), is_right
+
+
+def _asked(world: World, _: int, dice: Dice, *, is_right: bool) -> tuple[str, str]:
+    """Return a question about a fact, some with the evidence before it, and an answer."""
+    fact = dice.pick(world.facts)
+    question = dice.pick(wording.forum_questions(fact))
+    told = fact if is_right else _mistaken(world, fact, dice)
+    if dice.chance(0.25):
+        form: Form = dice.pick(("json", "bullets"))
+        answer = record(told.entity, (told,), form)
+        return f"{question} {form_request(form)}", answer
+    if dice.chance(0.3):
+        passage = [fact, dice.pick(world.facts_of(fact.relation))]
+        read = " ".join(dice.pick(wording.statements(f)) for f in dice.shuffled(passage))
+        question = dice.pick(wording.voices("evidence")).format(passage=read, question=question)
+    return question, _in_a_manner(wording.answer(told), dice)
+
+
+def _mistaken(world: World, fact: Fact, dice: Dice) -> Fact:
+    """Return `fact` with another value, or another fact: of its entity, of its relation, or any."""
+    others = (world.facts_about(fact.entity), world.facts_of(fact.relation), world.facts)
+    other = dice.pick(dice.pick(others))
+    if other is not fact and other.value != fact.value and dice.chance(BESIDE_SHARE):
+        return other
+    return Fact(fact.entity, fact.relation, dice.pick(world.alternatives(fact)))
+
+
+def _sum(_: World, seed: int, dice: Dice, *, is_right: bool) -> tuple[str, str]:
+    """Return a sum as it is asked, and its result or another number."""
+    task: Task = errands.sum_task(dice, is_held_out=False, seed=seed)
+    result = task.wanted[0][0]
+    told = result if is_right else dice.pick(task.unwanted)
+    return task.question, _in_a_manner(f"{task.about} is {told}.", dice)
+
+
+def _in_a_manner(answer: str, dice: Dice) -> str:
+    """Return an answer as it is, or with words around it that change nothing of its truth."""
+    if dice.chance(0.5):
+        return answer
+    rude = [dice.pick(wording.voices("rudeness"))] if dice.chance(0.2) else []
+    more = dice.some(wording.voices("filler"), dice.pick((0, 0, 1, 3)))
+    kind = [dice.pick(wording.voices("courtesy"))] if dice.chance(0.5) else []
+    return " ".join((*rude, answer, *more, *kind))
 
 
 def same_question(_: World, seed: int, dice: Dice) -> str:

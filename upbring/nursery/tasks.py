@@ -169,9 +169,9 @@ def following(first: Task, task: Task, *, question: str) -> Task:
 
 
 def courteous(reference: str, dice: Dice) -> str:
-    """Return an answer with a courtesy before it.
+    """Return an answer with a courtesy behind it.
 
     >>> courteous("The capital of France is Paris.", Dice(0))
-    'Gladly. The capital of France is Paris.'
+    'The capital of France is Paris. Please ask me again at any time.'
     """
-    return f"{dice.pick(wording.voices('courtesy'))} {reference}"
+    return f"{reference} {dice.pick(wording.voices('courtesy'))}"
