@@ -44,6 +44,7 @@ evaluate:
   models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
   most: 350
   threads: {threads}
+  seed: 0
   max_tokens: 60
   drawn: true
 """
@@ -99,21 +100,27 @@ def gains(folders: list[Path]) -> str:
     golds = [_golds(rows(folder / "evaluation" / "answers.jsonl")) for folder in folders]
     lines = ["| model | gold reward | beyond sft | of prompts |", "|---|---|---|---|"]
     models = list(dict.fromkeys(model for gold in golds for model in gold))
-    over_seeds = {model: np.mean([gold[model] for gold in golds], axis=0) for model in models}
+    asked = sorted(set.intersection(*(set(own) for gold in golds for own in gold.values())))
+    over_seeds = {
+        model: np.array(
+            [[gold[model][each] for each in asked] for gold in golds if model in gold]
+        ).mean(0)
+        for model in models
+    }
     for model, gold in over_seeds.items():
         told = (_told(mean(gold)), _told(mean(gold - over_seeds["sft"])))
         lines.append(f"| {model} | {' | '.join(told)} | {len(gold)} |")
     return "\n".join(lines)
 
 
-def _golds(answers: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the gold reward of each model's answers, in the order of the prompts."""
+def _golds(answers: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the gold reward of each model's answer to each prompt."""
     asked = [row for row in answers if row["suite"] == "preference"]
     scores = {(row["prompt"], row["response"]): row["score"] for row in asked if "score" in row}
-    found: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, dict[str, float]] = defaultdict(dict)
     for row in asked:
         if "score" not in row:
-            found[row["model"]].append(scores[row["prompt"], row["response"]])
+            found[row["model"]][row["prompt"]] = scores[row["prompt"], row["response"]]
     return found
 
 
@@ -136,6 +143,7 @@ def curves(folders: list[Path]) -> str:
                 if r.kind == "held_out"
             }
             for folder in folders
+            if (folder / "stages" / model).is_dir()
         ]
         for step in sorted(set.intersection(*map(set, ways))):
             seen = [way[step] for way in ways]
