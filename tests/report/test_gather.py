@@ -176,3 +176,15 @@ def test_several_rewards_are_told_without_their_weights(tmp_path: Path) -> None:
     found = {stage.name: stage.inputs for stage in gather([tmp_path]).stages}
     wanted = {"model": "base", "reward": "first", "reward 2": "second", "judge": "far/off"}
     assert found["ppo"] == wanted
+
+
+def test_what_a_run_began_with_is_told_from_where_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs"), "sft", "first", model=BASE, steps=1)
+    make_run(Path("runs"), "dpo", "second", model="runs/first", steps=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = {stage.name: stage.inputs for stage in gather([tmp_path / "runs"]).stages}
+    assert found["second"] == {"model": "first"}

@@ -6,6 +6,7 @@ what is damaged is left out and named in `faults`, never guessed.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -238,12 +239,22 @@ def _place(folder: Path, name: str, told: str) -> Path:
 
 def _linked(stage: Stage, names: Mapping[Path, str]) -> dict[str, str]:
     """Return what a stage begins with: other stages by name, all else by what it is called."""
-    told = {**dict(_begun_with(stage.settings)), **stage.inputs}
-    known = set(names.values())
+    known, begun = set(names.values()), _directory(stage)
+    needed = {key: key if key in known else value for key, value in stage.inputs.items()}
+    told = {**dict(_begun_with(stage.settings)), **needed}
     return {
-        key: value if value in known else names.get(Path(value).resolve(), _outside(value))
+        key: value if value in known else names.get((begun / value).resolve(), _outside(value))
         for key, value in told.items()
     }
+
+
+def _directory(stage: Stage) -> Path:
+    """Return where a stage was begun, for what it names is told from there."""
+    run = Run(stage.path)
+    if run.facts_file.is_file():
+        with suppress(InputError):
+            return run.directory() or Path()
+    return Path()
 
 
 def _begun_with(settings: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
