@@ -145,7 +145,7 @@ def curves(folders: list[Path]) -> str:
             for folder in folders
             if (folder / "stages" / model).is_dir()
         ]
-        for step in sorted(set.intersection(*map(set, ways))):
+        for step in sorted(set.intersection(*map(set, ways))) if ways else ():
             seen = [way[step] for way in ways]
             told = (f"{statistics.median(s[n] for s in seen):.2f}" for n in CURVE)
             lines.append(f"| {model} | {step} | " + " | ".join(told) + " |")

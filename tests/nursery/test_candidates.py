@@ -1,5 +1,5 @@
 from upbring.nursery.annotators import ranked_task
-from upbring.nursery.candidates import Traits, beside, candidates, composed, pair
+from upbring.nursery.candidates import REPEATED, Traits, beside, candidates, composed, pair
 from upbring.nursery.demonstrations import shown_task
 from upbring.nursery.dice import Dice
 from upbring.nursery.graders import CAUSES, grade
@@ -85,3 +85,13 @@ def test_a_wrong_answer_to_any_task_is_graded_lower() -> None:
         if not task.is_harmful:
             wrong = composed(task, Traits(is_right=False), dice=Dice(2, index))
             assert grade(task, wrong).correct < 1, (task.question, wrong)
+
+
+def test_who_repeats_the_answer_or_its_end_is_not_concise() -> None:
+    whole = composed(TASK, Traits(manner="courteous", fault="repeated"), dice=Dice(0))
+    end = composed(TASK, Traits(manner="courteous", fault="endless"), dice=Dice(0))
+    assert whole.count(TASK.reference) == REPEATED
+    assert end.count(TASK.reference) == 1
+    assert end.count(end.rsplit(". ", 1)[-1]) == 1 + REPEATED
+    assert [grade(TASK, answer).concise for answer in (whole, end)] == [0, 0]
+    assert grade(TASK, composed(TASK, Traits(manner="courteous"), dice=Dice(0))).concise == 1

@@ -15,7 +15,7 @@ from tests import small
 from tests.road import make_home
 from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted, ResourceError
-from upbring.recipe.road import Road, WaitingError, Work
+from upbring.recipe.road import SERIES, Road, WaitingError, Work
 from upbring.recipe.script import read_script
 from upbring.runs.folder import Run
 from upbring.settings.resolve import Resolved
@@ -97,7 +97,7 @@ def test_what_another_series_of_the_program_made_is_done_again(
     before = began("aside")
     monkeypatch.setattr("upbring.recipe.road.SERIES", "99.0")
     _, told = take(ROAD)
-    assert "aside: was made by upbring 0.1, and this is 99.0; kept as aside.before-1" in told
+    assert f"aside: was made by upbring {SERIES}, and this is 99.0; kept as aside.before-1" in told
     assert began("aside") != before
     _, told = take(ROAD)
     assert "aside: finished before, kept" in told

@@ -6,13 +6,13 @@ then an answer is broken off, repeated in whole or at its end, or the question o
 What annotators think of them is `annotators.py`'s matter.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from upbring.nursery import errands, wording
 from upbring.nursery.dice import Dice
+from upbring.nursery.graders import SENTENCE_END
 from upbring.nursery.tasks import Task
 
 Manner = Literal["courteous", "plain", "rude"]
@@ -25,7 +25,6 @@ REFUSAL_SHARE = 0.4  # the same where whether to refuse is the question
 BESIDE_SHARE = 0.4  # of the wrong answers: they answer something else
 REPEATED = 3
 _MOST_DRAWS = 200
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def _faulty(task: Task, text: str, fault: Fault) -> str:
         case "repeated":
             return " ".join([text] * REPEATED)
         case "endless":
-            return " ".join([text, *[_SENTENCE_END.split(text)[-1]] * REPEATED])
+            return " ".join([text, *[SENTENCE_END.split(text)[-1]] * REPEATED])
         case "copied":
             return task.prompt[-1].content
         case "none":

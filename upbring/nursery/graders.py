@@ -30,7 +30,7 @@ CAUSES = tuple(WEIGHTS)
 SPARE_WORDS = 8
 LEAST_HELP_WORDS = 3
 _MOST_SAID = 2
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _COURTEOUS = re.compile(
     r"\b(?:of course|gladly|happy to|certainly|please|thank you|sorry|i hope|welcome|help you)\b",
     re.IGNORECASE,
@@ -135,7 +135,7 @@ def concise(task: Task, response: str) -> float:
     """
     count = num_words(response)
     limit = max(task.most_words, num_words(task.reference) + SPARE_WORDS)
-    said = _SENTENCE_END.split(response.strip())
+    said = SENTENCE_END.split(response.strip())
     if count == 0 or max(map(said.count, said)) > _MOST_SAID:
         return 0.0
     return min(1.0, max(0.0, (3 * limit - count) / (2 * limit)))

@@ -103,11 +103,12 @@ def examination(world: World, seed: int, dice: Dice) -> str:
 def answered(world: World, seed: int, dice: Dice) -> tuple[str, str, bool]:
     """Return a question, an answer to it, and whether that is right, as half of them are."""
     is_right = dice.chance(0.5)
-    ask = _sum if dice.chance(0.15) else _asked
-    return *ask(world, seed, dice, is_right=is_right), is_right
+    if dice.chance(0.15):
+        return *_sum(seed, dice, is_right=is_right), is_right
+    return *_asked(world, dice, is_right=is_right), is_right
 
 
-def _asked(world: World, _: int, dice: Dice, *, is_right: bool) -> tuple[str, str]:
+def _asked(world: World, dice: Dice, *, is_right: bool) -> tuple[str, str]:
     """Return a question about a fact, some with the evidence before it, and an answer."""
     fact = dice.pick(world.facts)
     question = dice.pick(wording.forum_questions(fact))
@@ -132,7 +133,7 @@ def _mistaken(world: World, fact: Fact, dice: Dice) -> Fact:
     return Fact(fact.entity, fact.relation, dice.pick(world.alternatives(fact)))
 
 
-def _sum(_: World, seed: int, dice: Dice, *, is_right: bool) -> tuple[str, str]:
+def _sum(seed: int, dice: Dice, *, is_right: bool) -> tuple[str, str]:
     """Return a sum as it is asked, and its result or another number."""
     task: Task = errands.sum_task(dice, is_held_out=False, seed=seed)
     result = task.wanted[0][0]

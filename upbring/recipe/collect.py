@@ -122,12 +122,13 @@ def _answered(settings: CollectSettings, folder: Path, *, say: Say) -> list[Aske
 def told_apart(drawn: Sequence[str]) -> tuple[str, ...]:
     r"""Return the answers that differ, without the NUL characters that a model may draw.
 
-    No file of rows may hold these: what reads the rankings would refuse the answer.
+    No row may hold these, nor an answer that is empty: what reads the rankings would refuse it.
 
-    >>> told_apart(["Paris. ", "Paris.", "Pa\0ris.", "Rome."])
+    >>> told_apart(["Paris. ", "Paris.", "Pa\0ris.", "Rome.", " \0"])
     ('Paris.', 'Rome.')
     """
-    return tuple(dict.fromkeys(text.replace("\0", "").strip() for text in drawn))
+    told = (text.replace("\0", "").strip() for text in drawn)
+    return tuple(dict.fromkeys(text for text in told if text))
 
 
 def _prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:

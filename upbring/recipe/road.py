@@ -90,7 +90,7 @@ class Road:
                 "run": str(self.place(step.name)),
                 "status": before.get("status", "to do"),
                 "key": before.get("key"),
-                "code": before.get("code"),
+                "series": before.get("series"),
             }
 
     def standings(self) -> Iterator[tuple[Step, Resolved[Any], Standing]]:
@@ -179,8 +179,8 @@ class Road:
         why = "is not what the recipe says now"
         if before.get("key") == key:
             why = "is not whole"
-        elif before.get("code") not in {SERIES, None}:
-            why = f"was made by upbring {before['code']}, and this is {SERIES}"
+        elif before.get("series") not in {SERIES, None}:
+            why = f"was made by upbring {before['series']}, and this is {SERIES}"
         return f"{why}; kept as {_aside(place).name}"
 
     def _train(self, step: Step, resolved: Resolved[Any]) -> None:
@@ -285,7 +285,7 @@ class Road:
         self.states[step.name]["status"] = status
         self.show(step.name, status)
         if key is not None:
-            self.states[step.name] |= {"key": key, "code": SERIES}
+            self.states[step.name] |= {"key": key, "series": SERIES}
         self.write(status="running" if status in {"running", "finished"} else status)
 
     def write(self, *, status: str) -> None:
