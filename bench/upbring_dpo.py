@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         place = words.index("sft")
         words[place : place + 2] = [given.verb, str(given.folder / "rankings.jsonl")]
         words += ["--learning-rate", "2e-4"]
-        subprocess.run(words, env=environment, stdout=sys.stderr, check=True)
+        began = began_reference(words, environment)
         file = Path(scratch) / "bench" / "metrics.jsonl"
         lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
         records = [line for line in lines if line["kind"] == "train"]
-        seconds = reference_seconds(Path(scratch)) if given.verb == "dpo" else 0.0
+        seconds = ended_reference(Path(scratch)) - began if began is not None else 0.0
     times = [record["time"] for record in records]
     if given.spread_reference and steps > 1:
         times[0] -= seconds * (1 - plan["tokens"][0] / sum(plan["tokens"]))
@@ -43,11 +44,26 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def reference_seconds(scratch: Path) -> float:
-    """Return how long after the rows the reference's log-probabilities were written."""
-    (encoded,) = (f for f in scratch.glob("*.json") if not f.name.startswith("plan-"))
+def began_reference(words: list[str], environment: dict[str, str]) -> float | None:
+    """Run a command and return when it said that it asks the reference, if it did."""
+    began = None
+    with subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            print(line, end="", file=sys.stderr)
+            if line.startswith("reference: computing"):
+                began = time.time()
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, words)
+    return began
+
+
+def ended_reference(scratch: Path) -> float:
+    """Return when the reference's log-probabilities were written."""
     (kept,) = scratch.glob("reference-*/manifest.json")
-    return kept.stat().st_mtime - encoded.stat().st_mtime
+    return kept.stat().st_mtime
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> None:
     answer = road.done(home, "plan", *SFT, "--rank", "4")
     assert answer.out.startswith("memory: about ")
-    for part in ("weights", "adapter", "optimiser's moments", "activations", "logits"):
+    for part in ("weights", "adapter", "optimiser's moments", "activations"):
         assert part in answer.out
     assert "time: about " in answer.out
     assert "15 steps" in answer.out

@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests import tolerances
+from tests.families import family
 from upbring.data.batch import make_batch
 from upbring.data.trees import tree
 from upbring.errors import InputError
-from upbring.model.load import Loaded, load, weights_sha256
+from upbring.model.load import Loaded, lanes_of, load, weights_sha256
 from upbring.model.score import score
 
 TEXT = list(range(3, 40))
@@ -144,3 +145,15 @@ def test_ranks_may_differ_from_layer_to_layer(model_folder: Path, tmp_path: Path
     found = loaded(tmp_path / "adapter")
     assert torch.allclose(ours(found), theirs(network), atol=tolerances.LOGPROBS)
     assert {A.shape[0] for A, _ in found.factors.values()} == {5}
+
+
+def test_lanes_are_for_what_many_threads_may_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lanes(name: str, *, is_whole: bool = False) -> int:
+        return lanes_of(family(name), 4, is_whole=is_whole)
+
+    assert lanes("llama") == 4
+    assert lanes("llama", is_whole=True) == 4
+    assert lanes("phi3-longrope") == 1  # its positions are written again by each pass
+    monkeypatch.setattr("upbring.model.load.LARGE", 1000)
+    assert lanes("llama") == 4
+    assert lanes("llama", is_whole=True) == 1

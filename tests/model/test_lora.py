@@ -4,7 +4,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-from upbring.model.lora import AdaptedLinear
+from upbring.model.lora import AdaptedLinear, Voice
 
 
 def layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -22,13 +22,19 @@ def layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
     return found
 
 
+def adapted_layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
+    found = layer(has_bias=has_bias, dtype=dtype)
+    found.__class__ = AdaptedLinear
+    found.voice = Voice()
+    found.voice.set("policy")
+    return found
+
+
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 4, 6)])
 def test_it_is_peft_s_layer_and_its_gradients(shape: tuple[int, ...], *, has_bias: bool) -> None:
     def outcome(*, is_ours: bool) -> list[Tensor]:
-        one = layer(has_bias=has_bias)
-        if is_ours:
-            one.__class__ = AdaptedLinear
+        one = (adapted_layer if is_ours else layer)(has_bias=has_bias)
         rng = torch.Generator().manual_seed(1)
         x = torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
         y = one(x)
@@ -45,8 +51,7 @@ def test_it_is_peft_s_layer_and_its_gradients(shape: tuple[int, ...], *, has_bia
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
 def test_what_is_only_said_is_what_is_learned_from(compute: torch.dtype, *, has_bias: bool) -> None:
-    one = layer(has_bias=has_bias, dtype=compute)
-    one.__class__ = AdaptedLinear
+    one = adapted_layer(has_bias=has_bias, dtype=compute)
     for name, parameter in one.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
@@ -60,24 +65,21 @@ def test_what_is_only_said_is_what_is_learned_from(compute: torch.dtype, *, has_
     assert torch.equal(said, learned)
 
 
-def test_with_adapters_off_or_two_on_it_is_peft_s() -> None:
-    one = layer(has_bias=True)
-    one.__class__ = AdaptedLinear
+def test_when_the_base_speaks_it_is_peft_s() -> None:
+    one = adapted_layer(has_bias=True)
     x = torch.randn(2, 6, dtype=torch.float64)
-    one._disable_adapters = True
-    assert torch.equal(one(x), one.base_layer(x))
-    one._disable_adapters = False
-    one._active_adapter = ["policy", "other"]
+    one.voice.set(None)
     assert one._alone() is None
-    one._active_adapter = ["policy"]
+    assert torch.equal(one(x), one.base_layer(x))
+    one.voice.set("policy")
     assert one._alone() == "policy"
+    assert not torch.equal(one(x), one.base_layer(x))
     one.base_layer.weight.requires_grad = True
     assert one._alone() is None
 
 
 def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
-    one = layer(has_bias=False)
-    one.__class__ = AdaptedLinear
+    one = adapted_layer(has_bias=False)
     one.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
     x = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     one(x).sum().backward()

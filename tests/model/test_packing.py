@@ -4,7 +4,7 @@ from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.model.attention import NAME
 from upbring.model.network import Model
-from upbring.model.packing import packed, token_budget
+from upbring.model.packing import FEWEST_TOKENS, grouped, packed, token_budget
 from upbring.model.score import score
 
 TREES = random_trees(VOCABULARY, [(5, (3,)), (4, (9,)), (10, (18,)), (2, (2, 2)), (11, (14,))])
@@ -19,6 +19,23 @@ def test_the_budget_cuts_and_changes_no_value() -> None:
     assert max(sums) - min(sums) < 1e-3
     assert len(packed(model, TREES, 1)) == 5
     assert len(packed(model, TREES, 10_000)) == 1
+
+
+def test_lanes_share_the_budget_and_have_as_much_to_do() -> None:
+    sizes = [200, 90, 120, 60, 150, 80, 100, 140]
+    trees = random_trees(VOCABULARY, [(size - 20, (20,)) for size in sizes])
+    model = Model(family("llama", attention=NAME), lanes=2)
+
+    def loads(budget: int) -> list[int]:
+        return [sum(sizes[i] for i in group) for group in grouped(model, trees, budget)]
+
+    assert loads(10_000) == [470, 470]
+    assert sum(loads(500)) == sum(sizes)
+    assert max(loads(500)) <= 250
+    assert [len(group) for group in grouped(model, trees[:1], 10_000)] == [1]
+    few = trees[1:3]  # together too short for two lanes
+    assert sum(tree.num_tokens for tree in few) < 2 * FEWEST_TOKENS
+    assert grouped(model, few, 10_000) == [[1, 0]]
 
 
 def test_lengths_on_both_sides_of_a_rotary_threshold_never_share_a_row() -> None:

@@ -4,7 +4,7 @@ import torch
 from upbring.model.products import products, visible
 
 
-@pytest.mark.parametrize(("L", "S"), [(5, 5), (3, 7), (1, 4)])
+@pytest.mark.parametrize(("L", "S"), [(5, 5), (3, 7), (1, 4), (97, 97), (200, 230)])
 @pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_it_is_attention_and_its_gradients(L: int, S: int, window: int | None, groups: int) -> None:

@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -162,3 +164,22 @@ def test_a_layer_that_is_not_there_is_named() -> None:
     roles = Roles(family("llama", attention=NAME))
     with pytest.raises(InputError, match="'q_prj' is no linear layer of this model; it has down"):
         roles.add_adapter("policy", AdapterSettings(targets="q_prj"), seed=0)
+
+
+def test_threads_do_not_hear_one_another() -> None:
+    model, roles = stage()
+    alone = {role: spoken(model, roles, role) for role in ("policy", BASE)}
+    meeting = threading.Barrier(2, timeout=20)
+
+    def both(role: str) -> list[Tensor]:
+        with roles.speaking(role):
+            meeting.wait()  # now both speak
+            found = [score(model, BATCH).logprobs.detach() for _ in range(3)]
+            meeting.wait()
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(alone, pool.map(both, alone), strict=True))
+    for role, values in found.items():
+        assert all(torch.allclose(each, alone[role], atol=1e-5) for each in values)
+    assert roles.speaker == BASE

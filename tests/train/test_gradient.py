@@ -56,11 +56,16 @@ class TwoTerms:
 
 
 def gradient(
-    groups: Sequence[Sequence[Tree]], *, name: str = "llama", dtype: torch.dtype = torch.float32
+    groups: Sequence[Sequence[Tree]],
+    *,
+    name: str = "llama",
+    dtype: torch.dtype = torch.float32,
+    lanes: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
     network = family(name, attention=NAME).to(dtype)
     silence_dropout(network)
-    metrics = accumulate(TwoTerms(Model(network)), [make_batch(group) for group in groups])
+    batches = [make_batch(group) for group in groups]
+    metrics = accumulate(TwoTerms(Model(network)), batches, lanes=lanes)
     return torch.cat([p.grad.flatten().double() for p in network.parameters()]), metrics
 
 
@@ -80,6 +85,17 @@ def test_accumulation_changes_nothing(
     cut, again = gradient([TREES[i::parts] for i in range(parts)], name=name, dtype=dtype)
     assert (whole - cut).norm() / whole.norm() < bound
     assert again == pytest.approx(metrics, rel=1e-6)
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_lanes_change_nothing_and_are_the_same_each_time(lanes: int) -> None:
+    groups = [TREES[i::5] for i in range(5)]
+    alone, metrics = gradient(groups)
+    beside, again = gradient(groups, lanes=lanes)
+    assert (alone - beside).norm() / alone.norm() < tolerances.ACCUMULATED
+    assert again == pytest.approx(metrics, rel=1e-6)
+    for _ in range(4):
+        assert torch.equal(gradient(groups, lanes=lanes)[0], beside)
 
 
 def test_the_order_of_packing_changes_nothing() -> None:

@@ -24,6 +24,7 @@ from upbring.model.packing import grouped
 from upbring.model.sample import Request, Stopping, sample
 from upbring.settings.sample import SampleSettings
 from upbring.train import processes
+from upbring.train.lanes import side_by_side
 
 SLOTS = 64  # responses that are drawn at once
 
@@ -134,16 +135,21 @@ def _tree(group: Sequence[Rollout]) -> Tree:
     return Tree(group[0].prompt, tuple(_branch(r.tokens, {}) for r in group), group[0].key)
 
 
-@torch.no_grad()
 def noted(
     model: Model, trees: Sequence[Tree], budget: int, look: Callable[[Batch], Mapping[str, Tensor]]
 ) -> list[Tree]:
     """Return trees with the notes `[R]` that `look` finds about the tokens of each batch."""
-    found: dict[int, Tree] = {}
-    for group in grouped(model, trees, budget):
+
+    @torch.no_grad()
+    def looked(group: Sequence[int]) -> list[Tree]:
         some = [trees[i] for i in group]
         notes = {n: v.cpu() for n, v in look(make_batch(some).to(model.device)).items()}
-        found |= dict(zip(group, annotated(some, notes=notes), strict=True))
+        return annotated(some, notes=notes)
+
+    groups = grouped(model, trees, budget)
+    found: dict[int, Tree] = {}
+    for group, some in zip(groups, side_by_side(looked, groups, model.lanes), strict=True):
+        found |= dict(zip(group, some, strict=True))
     return [found[i] for i in range(len(trees))]
 
 

@@ -79,6 +79,23 @@ def tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -> Tre
     return Tree(np.asarray(list(prompt), np.int32), branches, key)
 
 
+def dealt(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Return the places of the items in `count` hands that hold about as much, each in order.
+
+    The longest first, each to the hand with the least so far.
+
+    >>> dealt([5, 3, 4, 2], 2)
+    [[0, 3], [1, 2]]
+    """
+    loads = [0] * count
+    hands: list[list[int]] = [[] for _ in range(count)]
+    for item in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        hand = loads.index(min(loads))
+        loads[hand] += lengths[item]
+        hands[hand].append(item)
+    return [sorted(hand) for hand in hands]
+
+
 def pack(
     lengths: Sequence[int], budget: int, *, kinds: Sequence[int] | None = None
 ) -> list[list[int]]:

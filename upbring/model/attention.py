@@ -143,8 +143,8 @@ def in_format(values: Tensor) -> Tensor:
 
 
 def _is_faster_by_products(q: Tensor, S: int) -> bool:
-    """Whether plain products beat the fused kernel: on processors, short texts in bfloat16."""
-    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and S <= LONGEST
+    """Whether plain products beat the fused kernel: on processors, in short texts."""
+    return q.device.type == "cpu" and S <= LONGEST
 
 
 def _by_products(q: Tensor, k: Tensor, v: Tensor, rule: Rule, seen: Tensor) -> Tensor:

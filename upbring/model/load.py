@@ -6,7 +6,7 @@ what is loaded is always one base, ready for new roles. Reads safetensors only; 
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,8 @@ HEAD = "base_model.model.score.weight"  # what a PEFT file calls a classifier's 
 CLASSIFIER = "ForSequenceClassification"  # how the architecture of a whole reward model ends
 CLASSIFIER_HEAD = "score.weight"
 
+LARGE = 32_000_000  # weights, from which on a gradient of all of them is not held twice
+
 Factors = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -70,11 +72,13 @@ def load(
     is_whole: bool = False,
     seed: int | None = None,
     tokenizer: Tokenizer | None = None,
+    lanes: int = 1,
 ) -> Loaded:
     """Return the model that `name` means; with a `seed`, a configuration alone is a new model.
 
     Weights are kept in the number format of the products, or in float32 if the whole model learns.
-    A `tokenizer` that is given is not read again.
+    A `tokenizer` that is given is not read again. `lanes` are for who learns from several rows at
+    the same time.
     """
     folder = locate(name, notice=notice)
     base, adapters = chain(folder)
@@ -82,7 +86,8 @@ def load(
     silence_dropout(network)
     network.to(device)
     network.eval()
-    model = probed(Model(network, compute), notice=notice)
+    lanes = lanes_of(network, lanes, is_whole=is_whole)
+    model = probed(Model(network, compute, lanes=lanes), notice=notice)
     if tokenizer is None and (_has_tokenizer(folder) or _has_tokenizer(base)):
         tokenizer = load_tokenizer(folder if _has_tokenizer(folder) else base)
     contract_file = folder / "contract.json"
@@ -99,6 +104,19 @@ def load(
     for adapter in reversed(adapters):
         _fold(loaded, adapter)
     return loaded
+
+
+def lanes_of(network: PreTrainedModel, wish: int, *, is_whole: bool) -> int:
+    """Return how many rows of a model are computed at the same time, of as many as are wished for.
+
+    Each lane has a gradient of its own, so that of large models no lanes learn as a whole. Scaled
+    rotary positions of some kinds are written again by each pass, for its own length.
+    """
+    rope = getattr(network.config.get_text_config(), "rope_parameters", None) or {}
+    every = [rope, *(each for each in rope.values() if isinstance(each, Mapping))]
+    is_moving = any(each.get("rope_type") in {"dynamic", "longrope"} for each in every)
+    is_large = is_whole and network.num_parameters() > LARGE
+    return 1 if is_moving or is_large else wish
 
 
 def chain(folder: Path) -> tuple[Path, list[Path]]:

@@ -9,6 +9,7 @@ pass wherever more than one plain adapter speaks.
 """
 
 from contextlib import nullcontext
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -59,8 +60,39 @@ class Adapted(torch.autograd.Function):
         return of_x, None, None, of_A, of_B, None
 
 
+class Voice:
+    """Which adapter speaks in a thread; none: the base does. Threads do not hear one another."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, str] = {}
+
+    def set(self, role: str | None) -> None:
+        """Let an adapter speak in this thread, or the base."""
+        if role is None:
+            self._of.pop(get_ident(), None)
+        else:
+            self._of[get_ident()] = role
+
+    def get(self) -> str | None:
+        """Return who speaks in this thread."""
+        return self._of.get(get_ident())
+
+
 class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
     """A linear layer with adapters, of which at most one speaks."""
+
+    voice: Voice  # shared by the layers of a model
+
+    @property
+    def disable_adapters(self) -> bool:
+        """Whether the base speaks."""
+        return self.voice.get() is None
+
+    @property
+    def active_adapter(self) -> list[str]:
+        """Who speaks, or would if it were not the base."""
+        role = self.voice.get()
+        return list(self._active_adapter) if role is None else [role]
 
     def forward(self, x: Tensor, *more: Any, **named: Any) -> Tensor:  # noqa: ANN401 -- as PEFT has it
         """Return the layer's output, with the speaking adapter's added."""
@@ -87,9 +119,9 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
 
     def _alone(self) -> str | None:
         """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""
-        if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
+        role = self.voice.get()
+        if role is None or self.merged:
             return None
-        (role,) = self.active_adapters
         is_plain = role in self.lora_A and not self.use_dora.get(role, False)
         base = self.get_base_layer()
         is_frozen = type(base) is nn.Linear and not base.weight.requires_grad

@@ -23,6 +23,7 @@ class Model:
     network: PreTrainedModel
     compute: torch.dtype = torch.float32
     is_packed: bool = True
+    lanes: int = 1  # rows that are computed at the same time, each on its part of the cores
 
     @property
     def device(self) -> torch.device:

@@ -1,14 +1,18 @@
 """Steps cut into micro-batches: how many tokens fit, and which trees share a row."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import Tree, Trees, pack
+from upbring.data.trees import Tree, Trees, dealt, pack
 from upbring.model.network import Model
 
 # Activations that one token keeps for the backward pass, in multiples of layers × width, float32:
 # attention's four projections, the mlp's three (each about 3 widths), norms and residuals.
 KEPT_PER_LAYER = 34
+
+# A row shorter than this is not worth a lane of its own.
+FEWEST_TOKENS = 256
 
 
 def packed(model: Model, trees: Trees, budget: int) -> list[Batch]:
@@ -19,10 +23,26 @@ def packed(model: Model, trees: Trees, budget: int) -> list[Batch]:
 
 
 def grouped(model: Model, trees: Sequence[Tree], budget: int) -> list[list[int]]:
-    """Return which trees make each of those micro-batches, by their places."""
+    """Return which trees make each of those micro-batches, by their places.
+
+    Rows that are computed at the same time share the budget, and are about as long.
+    """
     limit = model.rotary_threshold
+    lengths = [tree.num_tokens for tree in trees]
     kinds = [int(limit is not None and tree.longest > limit) for tree in trees]
-    return pack([tree.num_tokens for tree in trees], budget, kinds=kinds)
+    lanes = max(1, min(model.lanes, sum(lengths) // FEWEST_TOKENS, len(trees)))
+    in_lanes = [
+        [
+            [places[i] for i in group]
+            for group in pack(
+                [lengths[i] for i in places],
+                max(1, budget // lanes),
+                kinds=[kinds[i] for i in places],
+            )
+        ]
+        for places in dealt(lengths, lanes)
+    ]
+    return [group for wave in zip_longest(*in_lanes) for group in wave if group is not None]
 
 
 def token_budget(model: Model, memory_bytes: int, *, is_checkpointed: bool) -> int:

@@ -29,7 +29,7 @@ from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
 from upbring.maths import draws
-from upbring.model.lora import AdaptedLinear
+from upbring.model.lora import AdaptedLinear, Voice
 from upbring.settings.model import AdapterSettings
 
 BASE = "base"  # the role of the model with all adapters off
@@ -40,11 +40,16 @@ class Roles:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.speaker = BASE
+        self.voice = Voice()
         self.configs: dict[str, LoraConfig] = {}
         self.layers: dict[str, LoraLayer] = {}  # the adapted ones, by name
         self.heads: dict[str, nn.Linear] = {}
         model.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks in this thread."""
+        return self.voice.get() or BASE
 
     def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
         """Add a role that begins as the base: a LoRA adapter with B = 0 and A drawn from `seed`."""
@@ -165,14 +170,12 @@ class Roles:
         for layer in self.layers.values():
             if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
                 layer.__class__ = AdaptedLinear
+            assert isinstance(layer, AdaptedLinear), f"{type(layer)} does not ask who speaks"
+            layer.voice = self.voice
 
     def _switch(self, role: str) -> None:
         assert role == BASE or role in self.configs, f"there is no role {role!r}"
-        self.speaker = role
-        for layer in self.layers.values():
-            layer._disable_adapters = role == BASE  # noqa: SLF001 -- the public switch also turns gradients
-            if role != BASE:
-                layer._active_adapter = [role]  # noqa: SLF001 -- as above
+        self.voice.set(None if role == BASE else role)
 
     def checkpoint_gradients(self) -> None:
         """Recompute activations in the backward pass, each as the role that computed it first."""

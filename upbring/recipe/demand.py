@@ -130,6 +130,7 @@ def kinds(cast: Cast, trees: Sequence[Tree], batches: int) -> int:
     if machine.compute != torch.bfloat16 or machine.device.type != "cpu":
         return 0
     lengths = {tree.num_tokens for tree in trees}
+    batches *= cast.loaded.model.lanes
     shapes = LINEAR_SHAPES * batches + ATTENTION_SHAPES * len(lengths)
     return min(devices.PRIMITIVES, shapes)
 

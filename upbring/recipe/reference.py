@@ -35,6 +35,7 @@ from upbring.model.score import score
 from upbring.recipe.cast import Cast
 from upbring.recipe.dataset import Joined, Selected
 from upbring.recipe.papers import identity, micro_tokens
+from upbring.train.lanes import side_by_side
 
 FORMAT = 1
 _TREES_AT_ONCE = 512
@@ -92,6 +93,7 @@ class Reference:
     folder: Path
     notice: Callable[[str], None]
     poll: Callable[[], None] = lambda: None
+    lanes: int = 1  # batches that are looked at at the same time
 
     def of(self, trees: Trees) -> Trees:
         """Return the trees with the note `reference`; a whole file's are computed and kept."""
@@ -130,14 +132,16 @@ class Reference:
                     ends.append(total)
         (folder / "ends.i64").write_bytes(np.asarray(ends, "<i8").tobytes())
 
-    @torch.no_grad()
     def _computed(self, trees: Sequence[Tree]) -> Iterator[Array]:
         """Yield the log-probabilities of each tree's branch tokens."""
         numbered = [replace(t, key=str(i), facts={}) for i, t in enumerate(trees)]
         found: dict[int, Array] = {}
-        for batch in self.pack(numbered):
+        batches = self.pack(numbered)
+        for batch, every in zip(
+            batches, side_by_side(self._said, batches, self.lanes), strict=True
+        ):
             self.poll()
-            every, start = self.logprobs(batch).float().cpu().numpy(), 0
+            start = 0
             for number in map(int, batch.keys):
                 weight = np.concatenate([b.weight for b in trees[number].branches])
                 values = np.full(len(weight), np.nan, np.float32)
@@ -147,6 +151,10 @@ class Reference:
                 start += len(places)
         for number in range(len(trees)):
             yield found[number]
+
+    @torch.no_grad()
+    def _said(self, batch: Batch) -> Array:
+        return self.logprobs(batch).float().cpu().numpy()
 
 
 def reference_of(cast: Cast) -> Reference:
@@ -170,6 +178,7 @@ def reference_of(cast: Cast) -> Reference:
         folder=cache_folder(notice=cast.say),
         notice=cast.say,
         poll=cast.poll,
+        lanes=loaded.model.lanes,
     )
 
 

@@ -15,7 +15,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from upbring.data.tokenizer import load_tokenizer
 from upbring.errors import InputError
 from upbring.interruption import Interruption
-from upbring.model.load import Loaded
+from upbring.model.load import Loaded, lanes_of
 from upbring.model.network import Model
 from upbring.model.outline import Manner, skeleton
 from upbring.model.roles import Roles
@@ -87,10 +87,13 @@ def unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loaded
     """Return a model whose weights were not read."""
     folder = locate(settings.model, notice=notice)
     base = bottom(folder)
+    is_whole = settings.tune == "full"
     network, roles = _without_data(base, manner(settings, machine))
     holder = next((f for f in (folder, base) if any((f / n).is_file() for n in _TOKENIZERS)), None)
     return Loaded(
-        model=Model(network, machine.compute),
+        model=Model(
+            network, machine.compute, lanes=lanes_of(network, machine.lanes, is_whole=is_whole)
+        ),
         roles=roles,
         tokenizer=None if holder is None else load_tokenizer(holder),
         contract=None,

@@ -37,7 +37,9 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
         if is_first and run.facts()["steps"] is None:
             write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {headline(cast, algorithm)}")
-        training = Training(algorithm, cast.settings, cast.interruption)
+        training = Training(
+            algorithm, cast.settings, cast.interruption, lanes=cast.loaded.model.lanes
+        )
         with _journal(cast, run, steps=algorithm.steps) as journal:
             if resumed is not None:
                 _restore(cast, training, run, journal=journal, allow_change=allow_change)

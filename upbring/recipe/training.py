@@ -127,6 +127,7 @@ def _cast(
             notice=say,
             seed=settings.seed if craft.verb == "pretrain" else None,
             tokenizer=outline.tokenizer,
+            lanes=machine.lanes,
         )
     poll()
     return replace(cast, loaded=loaded, planned=planned)

@@ -26,6 +26,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 PRIMITIVES = 512
 _COMPILED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(PRIMITIVES), "LRU_CACHE_CAPACITY": "16"}
 
+MOST_LANES = 8  # each holds a part of the vocabulary's logits of its own
+
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -36,6 +38,11 @@ class Machine:
     device: torch.device
     compute: torch.dtype
     threads: int
+
+    @property
+    def lanes(self) -> int:
+        """How many rows are computed at the same time: on a GPU one fills it."""
+        return min(self.threads, MOST_LANES) if self.device.type == "cpu" else 1
 
 
 def prepare(settings: ModelSettings) -> Machine:

@@ -5,7 +5,9 @@ a step into parts, whatever their sizes, gives the same gradient and the same me
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,26 +15,64 @@ from torch import Tensor, nn
 from upbring.data.batch import Batch
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
+from upbring.train.lanes import side_by_side
 
 
-def accumulate(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
-    """Add a step's gradient to the parameters' and return its metrics, `loss` among them."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What one micro-batch adds to a step."""
+
+    gradient: Sequence[Tensor | None]  # of what learns; empty where it was added in place
+    sums: Mapping[str, Tensor]  # of each term [2] float64: Σ loss · weight, Σ weight
+    coefficients: Mapping[str, float]
+
+
+def accumulate(
+    algorithm: Algorithm, batches: Sequence[Batch], *, lanes: int = 1
+) -> dict[str, float]:
+    """Add a step's gradient to the parameters' and return its metrics, `loss` among them.
+
+    With several lanes as many micro-batches are computed at the same time; their gradients are
+    added in their order all the same.
+    """
     totals = _totals(algorithm, batches)
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     coefficients: dict[str, float] = {}
-    for batch in batches:
-        objective = torch.zeros(())
-        for name, term in algorithm.loss(batch).items():
-            weighed = (term.loss * term.weight).sum()
-            if term.coefficient != 0:
-                objective = objective.to(weighed) + term.coefficient * weighed / totals[name]
-            both = torch.stack([weighed.detach().double(), term.weight.detach().double().sum()])
-            sums[name] = sums[name] + both.cpu()
-            coefficients[name] = term.coefficient
-        torch.autograd.backward(objective)
     learned = [p for group in algorithm.parameters() for p in group.parameters.values()]
+    moved = [p for p in learned if p.requires_grad] if lanes > 1 else []
+    for part in side_by_side(partial(_part, algorithm, totals, moved), batches, lanes):
+        _add(moved, part.gradient)
+        for name, both in part.sums.items():
+            sums[name] = sums[name] + both
+        coefficients |= part.coefficients
     processes.sum_gradients(learned)
     return _metrics(_summed(sums), coefficients, totals)
+
+
+def _part(
+    algorithm: Algorithm, totals: Mapping[str, float], moved: Sequence[nn.Parameter], batch: Batch
+) -> Part:
+    """Return what a batch adds; its gradient in place, unless what moves is named."""
+    objective = torch.zeros(())
+    sums: dict[str, Tensor] = {}
+    coefficients: dict[str, float] = {}
+    for name, term in algorithm.loss(batch).items():
+        weighed = (term.loss * term.weight).sum()
+        if term.coefficient != 0:
+            objective = objective.to(weighed) + term.coefficient * weighed / totals[name]
+        both = torch.stack([weighed.detach().double(), term.weight.detach().double().sum()])
+        sums[name], coefficients[name] = both.cpu(), term.coefficient
+    if moved:
+        return Part(torch.autograd.grad(objective, moved, allow_unused=True), sums, coefficients)
+    torch.autograd.backward(objective)
+    return Part((), sums, coefficients)
+
+
+def _add(parameters: Sequence[nn.Parameter], gradient: Sequence[Tensor | None]) -> None:
+    """Add a gradient to the parameters'."""
+    for parameter, own in zip(parameters, gradient, strict=False):
+        if own is not None:
+            parameter.grad = own if parameter.grad is None else parameter.grad.add_(own)
 
 
 def _totals(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:

@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from upbring.data.trees import dealt
 from upbring.errors import UpbringError
 from upbring.train.launch import LOST, RENDEZVOUS, leave_with_the_launcher
 
@@ -137,19 +138,9 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def shared(lengths: Sequence[int]) -> list[int]:
-    """Return the places of the items that are this process's, so that all have as much to do.
-
-    The longest first, each to the process with the least so far.
-    """
+    """Return the places of the items that are this process's, so that all have as much to do."""
     here = place()
-    loads = [0] * here.count
-    mine = []
-    for item in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        rank = loads.index(min(loads))
-        loads[rank] += lengths[item]
-        if rank == here.rank:
-            mine.append(item)
-    return sorted(mine)
+    return dealt(lengths, here.count)[here.rank]
 
 
 def told(text: str, *, by: int = 0, group: dist.ProcessGroup | None = None) -> str:

@@ -1,0 +1,43 @@
+"""Work side by side on one processor: each lane a thread, with its part of the cores.
+
+The products of a small model are too short for all cores to share each of them; rows are not. What
+comes back has the order of what was given, so that sums over it are the same each time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> Iterator[Made]:
+    """Yield what `work` makes of each item, as many at the same time as there are lanes."""
+    for start in range(0, len(items), lanes):
+        yield from _wave(work, items[start : start + lanes], lanes)
+
+
+def _wave(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> Iterable[Made]:
+    if len(items) == 1:
+        return [work(items[0])]
+    cores = torch.get_num_threads()
+    each = max(1, cores // lanes)
+
+    def in_lane(item: Item) -> Made:
+        torch.set_num_threads(each)  # a thread has a number of its own
+        return work(item)
+
+    torch.set_num_threads(each)  # the number of the library of products is all threads'
+    try:
+        return list(_pool(lanes).map(in_lane, items))
+    finally:
+        torch.set_num_threads(cores)
+
+
+@lru_cache(maxsize=1)
+def _pool(lanes: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(lanes, thread_name_prefix="lane")
