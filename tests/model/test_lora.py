@@ -85,3 +85,20 @@ def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
     one(x).sum().backward()
     assert x.grad is not None
     assert all(p.grad is None for p in one.parameters())
+
+
+@pytest.mark.parametrize("change", ["add_", "new"])
+def test_what_is_kept_of_the_factors_is_never_of_weights_that_were(change: str) -> None:
+    one = adapted_layer(has_bias=False)
+    x = torch.randn(2, 6, dtype=torch.float64)
+    with torch.no_grad():
+        before = one(x)
+        assert one.kept is not None
+        assert torch.equal(one(x), before)
+        if change == "add_":
+            one.lora_A["policy"].weight.add_(1.0)
+        else:
+            one.lora_A["policy"].weight = nn.Parameter(one.lora_A["policy"].weight + 1.0)
+        after = one(x)
+    assert not torch.allclose(after, before)
+    assert torch.allclose(after, one(x).detach())  # with a gradient nothing is kept

@@ -9,6 +9,7 @@ pass wherever more than one plain adapter speaks.
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from threading import get_ident
 from typing import Any
 
@@ -78,10 +79,30 @@ class Voice:
         return self._of.get(get_ident())
 
 
+Factors = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Factors in a number format, as long as the weights they were made of stay what they were."""
+
+    A: Tensor
+    B: Tensor
+    versions: tuple[int, int]
+    kind: torch.dtype
+    factors: Factors
+
+    def holds(self, A: Tensor, B: Tensor, kind: torch.dtype) -> bool:
+        """Whether these are the factors of A and B as they are now."""
+        is_same = self.A is A and self.B is B and self.kind == kind
+        return is_same and self.versions == (A._version, B._version)  # noqa: SLF001 -- torch has no public one
+
+
 class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
     """A linear layer with adapters, of which at most one speaks."""
 
     voice: Voice  # shared by the layers of a model
+    kept: Kept | None = None
 
     @property
     def disable_adapters(self) -> bool:
@@ -114,8 +135,16 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
                 return said
             # the same products without autograd's books, which cost as much as a row's products
             flat = x.reshape(-1, x.shape[-1])
-            out, _ = adapted(flat, W, bias, A.to(x.dtype) * scale, B.to(x.dtype))
+            out, _ = adapted(flat, W, bias, *self._factors(A, B, scale, x.dtype))
         return out.view(*x.shape[:-1], -1)
+
+    def _factors(self, A: Tensor, B: Tensor, scale: float, kind: torch.dtype) -> Factors:
+        """Return Â and B in a number format; a response asks for the same at every token."""
+        kept = self.kept
+        if kept is None or not kept.holds(A, B, kind):
+            versions = (A._version, B._version)  # noqa: SLF001 -- as above
+            kept = self.kept = Kept(A, B, versions, kind, (A.to(kind) * scale, B.to(kind)))
+        return kept.factors
 
     def _alone(self) -> str | None:
         """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""

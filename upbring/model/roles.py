@@ -171,7 +171,7 @@ class Roles:
             if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
                 layer.__class__ = AdaptedLinear
             assert isinstance(layer, AdaptedLinear), f"{type(layer)} does not ask who speaks"
-            layer.voice = self.voice
+            layer.voice, layer.kept = self.voice, None
 
     def _switch(self, role: str) -> None:
         assert role == BASE or role in self.configs, f"there is no role {role!r}"

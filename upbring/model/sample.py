@@ -103,7 +103,7 @@ class Step:
 
     cache: Cache
     num_rows: int
-    seen: dict[int | None, Tensor] = field(default_factory=dict)  # [B, S], for each window
+    hidden: dict[int | None, Tensor] = field(default_factory=dict)  # [B, S], for each window
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
@@ -112,33 +112,44 @@ class Step:
         held = self.cache.lengths[:B]  # [B], the place of the new token
         rows = torch.arange(B)
         keys[rows, :, held], values[rows, :, held] = k.transpose(0, 1), v.transpose(0, 1)
-        if rule.window not in self.seen:  # alike for many layers
-            self.seen[rule.window] = _seen(held, rule.window).to(q.device)
-        seen = self.seen[rule.window]
-        S = seen.shape[1]
-        out = _look_back(q, keys[:B, :, :S], values[:B, :, :S], seen, rule)
+        if rule.window not in self.hidden:  # alike for many layers
+            self.hidden[rule.window] = _hidden(held, rule.window).to(q)
+        bias = self.hidden[rule.window]
+        S = bias.shape[1]
+        out = _look_back(q, keys[:B, :, :S], values[:B, :, :S], bias, rule)
         return out.transpose(0, 1)
 
 
-def _seen(held: Tensor, window: int | None) -> Tensor:
-    """Return `[B, S]`: which places a token at `held` `[B]` sees, itself among them."""
+def _hidden(held: Tensor, window: int | None) -> Tensor:
+    """Return `[B, S]`: 0 at the places that a token at `held` `[B]` sees, −∞ at the others."""
     places = torch.arange(int(held.max()) + 1)
     seen = places <= held.unsqueeze(1)
-    return seen if window is None else seen & (places > held.unsqueeze(1) - window)
+    if window is not None:
+        seen &= places > held.unsqueeze(1) - window
+    return torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
 
 
-def _look_back(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: Rule) -> Tensor:
+def _look_back(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, rule: Rule) -> Tensor:
     """Return `[B, H, K]`: one query a row, q `[H, B, K]`, k and v `[B, Hkv, S, K]`."""
     B, Hkv, _, K = k.shape
     q = q.transpose(0, 1).reshape(B, Hkv, -1, K)  # heads that share keys lie side by side
-    seen = seen[:, None, None, :]  # [B, 1, 1, S]
-    if rule.softcap is None:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=rule.scaling)
-    else:
-        scores = rule.softcap * torch.tanh(q @ k.transpose(-1, -2) * rule.scaling / rule.softcap)
-        weights = scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32)
-        out = weights.to(v.dtype) @ v
-    return out.reshape(B, -1, K)
+    bias = bias[:, None, None, :]  # [B, 1, 1, S]
+    if rule.softcap is None and not _is_faster_by_products(q):
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=rule.scaling)
+        return out.reshape(B, -1, K)
+    scores = (q * rule.scaling) @ k.transpose(-1, -2)
+    if rule.softcap is not None:
+        scores = rule.softcap * torch.tanh(scores / rule.softcap)
+    weights = (scores + bias).softmax(-1, dtype=torch.float32)
+    return (weights.to(v.dtype) @ v).reshape(B, -1, K)
+
+
+def _is_faster_by_products(q: Tensor) -> bool:
+    """Whether plain products beat the fused kernel: on processors, in float32.
+
+    16 rows of 8 heads that see 100 tokens, two cores: 70 against 150 µs; in bfloat16 alike.
+    """
+    return q.device.type == "cpu" and q.dtype == torch.float32
 
 
 def sample(
@@ -190,7 +201,7 @@ def stream(
             entering.append(waiting.popleft())
             num_rows += len(entering[-1][1].keys)
         parts = []
-        with torch.no_grad():
+        with torch.inference_mode():  # keeps no books at all, which short rows pay for
             if rows:
                 parts.append(_advance(model, cache if is_cached else None, requests, rows))
             if entering:
@@ -203,7 +214,8 @@ def stream(
             response.logprobs.append(logprob)
             response.reason = _reason(response, how, stopping)
             yield response, token
-        _leave(cache if is_cached else None, rows)
+        with torch.inference_mode():
+            _leave(cache if is_cached else None, rows)
 
 
 def _enter(
