@@ -184,3 +184,18 @@ def test_what_the_user_set_for_the_hub_stands(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "environ", {"HF_HUB_OFFLINE": "0"})
     offline()
     assert os.environ["HF_HUB_OFFLINE"] == "0"
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_who_was_told_to_stop_waits_for_no_thread(code: int) -> None:
+    program = (
+        "import threading, time\n"
+        "from upbring import __main__\n"
+        "threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        f"__main__.door.main = lambda: print('said') or {code}\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "said\n")

@@ -1,8 +1,10 @@
 import datetime as dt
+import gc
 import re
 
 import pytest
 
+from upbring.data.growth import Budget
 from upbring.data.records import Message
 from upbring.data.template import Rendering, Template
 from upbring.errors import InputError
@@ -91,3 +93,17 @@ def test_errors_are_one_line_with_what_to_do(source: str, message: str) -> None:
         Template(source).render(said("a"), is_open=False, names={})
     assert "\n" not in str(caught.value)
     assert "--template FILE" in str(caught.value)
+
+
+def test_the_program_s_memory_is_not_swept_on_a_template_s_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(Budget, "step", lambda _: seen.append(gc.isenabled()))
+    Template(LINES).render(said("a", "b"), is_open=False, names={})
+    assert seen
+    assert not any(seen)
+    assert gc.isenabled()
+    with pytest.raises(InputError):
+        Template("{{ nothing.at.all }}").render(said("a"), is_open=False, names={})
+    assert gc.isenabled()

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -37,3 +39,21 @@ def test_bfloat16_is_summed_in_float32() -> None:
     assert found.dtype == torch.float32
     exact = (hidden.double() @ weight.double().t()).log_softmax(-1)
     assert torch.allclose(found.double(), exact[target, target], atol=0.03)
+
+
+@pytest.mark.parametrize("confidence", [0.7, 0.99, 0.9999])
+def test_the_gradient_of_what_is_nearly_certain_survives_bfloat16(confidence: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(500, 32, generator=rng).bfloat16()
+    target = torch.arange(8)
+    odds = math.log(confidence / (1 - confidence)) + math.log(len(weight))  # of equal others
+    own = weight[target].double()
+    hidden = (odds * own / own.square().sum(-1, keepdim=True)).bfloat16().requires_grad_()
+    logprobs(hidden, weight, target).sum().backward()
+    exact = hidden.detach().double().requires_grad_()
+    every = (exact @ weight.double().t()).log_softmax(-1)
+    every[target, target].sum().backward()
+    assert hidden.grad is not None
+    assert exact.grad is not None
+    difference = (hidden.grad.double() - exact.grad).norm(dim=-1) / exact.grad.norm(dim=-1)
+    assert difference.max() < 0.1

@@ -4,7 +4,7 @@ from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.model.attention import NAME
 from upbring.model.network import Model
-from upbring.model.packing import FEWEST_TOKENS, grouped, packed, token_budget
+from upbring.model.packing import FEWEST_TOKENS, Rows, grouped, packed, token_budget
 from upbring.model.score import score
 
 TREES = random_trees(VOCABULARY, [(5, (3,)), (4, (9,)), (10, (18,)), (2, (2, 2)), (11, (14,))])
@@ -24,18 +24,27 @@ def test_the_budget_cuts_and_changes_no_value() -> None:
 def test_lanes_share_the_budget_and_have_as_much_to_do() -> None:
     sizes = [200, 90, 120, 60, 150, 80, 100, 140]
     trees = random_trees(VOCABULARY, [(size - 20, (20,)) for size in sizes])
-    model = Model(family("llama", attention=NAME), lanes=2)
+    model = Model(family("llama", attention=NAME))
 
-    def loads(budget: int) -> list[int]:
-        return [sum(sizes[i] for i in group) for group in grouped(model, trees, budget)]
+    def loads(budget: int, lanes: int = 2) -> tuple[list[int], int]:
+        rows = grouped(model, trees, budget, lanes=lanes)
+        return [sum(sizes[i] for i in group) for group in rows.groups], rows.lanes
 
-    assert loads(10_000) == [470, 470]
-    assert sum(loads(500)) == sum(sizes)
-    assert max(loads(500)) <= 250
-    assert [len(group) for group in grouped(model, trees[:1], 10_000)] == [1]
+    assert loads(10_000) == ([470, 470], 2)
+    assert loads(10_000, lanes=1) == ([940], 1)
+    for budget in (200, 300, 400, 500, 700):
+        for lanes in (2, 3, 8):
+            found, used = loads(budget, lanes)
+            assert sum(found) == sum(sizes)
+            waves = [sum(found[i : i + used]) for i in range(0, len(found), used)]
+            assert max(waves) <= budget
+    assert loads(399)[1] == 1  # two rows of 200 tokens would not fit
+    assert loads(400)[1] == 2
     few = trees[1:3]  # together too short for two lanes
     assert sum(tree.num_tokens for tree in few) < 2 * FEWEST_TOKENS
-    assert grouped(model, few, 10_000) == [[1, 0]]
+    assert grouped(model, few, 10_000, lanes=2) == Rows([[1, 0]])
+    assert grouped(model, [], 10_000, lanes=2) == Rows([])
+    assert [batch.lanes for batch in packed(model, trees, 10_000, lanes=2)] == [2, 2]
 
 
 def test_lengths_on_both_sides_of_a_rotary_threshold_never_share_a_row() -> None:

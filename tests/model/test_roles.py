@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from peft import LoraConfig
 from torch import Tensor
 
 from tests import tolerances
@@ -176,10 +177,17 @@ def test_threads_do_not_hear_one_another() -> None:
             meeting.wait()  # now both speak
             found = [score(model, BATCH).logprobs.detach() for _ in range(3)]
             meeting.wait()
+        assert roles.speaker == BASE
         return found
 
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(alone, pool.map(both, alone), strict=True))
     for role, values in found.items():
         assert all(torch.allclose(each, alone[role], atol=1e-5) for each in values)
-    assert roles.speaker == BASE
+
+
+def test_an_adapter_of_anything_but_linear_layers_is_refused_by_name() -> None:
+    roles = Roles(family("llama", attention=NAME))
+    config = LoraConfig(r=2, target_modules=["embed_tokens"], task_type="CAUSAL_LM")
+    with pytest.raises(InputError, match=r"embed_tokens is no linear layer"):
+        roles._inject("policy", config)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from upbring.data.batch import Batch, make_batch
 from upbring.data.trees import Tree
 from upbring.model.attention import NAME
 from upbring.model.network import Model, silence_dropout
+from upbring.model.roles import BASE, Roles
 from upbring.model.score import score
+from upbring.settings.model import AdapterSettings
 from upbring.train.algorithm import Observations, Term, Terms
 from upbring.train.gradient import accumulate, clip
 from upbring.train.optimiser import ParameterGroup
@@ -55,6 +58,21 @@ class TwoTerms:
         assert not state
 
 
+class Speaking(TwoTerms):
+    """The same, of an adapter."""
+
+    def __init__(self, model: Model, roles: Roles) -> None:
+        super().__init__(model)
+        self.roles = roles
+
+    def parameters(self) -> list[ParameterGroup]:
+        return [ParameterGroup(self.roles.parameters("policy"))]
+
+    def loss(self, batch: Batch) -> Terms:
+        with self.roles.speaking("policy"):
+            return super().loss(batch)
+
+
 def gradient(
     groups: Sequence[Sequence[Tree]],
     *,
@@ -62,10 +80,11 @@ def gradient(
     dtype: torch.dtype = torch.float32,
     lanes: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
+    """Return the gradient of a step, and its metrics."""
     network = family(name, attention=NAME).to(dtype)
     silence_dropout(network)
-    batches = [make_batch(group) for group in groups]
-    metrics = accumulate(TwoTerms(Model(network)), batches, lanes=lanes)
+    batches = [replace(make_batch(group), lanes=lanes) for group in groups]
+    metrics = accumulate(TwoTerms(Model(network)), batches)
     return torch.cat([p.grad.flatten().double() for p in network.parameters()]), metrics
 
 
@@ -96,6 +115,40 @@ def test_lanes_change_nothing_and_are_the_same_each_time(lanes: int) -> None:
     assert again == pytest.approx(metrics, rel=1e-6)
     for _ in range(4):
         assert torch.equal(gradient(groups, lanes=lanes)[0], beside)
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_lanes_change_nothing_for_an_adapter(
+    name: str, compute: torch.dtype, *, dora: bool, is_checkpointed: bool
+) -> None:
+    network = family(name, attention=NAME)
+    silence_dropout(network)
+    network.to(compute)
+    roles = Roles(network)
+    roles.add_adapter("policy", AdapterSettings(rank=4, dora=dora), seed=0)
+    if is_checkpointed:
+        roles.checkpoint_gradients()
+    learned = roles.parameters("policy")
+    with torch.no_grad():
+        for place, parameter in enumerate(learned.values()):
+            noise = torch.Generator().manual_seed(place)
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=noise))
+
+    def found(lanes: int) -> Tensor:
+        network.zero_grad(set_to_none=True)
+        batches = [replace(make_batch(TREES[i::4]), lanes=lanes) for i in range(4)]
+        accumulate(Speaking(Model(network, compute), roles), batches)
+        assert roles.speaker == BASE
+        return torch.cat([p.grad.flatten() for p in learned.values() if p.grad is not None])
+
+    alone, beside = found(1), found(2)
+    assert len(alone) == sum(p.numel() for p in learned.values())
+    assert alone.norm() > 0
+    assert (alone - beside).norm() / alone.norm() < tolerances.ACCUMULATED
+    assert torch.equal(found(2), beside)
 
 
 def test_the_order_of_packing_changes_nothing() -> None:

@@ -57,12 +57,12 @@ class Kto(Preferring):
         """Return β log π/π_ref of every branch `[N]`."""
         return self.beta * branches.logratio
 
-    def begun(self, trees: Trees, mine: Trees) -> list[Batch]:
+    def begun(self, trees: Trees, mine: Trees, *, lanes: int = 1) -> list[Batch]:
         """Return a step's micro-batches, after estimating its point of reference."""
         halves = [_halves(mine[i], self.fact) for i in range(len(mine))]
         self.z = self.beta * self._divergence([other for _, other in halves if other])
         matched = [item for item, _ in halves]
-        return super().begun(trees, matched)
+        return super().begun(trees, matched, lanes=lanes)
 
     @torch.no_grad()
     def _divergence(self, mismatched: list[Tree]) -> float:

@@ -144,17 +144,18 @@ class OnPolicy(ABC):
                 return
             chosen = self._minibatch(inside)
             mine = processes.shared([tree.num_tokens for tree in chosen])
-            batches = packed(
-                self.players.policy.model, [chosen[i] for i in mine], self.micro_tokens
-            )
+            batches = self._rows([chosen[i] for i in mine])
             if self.replay is not None and self.settings.replay_weight > 0:
                 rows = self.replay.step(step)
                 shares = processes.shared([row.num_tokens for row in rows])
-                some = [rows[i] for i in shares]
-                batches += packed(self.players.policy.model, some, self.micro_tokens)
+                batches += self._rows([rows[i] for i in shares])
             self.is_first, self.is_followed = inside == 0, False
             yield batches
             self._follow()
+
+    def _rows(self, trees: Sequence[Tree]) -> list[Batch]:
+        model = self.players.policy.model
+        return packed(model, trees, self.micro_tokens, lanes=model.lanes)
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what each item of each term weighs."""

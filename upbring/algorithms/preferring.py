@@ -116,9 +116,9 @@ class Preferring(ABC):
         """Yield each step's trees, packed to the token budget."""
         for trees in self.stream.steps(start, self.steps):
             mine = processes.shared([tree.num_tokens for tree in trees])
-            yield self.begun(trees, [trees[i] for i in mine])
+            yield self.begun(trees, [trees[i] for i in mine], lanes=self.model.lanes)
 
-    def begun(self, trees: Trees, mine: Trees) -> list[Batch]:
+    def begun(self, trees: Trees, mine: Trees, *, lanes: int = 1) -> list[Batch]:
         """Return this process's part of a step in micro-batches.
 
         What the step holds is known to all processes, for they must name the same terms. There a
@@ -127,7 +127,7 @@ class Preferring(ABC):
         num_compared = sum(self.fact in trees[i].facts for i in range(len(trees)))
         self.has_comparisons = num_compared > 0
         self.replayed = (len(trees) - num_compared) / max(1, num_compared)
-        return packed(self.model, mine, self.micro_tokens)
+        return packed(self.model, mine, self.micro_tokens, lanes=lanes)
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what pairs `[M]` and tokens weigh."""

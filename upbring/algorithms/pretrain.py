@@ -51,7 +51,9 @@ class Pretrain:
         """Yield each step's trees, packed to the token budget."""
         for trees in self.stream.steps(start, self.steps):
             mine = processes.shared([tree.num_tokens for tree in trees])
-            yield packed(self.model, [trees[i] for i in mine], self.micro_tokens)
+            yield packed(
+                self.model, [trees[i] for i in mine], self.micro_tokens, lanes=self.model.lanes
+            )
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what every weighted token weighs `[R]`."""

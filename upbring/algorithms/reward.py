@@ -124,7 +124,9 @@ class Reward:
         """Yield each step's trees, packed to the token budget."""
         for trees in self.stream.steps(start, self.steps):
             mine = processes.shared([tree.num_tokens for tree in trees])
-            yield packed(self.model, [trees[i] for i in mine], self.micro_tokens)
+            yield packed(
+                self.model, [trees[i] for i in mine], self.micro_tokens, lanes=self.model.lanes
+            )
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what every pair or ranking weighs `[M]`."""

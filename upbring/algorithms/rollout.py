@@ -146,9 +146,10 @@ def noted(
         notes = {n: v.cpu() for n, v in look(make_batch(some).to(model.device)).items()}
         return annotated(some, notes=notes)
 
-    groups = grouped(model, trees, budget)
+    rows = grouped(model, trees, budget, lanes=model.lanes)
     found: dict[int, Tree] = {}
-    for group, some in zip(groups, side_by_side(looked, groups, model.lanes), strict=True):
+    every = side_by_side(looked, rows.groups, rows.lanes)
+    for group, some in zip(rows.groups, every, strict=True):
         found |= dict(zip(group, some, strict=True))
     return [found[i] for i in range(len(trees))]
 

@@ -22,8 +22,10 @@ def run(resolved: Resolved[WatchSettings]) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
     def tell(door: Door) -> None:
-        console.print(f"{folder}: open {door.address}")
-        console.print("Only this machine and this key are let in. Ctrl-C ends it.")
+        console.print(
+            f"{folder}: open {door.address}\n"
+            "Only this machine and this key are let in. Ctrl-C ends it."
+        )
 
     serve(app([folder], refresh_seconds=settings.refresh_seconds), port=settings.port, tell=tell)
     console.print("closed")

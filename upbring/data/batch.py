@@ -43,6 +43,7 @@ class Batch:
     last: Tensor  # [N] int64, place in T of each branch's last token
     spans: tuple[Span, ...]  # P
     keys: tuple[str, ...]  # P
+    lanes: int = 1  # rows, from this one on, that are computed at the same time
     facts: Mapping[str, Tensor] = field(default_factory=dict)  # of each [N] float32; NaN: unknown
     notes: Mapping[str, Tensor] = field(default_factory=dict)  # of each [R] float32; NaN: unknown
 

@@ -85,7 +85,7 @@ class RewardModel:
     ) -> list[Scores]:
         """Return the scores `[K]` of each tree's branches."""
         found: dict[int, Scores] = {}
-        for group in grouped(self.loaded.model, trees, self.tokens_at_once):
+        for group in grouped(self.loaded.model, trees, self.tokens_at_once).groups:
             poll()
             batch = make_batch([trees[i] for i in group]).to(self.loaded.model.device)
             sizes = [len(trees[i].branches) for i in group]

@@ -29,15 +29,16 @@ class FrozenHead(torch.autograd.Function):
         slope = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None  # [R, D]
         for start in range(0, len(target), ROWS):
             rows = slice(start, start + ROWS)
+            chosen = target[rows].unsqueeze(-1)
             every = (hidden[rows] @ weight.t()).to(kind)  # [C, V]
             every -= every.amax(-1, keepdim=True)
-            said = every.gather(-1, target[rows].unsqueeze(-1))
+            said = every.gather(-1, chosen)
             total = every.exp_().sum(-1, keepdim=True)
             logprobs[rows] = (said - total.log()).squeeze(-1)
-            if slope is not None:  # p is never made: its sum is taken out of the product
+            if slope is not None:  # (Σ p · onehot − p) W, and Σ p is taken out of the product
+                every.scatter_add_(-1, chosen, -total)
                 torch.mm(every.to(weight.dtype), weight, out=slope[rows])
                 slope[rows] /= -total
-                slope[rows] += weight[target[rows]]
         ctx.save_for_backward(slope)
         return logprobs
 

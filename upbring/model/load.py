@@ -42,8 +42,6 @@ HEAD = "base_model.model.score.weight"  # what a PEFT file calls a classifier's 
 CLASSIFIER = "ForSequenceClassification"  # how the architecture of a whole reward model ends
 CLASSIFIER_HEAD = "score.weight"
 
-LARGE = 32_000_000  # weights, from which on a gradient of all of them is not held twice
-
 Factors = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -86,8 +84,7 @@ def load(
     silence_dropout(network)
     network.to(device)
     network.eval()
-    lanes = lanes_of(network, lanes, is_whole=is_whole)
-    model = probed(Model(network, compute, lanes=lanes), notice=notice)
+    model = probed(Model(network, compute, lanes=lanes_of(network, lanes)), notice=notice)
     if tokenizer is None and (_has_tokenizer(folder) or _has_tokenizer(base)):
         tokenizer = load_tokenizer(folder if _has_tokenizer(folder) else base)
     contract_file = folder / "contract.json"
@@ -106,17 +103,14 @@ def load(
     return loaded
 
 
-def lanes_of(network: PreTrainedModel, wish: int, *, is_whole: bool) -> int:
-    """Return how many rows of a model are computed at the same time, of as many as are wished for.
+def lanes_of(network: PreTrainedModel, wish: int) -> int:
+    """Return how many rows of a model can be computed at the same time, of as many as are wished.
 
-    Each lane has a gradient of its own, so that of large models no lanes learn as a whole. Scaled
-    rotary positions of some kinds are written again by each pass, for its own length.
+    Scaled rotary positions of some kinds are written again by each pass, for its own length.
     """
     rope = getattr(network.config.get_text_config(), "rope_parameters", None) or {}
     every = [rope, *(each for each in rope.values() if isinstance(each, Mapping))]
-    is_moving = any(each.get("rope_type") in {"dynamic", "longrope"} for each in every)
-    is_large = is_whole and network.num_parameters() > LARGE
-    return 1 if is_moving or is_large else wish
+    return 1 if any(each.get("rope_type") in {"dynamic", "longrope"} for each in every) else wish
 
 
 def chain(folder: Path) -> tuple[Path, list[Path]]:

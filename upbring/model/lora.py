@@ -5,7 +5,7 @@
 
 Both sums are added into the base's product in place, and nothing of the layer's width is kept for
 the backward pass but x. Everything else of the layer is PEFT's: its files, merging, and the forward
-pass wherever more than one plain adapter speaks.
+pass of DoRA, of transposed weights, and on a base that learns.
 """
 
 from contextlib import nullcontext

@@ -1,6 +1,7 @@
 """Steps cut into micro-batches: how many tokens fit, and which trees share a row."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from upbring.data.batch import Batch, make_batch
@@ -15,34 +16,46 @@ KEPT_PER_LAYER = 34
 FEWEST_TOKENS = 256
 
 
-def packed(model: Model, trees: Trees, budget: int) -> list[Batch]:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which trees make each row, by their places, and how many rows are computed at once."""
+
+    groups: list[list[int]]
+    lanes: int = 1
+
+
+def packed(model: Model, trees: Trees, budget: int, *, lanes: int = 1) -> list[Batch]:
     """Return trees as micro-batches of at most `budget` tokens, unmixed across rotary scales."""
     every = [trees[i] for i in range(len(trees))]
-    groups = grouped(model, every, budget)
-    return [make_batch([every[i] for i in group]).to(model.device) for group in groups]
+    rows = grouped(model, every, budget, lanes=lanes)
+    batches = [make_batch([every[i] for i in group]) for group in rows.groups]
+    return [replace(batch.to(model.device), lanes=rows.lanes) for batch in batches]
 
 
-def grouped(model: Model, trees: Sequence[Tree], budget: int) -> list[list[int]]:
-    """Return which trees make each of those micro-batches, by their places.
+def grouped(model: Model, trees: Sequence[Tree], budget: int, *, lanes: int = 1) -> Rows:
+    """Return which trees make each of those micro-batches.
 
-    Rows that are computed at the same time share the budget, and are about as long.
+    Rows that are computed at the same time share the budget, and are about as long: as many as
+    there are `lanes`, or fewer, where they would be too short or would not hold the longest tree.
     """
     limit = model.rotary_threshold
     lengths = [tree.num_tokens for tree in trees]
     kinds = [int(limit is not None and tree.longest > limit) for tree in trees]
-    lanes = max(1, min(model.lanes, sum(lengths) // FEWEST_TOKENS, len(trees)))
+    most = min(sum(lengths) // FEWEST_TOKENS, budget // max(lengths, default=1), len(trees))
+    lanes = max(1, min(lanes, most))
     in_lanes = [
         [
             [places[i] for i in group]
             for group in pack(
                 [lengths[i] for i in places],
-                max(1, budget // lanes),
+                budget // lanes,
                 kinds=[kinds[i] for i in places],
             )
         ]
         for places in dealt(lengths, lanes)
     ]
-    return [group for wave in zip_longest(*in_lanes) for group in wave if group is not None]
+    groups = [group for wave in zip_longest(*in_lanes) for group in wave if group is not None]
+    return Rows(groups, lanes)
 
 
 def token_budget(model: Model, memory_bytes: int, *, is_checkpointed: bool) -> int:

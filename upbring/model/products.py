@@ -32,18 +32,18 @@ class Products(torch.autograd.Function):
         v: Tensor,
         bias: Tensor,
         scaling: float,
-        edge: int,
+        is_windowed: bool,  # noqa: FBT001 -- autograd takes no names
     ) -> Tensor:
         """Return `[H, L, K]` from q `[H, L, K]`, k, v `[G, S, K]` and a bias `[L, S]`.
 
-        The bias is 0 in front of each query, except for its first `edge` keys.
+        Without a window the bias of a key before the block's own is 0, and is not added.
         """
         (H, L, K), (G, S, _) = q.shape, k.shape
         out = q.new_empty(G, H // G, L, K)
         kept = []
         for rows in _blocks(L):
             stop = S - L + rows.stop
-            begin = 0 if edge else S - L + rows.start
+            begin = 0 if is_windowed else S - L + rows.start
             queries = (q[:, rows] * scaling).reshape(G, -1, K)  # [G, H/G · C, K]
             scores = torch.bmm(queries, k[:, :stop].transpose(1, 2))
             scores.view(-1, rows.stop - rows.start, stop)[..., begin:] += bias[rows, begin:stop]
@@ -86,8 +86,7 @@ def products(q: Tensor, k: Tensor, v: Tensor, *, scaling: float, window: int | N
     """Return `[H, L, K]`: the L queries are the last of the S tokens, and look back only."""
     L, S = q.shape[1], k.shape[1]
     bias = _bias(window, q.dtype, q.device)[S - L : S, :S]
-    edge = 0 if window is None else S
-    out: Tensor = Products.apply(q, k, v, bias, scaling, edge)  # type: ignore[no-untyped-call]
+    out: Tensor = Products.apply(q, k, v, bias, scaling, window is not None)  # type: ignore[no-untyped-call]
     return out
 
 

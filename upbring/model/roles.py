@@ -84,15 +84,20 @@ class Roles:
                 f"targets: {config.target_modules!r} names no layer of this model ({error}); "
                 "use all-linear, or names such as q_proj,v_proj"
             ) from error
-        self.configs[role] = config
         self._find_layers()
+        strange = [name for name, each in self.layers.items() if type(each) is not AdaptedLinear]
+        if strange:
+            raise InputError(
+                f"targets: {strange[0]} is no linear layer, and adapters are of such only; "
+                "merge that adapter into its model with PEFT, and begin from the result"
+            )
+        self.configs[role] = config
         for parameter in self.model.parameters():
             parameter.requires_grad = False
         for parameter in self.parameters(role).values():
             parameter.data = parameter.data.float()
         for parameter in trained:
             parameter.requires_grad = True
-        self._switch(self.speaker)
 
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
@@ -170,7 +175,6 @@ class Roles:
         for layer in self.layers.values():
             if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
                 layer.__class__ = AdaptedLinear
-            assert isinstance(layer, AdaptedLinear), f"{type(layer)} does not ask who speaks"
             layer.voice, layer.kept = self.voice, None
 
     def _switch(self, role: str) -> None:
@@ -231,7 +235,6 @@ class Roles:
             setattr(self.model.get_submodule(parent), leaf, layer.get_base_layer())
         del self.configs[role]
         self._find_layers()
-        self._switch(self.speaker)
 
     def factors(self, role: str) -> dict[str, tuple[Tensor, Tensor]]:
         """Return A `[r, in]` and scaled B `[out, r]` of each adapted layer: Δ = B A."""

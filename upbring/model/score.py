@@ -71,7 +71,7 @@ def read_out(
             return (chosen,)
         return chosen, total - (every.softmax(-1) * every).sum(-1)
 
-    rows = max(16, chunk_bytes // (4 * model.vocabulary))
+    rows = max(16, chunk_bytes // model.lanes // (4 * model.vocabulary))  # each lane has a chunk
     chunks = list(zip(torch.split(hidden, rows), torch.split(target, rows), strict=True))
     parts = [
         read(h, t) if index == len(chunks) - 1 else checkpoint(read, h, t, use_reentrant=False)

@@ -93,7 +93,6 @@ class Reference:
     folder: Path
     notice: Callable[[str], None]
     poll: Callable[[], None] = lambda: None
-    lanes: int = 1  # batches that are looked at at the same time
 
     def of(self, trees: Trees) -> Trees:
         """Return the trees with the note `reference`; a whole file's are computed and kept."""
@@ -137,9 +136,8 @@ class Reference:
         numbered = [replace(t, key=str(i), facts={}) for i, t in enumerate(trees)]
         found: dict[int, Array] = {}
         batches = self.pack(numbered)
-        for batch, every in zip(
-            batches, side_by_side(self._said, batches, self.lanes), strict=True
-        ):
+        lanes = batches[0].lanes if batches else 1
+        for batch, every in zip(batches, side_by_side(self._said, batches, lanes), strict=True):
             self.poll()
             start = 0
             for number in map(int, batch.keys):
@@ -169,7 +167,7 @@ def reference_of(cast: Cast) -> Reference:
     budget = micro_tokens(cast)
     return Reference(
         logprobs=logprobs,
-        pack=lambda trees: packed(loaded.model, trees, budget),
+        pack=lambda trees: packed(loaded.model, trees, budget, lanes=loaded.model.lanes),
         key=(
             *(__version__, torch.__version__),
             *(weights_sha256(loaded.folder), loaded.base_sha256, cast.settings.tune),
@@ -178,7 +176,6 @@ def reference_of(cast: Cast) -> Reference:
         folder=cache_folder(notice=cast.say),
         notice=cast.say,
         poll=cast.poll,
-        lanes=loaded.model.lanes,
     )
 
 

@@ -87,13 +87,10 @@ def unread(settings: Any, machine: devices.Machine, *, notice: Notice) -> Loaded
     """Return a model whose weights were not read."""
     folder = locate(settings.model, notice=notice)
     base = bottom(folder)
-    is_whole = settings.tune == "full"
     network, roles = _without_data(base, manner(settings, machine))
     holder = next((f for f in (folder, base) if any((f / n).is_file() for n in _TOKENIZERS)), None)
     return Loaded(
-        model=Model(
-            network, machine.compute, lanes=lanes_of(network, machine.lanes, is_whole=is_whole)
-        ),
+        model=Model(network, machine.compute, lanes=lanes_of(network, machine.lanes)),
         roles=roles,
         tokenizer=None if holder is None else load_tokenizer(holder),
         contract=None,

@@ -6,6 +6,7 @@ verb adds of its own.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from upbring import durable
@@ -24,6 +25,8 @@ from upbring.train.journal import Journal, Kept, Mute
 from upbring.train.loop import Training
 from upbring.train.progress import Progress
 
+GRADIENTS = 64_000_000  # numbers of them that are held beside one another, one of each lane
+
 
 def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[str] = ()) -> Run:
     """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
@@ -37,9 +40,7 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
         if is_first and run.facts()["steps"] is None:
             write_papers(run, cast, steps=algorithm.steps)
         cast.say(f"{run.path}: {headline(cast, algorithm)}")
-        training = Training(
-            algorithm, cast.settings, cast.interruption, lanes=cast.loaded.model.lanes
-        )
+        training = Training(algorithm, cast.settings, cast.interruption)
         with _journal(cast, run, steps=algorithm.steps) as journal:
             if resumed is not None:
                 _restore(cast, training, run, journal=journal, allow_change=allow_change)
@@ -81,6 +82,9 @@ def _cast_role(cast: Cast) -> str:
         roles.add_adapter(role, settings, seed=settings.seed)
     if settings.gradient_checkpointing:
         roles.checkpoint_gradients()
+    learned = sum(parameter.numel() for parameter in roles.parameters(role).values())
+    model = cast.loaded.model
+    cast.loaded.model = replace(model, lanes=max(1, min(model.lanes, GRADIENTS // learned)))
     return role
 
 

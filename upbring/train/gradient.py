@@ -5,7 +5,7 @@ a step into parts, whatever their sizes, gives the same gradient and the same me
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,26 +27,35 @@ class Part:
     coefficients: Mapping[str, float]
 
 
-def accumulate(
-    algorithm: Algorithm, batches: Sequence[Batch], *, lanes: int = 1
-) -> dict[str, float]:
+def accumulate(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
     """Add a step's gradient to the parameters' and return its metrics, `loss` among them.
 
-    With several lanes as many micro-batches are computed at the same time; their gradients are
-    added in their order all the same.
+    Of rows that are computed at the same time, each has a gradient of its own; they are added in
+    the order of the rows.
     """
     totals = _totals(algorithm, batches)
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     coefficients: dict[str, float] = {}
     learned = [p for group in algorithm.parameters() for p in group.parameters.values()]
-    moved = [p for p in learned if p.requires_grad] if lanes > 1 else []
-    for part in side_by_side(partial(_part, algorithm, totals, moved), batches, lanes):
-        _add(moved, part.gradient)
-        for name, both in part.sums.items():
-            sums[name] = sums[name] + both
-        coefficients |= part.coefficients
+    for wave in _waves(batches):
+        moved = [p for p in learned if p.requires_grad] if len(wave) > 1 else []
+        work = partial(_part, algorithm, totals, moved)
+        for part in side_by_side(work, wave, len(wave)):
+            _add(moved, part.gradient)
+            for name, both in part.sums.items():
+                sums[name] = sums[name] + both
+            coefficients |= part.coefficients
     processes.sum_gradients(learned)
     return _metrics(_summed(sums), coefficients, totals)
+
+
+def _waves(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+    """Yield the rows that are computed at the same time."""
+    start = 0
+    while start < len(batches):
+        wave = batches[start : start + batches[start].lanes]
+        start += len(wave)
+        yield wave
 
 
 def _part(
@@ -70,7 +79,7 @@ def _part(
 
 def _add(parameters: Sequence[nn.Parameter], gradient: Sequence[Tensor | None]) -> None:
     """Add a gradient to the parameters'."""
-    for parameter, own in zip(parameters, gradient, strict=False):
+    for parameter, own in zip(parameters, gradient, strict=True):
         if own is not None:
             parameter.grad = own if parameter.grad is None else parameter.grad.add_(own)
 

@@ -25,7 +25,7 @@ def _wave(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> It
     if len(items) == 1:
         return [work(items[0])]
     cores = torch.get_num_threads()
-    each = max(1, cores // lanes)
+    each = max(1, cores // len(items))  # alike for all: the library of products has one number
 
     def in_lane(item: Item) -> Made:
         torch.set_num_threads(each)  # a thread has a number of its own

@@ -75,7 +75,6 @@ class Training:
     algorithm: Algorithm
     settings: TrainSettings
     interruption: Interruption
-    lanes: int = 1  # micro-batches that are computed at the same time
     step: int = 0
     best: Best = field(default_factory=Best)
     is_observed: bool = False  # whether `step` was observed, where it should be: at 0 it should
@@ -136,7 +135,7 @@ class Training:
         """Take one step, unless the guard speaks against it, and return what came of it."""
         rate = learning_rate(self.step, self.algorithm.steps, self.settings)
         set_rate(self.optimiser, rate)
-        values = accumulate(self.algorithm, batches, lanes=self.lanes)
+        values = accumulate(self.algorithm, batches)
         values["gradient_norm"] = clip(list(self.parameters.values()), self.settings.clip)
         fault = self.guard.fault(values)
         is_bad = processes.agreed(wish=fault is not None)
