@@ -32,7 +32,10 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         file = Path(scratch) / "bench" / "metrics.jsonl"
         lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
         records = [line for line in lines if line["kind"] == "train"]
-        seconds = ended_reference(Path(scratch)) - began if began is not None else 0.0
+        seconds = 0.0
+        if given.verb == "dpo":
+            assert began is not None, "the run did not say when it asked its reference"
+            seconds = ended_reference(Path(scratch)) - began
     times = [record["time"] for record in records]
     if given.spread_reference and steps > 1:
         times[0] -= seconds * (1 - plan["tokens"][0] / sum(plan["tokens"]))
