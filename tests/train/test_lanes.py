@@ -45,3 +45,17 @@ def test_what_goes_wrong_in_a_lane_is_heard_and_the_cores_are_given_back() -> No
     with pytest.raises(ValueError, match="lane 1"):
         list(side_by_side(work, range(2), 2))
     assert torch.get_num_threads() == before
+
+
+def test_waves_of_any_size_are_computed_by_the_same_threads() -> None:
+    def threads(count: int) -> set[int]:
+        meeting = threading.Barrier(count, timeout=20)
+        work = side_by_side(lambda _: (meeting.wait(), threading.get_ident()), range(count), count)
+        return {ident for _, ident in work}
+
+    most = threads(4)
+    assert len(most) == 4
+    for count in (2, 3, 2):
+        assert len(threads(count)) == count
+    lanes = [each for each in threading.enumerate() if each.name.startswith("lane")]
+    assert most <= {each.ident for each in lanes}  # none was let go

@@ -15,6 +15,7 @@ import torch.utils.deterministic
 from upbring.errors import InputError
 from upbring.runs.environment import memory_bytes, usable_cores
 from upbring.settings.model import ModelSettings
+from upbring.train.lanes import MOST_LANES
 
 # glibc's mallopt: keep freed memory instead of returning it page by page. Fresh pages cost
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
@@ -25,8 +26,6 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 # with what it keeps by itself, 0.9 GB with a quarter of it, in the same processor time (2 cores).
 PRIMITIVES = 512
 _COMPILED = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(PRIMITIVES), "LRU_CACHE_CAPACITY": "16"}
-
-MOST_LANES = 8  # each holds a part of the vocabulary's logits of its own
 
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 

@@ -6,10 +6,12 @@ comes back has the order of what was given, so that sums over it are the same ea
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from typing import TypeVar
 
 import torch
+
+MOST_LANES = 8  # each holds a part of the vocabulary's logits of its own
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -18,10 +20,10 @@ Made = TypeVar("Made")
 def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> Iterator[Made]:
     """Yield what `work` makes of each item, as many at the same time as there are lanes."""
     for start in range(0, len(items), lanes):
-        yield from _wave(work, items[start : start + lanes], lanes)
+        yield from _wave(work, items[start : start + lanes])
 
 
-def _wave(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> Iterable[Made]:
+def _wave(work: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
     if len(items) == 1:
         return [work(items[0])]
     cores = torch.get_num_threads()
@@ -33,11 +35,12 @@ def _wave(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> It
 
     torch.set_num_threads(each)  # the number of the library of products is all threads'
     try:
-        return list(_pool(lanes).map(in_lane, items))
+        return list(_pool().map(in_lane, items))
     finally:
         torch.set_num_threads(cores)
 
 
-@lru_cache(maxsize=1)
-def _pool(lanes: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Return the lanes' threads, as many as were ever needed at once: they keep their memory."""
+    return ThreadPoolExecutor(MOST_LANES, thread_name_prefix="lane")
