@@ -40,18 +40,16 @@ def _shifted(values: Tensor, places: int, *, out: Tensor | None = None) -> Tenso
     return torch.bitwise_right_shift(values, places, out=out).bitwise_and_(kept)
 
 
-def uniform(keys: Tensor, counters: Tensor) -> Tensor:
-    """Return numbers in (0, 1), one for each of `keys` and `counters` broadcast, as float32.
+def choice(shares: Tensor, keys: Tensor) -> Tensor:
+    """Return `[B]`, a place of each row of `shares` `[B, V]`, drawn in proportion to them.
 
-    23 bits: the largest is 1 − 2⁻²⁴, so that no logarithm meets 0 or 1.
+    The first place up to which the shares add up to more than a random part of their sum. They are
+    counted in whole 2⁻⁴⁵ths, whose sums are the same in any order and on any device.
     """
-    bits = mix(mix(keys) ^ counters)
-    return (_shifted(bits, 41).to(torch.float32) + 0.5) * 2.0**-23
-
-
-def gumbel(keys: Tensor, counters: Tensor) -> Tensor:
-    """Return Gumbel noise: argmax(logits + noise) is a draw from softmax(logits)."""
-    return -torch.log(-torch.log(uniform(keys, counters)))
+    ends = (shares * 2.0**45).to(torch.int64).cumsum(-1)  # [B, V]
+    part = _shifted(mix(keys), 11).to(torch.float64) * 2.0**-53  # [B], in [0, 1)
+    point = (part.unsqueeze(1) * ends[:, -1:]).to(torch.int64)  # [B, 1], below the sum
+    return torch.searchsorted(ends, point, right=True).squeeze(1).clamp_(max=shares.shape[1] - 1)
 
 
 def order(seed_key: int, count: int) -> Tensor:
