@@ -52,9 +52,9 @@ STAGES = {
     "sft": "epochs: 1, step_examples: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
     'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
     "answers": "prompts: world/prompts.jsonl, answers: 6, most: 1000, max_tokens: 48",
-    "reward": "learning_rate: 1e-3, epochs: 3, step_examples: 8, rank: 64, alpha: 64",
-    "dpo": "learning_rate: 1e-3, step_examples: 8, rank: 64, alpha: 64, comparisons: extremes, "
-    'targets: "q_proj,k_proj,v_proj,o_proj"',
+    "reward": "learning_rate: 5e-4, epochs: 4, step_examples: 8, rank: 64, alpha: 64",
+    "dpo": "learning_rate: 5e-4, beta: 0.3, step_examples: 8, rank: 64, alpha: 64, "
+    'comparisons: extremes, targets: "q_proj,k_proj,v_proj,o_proj"',
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, "
     'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, response_tokens: 48, '
     "samples: 4, step_examples: 32, inner_epochs: 2, held_out_share: 0.1, "
