@@ -33,7 +33,7 @@ stages:
   sft: {{data: world/demonstrations.jsonl, {sft}}}
   answers: {{verb: collect, model: sft, by: annotators, {answers}}}
   reward: {{data: world/rankings.jsonl, {reward}}}
-  reward-long: {{verb: reward, data: world/rankings-likes-length.jsonl, {reward}}}
+  reward-long: {{verb: reward, data: world/rankings-likes-length.jsonl, {reward-long}}}
   dpo: {{model: sft, data: answers/rankings.jsonl, {dpo}}}
   dpo-nll: {{verb: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
   ppo: {{model: sft, reward: reward, steps: {steps}, {ppo}}}
@@ -53,6 +53,7 @@ STAGES = {
     'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
     "answers": "prompts: world/prompts.jsonl, answers: 6, most: 1000, max_tokens: 48",
     "reward": "learning_rate: 5e-4, epochs: 4, step_examples: 8, rank: 64, alpha: 64",
+    "reward-long": "learning_rate: 1e-3, epochs: 2, step_examples: 8, rank: 64, alpha: 64",
     "dpo": "learning_rate: 5e-4, beta: 0.3, step_examples: 8, rank: 64, alpha: 64, "
     'comparisons: extremes, targets: "q_proj,k_proj,v_proj,o_proj"',
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, "

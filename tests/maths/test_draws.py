@@ -4,35 +4,27 @@ from scipy import stats
 from upbring.maths import draws
 
 
-def test_a_draw_is_a_pure_function_of_its_row_and_its_key() -> None:
-    keys = torch.arange(50)
-    shares = torch.rand(50, 300, generator=draws.generator("rows"))
-    alone = [
-        draws.choice(row.unsqueeze(0), key.unsqueeze(0))
-        for row, key in zip(shares, keys, strict=True)
-    ]
-    assert torch.equal(draws.choice(shares, keys), torch.cat(alone))
+def test_a_draw_is_a_pure_function_of_its_key_and_counter() -> None:
+    keys, counters = torch.tensor([3, 4]).unsqueeze(1), torch.arange(50)
+    alone = torch.cat([draws.uniform(torch.tensor([[k]]), counters) for k in (3, 4)])
+    assert torch.equal(draws.uniform(keys, counters), alone)
 
 
 def test_keys_tell_their_parts_apart() -> None:
     assert len({draws.key(1, 23), draws.key(12, 3), draws.key("1", 23), draws.key(1, "23")}) == 4
 
 
-def _parts(keys: torch.Tensor) -> torch.Tensor:
-    """Return a number in (0, 1) of each key, as fine as 10,000 places of one share can tell."""
-    flat = torch.ones(1, 10_000).expand(len(keys), -1) / 10_000
-    return (draws.choice(flat, keys).double() + 0.5) / 10_000
+def test_draws_are_uniform_and_never_zero_or_one() -> None:
+    values = draws.uniform(torch.tensor(draws.key("u")), torch.arange(200_000))
+    assert 0 < values.min() < values.max() < 1
+    assert stats.kstest(values[:20_000].double().numpy(), "uniform").pvalue > 1e-3
 
 
-def test_draws_are_uniform() -> None:
-    assert (
-        stats.kstest(_parts(torch.arange(4_000) + draws.key("u")).numpy(), "uniform").pvalue > 1e-3
-    )
-
-
-def test_neighbouring_keys_do_not_correlate() -> None:
-    drawn = _parts(torch.arange(8_000))
-    assert abs(torch.corrcoef(torch.stack([drawn[:-1], drawn[1:]]))[0, 1]) < 0.056  # 5σ of 1/√8,000
+def test_neighbouring_keys_and_counters_do_not_correlate() -> None:
+    a = draws.uniform(torch.tensor(7), torch.arange(100_000)).double()
+    b = draws.uniform(torch.tensor(8), torch.arange(100_000)).double()
+    for left, right in ((a, b), (a[:-1], a[1:]), (a, b.flip(0))):
+        assert abs(torch.corrcoef(torch.stack([left, right]))[0, 1]) < 0.015  # 5σ of 1/√100,000
 
 
 def test_each_input_bit_flips_half_of_the_output_bits() -> None:
@@ -43,29 +35,28 @@ def test_each_input_bit_flips_half_of_the_output_bits() -> None:
         assert 31 < float(flipped) < 33
 
 
-def test_a_choice_is_drawn_in_proportion_to_the_shares() -> None:
-    shares = torch.tensor([0.1, 0.0, 0.6, 0.3], dtype=torch.float64)
-    counts = torch.bincount(draws.choice(shares.expand(40_000, -1), torch.arange(40_000)))
-    assert counts[1] == 0
-    expected = 40_000 * shares[[0, 2, 3]].numpy()
-    assert stats.chisquare(counts[[0, 2, 3]], expected).pvalue > 1e-3
+def test_gumbel_max_draws_from_the_softmax() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    noise = draws.gumbel(torch.arange(40_000).unsqueeze(1), torch.arange(4))
+    counts = torch.bincount((logits + noise).argmax(1), minlength=4)
+    assert stats.chisquare(counts, 40_000 * logits.double().softmax(0).numpy()).pvalue > 1e-3
 
 
-def test_a_rare_place_among_many_is_drawn_as_rarely_as_it_should_be() -> None:
-    """In float32 the sum of 100,000 shares would lose places of 1e-8, or give them the others'."""
-    shares = torch.full((1, 100_001), 1e-8)
-    shares[0, 0] = 1 - 1e-3
-    drawn = torch.cat([draws.choice(shares, torch.tensor([key])) for key in range(10_000)])
-    rare = drawn[drawn > 0]
-    assert stats.binomtest(len(rare), 10_000, 1e-3).pvalue > 1e-3
-    assert len(rare.unique()) == len(rare)
+def test_every_token_of_a_flat_vocabulary_is_drawn_as_often() -> None:
+    keys, places = torch.arange(50_000), torch.arange(500)
+    drawn = torch.cat([draws.gumbel(k.unsqueeze(1), places).argmax(1) for k in keys.split(5_000)])
+    assert stats.chisquare(torch.bincount(drawn, minlength=500)).pvalue > 1e-3
+    apart = torch.bincount((drawn[1:] - drawn[:-1]) % 500, minlength=500)  # of neighbouring keys
+    assert stats.chisquare(apart).pvalue > 1e-3
 
 
-def test_every_place_is_within_the_row_whatever_the_shares_add_up_to() -> None:
-    for shares in ([0.0, 1e-12], [3.0, 5.0], [float("nan"), 1.0]):
-        drawn = draws.choice(torch.tensor([shares]).expand(1_000, -1), torch.arange(1_000))
-        assert set(drawn.tolist()) <= {0, 1}
-    assert set(draws.choice(torch.tensor([[0.0, 1.0, 0.0]]), torch.arange(1)).tolist()) == {1}
+def test_a_draw_of_a_large_vocabulary_is_the_same_number_by_number() -> None:
+    """Counters above 2¹⁶ and both signs of a key: nothing is lost where 64 bits become 32."""
+    keys = torch.tensor([[5], [-5], [2**62]])
+    alone = [draws.uniform(keys, torch.tensor([place])) for place in (0, 70_000, 151_935)]
+    whole = draws.uniform(keys, torch.arange(151_936))
+    assert torch.equal(whole[:, [0, 70_000, 151_935]], torch.cat(alone, dim=1))
+    assert len(whole[0].unique()) > 0.98 * 151_936  # of 2²³ numbers some come twice
 
 
 def test_an_order_is_a_permutation_of_its_own() -> None:

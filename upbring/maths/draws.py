@@ -1,7 +1,8 @@
 """Randomness without state: a draw is a pure function of its key and its counter.
 
-There is nothing to save and nothing to restore: killed and resumed = never killed. The mixing
-function is the 64-bit finaliser of MurmurHash3 (public domain), applied twice.
+There is nothing to save and nothing to restore: killed and resumed = never killed. Keys are mixed
+by the 64-bit finaliser of MurmurHash3, applied twice, and the numbers of a vocabulary by the 32-bit
+function of least bias that C. Wellons found (both public domain).
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 _MULTIPLIERS = (-49064778989728563, -4265267296055464877)  # ff51afd7ed558ccd, c4ceb9fe1a85ec53
+_NARROW = ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32))  # how far to shift, then what to multiply by
 
 
 def key(*parts: int | str) -> int:
@@ -26,30 +28,39 @@ def key(*parts: int | str) -> int:
 def mix(values: Tensor) -> Tensor:
     """Return 64 well-mixed bits for each int64 of `values`, as int64."""
     values = values.clone(memory_format=torch.contiguous_format)
-    high = torch.empty_like(values)  # in place: a large vocabulary's numbers do not fit the caches
     for _ in range(2):
         for multiplier in _MULTIPLIERS:
-            values.bitwise_xor_(_shifted(values, 33, out=high)).mul_(multiplier)
-        values.bitwise_xor_(_shifted(values, 33, out=high)).add_(0x1E3779B97F4A7C15)
+            values.bitwise_xor_(_shifted(values, 33)).mul_(multiplier)
+        values.bitwise_xor_(_shifted(values, 33)).add_(0x1E3779B97F4A7C15)
     return values
 
 
 def _shifted(values: Tensor, places: int, *, out: Tensor | None = None) -> Tensor:
     """Return `values >> places` as if they had no sign."""
-    kept = (1 << (64 - places)) - 1
+    kept = (1 << (8 * values.element_size() - places)) - 1
     return torch.bitwise_right_shift(values, places, out=out).bitwise_and_(kept)
 
 
-def choice(shares: Tensor, keys: Tensor) -> Tensor:
-    """Return `[B]`, a place of each row of `shares` `[B, V]`, drawn in proportion to them.
+def uniform(keys: Tensor, counters: Tensor) -> Tensor:
+    """Return numbers in (0, 1), one for each of `keys` and `counters` broadcast, as float32.
 
-    The first place up to which the shares add up to more than a random part of their sum. They are
-    counted in whole 2⁻⁴⁵ths, whose sums are the same in any order and on any device.
+    23 bits: the largest is 1 − 2⁻²⁴, so that no logarithm meets 0 or 1. Both halves of a mixed key
+    place the counters, by a factor and by a sum, before each is mixed in 32 bits: a token needs a
+    number for every word of its vocabulary, and 64 bits take four times as long.
     """
-    ends = (shares * 2.0**45).to(torch.int64).cumsum(-1)  # [B, V]
-    part = _shifted(mix(keys), 11).to(torch.float64) * 2.0**-53  # [B], in [0, 1)
-    point = (part.unsqueeze(1) * ends[:, -1:]).to(torch.int64)  # [B, 1], below the sum
-    return torch.searchsorted(ends, point, right=True).squeeze(1).clamp_(max=shares.shape[1] - 1)
+    key = mix(keys)
+    factor, sum_ = (key >> 32).to(torch.int32) | 1, key.to(torch.int32)
+    bits = (counters.to(torch.int32) * factor).add_(sum_)
+    high = torch.empty_like(bits)  # in place: a large vocabulary's numbers do not fit the caches
+    for places, multiplier in _NARROW:
+        bits.bitwise_xor_(_shifted(bits, places, out=high)).mul_(multiplier)
+    bits.bitwise_xor_(_shifted(bits, 16, out=high))
+    return _shifted(bits, 9, out=high).to(torch.float32).add_(0.5).mul_(2.0**-23)
+
+
+def gumbel(keys: Tensor, counters: Tensor) -> Tensor:
+    """Return Gumbel noise: argmax(logits + noise) is a draw from softmax(logits)."""
+    return uniform(keys, counters).log_().neg_().log_().neg_()
 
 
 def order(seed_key: int, count: int) -> Tensor:

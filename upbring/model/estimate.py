@@ -31,8 +31,8 @@ MADE = 2.0  # times what a layer keeps, about what its forward pass makes
 LINEAR_SHAPES, ATTENTION_SHAPES = 30, 6  # of a micro-batch, and of each length of text
 
 # While a token is drawn, each number of its row lies there as a logit, a log-probability and one
-# over the temperature (float32), and three times as int64 for the noise.
-DRAWING = 3 * 4 + 3 * 8
+# over the temperature (float32), and three times in 32 bits for the noise.
+DRAWING = 3 * 4 + 3 * 4
 
 LOADING = "loading"
 HOLES_NAME = "holes between recomputed layers"

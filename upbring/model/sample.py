@@ -1,7 +1,7 @@
 """Generation: prompts are prefilled once for their n samples, finished rows leave, others enter.
 
-A row's tokens depend on its own key and prompt alone: what a token is drawn by is a function of
-(key, token index), and there is no running state. The log-probabilities that come back are the
+A row's tokens depend on its own key and prompt alone: noise is a function of (key, token index,
+token id), and Gumbel-max needs no running state. The log-probabilities that come back are the
 model's own, at temperature 1 and over the whole vocabulary, as `score` computes them.
 """
 
@@ -272,16 +272,13 @@ def draw(
     else:
         keys = torch.tensor([key for _, key in rows], device=every.device)
         index = torch.tensor([len(r.tokens) for r, _ in rows], device=every.device)
-        tokens = draws.choice(_shares(logprobs, how), draws.mix(keys) + index)
+        keys = draws.mix(keys) + index  # [B], a key a token
+        noise = draws.gumbel(
+            keys.unsqueeze(1), torch.arange(every.shape[1], device=every.device)
+        )  # [B, V]
+        tokens = (_kept(logprobs / how.temperature, how) + noise).argmax(-1)
     chosen = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
     return tokens.tolist(), chosen.tolist()
-
-
-def _shares(logprobs: Tensor, how: SampleSettings) -> Tensor:
-    """Return what is drawn by `[B, V]`: the model's own probabilities if nothing changes them."""
-    if how.temperature == 1 and how.top_k == 0 and how.top_p == 1:
-        return logprobs.exp()
-    return _kept(logprobs / how.temperature, how).softmax(-1)
 
 
 def _kept(scaled: Tensor, how: SampleSettings) -> Tensor:
