@@ -86,6 +86,16 @@ def test_after_going_back_to_another_round_a_new_one_is_drawn() -> None:
     assert ours.number == 1
 
 
+def test_after_going_back_to_before_the_first_round_the_next_one_is_measured() -> None:
+    ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [*map(_spread, some)])
+    start = ours.state()
+    next(iter(ours.batches(0)))
+    ours.restore(start)
+    next(iter(ours.batches(6)))
+    assert ours.usual > 0
+    assert ours.scale > 1
+
+
 def test_the_average_follows_every_step_once() -> None:
     ours, roles = made(Ppo, asked(ema=0.75, learning_rate=0.05))
     name = next(n for n in roles.parameters("policy") if "lora_B" in n)
@@ -136,6 +146,13 @@ def test_rewards_are_normalised_by_the_first_round() -> None:
     assert ours.shift == shift
 
 
+def test_a_first_round_whose_rewards_are_alike_tells_no_scale() -> None:
+    """As where a rule is met by nobody yet: the first who meets it is worth 1, not a million."""
+    ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [0.0] * len(some))
+    next(iter(ours.batches(0)))
+    assert (ours.shift, ours.scale) == (0.0, 1.0)
+
+
 def _spread(rollout: Rollout) -> float:
     return 100 + 7 * float(rollout.tokens[0])
 
@@ -162,6 +179,18 @@ def test_it_stops_when_the_judge_has_been_lower_for_long() -> None:
     ours.observe(1)
     assert trained(ours, start=4) == []
     assert said == ["step 4: the judge has been below its best for 2 evaluations; stopping here"]
+
+
+def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
+    ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
+
+    def answer() -> list[Any]:
+        raise Interrupted("stopped", signal_number=2)
+
+    ours.answer = answer
+    with pytest.raises(Interrupted):
+        ours.observe(0)
+    assert len(ours.state()["judged"]) == 0  # resumed, it is done again
 
 
 def test_a_judge_who_says_the_same_each_time_is_not_below_its_best() -> None:

@@ -186,6 +186,14 @@ def test_the_policy_stays_while_the_critic_warms_up() -> None:
     assert not all(torch.equal(before[n], p) for n, p in roles.parameters("policy").items())
 
 
+def test_nor_does_replay_move_the_policy_while_the_critic_warms_up() -> None:
+    words = asked(critic_warm_up=1, learning_rate=0.01, mix=("r=0.5",), replay_weight=5.0)
+    ours, roles = made(Ppo, words)
+    before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
+    trained(ours, stop=2)
+    assert all(torch.equal(before[n], p) for n, p in roles.parameters("policy").items())
+
+
 def test_nor_does_a_head_on_the_trunk_move_the_policy_while_it_warms_up() -> None:
     words = asked(critic_warm_up=1, steps=3, learning_rate=0.01, value="trunk")
     ours, roles = made(Ppo, words, reward=lambda some: [1.0] * len(some))

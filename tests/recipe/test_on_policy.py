@@ -16,6 +16,7 @@ from upbring.data.batch import make_batch
 from upbring.interruption import Interruption
 from upbring.judge.reward import load_rewards
 from upbring.model.heads import rewards
+from upbring.model.roles import BASE
 from upbring.recipe.cast import Cast
 from upbring.recipe.on_policy import PPO, on_policy
 from upbring.recipe.training import _cast
@@ -33,7 +34,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def algorithm(home: Path, **given: object) -> tuple[Ppo, Cast]:
+def algorithm(
+    home: Path, *, compute: torch.dtype = torch.float32, **given: object
+) -> tuple[Ppo, Cast]:
     flags = {
         "model": str(home / "runs/s"),
         "prompts": [str(home / "d.jsonl")],
@@ -43,12 +46,14 @@ def algorithm(home: Path, **given: object) -> tuple[Ppo, Cast]:
         **given,
     }
     resolved = resolve(PpoSettings, section="ppo", file=None, flags=flags)
-    machine = Machine(torch.device("cpu"), torch.float32, 1)
+    machine = Machine(torch.device("cpu"), compute, 1)
     with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         cast = _cast(PPO, resolved, machine, interruption, Console(quiet=True), resumed=None)
-    cast.loaded.roles.add_adapter("policy", resolved.settings, seed=0)
-    found = on_policy(cast, "policy", kind=Ppo)
+    role = "policy" if resolved.settings.tune == "lora" else BASE
+    if role != BASE:
+        cast.loaded.roles.add_adapter(role, resolved.settings, seed=0)
+    found = on_policy(cast, role, kind=Ppo)
     assert isinstance(found, Ppo)
     return found, cast
 
@@ -108,6 +113,16 @@ def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
     ]
     assert make_batch(ours.trees).facts["reward"].tolist() == pytest.approx(expected, abs=2e-4)
     assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_where_every_weight_learns_the_divergence_begins_at_0_too(
+    home: Path, compute: torch.dtype
+) -> None:
+    ours, _ = algorithm(home, compute=compute, tune="full", model=str(home / "m"))
+    ours.is_rescored = True
+    next(iter(ours.batches(0)))
+    assert not make_batch(ours.trees).facts["kl"].any()
 
 
 def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:

@@ -1,6 +1,6 @@
 """The verdict on runs that are told by a few numbers."""
 
-from upbring.recipe.verdict import BANDS, verdict
+from upbring.recipe.verdict import BANDS, Choice, verdict
 from upbring.runs.metrics import Record
 
 
@@ -12,9 +12,10 @@ def records(*rows: dict[str, float]) -> list[Record]:
     ]
 
 
-def told(*rows: dict[str, float], steps: int | None = None) -> str:
+def told(*rows: dict[str, float], steps: int | None = None, choice: Choice | None = None) -> str:
     some = records(*rows)
-    return "\n".join(verdict(some, steps=some[-1].step if steps is None else steps))
+    steps = some[-1].step if steps is None else steps
+    return "\n".join(verdict(some, steps=steps, choice=choice or Choice()))
 
 
 def test_a_reward_that_rises_while_the_judge_falls_was_hacked() -> None:
@@ -66,3 +67,23 @@ def test_each_alarm_has_a_bound_and_advice() -> None:
     for band in BANDS.values():
         assert band.low is not None or band.high is not None
         assert band.advice.endswith((".", "?"))
+
+
+def test_a_reward_that_costs_more_divergence_than_it_is_worth_is_no_gain() -> None:
+    rows = ({"reward": 0.0, "kl": 0.0}, {"reward": 1.0, "kl": 24.0})
+    assert "the reward rose" in told(*rows)
+    assert "nothing was gained" in told(*rows, choice=Choice(kl_weight=0.05))
+
+
+def test_what_was_best_beyond_the_budget_is_not_kept_and_no_gain() -> None:
+    rows = ({"reward": 0.0, "judge": 0.0}, {"reward": 1.0, "judge": 1.0, "kl": 9.0})
+    assert "gained, and the judge agrees" in told(*rows, choice=Choice(kl_budget=9.0))
+    text = told(*rows, choice=Choice(kl_budget=5.0))
+    assert "nothing was gained" in text
+    assert "the best weights lie beyond kl_budget 5: not kept" in text
+
+
+def test_where_the_last_weights_are_kept_they_are_the_ones_that_are_told_of() -> None:
+    rows = [{"reward": 0.0, "judge": j} for j in (0, 2, 0)]
+    assert "gained" in told(*rows).split("(")[0]
+    assert "nothing was gained" in told(*rows, choice=Choice(is_last=True))

@@ -43,6 +43,7 @@ from upbring.train.optimiser import ParameterGroup
 
 NUM_SHOWN = 3  # responses whose tokens are written down at each evaluation
 NEVER = -1
+LEAST_SPREAD = 1e-6  # of rewards; less is rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +158,11 @@ class OnPolicy(ABC):
         model = self.players.policy.model
         return packed(model, trees, self.micro_tokens, lanes=model.lanes)
 
+    @property
+    def moves(self) -> bool:
+        """Whether the policy learns from this round; a value may have to come first."""
+        return True
+
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return what each item of each term weighs."""
         return {"replay": batch.weight} if _is_replay(batch) else self.announce(batch)
@@ -167,7 +173,8 @@ class OnPolicy(ABC):
             # + γ E_{x∼D_pretrain}[log π(x)]                  (Ouyang et al. 2022, equation 2)
             with self.players.policy.speaking():
                 logprobs = score(self.players.policy.model, batch).logprobs  # [R]
-            return {"replay": Term(-logprobs, batch.weight, self.settings.replay_weight)}
+            loss = -logprobs * float(self.moves)
+            return {"replay": Term(loss, batch.weight, self.settings.replay_weight)}
         return self.learn(batch)
 
     def seen(self, batch: Batch, logprobs: Tensor) -> dict[str, Term]:
@@ -209,13 +216,15 @@ class OnPolicy(ABC):
         best = values["reward"] - self.settings.kl_weight * values["kl"]
         if "judge" in facts:
             values["judge"] = best = float(facts["judge"].mean())
-            self.judged.append(best)
         spread = facts.get("judge", facts["reward"]).std(correction=0)
         values["error"] = float(spread) / math.sqrt(len(facts["kl"]))  # of that mean
         budget = self.settings.kl_budget or math.inf
         shown = [self._shown(tree) for tree in trees[:NUM_SHOWN]]
         criterion = -best if values["kl"] <= budget else None
-        return Observations(values, criterion, (*self.answer(), *shown))
+        answers = self.answer()
+        if "judge" in facts:  # last of all: answering may be interrupted, and is done again then
+            self.judged.append(best)
+        return Observations(values, criterion, (*answers, *shown))
 
     def state(self) -> dict[str, Tensor]:
         """Return the round that is being learned from, and what rounds leave to one another."""
@@ -261,7 +270,7 @@ class OnPolicy(ABC):
         prompts = self._prompts(number)
         keys = [self._keys("rollout", number, i) for i in range(len(prompts))]
         trees = self._rolled(self.players.policy, prompts, keys)
-        if number == 0:
+        if math.isnan(self.usual):  # the first round, or the first after going back to the start
             self._measure(make_batch(trees))
         self.beta, self.number = beta, number  # not before: drawing may be interrupted, and saved
         self.trees = self.credited(trees)
@@ -280,7 +289,11 @@ class OnPolicy(ABC):
         )
 
     def _rolled(
-        self, voice: Voice, prompts: Sequence[Tree], keys: Sequence[tuple[int, ...]]
+        self,
+        voice: Voice,
+        prompts: Sequence[Tree],
+        keys: Sequence[tuple[int, ...]],
+        judge: Reward | None = None,
     ) -> list[Tree]:
         """Return responses to prompts with what everybody says of them; each process does some."""
         mine = processes.shared([len(prompt.prompt) for prompt in prompts])
@@ -295,7 +308,10 @@ class OnPolicy(ABC):
         trees = noted(
             voice.model, trees, self.micro_tokens, lambda batch: self._notes(voice, batch)
         )
-        return exchanged(prompts, mine, self._rewarded(trees, self.players.reward, "reward"))
+        trees = self._rewarded(trees, self.players.reward, "reward")
+        if judge is not None:
+            trees = self._rewarded(trees, judge, "judge")
+        return exchanged(prompts, mine, trees)
 
     def _notes(self, voice: Voice, batch: Batch) -> dict[str, Tensor]:
         """Return what `voice` and the reference think of the tokens of a batch, `[R]` each."""
@@ -323,7 +339,8 @@ class OnPolicy(ABC):
         if self.settings.normalise != "none":
             self.shift = float(rewards.mean())
         if self.settings.normalise == "scale":
-            self.scale = max(float(rewards.std(correction=0)), 1e-6)
+            spread = float(rewards.std(correction=0))
+            self.scale = spread if spread > LEAST_SPREAD else 1.0  # alike, they tell no scale
 
     def credited(self, trees: Sequence[Tree]) -> list[Tree]:
         """Return rollouts with what their tokens are worth."""
@@ -361,10 +378,8 @@ class OnPolicy(ABC):
         count = min(len(source), self.settings.judged_prompts)
         prompts = [source[i] for i in range(count)]
         keys = [self._keys("judged", 0, i)[:1] for i in range(count)]
-        trees = self._rolled(self.players.kept or self.players.policy, prompts, keys)
-        if self.players.judge is not None:
-            trees = self._rewarded(trees, self.players.judge, "judge")
-        return self.credited(trees)
+        voice = self.players.kept or self.players.policy
+        return self.credited(self._rolled(voice, prompts, keys, self.players.judge))
 
     def _shown(self, tree: Tree) -> Sample:
         """Return a response with what is known of it and of each of its tokens."""

@@ -85,7 +85,7 @@ class Ppo(OnPolicy):
     def learn(self, batch: Batch) -> Terms:
         """Return the losses of every token `[R]`, and metrics."""
         settings, notes = self.settings, batch.notes
-        learns = float(self.number >= settings.critic_warm_up)
+        learns = float(self.moves)
         with self.players.policy.speaking():
             hidden = hidden_states(self.players.policy.model, batch)[batch.source]  # [R, D]
             logprobs = read_out(self.players.policy.model, hidden, batch.target).logprobs  # [R]
@@ -104,6 +104,11 @@ class Ppo(OnPolicy):
             gap = ESTIMATORS[settings.kl_estimator](logprobs, notes["reference"])  # [R]
             terms["divergence"] = Term(gap * learns, batch.weight, self.beta)
         return {**terms, **self.seen(batch, logprobs)}
+
+    @property
+    def moves(self) -> bool:
+        """Whether the policy learns, and not the value alone, which warms up."""
+        return max(0, self.number) >= self.settings.critic_warm_up
 
     @property
     def _has_divergence(self) -> bool:

@@ -39,7 +39,7 @@ from upbring.recipe.rewards import GOLD, named, rewarding, speaking
 from upbring.recipe.rounds import from_rounds
 from upbring.recipe.speech import Speech, of_documents
 from upbring.recipe.stage import write_model
-from upbring.recipe.verdict import BANDS, SHOWN, verdict
+from upbring.recipe.verdict import BANDS, SHOWN, Choice, verdict
 from upbring.runs.contract import Contract
 from upbring.runs.folder import Run
 from upbring.runs.locate import locate
@@ -168,11 +168,14 @@ def _voice(loaded: Loaded, role: str, *, offset: float = 0.0) -> Voice:
 
 
 def _resident(cast: Cast, role: str) -> Loaded:
-    """Return the base that stays as it is: the policy's own or, where that learns, a second one."""
+    """Return the base that stays as it is: the policy's own or, where that learns, a second one.
+
+    It is kept in float32 as the policy is, or the divergence would not begin at 0.
+    """
     if role != BASE:
         return cast.loaded
     network = cast.loaded.model.network
-    size = sum(p.numel() for p in network.parameters()) * cast.machine.compute.itemsize
+    size = sum(p.numel() * p.element_size() for p in network.parameters())
     cast.say(
         f"tune full: a second, frozen copy of the model ({durable.size(size)}) carries reference, "
         "value and reward; with --tune lora one base carries all"
@@ -181,6 +184,7 @@ def _resident(cast: Cast, role: str) -> Loaded:
         cast.settings.model,
         device=cast.machine.device,
         compute=cast.machine.compute,
+        is_whole=True,
         notice=lambda _: None,
     )
     if cast.settings.gradient_checkpointing:
@@ -263,8 +267,9 @@ def _write(cast: Cast, role: str, folder: Path, agreed: Contract) -> None:
 def _finish(cast: Cast, role: str, run: Run) -> None:
     """End with a verdict."""
     del role
-    steps = run.facts()["steps"]
-    for line in verdict(read_metrics(run.metrics_file), steps=int(str(steps))):
+    steps, settings = run.facts()["steps"], cast.settings
+    choice = Choice(settings.kl_weight, settings.kl_budget, is_last=settings.choose == "last")
+    for line in verdict(read_metrics(run.metrics_file), steps=int(str(steps)), choice=choice):
         cast.say(line)
 
 

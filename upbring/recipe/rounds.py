@@ -180,7 +180,7 @@ def company(cast: Cast) -> Company:
     others = sum(_bytes(cast, folder) for folder in strange)
     if is_full:  # a second, frozen base carries the others
         network = cast.loaded.model.network
-        others += sum(p.numel() for p in network.parameters()) * cast.machine.compute.itemsize
+        others += sum(p.numel() for p in network.parameters()) * FLOAT
         each = FLOAT * adapter_size(network, manner(cast.settings, cast.machine))
         others += each * (resting + (2 + MOMENTS) * has_value)
     return Company(has_value, len(readers), 0 if is_full else resting, others)
