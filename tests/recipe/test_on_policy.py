@@ -1,5 +1,8 @@
 """PPO and its kin as crafts: who speaks on which base, and what is replayed."""
 
+import json
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,17 @@ from tests.rewarded import make_reward
 from tests.road import QUICK, curve, done, prepare
 from tests.small import make_documents
 from upbring.algorithms.ppo import Ppo
+from upbring.algorithms.rollout import Rollout
 from upbring.data.batch import make_batch
+from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption
 from upbring.judge.reward import load_rewards
 from upbring.model.heads import rewards
 from upbring.model.roles import BASE
 from upbring.recipe.cast import Cast
 from upbring.recipe.on_policy import PPO, on_policy
-from upbring.recipe.training import _cast
+from upbring.recipe.training import _cast, go_on, train
+from upbring.runs.folder import Run
 from upbring.runs.locate import read_object
 from upbring.settings.ppo import PpoSettings
 from upbring.settings.resolve import resolve
@@ -123,6 +129,37 @@ def test_where_every_weight_learns_the_divergence_begins_at_0_too(
     ours.is_rescored = True
     next(iter(ours.batches(0)))
     assert not make_batch(ours.trees).facts["kl"].any()
+
+
+def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    told: dict[str, float] = {}
+
+    def brief(rollouts: Sequence[Rollout]) -> list[float]:
+        if told:  # the second time, somebody stops the run
+            signal.raise_signal(signal.SIGINT)
+        told.update({each.text: -len(each.text) / 100 for each in rollouts})
+        return [told[each.text] for each in rollouts]
+
+    small = {"response_tokens": "4", "judged_prompts": "2", "steps": "2", "inner_epochs": "1"}
+    flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_stop_penalty": "0"}
+    resolved = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "name": "brief"})
+    with pytest.raises(InputError, match="reward: none is given"):
+        train("ppo", resolved)
+    with pytest.raises(Interrupted):
+        train("ppo", resolved, reward=brief)
+    run = Run(home / "runs/brief")
+    with pytest.raises(ResumeError, match="function: the checkpoint has .brief., this run has"):
+        go_on(run, reward=lambda some: [0.0] * len(some))
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    go_on(run, reward=brief)
+    rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
+    assert {row["reward"] for row in rows} <= set(told.values())
+    together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
+    with pytest.raises(InputError, match="processes: a function as reward"):
+        train("ppo", together, reward=brief)
 
 
 def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from upbring.algorithms.rollout import Reward
 from upbring.durable import JSON
 from upbring.interruption import Interruption
 from upbring.model.load import Loaded
@@ -98,6 +99,7 @@ class Cast:
     console: Console  # where `say` speaks too, so that it speaks above the bar
     display: Display | None = None  # which shows this stage among others
     planned: Any = None  # what it is to take, for whoever has to say that it takes more
+    reward: Reward | None = None  # a function that a user of the library rewards responses by
 
     @property
     def settings(self) -> Any:  # noqa: ANN401 -- each verb's own

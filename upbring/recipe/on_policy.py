@@ -243,13 +243,15 @@ def _replay(cast: Cast) -> Stream | None:
 
 
 def _identity(cast: Cast) -> dict[str, JSON]:
-    """Return the reward models and the judge, by their weights."""
+    """Return the reward models and the judge, by their weights, and a function by its name."""
     names = [named(text, "reward")[0] for text in cast.settings.reward]
     names += [cast.settings.judge] if cast.settings.judge else []
     found: list[JSON] = [
         weights_sha256(locate(name, notice=lambda _: None)) for name in names if name != GOLD
     ]
-    return {"rewards": found}
+    if cast.reward is None:
+        return {"rewards": found}
+    return {"rewards": found, "function": getattr(cast.reward, "__name__", "unnamed")}
 
 
 def _write(cast: Cast, role: str, folder: Path, agreed: Contract) -> None:

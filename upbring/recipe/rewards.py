@@ -158,13 +158,14 @@ def rewarding(cast: Cast, resident: Loaded) -> Reward:
     """Return what the settings reward, as roles on the base in memory where that is possible."""
     settings = cast.settings
     models = [named(text, "reward") for text in settings.reward]
-    if not models and not settings.rule:
+    if not models and not settings.rule and cast.reward is None:
         raise InputError("reward: none is given; name a reward model's run, or a --rule")
+    spoken = tuple(
+        (speaking(cast, resident, name, role=f"reward_{number}"), weight)
+        for number, (name, weight) in enumerate(models)
+    )
     return Judged(
-        models=tuple(
-            (speaking(cast, resident, name, role=f"reward_{number}"), weight)
-            for number, (name, weight) in enumerate(models)
-        ),
+        models=spoken if cast.reward is None else (*spoken, (cast.reward, 1.0)),
         rules=tuple(_rule(text) for text in settings.rule),
         combine=settings.combine,
         spread=settings.spread,

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from upbring import durable
-from upbring.errors import Interrupted
+from upbring.algorithms.rollout import Reward
+from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load
 from upbring.recipe.board import Board
@@ -33,12 +34,19 @@ def train(
     resumed: Run | None = None,
     allow_change: Sequence[str] = (),
     board: Board | None = None,
+    reward: Reward | None = None,
 ) -> Run:
     """Run a stage and return its run; where several processes are asked for, start them.
 
-    A board shows the stage among others; processes of their own speak for themselves.
+    A board shows the stage among others; processes of their own speak for themselves. A verb that
+    draws responses adds what `reward`, a function of the caller's, says of them.
     """
     if launch.is_wanted(resolved.settings.processes):
+        if reward is not None:
+            raise InputError(
+                "processes: a function as reward cannot be handed to processes that are started "
+                "for you; start them by torchrun, each calling `train`"
+            )
         with nullcontext() if board is None else board.aside():
             return _train_together(verb, resolved, resumed=resumed, allow_change=allow_change)
     craft: Craft = imported(CRAFTS[verb])
@@ -49,7 +57,7 @@ def train(
             console = console if board is None else board.console
             with explained_memory():
                 cast = _cast(craft, resolved, machine, interruption, console, resumed=resumed)
-            cast = replace(cast, display=board)
+            cast = replace(cast, display=board, reward=reward)
             run = perform(cast, resumed=resumed, allow_change=allow_change)
             cast.say(
                 f"{run.path}: finished; the model is in {run.model}, try {craft.next_step(run)}"
@@ -77,12 +85,18 @@ def _train_together(
     return run
 
 
-def go_on(run: Run, *, allow_change: Sequence[str] = (), board: Board | None = None) -> Run:
+def go_on(
+    run: Run,
+    *,
+    allow_change: Sequence[str] = (),
+    board: Board | None = None,
+    reward: Reward | None = None,
+) -> Run:
     """Go on with a run that was stopped, by the settings in its folder."""
     verb = str(run.facts()["verb"])
     kind = imported(verbs()[verb].settings)
     again = resolve(kind, section=verb, file=run.settings_file, flags={})
-    return train(verb, again, resumed=run, allow_change=allow_change, board=board)
+    return train(verb, again, resumed=run, allow_change=allow_change, board=board, reward=reward)
 
 
 def _cast(
