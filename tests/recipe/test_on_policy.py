@@ -151,7 +151,7 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
     with pytest.raises(Interrupted):
         train("ppo", resolved, reward=brief)
     run = Run(home / "runs/brief")
-    with pytest.raises(ResumeError, match="function: the checkpoint has .brief., this run has"):
+    with pytest.raises(ResumeError, match=r"function: the checkpoint has 'brief', this run has"):
         go_on(run, reward=lambda some: [0.0] * len(some))
     monkeypatch.setattr(signal, "raise_signal", lambda _: None)
     go_on(run, reward=brief)
