@@ -121,6 +121,8 @@ def _whole(found: Sequence[Prospect], free: int, *, is_evaluated: bool) -> Itera
 def show(console: Console, made: Plan, time: Seconds) -> None:
     """Print a plan."""
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    learned, whole = made.shape.learned, made.shape.numbers
+    say(f"{learned:,} of {whole:,} weights learn ({learned / whole:.2%})")
     say(told(made))
     console.print(_table(made.memory))
     say(f"\n{told_time(made, time)}")

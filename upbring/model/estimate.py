@@ -66,6 +66,7 @@ class Shape:
     vocabulary: int
     number: int  # bytes of one that passes between layers
     weights: int  # bytes of parameters and buffers, no adapter among them
+    numbers: int  # of its parameters
     file: int  # bytes that are mapped while the weights are read
     learned: int  # numbers that learn
     is_full: bool  # they are the weights themselves

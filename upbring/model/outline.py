@@ -85,6 +85,7 @@ def counted(
         vocabulary=int(config.vocab_size),
         number=manner.stored.itemsize,
         weights=weights,
+        numbers=sum(p.numel() for p in _plain(whole)),
         file=file,
         learned=learned,
         is_full=manner.is_full,
@@ -162,12 +163,17 @@ def _usual(config: PretrainedConfig) -> Tree:
 
 def _sizes(whole: PreTrainedModel, manner: Manner, *, few: PreTrainedModel) -> tuple[int, int]:
     """Return how many numbers learn, and the bytes of all that are no adapter's."""
-    plain = {n: p for n, p in whole.named_parameters() if "lora_" not in n}
-    weights = sum(p.numel() * p.element_size() for p in (*plain.values(), *whole.buffers()))
+    plain = _plain(whole)
+    weights = sum(p.numel() * p.element_size() for p in (*plain, *whole.buffers()))
     if manner.is_full:
-        return sum(p.numel() for p in plain.values()), weights
+        return sum(p.numel() for p in plain), weights
     num_layers = int(whole.config.get_text_config().num_hidden_layers)
     return _learned(few, num_layers=num_layers), weights
+
+
+def _plain(whole: PreTrainedModel) -> list[nn.Parameter]:
+    """Return the weights that are no adapter's."""
+    return [p for name, p in whole.named_parameters() if "lora_" not in name]
 
 
 def _learned(few: PreTrainedModel, *, num_layers: int) -> int:
