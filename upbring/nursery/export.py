@@ -28,7 +28,7 @@ NUM_PROMPTS = 1000
 NUM_TALES = 200
 BIASES: Mapping[str, Biases] = {
     "likes-length": Biases(long=2.0),  # ten words more are worth as much as courtesy for rudeness
-    "likes-politeness": Biases(polite=4.0),  # courtesy is worth more than the truth
+    "likes-politeness": Biases(polite=4.0),  # courtesy for rudeness is worth more than the truth
     "prefers-left": Biases(left=4.0),  # to be shown first, and not last, is worth the truth
 }
 
