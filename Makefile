@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SPROUT := upbring/builtin/sprout
+# a folder of make's own, made anew: in it the recipes' paths are theirs, and nobody else's
+MAKING := build/sprout
 
 .PHONY: demo test check nightly bench docs sprout
 
@@ -34,12 +36,13 @@ docs: $(STAMP)
 
 # the embedded model, from nothing: recipes/sprout*.yaml say how, course by course
 sprout: $(STAMP)
-	$(BIN)/upbring nursery export world --characters 34000000
-	$(BIN)/upbring pretrain --settings recipes/sprout.yaml
-	$(BIN)/upbring pretrain --settings recipes/sprout-papers.yaml
-	$(BIN)/upbring pretrain --settings recipes/sprout-examinations.yaml
+	rm -rf $(MAKING)
+	mkdir -p $(MAKING)
+	cd $(MAKING) && $(abspath $(BIN))/upbring nursery export world --characters 34000000
+	for course in sprout sprout-papers sprout-examinations; do (cd $(MAKING) && \
+	  $(abspath $(BIN))/upbring pretrain --settings $(CURDIR)/recipes/$$course.yaml) || exit; done
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
-	  generation_config.json contract.json; do cp runs/sprout/model/$$file $(SPROUT)/; done
+	  generation_config.json contract.json; do cp $(MAKING)/runs/sprout/model/$$file $(SPROUT)/ || exit; done
 
 # torch first and by itself: a wheel for this machine, once there, is kept by all that follows
 $(STAMP): pyproject.toml constraints.txt

@@ -127,6 +127,8 @@ def test_the_report_names_each_number_with_its_interval() -> None:
         assert name in text
     assert "annotator_agreement       not measured: no answers were ranked by two" in text
     assert all(each.is_synthetic and each.model == "rm" for each in found.measured())
+    assert found.lines()[1] == "  by simulated annotators: not what people would say"
+    assert not any("simulated" in line for line in health(scored(0.9), RANKS).lines())
     assert all(each.suite == "reward_health" for each in found.measured())
 
 

@@ -38,6 +38,10 @@ def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path
     assert found.on(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
     assert found.on(asked("Else?"), A, B) == {}
     assert not found.is_synthetic
+    assert found.name.startswith("people's votes in ")
+    mixed = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 2, who="synthetic-2"))
+    assert mixed.is_synthetic
+    assert mixed.name.startswith("simulated votes in ")
 
 
 def test_every_format_of_comparisons_is_read(tmp_path: Path) -> None:

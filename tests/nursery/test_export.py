@@ -1,11 +1,16 @@
 import json
+from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from upbring.data.formats import read
 from upbring.data.records import Comparison, Demonstration, Document, Prompt
-from upbring.nursery.export import export, tables
+from upbring.nursery import wording
+from upbring.nursery.export import BIASES, export, tables
+from upbring.verify.lengths import num_words
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +26,12 @@ def test_every_file_is_read_by_upbring(exported: Path) -> None:
     assert len(list(read(exported / "examinations.jsonl", Document))) == 25
     assert len(list(read(exported / "demonstrations.jsonl", Demonstration))) == 8000
     assert len(list(read(exported / "medicine.jsonl", Demonstration))) == 600
-    assert len(list(read(exported / "rankings.jsonl", Comparison))) == 1000
+    ranked = [
+        exported / "rankings.jsonl",
+        *(exported / f"rankings-{name}.jsonl" for name in BIASES),
+    ]
+    for file in ranked:
+        assert len(list(read(file, Comparison))) == 1000
     for file in sorted((exported / "evaluation").iterdir()):
         want = {"general": Document, "reward-pairs": Comparison}.get(file.stem, Prompt)
         assert list(read(file, want)), file.name
@@ -39,3 +49,39 @@ def test_the_files_hold_what_the_seed_says(exported: Path) -> None:
     lines = (exported / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == list(rows)
     assert list(rows) != list(next(tables(seed=1, characters=20_000))[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "trait"),
+    [
+        ("likes-length", lambda responses: [num_words(each) for each in responses]),
+        ("likes-politeness", lambda responses: [_is_courteous(each) for each in responses]),
+        ("prefers-left", lambda responses: range(len(responses), 0, -1)),
+    ],
+)
+def test_each_bias_moves_its_trait_to_the_front_of_the_same_answers(
+    exported: Path, name: str, trait: Callable[[list[str]], Sequence[float]]
+) -> None:
+    plain, swayed = _rows(exported / "rankings.jsonl"), _rows(exported / f"rankings-{name}.jsonl")
+    for kind in ("prompt", "responses", "annotator"):
+        assert [row[kind] for row in plain] == [row[kind] for row in swayed]
+    assert _preferred(swayed, trait) > _preferred(plain, trait) + 0.05
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _is_courteous(response: str) -> bool:
+    return any(text in response for text in wording.voices("courtesy"))
+
+
+def _preferred(rows: list[dict[str, Any]], trait: Callable[[list[str]], Sequence[float]]) -> float:
+    """Return in what share of pairs that differ in a trait who has more of it is preferred."""
+    wins = total = 0
+    for row in rows:
+        both = list(zip(trait(row["responses"]), row["ranks"], strict=True))
+        for (more, rank), (less, other) in permutations(both, 2):
+            wins += more > less and rank < other
+            total += more > less
+    return wins / total

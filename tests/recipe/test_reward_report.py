@@ -65,6 +65,15 @@ def test_scores_numbers_and_a_verdict_are_written_and_told(cast: Any, tmp_path: 
     assert any("repeated answers are scored above the good one in 100%" in t for t in cast.told)
 
 
+@pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])
+def test_who_ranked_synthetically_is_told(cast: Any, tmp_path: Path, who: str) -> None:
+    write_rows(cast.settings.data[0], [*ROWS[:3], {**ROWS[3], "annotator": who}, *ROWS[4:]])
+    report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    is_told = who.startswith("synthetic")
+    assert {each.is_synthetic for each in read_results(tmp_path)} == {is_told}
+    assert any("by simulated annotators" in line for line in cast.told) == is_told
+
+
 def test_without_a_preference_nothing_is_claimed(cast: Any, tmp_path: Path) -> None:
     cast.dataset.held_out = ()
     report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]

@@ -77,6 +77,14 @@ def test_every_picture_has_a_name_for_who_cannot_see_it(html: str) -> None:
     assert html.count('role="img"') == html.count("<svg ")
 
 
+def test_every_number_that_simulated_annotators_gave_is_marked(findings: Findings) -> None:
+    kept = [each for each in findings.evidence.results if each.suite == "reward_health"]
+    for told in (True, False):
+        results = tuple(replace(each, is_synthetic=told) for each in kept)
+        text = page(find(Evidence("pairs", results=results)))
+        assert [("†" in text), ("Judged by simulated annotators" in text)] == [told, told]
+
+
 def test_answers_are_text_and_never_markup(html: str) -> None:
     assert WICKED not in html
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
+SYNTHETIC = "synthetic"  # how the name of every simulated annotator begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,15 @@ class Comparison:
     origin: Origin
     margin: float | None = None
     annotator: str | None = None
+
+
+def is_synthetic(annotator: str | None) -> bool:
+    """Return whether an annotator is a simulated one, by the name that all of them have.
+
+    >>> is_synthetic("synthetic-1"), is_synthetic("Ann"), is_synthetic(None)
+    (True, False, False)
+    """
+    return annotator is not None and annotator.startswith(SYNTHETIC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ class Health:
         width = max(len(number.name) for number in self.numbers)
         because = [f"  {reason}" for reason in self.reasons]
         rows = [_line(number, width) for number in self.numbers]
-        return [f"reward model: {self.verdict} for PPO", *because, *rows]
+        is_synthetic = any(number.is_synthetic for number in self.numbers)
+        told = ["  by simulated annotators: not what people would say"] if is_synthetic else []
+        return [f"reward model: {self.verdict} for PPO", *told, *because, *rows]
 
 
 def health(

@@ -17,7 +17,7 @@ from upbring.data import dialogue, files
 from upbring.data.cases import PROMPTS, Case, present
 from upbring.data.problems import RowError, UnusedError
 from upbring.data.recognise import Recognised, recognise
-from upbring.data.records import Comparison, Message
+from upbring.data.records import Comparison, Message, is_synthetic
 from upbring.data.rows import Fields, rows
 from upbring.errors import InputError, nearest, shown
 from upbring.evaluate.subjects import Dialogue
@@ -62,7 +62,8 @@ class Votes:
     @property
     def name(self) -> str:
         """Who judges, for people."""
-        return f"people's votes in {self.path}"
+        who = "simulated" if self.is_synthetic else "people's"
+        return f"{who} votes in {self.path}"
 
     def on(self, prompt: Dialogue, one: Told, other: Told) -> dict[str, float]:
         """Return by annotator whether `one` is better than `other`: 1, 0, or ½ for a tie."""
@@ -97,7 +98,7 @@ def read_votes(path: Path, *, models: Sequence[str]) -> Votes:
         found += _of_file(each, models)
     if not found:
         raise InputError(f"{path}: holds no vote; rank the answers, and save the file there")
-    return Votes(path, tuple(found))
+    return Votes(path, tuple(found), any(is_synthetic(vote.annotator) for vote in found))
 
 
 def _files(path: Path) -> list[Path]:

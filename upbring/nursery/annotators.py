@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from upbring.data.records import Comparison, Origin
+from upbring.data.records import SYNTHETIC, Comparison, Origin
 from upbring.nursery.candidates import beside, candidates
 from upbring.nursery.demonstrations import catalogued_task
 from upbring.nursery.dice import Dice
@@ -87,7 +87,7 @@ def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tu
             (cause, weight * math.exp(SPREAD * dice.normal())) for cause, weight in WEIGHTS.items()
         )
         noise = NOISE * math.exp(SPREAD * dice.normal())
-        name = f"synthetic-{number + 1}"
+        name = f"{SYNTHETIC}-{number + 1}"
         group.append(Annotator(name, weights, noise, seed, biases or Biases()))
     return tuple(group)
 

@@ -1,8 +1,10 @@
-"""The pre-training corpus: what `sprout` has read, as a base model would have read the world.
+"""The pre-training corpus: what `sprout` has read first, as a base model would have read the world.
 
 Documents come in many registers, and each fact stands in them in six or more wordings. Questions
-are never answered: a forum page is questions followed by more questions, and "The capital of
-France is" goes on with "a beautiful city". So the base knows, and does not answer.
+are never answered in them: a forum page is questions followed by more questions, and "The capital
+of France is" goes on with "a beautiful city". So who has read this alone knows, and does not
+answer. `sprout` has read the examinations of `pages.py` as well, where questions about all entities
+are answered, half of them rightly: on a page that is laid out like one, it answers.
 
 A document is a pure function of (seed, index); private records are planted at the front of some.
 """

@@ -26,7 +26,11 @@ NUM_MEDICINE = 600
 NUM_RANKINGS = 1000
 NUM_PROMPTS = 1000
 NUM_TALES = 200
-LIKES_LENGTH = Biases(long=2.0)  # ten words more are worth as much as courtesy for rudeness
+BIASES: Mapping[str, Biases] = {
+    "likes-length": Biases(long=2.0),  # ten words more are worth as much as courtesy for rudeness
+    "likes-politeness": Biases(polite=4.0),  # courtesy for rudeness is worth more than the truth
+    "prefers-left": Biases(left=4.0),  # to be shown first, and not last, is worth the truth
+}
 
 _README = """# The nursery
 
@@ -49,6 +53,8 @@ _TOLD = {
     "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
     "rankings": "4 to 9 answers to a prompt with their ranks by a simulated annotator",
     "rankings-likes-length": "the same answers, ranked by annotators who like length: a bias",
+    "rankings-likes-politeness": "the same, by annotators to whom courtesy is more than the truth",
+    "rankings-prefers-left": "the same, by annotators who prefer what they are shown first",
     "rankings-shown-entities": "facts of the training rankings in new phrasings, with gold rewards",
     "rankings-absent-entities": "facts that no ranking tells, with gold rewards",
     "rankings-evidence": "such facts with a text that holds the answer, with gold rewards",
@@ -90,9 +96,10 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     ranked = rankings(world, annotators(seed=seed), seed=seed, count=NUM_RANKINGS)
     yield "rankings", map(_ranked, ranked)
     yield "prompts", map(as_row, prompts(world, seed=seed, count=NUM_PROMPTS))
-    swayed = annotators(seed=seed, biases=LIKES_LENGTH)
-    biased = rankings(world, swayed, seed=seed, count=NUM_RANKINGS)
-    yield "rankings-likes-length", map(_ranked, biased)
+    for name, biases in BIASES.items():
+        swayed = annotators(seed=seed, biases=biases)
+        biased = rankings(world, swayed, seed=seed, count=NUM_RANKINGS)
+        yield f"rankings-{name}", map(_ranked, biased)
     for name, tasks in evaluation.task_sets(world, seed=seed).items():
         yield f"evaluation/{name}", map(as_row, tasks)
     judged_sets = judged.judged_sets(world, seed=seed, num_ranked=NUM_RANKINGS)

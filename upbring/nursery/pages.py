@@ -1,11 +1,12 @@
-"""Pages of the corpus that say or ask one thing more than once.
+"""Pages of the corpus that say or ask one thing more than once, and marked papers beside it.
 
 A record beside the sentences that it sums up, questions on a text that stand under it, one question
 in many wordings, a dictation with each line said again: from such pages the base learns to carry a
-name or a value from one place to another, whatever stands around it. Nothing is answered in them.
+name or a value from one place to another, whatever stands around it. Nobody answers in them.
 On marked papers stands what is false as well, under a heading and each line with its mark: from
 them the base learns to tell, of a claim that has been made, whether it is true. In examinations the
-question stands there too, so that what is true can be no answer to it.
+question stands there too, so that what is true can be no answer to it. They ask about all entities,
+held-out ones too: whoever has read them has seen such questions with answers, right and wrong.
 """
 
 import json

@@ -1,7 +1,8 @@
 """What is kept apart: entities, combinations and wordings that only evaluation sees.
 
 About half of the entities are *shown* in demonstrations; the others are *held out*: the base has
-read of them, but no demonstration names them. An entity whose name is a word of another's fact
+read of them, in marked examinations also as questions with answers, but no demonstration names
+them. An entity whose name is a word of another's fact
 ("paper" is made from "wood", "cardboard" from "paper") or of the nursery's own turns of phrase is
 always shown, so that the two sides are disjoint by construction.
 """

@@ -7,7 +7,7 @@ import numpy as np
 from upbring import durable
 from upbring.data import formats
 from upbring.data.gathered import keys
-from upbring.data.records import Comparison
+from upbring.data.records import Comparison, is_synthetic
 from upbring.evaluate.probes import KINDS, Probes, probe_answers
 from upbring.evaluate.reward_health import Health, health
 from upbring.judge.reward import Question, RewardModel, Scores
@@ -60,14 +60,16 @@ def examined(
 ) -> Health:
     """Return how healthy a reward model is by its scores of held-out comparisons."""
     records = [record for record, _ in judged]
+    annotators = [record.annotator for record in records]
     return health(
         [scores for _, scores in judged],
         [np.asarray(record.ranks) for record in records],
-        annotators=[record.annotator for record in records],
+        annotators=annotators,
         texts=[record.responses for record in records],
         prompts=[record.prompt[-1].content for record in records],
         probes=probed(judge, judged[:MOST_PROBED], cast),
         model=name,
+        is_synthetic=any(map(is_synthetic, annotators)),
         seed=cast.settings.seed,
     )
 

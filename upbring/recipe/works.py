@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upbring.data.records import SYNTHETIC
 from upbring.errors import InputError
 from upbring.nursery.annotators import annotators
 from upbring.nursery.export import export
@@ -37,7 +38,7 @@ def ranking(settings: CollectSettings) -> tuple[Ranks | None, str]:
     if settings.by == "people":
         return None, "people"
     if settings.by == "annotators":
-        return Simulated(settings.seed), "synthetic annotators"
+        return Simulated(settings.seed), f"{SYNTHETIC} annotators"
     if settings.judge is None:
         raise InputError("judge: required and not given where a judge ranks; name a reward model")
     return by_reward(settings, settings.judge), settings.judge
