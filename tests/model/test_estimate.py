@@ -19,6 +19,7 @@ SHAPE = Shape(
     vocabulary=100,
     number=4,
     weights=1000,
+    numbers=1_000,
     file=900,
     learned=50,
     is_full=False,

@@ -15,6 +15,7 @@ SHAPE = Shape(
     vocabulary=1,
     number=4,
     weights=0,
+    numbers=1_000,
     file=0,
     learned=1000,
     is_full=False,

@@ -23,6 +23,7 @@ SHAPE = Shape(
     vocabulary=320,
     number=4,
     weights=5,
+    numbers=1_000,
     file=6,
     learned=7,
     is_full=False,
