@@ -90,8 +90,9 @@ KILLED = {
     "dpo": "r.jsonl --steps 12 --step-examples 4 --evaluate-every 5 --sample-tokens 4"
     " --mix d.jsonl=0.2 --precision float32",
     "ppo": "d.jsonl --steps 8 --step-examples 3 --evaluate-every 5 --inner-epochs 2 --minibatches 2"
-    " --reward r --response-tokens 6 --judged-prompts 2 --sample-tokens 4 --mix d.jsonl=0.25"
-    " --kl-target 0.1 --kl-horizon 30 --ema 0.5 --normalise scale --precision float32",
+    " --reward r --judge r --response-tokens 6 --judged-prompts 2 --sample-tokens 4"
+    " --mix d.jsonl=0.25 --kl-target 0.1 --kl-horizon 30 --ema 0.5"
+    " --normalise scale --precision float32",
 }
 ALWAYS = "--model m --rank 4 --save-every 3 --held-out-share 0.1 --learning-rate 0.01 --threads 1"
 
