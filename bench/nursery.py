@@ -42,7 +42,7 @@ stages:
   ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {free}, {ppo}}}
 evaluate:
   models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
-  most: 350
+  most: 1000
   threads: {threads}
   seed: 0
   max_tokens: 60
