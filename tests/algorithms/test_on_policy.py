@@ -181,6 +181,27 @@ def test_it_stops_when_the_judge_has_been_lower_for_long() -> None:
     assert said == ["step 4: the judge has been below its best for 2 evaluations; stopping here"]
 
 
+def test_what_was_gained_is_told_prompt_by_prompt_across_a_resume_too() -> None:
+    """Prompts differ by tens, and every one gains 1: that is certain."""
+    level = iter((0.0, 1.0, 1.0))
+
+    def judge(some: Sequence[Rollout]) -> list[float]:
+        gained = next(level)
+        return [10.0 * place + gained for place in range(len(some))]
+
+    ours, _ = made(Ppo, asked(), judge=judge)
+    assert ours.observe(0).values["gain"] == 0
+    seen = [ours.observe(1).values]
+    state = ours.state()
+    ours.began = []
+    ours.restore(state)
+    seen.append(ours.observe(2).values)
+    for values in seen:
+        assert values["gain"] == pytest.approx(1)
+        assert values["gain_error"] == pytest.approx(0, abs=1e-6)
+        assert values["error"] > 1
+
+
 def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
     ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
 
@@ -190,7 +211,7 @@ def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
     ours.answer = answer
     with pytest.raises(Interrupted):
         ours.observe(0)
-    assert len(ours.state()["judged"]) == 0  # resumed, it is done again
+    assert len(ours.state()["judged"]) == len(ours.state()["began"]) == 0  # it is done again
 
 
 def test_a_judge_who_says_the_same_each_time_is_not_below_its_best() -> None:

@@ -5,7 +5,7 @@ from upbring.runs.metrics import Record
 
 
 def records(*rows: dict[str, float]) -> list[Record]:
-    usual = {"kl": 1.0, "length": 20.0, "ended": 1.0, "error": 0.05}
+    usual = {"kl": 1.0, "length": 20.0, "ended": 1.0, "gain_error": 0.05}
     return [
         Record(step=10 * i, kind="held_out", time=0.0, values={**usual, **row})
         for i, row in enumerate(rows)
@@ -38,7 +38,7 @@ def test_a_judge_who_rose_too_agrees() -> None:
 
 
 def test_a_judge_who_fell_by_chance_alone_does_not_say_hacked() -> None:
-    rows = [{"reward": r, "judge": j, "error": 0.5} for r, j in ((0, 0), (1, 1.2), (2, 0.5))]
+    rows = [{"reward": r, "judge": j, "gain_error": 0.5} for r, j in ((0, 0), (1, 1.2), (2, 0.5))]
     assert "gained, and the judge agrees" in told(*rows)
 
 

@@ -91,6 +91,7 @@ class OnPolicy(ABC):
     scale: float = field(init=False, default=1.0)
     usual: float = field(init=False, default=math.nan)  # length of the first round's responses
     judged: list[float] = field(init=False, default_factory=list)  # at each evaluation
+    began: list[float] = field(init=False, default_factory=list)  # each held-out prompt's first
     is_first: bool = field(init=False, default=False)  # whether the policy is as it drew
     is_followed: bool = field(init=False, default=True)  # whether the average has the last step
 
@@ -205,7 +206,8 @@ class OnPolicy(ABC):
         """Return what rewards and judge say of held-out prompts, and some answers token by token.
 
         The criterion is the judge's score or, without one, what is maximised: the reward less the
-        divergence. Beyond the budget of divergence nothing is kept.
+        divergence. Beyond the budget of divergence nothing is kept. What was gained since the first
+        time is told prompt by prompt: the same prompts are answered by the same draws.
         """
         del step
         self._follow()
@@ -213,17 +215,21 @@ class OnPolicy(ABC):
         facts = make_batch(trees).facts
         values = {name: float(facts[name].mean()) for name in ("reward", "kl", "ended")}
         values["length"] = float(make_batch(trees).weight.sum()) / len(facts["kl"])
-        best = values["reward"] - self.settings.kl_weight * values["kl"]
+        worth = facts["reward"] - self.settings.kl_weight * facts["kl"]  # [N]
         if "judge" in facts:
-            values["judge"] = best = float(facts["judge"].mean())
-        spread = facts.get("judge", facts["reward"]).std(correction=0)
-        values["error"] = float(spread) / math.sqrt(len(facts["kl"]))  # of that mean
+            worth = facts["judge"]
+            values["judge"] = float(worth.mean())
+        gain = worth - torch.tensor(self.began).to(worth) if self.began else worth * 0.0  # [N]
+        values["gain"] = float(gain.mean())
+        values["gain_error"] = float(gain.std(correction=0)) / math.sqrt(len(gain))
+        values["error"] = float(worth.std(correction=0)) / math.sqrt(len(gain))
         budget = self.settings.kl_budget or math.inf
         shown = [self._shown(tree) for tree in trees[:NUM_SHOWN]]
-        criterion = -best if values["kl"] <= budget else None
+        criterion = -float(worth.mean()) if values["kl"] <= budget else None
         answers = self.answer()
-        if "judge" in facts:  # last of all: answering may be interrupted, and is done again then
-            self.judged.append(best)
+        # last of all: answering may be interrupted, and all is done again then
+        self.judged += [values["judge"]] if "judge" in facts else []
+        self.began = self.began or worth.tolist()
         return Observations(values, criterion, (*answers, *shown))
 
     def state(self) -> dict[str, Tensor]:
@@ -234,6 +240,7 @@ class OnPolicy(ABC):
         return {
             "numbers": torch.tensor(numbers, dtype=torch.float64),
             "judged": torch.tensor(self.judged, dtype=torch.float64),
+            "began": torch.tensor(self.began, dtype=torch.float64),
             **{f"round/{name}": torch.from_numpy(array) for name, array in arrays.items()},
         }
 
@@ -241,6 +248,7 @@ class OnPolicy(ABC):
         """Take back a round and what was left by those before."""
         self.beta, self.shift, self.scale, self.usual, number = state["numbers"].tolist()
         self.number, self.judged = int(number), state["judged"].tolist()
+        self.began = state.get("began", torch.empty(0)).tolist()  # none from an earlier version
         arrays = {n.removeprefix("round/"): t.numpy() for n, t in state.items() if "/" in n}
         self.trees = grown(self._prompts(self.number), arrays) if arrays else []
         self.is_followed = True

@@ -104,7 +104,7 @@ def _told(seen: Sequence[Record], choice: Choice) -> str:
     """
     first, last, best, kept = seen[0], seen[-1], max(seen, key=choice.worth), choice.of(seen)
     is_judged = "judge" in first.values
-    noise = ERRORS * best.values.get("error", 0.0)
+    noise = ERRORS * best.values.get("gain_error", 0.0)
     if is_judged and last.values["reward"] > best.values["reward"]:
         gained, lost = (choice.worth(best) - choice.worth(each) for each in (first, last))
         if lost > max(gained / 2, noise):
