@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from upbring.algorithms.gained import numbers, worth
 from upbring.algorithms.rollout import (
     Reward,
     Voice,
@@ -206,39 +207,30 @@ class OnPolicy(ABC):
         """Return what rewards and judge say of held-out prompts, and some answers token by token.
 
         The criterion is the judge's score or, without one, what is maximised: the reward less the
-        divergence. Beyond the budget of divergence nothing is kept. What was gained since the first
-        time is told prompt by prompt: the same prompts are answered by the same draws.
+        divergence. Beyond the budget of divergence nothing is kept.
         """
         del step
         self._follow()
-        trees = self._held_out()
-        facts = make_batch(trees).facts
-        values = {name: float(facts[name].mean()) for name in ("reward", "kl", "ended")}
-        values["length"] = float(make_batch(trees).weight.sum()) / len(facts["kl"])
-        worth = facts["reward"] - self.settings.kl_weight * facts["kl"]  # [N]
-        if "judge" in facts:
-            worth = facts["judge"]
-            values["judge"] = float(worth.mean())
-        gain = worth - torch.tensor(self.began).to(worth) if self.began else worth * 0.0  # [N]
-        values["gain"] = float(gain.mean())
-        values["gain_error"] = float(gain.std(correction=0)) / math.sqrt(len(gain))
-        values["error"] = float(worth.std(correction=0)) / math.sqrt(len(gain))
-        budget = self.settings.kl_budget or math.inf
+        batch = make_batch(trees := self._held_out())
+        scores = worth(batch.facts, kl_weight=self.settings.kl_weight)  # [N]
+        values = numbers(batch.facts, scores, self.began)
+        values["length"] = float(batch.weight.sum()) / len(scores)
+        is_near = values["kl"] <= (self.settings.kl_budget or math.inf)
         shown = [self._shown(tree) for tree in trees[:NUM_SHOWN]]
-        criterion = -float(worth.mean()) if values["kl"] <= budget else None
+        criterion = -float(scores.mean()) if is_near else None
         answers = self.answer()
         # last of all: answering may be interrupted, and all is done again then
-        self.judged += [values["judge"]] if "judge" in facts else []
-        self.began = self.began or worth.tolist()
+        self.judged += [values["judge"]] if "judge" in values else []
+        self.began = self.began or scores.tolist()
         return Observations(values, criterion, (*answers, *shown))
 
     def state(self) -> dict[str, Tensor]:
         """Return the round that is being learned from, and what rounds leave to one another."""
         self._follow()
         arrays = flat(self.trees) if self.number != NEVER else {}
-        numbers = [self.beta, self.shift, self.scale, self.usual, float(self.number)]
+        left = [self.beta, self.shift, self.scale, self.usual, float(self.number)]
         return {
-            "numbers": torch.tensor(numbers, dtype=torch.float64),
+            "numbers": torch.tensor(left, dtype=torch.float64),
             "judged": torch.tensor(self.judged, dtype=torch.float64),
             "began": torch.tensor(self.began, dtype=torch.float64),
             **{f"round/{name}": torch.from_numpy(array) for name, array in arrays.items()},
