@@ -12,7 +12,7 @@ STOPPED = {130, 143}  # by Ctrl-C and by SIGTERM
 
 # Threads that share a product wait for one another by turning round and round, by themselves
 # 300,000 times: for nothing where another program has taken the other's core. With a tenth of that,
-# 64 tokens of 16 responses take 5 s there in place of 16, and as long as before on a quiet machine.
+# 64 tokens of 16 responses take 6 s there in place of 16, and as long as before on a quiet machine.
 TURNS = "30000"
 
 
