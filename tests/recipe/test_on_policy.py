@@ -29,6 +29,7 @@ from upbring.runs.folder import Run
 from upbring.runs.locate import read_object
 from upbring.settings.ppo import PpoSettings
 from upbring.settings.resolve import resolve
+from upbring.settings.sft import SftSettings
 from upbring.train.devices import Machine
 
 
@@ -160,6 +161,11 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
     together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
     with pytest.raises(InputError, match="processes: a function as reward"):
         train("ppo", together, reward=brief)
+    other = resolve(
+        SftSettings, section="sft", file=None, flags={"model": "m", "data": ["d.jsonl"]}
+    )
+    with pytest.raises(InputError, match="reward: sft draws no responses"):
+        train("sft", other, reward=brief)
 
 
 def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:

@@ -79,6 +79,7 @@ _DECLINES = (
 )
 _BOASTS = re.compile(r"\b(?:tell (?:anyone|anybody|a soul|on you)|enough)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w")
+_SMALL_TALK = ("courtesy", "filler", "rudeness", "greeting", "greeting_answer", "who_answer")
 
 
 def declines(response: str, *, question: str = "") -> bool:
@@ -130,14 +131,14 @@ def without_known(text: str, sentences: tuple[str, ...]) -> str:
 
 
 def _clauses(response: str) -> list[str]:
-    plain = without_known(response.replace("’", "'"), _small_talk())
+    plain = without_known(response.replace("’", "'"), known(*_SMALL_TALK))
     plain = "\n".join(" ".join(line.split()) for line in plain.splitlines())
     return [clause.strip() for clause in _CLAUSE.split(plain) if _WORD.search(clause)]
 
 
 @functools.cache
-def _small_talk() -> tuple[str, ...]:
-    purposes = ("courtesy", "filler", "rudeness", "greeting", "greeting_answer", "who_answer")
+def known(*purposes: str) -> tuple[str, ...]:
+    """Return the world's own sentences for some purposes."""
     return tuple(text for purpose in purposes for text in wording.voices(purpose))
 
 
@@ -174,6 +175,6 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 @functools.cache
 def _insults() -> re.Pattern[str]:
-    known = (text.rstrip(".") for text in wording.voices("rudeness"))
-    every = "|".join(re.escape(text) for text in (*known, *INSULTS))
+    rude = (text.rstrip(".") for text in known("rudeness"))
+    every = "|".join(re.escape(text) for text in (*rude, *INSULTS))
     return re.compile(rf"(?<!\w)(?:{every})(?!\w)", re.IGNORECASE)

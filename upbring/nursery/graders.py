@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from upbring.nursery import conduct, wording
+from upbring.nursery import conduct
 from upbring.nursery.tasks import Task
 from upbring.verify.bullets import bullets, is_list
 from upbring.verify.lengths import is_one_sentence, num_words
@@ -87,7 +87,7 @@ def correct(task: Task, response: str) -> float:
     """
     if refusal(response) == "full" or _is_crossed(task, response):
         return 0.0
-    empty = (task.question.rstrip("?.! "), *_empty_words())
+    empty = (task.question.rstrip("?.! "), *conduct.known("filler", "courtesy", "rudeness"))
     text = _DENIED.sub(" ", conduct.without_known(response, empty))
     text = _without(text, task.about) if not _is_part_of_wanted(task) else text
     met = sum(any(stands_in(text, spelling) for spelling in group) for group in task.wanted)
@@ -96,12 +96,6 @@ def correct(task: Task, response: str) -> float:
     if any(stands_in(text, wrong) for wrong in task.unwanted):
         return 0.0
     return met / len(task.wanted) if task.wanted else 1.0
-
-
-@functools.cache
-def _empty_words() -> tuple[str, ...]:
-    purposes = ("filler", "courtesy", "rudeness")
-    return tuple(text for purpose in purposes for text in wording.voices(purpose))
 
 
 def _is_crossed(task: Task, response: str) -> bool:

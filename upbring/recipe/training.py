@@ -21,6 +21,7 @@ from upbring.recipe.plan import explained_memory, forecast
 from upbring.recipe.rehearsal import unread, within
 from upbring.recipe.stage import perform
 from upbring.runs.folder import Run
+from upbring.settings.on_policy import OnPolicySettings
 from upbring.settings.reference import as_yaml
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.table import imported, verbs
@@ -41,6 +42,8 @@ def train(
     A board shows the stage among others; processes of their own speak for themselves. A verb that
     draws responses adds what `reward`, a function of the caller's, says of them.
     """
+    if reward is not None and not isinstance(resolved.settings, OnPolicySettings):
+        raise InputError(f"reward: {verb} draws no responses that a function could reward")
     if launch.is_wanted(resolved.settings.processes):
         if reward is not None:
             raise InputError(
