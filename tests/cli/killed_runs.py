@@ -3,13 +3,16 @@
     killed_runs.py FOLDER COUNT KILLS VERB WORD…
 
 FOLDER holds what the words name. A trial begins a run, kills it as `kill -9` does, and says
-`upbring resume` until the run is finished; so many of those processes are killed. Each trial has a
-cache of its own. One program, which forks, because starting torch takes longer than a whole run.
+`upbring resume` until the run is finished; so many of those processes are killed, and each tells
+before where it stands. Each trial has a cache of its own. One program, which forks, because torch
+takes longer to start than a whole run.
 """
 
+import faulthandler
 import json
 import os
 import random
+import re
 import select
 import signal
 import sys
@@ -26,7 +29,15 @@ from upbring.runs.folder import Run
 from upbring.runs.metrics import last_record
 from upbring.settings.table import imported
 
+ASKED = signal.SIGUSR1  # to a process that is to write down where it stands
 TRIALS = "trials"  # the folder of their folders
+PHASES = {  # what a stack of calls holds, the outermost first
+    "saving": ("loop.py", "_save"),
+    "evaluation": ("loop.py", "_observe"),
+    "generation": ("rollout.py", "drawn"),
+    "scoring": ("on_policy.py", "_begun"),
+    "update": ("loop.py", "_take"),
+}
 CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they tell the time
 
 
@@ -49,8 +60,13 @@ class Typed:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    @property
+    def stack(self) -> Path:
+        return self.folder / "stack"
+
     def started(self, *words: str) -> int:
         """Run words in a process of its own and return its number."""
+        self.stack.write_text("")
         process = os.fork()
         if process:
             return process
@@ -59,6 +75,8 @@ class Typed:
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        faulthandler.register(ASKED, self.stack.open("a"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {ASKED})
         os._exit(main(list(words)))
 
     def step(self) -> int:
@@ -103,6 +121,19 @@ def is_running(process: int) -> bool:
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
+def struck(typed: Typed, process: int) -> str:
+    """Kill a process as it stands, and return the phase of a run it was in."""
+    os.kill(process, ASKED)  # it answers at once, in the midst of whatever it does
+    while is_running(process) and not typed.stack.read_text().endswith("\n"):
+        select.select([], [], [], 0.0001)
+    os.kill(process, signal.SIGKILL)
+    calls = typed.stack.read_text()
+    for phase, (file, name) in PHASES.items():
+        if re.search(rf'{file}", line \d+ in {name}$', calls, re.MULTILINE):
+            return phase
+    return "beginning or end"
+
+
 def fresh(folder: Path, name: str, words: Sequence[str]) -> Typed:
     """Return the words in a new folder that has all that `folder` has."""
     inner = folder / TRIALS / name
@@ -116,21 +147,23 @@ def fresh(folder: Path, name: str, words: Sequence[str]) -> Typed:
 def trial(typed: Typed, draw: random.Random, *, kills: int, pace: float) -> dict[str, object]:
     """Kill and resume until the run is finished; a step takes `pace` seconds."""
     process = typed.started(*typed.words)
-    codes = []
+    codes: list[int] = []
+    phases: list[str] = []
     typed.wait_for(process, target=0)
     for _ in range(kills):
         target = draw.randint(0, typed.steps - 1)  # reached already: killed while it starts
         typed.wait_for(process, target=target)
         select.select([], [], [], draw.random() * pace)  # and a moment of a step or a save
-        os.kill(process, signal.SIGKILL)
+        phases.append(struck(typed, process))
         codes.append(ended(process))
         if Run.open(typed.run).status() == "finished":  # just before it was hit
             codes[-1] = 0
+            del phases[-1]
             break
         process = typed.started("resume")
     else:
         codes.append(ended(process))
-    return {"kills": codes.count(-signal.SIGKILL), "codes": codes, "log": typed.log}
+    return {"kills": phases, "codes": codes, "log": typed.log}
 
 
 def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[dict[str, object]]:
@@ -153,6 +186,7 @@ def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[d
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {ASKED})  # until a process knows what to do about it
     where, how_many, how_often, *typed_words = sys.argv[1:]
     imported(CRAFTS[typed_words[0]])  # before the forks, for it takes seconds
     told = trials(Path(where), int(how_many), int(how_often), typed_words)
