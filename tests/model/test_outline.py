@@ -10,6 +10,7 @@ from upbring.data.batch import Batch, make_batch
 from upbring.data.trees import tree
 from upbring.model import outline
 from upbring.model.attention import NAME
+from upbring.model.fused import fuse
 from upbring.model.load import load
 from upbring.model.network import Model, hidden_states, silence_dropout
 from upbring.model.outline import (
@@ -64,6 +65,7 @@ def test_activations_are_those_that_autograd_keeps(
         config.layer_types = (config.layer_types * 3)[:5]
     network = AutoModelForCausalLM.from_config(config).to(how.stored).eval()
     network.set_attn_implementation(NAME)
+    fuse(network)
     silence_dropout(network)
     roles = Roles(network)
     if is_full:
@@ -138,6 +140,7 @@ def test_an_adapter_s_size_is_that_of_the_role() -> None:
 def test_a_model_in_memory_is_counted_as_one_without_data() -> None:
     network = family("llama")
     network.set_attn_implementation(NAME)
+    fuse(network)
     how = manner()
     before = counted(network, how, typical=TREES[0])
     Roles(network).add_adapter("policy", how.adapter, seed=0)
@@ -172,6 +175,7 @@ def test_counting_leaves_nothing_behind_that_has_no_data() -> None:
     how = manner(torch.bfloat16)
     network = family("llama").to(torch.bfloat16)
     network.set_attn_implementation(NAME)
+    fuse(network)
     model = Model(network, torch.bfloat16)
     before = hidden_states(model, make_batch(TREES))
     outlined(FAMILIES["llama"](), how, typical=TREES[0])

@@ -57,7 +57,7 @@ class Adapted(torch.autograd.Function):
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
         of_x = (g @ W).addmm_(v, low).view(ctx.shape) if is_x else None
         of_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
-        of_B = (g.t() @ u).to(ctx.kinds[1]) if is_B else None
+        of_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None  # g as it lies: faster
         return of_x, None, None, of_A, of_B, None
 
 

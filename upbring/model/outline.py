@@ -26,6 +26,7 @@ from upbring.data.trees import Tree, tree
 from upbring.model import products
 from upbring.model.attention import NAME
 from upbring.model.estimate import Line, Shape
+from upbring.model.fused import fuse
 from upbring.model.network import Model, hidden_states, silence_dropout
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, read_out
@@ -112,6 +113,7 @@ def skeleton(
     assert isinstance(network, PreTrainedModel), f"{type(network)} is no transformers model"
     silence_dropout(network)
     network.set_attn_implementation(NAME)
+    fuse(network)
     network.eval()
     roles = Roles(network)
     if layers is not None:

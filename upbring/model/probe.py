@@ -11,11 +11,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from upbring.data.batch import make_batch
+from upbring.data.batch import Batch, make_batch
 from upbring.data.trees import tree
 from upbring.errors import InputError
 from upbring.maths import draws
 from upbring.model.attention import NAME, UnknownAttention
+from upbring.model.fused import fuse, unfuse
 from upbring.model.network import Model
 from upbring.model.score import score
 
@@ -36,15 +37,14 @@ def probed(model: Model, *, notice: Callable[[str], None]) -> Model:
     batch = make_batch([tree(prompt, *branches)]).to(model.device)
     own = model.network.config._attn_implementation  # noqa: SLF001 -- has no public getter
     bound = TOLERANCE[model.compute]
+    unfuse(model.network)
     plain = torch.cat([_plain(model, prompt, branch, own) for branch in branches])
     model.network.set_attn_implementation(NAME)
-    try:
-        found = _difference(score(model, batch).logprobs, plain)
-        if found <= bound:
+    for change in (fuse, unfuse):
+        change(model.network)
+        reason = _fault(model, batch, plain)
+        if reason is None:
             return model
-        reason = f"differs by {found:.2g}"
-    except (UnknownAttention, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error)
     model.network.set_attn_implementation(own)
     slow = replace(model, is_packed=False)
     found = _difference(score(slow, batch).logprobs, plain)
@@ -55,6 +55,15 @@ def probed(model: Model, *, notice: Callable[[str], None]) -> Model:
         )
     notice(f"{kind} does not take packed trees ({reason}); running one sequence at a time, slower")
     return slow
+
+
+def _fault(model: Model, batch: Batch, plain: Tensor) -> str | None:
+    """Return why a model does not take packed trees, if it does not."""
+    try:
+        found = _difference(score(model, batch).logprobs, plain)
+    except (UnknownAttention, TypeError, ValueError, RuntimeError) as error:
+        return str(error)
+    return None if found <= TOLERANCE[model.compute] else f"differs by {found:.2g}"
 
 
 def _plain(model: Model, prompt: list[int], branch: list[int], attention: str) -> Tensor:
