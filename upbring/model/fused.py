@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import rms_norm
 
 ROTARY = "apply_rotary_pos_emb"  # what the modules of transformers' models call it
+FEW = 128  # tokens
 _ASKED_OTHERWISE = (AttributeError, TypeError, ValueError, RuntimeError)
 _AGREED = 1e-5  # the largest difference of numbers about 1
 
@@ -73,7 +75,10 @@ class Turned(torch.autograd.Function):
 def turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Return R(q) and R(k), taken together; both halves of cos and of sin are alike."""
     H, half = q.shape[1], q.shape[-1] // 2
-    x = torch.cat((q, k), 1)  # [1, H + G, T, K]
+    if q.shape[2] < FEW:  # as they came from their products, and as one token of each row is kept
+        x = torch.cat((q.transpose(1, 2), k.transpose(1, 2)), 2).transpose(1, 2)
+    else:  # as attention multiplies them
+        x = torch.cat((q, k), 1)  # [1, H + G, T, K]
     signed = torch.cat((-sin[..., :half], sin[..., half:]), -1)
     out = (x * cos).addcmul_(torch.cat((x[..., half:], x[..., :half]), -1), signed)
     return out[:, :H], out[:, H:]
@@ -106,10 +111,12 @@ def _turning(forward: Callable[..., Tensor]) -> FunctionType:
 
 def _normalised(self: nn.Module, hidden_states: Tensor) -> Tensor:
     """Stand for the forward pass of a norm."""
-    w, epsilon = self.get_parameter("weight"), float(vars(self)["variance_epsilon"])
-    if not torch.is_grad_enabled():
-        return normal(hidden_states, w, epsilon)[0]
-    y: Tensor = Normalised.apply(hidden_states, w, epsilon)  # type: ignore[no-untyped-call]
+    x, w, epsilon = hidden_states, self.weight, self.variance_epsilon
+    assert isinstance(w, Tensor)
+    assert isinstance(epsilon, float)
+    if not torch.is_grad_enabled():  # the same in fewer calls, which is what one token costs
+        return w * rms_norm(x, w.shape, eps=epsilon).to(x.dtype)
+    y: Tensor = Normalised.apply(x, w, epsilon)  # type: ignore[no-untyped-call]
     return y
 
 
