@@ -6,7 +6,8 @@
 A pair is clear if its gold rewards are more than one standard deviation of the annotators' noise
 apart. Intervals are over rankings, for pairs of one ranking are not independent. `alone` are pairs
 of answers that differ in one cause; `truth` and `manner` are clear pairs of which the one that is
-better is better in what is true, or is equal in it.
+better is better in what is true, or is equal in it; `all of` them are of every set, of truth those
+where a reward model can know it, from the rankings or from the prompt.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from upbring.nursery.annotators import NOISE
 
 CLEAR = NOISE * math.pi / math.sqrt(6)  # the standard deviation of Gumbel noise
 SETS = ("shown-entities", "evidence", "manners", "absent-entities")
+KNOWABLE = ("shown-entities", "evidence")  # where a reward model can know what is true
 
 Told = Iterator[tuple[str, float]]  # what kind of pair it is, and 1 where it is told right
 
@@ -53,6 +55,8 @@ def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:
             kinds: dict[str, list[float]] = defaultdict(list)
             for kind, is_right in pairs(row, scores):
                 kinds[f"{name} {kind}".strip()].append(is_right)
+                if kind == "manner" or (kind == "truth" and name in KNOWABLE):
+                    kinds[f"all of {kind}"].append(is_right)
             for kind, told in kinds.items():
                 found[kind].append(told)
     return {kind: _share(told) for kind, told in found.items()}

@@ -5,9 +5,11 @@
 Each seed is a road of its own, taken by `upbring run` and kept in its folder: fine-tuning, a reward
 model, one of annotators who like length, DPO with and without its likelihood term, PPO with and
 without replay. `ppo-free` and `ppo-long` have neither KL penalty nor anybody who stops them: there
-the reward is hacked. The first table has every number, median and widest interval of the seeds; the
-second what was gained of the gold reward; the third the way of each PPO: how far it went, what its
-own reward says, and what the gold reward says of the same answers.
+the reward is hacked. `ppo-ptx` has documents and demonstrations in each step in their place.
+
+The first table has every number, median and widest interval of the seeds; the second what was
+gained of the gold reward; the third the way of each PPO: how far it went, what its own reward says,
+and what the gold reward says of the same answers.
 """
 
 import argparse
@@ -39,9 +41,10 @@ stages:
   ppo: {{model: sft, reward: reward, steps: {steps}, {ppo}}}
   ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, steps: {steps}, {ppo}}}
   ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {free}, {ppo}}}
+  ppo-ptx: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, mix: {ptx}, {free}, {ppo}}}
   ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {free}, {ppo}}}
 evaluate:
-  models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-long]
+  models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-ptx, ppo-long]
   most: 1000
   threads: {threads}
   seed: 0
@@ -60,7 +63,8 @@ STAGES = {
     'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, response_tokens: 48, '
     "samples: 4, step_examples: 32, inner_epochs: 2, held_out_share: 0.1, "
     "judged_prompts: 100, evaluate_every: 8, patience: 100",
-    "free": "choose: last, steps: 48",
+    "free": "choose: last, steps: 64",
+    "ptx": "[world/demonstrations.jsonl=0.3, world/corpus.jsonl=0.3], replay_weight: 0.5",
     "replay": "world/demonstrations.jsonl=0.3",
 }
 CURVE = ("kl", "reward", "judge", "ended")
@@ -136,7 +140,7 @@ def _told(estimate: Estimate) -> str:
 def curves(folders: list[Path]) -> str:
     """Return the way of each PPO by its held-out answers: medians over seeds."""
     lines = ["| model | step | KL, nats | its reward | gold | ended |", "|---" * 6 + "|"]
-    for model in ("ppo", "ppo-replay", "ppo-free", "ppo-long"):
+    for model in ("ppo", "ppo-replay", "ppo-free", "ppo-ptx", "ppo-long"):
         ways = [
             {
                 r.step: r.values
