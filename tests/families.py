@@ -57,6 +57,15 @@ FAMILIES: dict[str, Callable[[], PretrainedConfig]] = {
         rope_parameters=_LONGROPE,
         original_max_position_embeddings=24,
     ),
+    "phi3-partial": lambda: Phi3Config(
+        **_SHAPE,
+        sliding_window=None,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.75,
+        },
+    ),
     "gpt2": lambda: GPT2Config(
         vocab_size=VOCABULARY,
         n_embd=32,

@@ -2,10 +2,10 @@
 
     killed_runs.py FOLDER COUNT KILLS VERB WORD…
 
-FOLDER holds what the words name. A trial begins a run, kills it as `kill -9` does, and says
-`upbring resume` until the run is finished; so many of those processes are killed, and each tells
-before where it stands. Each trial has a cache of its own. One program, which forks, because torch
-takes longer to start than a whole run.
+FOLDER holds what the words name. A trial begins a run, kills it, and says `upbring resume` until
+the run is finished; so many of those processes are killed. The kernel ends them with no word to
+Python, as by `kill -9`, but a stack of calls is written before. Each trial has a cache of its own.
+One program, which forks, because torch takes longer to start than a whole run.
 """
 
 import faulthandler
@@ -29,7 +29,7 @@ from upbring.runs.folder import Run
 from upbring.runs.metrics import last_record
 from upbring.settings.table import imported
 
-ASKED = signal.SIGUSR1  # to a process that is to write down where it stands
+KILL = signal.SIGUSR1
 TRIALS = "trials"  # the folder of their folders
 PHASES = {  # what a stack of calls holds, the outermost first
     "saving": ("loop.py", "_save"),
@@ -75,8 +75,8 @@ class Typed:
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        faulthandler.register(ASKED, self.stack.open("a"))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {ASKED})
+        faulthandler.register(KILL, self.stack.open("a"), chain=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {KILL})
         os._exit(main(list(words)))
 
     def step(self) -> int:
@@ -121,16 +121,11 @@ def is_running(process: int) -> bool:
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
-def struck(typed: Typed, process: int) -> str:
-    """Kill a process as it stands, and return the phase of a run it was in."""
-    os.kill(process, ASKED)  # it answers at once, in the midst of whatever it does
-    while is_running(process) and not typed.stack.read_text().endswith("\n"):
-        select.select([], [], [], 0.0001)
-    os.kill(process, signal.SIGKILL)
-    calls = typed.stack.read_text()
-    for phase, (file, name) in PHASES.items():
-        if re.search(rf'{file}", line \d+ in {name}$', calls, re.MULTILINE):
-            return phase
+def phase(calls: str) -> str:
+    """Return what a process was doing that wrote down its calls."""
+    for name, (file, function) in PHASES.items():
+        if re.search(rf'{file}", line \d+ in {function}$', calls, re.MULTILINE):
+            return name
     return "beginning or end"
 
 
@@ -154,12 +149,13 @@ def trial(typed: Typed, draw: random.Random, *, kills: int, pace: float) -> dict
         target = draw.randint(0, typed.steps - 1)  # reached already: killed while it starts
         typed.wait_for(process, target=target)
         select.select([], [], [], draw.random() * pace)  # and a moment of a step or a save
-        phases.append(struck(typed, process))
+        os.kill(process, KILL)
         codes.append(ended(process))
         if Run.open(typed.run).status() == "finished":  # just before it was hit
             codes[-1] = 0
-            del phases[-1]
             break
+        if codes[-1] == -KILL:
+            phases.append(phase(typed.stack.read_text()))
         process = typed.started("resume")
     else:
         codes.append(ended(process))
@@ -186,7 +182,7 @@ def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[d
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {ASKED})  # until a process knows what to do about it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {KILL})  # until a process knows what to do about it
     where, how_many, how_often, *typed_words = sys.argv[1:]
     imported(CRAFTS[typed_words[0]])  # before the forks, for it takes seconds
     told = trials(Path(where), int(how_many), int(how_often), typed_words)

@@ -1,13 +1,18 @@
+import copy
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm
+from transformers import PreTrainedModel
 
-from tests.families import FAMILIES, VOCABULARY, family
+from tests.families import FAMILIES, family
 from upbring.data.batch import make_batch
 from upbring.data.trees import tree
+from upbring.model import fused
 from upbring.model.attention import NAME
 from upbring.model.fused import Normalised, Turned, fuse, normal, turned, unfuse
 from upbring.model.network import Model
@@ -26,6 +31,7 @@ EXCHANGED = {
     "gemma3": (0, 2),
     "phi3": (5, 2),
     "phi3-longrope": (5, 2),
+    "phi3-partial": (5, 2),
     "gpt2": (0, 0),
     "olmo2": (0, 2),
 }
@@ -75,50 +81,107 @@ def test_positions_turn_pairs_of_numbers_as_complex_ones() -> None:
         assert torch.allclose(found, torch.cat((number.real, number.imag), -1), atol=1e-6)
     asked = drawn(1, 2, 5, 6, seed=2).detach()
     (of_q,) = torch.autograd.grad(turned_q, q, asked)
-    back, _ = turned(asked, asked[:, :1], both.cos(), (-both).sin())
+    back, _ = turned(asked, asked[:, :1], both.cos(), -both.sin())
     assert torch.allclose(of_q, back)
 
 
 def exchanged(network: nn.Module) -> tuple[int, int]:
-    own = [vars(m)["forward"].__name__ for m in network.modules() if "forward" in vars(m)]
+    own = [type(m).forward.__name__ for m in network.modules() if hasattr(type(m), "written")]
     return own.count("_normalised"), own.count("forward")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_computes_what_it_did_and_its_gradients(name: str) -> None:
-    network = family(name).train(mode=False)
-    network.set_attn_implementation(NAME)
+def prepared(name: str) -> PreTrainedModel:
+    network = family(name, attention=NAME)
     generator = torch.Generator().manual_seed(1)
     for weight in network.parameters():  # norms begin with ones, or with zeros
         if weight.ndim == 1:
             weight.data += torch.randn(weight.shape, generator=generator) / 5
-    batch = make_batch(TREES)
-    model = Model(network)
+    return network
 
-    def learned() -> tuple[Tensor, Tensor]:
-        network.zero_grad()
-        logprobs = score(model, batch).logprobs
-        logprobs.sum().backward()
-        every = [w.grad.flatten() for w in network.parameters() if w.grad is not None]
-        return logprobs.detach(), torch.cat(every)
 
-    before, slope = learned()
-    fuse(network)
-    assert exchanged(network) == EXCHANGED[name]
-    after, new_slope = learned()
+def learned(model: Model) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities, and all gradients of their sum."""
+    model.network.zero_grad()
+    logprobs = score(model, make_batch(TREES)).logprobs
+    logprobs.sum().backward()
+    every = [w.grad.flatten() for w in model.network.parameters() if w.grad is not None]
+    return logprobs.detach(), torch.cat(every).float()
+
+
+@pytest.mark.parametrize("few", [0, 128])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_computes_what_it_did_and_its_gradients(
+    name: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "FEW", few)
+    model = Model(prepared(name))
+    before, slope = learned(model)
+    fuse(model.network)
+    assert exchanged(model.network) == EXCHANGED[name]
+    after, new_slope = learned(model)
     with torch.no_grad():
-        plain = score(model, batch).logprobs
-    unfuse(network)
-    assert exchanged(network) == (0, 0)
+        assert torch.equal(score(model, make_batch(TREES)).logprobs, after)  # the same bits
+    unfuse(model.network)
+    assert exchanged(model.network) == (0, 0)
+    assert torch.equal(learned(model)[0], before)
     assert torch.allclose(after, before, atol=2e-5)
-    assert torch.allclose(plain, after, atol=1e-6)
     assert float((new_slope - slope).norm() / slope.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "phi3-partial"])
+def test_in_bfloat16_it_is_as_near_to_float32(name: str, stored: torch.dtype) -> None:
+    network = prepared(name)
+    exact, exact_slope = learned(Model(network))
+    model = Model(network.to(stored), torch.bfloat16)
+    errors = []
+    for change in (unfuse, fuse):
+        change(network)
+        found, slope = learned(model)
+        errors.append((found - exact).norm() / exact.norm())
+        errors.append((slope - exact_slope).norm() / exact_slope.norm())
+    assert float(errors[2]) < 1.5 * float(errors[0])
+    assert float(errors[3]) < 1.5 * float(errors[1])
+
+
+def test_sines_need_not_be_alike_in_both_halves() -> None:
+    q, k = drawn(1, 1, 3, 4), drawn(1, 1, 3, 4, seed=1)
+    cos, sin = drawn(1, 1, 3, 4, seed=2).detach(), drawn(1, 1, 3, 4, seed=3).detach()
+
+    def plainly(x: Tensor) -> Tensor:
+        return x * cos + torch.cat((-x[..., 2:], x[..., :2]), -1) * sin
+
+    for mine, other in zip(Turned.apply(q, k, cos, sin), (plainly(q), plainly(k)), strict=True):
+        assert torch.allclose(mine, other, atol=1e-6)
+    (of_q,) = gradients(Turned.apply(q, k, cos, sin)[0], q)
+    (expected,) = gradients(plainly(q), q)
+    assert torch.allclose(of_q, expected, atol=1e-6)
+
+
+def test_a_network_that_is_let_go_is_freed_at_once() -> None:
+    network = prepared("llama")
+    fuse(network)
+    alive = [weakref.ref(weight) for weight in network.parameters()]
+    gc.disable()
+    try:
+        del network
+        assert all(each() is None for each in alive)
+    finally:
+        gc.enable()
+
+
+def test_a_copy_is_a_network_of_its_own() -> None:
+    network = prepared("llama")
+    fuse(network)
+    other = copy.deepcopy(network)
+    for weight in other.parameters():
+        weight.data *= 2
+    assert not torch.equal(learned(Model(network))[0], learned(Model(other))[0])
 
 
 def test_a_family_on_which_it_fails_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     network = family("llama")
-    wrong = torch.full((VOCABULARY,), 2.0)
-    monkeypatch.setattr("upbring.model.fused.turned", lambda q, k, *_: (q * wrong[0], k))
-    monkeypatch.setattr("upbring.model.fused._turns", lambda _: True)
+    fuse(network)  # it agreed when it was tried
+    monkeypatch.setattr(fused, "turned", lambda q, k, *_: (q * 2.0, k))
     assert probed(Model(network), notice=lambda _: None).is_packed
     assert exchanged(network) == (0, 0)

@@ -71,7 +71,7 @@ def test_responses_that_grow_are_tried_where_a_stage_has_them() -> None:
     trees = [tree(range(5), range(7))]
     plain = calibrate(FAMILIES["llama"](), manner, trees, within=0.01)
     assert plain.draw == 0
-    pace = calibrate(FAMILIES["llama"](), manner, trees, growth=Growth(4, 12), within=0.01)
+    pace = calibrate(FAMILIES["llama"](), manner, trees, growth=Growth(4, 12), within=1)
     assert pace.draw > 0
     assert pace.wave > 0
 

@@ -42,7 +42,7 @@ def probed(model: Model, *, notice: Callable[[str], None]) -> Model:
     model.network.set_attn_implementation(NAME)
     for change in (fuse, unfuse):
         change(model.network)
-        reason = _fault(model, batch, plain)
+        reason = _fault(model, batch, plain, bound)
         if reason is None:
             return model
     model.network.set_attn_implementation(own)
@@ -57,13 +57,13 @@ def probed(model: Model, *, notice: Callable[[str], None]) -> Model:
     return slow
 
 
-def _fault(model: Model, batch: Batch, plain: Tensor) -> str | None:
+def _fault(model: Model, batch: Batch, plain: Tensor, bound: float) -> str | None:
     """Return why a model does not take packed trees, if it does not."""
     try:
         found = _difference(score(model, batch).logprobs, plain)
     except (UnknownAttention, TypeError, ValueError, RuntimeError) as error:
         return str(error)
-    return None if found <= TOLERANCE[model.compute] else f"differs by {found:.2g}"
+    return None if found <= bound else f"differs by {found:.2g}"
 
 
 def _plain(model: Model, prompt: list[int], branch: list[int], attention: str) -> Tensor:
