@@ -9,14 +9,13 @@ model's own widths reach, measured between the programs' turns; its best is take
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
 from interleaved import Spread, in_turns
-from sft import prepared, programs
+from sft import inputs, programs
 from shapes import CONFIGURATIONS
 from transformers import AutoModelForCausalLM
 
@@ -74,8 +73,7 @@ def main() -> None:
 
 def line(given: argparse.Namespace, shape: str, precision: str) -> str:
     """Return a row of the table."""
-    folder = prepared(shape, given.steps)
-    tokens = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
+    folder, tokens = inputs(shape, given.steps)
     both = programs(given, folder, given.tune, precision)
     found: dict[str, list[float]] = {program.name: [] for program in both}
     best = 0.0

@@ -30,15 +30,18 @@ def programs(given: argparse.Namespace, folder: Path, tune: str, precision: str)
     return [Program("TRL", found.trl, found.environment), Program("upbring", found.ours, {})]
 
 
+def inputs(shape: str, steps: int) -> tuple[Path, list[int]]:
+    """Return the folder of a shape's model and rows, and the useful tokens of each step."""
+    folder = prepared(f"{shape}-{steps}", "shapes.py", "--shape", shape, "--steps", steps)
+    return folder, json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
+
+
 def compared(given: argparse.Namespace) -> Results:
     """Return the measurements of every combination that was asked for."""
     results: Results = {}
     for case in itertools.product(given.shape, given.tune, given.precision):
         shape, tune, precision = case
-        folder = prepared(
-            f"{shape}-{given.steps}", "shapes.py", "--shape", shape, "--steps", given.steps
-        )
-        tokens = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
+        folder, tokens = inputs(shape, given.steps)
         print(f"{shape} {tune} {precision}: {given.steps} steps, {sum(tokens):,} useful tokens")
         both = programs(given, folder, tune, precision)
         results[case] = in_turns(both, tokens, rounds=given.rounds)
