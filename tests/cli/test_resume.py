@@ -123,6 +123,8 @@ def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
     assert [trial["differs"] for trial in found] == [[]] * count
     hits = Counter(phase for trial in found for phase in trial["kills"])
     assert all(trial["codes"][-1] == 0 for trial in found)
+    codes = {code for trial in found for code in trial["codes"]}
+    assert codes <= {0, -signal.SIGUSR1}, "what was not killed ended well"
     assert not any("Traceback" in trial["log"] for trial in found)
     more = ("generation", "scoring") if verb == "ppo" else ()
     assert count < many or hits.keys() >= {"update", "saving", "evaluation", *more}

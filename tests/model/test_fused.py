@@ -170,6 +170,16 @@ def test_a_network_that_is_let_go_is_freed_at_once() -> None:
         gc.enable()
 
 
+def test_a_layer_of_another_kind_is_not_even_tried() -> None:
+    class Odd(nn.Module):
+        def forward(self, *_: object) -> Tensor:
+            raise AssertionError("was asked")
+
+    layers = nn.Sequential(Odd())
+    fuse(layers)
+    assert type(layers[0]) is Odd
+
+
 def test_a_copy_is_a_network_of_its_own() -> None:
     network = prepared("llama")
     fuse(network)
