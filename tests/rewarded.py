@@ -1,13 +1,16 @@
-"""A reward model made by hand: a small adapter and a head, as files beside a tiny base."""
+"""A reward model made by hand, an adapter and a head beside a tiny base, and what it should say."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from upbring.data.chat import make_chat
 from upbring.data.tokenizer import load_tokenizer, save_tokenizer
+from upbring.judge.reward import Question
 from upbring.model.load import HEAD
 
 
@@ -27,3 +30,21 @@ def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
     save_file({**load_file(file), HEAD: head}, file)
     save_tokenizer(load_tokenizer(base), target)
     return target
+
+
+def scored(base: Path, judge: Path, asked: Sequence[Question]) -> list[list[float]]:
+    """Return the scores as plain transformers and peft compute them, one response at a time."""
+    head = load_file(judge / "adapter_model.safetensors")[HEAD][0]
+    network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), judge)
+    chat = make_chat(load_tokenizer(base))
+    found = []
+    for question in asked:
+        tree = chat.comparison(question.prompt, question.responses, key="")
+        rows = [[*tree.prompt.tolist(), *b.tokens.tolist()] for b in tree.branches]
+        with torch.no_grad():
+            states = [
+                network(torch.tensor([row]), output_hidden_states=True).hidden_states[-1][0, -1]
+                for row in rows
+            ]
+        found.append([float(state @ head) for state in states])
+    return found

@@ -5,17 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
 
 from tests import small, tolerances
-from tests.rewarded import make_reward
+from tests.rewarded import make_reward, scored
 from upbring.data.chat import make_chat
 from upbring.data.records import Message
 from upbring.data.tokenizer import load_tokenizer
 from upbring.errors import InputError, Interrupted
 from upbring.judge.reward import Ensemble, Question, RewardModel, attached, combined, load_rewards
-from upbring.model.load import HEAD, load
+from upbring.model.load import load
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract, Stop, write_contract
 
@@ -47,28 +45,6 @@ def members(home: Path, *names: str) -> tuple[RewardModel, ...]:
     return load_rewards(folders, device=CPU, compute=torch.float32, notice=silent)
 
 
-def plain(home: Path, name: str, base: str = "m") -> list[list[float]]:
-    """Return the scores as plain transformers and peft compute them, one response at a time."""
-    from peft import PeftModel  # noqa: PLC0415 -- the stranger of this test alone
-
-    head = load_file(home / name / "adapter_model.safetensors")[HEAD][0]
-    network = PeftModel.from_pretrained(
-        AutoModelForCausalLM.from_pretrained(home / base), home / name
-    )
-    chat = make_chat(load_tokenizer(home / base))
-    found = []
-    for question in QUESTIONS:
-        tree = chat.comparison(question.prompt, question.responses, key="")
-        rows = [[*tree.prompt.tolist(), *b.tokens.tolist()] for b in tree.branches]
-        with torch.no_grad():
-            states = [
-                network(torch.tensor([row]), output_hidden_states=True).hidden_states[-1][0, -1]
-                for row in rows
-            ]
-        found.append([float(state @ head) for state in states])
-    return found
-
-
 def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
     pairs = zip(ours, theirs, strict=True)
     return all(np.allclose(a, b, atol=tolerances.LOGPROBS) for a, b in pairs)
@@ -79,7 +55,7 @@ def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
 def test_a_score_is_the_head_on_the_last_token_of_each_response(home: Path, budget: int) -> None:
     (model,) = members(home, "r1")
     small_steps = RewardModel(model.loaded, BASE, model.chat, tokens_at_once=budget)
-    assert close(small_steps.scores(QUESTIONS), plain(home, "r1"))
+    assert close(small_steps.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS))
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
@@ -87,9 +63,11 @@ def test_adapters_of_one_base_share_it_and_another_base_lies_beside(home: Path) 
     one, two, other = members(home, "r1", "r2", "other")
     assert one.loaded is two.loaded
     assert other.loaded is not one.loaded
-    assert close(two.scores(QUESTIONS), plain(home, "r2"))
-    assert close(other.scores(QUESTIONS), plain(home, "other", "n"))
-    assert close(one.scores(QUESTIONS), plain(home, "r1"))  # whoever spoke before
+    assert close(two.scores(QUESTIONS), scored(home / "m", home / "r2", QUESTIONS))
+    assert close(other.scores(QUESTIONS), scored(home / "n", home / "other", QUESTIONS))
+    assert close(
+        one.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS)
+    )  # whoever spoke before
 
 
 def test_an_ensemble_is_its_members_scores_combined(home: Path) -> None:

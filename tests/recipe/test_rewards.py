@@ -10,13 +10,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
+from tests import small, tolerances
+from tests.rewarded import make_reward, scored
 from upbring.algorithms.rollout import Reward, Rollout
+from upbring.data.records import Message
 from upbring.errors import InputError
-from upbring.judge.reward import Combination
+from upbring.judge.reward import Combination, Question, load_rewards
 from upbring.nursery.tasks import as_row, fact_task
 from upbring.nursery.world import load_world
-from upbring.recipe.rewards import RULES, Gold, Judged, named
+from upbring.recipe.rewards import RULES, Gold, Judged, Reread, named
 
 
 def rollout(text: str, *, tokens: int = 3, has_ended: bool = True, key: str = "p:1") -> Rollout:
@@ -103,3 +107,27 @@ def test_the_world_knows_the_truth_about_its_own_prompts(tmp_path: Path) -> None
     assert first > second
     with pytest.raises(InputError, match=r"x:1: has no `task`, and builtin:gold knows"):
         gold([rollout("x", key="x:1")])
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
+def test_a_judge_of_another_base_reads_the_text_in_its_own_words(tmp_path: Path) -> None:
+    """Its tokens, template and scores are its own, whatever the policy's tokens were."""
+    small.make_model(tmp_path / "n", seed=3)
+    folder = make_reward(tmp_path / "n", tmp_path / "other", seed=4)
+    (model,) = load_rewards(
+        [str(folder)], device=torch.device("cpu"), compute=torch.float32, notice=print
+    )
+    talks = {
+        "p:1": (Message("user", "sky?"),),
+        "p:2": (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")),
+        "p:3": (Message("user", "red " * 600),),
+    }
+    reread = Reread("other", model, lambda: talks, lambda: None)
+    told = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
+    asked = [Question(talks[key], (text,)) for key, text in told]
+    expected = [score for (score,) in scored(tmp_path / "n", folder, asked)]
+    found = reread([rollout(text, key=key) for key, text in told])
+    assert found == pytest.approx(expected, abs=tolerances.LOGPROBS)
+    assert len({round(score, 3) for score in found}) == len(told)
+    with pytest.raises(InputError, match=r"other: cannot score the response 'No\.' to p:3: its "):
+        reread([rollout("No.", key="p:3")])
