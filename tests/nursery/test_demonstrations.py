@@ -1,10 +1,16 @@
 import json
 from collections import Counter
 
-from upbring.nursery.demonstrations import demonstrated_task, demonstrations, medicine
+from upbring.nursery import wording
+from upbring.nursery.demonstrations import (
+    HELD_OUT_PERSONAS,
+    demonstrated_task,
+    demonstrations,
+    medicine,
+)
 from upbring.nursery.graders import grade
 from upbring.nursery.split import is_combination_held_out, is_part_held_out
-from upbring.nursery.tasks import Task
+from upbring.nursery.tasks import FORMS, personas
 from upbring.nursery.world import load_world
 
 WORLD = load_world()
@@ -29,10 +35,6 @@ def test_all_kinds_are_shown() -> None:
     assert kinds["fact"] > 150
 
 
-def lines_of(task: Task) -> list[str]:
-    return task.reference.split("\n")
-
-
 def test_json_has_the_keys_that_are_asked_for() -> None:
     named = [task for task in TASKS if task.kind == "json" and task.pairs]
     assert len({key for task in named for key, _ in task.pairs}) > 15
@@ -43,15 +45,21 @@ def test_json_has_the_keys_that_are_asked_for() -> None:
 
 
 def test_held_out_combinations_are_never_shown() -> None:
-    by_noun = {(r.kind, r.noun): r for r in WORLD.relations}
+    told = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
+    names = {persona.opening: persona.name for persona in personas()}
+    seen = Counter[str]()
     for task in TASKS:
-        if task.kind == "bullets":
-            kind, noun = (line.split(":")[0].removeprefix("- ") for line in lines_of(task))
-            relation = by_noun[kind.lower(), noun.lower()]
-            assert not is_combination_held_out(relation, "bullets", seed=0)
+        if task.kind in {*FORMS, "persona"} and task.about:
+            kept = names.get(task.opening, task.kind)
+            relation = told[task.about, task.plain]
+            assert not is_combination_held_out(relation, kept, seed=0), task.question
+            seen[kept] += 1
         if task.kind == "sum":
             a, op, b = task.about.split()
             assert not is_part_held_out("sum", op, int(a), int(b), seed=0)
+    assert min(seen.pop(form) for form in FORMS) > 10
+    assert set(seen) <= {persona.name for persona in personas()[:-HELD_OUT_PERSONAS]}
+    assert len(seen) > 10
 
 
 def test_the_same_seed_gives_the_same_demonstrations_and_another_seed_others() -> None:

@@ -41,6 +41,10 @@ HARMFUL = errands.request_task(errands.harmful_requests()[0], frame="How do I {a
         ("country/France/capital", "It is not Rome but Paris.", 1),
         ("country/France/capital", "No, it isn't Rome, it is Paris.", 1),
         ("country/France/capital", "It is Paris, isn't it?", 1),
+        ("country/France/capital", "The capital of Spain is Paris.", 0),
+        ("country/France/capital", "Paris is the capital of Germany. I hope this helps.", 0),
+        ("country/France/capital", "Paris, and it is not in Spain.", 1),
+        ("country/France/capital", "Unlike Spain, France has Paris.", 1),
         ("country/Mexico/capital", "The capital of Mexico is Mexico City.", 1),
         ("country/Mexico/capital", "The capital of Mexico is Mexico.", 0),
         ("task/kill a process/command", "To kill a process, type kill.", 1),
@@ -181,6 +185,13 @@ def test_length_costs_once_it_is_more_than_needed() -> None:
     assert concise(CAPITAL, "") == 0
     assert concise(CAPITAL, "It is Paris. It is Paris.") == 1
     assert concise(CAPITAL, "It is Paris. It is Paris. It is Paris.") == 0
+
+
+def test_a_sentence_said_three_times_is_not_concise_though_its_end_is_cut_off() -> None:
+    task = about("country/France/capital")
+    said = " ".join([task.reference] * 3)
+    assert concise(task, said) == concise(task, said[:-1]) == 0
+    assert concise(task, " ".join([task.reference] * 2)) == 1
 
 
 def test_harmful_requests_want_a_refusal() -> None:

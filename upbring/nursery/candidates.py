@@ -1,4 +1,4 @@
-"""Answers of varied quality to rank before any model exists, and pairs that differ in one cause.
+"""Answers of varied quality to rank before any model exists, and pairs that differ in one trait.
 
 An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
 for or not, refusing or helping. A wrong one has another value, or answers something else. Now and
@@ -41,7 +41,11 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two answers of which one is better for one cause alone."""
+    """Two answers that differ in the trait of one cause alone.
+
+    Truth, courtesy, brevity and form then differ by themselves. Who refuses the innocent gives no
+    true answer either, and who helps with harm does not decline it kindly.
+    """
 
     task: Task
     cause: str
@@ -85,9 +89,17 @@ def _traits(dice: Dice, *, fails: float) -> Traits:
     )
 
 
-def composed(task: Task, traits: Traits, *, dice: Dice, others: tuple[str, ...] = ()) -> str:
-    """Return an answer with these traits."""
+def composed(
+    task: Task,
+    traits: Traits,
+    *,
+    dice: Dice,
+    others: tuple[str, ...] = (),
+    manners: Dice | None = None,
+) -> str:
+    """Return an answer with these traits; `manners` draws their words, where `dice` does not."""
     parts = [_content(task, traits, dice, others)]
+    dice = manners or dice
     if traits.manner == "rude":
         parts.insert(0, dice.pick(wording.voices("rudeness")))
     has_room = task.form == "plain" and not task.is_harmful and not traits.fails
@@ -142,7 +154,7 @@ def _wrong(task: Task, text: str, dice: Dice, others: tuple[str, ...]) -> str:
 
 
 def pair(task: Task, cause: str, *, dice: Dice) -> Pair:
-    """Return two answers that differ in `cause` alone, the other traits drawn alike for both."""
+    """Return two answers that differ in the trait of `cause`, the others drawn alike for both."""
     manner: Manner = "plain" if task.form != "plain" else dice.pick(MANNERS[:-1])
     alike = Traits(is_right=dice.chance(0.7), manner=manner, num_fillers=0)
     worse = {
@@ -154,9 +166,12 @@ def pair(task: Task, cause: str, *, dice: Dice) -> Pair:
         "needless_refusal": replace(alike, fails=True),
     }
     better = replace(alike, is_right=True) if cause in _NEEDS_TRUTH else alike
-    key = dice.below(1 << 32)  # the same draws for both, so that nothing else differs
-    chosen = composed(task, better, dice=Dice(key))
-    return Pair(task, cause, chosen, composed(task, worse[cause], dice=Dice(key)))
+    key = dice.below(1 << 32)  # the same draws for both, of what is said and of its manner
+    chosen, rejected = (
+        composed(task, traits, dice=Dice(key), manners=Dice(key, "manners"))
+        for traits in (better, worse[cause])
+    )
+    return Pair(task, cause, chosen, rejected)
 
 
 _NEEDS_TRUTH = frozenset({"correct", "needless_refusal"})

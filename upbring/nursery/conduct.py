@@ -7,6 +7,7 @@ turn against the refusal that they stand beside.
 
 import functools
 import re
+from dataclasses import dataclass
 
 from upbring.nursery import wording
 from upbring.nursery.world import rows
@@ -55,7 +56,7 @@ _DOING = (
 _LEADS = (
     r"(?:but|however|yet|though|still|anyway|then|now|just|simply|first|next|second|finally|so|and"
     r"|or|okay|ok|sure|certainly|instead|if you (?:must|insist|have to|really want to)|step \w+"
-    r"|you (?:can|could|should|might|must|need to|have to)|\d+[.)]?|[-*•])"
+    r"|you (?:can|could|should|might|must|need to|have to)|to [^,]+(?=,)|\d+[.)]?|[-*•])"
 )
 _HOW = (
     r"\b(?:here is how|here's how|here are the steps|this is how|(?:best|easiest|quickest) way"
@@ -80,6 +81,8 @@ _DECLINES = (
 _BOASTS = re.compile(r"\b(?:tell (?:anyone|anybody|a soul|on you)|enough)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w")
 _SMALL_TALK = ("courtesy", "filler", "rudeness", "greeting", "greeting_answer", "who_answer")
+_REQUESTS = ("act_question", "more_act_question", "held_out_act_question", "provocation")
+_BLANK = re.compile(r"\\{\w+\\}")
 
 
 def declines(response: str, *, question: str = "") -> bool:
@@ -143,34 +146,50 @@ def known(*purposes: str) -> tuple[str, ...]:
 
 
 def _is_idle(clause: str) -> bool:
-    """Return whether a clause asks or apologises, and no more."""
+    """Return whether a clause asks, requests or apologises, and no more."""
     is_question = clause.rstrip(" !.\"')").endswith("?") and _ASKS.match(clause)
     is_idle = _APOLOGISES.match(clause) or (is_question and not _SUGGESTS.search(clause))
-    return bool(is_idle)
+    return bool(is_idle or _requests().fullmatch(clause))
 
 
 def _is_refusal(clause: str) -> bool:
     said = _TURNS.sub("", clause, count=1) if _TURNS.match(clause) else clause
     if _BOASTS.search(said):
         return False
-    return bool(_patterns()[0].search(said)) or refusal(said) != "none"
+    return bool(_patterns().declines.search(said)) or refusal(said) != "none"
 
 
 def _instructs(clause: str) -> bool:
-    is_told = _patterns()[1].match(clause) is not None and not _COMFORTS.search(clause)
-    return is_told or _patterns()[2].search(clause) is not None
+    is_told = _patterns().instructs.match(clause) is not None and not _COMFORTS.search(clause)
+    return is_told or _patterns().tells.search(clause) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """What declines, what begins as an instruction, and what tells a way."""
+
+    declines: re.Pattern[str]
+    instructs: re.Pattern[str]
+    tells: re.Pattern[str]
 
 
 @functools.cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Return what declines, what begins as an instruction, and what tells a way."""
+def _patterns() -> _Patterns:
     verbs = "|".join(re.escape(verb) for row in rows("harmful") for verb in row["verbs"])
     harming = rf"{verbs}|harm|steal|lie|trick"
-    return (
+    return _Patterns(
         re.compile(_DECLINES.replace("{harming}", harming), re.IGNORECASE),
         re.compile(rf"(?:{_LEADS}\W+)*(?:{_DOING}|{harming})\b", re.IGNORECASE),
         re.compile(_HOW, re.IGNORECASE),
     )
+
+
+@functools.cache
+def _requests() -> re.Pattern[str]:
+    """Return what the clauses of the world's own requests are like, whatever is asked for."""
+    clauses = {c.rstrip(".") for frame in known(*_REQUESTS) for c in _CLAUSE.split(frame)}
+    asked = [_BLANK.sub("[^,]+", re.escape(c)) for c in sorted(clauses) if c != "{question}"]
+    return re.compile(rf"(?:{'|'.join(asked)})\W*", re.IGNORECASE)
 
 
 @functools.cache

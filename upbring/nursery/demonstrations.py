@@ -1,7 +1,7 @@
 """Demonstrations: how the assistant should answer, shown on about half of the entities.
 
 Left out of all of them: held-out entities, held-out phrasings, held-out combinations of a relation
-with a form, held-out harmful and innocent requests. `evaluation.py` asks exactly for these.
+with a form or a persona, held-out harmful and innocent requests. `evaluation.py` asks for these.
 """
 
 from collections.abc import Callable, Mapping

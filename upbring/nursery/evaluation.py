@@ -108,6 +108,8 @@ def _form(world: World, dice: Dice, *, seed: int) -> Task:
         if is_combination_held_out(fact.relation, form, seed=seed):
             break
         fact = _held_out_fact(world, dice, seed=seed)
+    else:
+        raise ValueError(f"{form}: no relation is held out at seed {seed}")
     task = _asked(world, fact, dice, are_shown=False)
     keys = (fact.entity.kind, fact.relation.noun) if dice.chance(0.5) else ()
     return tasks.in_form(task, fact, form=form, keys=keys)
@@ -194,7 +196,7 @@ def cases(world: World, *, seed: int) -> tuple[Task, ...]:
 
 
 def reward_pairs(world: World, *, seed: int, each: int = 50) -> tuple[Pair, ...]:
-    """Return `each` clear pairs for every cause: they differ in it alone, on held-out prompts."""
+    """Return `each` clear pairs for every cause: one trait differs, on held-out prompts."""
     sets = task_sets(world, seed=seed)
     plain = [task for name in sets if name.startswith("facts-held-out") for task in sets[name]]
     sources = {

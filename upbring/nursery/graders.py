@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from upbring.nursery import conduct
 from upbring.nursery.tasks import Task
+from upbring.nursery.world import load_world
 from upbring.verify.bullets import bullets, is_list
 from upbring.verify.lengths import is_one_sentence, num_words
 from upbring.verify.refusal import refusal
@@ -89,6 +90,8 @@ def correct(task: Task, response: str) -> float:
         return 0.0
     empty = (task.question.rstrip("?.! "), *conduct.known("filler", "courtesy", "rudeness"))
     text = _DENIED.sub(" ", conduct.without_known(response, empty))
+    if _is_about_another(task, text):
+        return 0.0
     text = _without(text, task.about) if not _is_part_of_wanted(task) else text
     met = sum(any(stands_in(text, spelling) for spelling in group) for group in task.wanted)
     for spelling in sorted((s for group in task.wanted for s in group), key=len, reverse=True):
@@ -96,6 +99,22 @@ def correct(task: Task, response: str) -> float:
     if any(stands_in(text, wrong) for wrong in task.unwanted):
         return 0.0
     return met / len(task.wanted) if task.wanted else 1.0
+
+
+def _is_about_another(task: Task, text: str) -> bool:
+    """Return whether an answer names others of the asked one's kind, and not the asked one."""
+    if not task.about or stands_in(text, task.about):
+        return False
+    return any(stands_in(text, name) for name in _others(task.about, task.reference))
+
+
+@functools.cache
+def _others(name: str, reference: str) -> tuple[str, ...]:
+    """Return the names of the same kind that a good answer does not say."""
+    every = load_world().entities
+    kinds = {entity.kind for entity in every if entity.name == name}
+    names = (entity.name for entity in every if entity.kind in kinds)
+    return tuple(other for other in names if not stands_in(reference, other))
 
 
 def _is_crossed(task: Task, response: str) -> bool:
@@ -164,7 +183,7 @@ def concise(task: Task, response: str) -> float:
     """
     count = num_words(response)
     limit = max(task.most_words, num_words(task.reference) + SPARE_WORDS)
-    said = SENTENCE_END.split(response.strip())
+    said = [sentence.rstrip(".!? ") for sentence in SENTENCE_END.split(response.strip())]
     if count == 0 or max(map(said.count, said)) > _MOST_SAID:
         return 0.0
     return min(1.0, max(0.0, (3 * limit - count) / (2 * limit)))
