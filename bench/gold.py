@@ -5,9 +5,9 @@
 
 A pair is clear if its gold rewards are more than one standard deviation of the annotators' noise
 apart. Intervals are over rankings, for pairs of one ranking are not independent. `alone` are pairs
-of answers that differ in one cause; `truth` and `manner` are clear pairs of which the one that is
-better is better in what is true, or is equal in it; `all of` them are of every set, of truth those
-where a reward model can know it, from the rankings or from the prompt.
+of answers that differ in one trait; `truth` and `manner` are clear pairs that differ in what is
+true, or are equal in it; `all of` them are of every set, of truth those where a reward model can
+know it: from the rankings, from the prompt, or because the question is whether to help.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from upbring.nursery.annotators import NOISE
 
 CLEAR = NOISE * math.pi / math.sqrt(6)  # the standard deviation of Gumbel noise
 SETS = ("shown-entities", "evidence", "manners", "absent-entities")
-KNOWABLE = ("shown-entities", "evidence")  # where a reward model can know what is true
+UNKNOWABLE = ("sentence", "json", "bullets")  # among manners they ask about absent entities
 
 Told = Iterator[tuple[str, float]]  # what kind of pair it is, and 1 where it is told right
 
@@ -55,11 +55,16 @@ def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:
             kinds: dict[str, list[float]] = defaultdict(list)
             for kind, is_right in pairs(row, scores):
                 kinds[f"{name} {kind}".strip()].append(is_right)
-                if kind == "manner" or (kind == "truth" and name in KNOWABLE):
+                if kind == "manner" or (kind == "truth" and _can_know(name, row)):
                     kinds[f"all of {kind}"].append(is_right)
             for kind, told in kinds.items():
                 found[kind].append(told)
     return {kind: _share(told) for kind, told in found.items()}
+
+
+def _can_know(name: str, fields: Fields) -> bool:
+    """Return whether a reward model can know what is true: facts of absent entities it cannot."""
+    return name != "absent-entities" and fields["task"]["kind"] not in UNKNOWABLE
 
 
 def _share(told: list[list[float]]) -> Estimate:

@@ -7,23 +7,21 @@ model, one of annotators who like length, DPO with and without its likelihood te
 without replay. `ppo-free` and `ppo-long` have neither KL penalty nor anybody who stops them: there
 the reward is hacked. `ppo-ptx` has documents and demonstrations in each step in their place.
 
-The first table has every number, median and widest interval of the seeds; the second what was
-gained of the gold reward; the third the way of each PPO: how far it went, what its own reward says,
-and what the gold reward says of the same answers.
+The first table has every number, median and widest interval of the seeds; those of
+`bench/gained.py` what was gained of the gold reward; the last the way of each PPO: how far it went,
+what its own reward says, what the gold reward says of the same answers, and the curve that fits it.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from gained import gains
 
-from upbring.maths.statistics import Estimate, mean
+from upbring.maths.overoptimisation import fitted, peak_of_reinforced, reinforced
 from upbring.runs.metrics import read_metrics
 from upbring.runs.results import Measured, read_results
 
@@ -97,64 +95,41 @@ def table(results: list[list[Measured]]) -> str:
     return "\n".join(lines)
 
 
-def gains(folders: list[Path]) -> str:
-    """Return each model's gold reward and what it gained on fine-tuning, prompt by prompt.
-
-    A prompt's reward is its mean over the seeds; intervals are over prompts.
-    """
-    golds = [_golds(rows(folder / "evaluation" / "answers.jsonl")) for folder in folders]
-    lines = ["| model | gold reward | beyond sft | of prompts |", "|---|---|---|---|"]
-    models = list(dict.fromkeys(model for gold in golds for model in gold))
-    asked = sorted(set.intersection(*(set(own) for gold in golds for own in gold.values())))
-    over_seeds = {
-        model: np.array(
-            [[gold[model][each] for each in asked] for gold in golds if model in gold]
-        ).mean(0)
-        for model in models
-    }
-    for model, gold in over_seeds.items():
-        told = (_told(mean(gold)), _told(mean(gold - over_seeds["sft"])))
-        lines.append(f"| {model} | {' | '.join(told)} | {len(gold)} |")
-    return "\n".join(lines)
-
-
-def _golds(answers: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return the gold reward of each model's answer to each prompt."""
-    asked = [row for row in answers if row["suite"] == "preference"]
-    scores = {(row["prompt"], row["response"]): row["score"] for row in asked if "score" in row}
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in asked:
-        if "score" not in row:
-            found[row["model"]][row["prompt"]] = scores[row["prompt"], row["response"]]
-    return found
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _told(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} ({estimate.low:.2f} … {estimate.high:.2f})"
-
-
 def curves(folders: list[Path]) -> str:
     """Return the way of each PPO by its held-out answers: medians over seeds."""
     lines = ["| model | step | KL, nats | its reward | gold | ended |", "|---" * 6 + "|"]
     for model in ("ppo", "ppo-replay", "ppo-free", "ppo-ptx", "ppo-long"):
-        ways = [
-            {
-                r.step: r.values
-                for r in read_metrics(folder / "stages" / model / "metrics.jsonl")
-                if r.kind == "held_out"
-            }
-            for folder in folders
-            if (folder / "stages" / model).is_dir()
-        ]
+        ways = [way for folder in folders if (way := _held_out(folder, model))]
         for step in sorted(set.intersection(*map(set, ways))) if ways else ():
             seen = [way[step] for way in ways]
             told = (f"{statistics.median(s[n] for s in seen):.2f}" for n in CURVE)
             lines.append(f"| {model} | {step} | " + " | ".join(told) + " |")
     return "\n".join(lines)
+
+
+def fits(folders: list[Path]) -> str:
+    """Return how well Gao's curve tells what the policies without a penalty gained by their way."""
+    told = []
+    for model in ("ppo-free", "ppo-ptx", "ppo-long"):
+        ways = [_held_out(folder, model) for folder in folders]
+        kl = np.array([[seen["kl"] for seen in way.values()] for way in ways if way])
+        gold = np.array([[seen["judge"] for seen in way.values()] for way in ways if way])
+        curve = fitted(reinforced, kl.ravel(), (gold - gold[:, :1]).ravel()) if kl.size else None
+        if curve is not None:
+            peak = peak_of_reinforced(curve)
+            told.append(
+                f"{model}: d (α − β log d), α {curve.alpha:.2f}, β {curve.beta:.2f}, explains "
+                f"{curve.explained:.0%}; its peak: {'none' if peak is None else f'd = {peak:.2f}'}"
+            )
+    return "\n".join(told)
+
+
+def _held_out(folder: Path, model: str) -> dict[int, dict[str, float]]:
+    """Return the held-out numbers of a run by its steps; none where it was not taken."""
+    path = folder / "stages" / model / "metrics.jsonl"
+    if not path.exists():
+        return {}
+    return {r.step: dict(r.values) for r in read_metrics(path) if r.kind == "held_out"}
 
 
 def _cell(results: list[list[Measured]], model: str, suite: str, name: str) -> str:
@@ -190,7 +165,9 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "upbring", *words], check=True)
         results.append(read_results(folder / "evaluation"))
     folders = [asked.to / f"seed-{seed}" for seed in asked.seeds]
-    sys.stdout.write(f"{table(results)}\n\n{gains(folders)}\n\n{curves(folders)}\n")
+    sys.stdout.write(
+        f"{table(results)}\n\n{gains(folders)}\n\n{curves(folders)}\n\n{fits(folders)}\n"
+    )
 
 
 if __name__ == "__main__":
