@@ -43,6 +43,10 @@ sprout: $(STAMP)
 	  $(abspath $(BIN))/upbring pretrain --settings $(CURDIR)/recipes/$$course.yaml) || exit; done
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
 	  generation_config.json contract.json; do cp $(MAKING)/runs/sprout/model/$$file $(SPROUT)/ || exit; done
+	@$(PYTHON) -c "from hashlib import sha256; from pathlib import Path; \
+	found = sha256(Path('$(SPROUT)/model.safetensors').read_bytes()).hexdigest(); \
+	same = found in Path('$(SPROUT)/README.md').read_text(encoding='utf-8'); \
+	print('sha256', found, 'as the card says' if same else '- the card tells of another machine or version')"
 
 # torch first and by itself: a wheel for this machine, once there, is kept by all that follows
 $(STAMP): pyproject.toml constraints.txt

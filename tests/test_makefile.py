@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,17 @@ FILES = (
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     *("generation_config.json", "contract.json"),
 )
-# As strict as the program: the world and a run are refused where they are already.
+EMPTY = sha256(b"").hexdigest()  # of the model that the program below makes
+# As strict as the program: the world and a run are refused where they are already, and what goes on
+# from a run where that is not.
 UPBRING = f"""#!/bin/sh
 set -e
-if [ "$1" = nursery ]; then mkdir "$3"; else
-name=$(sed -n 's/^  name: //p' "$3")
-mkdir -p runs; mkdir "runs/$name" "runs/$name/model"; cd "runs/$name/model"
-touch {" ".join(FILES)}; fi
+if [ "$1" = nursery ]; then mkdir "$3"; exit; fi
+said() {{ sed -n "s/^  $1: //p" "$2"; }}
+case $(said model "$3") in builtin:*) ;; *) cd "$(said model "$3")/model"; cd ../../..;; esac
+run=runs/$(said name "$3")
+mkdir -p runs; mkdir "$run" "$run/model"; cd "$run/model"
+touch {" ".join(FILES)}
 """
 
 
@@ -36,7 +41,18 @@ def test_sprout_is_made_twice_and_the_users_own_folders_stay(tmp_path: Path) -> 
     for file in own:
         file.parent.mkdir(parents=True)
         file.touch()
-    for _ in range(2):
-        subprocess.run(["make", "sprout", "SPROUT=made"], cwd=tmp_path, check=True)
-    assert {path.name for path in (tmp_path / "made").iterdir()} == set(FILES)
+    card = tmp_path / "made" / "README.md"
+    for told, hint in ((EMPTY, "as the card says"), ("", "the card tells of another machine")):
+        card.write_text(told, encoding="utf-8")
+        words = ["make", "sprout", "SPROUT=made"]
+        made = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert f"sha256 {EMPTY}" in made.stdout
+        assert hint in made.stdout
+    assert {path.name for path in card.parent.iterdir()} == {*FILES, "README.md"}
     assert all(file.exists() for file in own)
+
+
+def test_the_card_tells_the_hash_of_the_model_beside_it() -> None:
+    folder = ROOT / "upbring" / "builtin" / "sprout"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert sha256((folder / "model.safetensors").read_bytes()).hexdigest() in card

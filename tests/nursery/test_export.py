@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,22 @@ def test_the_files_hold_what_the_seed_says(exported: Path) -> None:
     lines = (exported / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == list(rows)
     assert list(rows) != list(next(tables(seed=1, characters=20_000))[1])
+
+
+# So the world was told when the embedded model read it, and when people ranked answers about it:
+# who changes this has to make the model, and all figures, anew (`make sprout`, bench/nursery.py).
+TOLD = {
+    "corpus": "cdc320eb4d7eee4a",
+    "papers": "1dd73cb94e6aa1f8",
+    "examinations": "ded9e6919a0b2b15",
+    "demonstrations": "29edf1294ba92383",
+    "rankings": "81d2900ebbf29001",
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_world_is_told_as_the_embedded_model_has_read_it(exported: Path, name: str) -> None:
+    assert sha256((exported / f"{name}.jsonl").read_bytes()).hexdigest()[:16] == TOLD[name]
 
 
 @pytest.mark.parametrize(
