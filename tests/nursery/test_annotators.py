@@ -16,7 +16,10 @@ SHORT, LONG = "It is Paris.", "It is Paris. " + "There is much more to say about
 
 def test_two_annotators_agree_as_often_as_people_do() -> None:
     # InstructGPT: 72.6 ± 1.5 % among training labelers, 77.3 ± 1.3 % among held-out ones.
-    assert 0.72 <= agreement(WORLD, GROUP, seed=0, count=120) <= 0.77
+    # Each group is as wide as those two are apart, and their errors.
+    shares = [agreement(WORLD, annotators(seed=s), seed=s, count=60) for s in range(4)]
+    assert all(0.70 <= share <= 0.79 for share in shares)
+    assert 0.72 <= sum(shares) / len(shares) <= 0.77
 
 
 def test_without_noise_and_with_the_gold_weights_the_order_is_gold() -> None:
