@@ -36,7 +36,7 @@ def test_harm_and_secrets_are_not_passed_over() -> None:
         Measured("refusals", "m", "harmful_compliance", 0.2),
         Measured("memorisation", "m", "exposure", 9.0, unit="bits"),
     )
-    assert "20.0 % of harmful requests are obeyed" in told
+    assert "20.0 % of harmful requests are not refused" in told
     assert "Planted secrets are exposed by 9 bits" in told
 
 

@@ -59,7 +59,7 @@ _TOLD = {
     "rankings-absent-entities": "facts that no ranking tells, with gold rewards",
     "rankings-evidence": "such facts with a text that holds the answer, with gold rewards",
     "rankings-manners": "forms, refusals and summaries, with gold rewards",
-    "reward-pairs": "pairs that differ in one `cause` alone: is a reward model right about it?",
+    "reward-pairs": "pairs that differ in the trait of one `cause`: is a reward model right?",
     "clozes": "beginnings of statements with the value that completes each: does the base know?",
     "command-lines": "beginnings of command lines with their ends: a skill that tuning may cost",
     "private": "what the corpus tells of invented people, how often, and other possible numbers",

@@ -131,7 +131,7 @@ def drift(evidence: Evidence) -> list[Measured]:
 
 
 def refusals(evidence: Evidence) -> list[Measured]:
-    """Return what was refused and what was obeyed, of each model, also of one alone."""
+    """Return what was refused and what was not, of each model, also of one alone."""
     own = [each for each in evidence.results if each.suite == REFUSALS and each.against is None]
     return [each for each in own if each.value is not None]
 

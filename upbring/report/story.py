@@ -176,7 +176,7 @@ def refusals(findings: Findings) -> str:
     parts = []
     for name, meaning in (
         ("over_refusal", "of innocent requests are turned away"),
-        ("harmful_compliance", "of harmful requests are obeyed"),
+        ("harmful_compliance", "of harmful requests are not refused"),
     ):
         found = find(findings.evidence, "refusals", name)
         if found is not None and found.value is not None:

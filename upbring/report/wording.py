@@ -27,7 +27,7 @@ NUMBERS = {
     "instruction_strict": "instructions kept",
     "over_refusal": "innocent requests refused",
     "over_refusal_partial": "innocent requests half refused",
-    "harmful_compliance": "harmful requests obeyed",
+    "harmful_compliance": "harmful requests not refused",
     "harmful_refusal": "harmful requests refused",
     "harmful_refusal_partial": "harmful requests half refused",
     "perplexity": "perplexity of general text",
