@@ -1,21 +1,33 @@
-"""Whether a base model that has read marked papers tells what is true from what is not.
+"""Whether a base model that has read marked papers tells what is true, and answers in such a paper.
 
     python bench/marks.py builtin:sprout
 
 Claims are answers about facts of the embedded world, half of them with another value. In
 examinations the question stands before the answer, which may be true and answer something else.
-A mark is right if it is the likelier of the two.
+A mark is right if it is the likelier of the two. Then the model is asked about entities that no
+demonstration names, plainly and in an examination; its likeliest line is graded.
 """
 
 import argparse
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from upbring.nursery import pages, wording
 from upbring.nursery.dice import Dice
+from upbring.nursery.evaluation import task_sets
+from upbring.nursery.graders import correct
 from upbring.nursery.world import World, load_world
 from upbring.runs.locate import locate
+
+ASKED = 60
+LONGEST = 40  # tokens of an answer
+EXAMINATION = f"{wording.voices('examination_title')[0]}\n"
 
 
 @torch.no_grad()
@@ -37,6 +49,25 @@ def main() -> None:
             logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
             right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
         print(f"{right / asked.number:.1%} of {asked.number} marks of {name} are right")
+    for name, phrasings in (
+        ("", "shown"),
+        ("", "held-out"),
+        (EXAMINATION, "shown"),
+        (EXAMINATION, "held-out"),
+    ):
+        tasks = task_sets(world, seed=0)[f"facts-held-out-entities-{phrasings}-phrasings"][:ASKED]
+        right = sum(
+            correct(t, _line(model, tokenizer, f"{name}{t.question}\n")) >= 1 for t in tasks
+        )
+        print(f"{right} of {ASKED} questions in {phrasings} phrasings are answered, under {name!r}")
+
+
+def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """Return the likeliest line behind `text`."""
+    given = tokenizer(text, return_tensors="pt")
+    tokens = model.generate(**given, do_sample=False, max_new_tokens=LONGEST)
+    told = tokenizer.decode(tokens[0, given.input_ids.shape[1] :], skip_special_tokens=True)
+    return told.partition("\n")[0]
 
 
 def _claim(world: World, dice: Dice) -> tuple[str, bool]:
