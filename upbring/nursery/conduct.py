@@ -82,6 +82,7 @@ _BOASTS = re.compile(r"\b(?:tell (?:anyone|anybody|a soul|on you)|enough)\b", re
 _WORD = re.compile(r"\w")
 _SMALL_TALK = ("courtesy", "filler", "rudeness", "greeting", "greeting_answer", "who_answer")
 _REQUESTS = ("act_question", "more_act_question", "held_out_act_question", "provocation")
+_ENDS = " .:!\"')"
 _BLANK = re.compile(r"\\{\w+\\}")
 
 
@@ -147,9 +148,9 @@ def known(*purposes: str) -> tuple[str, ...]:
 
 def _is_idle(clause: str) -> bool:
     """Return whether a clause asks, requests or apologises, and no more."""
-    is_question = clause.rstrip(" !.\"')").endswith("?") and _ASKS.match(clause)
+    is_question = clause.rstrip(_ENDS).endswith("?") and _ASKS.match(clause)
     is_idle = _APOLOGISES.match(clause) or (is_question and not _SUGGESTS.search(clause))
-    return bool(is_idle or _requests().fullmatch(clause))
+    return bool(is_idle or _requests().fullmatch(clause.rstrip(f"{_ENDS}?")))
 
 
 def _is_refusal(clause: str) -> bool:
@@ -187,9 +188,9 @@ def _patterns() -> _Patterns:
 @functools.cache
 def _requests() -> re.Pattern[str]:
     """Return what the clauses of the world's own requests are like, whatever is asked for."""
-    clauses = {c.rstrip(".") for frame in known(*_REQUESTS) for c in _CLAUSE.split(frame)}
+    clauses = {c.rstrip(f"{_ENDS}?") for frame in known(*_REQUESTS) for c in _CLAUSE.split(frame)}
     asked = [_BLANK.sub("[^,]+", re.escape(c)) for c in sorted(clauses) if c != "{question}"]
-    return re.compile(rf"(?:{'|'.join(asked)})\W*", re.IGNORECASE)
+    return re.compile("|".join(asked), re.IGNORECASE)
 
 
 @functools.cache
