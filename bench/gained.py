@@ -80,8 +80,8 @@ def _rewards(seeds: Sequence[Grades]) -> str:
     """Return the gold reward of drawn answers, and what was gained in all and by each seed."""
     prompts, first = _common(seeds, PREFERRED), next(iter(seeds[0]))
     counts = Counter(kind for kind, _ in prompts)
-    told = ", ".join(f"{counts[kind]} {kind}" for kind in PREFERRED)
-    lines = [f"{len(prompts)} prompts: {told}", ""]
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in PREFERRED)
+    lines = [f"{len(prompts)} prompts: {kinds}", ""]
     lines += ["| model | gold reward | gained | each seed |", "|---|---|---|---|"]
     for model in seeds[0]:
         reward = _values(seeds, model, prompts, "reward")

@@ -32,7 +32,7 @@ EXAMINATION = f"{wording.voices('examination_title')[0]}\n"
 
 @torch.no_grad()
 def main() -> None:
-    """Print the share of right marks."""
+    """Print the shares of right marks and of right answers."""
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("model")
     reading.add_argument("--number", type=int, default=600)
@@ -49,17 +49,13 @@ def main() -> None:
             logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
             right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
         print(f"{right / asked.number:.1%} of {asked.number} marks of {name} are right")
-    for name, phrasings in (
-        ("", "shown"),
-        ("", "held-out"),
-        (EXAMINATION, "shown"),
-        (EXAMINATION, "held-out"),
-    ):
-        tasks = task_sets(world, seed=0)[f"facts-held-out-entities-{phrasings}-phrasings"][:ASKED]
-        right = sum(
-            correct(t, _line(model, tokenizer, f"{name}{t.question}\n")) >= 1 for t in tasks
-        )
-        print(f"{right} of {ASKED} questions in {phrasings} phrasings are answered, under {name!r}")
+    sets = task_sets(world, seed=0)
+    for heading in ("", EXAMINATION):
+        for phrasings in ("shown", "held-out"):
+            tasks = sets[f"facts-held-out-entities-{phrasings}-phrasings"][:ASKED]
+            said = [_line(model, tokenizer, f"{heading}{task.question}\n") for task in tasks]
+            right = sum(correct(*both) >= 1 for both in zip(tasks, said, strict=True))
+            print(f"{right} of {len(tasks)} {phrasings} phrasings are answered under {heading!r}")
 
 
 def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> str:
