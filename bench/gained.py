@@ -46,6 +46,8 @@ def main() -> None:
 def gains(folders: Sequence[Path]) -> str:
     """Return the tables of what each model gained on the first."""
     seeds = [grades(folder) for folder in folders]
+    if not all(seeds) or not _common(seeds, PREFERRED):
+        raise SystemExit("no drawn answers of all models: upbring evaluate … --drawn --to DIR")
     return "\n\n".join((_rewards(seeds), _by_cause(seeds), _by_kind(seeds)))
 
 
