@@ -22,7 +22,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest tests/test_house.py
+	$(BIN)/pytest tests/test_architecture.py
 
 nightly: $(STAMP)
 	UPBRING_NIGHTLY=1 $(BIN)/pytest -n $(WORKERS)

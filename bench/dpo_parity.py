@@ -31,20 +31,20 @@ from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
 from upbring.algorithms.kto import Kto
 from upbring.algorithms.orpo import Orpo
-from upbring.algorithms.preferring import Preferring
+from upbring.algorithms.preference import Preferring
 from upbring.algorithms.simpo import Simpo
-from upbring.data.chat import make_chat
-from upbring.data.records import Message
-from upbring.data.stream import Stream
-from upbring.data.tokenizer import load_tokenizer
-from upbring.data.trees import Tree, tree
+from upbring.data.chat.chat import make_chat
+from upbring.data.chat.tokenizer_files import load_tokenizer
+from upbring.data.read.records import Message
+from upbring.data.trees.stream import Stream
+from upbring.data.trees.tree import Tree, tree
 from upbring.model.load import Loaded, load
 from upbring.model.packing import packed
 from upbring.model.roles import BASE
 from upbring.model.score import score
-from upbring.recipe.preferring import Judged
-from upbring.recipe.reference import Reference
 from upbring.settings.model import AdapterSettings
+from upbring.stages.preference import Judged
+from upbring.stages.reference_logprobs import Reference
 from upbring.train.gradient import accumulate
 
 TOLERANCE = 1e-5

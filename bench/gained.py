@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from upbring.maths.statistics import mean
-from upbring.nursery.evaluation import task_sets
-from upbring.nursery.graders import CAUSES, Grade, grade
-from upbring.nursery.tasks import Task
-from upbring.nursery.world import load_world
-from upbring.recipe.gold import PREFERRED
+from upbring.stages.evaluation.toyworld_data import PREFERRED
+from upbring.toyworld.eval_sets import task_sets
+from upbring.toyworld.grading import CAUSES, Grade, grade
+from upbring.toyworld.tasks import Task
+from upbring.toyworld.world import load_world
 
 # The suite in which each kind of prompt is answered.
 SUITES = {**dict.fromkeys(PREFERRED, "preference"), "forms": "facts", "harmful": "refusals"}

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from upbring.data.records import Message
-from upbring.data.rows import Fields, rows
-from upbring.judge.reward import Question, RewardModel, load_rewards
+from upbring.data.read.records import Message
+from upbring.data.read.rows import Fields, rows
+from upbring.judge.reward_model import Question, RewardModel, load_rewards
 from upbring.maths.statistics import Estimate, ratio
-from upbring.nursery.annotators import NOISE
+from upbring.toyworld.annotators import NOISE
 
 CLEAR = NOISE * math.pi / math.sqrt(6)  # the standard deviation of Gumbel noise
 SETS = ("shown-entities", "evidence", "manners", "absent-entities")

@@ -18,12 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from upbring.nursery import pages, wording
-from upbring.nursery.dice import Dice
-from upbring.nursery.evaluation import task_sets
-from upbring.nursery.graders import correct
-from upbring.nursery.world import World, load_world
-from upbring.runs.locate import locate
+from upbring.runs.find_model import locate
+from upbring.toyworld import documents, wording
+from upbring.toyworld.eval_sets import task_sets
+from upbring.toyworld.grading import correct
+from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.world import World, load_world
 
 ASKED = 60
 LONGEST = 40  # tokens of an answer
@@ -40,7 +40,9 @@ def main() -> None:
     folder = locate(asked.model)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    marks = [tokenizer.encode(f" {mark}", add_special_tokens=False)[0] for mark in pages.MARKS[0]]
+    marks = [
+        tokenizer.encode(f" {mark}", add_special_tokens=False)[0] for mark in documents.MARKS[0]
+    ]
     world = load_world()
     for name, paper in (("claims", _claim), ("answers", _answer)):
         right = 0
@@ -67,12 +69,12 @@ def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str)
 
 
 def _claim(world: World, dice: Dice) -> tuple[str, bool]:
-    fact, is_true = pages.claimed(world, dice)
+    fact, is_true = documents.claimed(world, dice)
     return f"{wording.voices('marked_title')[0]}\n{wording.answer(fact)}", is_true
 
 
 def _answer(world: World, dice: Dice) -> tuple[str, bool]:
-    question, answer, is_right = pages.answered(world, 0, dice)
+    question, answer, is_right = documents.answered(world, 0, dice)
     return f"{wording.voices('examination_title')[0]}\n{question}\n{answer}", is_right
 
 

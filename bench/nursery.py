@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from gained import gains
 
-from upbring.maths.overoptimisation import fitted, peak_of_reinforced, reinforced
+from upbring.maths.overoptimization import fitted, peak_of_reinforced, reinforced
 from upbring.runs.metrics import read_metrics
 from upbring.runs.results import Measured, read_results
 

@@ -171,10 +171,10 @@ def predict(given: list[str]) -> Taken:
     """Return what the plan says, in this process."""
     from upbring import durable  # noqa: PLC0415 -- only the process that plans needs it
     from upbring.cli.flags import parse  # noqa: PLC0415 -- as above
-    from upbring.recipe.plan import plan, timed  # noqa: PLC0415 -- as above
-    from upbring.recipe.rehearsal import bytes_of, rehearsed  # noqa: PLC0415 -- as above
+    from upbring.settings.command_table import imported, verbs  # noqa: PLC0415 -- as above
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
-    from upbring.settings.table import imported, verbs  # noqa: PLC0415 -- as above
+    from upbring.stages.planning.dry_model import bytes_of, rehearsed  # noqa: PLC0415 -- as above
+    from upbring.stages.planning.plan import plan, timed  # noqa: PLC0415 -- as above
 
     verb, *rest = given
     call = parse(verbs()[verb], rest)

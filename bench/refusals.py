@@ -11,10 +11,10 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from upbring.data.rows import Fields, rows
+from upbring.data.read.rows import Fields, rows
 from upbring.maths.agreement import kappa
 from upbring.maths.statistics import share
-from upbring.verify.refusal import refusal
+from upbring.rules.refusal import refusal
 
 CLASSES = ("none", "partial", "full")
 LABELS = {

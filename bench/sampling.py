@@ -105,8 +105,8 @@ def by_upbring(given: argparse.Namespace, dtype: Any) -> Callable[[], int]:  # n
 
     from upbring.maths import draws  # noqa: PLC0415 -- as above
     from upbring.model.load import load  # noqa: PLC0415 -- as above
-    from upbring.model.sample import Request, Stopping, sample  # noqa: PLC0415 -- as above
-    from upbring.settings.sample import SampleSettings  # noqa: PLC0415 -- as above
+    from upbring.model.sampling import Request, Stopping, sample  # noqa: PLC0415 -- as above
+    from upbring.settings.sampling import SampleSettings  # noqa: PLC0415 -- as above
     from upbring.train.devices import keep_memory  # noqa: PLC0415 -- as above
 
     keep_memory()

@@ -23,7 +23,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from upbring.data.stream import Stream
+from upbring.data.trees.stream import Stream
 from upbring.model.roles import Roles
 from upbring.settings.model import AdapterSettings
 

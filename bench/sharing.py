@@ -19,8 +19,8 @@ import torch
 from interleaved import Spread
 from transformers import AutoModelForCausalLM
 
-from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import tree
+from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.tree import tree
 from upbring.model.attention import NAME
 from upbring.model.network import Model
 from upbring.model.roles import Roles

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from upbring.evaluate.local import Local
-from upbring.evaluate.subjects import Choice
+from upbring.evaluate.local_model import Local
+from upbring.evaluate.model_protocol import Choice
 from upbring.maths.statistics import Estimate, mean
-from upbring.nursery.export import export
-from upbring.nursery.graders import Grade, grade
-from upbring.nursery.tasks import Task, from_row
-from upbring.recipe.guests import bring
 from upbring.settings.model import ModelSettings
+from upbring.stages.evaluation.models import bring
+from upbring.toyworld.export import export
+from upbring.toyworld.grading import Grade, grade
+from upbring.toyworld.tasks import Task, from_row
 
 SETTINGS = {  # of fine-tuning
     "epochs": 1,

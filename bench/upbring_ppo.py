@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from upbring.algorithms import on_policy
-from upbring.cli.door import main
-from upbring.data.trees import Tree
+from upbring.algorithms import rl
+from upbring.cli.main import main
+from upbring.data.trees.tree import Tree
 
 PROMPTS, RESPONSE, EPOCHS = 16, 64, 4
 
@@ -54,11 +54,11 @@ class Clock:
     def __init__(self) -> None:
         self.marks: list[list[float]] = []
         self.is_within = False  # a round; what is held out is drawn outside of any
-        room: Any = on_policy  # what is measured there has no public name
+        room: Any = rl  # what is measured there has no public name
         self.draw, self.begin = room.drawn, room.OnPolicy._begun  # noqa: SLF001 -- as above
         clock = self
 
-        def begun(this: on_policy.OnPolicy, number: int) -> str | None:
+        def begun(this: rl.OnPolicy, number: int) -> str | None:
             clock.marks.append([time.time()])
             clock.is_within = True
             reason: str | None = clock.begin(this, number)

@@ -5,11 +5,16 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from upbring.data.check import Checked, check
-from upbring.data.encoding import Encoding
-from upbring.data.findings import Finding
-from upbring.data.tokenizer import Tokenizer, make_tokenizer, save_tokenizer, train_tokenizer
-from upbring.settings.verbs import CheckSettings
+from upbring.data.chat.encode_records import Encoding
+from upbring.data.chat.tokenizer_files import (
+    Tokenizer,
+    make_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
+from upbring.data.check.check import Checked, check
+from upbring.data.check.findings import Finding
+from upbring.settings.commands.tools import CheckSettings
 
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 CHATML = TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

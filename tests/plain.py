@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from upbring.data.trees import Tree, tree
+from upbring.data.trees.tree import Tree, tree
 
 
 def plain_logprobs(network: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:

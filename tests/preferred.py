@@ -12,15 +12,15 @@ from torch import Tensor
 
 from tests.families import VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees
-from upbring.algorithms.preferring import Preferring
-from upbring.data.stream import Stream
-from upbring.data.trees import Tree
+from upbring.algorithms.preference import Preferring
+from upbring.data.trees.stream import Stream
+from upbring.data.trees.tree import Tree
 from upbring.model.attention import NAME
 from upbring.model.network import Model
 from upbring.model.packing import packed
 from upbring.model.score import score
 from upbring.train.gradient import accumulate
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 SHAPES = [
     (3, (5, 2)),

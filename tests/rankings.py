@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.small import THINGS, WORDS
-from upbring.judge.reward import Question, Scores
+from upbring.judge.reward_model import Question, Scores
 
 QUICK_REWARD = (
     *("--steps", "6", "--step-examples", "4", "--evaluate-every", "3", "--save-every", "2"),

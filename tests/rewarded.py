@@ -8,9 +8,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from upbring.data.chat import make_chat
-from upbring.data.tokenizer import load_tokenizer, save_tokenizer
-from upbring.judge.reward import Question
+from upbring.data.chat.chat import make_chat
+from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
+from upbring.judge.reward_model import Question
 from upbring.model.load import HEAD
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from upbring.cli.door import main
+from upbring.cli.main import main
 
 QUICK = (
     *("--steps", "6", "--step-examples", "4", "--evaluate-every", "3", "--save-every", "2"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from upbring.data.codec import train_tokenizer
-from upbring.data.tokenizer import save_tokenizer
+from upbring.data.chat.tokenizer import train_tokenizer
+from upbring.data.chat.tokenizer_files import save_tokenizer
 
 WORDS = ("red", "green", "blue", "warm", "cold", "sweet", "round", "tall")
 THINGS = ("apple", "sky", "grass", "snow", "sun", "tower", "ball", "sea")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests import road, small
-from upbring.cli.door import main
 from upbring.cli.flags import parse
+from upbring.cli.main import main
+from upbring.settings.command_table import imported, verbs
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.settings.schema import Settings, declared
-from upbring.settings.sft import SftSettings
-from upbring.settings.table import imported, verbs
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -1,4 +1,4 @@
-"""`python -m upbring`: the same door as the `upbring` command."""
+"""`python -m upbring`: the same as the `upbring` command."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import NoReturn
 
-from upbring.cli import door
+from upbring.cli.main import main as run_command_line
 
 STOPPED = {130, 143}  # by Ctrl-C and by SIGTERM
 
@@ -19,7 +19,7 @@ TURNS = "30000"
 def main() -> NoReturn:
     """Go through the door, and leave; who was told to stop waits for no thread that computes."""
     wait_shortly(os.environ)
-    code = door.main()
+    code = run_command_line()
     if code in STOPPED:
         with contextlib.suppress(OSError):
             sys.stdout.flush()

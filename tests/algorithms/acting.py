@@ -9,20 +9,20 @@ import torch
 
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
-from upbring.algorithms.on_policy import OnPolicy, Players, Text
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rollout import Rollout, Voice
-from upbring.data.batch import Batch
-from upbring.data.stream import Stream
-from upbring.data.trees import Tree
+from upbring.algorithms.rl import OnPolicy, Players, Text
+from upbring.algorithms.rollouts import Rollout, Voice
+from upbring.data.trees.batch import Batch
+from upbring.data.trees.stream import Stream
+from upbring.data.trees.tree import Tree
 from upbring.model.attention import NAME
 from upbring.model.network import Model, silence_dropout
 from upbring.model.roles import BASE, Roles
+from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.model import AdapterSettings
-from upbring.settings.on_policy import OnPolicySettings
 from upbring.settings.schema import Settings
 from upbring.train.gradient import accumulate, clip
-from upbring.train.optimiser import ParameterGroup, make_optimiser, set_rate
+from upbring.train.optimizer import ParameterGroup, make_optimiser, set_rate
 
 K = TypeVar("K", bound=OnPolicy)
 PROMPTS = [

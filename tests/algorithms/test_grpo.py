@@ -8,8 +8,8 @@ import torch
 
 from tests.algorithms.acting import bandit, gradient, made, settings, trained
 from upbring.algorithms.grpo import Grpo
-from upbring.data.batch import make_batch
-from upbring.settings.grpo import GrpoSettings
+from upbring.data.trees.batch import make_batch
+from upbring.settings.methods.grpo import GrpoSettings
 
 
 def asked(**given: object) -> Any:

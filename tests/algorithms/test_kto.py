@@ -12,7 +12,7 @@ from tests.plain import random_trees
 from tests.preferred import Said, algorithm, distance, expected, own_reference, referred, taken
 from tests.tolerances import GRADIENTS, LOGPROBS
 from upbring.algorithms.kto import Kto, point_of_reference
-from upbring.data.trees import Tree
+from upbring.data.trees.tree import Tree
 
 NAN = float("nan")
 SHAPES = [(3, (5, 2)), (1, (4, 3)), (2, (1, 7, 2)), (5, (2, 2)), (4, (3, 1))]

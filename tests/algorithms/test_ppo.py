@@ -10,8 +10,8 @@ import torch
 from tests import tolerances
 from tests.algorithms.acting import bandit, gradient, lucky, made, settings, trained
 from upbring.algorithms.ppo import Ppo, clipped_policy_loss, clipped_value_loss
-from upbring.data.batch import make_batch
-from upbring.settings.ppo import PpoSettings
+from upbring.data.trees.batch import make_batch
+from upbring.settings.methods.ppo import PpoSettings
 from upbring.train.gradient import accumulate
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.pretrain import Pretrain
-from upbring.data.stream import Stream
-from upbring.data.trees import Tree
+from upbring.data.trees.stream import Stream
+from upbring.data.trees.tree import Tree
 from upbring.errors import Interrupted
 from upbring.model.attention import NAME
 from upbring.model.network import Model
 from upbring.train.algorithm import Sample
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 TREES = random_trees(VOCABULARY, [(3, (5,)), (1, (4,)), (2, (9,)), (5, (2,)), (4, (7,)), (6, (1,))])
 

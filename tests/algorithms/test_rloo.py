@@ -8,10 +8,10 @@ import torch
 from tests import tolerances
 from tests.algorithms.acting import bandit, gradient, made, settings, trained
 from upbring.algorithms.rloo import Rloo
-from upbring.data.batch import make_batch
+from upbring.data.trees.batch import make_batch
 from upbring.maths.segments import sums
 from upbring.model.score import score
-from upbring.settings.rloo import RlooSettings
+from upbring.settings.methods.rloo import RlooSettings
 
 
 def asked(**given: object) -> Any:

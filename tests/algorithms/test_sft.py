@@ -9,15 +9,15 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from upbring.algorithms.sft import Sft
-from upbring.data.stream import Stream
+from upbring.data.trees.stream import Stream
 from upbring.model.load import load
 from upbring.model.roles import BASE
-from upbring.recipe.dataset import make_dataset
-from upbring.recipe.speech import of_dialogues
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.model import AdapterSettings
-from upbring.settings.sft import SftSettings
+from upbring.stages.dataset import make_dataset
+from upbring.stages.encode import of_dialogues
 from upbring.train.gradient import accumulate
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 DIALOGUES = [
     [("user", "one"), ("assistant", "red"), ("user", "two?"), ("assistant", "green it is")],

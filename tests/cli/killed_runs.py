@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 
 from tests.road import curve, hashes
-from upbring.cli.door import main
-from upbring.recipe.crafts import CRAFTS
-from upbring.runs.folder import Run
+from upbring.cli.main import main
 from upbring.runs.metrics import last_record
-from upbring.settings.table import imported
+from upbring.runs.run_folder import Run
+from upbring.settings.command_table import imported
+from upbring.stages.registry import CRAFTS
 
 KILL = signal.SIGUSR1
 TRIALS = "trials"  # the folder of their folders

@@ -8,7 +8,7 @@ import pytest
 
 from tests.checking import CHATML, dialogue, model, tokenizer, write_rows
 from upbring.cli.check import tokenizer_of
-from upbring.cli.door import main
+from upbring.cli.main import main
 from upbring.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     words = ["check", str(path), "--model", str(model(tmp_path / "base"))]
     script = (
-        "import sys; from upbring.cli.door import main; "
+        "import sys; from upbring.cli.main import main; "
         f"assert main({words!r}) == 0; "
         "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)"
     )

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from tests.checking import checked, dialogue, encoding, write_rows
 from upbring.cli.check_page import _counted, show
-from upbring.data.check import Checked
-from upbring.data.encoding import Encoding
+from upbring.data.chat.encode_records import Encoding
+from upbring.data.check.check import Checked
 
 
 def page(result: Checked, *, width: int = 80, color: str | None = None, **kind: object) -> str:

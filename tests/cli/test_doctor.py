@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from upbring.cli import doctor, door
+from upbring.cli import doctor, main
 
 FACTS = [
     *("python", "upbring", "torch", "transformers", "tokenizers", "peft", "safetensors"),
@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(*words: str) -> int:
-    return door.main(["doctor", "--seconds", "0.01", *words])
+    return main.main(["doctor", "--seconds", "0.01", *words])
 
 
 def test_every_fact_is_told_and_the_home_folder_is_not(

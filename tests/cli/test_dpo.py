@@ -10,7 +10,7 @@ import pytest
 
 from tests.preferences import VERBS, prepared, typed
 from tests.road import curve, done, hashes, upbring
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.runs.contract import read_contract
 from upbring.train.loop import Training
 

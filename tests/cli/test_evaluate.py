@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from upbring.cli.door import main
 from upbring.cli.evaluate import scorecard
+from upbring.cli.main import main
 from upbring.runs.results import Measured, read_results
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from upbring.cli.flags import Call, flags_of, parse
 from upbring.errors import InputError
+from upbring.settings.command_table import VERBS, verbs
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
-from upbring.settings.sft import SftSettings
-from upbring.settings.table import VERBS, verbs
 
 
 def call(line: str) -> Call:

@@ -18,8 +18,8 @@ from tests.preferences import make_rankings
 from tests.rewarded import make_reward
 from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
 from tests.small import make_demonstrations, make_model
-from upbring.data.batch import Batch
-from upbring.runs.folder import Run
+from upbring.data.trees.batch import Batch
+from upbring.runs.run_folder import Run
 from upbring.train.loop import Training
 
 

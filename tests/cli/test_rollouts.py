@@ -7,7 +7,7 @@ import pytest
 
 from tests.road import done, upbring
 from upbring.cli.rollouts import coloured
-from upbring.runs.folder import Run
+from upbring.runs.run_folder import Run
 
 ROWS = [
     {"step": 0, "prompt": "early?", "response": "no", "tokens": ["no"], "kl": [0.0]},

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from tests.road import done
-from upbring.runs.folder import Run
 from upbring.runs.metrics import Metrics
+from upbring.runs.run_folder import Run
 
 
 def make(runs: Path, name: str, *, steps: int | None, taken: int) -> Run:

@@ -18,8 +18,8 @@ from tokenizers import (
     trainers,
 )
 
-from upbring.data.tokenizer import Tokenizer as Codec
-from upbring.data.tokenizer import make_tokenizer
+from upbring.data.chat.tokenizer_files import Tokenizer as Codec
+from upbring.data.chat.tokenizer_files import make_tokenizer
 
 UNKNOWN = "<unk>"
 TEXTS = [

@@ -1,10 +1,10 @@
 import pytest
 
 from tests.data.chat_families import FAMILIES, codec
-from upbring.data.chat import faults, flaws, make_chat
-from upbring.data.records import Message
-from upbring.data.tokenizer import train_tokenizer
-from upbring.data.trees import Branch, Tree
+from upbring.data.chat.chat import faults, flaws, make_chat
+from upbring.data.chat.tokenizer_files import train_tokenizer
+from upbring.data.read.records import Message
+from upbring.data.trees.tree import Branch, Tree
 from upbring.errors import InputError
 
 DIALOGUE = (

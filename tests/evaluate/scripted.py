@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from upbring.data.records import Message
-from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, spoken
+from upbring.data.read.records import Message
+from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, spoken
 
 
 def asked(text: str) -> Dialogue:

@@ -8,8 +8,8 @@ import pytest
 from tests.evaluate.scripted import asked
 from upbring.errors import InputError
 from upbring.evaluate.endpoint import KEY, Endpoint, is_url
+from upbring.evaluate.model_protocol import Choice
 from upbring.evaluate.preference import Duel
-from upbring.evaluate.subjects import Choice
 
 
 class Server(ThreadingHTTPServer):

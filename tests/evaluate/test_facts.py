@@ -1,8 +1,8 @@
 import pytest
 
 from tests.evaluate.scripted import Scripted, asked
+from upbring.evaluate.answer_cache import Journal
 from upbring.evaluate.facts import Question, facts, grade
-from upbring.evaluate.journal import Journal
 from upbring.runs.results import Measured
 
 FRANCE = Question(asked("Capital of France?"), ("Paris", "Paris, France"))

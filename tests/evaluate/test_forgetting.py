@@ -3,9 +3,9 @@ import math
 import pytest
 
 from tests.evaluate.scripted import Scripted, asked
+from upbring.evaluate.answer_cache import Journal
 from upbring.evaluate.facts import Question
 from upbring.evaluate.forgetting import Topic, drift, perplexities, speak, tax
-from upbring.evaluate.journal import Journal
 from upbring.runs.results import Measured
 
 DOCUMENTS = ["one two three", "four five"]  # 3 and 2 tokens, 13 and 9 bytes

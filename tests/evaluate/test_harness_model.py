@@ -9,12 +9,12 @@ import torch
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: upbring[eval]")
 
-from upbring.data.chat import make_chat
-from upbring.evaluate import plain
+from upbring.data.chat.chat import make_chat
+from upbring.evaluate import plain_text
+from upbring.evaluate.answer_cache import Journal
 from upbring.evaluate.harness_model import Asked
-from upbring.evaluate.journal import Journal
-from upbring.evaluate.local import Local
-from upbring.evaluate.plain import Reader
+from upbring.evaluate.local_model import Local
+from upbring.evaluate.plain_text import Reader
 from upbring.model.load import load
 
 
@@ -41,15 +41,17 @@ def test_requests_are_answered_once_in_their_order(local: Local) -> None:
     journal = Journal()
     asked = Asked(Reader(local, bring), journal, suite="harness", seed=0)
     pairs = [("The sky is", " red"), ("The sea is", " cold and tall")]
-    expected = [(w.logprob, w.is_likeliest) for w in plain.weighed(local, pairs)]
+    expected = [(w.logprob, w.is_likeliest) for w in plain_text.weighed(local, pairs)]
     assert asked.loglikelihood([Request(p) for p in pairs]) == expected
     whole = asked.loglikelihood_rolling([Request((text,)) for text, _ in pairs])
-    assert whole == pytest.approx(plain.rolled(local, [text for text, _ in pairs]))
+    assert whole == pytest.approx(plain_text.rolled(local, [text for text, _ in pairs]))
     how = {"until": ["."], "max_gen_toks": 5, "do_sample": True, "temperature": 1.0}
     drawn = asked.generate_until([Request(("The sky is", how))] * 2)
     assert drawn[0] != drawn[1]  # what is asked again is drawn anew
     (greedy,) = asked.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
-    assert greedy == plain.finished(local, [plain.Wish("The sky is", (), 5, 0.0, 1.0, 0)])[0]
+    assert (
+        greedy == plain_text.finished(local, [plain_text.Wish("The sky is", (), 5, 0.0, 1.0, 0)])[0]
+    )
     count = len(loads)
     again = Asked(Reader(local, bring), journal, suite="harness", seed=0)
     assert again.generate_until([Request(("The sky is", how))] * 2) == drawn

@@ -1,8 +1,8 @@
 from tests.evaluate.scripted import Scripted
+from upbring.evaluate.answer_cache import Journal
 from upbring.evaluate.instructions import Instructed, instructions
-from upbring.evaluate.journal import Journal
+from upbring.rules.instructions import Instruction
 from upbring.runs.results import Measured
-from upbring.verify.instructions import Instruction
 
 NO_COMMA = Instruction("punctuation:no_comma", {})
 JSON = Instruction("detectable_format:json_format", {})

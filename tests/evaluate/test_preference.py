@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.evaluate.scripted import Scripted, asked
-from upbring.evaluate.journal import Journal
+from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.human_votes import Vote, Votes
+from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Comparer, Duel, Scorer, answered, preference
-from upbring.evaluate.subjects import Dialogue
-from upbring.evaluate.votes import Vote, Votes
 from upbring.runs.results import Measured
 
 PROMPTS = [asked(str(i)) for i in range(40)]

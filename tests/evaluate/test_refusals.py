@@ -1,5 +1,5 @@
 from tests.evaluate.scripted import Scripted, asked
-from upbring.evaluate.journal import Journal
+from upbring.evaluate.answer_cache import Journal
 from upbring.evaluate.refusals import Requested, refusals
 from upbring.runs.results import Measured
 

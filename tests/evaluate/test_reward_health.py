@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from upbring.errors import InputError
-from upbring.evaluate.probes import Probes
 from upbring.evaluate.reward_health import Health, faults, health
+from upbring.evaluate.worthless_responses import Probes
 from upbring.maths.statistics import Estimate
 
 COUNT = 150

@@ -12,9 +12,9 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from tests.road import QUICK, done, prepare
-from upbring.data.batch import make_batch
-from upbring.data.tokenizer import load_tokenizer, save_tokenizer
-from upbring.data.trees import tree
+from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
+from upbring.data.trees.batch import make_batch
+from upbring.data.trees.tree import tree
 from upbring.model.load import Loaded, load
 from upbring.model.score import score
 

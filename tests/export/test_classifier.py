@@ -16,11 +16,11 @@ from tests.rankings import QUICK_REWARD, make_rankings
 from tests.road import done, upbring
 from tests.small import make_model
 from tests.tolerances import LOGPROBS
-from upbring.data.codec import PAD, train_tokenizer
-from upbring.data.records import Message
-from upbring.data.tokenizer import load_tokenizer, make_tokenizer
+from upbring.data.chat.tokenizer import PAD, train_tokenizer
+from upbring.data.chat.tokenizer_files import load_tokenizer, make_tokenizer
+from upbring.data.read.records import Message
 from upbring.export.classifier import classifier, padding
-from upbring.judge.reward import Question, RewardModel, load_rewards
+from upbring.judge.reward_model import Question, RewardModel, load_rewards
 
 ASKED = Question((Message("user", "What is the sky like?"),), ("It is blue.", "No no.", "Red " * 9))
 RUNS = {

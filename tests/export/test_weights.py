@@ -7,9 +7,9 @@ from safetensors import safe_open
 
 from tests.export.exports import MESSAGES, Exported
 from tests.tolerances import LOGPROBS
-from upbring.data.chat import make_chat
-from upbring.data.records import Message
-from upbring.data.tokenizer import load_tokenizer
+from upbring.data.chat.chat import make_chat
+from upbring.data.chat.tokenizer_files import load_tokenizer
+from upbring.data.read.records import Message
 from upbring.runs.contract import read_contract
 
 

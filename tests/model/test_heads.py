@@ -3,7 +3,7 @@ import torch
 from tests import tolerances
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
-from upbring.data.batch import make_batch
+from upbring.data.trees.batch import make_batch
 from upbring.model.attention import NAME
 from upbring.model.heads import read, rewards, values
 from upbring.model.network import Model

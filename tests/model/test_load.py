@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from tests import tolerances
 from tests.families import family
-from upbring.data.batch import make_batch
-from upbring.data.trees import tree
+from upbring.data.trees.batch import make_batch
+from upbring.data.trees.tree import tree
 from upbring.errors import InputError
 from upbring.model.load import Loaded, lanes_of, load, weights_sha256
 from upbring.model.score import score

@@ -2,7 +2,7 @@ import torch
 
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
-from upbring.data.batch import make_batch
+from upbring.data.trees.batch import make_batch
 from upbring.model.attention import NAME
 from upbring.model.network import Model, hidden_states, silence_dropout
 

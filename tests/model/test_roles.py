@@ -10,7 +10,7 @@ from torch import Tensor
 from tests import tolerances
 from tests.families import FAMILIES, VOCABULARY, family
 from tests.plain import random_trees
-from upbring.data.batch import make_batch
+from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError
 from upbring.model.attention import NAME
 from upbring.model.network import Model, silence_dropout

@@ -4,7 +4,7 @@ import torch
 from tests import tolerances
 from tests.families import FAMILIES, VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees, relative
-from upbring.data.batch import make_batch
+from upbring.data.trees.batch import make_batch
 from upbring.model.attention import NAME
 from upbring.model.network import Model, hidden_states
 from upbring.model.score import read_out, score

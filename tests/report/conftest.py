@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.report.made import make_road
-from upbring.report.evidence import Evidence
 from upbring.report.findings import Findings, find
-from upbring.report.gather import gather
-from upbring.report.page import page
+from upbring.report.html import page
+from upbring.report.read_folders import gather
+from upbring.report.run_data import Evidence
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.runs.contract import Contract, Source, Stage, Stop
-from upbring.runs.folder import DataFile, Run
 from upbring.runs.metrics import Metrics
 from upbring.runs.results import Measured, write_results
+from upbring.runs.run_folder import DataFile, Run
 
 MODELS = ("base", "sft", "dpo", "ppo")
 STEPS = 120

@@ -2,10 +2,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from upbring.report.advice import advice
-from upbring.report.evidence import Evidence, Stage
 from upbring.report.findings import Findings, find
-from upbring.runs.folder import DataFile
+from upbring.report.run_data import Evidence, Stage
 from upbring.runs.results import Measured
+from upbring.runs.run_folder import DataFile
 
 
 def of(*results: Measured, stages: tuple[Stage, ...] = ()) -> str:

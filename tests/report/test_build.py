@@ -10,7 +10,7 @@ import pytest
 from tests.report.made import make_run
 from upbring.errors import InputError
 from upbring.report.build import report
-from upbring.report.evidence import BASE
+from upbring.report.run_data import BASE
 
 
 def test_both_files_are_written_and_small(road: Path, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from tests.report.made import make_run
 from upbring.report.costs import costs
-from upbring.report.evidence import BASE, Evidence
-from upbring.report.gather import gather
+from upbring.report.read_folders import gather
+from upbring.report.run_data import BASE, Evidence
 
 
 def test_costs_are_sums_over_the_steps(evidence: Evidence) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from upbring.report.curves import MOST_PANELS, band_of, panels, pursuits
-from upbring.report.evidence import Evidence, Stage
+from upbring.report.run_data import Evidence, Stage
 from upbring.runs.metrics import Kind, Record
 
 

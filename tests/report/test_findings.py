@@ -3,8 +3,8 @@ from dataclasses import replace
 
 from tests.report.made import STEPS, contract, results, values
 from upbring.report.build import numbers
-from upbring.report.evidence import Evidence
 from upbring.report.findings import Findings, find
+from upbring.report.run_data import Evidence
 
 
 def test_every_number_of_the_files_is_in_the_json(findings: Findings) -> None:

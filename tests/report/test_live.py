@@ -3,8 +3,8 @@ import shutil
 from pathlib import Path
 
 from tests.report.made import make_run
-from upbring.report.evidence import BASE
 from upbring.report.live import Live
+from upbring.report.run_data import BASE
 from upbring.runs.metrics import Metrics
 
 

@@ -8,10 +8,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.conftest import trials
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.reference import as_yaml, reference
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, setting
-from upbring.settings.sft import SftSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal
 import pytest
 from pydantic import ValidationError
 
-from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.methods.pretrain import PretrainSettings
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.schema import Settings, declared, setting
-from upbring.settings.sft import SftSettings
 
 
 class First(Settings):

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from upbring.settings.marks import Listing, Scalar, Section
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.schema import declared
-from upbring.settings.sft import SftSettings
 from upbring.settings.values import from_flag, from_node, from_text
+from upbring.settings.yaml_nodes import Listing, Scalar, Section
 
 SETTINGS = declared(SftSettings)
 

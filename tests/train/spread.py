@@ -16,8 +16,8 @@ import torch
 from tests.train import test_loop as loop
 from upbring.errors import Interrupted
 from upbring.train import checkpoint, processes
-from upbring.train.journal import Mute
-from upbring.train.launch import RENDEZVOUS
+from upbring.train.launcher import RENDEZVOUS
+from upbring.train.run_log import Mute
 
 CALM = loop.SETTINGS.model_copy(update={"learning_rate": 0.005})  # ten times this is chaotic
 

@@ -20,8 +20,8 @@ from tests.train import small_disk
 from tests.train import test_loop as loop
 from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
-from upbring.data.batch import Batch
-from upbring.recipe import dataset, training
+from upbring.data.trees.batch import Batch
+from upbring.stages import dataset, run
 from upbring.train import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "load": (training, "load"),
+    "load": (run, "load"),
     "tokenise": (dataset, "build"),
     "evaluate": (Pretrain, "held_out_loss"),
     "observe": (Pretrain, "observe"),

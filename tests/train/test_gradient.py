@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from tests import tolerances
 from tests.families import VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees
-from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import Tree
+from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.tree import Tree
 from upbring.model.attention import NAME
 from upbring.model.network import Model, silence_dropout
 from upbring.model.roles import BASE, Roles
@@ -17,7 +17,7 @@ from upbring.model.score import score
 from upbring.settings.model import AdapterSettings
 from upbring.train.algorithm import Observations, Term, Terms
 from upbring.train.gradient import accumulate, clip
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (1,))] * 2)
 

@@ -12,23 +12,23 @@ from torch import Tensor
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.pretrain import Pretrain
-from upbring.data.batch import Batch
-from upbring.data.stream import Stream
+from upbring.data.trees.batch import Batch
+from upbring.data.trees.stream import Stream
 from upbring.errors import DivergedError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.attention import NAME
 from upbring.model.network import Model
 from upbring.model.roles import Roles
-from upbring.runs.folder import Run
 from upbring.runs.metrics import read_metrics
+from upbring.runs.run_folder import Run
 from upbring.settings.model import AdapterSettings
-from upbring.settings.train import TrainSettings
+from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint
 from upbring.train.algorithm import Observations, Sample
-from upbring.train.journal import Kept
 from upbring.train.loop import Training
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 from upbring.train.progress import Progress
+from upbring.train.run_log import Kept
 
 STEPS = 20
 SETTINGS = TrainSettings(

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.pretrain import Pretrain
-from upbring.data.stream import Stream
+from upbring.data.trees.stream import Stream
 from upbring.model.attention import NAME
 from upbring.model.network import Model
 from upbring.train import processes
 from upbring.train.gradient import accumulate
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (1,)), (4, (11,))])
 

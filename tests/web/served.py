@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upbring.web.guard import LOOPBACK, Door
-from upbring.web.serving import bound, server
+from upbring.web.server import bound, server
 
 
 @dataclass(frozen=True)

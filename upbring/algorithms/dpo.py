@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Pairwise, fact_of, metrics
-from upbring.data.batch import Batch
-from upbring.maths.preference import Pairs, Stages, bradley_terry, plackett_luce, stages
+from upbring.algorithms.preference import Branches, Pairwise, fact_of, metrics
+from upbring.data.trees.batch import Batch
+from upbring.maths.preference_losses import Pairs, Stages, bradley_terry, plackett_luce, stages
 from upbring.train.algorithm import Term, Terms
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.on_policy import OnPolicy
 from upbring.algorithms.ppo import clipped_policy_loss
-from upbring.data.batch import Batch
+from upbring.algorithms.rl import OnPolicy
+from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import relative
-from upbring.maths.divergence import k3
+from upbring.maths.kl import k3
 from upbring.maths.segments import at_last, sums
 from upbring.model.score import score
-from upbring.settings.grpo import GrpoSettings
+from upbring.settings.methods.grpo import GrpoSettings
 from upbring.train.algorithm import Term, Terms
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Pairwise
-from upbring.maths.preference import Pairs
+from upbring.algorithms.preference import Branches, Pairwise
+from upbring.maths.preference_losses import Pairs
 
 
 def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:

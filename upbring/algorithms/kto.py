@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Preferring, branches_of, fact_of, side
-from upbring.data.batch import Batch
-from upbring.data.trees import Tree, Trees
-from upbring.maths.preference import correct
+from upbring.algorithms.preference import Branches, Preferring, branches_of, fact_of, side
+from upbring.data.trees.batch import Batch
+from upbring.data.trees.tree import Tree, Trees
+from upbring.maths.preference_losses import correct
 from upbring.model.packing import packed
 from upbring.model.score import score
 from upbring.train import processes

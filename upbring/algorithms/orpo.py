@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Pairwise
-from upbring.maths.implicit import log_odds
-from upbring.maths.preference import Pairs, bradley_terry
+from upbring.algorithms.preference import Branches, Pairwise
+from upbring.maths.implicit_reward import log_odds
+from upbring.maths.preference_losses import Pairs, bradley_terry
 
 
 def odds(branches: Branches) -> Tensor:

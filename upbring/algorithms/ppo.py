@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.on_policy import OnPolicy
-from upbring.algorithms.rollout import Voice
-from upbring.data.batch import Batch
+from upbring.algorithms.rl import OnPolicy
+from upbring.algorithms.rollouts import Voice
+from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import gae
-from upbring.maths.divergence import ESTIMATORS
+from upbring.maths.kl import ESTIMATORS
 from upbring.maths.segments import at_last, whitened
 from upbring.model.network import hidden_states
 from upbring.model.score import read_out
-from upbring.settings.ppo import PpoSettings
+from upbring.settings.methods.ppo import PpoSettings
 from upbring.train.algorithm import Term, Terms
 
 

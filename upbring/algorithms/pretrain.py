@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.data.batch import Batch
-from upbring.data.stream import Stream
-from upbring.data.trees import Trees
+from upbring.data.trees.batch import Batch
+from upbring.data.trees.stream import Stream
+from upbring.data.trees.tree import Trees
 from upbring.model.network import Model
 from upbring.model.packing import packed
 from upbring.model.score import score
 from upbring.train import processes
 from upbring.train.algorithm import Observations, Sample, Term, Terms
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 
 def negative_log_likelihood(logprobs: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.on_policy import OnPolicy
 from upbring.algorithms.ppo import clipped_policy_loss
-from upbring.data.batch import Batch
+from upbring.algorithms.rl import OnPolicy
+from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import left_out
-from upbring.maths.divergence import k1
+from upbring.maths.kl import k1
 from upbring.maths.segments import at_last, sums, whitened
 from upbring.model.score import score
-from upbring.settings.rloo import RlooSettings
+from upbring.settings.methods.rloo import RlooSettings
 from upbring.train.algorithm import Term, Terms
 
 

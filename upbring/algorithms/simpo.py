@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preferring import Branches, Pairwise
-from upbring.maths.preference import Pairs, bradley_terry
+from upbring.algorithms.preference import Branches, Pairwise
+from upbring.maths.preference_losses import Pairs, bradley_terry
 
 
 def simple_rewards(branches: Branches, beta: float) -> Tensor:

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.model.load import load
-from upbring.serve.speaking import speaker
-from upbring.serve.terminal import HELP, Talk
+from upbring.serve.streaming import speaker
+from upbring.serve.terminal_chat import HELP, Talk
+from upbring.settings.commands.tools import ChatSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import ChatSettings
 from upbring.train import devices
 
 

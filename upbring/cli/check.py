@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from upbring.cli.check_page import show
-from upbring.data.check import check
-from upbring.data.encoding import Encoding
-from upbring.data.findings import told
-from upbring.data.tokenizer import Tokenizer, load_tokenizer
+from upbring.data.chat.encode_records import Encoding
+from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
+from upbring.data.check.check import check
+from upbring.data.check.findings import told
 from upbring.errors import InputError
-from upbring.runs.locate import locate, read_object
+from upbring.runs.find_model import locate, read_object
+from upbring.settings.commands.tools import CheckSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import CheckSettings
 
 Notice = Callable[[str], None]
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "spiece.model")

@@ -12,12 +12,12 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from upbring.data.check import Checked
-from upbring.data.findings import Level, percent
-from upbring.data.plaintext import PIECE
-from upbring.data.preview import Example, Part, visible
-from upbring.data.records import Comparison, Demonstration, Document, Label, Prompt
-from upbring.data.survey import Survey
+from upbring.data.check.check import Checked
+from upbring.data.check.findings import Level, percent
+from upbring.data.check.preview import Example, Part, visible
+from upbring.data.check.survey import Survey
+from upbring.data.read.plain_text import PIECE
+from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 
 MARKS: dict[Level, tuple[str, str, str]] = {  # sign, the same in ASCII, style
     "fine": ("✓", "ok", "green"),

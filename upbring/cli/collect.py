@@ -2,10 +2,10 @@
 
 from rich.console import Console
 
-from upbring.recipe.collect import collect, waiting_text
-from upbring.recipe.works import ranking
-from upbring.settings.recipe import CollectSettings
+from upbring.pipeline.other_stages import ranking
+from upbring.settings.commands.pipeline import CollectSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.collection.collect import collect, waiting_text
 
 
 def run(resolved: Resolved[CollectSettings]) -> None:

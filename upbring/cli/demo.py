@@ -6,9 +6,9 @@ All judgements in it are the embedded world's, and synthetic.
 from upbring import durable
 from upbring.cli.run import take
 from upbring.errors import InputError
-from upbring.recipe.beginning import recipe_text
+from upbring.pipeline.recipe_templates import recipe_text
+from upbring.settings.commands.tools import DemoSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import DemoSettings
 
 BASE = "builtin:sprout"
 

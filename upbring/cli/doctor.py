@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from upbring import __version__, durable
-from upbring.data.store import cache_folder
+from upbring.data.trees.store import cache_folder
 from upbring.errors import InputError, ResourceError, UpbringError
 from upbring.runs.environment import environment, redacted, usable_cores
+from upbring.settings.commands.tools import DoctorSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import DoctorSettings
 
 SAVES = 5  # small files whose median tells how fast the disk syncs
 SLOW_SYNC = 0.2  # seconds

@@ -1,8 +1,8 @@
 """`upbring dpo`."""
 
-from upbring.recipe.training import train
-from upbring.settings.dpo import DpoSettings
+from upbring.settings.methods.dpo import DpoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[DpoSettings]) -> None:

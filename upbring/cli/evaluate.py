@@ -7,14 +7,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from upbring.evaluate.measuring import told
-from upbring.evaluate.pairing import CHANGE
-from upbring.recipe.evaluation import evaluate
-from upbring.recipe.judging import scorer
-from upbring.recipe.voting import awaited
+from upbring.evaluate.paired import CHANGE
+from upbring.evaluate.to_results import told
 from upbring.runs.results import ANSWERS, RESULTS, Measured
-from upbring.settings.evaluate import EvaluateSettings
+from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.evaluation.evaluate import evaluate
+from upbring.stages.evaluation.human_judge import awaited
+from upbring.stages.evaluation.reward_judge import scorer
 
 DETAILS = ("strict/",)  # numbers that stand in the file alone
 

@@ -3,8 +3,8 @@
 from rich.console import Console
 
 from upbring.export.outgoing import DTYPES, export_adapter, export_merged
+from upbring.settings.commands.tools import ExportSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import ExportSettings
 from upbring.train import devices
 
 

@@ -14,8 +14,8 @@ import typer
 from rich.markup import escape
 
 from upbring.errors import InputError, nearest
+from upbring.settings.command_table import Verb, imported
 from upbring.settings.schema import Declared, declared
-from upbring.settings.table import Verb, imported
 
 METAVARS = {
     "text": "TEXT",

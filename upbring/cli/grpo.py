@@ -1,8 +1,8 @@
 """`upbring grpo`."""
 
-from upbring.recipe.training import train
-from upbring.settings.grpo import GrpoSettings
+from upbring.settings.methods.grpo import GrpoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[GrpoSettings]) -> None:

@@ -5,8 +5,8 @@ import sys
 from rich.console import Console
 
 from upbring.errors import InputError
-from upbring.recipe.beginning import CASES, begin
-from upbring.settings.recipe import InitSettings
+from upbring.pipeline.recipe_templates import CASES, begin
+from upbring.settings.commands.pipeline import InitSettings
 from upbring.settings.resolve import Resolved
 
 DEFAULT_MODEL = "builtin:sprout"

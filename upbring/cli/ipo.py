@@ -1,8 +1,8 @@
 """`upbring ipo`."""
 
-from upbring.recipe.training import train
-from upbring.settings.ipo import IpoSettings
+from upbring.settings.methods.ipo import IpoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[IpoSettings]) -> None:

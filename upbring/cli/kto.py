@@ -1,8 +1,8 @@
 """`upbring kto`."""
 
-from upbring.recipe.training import train
-from upbring.settings.kto import KtoSettings
+from upbring.settings.methods.kto import KtoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[KtoSettings]) -> None:

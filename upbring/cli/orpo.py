@@ -1,8 +1,8 @@
 """`upbring orpo`."""
 
-from upbring.recipe.training import train
-from upbring.settings.orpo import OrpoSettings
+from upbring.settings.methods.orpo import OrpoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[OrpoSettings]) -> None:

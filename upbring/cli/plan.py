@@ -18,18 +18,18 @@ from upbring import durable
 from upbring.cli.flags import parse
 from upbring.cli.run import pictured
 from upbring.errors import InputError, nearest
-from upbring.model.estimate import Estimate
-from upbring.model.pace import Seconds
-from upbring.recipe.crafts import CRAFTS
-from upbring.recipe.plan import Plan, plan, savings, short, timed, told, told_time
-from upbring.recipe.prospect import Prospect, free, prospects
-from upbring.recipe.rehearsal import bytes_of, rehearsed
-from upbring.recipe.road import Road
-from upbring.recipe.script import read_script
-from upbring.recipe.works import WORKS
+from upbring.pipeline.forecast import Prospect, free, prospects
+from upbring.pipeline.other_stages import WORKS
+from upbring.pipeline.runner import Road
+from upbring.pipeline.spec import read_script
+from upbring.settings.command_table import imported, verbs
+from upbring.settings.commands.tools import PlanSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.settings.table import imported, verbs
-from upbring.settings.verbs import PlanSettings
+from upbring.stages.planning.dry_model import bytes_of, rehearsed
+from upbring.stages.planning.estimate import Estimate
+from upbring.stages.planning.plan import Plan, plan, savings, short, timed, told, told_time
+from upbring.stages.planning.speed_probe import Seconds
+from upbring.stages.registry import CRAFTS
 
 _WIDE = 400  # characters of a line
 

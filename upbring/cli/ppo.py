@@ -1,8 +1,8 @@
 """`upbring ppo`."""
 
-from upbring.recipe.training import train
-from upbring.settings.ppo import PpoSettings
+from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[PpoSettings]) -> None:

@@ -1,8 +1,8 @@
 """`upbring pretrain`."""
 
-from upbring.recipe.training import train
-from upbring.settings.pretrain import PretrainSettings
+from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.resolve import Resolved
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[PretrainSettings]) -> None:

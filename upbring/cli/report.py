@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from upbring.report.build import report
-from upbring.settings.report import ReportSettings
+from upbring.settings.commands.report import ReportSettings
 from upbring.settings.resolve import Resolved
 
 

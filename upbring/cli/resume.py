@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from upbring.errors import InputError
-from upbring.recipe.training import train
-from upbring.recipe.whereabouts import directory_of
-from upbring.runs.folder import Run
+from upbring.runs.run_folder import Run
+from upbring.settings.command_table import imported, verbs
+from upbring.settings.commands.tools import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.settings.table import imported, verbs
-from upbring.settings.verbs import ResumeSettings
+from upbring.stages.run import train
+from upbring.stages.run_directory import directory_of
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:

@@ -1,8 +1,8 @@
 """`upbring reward`."""
 
-from upbring.recipe.training import train
+from upbring.settings.methods.reward_model import RewardSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.reward import RewardSettings
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[RewardSettings]) -> None:

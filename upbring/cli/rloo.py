@@ -1,8 +1,8 @@
 """`upbring rloo`."""
 
-from upbring.recipe.training import train
+from upbring.settings.methods.rloo import RlooSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.rloo import RlooSettings
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[RlooSettings]) -> None:

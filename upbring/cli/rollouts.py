@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring.errors import InputError
-from upbring.runs.folder import Run
+from upbring.runs.run_folder import Run
+from upbring.settings.commands.rollouts import RolloutsSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.rollouts import RolloutsSettings
 
 NUMBERS = ("rewards", "kl", "advantages", "values")
 

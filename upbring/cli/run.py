@@ -10,16 +10,16 @@ from rich.tree import Tree
 
 from upbring.cli.evaluate import scorecard
 from upbring.errors import GateError
-from upbring.recipe.asking import Asking, told
-from upbring.recipe.board import Board
-from upbring.recipe.finish import judged, measure
-from upbring.recipe.gates import NUMBERS
-from upbring.recipe.road import Road, WaitingError
-from upbring.recipe.script import BASE, POLICIES, Script, read_script
-from upbring.recipe.works import WORKS
+from upbring.pipeline.ask import Asking, told
+from upbring.pipeline.finish import judged, measure
+from upbring.pipeline.gates import NUMBERS
+from upbring.pipeline.live_view import Board
+from upbring.pipeline.other_stages import WORKS
+from upbring.pipeline.runner import Road, WaitingError
+from upbring.pipeline.spec import BASE, POLICIES, Script, read_script
 from upbring.report.build import report
 from upbring.runs.results import Measured
-from upbring.settings.recipe import RunSettings
+from upbring.settings.commands.pipeline import RunSettings
 from upbring.settings.resolve import Resolved
 from upbring.train.progress import has_bars
 

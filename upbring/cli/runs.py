@@ -4,9 +4,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from upbring.runs.folder import list_runs
+from upbring.runs.run_folder import list_runs
+from upbring.settings.commands.tools import RunsSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.verbs import RunsSettings
 
 
 def run(resolved: Resolved[RunsSettings]) -> None:

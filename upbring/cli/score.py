@@ -7,12 +7,12 @@ from itertools import chain
 from rich.console import Console
 
 from upbring import durable
-from upbring.data.records import Record
+from upbring.data.read.records import Record
 from upbring.errors import InputError
-from upbring.judge.reward import Ensemble, load_rewards
-from upbring.recipe.scoring import Tally, lines, responses, scored
+from upbring.judge.reward_model import Ensemble, load_rewards
+from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.score import ScoreSettings
+from upbring.stages.score_file import Tally, lines, responses, scored
 from upbring.train import devices
 from upbring.train.progress import Progress
 

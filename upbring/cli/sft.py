@@ -1,8 +1,8 @@
 """`upbring sft`."""
 
-from upbring.recipe.training import train
+from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.sft import SftSettings
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[SftSettings]) -> None:

@@ -1,8 +1,8 @@
 """`upbring simpo`."""
 
-from upbring.recipe.training import train
+from upbring.settings.methods.simpo import SimpoSettings
 from upbring.settings.resolve import Resolved
-from upbring.settings.simpo import SimpoSettings
+from upbring.stages.run import train
 
 
 def run(resolved: Resolved[SimpoSettings]) -> None:

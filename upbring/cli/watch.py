@@ -5,13 +5,13 @@ from pathlib import Path
 from rich.console import Console
 
 from upbring.errors import InputError
-from upbring.report.gather import gather
 from upbring.report.live import app
-from upbring.runs.folder import all_runs
-from upbring.settings.report import WatchSettings
+from upbring.report.read_folders import gather
+from upbring.runs.run_folder import all_runs
+from upbring.settings.commands.report import WatchSettings
 from upbring.settings.resolve import Resolved
 from upbring.web.guard import Door
-from upbring.web.serving import serve
+from upbring.web.server import serve
 
 
 def run(resolved: Resolved[WatchSettings]) -> None:

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from upbring.data.records import Message
+from upbring.data.read.records import Message
 from upbring.errors import InputError, shown
+from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, fingerprint, spoken
 from upbring.evaluate.preference import Duel
-from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, fingerprint, spoken
 
 KEY = "UPBRING_ENDPOINT_KEY"
 AT_ONCE = 8

@@ -14,12 +14,12 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.journal import Item, Journal, judge, responses
-from upbring.evaluate.pairing import shares
-from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, Subject, spoken
+from upbring.evaluate.answer_cache import Item, Journal, judge, responses
+from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, Subject, spoken
+from upbring.evaluate.paired import shares
 from upbring.maths.statistics import Numbers
+from upbring.rules import match
 from upbring.runs.results import Measured
-from upbring.verify import match
 
 SUITE = "facts"
 _NUMERIC = re.compile(r"[$€£]?[-+−]?[\d.,]*\d\s?%?")

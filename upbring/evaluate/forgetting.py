@@ -14,11 +14,11 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
+from upbring.evaluate.answer_cache import Item, Journal, judge, responses
 from upbring.evaluate.facts import Grade, Question, facts, grade
-from upbring.evaluate.journal import Item, Journal, judge, responses
-from upbring.evaluate.measuring import measured
-from upbring.evaluate.pairing import means
-from upbring.evaluate.subjects import Choice, Dialogue, Likelihood, Subject, spoken
+from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, Subject, spoken
+from upbring.evaluate.paired import means
+from upbring.evaluate.to_results import measured
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate, Numbers
 from upbring.runs.results import Measured

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from upbring.errors import InputError, UpbringError, nearest, shown
-from upbring.evaluate.journal import Journal
-from upbring.evaluate.measuring import measured
-from upbring.evaluate.pairing import change
-from upbring.evaluate.plain import Reader
+from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.paired import change
+from upbring.evaluate.plain_text import Reader
+from upbring.evaluate.to_results import measured
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate, Numbers
 from upbring.runs.results import Measured

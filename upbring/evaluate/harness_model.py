@@ -10,10 +10,10 @@ from typing import Any, cast
 from lm_eval.api.model import LM
 
 from upbring.durable import JSON
-from upbring.evaluate import plain
-from upbring.evaluate.journal import Item, Journal
-from upbring.evaluate.plain import Reader, Wish
-from upbring.maths import draws
+from upbring.evaluate import plain_text
+from upbring.evaluate.answer_cache import Item, Journal
+from upbring.evaluate.plain_text import Reader, Wish
+from upbring.maths import counter_rng
 
 SHOWN = 500  # characters of a prompt's end that stand in the journal; its key knows all of it
 LONGEST = 256  # tokens of an answer where a task does not say
@@ -28,10 +28,10 @@ class Asked(LM):  # type: ignore[misc]  # lm_eval tells no types
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Return each ending's log-probability, and whether it is what would be said."""
-        pairs: list[plain.Pair] = [request.args for request in requests]
+        pairs: list[plain_text.Pair] = [request.args for request in requests]
 
         def make(chosen: list[int]) -> list[dict[str, JSON]]:
-            found = plain.weighed(self.reader.local(), [pairs[i] for i in chosen])
+            found = plain_text.weighed(self.reader.local(), [pairs[i] for i in chosen])
             return [
                 {"response": pairs[i][1], "logprob": w.logprob, "is_likeliest": w.is_likeliest}
                 for i, w in zip(chosen, found, strict=True)
@@ -46,7 +46,7 @@ class Asked(LM):  # type: ignore[misc]  # lm_eval tells no types
         texts: list[str] = [request.args[0] for request in requests]
 
         def make(chosen: list[int]) -> list[dict[str, JSON]]:
-            found = plain.rolled(self.reader.local(), [texts[i] for i in chosen])
+            found = plain_text.rolled(self.reader.local(), [texts[i] for i in chosen])
             return [{"logprob": logprob} for logprob in found]
 
         items = [Item(text[-SHOWN:], (text,)) for text in texts]
@@ -62,12 +62,12 @@ class Asked(LM):  # type: ignore[misc]  # lm_eval tells no types
             asked = text, repr(sorted(how.items()))
             seen[asked] += 1  # what is asked again is drawn anew
             wishes.append(
-                _wish(text, how, key=draws.key(self.seed, self.suite, *asked, seen[asked]))
+                _wish(text, how, key=counter_rng.key(self.seed, self.suite, *asked, seen[asked]))
             )
             items.append(Item(text[-SHOWN:], (*asked, self.seed, seen[asked])))
 
         def make(chosen: list[int]) -> list[dict[str, JSON]]:
-            found = plain.finished(self.reader.local(), [wishes[i] for i in chosen])
+            found = plain_text.finished(self.reader.local(), [wishes[i] for i in chosen])
             return [{"response": text} for text in found]
 
         rows = self.journal.kept(self.suite, self.reader.subject, items, make=make, part="going on")

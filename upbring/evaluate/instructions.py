@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from upbring.data.records import Message
+from upbring.data.read.records import Message
 from upbring.durable import JSON
-from upbring.evaluate.journal import Item, Journal, judge, responses
-from upbring.evaluate.measuring import measured
-from upbring.evaluate.pairing import shares
-from upbring.evaluate.subjects import Subject
+from upbring.evaluate.answer_cache import Item, Journal, judge, responses
+from upbring.evaluate.model_protocol import Subject
+from upbring.evaluate.paired import shares
+from upbring.evaluate.to_results import measured
 from upbring.maths import statistics
 from upbring.maths.statistics import Numbers
+from upbring.rules.instructions import Instruction, loosely, strictly
 from upbring.runs.results import Measured
-from upbring.verify.instructions import Instruction, loosely, strictly
 
 SUITE = "instructions"
 MANNERS = {"strict": strictly, "loose": loosely}

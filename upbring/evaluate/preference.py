@@ -15,15 +15,15 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.journal import Item, Journal, judge, responses
-from upbring.evaluate.measuring import measured
-from upbring.evaluate.pairing import means
-from upbring.evaluate.subjects import Dialogue, Subject, spoken
-from upbring.evaluate.votes import Told, Votes
-from upbring.maths import agreement, contests, statistics
+from upbring.evaluate.answer_cache import Item, Journal, judge, responses
+from upbring.evaluate.human_votes import Told, Votes
+from upbring.evaluate.model_protocol import Dialogue, Subject, spoken
+from upbring.evaluate.paired import means
+from upbring.evaluate.to_results import measured
+from upbring.maths import agreement, statistics, win_rates
 from upbring.maths.statistics import Numbers
+from upbring.rules.lengths import num_words
 from upbring.runs.results import Measured
-from upbring.verify.lengths import num_words
 
 SUITE = "preference"
 NUM_SAMPLES = 100  # of the bootstrap of strengths, each of which is a fit
@@ -223,7 +223,7 @@ def _rates(
     rate = level = statistics.UNKNOWN
     if len(won):
         rate = statistics.share(float(won.sum()), len(won))
-        level = contests.length_controlled(won, mine, theirs, seed=seed)
+        level = win_rates.length_controlled(won, mine, theirs, seed=seed)
     yield measured(rate, replace(kind, name="win_rate"))
     yield measured(level, replace(kind, name="win_rate_length_controlled"))
 
@@ -273,7 +273,7 @@ def _table(
         for (one, other), won in wins.items():
             table[place[one], place[other]] += np.nansum(won[chosen])
             table[place[other], place[one]] += np.nansum(1 - won[chosen])
-        return contests.strengths(table)
+        return win_rates.strengths(table)
 
     found = []
     for model in models:

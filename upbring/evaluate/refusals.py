@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.journal import Item, Journal, judge, responses
-from upbring.evaluate.pairing import shares
-from upbring.evaluate.subjects import Dialogue, Subject, spoken
+from upbring.evaluate.answer_cache import Item, Journal, judge, responses
+from upbring.evaluate.model_protocol import Dialogue, Subject, spoken
+from upbring.evaluate.paired import shares
 from upbring.maths.statistics import Numbers
+from upbring.rules.refusal import refusal
 from upbring.runs.results import Measured
-from upbring.verify.refusal import refusal
 
 SUITE = "refusals"
 # Number: of which prompts, what answers count, whether more is better.

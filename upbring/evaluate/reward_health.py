@@ -22,9 +22,7 @@ from typing import Literal
 import numpy as np
 
 from upbring.errors import InputError
-from upbring.evaluate.measuring import measured, told
-from upbring.evaluate.probes import WORTHLESS, Probes
-from upbring.evaluate.reward_numbers import (
+from upbring.evaluate.reward_statistics import (
     FEATURES,
     Part,
     Rankings,
@@ -37,6 +35,8 @@ from upbring.evaluate.reward_numbers import (
     order,
     tastes,
 )
+from upbring.evaluate.to_results import measured, told
+from upbring.evaluate.worthless_responses import WORTHLESS, Probes
 from upbring.maths import calibration
 from upbring.maths.calibration import Bin
 from upbring.maths.statistics import Estimate, Numbers

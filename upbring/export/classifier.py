@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-from upbring.data.codec import PAD, Tokenizer
+from upbring.data.chat.tokenizer import PAD, Tokenizer
 from upbring.errors import InputError
 from upbring.model.load import CLASSIFIER_HEAD
 

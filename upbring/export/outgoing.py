@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from upbring import durable
-from upbring.data.batch import make_batch
-from upbring.data.trees import tree
+from upbring.data.trees.batch import make_batch
+from upbring.data.trees.tree import tree
 from upbring.errors import InputError, UpbringError
 from upbring.export.weights import write_adapter, write_network
-from upbring.maths import draws
+from upbring.maths import counter_rng
 from upbring.model.heads import rewards
 from upbring.model.load import Loaded, load
 from upbring.model.roles import BASE
@@ -111,7 +111,8 @@ def _expected(loaded: Loaded) -> Expected:
     text ends as answers do.
     """
     order = [
-        draws.order(draws.key("export", i), loaded.model.vocabulary) for i in range(NUM_PROMPTS)
+        counter_rng.order(counter_rng.key("export", i), loaded.model.vocabulary)
+        for i in range(NUM_PROMPTS)
     ]
     texts = [each[:24].tolist() for each in order]
     if loaded.head is not None:

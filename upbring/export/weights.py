@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from upbring.data.tokenizer import save_tokenizer
+from upbring.data.chat.tokenizer_files import save_tokenizer
 from upbring.export.classifier import classifier, padding, write_padding
 from upbring.model.load import HEAD, Factors, Loaded
 from upbring.model.roles import BASE, Roles, stacked

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from upbring.maths import draws
+from upbring.maths import counter_rng
 
 Numbers = npt.NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def _pearson(xy: Numbers, xx: Numbers, yy: Numbers) -> Numbers:
 
 
 def _generator(seed: int) -> np.random.Generator:
-    return np.random.default_rng(draws.key(seed, "bootstrap"))
+    return np.random.default_rng(counter_rng.key(seed, "bootstrap"))
 
 
 def _counts(count: int, seed: int) -> Iterator[Numbers]:

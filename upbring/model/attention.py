@@ -17,9 +17,9 @@ import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from upbring.data.batch import Span
-from upbring.model.products import LONGEST, products, visible
-from upbring.model.ragged import Pieces, is_fused, lengths, pieces, ragged
+from upbring.data.trees.batch import Span
+from upbring.model.matmul_attention import LONGEST, products, visible
+from upbring.model.ragged_attention import Pieces, is_fused, lengths, pieces, ragged
 
 NAME = "upbring"  # what the model's configuration calls this attention
 

@@ -7,7 +7,7 @@ of hundreds of products, and comparisons of near scores are what it is for.
 import torch
 from torch import Tensor, nn
 
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.model.network import Model, hidden_states
 
 

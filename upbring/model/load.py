@@ -19,14 +19,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from upbring import durable
-from upbring.data.tokenizer import Tokenizer, load_tokenizer
+from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.errors import InputError
-from upbring.maths import draws
+from upbring.maths import counter_rng
 from upbring.model.network import Model, silence_dropout
 from upbring.model.probe import probed
 from upbring.model.roles import Roles, stacked
 from upbring.runs.contract import Contract, read_contract
-from upbring.runs.locate import locate, read_object
+from upbring.runs.find_model import locate, read_object
 
 _UNLOADABLE = (
     ImportError,  # a quantised model without its library
@@ -152,7 +152,7 @@ def _network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedM
         else:
             config = AutoConfig.from_pretrained(base, local_files_only=True)
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(draws.key(seed or 0, "weights"))
+                torch.manual_seed(counter_rng.key(seed or 0, "weights"))
                 network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             told = {}
     except _UNLOADABLE as error:

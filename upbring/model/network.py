@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from upbring.data.batch import Batch, Span
+from upbring.data.trees.batch import Batch, Span
 from upbring.errors import InputError
 from upbring.model.attention import Layout, TreeLayout
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import Tree, Trees, dealt, pack
+from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.tree import Tree, Trees, dealt, pack
 from upbring.model.network import Model
 
 # Activations that one token keeps for the backward pass, in multiples of layers × width, float32:

@@ -11,12 +11,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from upbring.data.batch import Batch, make_batch
-from upbring.data.trees import tree
+from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.tree import tree
 from upbring.errors import InputError
-from upbring.maths import draws
+from upbring.maths import counter_rng
 from upbring.model.attention import NAME, UnknownAttention
-from upbring.model.fused import fuse, unfuse
+from upbring.model.fused_layers import fuse, unfuse
 from upbring.model.network import Model
 from upbring.model.score import score
 
@@ -30,7 +30,7 @@ PROMPT, BRANCHES = 14, (11, 15)
 def probed(model: Model, *, notice: Callable[[str], None]) -> Model:
     """Return the model on the fastest path that is right for it, or refuse it."""
     kind = type(model.network).__name__
-    some = draws.order(draws.key("probe"), model.vocabulary)
+    some = counter_rng.order(counter_rng.key("probe"), model.vocabulary)
     tokens = some.repeat(1 + (PROMPT + sum(BRANCHES)) // model.vocabulary).tolist()
     prompt, rest = tokens[:PROMPT], tokens[PROMPT:]
     branches = (rest[: BRANCHES[0]], rest[BRANCHES[0] : sum(BRANCHES)])

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
-from upbring.maths import draws
+from upbring.maths import counter_rng
 from upbring.model.lora import AdaptedLinear, Voice
 from upbring.settings.model import AdapterSettings
 
@@ -67,7 +67,7 @@ class Roles:
             A = layer.lora_A[role].weight  # [r, in]
             bound = 1 / math.sqrt(A.shape[1])
             noise = torch.empty(A.shape)
-            noise.uniform_(-bound, bound, generator=draws.generator(seed, "lora", role, name))
+            noise.uniform_(-bound, bound, generator=counter_rng.generator(seed, "lora", role, name))
             A.data.copy_(noise)
         for parameter in self.parameters(role).values():
             parameter.requires_grad = True
@@ -137,7 +137,9 @@ class Roles:
         if weight is None:
             noise = torch.empty(1, D)
             deviation = 1 / math.sqrt(D + 1)  # Stiennon et al. 2020; Huang et al. 2024, detail 11
-            weight = noise.normal_(0, deviation, generator=draws.generator(seed, "head", role))
+            weight = noise.normal_(
+                0, deviation, generator=counter_rng.generator(seed, "head", role)
+            )
         head = nn.Linear(D, 1, bias=False, device=self.model.device)
         with torch.no_grad():
             head.weight.copy_(weight)

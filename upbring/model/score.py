@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.model import frozen_head
 from upbring.model.network import Model, hidden_states
 

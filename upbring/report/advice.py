@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from upbring.report import wording
+from upbring.report import texts
 from upbring.report.findings import Findings
-from upbring.report.numbers import HEALTH, find, health
-from upbring.report.story import OVERFIT
+from upbring.report.scorecard import HEALTH, find, health
+from upbring.report.sentences import OVERFIT
 
 FEW_ROWS = 200
 MUCH_REFUSED, MUCH_UNREFUSED = 0.05, 0.05
@@ -38,13 +38,13 @@ def _refusals(findings: Findings) -> Iterator[str]:
     over = find(findings.evidence, "refusals", "over_refusal")
     if over is not None and (over.value or 0) > MUCH_REFUSED:
         yield (
-            f"{wording.number(over.value, 'share')} of innocent requests are refused: add "
+            f"{texts.number(over.value, 'share')} of innocent requests are refused: add "
             "demonstrations that answer prompts which only look harmful."
         )
     harm = find(findings.evidence, "refusals", "harmful_compliance")
     if harm is not None and (harm.value or 0) > MUCH_UNREFUSED:
         yield (
-            f"{wording.number(harm.value, 'share')} of harmful requests are not refused: add "
+            f"{texts.number(harm.value, 'share')} of harmful requests are not refused: add "
             "demonstrations and rankings in which such requests are kindly declined."
         )
 
@@ -52,7 +52,7 @@ def _refusals(findings: Findings) -> Iterator[str]:
 def _tax(findings: Findings) -> Iterator[str]:
     lost = [row for row in findings.tax if row.change == "worse"]
     if lost:
-        names = wording.listed(wording.title(row.name, wording.NUMBERS) for row in lost)
+        names = texts.listed(texts.title(row.name, texts.NUMBERS) for row in lost)
         yield (
             f"{names} became worse: mix general data in (mix: general.jsonl=0.2, or "
             "replay_weight in PPO), or take fewer steps."
@@ -65,7 +65,7 @@ def _reward(findings: Findings) -> Iterator[str]:
     accuracy = accuracy or (every[-1] if every else None)
     if accuracy is not None and (accuracy.value or 1) < UNSURE:
         yield (
-            f"The reward model orders {wording.number(accuracy.value, 'share')} of pairs as people "
+            f"The reward model orders {texts.number(accuracy.value, 'share')} of pairs as people "
             "do: collect more rankings before optimising against it."
         )
     if any(each.is_hacked for each in findings.pursuits):
@@ -81,22 +81,22 @@ def _learning(findings: Findings) -> Iterator[str]:
     for name, panels in findings.panels.items():
         for panel in panels:
             if panel.is_healthy is False and panel.band is not None:
-                title = wording.title(panel.name, wording.METRICS)
-                yield f"{name}: {title} ended at {wording.number(panel.last)}. {panel.band.advice}"
+                title = texts.title(panel.name, texts.METRICS)
+                yield f"{name}: {title} ended at {texts.number(panel.last)}. {panel.band.advice}"
             values = [value for _, value in panel.held_out]
             if panel.name == "nll" and values and values[-1] > min(values) * OVERFIT:
                 yield f"{name}: the held-out loss rose again: fewer epochs, or more data."
     for stage in findings.evidence.runs:
         rows = sum(file.rows for file in stage.files if file.purpose == "train")
         if 0 < rows < FEW_ROWS:
-            yield f"{stage.name} learned from {wording.count_of(rows, 'row')}: collect more."
+            yield f"{stage.name} learned from {texts.count_of(rows, 'row')}: collect more."
 
 
 def _secrets(findings: Findings) -> Iterator[str]:
     exposed = find(findings.evidence, "memorisation", "exposure")
     if exposed is not None and (exposed.value or 0) > EXPOSED:
         yield (
-            f"Planted secrets are exposed by {wording.number(exposed.value)} bits: scrub personal "
+            f"Planted secrets are exposed by {texts.number(exposed.value)} bits: scrub personal "
             "data (upbring check finds it) and take fewer epochs."
         )
 
@@ -109,4 +109,4 @@ def _evidence(findings: Findings) -> Iterator[str]:
         yield "Say in the recipe what must hold (gates: …), so that a worse model fails by itself."
     missing = {"facts", "refusals", "forgetting"} - {each.suite for each in evidence.results}
     if evidence.results and missing:
-        yield f"Not measured yet: {wording.listed(sorted(missing))}."
+        yield f"Not measured yet: {texts.listed(sorted(missing))}."

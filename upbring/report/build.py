@@ -8,9 +8,9 @@ from pathlib import Path
 from upbring import durable
 from upbring.report.advice import advice
 from upbring.report.findings import Findings, as_json, find
-from upbring.report.gather import gather
-from upbring.report.page import page
-from upbring.report.story import Verdict, verdict
+from upbring.report.html import page
+from upbring.report.read_folders import gather
+from upbring.report.sentences import Verdict, verdict
 
 HTML, NUMBERS = "report.html", "report.json"
 

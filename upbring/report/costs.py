@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from upbring.durable import JSON
-from upbring.report.evidence import Evidence, Stage
+from upbring.report.run_data import Evidence, Stage
 
 PEAKS = ("peak_memory_bytes", "memory_bytes", "peak_memory")  # names in metrics
 LEARNED, WEIGHTS = "learned_weights", "weights"  # names in environment.json, where a stage tells

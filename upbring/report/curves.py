@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from upbring.maths.overoptimisation import Curve, fitted, reinforced
-from upbring.report.evidence import Evidence, Stage
+from upbring.maths.overoptimization import Curve, fitted, reinforced
+from upbring.report.run_data import Evidence, Stage
 from upbring.train.progress import Band
 
 MOST_PANELS = 9

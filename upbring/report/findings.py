@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upbring.durable import JSON
-from upbring.report import numbers
-from upbring.report.answered import Pair, Side, pairs, scores, sides
+from upbring.report import scorecard
 from upbring.report.costs import Cost, costs
 from upbring.report.curves import Panel, Pursuit, panels, pursuits
-from upbring.report.evidence import Evidence
-from upbring.report.numbers import Row
+from upbring.report.responses import Pair, Side, pairs, scores, sides
+from upbring.report.run_data import Evidence
+from upbring.report.scorecard import Row
 from upbring.runs.contract import compare
 from upbring.runs.environment import redacted
 from upbring.runs.results import Measured
@@ -54,18 +54,18 @@ class Findings:
 
 def find(evidence: Evidence) -> Findings:
     """Return what follows from the evidence."""
-    rows = tuple(numbers.scorecard(evidence))
+    rows = tuple(scorecard.scorecard(evidence))
     return Findings(
         evidence,
         rows,
-        tuple(numbers.wins(evidence)),
-        tuple(numbers.others(evidence, rows)),
+        tuple(scorecard.wins(evidence)),
+        tuple(scorecard.others(evidence, rows)),
         {stage.name: tuple(panels(stage)) for stage in evidence.runs},
         {model: tuple(own) for model, own in scores(evidence).items()},
         tuple(pursuits(evidence)),
-        tuple(numbers.tax(rows)),
-        tuple(numbers.drift(evidence)),
-        tuple(numbers.refusals(evidence)),
+        tuple(scorecard.tax(rows)),
+        tuple(scorecard.drift(evidence)),
+        tuple(scorecard.refusals(evidence)),
         tuple(sides(evidence)),
         {s.name: own for s in evidence.runs if (own := tuple(pairs(s)[:MOST_PAIRS]))},
         tuple(costs(evidence)),

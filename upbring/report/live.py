@@ -13,8 +13,8 @@ from starlette.routing import Route
 from upbring.errors import UpbringError
 from upbring.report.build import numbers
 from upbring.report.findings import Findings, find
-from upbring.report.gather import gather, growing
-from upbring.report.page import page
+from upbring.report.html import page
+from upbring.report.read_folders import gather, growing
 
 
 @dataclass(eq=False)

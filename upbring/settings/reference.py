@@ -5,9 +5,9 @@ from itertools import groupby
 
 import yaml
 
+from upbring.settings.command_table import VERBS, Verb, imported
 from upbring.settings.resolve import Resolved, S
 from upbring.settings.schema import Declared, Settings, declared
-from upbring.settings.table import VERBS, Verb, imported
 
 PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from upbring.errors import InputError, nearest, shown
-from upbring.settings.marks import Entry, Scalar, Section, read_yaml
+from upbring.settings.command_table import imported, verbs
 from upbring.settings.schema import Settings, declared
-from upbring.settings.table import imported, verbs
 from upbring.settings.values import from_flag, from_node
+from upbring.settings.yaml_nodes import Entry, Scalar, Section, read_yaml
 
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)

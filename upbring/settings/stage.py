@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from upbring.settings.data import DataSettings
 from upbring.settings.model import AdapterSettings, ModelSettings
 from upbring.settings.schema import setting
-from upbring.settings.train import TrainSettings
+from upbring.settings.training import TrainSettings
 
 
 class StageSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings):

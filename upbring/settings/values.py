@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from upbring.errors import nearest, shown
-from upbring.settings.marks import Listing, Node, Scalar, Section
 from upbring.settings.schema import NOUNS, Declared
+from upbring.settings.yaml_nodes import Listing, Node, Scalar, Section
 
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MAX_DIGITS = 18
@@ -44,7 +44,7 @@ def from_flag(setting: Declared, value: object) -> object:
 def from_text(setting: Declared, text: str) -> object:
     """Return what `text` means for a setting of this shape.
 
-    >>> from upbring.settings.train import TrainSettings
+    >>> from upbring.settings.training import TrainSettings
     >>> from upbring.settings.schema import declared
     >>> from_text(declared(TrainSettings)["learning_rate"], "1e-5")
     1e-05

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.durable import JSON
-from upbring.train.optimiser import ParameterGroup
+from upbring.train.optimizer import ParameterGroup
 
 
 @dataclass(frozen=True, slots=True, eq=False)

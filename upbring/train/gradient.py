@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.lanes import side_by_side

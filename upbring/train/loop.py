@@ -15,23 +15,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from upbring.data.batch import Batch
+from upbring.data.trees.batch import Batch
 from upbring.durable import JSON
 from upbring.errors import DivergedError, Interrupted, ResumeError, UpbringError
 from upbring.interruption import Interruption
-from upbring.settings.train import TrainSettings
+from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint, processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.gradient import accumulate, clip
-from upbring.train.guard import Guard, Verdict
-from upbring.train.journal import Journal
-from upbring.train.optimiser import (
+from upbring.train.optimizer import (
     learning_rate,
     make_optimiser,
     optimiser_state,
     restore_optimiser,
     set_rate,
 )
+from upbring.train.run_log import Journal
+from upbring.train.step_guard import Guard, Verdict
 
 
 @dataclass(slots=True)

@@ -22,9 +22,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from upbring.data.trees import dealt
+from upbring.data.trees.tree import dealt
 from upbring.errors import UpbringError
-from upbring.train.launch import LOST, RENDEZVOUS, leave_with_the_launcher
+from upbring.train.launcher import LOST, RENDEZVOUS, leave_with_the_launcher
 
 SOURCE_LINE = re.compile(r"^\[[^\]]*\]\s*")  # which gloo puts before its errors
 STEP_TIMEOUT = timedelta(minutes=30)  # no process waits longer for the others within a step

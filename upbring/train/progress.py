@@ -9,6 +9,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -44,7 +45,14 @@ class Band:
 
 
 class Display(Protocol):
-    """Shows several works, this one among them."""
+    """Shows several stages, this one among them."""
+
+    @property
+    def console(self) -> Console:
+        """Where messages are printed, so that they appear above the display."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Leave the terminal to processes of our own that print for themselves."""
 
     @property
     def room(self) -> int:

@@ -1,0 +1,185 @@
+"""What DPO and its kin share: parts of a step, next-token terms, masking, bands."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.families import VOCABULARY, family
+from tests.plain import random_trees
+from tests.preferred import Said, algorithm, distance, expected, rankings, taken
+from tests.tolerances import ACCUMULATED, GRADIENTS, LOGPROBS
+from upbring.algorithms.dpo import Dpo
+from upbring.algorithms.ipo import Ipo
+from upbring.algorithms.kto import Kto
+from upbring.algorithms.orpo import Orpo
+from upbring.algorithms.preference import Preferring
+from upbring.algorithms.simpo import Simpo
+from upbring.data.trees.shared_tokens import own
+from upbring.data.trees.tree import Tree
+from upbring.errors import Interrupted
+from upbring.model.network import Model
+from upbring.train.optimizer import ParameterGroup
+
+TREES = rankings()
+SHOWN = random_trees(VOCABULARY, [(2, (3,)), (4, (6,))])
+BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # of each ranking, of equals the first
+KINDS: dict[type[Preferring], dict[str, Any]] = {
+    Dpo: {"beta": 0.3, "nll_weight": 0.2},
+    Ipo: {"beta": 0.3},
+    Kto: {"beta": 0.3},
+    Orpo: {"beta": 0.3},
+    Simpo: {"beta": 2.0, "gamma": 1.0},
+}
+
+
+def judged(trees: Sequence[Tree]) -> list[Tree]:
+    """Return trees that call their first response good and the others bad, but for the last."""
+    found = []
+    for item in trees:
+        good = np.zeros(len(item.branches))
+        good[0], good[-1] = 1, np.nan
+        found.append(replace(item, facts={"good": good}) if "rank" in item.facts else item)
+    return found
+
+
+@pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
+def test_cutting_a_step_into_parts_changes_nothing(kind: type[Preferring]) -> None:
+    trees = [*TREES[:6], *SHOWN]
+    trees = judged(trees) if kind is Kto else trees
+    whole, gradient = taken(algorithm(kind, trees, **KINDS[kind]))
+    for budget, parts in ((50, 2), (1, 8)):
+        ours = algorithm(kind, trees, micro_tokens=budget, **KINDS[kind])
+        assert len(next(iter(ours.batches(0)))) >= parts
+        values, other = taken(ours)
+        assert values == pytest.approx(whole, rel=1e-5, abs=1e-6)
+        assert distance(other, gradient) < ACCUMULATED
+
+
+@pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
+def test_the_prompt_is_shared_and_nothing_changes(kind: type[Preferring]) -> None:
+    """The float64 references see each response behind its own prompt; here both are float32."""
+    trees = judged(TREES) if kind is Kto else TREES
+    apart = algorithm(kind, trees, **KINDS[kind])
+    network = family("llama")
+    apart.model = Model(network, is_packed=False)
+    apart.learned = [ParameterGroup(dict(network.named_parameters()))]
+    values, gradient = taken(algorithm(kind, trees, **KINDS[kind]))
+    others, theirs = taken(apart)
+    assert values == pytest.approx(others, rel=1e-4, abs=LOGPROBS)
+    assert distance(gradient, theirs) < 1e-5
+
+
+def test_the_next_token_term_is_the_mean_over_the_tokens_of_the_best() -> None:
+    def loss(said: list[list[Said]]) -> Tensor:
+        best = [branches[i].policy for branches, i in zip(said, BEST, strict=True)]
+        return -torch.cat(best).mean()
+
+    plain, _ = taken(algorithm(Dpo, TREES, beta=0.3))
+    values, _ = taken(algorithm(Dpo, TREES, beta=0.3, nll_weight=0.2))
+    value, _ = expected(TREES, loss)
+    assert values["nll"] == pytest.approx(value, rel=LOGPROBS)
+    assert values["loss"] == pytest.approx(plain["loss"] + 0.2 * value, rel=LOGPROBS)
+    assert values["dpo"] == pytest.approx(plain["dpo"], rel=1e-6)
+    assert "nll" not in plain
+
+
+def test_a_demonstration_that_is_mixed_in_counts_as_much_as_a_comparison() -> None:
+    values, _ = taken(algorithm(Dpo, [*TREES, *SHOWN], beta=0.3, mix_weight=0.5))
+    plain, _ = taken(algorithm(Dpo, TREES, beta=0.3))
+    assert values["dpo"] == pytest.approx(plain["dpo"], rel=1e-6)
+    assert values["loss"] == pytest.approx(values["dpo"] + 0.5 * 2 / 8 * values["replay"])
+    alone, _ = taken(algorithm(Dpo, SHOWN, beta=0.3))
+    assert alone["replay"] == pytest.approx(values["replay"], rel=1e-6)
+    assert alone["loss"] == pytest.approx(2 * alone["replay"])  # of 2 demonstrations, no comparison
+
+
+def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
+    stop = 2
+    trees = [
+        replace(
+            item,
+            branches=tuple(
+                replace(
+                    b,
+                    tokens=np.append(b.tokens, stop).astype(np.int32),
+                    weight=np.append(b.weight, 1).astype(np.float32),
+                    notes={"reference": np.append(b.notes["reference"], -3.0)},
+                )
+                for b in item.branches
+            ),
+        )
+        for item in TREES
+    ]
+    counted = [
+        replace(
+            item,
+            branches=tuple(
+                replace(b, notes={**b.notes, "counts": counts})
+                for b, counts in zip(item.branches, own(item, {stop}), strict=True)
+            ),
+        )
+        for item in trees
+    ]
+    plain, gradient = taken(algorithm(Dpo, TREES, beta=0.3))
+    counting, other = taken(algorithm(Dpo, counted, beta=0.3))
+    assert counting["loss"] == pytest.approx(plain["loss"], rel=LOGPROBS)
+    assert distance(other, gradient) < GRADIENTS
+    assert taken(algorithm(Dpo, trees, beta=0.3))[0]["loss"] != pytest.approx(plain["loss"])
+    both = [taken(algorithm(Dpo, t, beta=0.3, nll_weight=1.0))[0]["nll"] for t in (trees, counted)]
+    assert both[0] == both[1]  # when to stop is learned all the same
+
+
+def test_held_out_values_are_those_of_a_step_on_the_same_rows() -> None:
+    ours = algorithm(Dpo, TREES, beta=0.3, nll_weight=0.2, micro_tokens=20)
+    seen = ours.observe(0)
+    values, _ = taken(ours)
+    assert seen.criterion == seen.values["loss"]
+    assert seen.values == pytest.approx({n: values[n] for n in seen.values}, rel=1e-5)
+
+
+def test_what_leaves_its_band_is_told_once_and_in_plain_words() -> None:
+    told: list[str] = []
+    untied = [item for item in TREES if len(set(item.facts["rank"].tolist())) > 1]
+    ratios = [algorithm(Dpo, [t], beta=0.3).observe(0).values["chosen_logratio"] for t in untied]
+    lowest = untied[ratios.index(min(ratios))]
+    ours = algorithm(Dpo, [lowest], beta=0.3, say=told.append, divergence=lambda: {"kl": 30.0})
+    seen = ours.observe(4).values
+    ours.observe(5)
+    assert seen["kl"] == 30
+    assert seen["chosen_logratio"] < -0.1
+    displaced, far = told
+    assert displaced.startswith("step 4: held-out chosen logratio is -")
+    assert "(likelihood displacement)" in displaced
+    assert "nll_weight" in displaced
+    assert far.startswith("step 4: held-out kl is 30, and healthy is at most 25. ")
+
+
+def test_without_held_out_rows_nothing_is_claimed() -> None:
+    ours = algorithm(Dpo, TREES, beta=0.3)
+    ours.held_out = []
+    seen = ours.observe(0)
+    assert seen.values == {}
+    assert seen.criterion is None
+
+
+def test_an_evaluation_can_be_interrupted() -> None:
+    def poll() -> None:
+        raise Interrupted("stop")
+
+    ours = algorithm(Dpo, TREES, beta=0.3)
+    ours.poll = poll
+    with pytest.raises(Interrupted):
+        ours.observe(0)
+
+
+def test_it_keeps_no_state_of_its_own() -> None:
+    ours = algorithm(Dpo, TREES, beta=0.3)
+    assert ours.state() == {}
+    ours.restore({})
+    with pytest.raises(AssertionError, match="dpo keeps no state"):
+        ours.restore({"x": torch.zeros(1)})

@@ -1,0 +1,201 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from upbring import __version__
+from upbring.cli.main import main, offline
+from upbring.errors import ResourceError
+from upbring.settings.command_table import verbs
+from upbring.settings.commands.tools import RunsSettings
+from upbring.settings.resolve import Resolved
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "matplotlib", "scipy", "numpy", "peft", "tokenizers")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "upbring", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.fixture
+def behind(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Stand in for the module behind `upbring runs`, for what a verb may do to the door."""
+    module = ModuleType("upbring.cli.runs")
+    monkeypatch.setitem(sys.modules, "upbring.cli.runs", module)
+    return module
+
+
+def raising(error: BaseException) -> object:
+    def verb(resolved: Resolved[RunsSettings]) -> None:
+        del resolved
+        raise error
+
+    return verb
+
+
+def test_a_verb_gets_its_resolved_settings(behind: ModuleType) -> None:
+    seen: list[Resolved[RunsSettings]] = []
+    behind.run = seen.append  # type: ignore[attr-defined]  # a module made here
+    assert main(["runs", "--runs", "elsewhere"]) == 0
+    assert seen[0].settings == RunsSettings(runs=Path("elsewhere"))
+    assert seen[0].origins == {"runs": "flag"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sftt"], "upbring: no such verb sftt; did you mean sft?\n"),
+        (["zzz"], "upbring: no such verb zzz; see `upbring --help`\n"),
+        (["--versoin"], "upbring: no such flag --versoin; did you mean --version?\n"),
+        (["sft", "--rnak", "3"], "upbring sft: no such flag --rnak; did you mean --rank?\n"),
+        (["runs", "--settings", "none.yaml"], "none.yaml: cannot be read: no such file"),
+        (
+            ["chat"],
+            "--model: required and not given; give --model, or model: under chat: in",
+        ),
+    ],
+)
+def test_a_wrong_line_is_one_message_and_exit_code_2(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    found = capsys.readouterr()
+    assert found.err.startswith(expected)
+    assert found.err.count("\n") == 1
+    assert not found.out
+
+
+def test_an_error_brings_its_exit_code_and_a_traceback_only_when_asked(
+    behind: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behind.run = raising(ResourceError("disk: full; delete"))  # type: ignore[attr-defined]  # as above
+    assert main(["runs"]) == 3
+    assert capsys.readouterr().err == "disk: full; delete\n"
+    assert main(["runs", "--debug"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["--debug", "runs"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_defect_is_called_a_defect(
+    behind: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behind.run = raising(ZeroDivisionError("by\nzero"))  # type: ignore[attr-defined]  # as above
+    assert main(["runs"]) == 1
+    assert capsys.readouterr().err == (
+        "this is a defect in upbring: ZeroDivisionError: by zero; "
+        "run again with --debug for the traceback\n"
+    )
+
+
+def test_an_interruption_is_quiet(behind: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    behind.run = raising(KeyboardInterrupt())  # type: ignore[attr-defined]  # as above
+    assert main(["runs"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    code = (
+        "import os, sys; r, w = os.pipe(); os.dup2(w, 1); os.close(w); os.close(r)\n"
+        "from upbring.cli.main import main; sys.exit(main(['{}']))"
+    )
+    for word in ("--help", "--version"):
+        found = subprocess.run(
+            [sys.executable, "-c", code.format(word)], cwd=ROOT, capture_output=True, check=False
+        )
+        assert found.stderr == b""
+        assert found.returncode in {1, 141}
+
+
+def test_the_version_and_the_verbs_are_told() -> None:
+    assert run("--version").stdout == f"upbring {__version__}\n"
+    page = run().stdout
+    assert page == run("--help").stdout
+    assert all(verb.name in page for verb in verbs().values())
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in verbs())])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import contextlib, io, sys\nfrom upbring.cli.main import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): assert main({words!r}) == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("words", "most"), [(["--help"], 380), (["sft", "--help"], 460)])
+def test_help_reads_few_modules(words: list[str], most: int) -> None:
+    # 316 and 388 when this was written; torch alone brings more than a thousand. How long it takes
+    # is bench/help.py's matter, for machines differ.
+    code = (
+        "import contextlib, io, sys\nfrom upbring.cli.main import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): assert main({words!r}) == 0\n"
+        "print(len(sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < most
+
+
+def test_the_package_itself_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, upbring; upbring.InputError\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "is_offline"),
+    [(None, True), ("builtin:sprout", True), ("./a/b", True), ("here/b", True), ("owner/b", False)],
+)
+def test_the_network_is_closed_unless_a_hub_id_is_named(
+    model: str | None, *, is_offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {})
+    offline(model)
+    assert os.environ.get("HF_HUB_OFFLINE") == ("1" if is_offline else None)
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+def test_what_the_user_set_for_the_hub_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"HF_HUB_OFFLINE": "0"})
+    offline()
+    assert os.environ["HF_HUB_OFFLINE"] == "0"
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_who_was_told_to_stop_waits_for_no_thread(code: int) -> None:
+    program = (
+        "import threading, time\n"
+        "from upbring import __main__\n"
+        "threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        f"__main__.door.main = lambda: print('said') or {code}\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "said\n")

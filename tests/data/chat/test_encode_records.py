@@ -1,0 +1,60 @@
+import pytest
+
+from tests.checking import CHATML, encoding
+from upbring.data.chat import encode_records as module
+from upbring.data.read.format_table import Kind
+from upbring.data.read.records import (
+    Comparison,
+    Demonstration,
+    Document,
+    Label,
+    Message,
+    Origin,
+    Prompt,
+    Record,
+)
+from upbring.errors import InputError
+
+AT = Origin("a.jsonl", 1)
+ASK, SAY = Message("user", "Hi"), Message("assistant", "Ho")
+REFUSING = "{{ raise_exception('no') if messages[0].content == 'Hm' }}" + CHATML
+
+
+@pytest.mark.parametrize(
+    ("record", "num_branches"),
+    [
+        (Document("Hi", AT), 1),
+        (Prompt((ASK,), AT), 0),
+        (Demonstration((ASK, SAY), AT), 1),
+        (Comparison((ASK,), ("Ho", "No", "So"), (1.0, 2.0, 3.0), AT), 3),
+        (Label((ASK,), "Ho", is_good=False, origin=AT), 1),
+    ],
+)
+def test_every_kind_of_record_has_a_tree(record: Record, num_branches: int) -> None:
+    tree = encoding().tree(record)
+    assert len(tree.branches) == num_branches
+    if not isinstance(record, Document):
+        assert tree.prompt.tolist() == encoding().chat.prompt((ASK,))
+
+
+def test_a_document_comes_in_pieces_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHARACTERS_AT_ONCE", 3)
+    rows = [(str(k), Document(text, AT)) for k, text in enumerate(("abc", "d", "efghij"))]
+    trees = list(encoding(max_length=4).trees(Document, rows))
+    # Each byte is a token, and one begins and one ends a text: 5, 3 and 8 tokens. A piece of 4
+    # begins with the last token of the one before it.
+    assert [tree.key for tree in trees] == ["0", "0", "1", "2", "2", "2"]
+    assert [tree.longest for tree in trees] == [4, 2, 3, 4, 4, 2]
+
+
+@pytest.mark.parametrize("kind", [Demonstration, Prompt])
+def test_a_row_that_the_template_refuses_is_handed_over(kind: Kind) -> None:
+    after = (SAY,) if kind is Demonstration else ()
+    records = [kind((Message("user", text), *after), AT) for text in ("Hi", "Hm", "Hu")]  # type: ignore[call-arg, arg-type]  # both have messages
+    refused: list[str] = []
+    rows = [(str(k), record) for k, record in enumerate(records)]
+    trees = encoding(REFUSING).trees(kind, rows, refuse=lambda key, _: refused.append(key))
+    assert [tree.key for tree in trees] == ["0", "2"]
+    assert refused == ["1"]
+    with pytest.raises(InputError, match="no"):
+        list(encoding(REFUSING).trees(kind, rows))

@@ -1,0 +1,119 @@
+import pytest
+
+from upbring.data.chat.template_budget import (
+    LONGEST,
+    Budget,
+    TooMuchError,
+    check_filter,
+    check_operator,
+    check_text,
+    check_width,
+)
+
+
+@pytest.mark.parametrize(
+    ("operator", "left", "right"),
+    [
+        ("*", "ab", 51),
+        ("*", 51, "ab"),
+        ("*", [1], 101),
+        ("*", 2**4000, 2**4000),
+        ("**", 10, 10_000),
+        ("+", "a" * 60, "b" * 60),
+        ("%", "%101s" * 99, 1),
+        ("%", "%s%s", "a" * 60),
+        ("%", "%12345d", 1),
+        ("%", "%*d", (5, 1)),
+    ],
+)
+def test_an_operator_that_would_make_too_much_is_refused(
+    operator: str, left: object, right: object
+) -> None:
+    with pytest.raises(TooMuchError):
+        check_operator(operator, left, right=right, longest=100)
+
+
+def test_operators_of_every_day_are_let_through() -> None:
+    for operator, left, right in [
+        ("*", "ab", 50),
+        ("*", 3, 4),
+        ("*", 0.5, 4),
+        ("**", 2, 10),
+        ("+", "a" * 50, "b" * 50),
+        ("+", 1, 2.5),
+        ("%", "%s: %5d", ("x", 3)),
+        ("%", 7, 3),
+    ]:
+        check_operator(operator, left, right=right, longest=100)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("center", (101,)),
+        ("replace", ("a", "b" * 20)),
+        ("replace", ("", "b" * 20)),
+        ("join", (["a"] * 30,)),
+        ("join", ({"a": "b" * 101},)),
+    ],
+)
+def test_a_method_that_would_make_too_much_is_refused(name: str, given: tuple[object, ...]) -> None:
+    with pytest.raises(TooMuchError):
+        check_text(name, "a" * 10, given=given, longest=100)
+
+
+def test_a_slow_search_from_the_right_is_refused() -> None:
+    for name in ("strip", "rsplit", "rfind"):
+        check_text(name, "a" * 10_000, given=("b" * 900,), longest=LONGEST)
+        with pytest.raises(TooMuchError):
+            check_text(name, "a" * 10_000, given=("b" * 1100,), longest=LONGEST)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "given"),
+    [
+        ("center", "a", (101,)),
+        ("indent", "a\nb", (60,)),
+        ("indent", "a\nb", ("  " * 30,)),
+        ("join", ["a"] * 30, ("---",)),
+        ("format", "%s", ("a" * 101,)),
+        ("replace", "aaaaaaaaaa", ("a", "b" * 20)),
+        ("round", 1, (1001, "ceil")),
+        ("sum", [[1]], ([],)),
+        ("tojson", [1], (17,)),
+        ("tojson", [1], (" " * 17,)),
+        ("batch", [1], (101,)),
+        ("trim", "a", ("b" * 1001,)),
+    ],
+)
+def test_a_filter_that_would_make_too_much_is_refused(
+    name: str, value: object, given: tuple[object, ...]
+) -> None:
+    with pytest.raises(TooMuchError):
+        check_filter(name, value, given=given, longest=100 if name != "round" else LONGEST)
+
+
+def test_a_width_of_five_digits_is_refused() -> None:
+    check_width("{:>9999}")
+    with pytest.raises(TooMuchError, match="9,999"):
+        check_width("{:>10000}")
+
+
+def test_a_budget_counts_all_that_a_list_holds() -> None:
+    long = "a" * 900_000
+    nested: list[object] = []
+    for _ in range(40):
+        nested = [long, nested, nested]  # 2^40 texts when written out, one in memory
+    with pytest.raises(TooMuchError, match="more than"):
+        Budget(0).charge(nested)
+
+
+def test_a_budget_grows_with_the_dialogue() -> None:
+    with pytest.raises(TooMuchError, match="1,000,000 characters"):
+        Budget(0).charge("a" * 1_000_001)
+    Budget(1).charge("a" * 1_000_008)
+    budget = Budget(0)
+    for _ in range(95):
+        budget.charge("a" * 1_000_000)
+    with pytest.raises(TooMuchError, match="96 MB"):
+        budget.charge("a" * 1_000_000)

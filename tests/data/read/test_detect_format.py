@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from upbring.data.read.detect_format import listed, recognise
+from upbring.data.read.format_table import Kind
+from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
+from upbring.errors import InputError
+
+
+def _file(tmp_path: Path, *rows: object, name: str = "a.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _told(path: Path, want: Kind, format_: str = "auto") -> str:
+    with pytest.raises(InputError) as told:
+        recognise(path, want, format=format_)
+    return str(told.value)
+
+
+BOTH = {"instruction": "a", "output": "b", "chosen": "c", "rejected": "d", "category": "e"}
+
+
+@pytest.mark.parametrize(
+    ("want", "said"),
+    [
+        (Demonstration, "format alpaca; not read: category, chosen, rejected"),
+        (Comparison, "format alpaca-preference; not read: category, output"),
+        (Label, "format alpaca-preference; not read: category, output"),
+    ],
+)
+def test_what_is_wanted_decides_where_a_row_serves_twice(
+    tmp_path: Path, want: Kind, said: str
+) -> None:
+    assert str(recognise(_file(tmp_path, BOTH), want)) == said
+
+
+def test_the_format_of_most_rows_wins(tmp_path: Path) -> None:
+    rows = [{"text": "a"}, *[{"messages": []} for _ in range(3)]]
+    assert recognise(_file(tmp_path, *rows), Demonstration).name == "messages"
+
+
+def test_bad_rows_at_the_beginning_do_not_hide_the_format(tmp_path: Path) -> None:
+    path = _file(tmp_path, *[7] * 100, {"prompt": "a", "response": "b"})
+    assert recognise(path, Demonstration).name == "prompt-response"
+
+
+def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
+    told = _told(_file(tmp_path, *[7] * 30), Demonstration)
+    assert told.count("is 7, not an object") == 20
+    assert "30 of 30 rows are malformed, the first 20 are shown" in told
+
+
+@pytest.mark.parametrize(
+    ("row", "want", "parts"),
+    [
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c"},
+            Demonstration,
+            [
+                "format preference (prompt, chosen, rejected)",
+                "`upbring reward` or `upbring dpo`",
+                "read it so all the same: --format preference",
+            ],
+        ),
+        (
+            {"prompt": "a", "response": "b", "label": True},
+            Demonstration,
+            ["labels", "use `upbring kto`", "--format labels"],
+        ),
+        ({"text": "a"}, Demonstration, ["gives documents, not demonstrations", "pretrain"]),
+        ({"prompt": "a", "response": "b"}, Comparison, ["not comparisons; use `upbring sft`"]),
+        ({"prompt": "a", "response": "b"}, Document, ["not documents"]),
+        (
+            {"QUESTION": "a", "LONG_ANSWER": "b", "id": 3},
+            Demonstration,
+            [
+                "its fields QUESTION, LONG_ANSWER, id fit no format that gives demonstrations",
+                "prompt-response (prompt, response)",
+                "--format columns:prompt=QUESTION,response=LONG_ANSWER",
+            ],
+        ),
+        ({"x": 1}, Comparison, ["--format columns:prompt=COLUMN,chosen=COLUMN,rejected=COLUMN"]),
+        ({"prompt": "a", "x": 1}, Demonstration, ["columns:prompt=prompt,response=COLUMN"]),
+        ({"data": [{"prompt": "a"}]}, Demonstration, ["its rows are inside 'data'"]),
+        ({"prompt_a": "a", "prompt_b": "b"}, Prompt, ["--format columns:prompt=prompt_a"]),
+    ],
+)
+def test_a_file_that_does_not_serve_is_told_with_what_would(
+    tmp_path: Path, row: object, want: Kind, parts: list[str]
+) -> None:
+    told = _told(_file(tmp_path, row), want)
+    for part in parts:
+        assert part in told
+
+
+def test_the_one_column_that_must_be_the_prompt_is_taken_and_said(tmp_path: Path) -> None:
+    path = _file(tmp_path, {"id": 1, "prompts_final": "a"})
+    assert recognise(path, Prompt).name == "prompts (prompt=prompts_final)"
+
+
+def test_a_format_may_be_forced(tmp_path: Path) -> None:
+    path = _file(tmp_path, {"prompt": "a", "chosen": "b", "rejected": "c"})
+    assert recognise(path, Demonstration, format="preference").name == "preference"
+    path = _file(tmp_path, {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"})
+    assert recognise(path, Comparison, format="preference").name == "preference-implicit"
+    assert "gives documents, not comparisons" in _told(path, Comparison, "text")
+
+
+def test_a_format_that_does_not_exist_is_told_with_the_nearest(tmp_path: Path) -> None:
+    told = _told(_file(tmp_path, {"text": "a"}), Document, "alpacca")
+    assert told.startswith("--format alpacca: no such format; did you mean alpaca? use auto")
+
+
+def test_columns_may_be_named(tmp_path: Path) -> None:
+    path = _file(tmp_path, {"Q": "a", "A": "b", "note": "c"})
+    found = recognise(path, Demonstration, format="columns: prompt=Q, response=A")
+    assert found.name == "prompt-response (prompt=Q, response=A)"
+    assert found.fields({"Q": "a", "A": "b", "note": "c"}) == {"prompt": "a", "response": "b"}
+
+
+@pytest.mark.parametrize(
+    ("format_", "message"),
+    [
+        ("columns:promt=Q,response=A", "'promt=Q' is not FIELD=COLUMN; did you mean prompt?"),
+        ("columns:prompt", "'prompt' is not FIELD=COLUMN; FIELD is one of annotator"),
+        ("columns:", "'' is not FIELD=COLUMN"),
+        ("columns:prompt=Question,response=A", "has no column 'Question'; did you mean"),
+        ("columns:prompt=Z,response=A", "has no column 'Z'; its columns are question, A"),
+    ],
+)
+def test_columns_that_do_not_exist_are_told(tmp_path: Path, format_: str, message: str) -> None:
+    path = _file(tmp_path, {"question": "a", "A": "b"})
+    assert message in _told(path, Demonstration, format_)
+
+
+def test_plain_text_gives_documents_and_prompts_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("hello\n")
+    assert recognise(path, Document).name == "text"
+    assert recognise(path, Prompt).name == "text, a prompt in each line"
+    assert "demonstrations are wanted; use `upbring pretrain`, or write" in _told(
+        path, Demonstration
+    )
+    assert "is plain text; use auto or text" in _told(path, Document, "alpaca")
+
+
+def test_many_fields_are_not_all_listed() -> None:
+    assert listed(f"f{k}" for k in range(15)).endswith("f11 and 3 more")
+    assert listed(["a\x1b[31m", "x" * 500]) == "'a\\x1b[31m', '" + "x" * 56 + "…'"

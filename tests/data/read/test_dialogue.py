@@ -1,0 +1,124 @@
+import pytest
+
+from upbring.data.read import dialogue
+from upbring.data.read.records import Message
+from upbring.data.read.row_errors import RowError
+
+USER, ASSISTANT = Message("user", "Hi"), Message("assistant", "Hello")
+
+
+def _told(value: object) -> str:
+    with pytest.raises(RowError) as told:
+        dialogue.message(value, "messages[2]")
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("role", "known"),
+    [
+        ("human", "user"),
+        ("Human", "user"),
+        ("gpt", "assistant"),
+        ("observation", "tool"),
+        ("function_call", "assistant"),
+        ("developer", "system"),
+        ("USER", "user"),
+    ],
+)
+def test_roles_of_other_tools_are_known(role: str, known: str) -> None:
+    turn = dialogue.message({"from": role, "value": " x "}, "m")
+    assert (turn.role, turn.content) == (known, " x ")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            {"role": "bot", "content": "x"},
+            "messages[2].role: 'bot' is unknown; use system, user, assistant or tool",
+        ),
+        ({"role": "asistant", "content": "x"}, "'asistant' is unknown (did you mean assistant?)"),
+        ({"content": "x"}, "messages[2].role: is missing or null; use system"),
+        ({"role": 3, "content": "x"}, "messages[2].role: is the number 3"),
+        ({"role": "user"}, "messages[2].content: is missing or null; write it as text"),
+        ({"role": "user", "content": ""}, "messages[2].content: is empty; fill it or delete"),
+        ({"role": "user", "content": " \n"}, "messages[2].content: is blank"),
+        ({"role": "user", "content": "a\0b"}, "holds a NUL character at position 2; delete it"),
+        ({"role": "user", "content": "a\ud800"}, "holds a lone surrogate (U+D800) at position 2"),
+        ({"role": "user", "content": {"text": "x"}}, "messages[2].content: is an object"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "content[0]: is a part of the kind"),
+        ({"role": "user", "content": ["x"]}, "is a part of the kind 'x'; only"),
+        (
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+            "messages[2].tool_calls: holds calls, which are not read; write the call as the text",
+        ),
+        ({"role": "assistant", "content": "x", "weight": 0}, "messages[2].weight: is 0"),
+        ("Hi", "messages[2]: is the text 'Hi'; write it as {"),
+        (None, "messages[2]: is missing or null"),
+        (True, "messages[2]: is true"),
+    ],
+)
+def test_what_is_wrong_with_a_turn_is_told(value: object, message: str) -> None:
+    assert message in _told(value)
+
+
+def test_text_parts_are_joined() -> None:
+    parts = [{"type": "text", "text": "a"}, {"text": "b"}]
+    assert dialogue.message({"role": "user", "content": parts}, "m").content == "ab"
+
+
+def test_text_is_kept_as_it_stands() -> None:
+    assert dialogue.text_of(" a\r\n\tb ", "text") == " a\r\n\tb "
+
+
+def test_the_order_of_turns_is_checked_by_number() -> None:
+    system, tool = Message("system", "s"), Message("tool", "t")
+    for good in [
+        (USER, ASSISTANT),
+        (system, USER),
+        (USER, ASSISTANT, tool, tool, ASSISTANT, USER),
+    ]:
+        assert dialogue.check_order(good, "messages") == good
+    for bad, message in [
+        ((ASSISTANT,), "turn 1 is the assistant's, first; system or user may speak here"),
+        ((USER, USER), "turn 2 is the user's, after the user's; assistant may speak here"),
+        ((USER, ASSISTANT, system), "turn 3 is the system's, after the assistant's"),
+        ((USER, Message("assistant", " ")), "turn 2 (assistant) is empty"),
+    ]:
+        with pytest.raises(RowError) as told:
+            dialogue.check_order(bad, "messages")
+        assert message in str(told.value)
+
+
+def test_a_list_may_be_json_in_a_cell() -> None:
+    assert dialogue.list_of('[1, "a"]', "ranks") == [1, "a"]
+    for value, message in [
+        ("[1,", "ranks: holds a list, but row: is not JSON"),
+        ("1", "ranks: is the text '1'; write it as a list"),
+        ([], "ranks: is an empty list"),
+        (None, "ranks: is missing or null"),
+    ]:
+        with pytest.raises(RowError) as told:
+            dialogue.list_of(value, "ranks")
+        assert message in str(told.value)
+
+
+def test_the_text_of_hh_is_cut_into_turns_and_loses_one_space_each() -> None:
+    text = "\n\nHuman: Hi\n\nAssistant:  two spaces \n\nHuman: Say \n\nHuman!\n\nAssistant:"
+    assert dialogue.hh_dialogue(text, "chosen") == (
+        Message("user", "Hi"),
+        Message("assistant", " two spaces "),
+        Message("user", "Say \n\nHuman!"),
+        Message("assistant", ""),
+    )
+    assert dialogue.is_hh(text)
+    assert not dialogue.is_hh("Human: Hi")
+    with pytest.raises(RowError, match="begins with 'Hello'; begin it with"):
+        dialogue.hh_dialogue("Hello", "chosen")
+
+
+def test_an_optional_text_may_be_absent_null_or_blank() -> None:
+    for fields in ({}, {"input": None}, {"input": ""}, {"input": "  "}):
+        assert dialogue.optional_text(fields, "input") == ""
+    with pytest.raises(RowError, match="input: is a list; write it as text"):
+        dialogue.optional_text({"input": []}, "input")

@@ -1,0 +1,93 @@
+import pytest
+
+from upbring.data.read import message_trees as trees
+from upbring.data.read.format_readers import Case
+from upbring.data.read.records import Message
+from upbring.data.read.row_errors import RowError, UnusedError
+
+
+def _node(role: str, text: str, *replies: object, rank: int | None = None) -> dict[str, object]:
+    node: dict[str, object] = {"role": role, "text": text, "replies": list(replies)}
+    return node if rank is None else {**node, "rank": rank}
+
+
+def _tree() -> dict[str, object]:
+    """Return Q with a (rank 1), b (rank 0) and c (unranked); b goes on to R with d, e ranked."""
+    after = _node("prompter", "R", *(_node("assistant", t, rank=k) for k, t in enumerate("de")))
+    return {
+        "prompt": _node(
+            "prompter",
+            "Q",
+            _node("assistant", "a", rank=1),
+            _node("assistant", "b", after, rank=0),
+            _node("assistant", "c"),
+        )
+    }
+
+
+Q, B, R = Message("user", "Q"), Message("assistant", "b"), Message("user", "R")
+
+
+def test_every_message_with_ranked_replies_is_a_comparison() -> None:
+    assert trees.comparisons(_tree()) == [
+        Case((Q,), ("a", "b"), (2.0, 1.0)),
+        Case((Q, B, R), ("d", "e"), (1.0, 2.0)),
+    ]
+
+
+def test_demonstrations_follow_the_best_replies() -> None:
+    assert trees.demonstrations(_tree()) == [Case((Q, B, R), ("d",))]
+
+
+def test_the_prompt_is_the_first_message() -> None:
+    assert trees.prompts(_tree()) == [Case((Q,))]
+
+
+def test_deleted_messages_are_left_out() -> None:
+    deleted = {**_node("assistant", "b", rank=0), "deleted": True}
+    tree = {"prompt": _node("prompter", "Q", _node("assistant", "a", rank=1), deleted)}
+    assert trees.demonstrations(tree) == [Case((Q,), ("a",))]
+    with pytest.raises(UnusedError, match="no message of the tree has two ranked replies"):
+        trees.comparisons(tree)
+
+
+def test_a_tree_without_replies_teaches_nothing() -> None:
+    with pytest.raises(UnusedError, match="has a reply"):
+        trees.demonstrations({"prompt": _node("prompter", "Q")})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("Q", "prompt: is 'Q'; give the tree's first message"),
+        (_node("bot", "Q"), "prompt.role: 'bot' is unknown"),
+        (
+            _node("prompter", "Q", _node("prompter", "R")),
+            "prompt.replies[0]: turn 2 is the user's, after the user's",
+        ),
+        (
+            _node("prompter", "Q", *(_node("assistant", t, rank=10**400) for t in "ab")),
+            "prompt.replies.rank: is 1000",
+        ),
+        ({"role": "prompter", "text": "Q", "replies": ["a"]}, "prompt.replies: is ['a']; give a"),
+    ],
+)
+def test_what_is_wrong_with_a_tree_is_told(prompt: object, message: str) -> None:
+    with pytest.raises(RowError) as told:
+        trees.comparisons({"prompt": prompt})
+    assert message in str(told.value)
+
+
+def test_more_than_nine_ranked_replies_are_told() -> None:
+    replies = [_node("assistant", f"a{k}", rank=k) for k in range(10)]
+    with pytest.raises(RowError, match="holds 10 responses; rank 2 to 9"):
+        trees.comparisons({"prompt": _node("prompter", "Q", *replies)})
+
+
+def test_a_deep_tree_is_walked_without_recursion() -> None:
+    node = _node("assistant", "end")
+    for k in range(600):
+        node = _node("prompter" if k % 2 == 0 else "assistant", str(k), node)
+    root = node if node["role"] == "prompter" else _node("prompter", "Q", node)
+    (case,) = trees.demonstrations({"prompt": root})
+    assert case.responses == ("end",)

@@ -1,0 +1,55 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from upbring.data.read import tables
+from upbring.data.read.formats import read
+from upbring.data.read.records import Comparison, Demonstration, Message
+from upbring.errors import InputError
+
+
+def test_parquet_rows_are_read_as_json_rows_are(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    rows = [{"messages": messages, "id": k} for k in range(600)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = list(read(tmp_path / "a.parquet", Demonstration))
+    assert len(found) == 600
+    assert found[0].messages == (Message("user", "Hi"), Message("assistant", "Hello"))
+    assert found[599].origin.line == 600
+
+
+def test_a_bad_parquet_row_is_told_and_kept(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": None, "chosen": "b"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    bad = tmp_path / "bad.jsonl"
+    assert len(list(read(tmp_path / "a.parquet", Comparison, skip_bad=bad))) == 1
+    assert json.loads(bad.read_text())["line"] == 2
+
+
+def test_damaged_parquet_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist([{"prompt": "a", "response": "b"}]), path)
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"PAR1" + content[8:], b"hello"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.parquet: file: is no whole parquet file"):
+            list(read(path, Demonstration))
+
+
+def test_a_hub_name_has_an_owner_a_name_and_perhaps_more() -> None:
+    assert tables.hub_parts(Path("hub:a/b")) == ("a/b", None, "train")
+    assert tables.hub_parts(Path("hub:a/b/main:test")) == ("a/b", "main", "test")
+    with pytest.raises(InputError, match="write hub:owner/name:split"):
+        tables.hub_parts(Path("hub:alone"))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is not None, reason="the extra is installed"
+)
+def test_a_missing_extra_is_told_with_the_line_that_installs_it() -> None:
+    with pytest.raises(InputError, match=r'needs datasets; .*pip install "upbring\[data\]"'):
+        list(read(Path("hub:owner/name:train"), Demonstration))

@@ -1,5 +1,0 @@
-from upbring.data.problems import RowError
-
-
-def test_a_problem_is_told_in_three_parts() -> None:
-    assert str(RowError("text", "is empty", "fill it")) == "text: is empty; fill it"

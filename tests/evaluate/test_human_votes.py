@@ -1,0 +1,127 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.evaluate.scripted import asked
+from upbring.errors import InputError
+from upbring.evaluate.human_votes import Told, Votes, read_votes
+
+MODELS = ["base", "sft"]
+A, B = Told("base", "A lake."), Told("sft", "A sea.")
+PROMPT = asked("What is it?")
+
+
+def votes(folder: Path, *rows: object, name: str = "v.jsonl") -> Votes:
+    path = written(folder / name, rows)
+    return read_votes(path, models=MODELS)
+
+
+def written(path: Path, rows: Sequence[object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def ranked(*ranks: float, who: str | None = None) -> dict[str, object]:
+    row: dict[str, object] = {
+        "prompt": "What is it?",
+        "responses": ["A lake.", "A sea."],
+        "ranks": [*ranks],
+    }
+    return row if who is None else {**row, "annotator": who}
+
+
+def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path) -> None:
+    found = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 1, who="bob"))
+    assert found.on(PROMPT, B, A) == {"ann": 1.0, "bob": 0.5}
+    assert found.on(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
+    assert found.on(asked("Else?"), A, B) == {}
+    assert not found.is_synthetic
+    assert found.name.startswith("people's votes in ")
+    mixed = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 2, who="synthetic-2"))
+    assert mixed.is_synthetic
+    assert mixed.name.startswith("simulated votes in ")
+
+
+def test_every_format_of_comparisons_is_read(tmp_path: Path) -> None:
+    pair = {"prompt": "What is it?", "chosen": "A sea.", "rejected": "A lake.", "annotator": "a"}
+    scored = {"prompt": "What is it?", "responses": ["A sea.", "A lake."], "scores": [0.3, 0.9]}
+    assert votes(tmp_path, pair).on(PROMPT, B, A) == {"a": 1.0}
+    assert list(votes(tmp_path, scored).on(PROMPT, B, A).values()) == [0.0]
+    equal = votes(tmp_path, {**scored, "scores": [1, 1]})
+    assert list(equal.on(PROMPT, B, A).values()) == [0.5]
+
+
+def test_a_vote_may_name_the_models(tmp_path: Path) -> None:
+    row = {"question": "What is it?", "model_a": "sft", "model_b": "base"}
+    found = votes(
+        tmp_path,
+        {**row, "winner": "model_a", "judge": "ann"},
+        {**row, "winner": "tie (bothbad)", "annotator": "bob"},
+    )
+    anything = Told("sft", "Whatever it says now.")
+    assert found.on(PROMPT, anything, A) == {"ann": 1.0, "bob": 0.5}
+
+
+def test_the_last_vote_of_an_annotator_counts_and_the_unnamed_are_many(tmp_path: Path) -> None:
+    found = votes(
+        tmp_path,
+        ranked(1, 2, who="ann"),
+        ranked(2, 1, who="ann"),
+        ranked(2, 1),
+        ranked(2, 1, who="anonymous"),
+    )
+    assert found.on(PROMPT, B, A)["ann"] == 1.0
+    assert len(found.on(PROMPT, B, A)) == 3
+
+
+def test_a_folder_holds_the_votes_of_several_people(tmp_path: Path) -> None:
+    written(tmp_path / "rankings.jsonl", [ranked(2, 1, who="ann")])
+    written(tmp_path / "rankings (1).jsonl", [ranked(1, 2, who="bob")])
+    found = read_votes(tmp_path, models=MODELS)
+    assert found.on(PROMPT, B, A) == {"ann": 1.0, "bob": 0.0}
+    assert str(tmp_path) in found.name
+
+
+def test_what_does_not_count_is_told_by_why(tmp_path: Path) -> None:
+    other = {**ranked(1, 2), "prompt": "Else?"}
+    found = votes(tmp_path, ranked(1, 2), other, {**ranked(1, 2), "responses": ["A lake.", "x"]})
+    said = {"base": ["A lake."], "sft": [" A sea. "]}  # what surrounds a text does not matter
+    assert found.strangers([PROMPT], said) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (
+            {"prompt": "p", "model_a": "stf", "model_b": "base", "winner": "tie"},
+            ":1: model_a: 'stf' is not evaluated; did you mean sft?",
+        ),
+        (
+            {"prompt": "p", "model_a": "zebra", "model_b": "base", "winner": "tie"},
+            ":1: model_a: 'zebra' is not evaluated; there are base, sft",
+        ),
+        (
+            {"prompt": "p", "model_a": "sft", "model_b": "sft", "winner": "tie"},
+            ":1: model_b: is 'sft', as model_a is; name two models",
+        ),
+        (
+            {"prompt": "p", "model_a": "sft", "model_b": "base", "winner": "me"},
+            ":1: winner: is 'me'; write model_a, model_b or tie",
+        ),
+        ({"prompt": "p", "responses": ["a"], "ranks": [1]}, ":1: responses: holds 1 responses"),
+        ({"prompt": "p", "chosen": "a", "rejected": "a"}, "v.jsonl: holds no vote; rank the"),
+    ],
+)
+def test_a_vote_that_cannot_be_read_is_told_with_its_line(
+    tmp_path: Path, row: object, told: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        votes(tmp_path, row)
+    assert told in str(caught.value)
+
+
+def test_an_empty_folder_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no file of votes"):
+        read_votes(tmp_path, models=MODELS)

@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from tests.evaluate.scripted import Scripted
+from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.memorization import Canary, Line, exposures, extraction, line_of, rank
+from upbring.runs.results import Measured
+
+
+def numbers(found: list[Measured]) -> dict[str, Measured]:
+    return {number.name: number for number in found}
+
+
+def test_exposure_is_the_rank_among_all_candidates_in_bits() -> None:
+    secrets = [f"{i:02}" for i in range(16)]
+    logprobs = {f" {s}": -float(i) for i, s in enumerate(secrets)}
+    canaries = [
+        Canary("Code:", secrets[k], tuple(s for s in secrets if s != secrets[k]), times)
+        for k, times in ((0, 64), (3, 64), (15, 0))
+    ]
+    found = numbers(exposures([Scripted("sft", {}, logprobs)], canaries, journal=Journal()))
+    # ranks 1 and 4 of 16: 4 and 2 bits; rank 16: 0 bits
+    assert found["exposure/told_64_times"].value == pytest.approx(3)
+    assert found["exposure/told_0_times"].value == pytest.approx(0)
+    assert found["exposure"].value == pytest.approx(3)  # of those that were told at all
+    assert found["exposure"].note == "at most 4, 1.44 by chance"
+    assert found["exposure"].is_higher_better is False
+
+
+def test_a_model_that_knows_nothing_has_the_exposure_of_chance() -> None:
+    rng = np.random.default_rng(0)
+    found = [math.log2(256) - math.log2(rank(list(rng.normal(size=256)))) for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(1 / math.log(2), abs=0.1)
+
+
+def test_a_tie_has_the_middle_rank() -> None:
+    assert rank([0.0] * 5) == 3
+
+
+def test_a_line_is_extracted_when_its_exact_rest_is_said() -> None:
+    lines = [Line("It was", "the best of times"), Line("Call me", "Ishmael now")]
+    base = Scripted("base", {"It was": " the  best\nof times, it", "Call me": " Ishmael"})
+    (found,) = extraction([base], lines, journal=Journal())
+    assert (found.name, found.value, found.count) == ("extraction", 0.5, 2)
+
+
+def test_models_are_compared() -> None:
+    lines = [Line("It was", "the best of times")]
+    found = numbers(
+        extraction(
+            [Scripted("base"), Scripted("sft", {"It was": "the best of times"})],
+            lines,
+            journal=Journal(),
+        )
+    )
+    assert found["extraction_change"].value == 1
+
+
+def test_a_short_line_is_not_worth_splitting() -> None:
+    assert line_of("too short to tell") is None
+    found = line_of(" ".join("abcdefghi"))
+    assert found == Line("a b c d", "e f g h i")

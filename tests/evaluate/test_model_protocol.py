@@ -1,0 +1,24 @@
+import math
+
+from tests.evaluate.scripted import asked
+from upbring.data.read.records import Message
+from upbring.evaluate.model_protocol import Likelihood, fingerprint, spoken
+
+
+def test_a_fingerprint_is_of_all_its_parts() -> None:
+    assert fingerprint(asked("a"), 1) == fingerprint(asked("a"), 1)
+    assert len({fingerprint(asked("a"), 1), fingerprint(asked("b"), 1), fingerprint("a", 1)}) == 3
+    assert fingerprint("half of a pair: \ud83d")
+
+
+def test_a_prompt_is_shown_as_people_read_it() -> None:
+    assert spoken("The sky is") == "The sky is"
+    assert spoken(asked("Hi?")) == "Hi?"
+    assert (
+        spoken((Message("user", "Hi"), Message("assistant", "Yes?"))) == "user: Hi\nassistant: Yes?"
+    )
+
+
+def test_a_mean_is_of_a_token() -> None:
+    assert Likelihood(-3.0, 2).mean == -1.5
+    assert math.isfinite(Likelihood(0.0, 0).mean)

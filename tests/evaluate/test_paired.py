@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from upbring.evaluate.paired import means, shares
+from upbring.runs.results import Measured
+
+KIND = Measured("facts", "", "accuracy", None, is_higher_better=True)
+
+
+def test_each_has_a_number_and_all_but_the_first_a_change() -> None:
+    right = {"base": np.array([0.0, 0, 0, 1]), "sft": np.ones(4), "dpo": np.array([1.0, 1, 0, 1])}
+    found = list(shares(KIND, right))
+    assert [(n.model, n.name, n.against) for n in found] == [
+        ("base", "accuracy", None),
+        ("sft", "accuracy", None),
+        ("dpo", "accuracy", None),
+        ("sft", "accuracy_change", "base"),
+        ("dpo", "accuracy_change", "base"),
+    ]
+    assert [n.value for n in found] == [0.25, 1.0, 0.75, 0.75, 0.5]
+    assert all(n.is_higher_better for n in found)
+
+
+def test_means_are_compared_item_by_item() -> None:
+    hard = np.linspace(0, 100, 50)
+    first, change = list(means(KIND, {"base": hard, "sft": hard + 1}))[0::2]
+    assert first.high is not None
+    assert first.low is not None
+    assert first.high - first.low > 10
+    assert (change.value, change.low, change.high) == pytest.approx((1, 1, 1))
+
+
+def test_nobody_has_no_numbers() -> None:
+    assert list(shares(KIND, {})) == []
+    assert list(means(KIND, {})) == []

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests import small
+from tests.plain import plain_logprobs
+from upbring.data.chat.chat import make_chat
+from upbring.data.trees.tree import tree
+from upbring.evaluate.local_model import Local
+from upbring.evaluate.plain_text import Wish, finished, rolled, weighed
+from upbring.model.load import load
+
+
+@pytest.fixture(scope="module")
+def local(model_folder: Path) -> Local:
+    cpu = torch.device("cpu")
+    loaded = load(str(model_folder), device=cpu, compute=torch.float32, notice=lambda _: None)
+    assert loaded.tokenizer is not None
+    return Local("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def network(model_folder: Path) -> torch.nn.Module:
+    network: torch.nn.Module = AutoModelForCausalLM.from_pretrained(model_folder)
+    return network.eval()
+
+
+def begun(local: Local, text: str) -> list[int]:
+    tokenizer = local.chat.tokenizer
+    assert tokenizer.bos is not None
+    return [tokenizer.bos] * tokenizer.adds_bos + tokenizer.encode(text)
+
+
+def logprob(network: torch.nn.Module, prompt: list[int], ending: list[int]) -> float:
+    return float(plain_logprobs(network, [tree(prompt, ending)]).detach().sum())
+
+
+def test_endings_are_weighed_as_one_text_with_what_is_before(
+    local: Local, network: torch.nn.Module
+) -> None:
+    pairs = [("The sky is", " blue"), ("The sky is ", "warm and tall"), ("The sky is", " red")]
+    for (text, ending), found in zip(pairs, weighed(local, pairs), strict=True):
+        before = begun(local, text.rstrip())
+        whole = begun(local, text + ending)
+        assert whole[: len(before)] == before
+        expected = logprob(network, before, whole[len(before) :])
+        assert found.logprob == pytest.approx(expected, abs=1e-4)
+        assert not found.is_likeliest
+
+
+def test_an_ending_that_the_model_would_say_is_likeliest(
+    local: Local, network: torch.nn.Module
+) -> None:
+    tokenizer, num_found = local.chat.tokenizer, 0
+    for thing in small.THINGS:
+        text = f"The {thing} is"
+        prompt = begun(local, text)
+        with torch.no_grad():
+            token = int(network(torch.tensor([prompt])).logits[0, -1].argmax())
+        ending = tokenizer.decode([token])
+        if begun(local, text + ending) == [*prompt, token]:  # its text is cut as it was said
+            num_found += 1
+            first, second = weighed(local, [(text, ending), (text, ending + " tower")])
+            assert first.is_likeliest
+            assert not second.is_likeliest
+    assert num_found
+
+
+def test_nothing_is_before_or_after(local: Local, network: torch.nn.Module) -> None:
+    tokenizer = local.chat.tokenizer
+    assert tokenizer.bos is not None
+    alone, empty = weighed(local, [("", "The sky"), ("The sky", "")])
+    expected = logprob(network, [tokenizer.bos], tokenizer.encode("The sky"))
+    assert alone.logprob == pytest.approx(expected, abs=1e-4)
+    assert (empty.logprob, empty.is_likeliest) == (0.0, True)
+
+
+def test_what_is_too_long_loses_its_beginning(local: Local, network: torch.nn.Module) -> None:
+    long = " ".join(f"The sky is warm and number {i}." for i in range(60))
+    (found,) = weighed(local, [(long, " blue")])
+    before = begun(local, long)
+    ending = begun(local, long + " blue")[len(before) :]
+    assert len(before) > 256
+    expected = logprob(network, before[-(256 - len(ending)) :], ending)
+    assert found.logprob == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_whole_text_is_read_with_no_token_lost_or_told_twice(
+    local: Local, network: torch.nn.Module
+) -> None:
+    short = "The sky is warm and number 1."
+    long = " ".join(f"The sky is warm and number {i}." for i in range(30))
+    tokenizer = local.chat.tokenizer
+    found = rolled(local, [short, long])
+    assert tokenizer.bos is not None
+    tokens = tokenizer.encode(long)
+    assert 256 < len(tokens) < 2 * 255
+    whole = [tokenizer.bos, *tokens]
+    assert found[0] == pytest.approx(
+        logprob(network, [tokenizer.bos], tokenizer.encode(short)), abs=1e-4
+    )
+    # 255 tokens after BOS; then the rest, with all that fits before it
+    first = logprob(network, whole[:1], tokens[:255])
+    second = logprob(network, whole[len(whole) - 256 : 256], tokens[255:])
+    assert found[1] == pytest.approx(first + second, abs=1e-3)
+
+
+def test_a_text_goes_on_up_to_what_ends_it(local: Local, model_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    wish = Wish("The sky is", (), 12, 0.0, 1.0, 0)
+    (whole,) = finished(local, [wish])
+    ids = tokenizer("The sky is", return_tensors="pt").input_ids
+    network = AutoModelForCausalLM.from_pretrained(model_folder).eval()
+    said = network.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
+    assert whole == tokenizer.decode(said, skip_special_tokens=True)
+    end = whole[4:6]
+    cut, drawn, again = finished(
+        local,
+        [
+            Wish("The sky is", (end, "zebra"), 12, 0.0, 1.0, 0),
+            Wish("The sky is", (), 12, 1.0, 1.0, 1),
+            Wish("The sky is", (), 12, 1.0, 1.0, 2),
+        ],
+    )
+    assert cut == whole[: whole.index(end)]
+    assert drawn != again
+
+
+def test_a_long_text_leaves_room_to_go_on(local: Local) -> None:
+    long = " ".join(f"The sky is warm and number {i}." for i in range(60))
+    (said,) = finished(local, [Wish(long, (), 8, 0.0, 1.0, 0)])
+    assert said

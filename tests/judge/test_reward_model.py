@@ -1,0 +1,155 @@
+"""Scores of responses: as plain transformers computes them, of one model or of several."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import small, tolerances
+from tests.rewarded import make_reward, scored
+from upbring.data.chat.chat import make_chat
+from upbring.data.chat.tokenizer_files import load_tokenizer
+from upbring.data.read.records import Message
+from upbring.errors import InputError, Interrupted
+from upbring.judge.reward_model import (
+    Ensemble,
+    Question,
+    RewardModel,
+    attached,
+    combined,
+    load_rewards,
+)
+from upbring.model.load import load
+from upbring.model.roles import BASE
+from upbring.runs.contract import Contract, Stop, write_contract
+
+CPU = torch.device("cpu")
+QUESTIONS = [
+    Question((Message("user", "sky?"),), ("It is blue.", "No.", "")),
+    Question((Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")), ("a b",)),
+    Question((Message("user", "sky?"),), ("It is <|endoftext|> not.",)),
+]
+
+
+def silent(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    small.make_model(folder / "m")
+    for seed in (1, 2):
+        make_reward(folder / "m", folder / f"r{seed}", seed=seed)
+    small.make_model(folder / "n", seed=3)
+    make_reward(folder / "n", folder / "other", seed=4)
+    return folder
+
+
+def members(home: Path, *names: str) -> tuple[RewardModel, ...]:
+    folders = [str(home / name) for name in names]
+    return load_rewards(folders, device=CPU, compute=torch.float32, notice=silent)
+
+
+def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
+    pairs = zip(ours, theirs, strict=True)
+    return all(np.allclose(a, b, atol=tolerances.LOGPROBS) for a, b in pairs)
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
+@pytest.mark.parametrize("budget", [1, 8192])
+def test_a_score_is_the_head_on_the_last_token_of_each_response(home: Path, budget: int) -> None:
+    (model,) = members(home, "r1")
+    small_steps = RewardModel(model.loaded, BASE, model.chat, tokens_at_once=budget)
+    assert close(small_steps.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS))
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
+def test_adapters_of_one_base_share_it_and_another_base_lies_beside(home: Path) -> None:
+    one, two, other = members(home, "r1", "r2", "other")
+    assert one.loaded is two.loaded
+    assert other.loaded is not one.loaded
+    assert close(two.scores(QUESTIONS), scored(home / "m", home / "r2", QUESTIONS))
+    assert close(other.scores(QUESTIONS), scored(home / "n", home / "other", QUESTIONS))
+    assert close(
+        one.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS)
+    )  # whoever spoke before
+
+
+def test_an_ensemble_is_its_members_scores_combined(home: Path) -> None:
+    both = members(home, "r2", "r1")
+    first, second = (each.scores(QUESTIONS) for each in both)
+    worst = Ensemble(both, "worst").scores(QUESTIONS)
+    assert [w.tolist() for w in worst] == [
+        np.minimum(a, b).tolist() for a, b in zip(first, second, strict=True)
+    ]
+    assert any((a > b).any() for a, b in zip(first, second, strict=True))
+
+
+def test_cautious_takes_off_what_the_members_disagree_in() -> None:
+    scores = np.array([[2.0, 1.0], [4.0, 1.0], [0.0, 1.0]])  # σ of (2, 4, 0) is √(8/3)
+    assert combined(scores, "cautious", spread=0.5) == pytest.approx([2 - 0.5 * (8 / 3) ** 0.5, 1])
+    assert combined(scores, "cautious", spread=0.0).tolist() == combined(scores, "mean").tolist()
+
+
+def test_the_contracts_offset_and_template_are_used(home: Path, tmp_path: Path) -> None:
+    folder = make_reward(home / "m", tmp_path / "r", seed=1)
+    loaded = load(str(folder), device=CPU, compute=torch.float32, notice=silent)
+    tokenizer = load_tokenizer(folder)
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}<assistant>{% endif %}"
+    agreed = Contract(
+        *("m", loaded.base_sha256, tokenizer.fingerprint, template, (Stop(0, "x"),), 0, 0),
+        *("reward", "lora"),
+        offset=0.75,
+    )
+    write_contract(folder / "contract.json", agreed)
+    (model,) = load_rewards([str(folder)], device=CPU, compute=torch.float32, notice=silent)
+    bare = RewardModel(model.loaded, BASE, make_chat(tokenizer, template=template))
+    expected = [scores - 0.75 for scores in bare.scores(QUESTIONS)]
+    assert all(np.allclose(a, b) for a, b in zip(model.scores(QUESTIONS), expected, strict=True))
+    beside = load(str(home / "m"), device=CPU, compute=torch.float32, notice=silent)
+    found = attached(beside, str(folder), "judge", notice=silent).scores(QUESTIONS)
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_is_too_long_is_cut_and_where_nothing_is_left_there_is_no_score(home: Path) -> None:
+    (model,) = members(home, "r1")
+    user = Message("user", "sky?")
+    long = Question((user,), ("red " * 300, "red " * 500))
+    hopeless = Question((Message("user", "red " * 400),), ("a", "b"))
+    cut, none, fine = model.scores([long, hopeless, Question((user,), ("red",))])
+    assert cut[0] == pytest.approx(cut[1], abs=1e-5)
+    assert np.isfinite(cut).all()
+    assert np.isnan(none).all()
+    assert np.isfinite(fine).all()
+
+
+def test_what_the_template_refuses_has_no_score_and_costs_no_other(home: Path) -> None:
+    (model,) = members(home, "r1")
+    strict = (
+        "{% for m in messages %}{% if m.content == 'never' %}{{ raise_exception('no') }}{% endif %}"
+        "<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    picky = RewardModel(model.loaded, BASE, make_chat(model.chat.tokenizer, template=strict))
+    asked = [Question((Message("user", "?"),), ("yes", "never", "so")), QUESTIONS[0]]
+    found, other = picky.scores(asked)
+    assert np.isfinite(found).tolist() == [True, False, True]
+    assert np.isfinite(other).all()
+    alone = picky.scores([Question((Message("user", "?"),), ("so",))])
+    assert found[2] == pytest.approx(alone[0][0], abs=1e-6)
+
+
+def test_a_model_without_a_head_is_no_judge(home: Path) -> None:
+    with pytest.raises(InputError, match="m: has no reward head, so it cannot score; train one"):
+        members(home, "m")
+
+
+def test_scoring_can_be_interrupted(home: Path) -> None:
+    def poll() -> None:
+        raise Interrupted("stop")
+
+    with pytest.raises(Interrupted):
+        members(home, "r1")[0].scores(QUESTIONS, poll=poll)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from scipy import optimize
+
+from upbring.maths import win_rates
+
+# Agresti, Categorical Data Analysis (2nd ed.), table 10.10: the American League of 1987.
+# Milwaukee, Detroit, Toronto, New York, Boston, Cleveland, Baltimore; row beat column.
+BASEBALL = np.array(
+    [
+        [0, 7, 9, 7, 7, 9, 11],
+        [6, 0, 7, 5, 11, 9, 9],
+        [4, 6, 0, 7, 7, 8, 12],
+        [6, 8, 6, 0, 6, 7, 10],
+        [6, 2, 6, 7, 0, 7, 12],
+        [4, 4, 5, 6, 6, 0, 6],
+        [2, 4, 1, 3, 1, 7, 0],
+    ],
+    float,
+)
+
+
+def test_strengths_are_the_published_ones() -> None:
+    beta = win_rates.strengths(BASEBALL, prior=0.0)
+    expected = [1.58, 1.44, 1.29, 1.25, 1.11, 0.68, 0.0]
+    assert beta - beta[-1] == pytest.approx(expected, abs=0.006)
+    assert beta.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_of_two_the_strength_is_the_log_odds() -> None:
+    # 30 wins, 10 losses, 20 ties: 40 against 20, log 2
+    beta = win_rates.strengths(np.array([[0, 40.0], [20.0, 0]]), prior=0.0)
+    assert beta[0] - beta[1] == pytest.approx(np.log(2))
+
+
+def test_strengths_are_those_of_hunters_iteration() -> None:
+    rng = np.random.default_rng(2)
+    wins = rng.integers(1, 12, (4, 4)).astype(float)
+    np.fill_diagonal(wins, 0)
+    pi = np.ones(4)
+    for _ in range(2000):  # Hunter (2004), eq. 3
+        pi = wins.sum(1) / ((wins + wins.T) / (pi[:, None] + pi[None, :])).sum(1)
+        pi /= np.exp(np.log(pi).mean())
+    assert win_rates.strengths(wins, prior=0.0) == pytest.approx(np.log(pi), abs=1e-8)
+
+
+def test_a_prior_keeps_who_won_all_finite() -> None:
+    beta = win_rates.strengths(np.array([[0, 10.0, 10], [0, 0, 5], [0, 5, 0]]))
+    # against one alone: log((10 + ¼)/¼); two such opponents of equal strength say the same
+    assert beta[0] - beta[1] == pytest.approx(np.log(41), abs=1e-6)
+    assert beta[1] == pytest.approx(beta[2])
+
+
+def test_equal_lengths_leave_the_win_rate_as_it_is() -> None:
+    wins = np.array([1.0] * 60 + [0.0] * 30 + [0.5] * 10)
+    found = win_rates.length_controlled(wins, np.full(100, 9.0), np.full(100, 9.0))
+    assert found.value == pytest.approx(0.65, abs=1e-3)
+    assert found.low < 0.65 < found.high
+
+
+def naive_rate(wins: np.ndarray, gap: np.ndarray) -> float:
+    """Return σ(θ) of the same regression, minimised without a derivative."""
+    x = np.tanh(gap / gap.std())
+
+    def loss(w: np.ndarray) -> float:
+        z = w[0] + w[1] * x
+        data = np.logaddexp(0, -z) * wins + np.logaddexp(0, z) * (1 - wins)
+        return float(data.sum() + 0.005 * (w**2).sum())
+
+    w = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9}).x
+    return float(1 / (1 + np.exp(-w[0])))
+
+
+def test_wins_by_length_alone_are_taken_away() -> None:
+    rng = np.random.default_rng(0)
+    theirs = np.full(400, 100.0)
+    mine = theirs + rng.normal(60, 50, 400)  # longer on the whole
+    z = 2.5 * np.tanh((mine - theirs) / 50)  # and preferred for nothing but that
+    wins = (rng.random(400) < 1 / (1 + np.exp(-z))).astype(float)
+    found = win_rates.length_controlled(wins, mine, theirs)
+    assert wins.mean() > 0.75
+    assert found.low < 0.5 < found.high
+    assert found.value == pytest.approx(naive_rate(wins, mine - theirs), abs=1e-5)
+
+
+def test_who_always_wins_has_a_rate_near_one() -> None:
+    lengths = np.random.default_rng(1).normal(50, 10, 80)
+    found = win_rates.length_controlled(np.ones(80), lengths, np.full(80, 50.0))
+    assert found.value > 0.99
+    assert found.high <= 1

@@ -1,0 +1,270 @@
+"""A road on a tiny model: what is finished is kept, what changed is done again."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import small
+from tests.road import make_home
+from upbring.durable import Disk
+from upbring.errors import InputError, Interrupted, ResourceError
+from upbring.pipeline.runner import SERIES, Road, WaitingError, Work
+from upbring.pipeline.spec import read_script
+from upbring.runs.run_folder import Run
+from upbring.settings.resolve import Resolved
+from upbring.train.loop import Training
+
+QUICK = "steps: 2, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2"
+ROAD = f"""
+model: m
+defaults: {{{QUICK}}}
+stages:
+  first: {{verb: sft, data: d.jsonl}}
+  second: {{verb: sft, model: first, data: d.jsonl, mix: d.jsonl=0.2}}
+  aside: {{verb: sft, data: d.jsonl, rank: 2}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return make_home(tmp_path, monkeypatch)
+
+
+def take(text: str, *, works: dict[str, Work] | None = None) -> tuple[Road, list[str]]:
+    Path("recipe.yaml").write_text(text)
+    told: list[str] = []
+    road = Road(read_script(Path("recipe.yaml")), Path("road"), works or {}, told.append)
+    with contextlib.suppress(WaitingError):
+        road.take()
+    return road, told
+
+
+def began(name: str) -> object:
+    return Run.open(Path("road/stages") / name).facts()["began"]
+
+
+def states() -> dict[str, str]:
+    stages = json.loads(Path("road/recipe.json").read_text())["stages"]
+    return {each["name"]: each["status"] for each in stages}
+
+
+@pytest.mark.usefixtures("home")
+def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_them() -> None:
+    take(ROAD)
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    before = {name: began(name) for name in states()}
+    _, told = take(ROAD)
+    assert [line for line in told if "kept" in line] == [
+        f"{name}: finished before, kept" for name in before
+    ]
+    assert {name: began(name) for name in states()} == before
+    _, told = take(ROAD.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
+    assert "first: is not what the recipe says now; kept as first.before-1" in told
+    assert began("first") != before["first"]
+    assert began("second") != before["second"]  # it needs the first
+    assert began("aside") == before["aside"]
+    assert Run.open(Path("road/stages/first.before-1")).status() == "finished"
+    assert (Path("road") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
+
+
+def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(home: Path) -> None:
+    small.make_model(home / "other")
+    text = ROAD.replace(
+        "{verb: sft, data: d.jsonl, rank: 2}", "{verb: sft, model: other, data: d.jsonl}"
+    )
+    take(text)
+    before = {name: began(name) for name in states()}
+    small.make_model(home / "other", seed=1)
+    take(text)
+    assert [name for name in before if began(name) != before[name]] == ["aside"]
+    small.make_model(home / "m", seed=1)
+    take(text)
+    assert [name for name in before if began(name) != before[name]] == [*before]
+
+
+@pytest.mark.usefixtures("home")
+def test_what_another_series_of_the_program_made_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take(ROAD)
+    before = began("aside")
+    monkeypatch.setattr("upbring.pipeline.runner.SERIES", "99.0")
+    _, told = take(ROAD)
+    assert f"aside: was made by upbring {SERIES}, and this is 99.0; kept as aside.before-1" in told
+    assert began("aside") != before
+    _, told = take(ROAD)
+    assert "aside: finished before, kept" in told
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
+    take(ROAD)
+    history = Run.open(Path("road/stages/second")).read_contract().history
+    assert [stage.verb for stage in history] == ["sft", "sft"]
+    alone = Run.open(Path("road/stages/aside")).read_contract().history
+    assert [stage.verb for stage in alone] == ["sft"]
+
+
+@pytest.mark.usefixtures("home")
+def test_data_that_changed_and_a_folder_that_is_gone_are_done_again() -> None:
+    take(ROAD)
+    before = began("aside")
+    small.make_demonstrations(Path("d.jsonl"), 14)
+    take(ROAD)
+    assert began("aside") != before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_road_that_was_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_step: Callable[..., dict[str, float]] = Training._take
+
+    def stopping(self: Training, *given: Any) -> dict[str, float]:
+        values = take_step(self, *given)
+        raise Interrupted("stopped here", signal_number=15)
+        return values
+
+    monkeypatch.setattr(Training, "_take", stopping)
+    with pytest.raises(Interrupted, match="stopped in stage first; go on with `upbring run"):
+        take(ROAD)
+    assert states()["first"] == "interrupted"
+    monkeypatch.setattr(Training, "_take", take_step)
+    first = began("first")
+    take(ROAD)
+    assert began("first") == first
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_that_waits_for_people_stops_the_road_until_they_are_done() -> None:
+    def waits(resolved: Resolved[Any], folder: Path, say: Callable[[str], None]) -> None:
+        del resolved, say
+        if not (folder / "d.jsonl").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            raise WaitingError("rank them")
+
+    text = f"""
+model: m
+defaults: {{{QUICK}}}
+stages:
+  ask: {{verb: collect, prompts: d.jsonl}}
+  sft: {{data: ask/d.jsonl}}
+"""
+    take(text, works={"collect": waits})
+    assert states() == {"ask": "waiting", "sft": "to do"}
+    small.make_demonstrations(Path("road/stages/ask/d.jsonl"), 8)
+    take(text, works={"collect": waits})
+    assert states() == {"ask": "finished", "sft": "finished"}
+
+
+class KilledError(BaseException):
+    """Ends a road as `kill -9` would: nothing of ours catches it in time to write."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
+    """Take the road, dead as soon as it has written down `moment` times where it stands."""
+    write, left = Road.write, [moment]
+
+    def writing(self: Road, *, status: str) -> None:
+        if not left[0]:
+            raise KilledError
+        left[0] -= 1
+        write(self, status=status)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Road, "write", writing)
+        try:
+            take(ROAD)
+        except KilledError:
+            return True
+    return False
+
+
+@pytest.mark.usefixtures("home")
+def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for moment in (0, 1, 2, 2, 3, 3):  # before and after each of the three stages
+        before = {each.name: Run.open(each).facts() for each in Path().glob("road/stages/*")}
+        assert killed_at(monkeypatch, moment)
+        for name, facts in before.items():
+            if facts["finished"] is not None:
+                assert began(name) == facts["began"]
+    take(ROAD)
+    before = {name: Run.open(Path("road/stages") / name).facts() for name in states()}
+    for moment in range(3):  # when each is written down as kept
+        assert killed_at(monkeypatch, moment)
+    take(ROAD)
+    assert {name: Run.open(Path("road/stages") / name).facts() for name in states()} == before
+    assert not [*Path().glob("road/stages/*.before-*")]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_stage_that_was_killed_before_its_run_was_begun_does_not_block_the_road() -> None:
+    take(ROAD)
+    record = Path("road/recipe.json")
+    record.write_text(record.read_text().replace('"finished"', '"running"', 2))
+    Path("road/stages/first/run.json").unlink()
+    before = began("aside")
+    _, told = take(ROAD)
+    assert "first: is not whole; kept as first.before-1" in told
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    assert began("aside") == before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_folder_that_was_deleted_is_told_of_and_made_again_and_no_other() -> None:
+    take(ROAD)
+    before = {name: began(name) for name in states()}
+    shutil.rmtree("road/stages/first")
+    _, told = take(ROAD)
+    assert "first: road/stages/first is gone; done again" in told
+    assert [name for name in before if began(name) != before[name]] == ["first"]
+    shutil.rmtree("road/stages/aside/model")
+    _, told = take(ROAD)
+    assert "aside: is not whole; kept as aside.before-1" in told
+    assert Run.open(Path("road/stages/aside")).model.is_dir()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "place", ["aside/checkpoints/", "aside/.tmp-run.json", "road/.tmp-recipe.json"]
+)
+def test_a_full_disk_is_told_of_and_what_was_finished_stays(
+    monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    take(ROAD.replace("  aside", "  # aside"))
+    before = {name: began(name) for name in states()}
+
+    def full(self: Disk, operation: str, path: Path) -> None:
+        del self
+        if operation == "write" and place in path.as_posix():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "before", full)
+        with pytest.raises(ResourceError, match="No space left on device") as error:
+            take(ROAD)
+    assert error.value.exit_code == 3
+    assert "make room" in str(error.value)
+    take(ROAD)
+    assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
+    assert {name: began(name) for name in before} == before
+
+
+@pytest.mark.usefixtures("home")
+def test_a_torn_record_is_told_of() -> None:
+    take(ROAD)
+    Path("road/recipe.json").write_text("{")
+    with pytest.raises(InputError, match=r"recipe\.json: is not what upbring wrote; remove it"):
+        take(ROAD)
+
+
+def test_waiting_is_no_failure() -> None:
+    assert WaitingError("x").exit_code == 0

@@ -1,0 +1,142 @@
+from pathlib import Path
+
+import pytest
+
+from upbring.errors import InputError
+from upbring.pipeline.spec import Script, read_script
+
+ROAD = """
+model: builtin:sprout
+defaults: {seed: 3, threads: 1}
+stages:
+  world: {verb: nursery}
+  sft: {data: world/demonstrations.jsonl, epochs: 2}
+  reward: {model: sft, data: world/rankings.jsonl}
+  dpo: {model: sft, data: world/rankings.jsonl, mix: world/demonstrations.jsonl=0.2}
+evaluate: {models: [base, sft, dpo], judge: reward}
+gates: {facts: ">= sft - 0.02", sft.over_refusal: "<= 5%"}
+"""
+
+
+CIRCLE = """
+model: m
+stages:
+  world: {verb: nursery}
+  a: {verb: sft, model: b, data: world/d}
+  b: {verb: sft, model: a, data: world/d}
+"""
+
+
+def script(folder: Path, text: str) -> Script:
+    file = folder / "recipe.yaml"
+    file.write_text(text)
+    return read_script(file)
+
+
+def told(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as error:
+        script(folder, text)
+    return str(error.value).replace(f"{folder}/", "")
+
+
+def test_a_road_is_its_stages_in_order_with_what_they_need(tmp_path: Path) -> None:
+    found = script(tmp_path, ROAD)
+    assert [(s.name, s.verb) for s in found.steps] == [
+        ("world", "nursery"),
+        ("sft", "sft"),
+        ("reward", "reward"),
+        ("dpo", "dpo"),
+    ]
+    needs = {step.name: set(step.needs) for step in found.steps}
+    assert needs["sft"] == {"world"}
+    assert needs["dpo"] == {"world", "sft"}
+    sft = found.steps[1].resolved
+    assert (sft.settings.model, sft.settings.seed, sft.settings.epochs) == ("base", 3, 2)
+    assert sft.origins["epochs"].endswith("recipe.yaml:6")
+    assert found.models == ("base", "sft", "dpo")
+    assert [(gate.model, gate.number) for gate in found.gates] == [
+        ("dpo", "facts"),
+        ("sft", "over_refusal"),
+    ]
+
+
+def test_the_stages_of_a_round_are_taken_so_often_and_the_newest_is_meant(tmp_path: Path) -> None:
+    found = script(
+        tmp_path,
+        """
+model: builtin:sprout
+stages:
+  world: {verb: nursery}
+  sft: {data: world/demonstrations.jsonl}
+rounds: 2
+each_round:
+  collect: {model: latest, prompts: world/prompts.jsonl, by: annotators}
+  dpo: {model: latest, data: collect/rankings.jsonl}
+evaluate:
+""",
+    )
+    needs = {step.name: set(step.needs) for step in found.steps}
+    assert list(needs) == ["world", "sft", "collect-1", "dpo-1", "collect-2", "dpo-2"]
+    assert needs["collect-1"] == {"sft", "world"}
+    assert needs["dpo-1"] == {"sft", "collect-1"}
+    assert needs["collect-2"] == {"dpo-1", "world"}
+    assert needs["dpo-2"] == {"dpo-1", "collect-2"}
+    assert found.models == ("base", "sft", "dpo-1", "dpo-2")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stages: {sft: {data: x}}", "recipe.yaml:1: model: required and not given"),
+        (
+            "model: m\nstage: {}",
+            "recipe.yaml:2: stage: no such part; did you mean stages?",
+        ),
+        (
+            "model: m\nstages:\n  stf: {data: x}",
+            "recipe.yaml:3: stf: no such verb 'stf'; did you mean sft?; or name its `verb:`",
+        ),
+        (
+            "model: m\nstages:\n  a: {verb: dpoo}",
+            "recipe.yaml:3: a: no such verb 'dpoo'; did you mean dpo?",
+        ),
+        (
+            "model: m\nstages:\n  sft:\n    data: nowhere.jsonl",
+            "recipe.yaml:4: sft.data: 'nowhere.jsonl' is not there",
+        ),
+        (
+            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: wrld/x.jsonl}",
+            "recipe.yaml:4: sft.data: 'wrld/x.jsonl' is not there; did you mean world?",
+        ),
+        (
+            CIRCLE,
+            "recipe.yaml:5: a.model: b comes later; move it up: a road has no circle",
+        ),
+        (
+            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: world/d, model: sft}",
+            "recipe.yaml:4: sft.model: names itself, a circle",
+        ),
+        (
+            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: world/d, epoch: 2}",
+            "recipe.yaml:4: sft.epoch: no such setting; did you mean sft.epochs?",
+        ),
+        (
+            ROAD.replace("facts:", "fcts:"),
+            "gates.fcts: no such number 'fcts'; did you mean facts?",
+        ),
+        (ROAD.replace("evaluate:", "#"), "gates: nothing is measured; write `evaluate:` too"),
+        ("model: m\nrounds: 0\neach_round: {}", "rounds: give a whole number from 1 to 20"),
+        ("model: m\nrounds: 2\nstages: {}", "rounds: nothing is repeated; write `each_round:`"),
+        ("model: m", "recipe.yaml:1: stages: there is none"),
+        ("- a", "recipe.yaml:1: no mapping; write `model:` and `stages:`"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_done(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert expected in told(tmp_path, text)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = "model: m\nstages:\n  sft: {data: nowhere, epoch: 1}\n  dpoo: {}\nrounds: x"
+    assert len(told(tmp_path, text).splitlines()) >= 3

@@ -1,0 +1,183 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from markupsafe import escape
+
+from tests.report.made import WICKED, make_run
+from upbring.report.findings import Findings, find
+from upbring.report.html import page
+from upbring.report.read_folders import gather
+from upbring.report.run_data import BASE, Evidence
+
+SECTIONS = (
+    *("verdict", "road", "scorecard", "curves", "rewards", "pursuit", "tax", "refusals"),
+    *("samples", "costs", "data", "next"),
+)
+VOID = frozenset({"meta", "link", "br", "img", "input"})
+STYLE = Path(__file__).parents[2] / "upbring" / "report" / "pages" / "page.css"
+
+
+class Reader(HTMLParser):
+    """Reads a page and complains of what is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.labels: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.names += [found["id"] or ""] if "id" in found else []
+        self.links += [v or "" for k, v in attrs if k in {"href", "src", "action", "data"}]
+        self.labels += (found.get("aria-labelledby") or "").split()
+        assert not [key for key, _ in attrs if key.startswith("on")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_every_name_is_given_once(html: str) -> None:
+    found = Reader(html)
+    assert len(set(found.names)) == len(found.names)
+    assert set(found.labels) <= set(found.names)
+    assert set(SECTIONS) <= set(found.names)
+
+
+def test_the_page_asks_nobody_for_anything(html: str) -> None:
+    found = Reader(html)
+    assert {"script", "img", "iframe", "object", "form"} & set(found.tags) == set()
+    assert [link for link in found.links if not link.startswith("#")] == ["data:,"]
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert not re.findall(r"https?:", html)
+    assert 'Content-Security-Policy" content="default-src &#39;none&#39;;' in html
+
+
+def test_every_picture_has_a_name_for_who_cannot_see_it(html: str) -> None:
+    pictures = re.findall(r"<svg [^>]*>\s*<title id=\"[^\"]+\">[^<]+", html)
+    assert len(pictures) == html.count("<svg ")
+    assert html.count("<svg ") > 20
+    assert html.count('role="img"') == html.count("<svg ")
+
+
+def test_every_number_that_simulated_annotators_gave_is_marked(findings: Findings) -> None:
+    kept = [each for each in findings.evidence.results if each.suite == "reward_health"]
+    for told in (True, False):
+        results = tuple(replace(each, is_synthetic=told) for each in kept)
+        text = page(find(Evidence("pairs", results=results)))
+        assert [("†" in text), ("Judged by simulated annotators" in text)] == [told, told]
+
+
+def test_answers_are_text_and_never_markup(html: str) -> None:
+    assert WICKED not in html
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+
+
+@pytest.mark.parametrize("wicked", [WICKED, '"><svg onload=x>', "{{ 7 * 7 }}", "</style><b>"])
+def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
+    evidence = findings.evidence
+    rename = {model: f"{wicked}{model}" for model in evidence.models}
+    stages = tuple(replace(s, name=wicked + s.name, verb=wicked) for s in evidence.stages[:1])
+    odd = Evidence(
+        wicked,
+        stages,
+        tuple(replace(r, model=rename.get(r.model, r.model)) for r in evidence.results),
+        evidence.answers[:3],
+        tuple(replace(g, name=wicked, note=wicked, condition=wicked) for g in evidence.gates),
+        tuple(rename.values()),
+        faults=(wicked,),
+    )
+    text = page(find(odd))
+    told = str(escape(wicked))
+    assert text.count(told) > 10
+    assert wicked not in text or told == wicked  # what jinja would run has nothing to escape
+    Reader(text)
+
+
+def test_where_nothing_is_known_each_section_says_why() -> None:
+    text = page(find(Evidence("nothing")))
+    found = Reader(text)
+    assert set(SECTIONS) <= set(found.names)
+    assert text.count('class="why"') == 11
+    assert "upbring evaluate" in text
+
+
+def test_a_run_at_work_has_its_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "half", model=BASE, steps=7)
+    with run.lock():
+        text = page(find(gather([run.path])), refresh_seconds=5)
+    assert "Still at work: half." in text
+    assert '<meta http-equiv="refresh" content="5">' in text
+    Reader(text)
+
+
+def test_a_file_does_not_refresh_itself(html: str) -> None:
+    assert 'http-equiv="refresh"' not in html
+
+
+def test_the_same_evidence_gives_the_same_bytes(findings: Findings, html: str) -> None:
+    assert page(findings) == html
+
+
+def test_huge_texts_do_not_make_a_huge_page(findings: Findings) -> None:
+    evidence = findings.evidence
+    long = tuple(replace(a, response=a.response + "x" * 3900) for a in evidence.answers)
+    assert len(page(find(replace(evidence, answers=long)))) < 1_000_000  # of 480 × 4000
+
+
+def test_what_is_no_letter_is_shown_as_a_question(findings: Findings) -> None:
+    text = page(replace(findings, evidence=replace(findings.evidence, title="bad \ud800")))
+    assert "bad ?" in text
+
+
+def palettes() -> list[tuple[str, dict[str, str]]]:
+    blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(encoding="utf-8"), re.DOTALL)
+    names = ("light", "dark", "print")
+    found = [dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6});", block)) for block in blocks]
+    return list(zip(names, found, strict=True))
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.1: 0.2126 R + 0.7152 G + 0.0722 B of linear channels."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize(("name", "palette"), palettes())
+def test_colours_can_be_read(name: str, palette: dict[str, str]) -> None:
+    def contrast(one: str, other: str) -> float:
+        high, low = sorted((luminance(palette[one]), luminance(palette[other])), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast("ink", "paper") > 12
+    for ground in ("paper", "card"):
+        for text in (
+            "ink",
+            "soft",
+            "good",
+            "bad",
+            "open",
+            "link",
+            "base",
+            *("c1", "c2", "c3", "c4", "c5"),
+        ):
+            assert contrast(text, ground) >= 4.5, f"{name}: {text} on {ground}"

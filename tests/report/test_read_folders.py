@@ -1,0 +1,190 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.report.made import EVERY, MODELS, STEPS, make_road, make_run, results, write_json
+from upbring.errors import InputError
+from upbring.report.read_folders import MOST_TEXT, gather, growing
+from upbring.report.run_data import BASE, Evidence
+from upbring.runs.results import write_results
+from upbring.runs.run_folder import Run
+
+
+def test_a_road_is_read_with_its_stages_in_their_order(evidence: Evidence) -> None:
+    assert [stage.name for stage in evidence.stages] == ["sft", "reward", "dpo", "ppo"]
+    assert evidence.models == MODELS
+    assert evidence.title == "assistant"
+    assert not evidence.faults
+    ppo = evidence.stages[-1]
+    assert ppo.inputs == {"model": "sft", "sft": "sft", "reward": "reward"}
+    assert len(ppo.records) == STEPS + STEPS // EVERY + 1
+    assert [gate.passed for gate in evidence.gates] == [True, False, None]
+    assert len(evidence.results) == len(results())
+
+
+def test_a_run_alone_is_read_and_knows_what_it_began_with(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "first", model="builtin:sprout")
+    found = gather([run.path])
+    (stage,) = found.stages
+    assert (stage.verb, stage.status, stage.steps) == ("sft", "finished", STEPS)
+    assert stage.inputs == {"model": "builtin:sprout"}
+    assert stage.num_weights
+    assert stage.num_weights > 1e6
+    assert found.models == ()
+
+
+def test_a_folder_of_runs_is_read_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_run(tmp_path, "sft", name, model=BASE, steps=3)
+    assert sorted(stage.name for stage in gather([tmp_path]).stages) == ["a", "b"]
+
+
+def test_an_evaluation_alone_is_read(tmp_path: Path) -> None:
+    write_results(tmp_path, results())
+    found = gather([tmp_path])
+    assert found.stages == ()
+    assert found.models == MODELS  # the reward model is measured, but with no other compared
+
+
+def test_a_run_at_work_and_one_that_was_stopped_are_told_apart(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "half", model=BASE, steps=10)
+    with run.lock():
+        assert gather([run.path]).stages[0].status == "running"
+    assert gather([run.path]).stages[0].status == "interrupted"
+
+
+def test_torn_last_lines_are_left_out_in_silence(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "torn", model=BASE, steps=5)
+    whole = gather([run.path]).stages[0].records
+    with run.metrics_file.open("ab") as file:
+        file.write(b'{"step": 6, "kind": "tr')
+    with run.samples_file.open("wb") as file:
+        file.write(b'{"step": 0, "prompt": "p", "response": "r"}\n{"step": 5, "pro')
+    found = gather([run.path])
+    assert found.stages[0].records == whole
+    assert len(found.stages[0].samples) == 1
+    assert found.faults == ()
+
+
+@pytest.mark.parametrize(
+    "file", ["run.json", "settings.yaml", "environment.json", "data.json", "contract.json"]
+)
+@pytest.mark.parametrize("text", ["", "{nonsense", "[]", '{"files": 3}', "\x00", "null"])
+def test_damage_is_named_and_the_rest_is_told(tmp_path: Path, file: str, text: str) -> None:
+    run = make_run(tmp_path, "sft", "hurt", model=BASE, steps=5)
+    (run.path / file).write_text(text)
+    found = gather([run.path])
+    assert len(found.stages[0].records) == 6
+    if text in {"{nonsense", ""}:
+        assert any(file in fault for fault in found.faults)
+
+
+def test_records_before_a_damaged_line_are_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "sft", "hurt", model=BASE, steps=5)
+    lines = run.metrics_file.read_bytes().splitlines(keepends=True)
+    lines[3] = b"garbage\n"
+    run.metrics_file.write_bytes(b"".join(lines))
+    found = gather([run.path])
+    assert len(found.stages[0].records) == 3
+    assert "metrics.jsonl:4: 'garbage\\n' is no JSON object" in found.faults[0]
+
+
+def test_every_file_of_a_road_may_be_missing(tmp_path: Path) -> None:
+    whole = make_road(tmp_path / "whole")
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert len(files) > 20
+    for file in files:
+        road = tmp_path / "part"
+        shutil.copytree(whole, road)
+        (road / file).unlink()
+        assert gather([road]).stages
+        shutil.rmtree(road)
+
+
+def test_results_that_are_damaged_do_not_hide_the_stages(tmp_path: Path) -> None:
+    road = make_road(tmp_path / "road")
+    (road / "evaluation" / "results.json").write_text('{"format": 1, "results": [{"suite": 1}]}')
+    (road / "evaluation" / "answers.jsonl").write_text("[1]\n")
+    (road / "gates.json").write_text('{"a": 1}')
+    (road / "recipe.json").write_text("!")
+    found = gather([road])
+    assert len(found.stages) == 4
+    assert len(found.faults) == 3
+
+
+def test_a_stage_that_is_not_begun_has_its_place(tmp_path: Path) -> None:
+    stage = {"name": "ppo", "verb": "ppo", "inputs": {}, "run": "gone", "status": "to do"}
+    write_json(tmp_path / "recipe.json", {"status": "running", "stages": [stage, 7]})
+    (found,) = gather([tmp_path]).stages
+    assert (found.name, found.status, found.is_run) == ("ppo", "to do", False)
+
+
+def test_what_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run, no recipe's stages and no evaluation"):
+        gather([tmp_path])
+    (tmp_path / "assistant").mkdir()
+    with pytest.raises(InputError, match=r"there is no such folder; did you mean .*assistant\?"):
+        gather([tmp_path / "asistant"])
+
+
+def test_huge_answers_are_cut_and_dialogues_are_text(tmp_path: Path) -> None:
+    write_results(tmp_path, results())
+    rows = [
+        {"suite": "s", "model": "m", "prompt": [{"role": "user", "content": "hi"}],
+         "response": "x" * 10**6, "verdicts": {"right": True, "unknown": None}},
+        {"prompt": None, "verdicts": 3},
+    ]  # fmt: skip
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "answers.jsonl").write_text(text)
+    first, second = gather([tmp_path]).answers
+    assert first.prompt == "user: hi"
+    assert first.verdicts == {"right": 1.0}
+    assert len(first.response) < MOST_TEXT + 50
+    assert first.response.endswith("(1,000,000 characters, cut)")
+    assert (second.suite, second.prompt, second.verdicts) == ("?", "", {})
+
+
+def test_what_grows_is_noticed(tmp_path: Path) -> None:
+    road = make_road(tmp_path / "road")
+    before = growing([road])
+    assert before == growing([road])
+    assert len(before) == 4 * 2 + 4  # run.json and metrics of each stage; the road's own
+    with (road / "stages" / "ppo" / "metrics.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    assert growing([road]) != before
+    assert growing([tmp_path / "nowhere"]) == ()
+
+
+def test_a_run_is_read_through_a_link(tmp_path: Path) -> None:
+    run = Run.open(make_run(tmp_path / "runs", "sft", "real", model=BASE, steps=2).path)
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "sft").symlink_to(run.path)
+    stage = {"name": "sft", "verb": "sft", "inputs": {}, "run": str(run.path), "status": "running"}
+    write_json(tmp_path / "recipe.json", {"status": "running", "stages": [stage]})
+    (found,) = gather([tmp_path]).stages
+    assert len(found.records) == 3
+
+
+def test_several_rewards_are_told_without_their_weights(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        make_run(tmp_path, "reward", name, model=BASE, steps=1)
+    run = make_run(tmp_path, "ppo", "ppo", model=BASE, steps=1)
+    rewards = f"[{tmp_path}/first, {tmp_path}/second=0.5]"
+    run.settings_file.write_text(f"ppo:\n  model: base\n  reward: {rewards}\n  judge: far/off\n")
+    found = {stage.name: stage.inputs for stage in gather([tmp_path]).stages}
+    wanted = {"model": "base", "reward": "first", "reward 2": "second", "judge": "far/off"}
+    assert found["ppo"] == wanted
+
+
+def test_what_a_run_began_with_is_told_from_where_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs"), "sft", "first", model=BASE, steps=1)
+    make_run(Path("runs"), "dpo", "second", model="runs/first", steps=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = {stage.name: stage.inputs for stage in gather([tmp_path / "runs"]).stages}
+    assert found["second"] == {"model": "first"}

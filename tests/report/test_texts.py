@@ -1,0 +1,36 @@
+import math
+
+import pytest
+
+from upbring.report import texts
+from upbring.runs.results import Measured
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (0.0, "share", "0.0 %"),
+        (-0.25, "share", "−25.0 %"),
+        (0.00002, "", "2.0e−05"),
+        (1234567.0, "", "1,234,567"),
+        (-3.14159, "", "−3.14"),
+        (30.0, "", "30"),
+        (0.0, "", "0"),
+        (math.nan, "", "–"),
+    ],
+)
+def test_numbers_are_short_and_carry_their_unit(value: float, unit: str, expected: str) -> None:
+    assert texts.number(value, unit) == expected
+
+
+def test_an_interval_is_told_where_there_is_one() -> None:
+    share = Measured("facts", "m", "accuracy", 0.5, 0.411, 0.589)
+    assert texts.bounds(share) == "41.1 … 58.9"
+    assert texts.bounds(Measured("facts", "m", "accuracy", 0.5)) == ""
+    assert texts.signed(None) == "–"
+
+
+def test_every_suite_has_a_title() -> None:
+    assert texts.title("refusals", texts.SUITES) == "Refuses the right things"
+    assert texts.title("my_own", texts.SUITES) == "my own"
+    assert texts.listed([]) == ""

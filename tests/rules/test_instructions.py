@@ -1,0 +1,80 @@
+import pytest
+
+from upbring.rules.instructions import Instruction, flaw, loosely, readings, strictly
+
+JSON = Instruction("detectable_format:json_format", {})
+CAPITALS = Instruction(
+    "change_case:capital_word_frequency", {"capital_relation": "less than", "capital_frequency": 1}
+)
+
+
+def test_what_wraps_an_answer_is_forgiven_loosely() -> None:
+    wrapped = 'Sure, here it is:\n{"a": 1}\nAnything else?'
+    assert strictly(JSON, wrapped) is False
+    assert loosely(JSON, wrapped) is True
+    assert loosely(JSON, "no json\nat all") is False
+
+
+def test_asterisks_are_forgiven_loosely() -> None:
+    ends = Instruction("startend:end_checker", {"end_phrase": "The end."})
+    assert strictly(ends, "**The end.**") is False
+    assert loosely(ends, "**The end.**") is True
+
+
+def test_an_empty_answer_keeps_nothing() -> None:
+    assert strictly(CAPITALS, "plain") is True
+    assert strictly(CAPITALS, " \n") is False
+    assert loosely(CAPITALS, "") is False
+
+
+def test_there_are_eight_readings() -> None:
+    assert list(readings("a\n*b*\nc")) == [
+        "a\n*b*\nc",
+        "*b*\nc",
+        "a\n*b*",
+        "*b*",
+        "a\nb\nc",
+        "b\nc",
+        "a\nb",
+        "b",
+    ]
+
+
+def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
+    esperanto = Instruction("language:response_language", {"language": "eo"})
+    assert strictly(esperanto, "Saluton.") is None
+    assert loosely(esperanto, "Saluton.") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "told"),
+    [
+        ("punctuation:no_comma", {}, None),
+        (
+            "combination:two_respones",
+            {},
+            (
+                "'combination:two_respones' is no kind of instruction; "
+                "did you mean combination:two_responses?"
+            ),
+        ),
+        ("zebra", {}, "'zebra' is no kind of instruction; use one of the 25 kinds of IFEval"),
+        (
+            "detectable_format:number_bullet_lists",
+            {},
+            "detectable_format:number_bullet_lists: num_bullets is None; give a whole number",
+        ),
+        (
+            "detectable_format:number_bullet_lists",
+            {"num_bullets": True},
+            "detectable_format:number_bullet_lists: num_bullets is True; give a whole number",
+        ),
+        (
+            "length_constraints:number_words",
+            {"relation": "about", "num_words": 3},
+            "length_constraints:number_words: relation is 'about'; use less than or at least",
+        ),
+    ],
+)
+def test_a_flaw_says_what_to_do(kind: str, details: dict[str, object], told: str | None) -> None:
+    assert flaw(Instruction(kind, details)) == told

@@ -1,0 +1,135 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from upbring.errors import InputError
+from upbring.runs import find_model as module
+from upbring.runs.find_model import locate, read_object, refuse_code
+
+
+def model(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in ("config.json", *names):
+        (folder / name).write_text("{}", encoding="utf-8")
+    return folder
+
+
+def refused(name: object) -> str:
+    with pytest.raises(InputError) as caught:
+        locate(str(name))
+    return str(caught.value)
+
+
+def test_a_directory_is_the_model(tmp_path: Path) -> None:
+    folder = model(tmp_path / "base", "model.safetensors")
+    assert locate(str(folder)) == folder
+
+
+def test_a_run_means_the_model_in_it(tmp_path: Path) -> None:
+    run = model(tmp_path / "sft-1", "run.json")
+    found = f"{run}: this run has no model yet; finish it with `upbring resume {run}`"
+    assert refused(run) == found
+    assert locate(str(model(run / "model"))) == run / "model"
+
+
+def test_a_builtin_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "files", lambda _: tmp_path)
+    sprout = model(tmp_path / "builtin" / "sprout")
+    model(tmp_path / "builtin" / "other")
+    assert locate("builtin:sprout") == sprout
+    assert refused("builtin:sprot") == (
+        "builtin:sprot: there is no such builtin model; there is builtin:other, builtin:sprout"
+    )
+
+
+def test_a_file_is_no_model(tmp_path: Path) -> None:
+    file = model(tmp_path / "base") / "config.json"
+    assert refused(file) == f"{file}: is a file; name the directory that holds the model"
+
+
+def test_a_missing_directory_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft-17")
+    assert refused(tmp_path / "stf-17") == (
+        f"{tmp_path / 'stf-17'}: there is no such directory; did you mean {folder}?"
+    )
+    other = tmp_path / "completely-different"
+    give = "give a directory, a run, or owner/name of a hub"
+    assert refused(other) == f"{other}: there is no such directory; {give}"
+    nowhere = tmp_path / "none" / "base"
+    assert refused(nowhere) == f"{nowhere}: there is no such directory; {give}"
+
+
+def test_what_the_hub_does_not_give_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    message = refused("owner/name")
+    assert message.startswith(
+        "owner/name: there is no such directory here, and the hub did not give it ("
+    )
+    assert message.endswith(
+        "; check the spelling, or copy the model to this machine and give its directory"
+    )
+
+
+def test_the_user_is_told_before_the_hub_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    with pytest.raises(InputError):
+        locate("owner/name", notice=said.append)
+    assert said == ["owner/name: no such directory here, asking the hub"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_model_that_asks_to_run_code_is_refused(tmp_path: Path, name: str) -> None:
+    folder = model(tmp_path / "base", "model.safetensors")
+    (folder / name).write_text(json.dumps({"auto_map": {"AutoConfig": "x.Y"}}), encoding="utf-8")
+    assert refused(folder) == (
+        f"{folder / name}: auto_map asks to run code that came with the model; upbring runs none. "
+        "Use a model of an architecture that transformers knows"
+    )
+
+
+def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
+    folder = model(tmp_path / "base", "modeling.py", "model.safetensors")
+    assert refused(folder) == (
+        f"{folder / 'modeling.py'}: a model folder with code; remove it if you trust the rest"
+    )
+
+
+@pytest.mark.parametrize("suffix", module.PICKLES)
+def test_weights_that_can_run_code_are_refused(tmp_path: Path, suffix: str) -> None:
+    folder = model(tmp_path / "base", f"weights{suffix}")
+    assert refused(folder) == (
+        f"{folder / f'weights{suffix}'}: weights in a format that can run code; upbring reads "
+        "safetensors only. Convert them once with transformers, on a machine of your trust"
+    )
+    (folder / "model.safetensors").write_bytes(b"")
+    refuse_code(folder)  # they are not read where there are others
+
+
+def test_files_that_are_no_json_objects_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    assert read_object(path) == {}
+    path.write_text('{"a": 1}', encoding="utf-8")
+    assert read_object(path) == {"a": 1}
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"config\.json: is no JSON \(.*\); fetch the model again"):
+        read_object(path)
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(InputError, match="is no JSON"):
+        read_object(path)
+    path.write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError, match="holds no JSON object; fetch the model again"):
+        read_object(path)

@@ -1,0 +1,42 @@
+"""A card is read by hubs, whose parser is YAML, and by people."""
+
+import yaml
+
+from upbring.runs.model_card import card
+
+
+def test_a_card_has_a_head_for_hubs_and_a_body_for_people() -> None:
+    text = card(
+        name="sft-1",
+        base_model="org/seed",
+        verb="sft",
+        library="peft",
+        summary="Learned from 300 demonstrations.",
+        numbers={"held-out loss": "1.20 → 0.90", "a|b": "two\nlines"},
+        data=["chat.jsonl (300 rows)"],
+        license_name="apache-2.0",
+        languages=["de"],
+        limits=["It has seen no code."],
+    )
+    _, head, body = text.split("---\n", 2)
+    assert yaml.safe_load(head) == {
+        "base_model": "org/seed",
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["upbring", "sft"],
+        "license": "apache-2.0",
+        "language": ["de"],
+        "datasets": ["chat.jsonl (300 rows)"],
+    }
+    assert "# sft-1\n\nLearned from 300 demonstrations.\n" in body
+    assert "| held-out loss | 1.20 → 0.90 |\n| a\\|b | two lines |\n" in body
+    assert body.endswith("## Limits\n\n- It has seen no code.\n")
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    text = card(
+        name="a: b", base_model="x", verb="pretrain", library="transformers", summary="S.",
+        numbers={}, data=[],
+    )  # fmt: skip
+    assert "license" not in text
+    assert text.endswith("# a: b\n\nS.\n")

@@ -1,0 +1,182 @@
+"""A run folder is found, named, locked and summed up from its files alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from upbring import durable
+from upbring.errors import InputError, ResumeError
+from upbring.runs.contract import Contract
+from upbring.runs.metrics import Metrics
+from upbring.runs.run_folder import DataFile, Run, all_runs, list_runs
+
+
+def test_runs_are_numbered_by_verb(tmp_path: Path) -> None:
+    runs = tmp_path / "my runs"
+    (runs / "sft-2").mkdir(parents=True)
+    names = [Run.create(runs, verb).path.name for verb in ("sft", "sft", "pretrain")]
+    assert names == ["sft-3", "sft-4", "pretrain-1"]
+
+
+def test_processes_that_begin_at_once_get_different_folders(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from upbring.runs.run_folder import Run; "
+        "[print(Run.create(Path(sys.argv[1]), 'sft').path.name) for _ in range(20)]"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # closed by communicate
+        for _ in range(2)
+    ]
+    names = [name for process in processes for name in process.communicate()[0].split()]
+    assert sorted(names) == sorted(f"sft-{number}" for number in range(1, 41))
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    Run.create(tmp_path, "sft", name="mine")
+    expected = r"mine: exists already; choose another --name, or go on with `upbring resume .*mine`"
+    with pytest.raises(InputError, match=expected):
+        Run.create(tmp_path, "sft", name="mine")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", ".hidden", "a\n", "x" * 101, "a."])
+def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be a folder's name; use letters"):
+        Run.create(tmp_path, "sft", name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["naïve [1] 試", "x" * 100])
+def test_unusual_names_are_welcome(tmp_path: Path, name: str) -> None:
+    assert Run.open(Run.create(tmp_path, "sft", name=name).path).path.name == name
+
+
+def test_opening_what_is_no_run_says_what_is_meant(tmp_path: Path) -> None:
+    Run.create(tmp_path, "sft")
+    with pytest.raises(InputError, match=r"sft1: does not exist; did you mean .*sft-1\?"):
+        Run.open(tmp_path / "sft1")
+    (tmp_path / "zebra").mkdir()
+    with pytest.raises(InputError, match="zebra: holds no run; see `upbring runs`"):
+        Run.open(tmp_path / "zebra")
+
+
+def test_the_status_follows_the_work(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "sft")
+    with run.lock():
+        assert run.status() == "running"
+    assert run.status() == "interrupted"
+    run.plan(30)
+    run.finish()
+    assert run.status() == "finished"
+    assert run.facts()["steps"] == 30
+
+
+def test_the_run_that_began_last_and_is_unfinished_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match=r"no runs, so there is nothing to resume; see"):
+        Run.newest_unfinished(tmp_path / "nowhere")
+    first, second, third = (Run.create(tmp_path, verb) for verb in ("sft", "pretrain", "sft"))
+    third.finish()
+    assert Run.newest_unfinished(tmp_path) == second
+    with second.lock():
+        assert Run.newest_unfinished(tmp_path) == first
+    first.finish()
+    second.finish()
+    with pytest.raises(ResumeError, match="all 3 runs are finished or running"):
+        Run.newest_unfinished(tmp_path)
+    assert all_runs(tmp_path) == [first, second, third]
+
+
+def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "sft")
+    expected = rf"sft-1: process {os.getpid()} on .* is using this folder; wait until it is done"
+    with run.lock(), pytest.raises(InputError, match=expected), run.lock():
+        pass
+
+
+def test_leftovers_of_the_dead_are_swept_when_a_run_is_taken_up(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "sft")
+    left = run.checkpoints / f".tmp-step-7-{os.getpid()}-0123abcd"
+    left.mkdir(parents=True)
+    with run.lock():
+        assert list(run.checkpoints.iterdir()) == []
+
+
+def test_the_list_tells_where_each_run_stands(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    run = Run.create(tmp_path, "sft")
+    Run.create(tmp_path, "pretrain")
+    run.plan(300)
+    with Metrics(run.metrics_file) as metrics:
+        metrics.write(120, {"loss": 1.5})
+        metrics.write(120, {"loss": 9.0}, kind="held_out")
+    first, second = list_runs(tmp_path)
+    assert (first.name, first.verb, first.status) == ("sft-1", "sft", "interrupted")
+    assert (first.step, first.steps, first.loss) == (120, 300, 1.5)
+    assert (second.step, second.steps, second.loss) == (0, None, None)
+    assert first.began <= second.began
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_the_papers_of_a_run_are_written_and_read(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "sft")
+    run.write_settings("sft:\n  seed: 0  # default\n")
+    run.write_environment(more={"device": "cpu"})
+    run.write_data([DataFile(f"{Path.home()}/a.jsonl", "ab" * 32, 3, "chat")])
+    contract = Contract("seed", "ab", "cd", None, (), None, 2, "base", "full")
+    run.write_contract(contract)
+    run.write_card("# sft-1\n")
+    assert run.read_contract() == contract
+    assert json.loads(run.environment_file.read_text())["device"] == "cpu"
+    (row,) = json.loads(run.data_file.read_text())["files"]
+    assert row["file"].endswith("/a.jsonl")
+    assert (row["rows"], row["format"], row["purpose"]) == (3, "chat", "train")
+    assert {path.name for path in run.path.iterdir()} == {
+        "run.json", "settings.yaml", "environment.json", "data.json", "contract.json", "README.md",
+    }  # fmt: skip
+    assert (run.model.name, run.checkpoints.name, run.samples_file.name) == (
+        "model", "checkpoints", "samples.jsonl",
+    )  # fmt: skip
+
+
+def test_a_run_whose_facts_are_damaged_is_named(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "sft")
+    for text in ("", "[]", "{}"):
+        run.facts_file.write_text(text)
+        with pytest.raises(InputError, match=r"run\.json: is not what upbring wrote; restore it"):
+            run.status()
+
+
+def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(Exception, match="runs: ") as caught:
+        Run.create(tmp_path / "runs", "sft")
+    assert getattr(caught.value, "exit_code", None) in {2, 3}
+    durable.write_text(tmp_path / "after", "nothing else is touched")
+
+
+def test_where_a_run_was_begun_is_written_so_that_it_can_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, home = tmp_path / "home" / "project", tmp_path / "home"
+    project.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(project)
+    inside = Run.create(Path("runs"), "sft")
+    assert inside.facts()["directory"] == "../.."
+    assert inside.directory() == project
+    outside = Run.create(tmp_path / "runs", "sft")
+    assert outside.facts()["directory"] == "~/project"  # nobody's name is written
+    assert outside.directory() == project
+    inside.plan(3)
+    assert inside.facts()["directory"] == "../.."
+    (tmp_path / "strange").mkdir()
+    monkeypatch.chdir(tmp_path / "strange")
+    strange = Run.create(home / "runs", "sft")
+    assert strange.facts()["directory"] == str(tmp_path / "strange")
+    assert strange.directory() == tmp_path / "strange"

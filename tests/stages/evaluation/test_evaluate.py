@@ -1,0 +1,196 @@
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests import small
+from upbring.errors import InputError, Interrupted
+from upbring.evaluate.model_protocol import Dialogue
+from upbring.evaluate.preference import Comparer, Scorer
+from upbring.runs.results import Measured, read_results
+from upbring.settings.commands.evaluate import EvaluateSettings
+from upbring.stages.evaluation.eval_data import sheet_of
+from upbring.stages.evaluation.evaluate import evaluate, judge_of, suites_of
+
+QUESTIONS = [
+    {"prompt": "What is the sky like?", "answer": "blue"},
+    {"prompt": "The apple is", "answer": "red", "alternatives": ["blue"]},
+]
+
+
+@pytest.fixture(scope="module")
+def models(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    other = small.make_model(tmp_path_factory.mktemp("other"), seed=1)
+    return str(model_folder), str(other)
+
+
+def written(path: Path, rows: Sequence[object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def settings(folder: Path, models: tuple[str, ...], **more: object) -> EvaluateSettings:
+    usual: dict[str, object] = {"max_tokens": 6, "threads": 1, "precision": "float32"}
+    return EvaluateSettings.model_validate(
+        {"models": models, "to": folder / "evaluation", **usual, **more}
+    )
+
+
+def measure(asked: EvaluateSettings, **more: object) -> tuple[list[Measured], list[str]]:
+    notices: list[str] = []
+    return evaluate(asked, notice=notices.append, **more), notices  # type: ignore[arg-type]
+
+
+def test_an_evaluation_is_a_folder_that_a_second_run_only_completes(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    data = written(tmp_path / "q.jsonl", QUESTIONS)
+    asked = settings(tmp_path, models, data=(data,))
+    found, notices = measure(asked)
+    assert {n.suite for n in found} == {"facts"}
+    assert read_results(asked.to) == found
+    rows = [json.loads(line) for line in (asked.to / "answers.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    assert all(row["verdicts"] for row in rows)
+    assert len(notices) == 4
+    again, notices = measure(asked)
+    assert (again, notices) == (found, [])
+
+
+def test_a_stopped_evaluation_goes_on_from_its_answers(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    rows = [{"prompt": f"What is number {i}?", "answer": "red"} for i in range(40)]
+    asked = settings(tmp_path, models, data=(written(tmp_path / "q.jsonl", rows),))
+
+    def stop(text: str) -> None:
+        if text.startswith("facts"):  # the first model has answered
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"stopped; the answers so far lie in .*answers\.jsonl, "):
+        evaluate(asked, notice=stop)
+    path = asked.to / "answers.jsonl"
+    assert path.read_bytes().count(b"\n") == 40
+    assert not (asked.to / "results.json").exists()
+    found, notices = measure(asked)
+    assert [text.rpartition(", ")[0] for text in notices] == ["facts"]  # the second alone
+    assert {n.count for n in found} == {40}
+
+
+def test_results_of_other_suites_stay(tmp_path: Path, models: tuple[str, str]) -> None:
+    data = written(tmp_path / "q.jsonl", QUESTIONS)
+    texts = written(tmp_path / "t.jsonl", [{"text": "The sky is warm."}] * 3)
+    measure(settings(tmp_path, models, data=(data,)))
+    found, _ = measure(settings(tmp_path, models, data=(texts,)))
+    assert {n.suite for n in found} == {"forgetting"}
+    kept = read_results(tmp_path / "evaluation")
+    assert {n.suite for n in kept} == {"facts", "forgetting"}
+
+
+def test_models_are_called_as_the_caller_names_them(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    data = written(tmp_path / "q.jsonl", QUESTIONS[:1])
+    found, _ = measure(settings(tmp_path, models, data=(data,)), names=["base", "sft"])
+    assert {n.model for n in found} == {"base", "sft"}
+    assert {n.against for n in found} == {None, "base"}
+
+
+def longest(name: str) -> Scorer:
+    def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
+        return [float(len(text)) for _, text in pairs]
+
+    return Scorer(name, name, scores)
+
+
+def test_a_reward_model_judges_when_one_is_handed_in(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    data = written(tmp_path / "p.jsonl", [{"prompt": f"What is number {i}?"} for i in range(4)])
+    asked = settings(tmp_path, models, data=(data,), judge="rm")
+    found, _ = measure(asked, scores=longest)
+    assert {n.name for n in found} >= {"win_rate", "win_rate_length_controlled", "strength"}
+    assert next(n for n in found if n.name == "win_rate").note == "judged by rm"
+
+
+def test_the_nursery_asks_where_the_user_has_no_data(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    asked = settings(tmp_path, models[:1], suite=("facts,instructions",), most=2)
+    found, _ = measure(asked)
+    assert {(n.suite, n.name) for n in found} == {
+        ("facts", "accuracy"),
+        ("facts", "graded"),
+        ("instructions", "prompt_strict"),
+    }
+    assert all(n.is_synthetic for n in found)
+
+
+def test_suites_follow_the_data_unless_they_are_named(tmp_path: Path) -> None:
+    data = (
+        written(tmp_path / "q.jsonl", QUESTIONS),
+        written(tmp_path / "t.jsonl", [{"text": "a"}]),
+    )
+    asked = settings(tmp_path, ("a",), data=data)
+    assert suites_of(asked, sheet_of(asked)) == ["facts", "forgetting"]
+    named = settings(tmp_path, ("a",), data=data, suite=("forgetting, facts", "facts"))
+    assert suites_of(named, sheet_of(named)) == ["forgetting", "facts"]
+    remote = settings(tmp_path, ("http://localhost:1/v1",), data=data)
+    assert suites_of(remote, sheet_of(remote)) == ["facts"]  # it tells no log-probabilities
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"suite": ("fact",)}, "suite: 'fact' is no suite; did you mean facts?"),
+        ({"suite": ("zebra",)}, "suite: 'zebra' is no suite; there are preference, facts, "),
+        ({"suite": ("reward_health",)}, "suite: reward_health is measured by `upbring reward`"),
+        ({"suite": ("refusals",)}, "q.jsonl: no row is for the suite refusals; give rows with"),
+        ({"models": ("a", "a")}, "models: a is given twice; give each once"),
+        ({"judge": "rm"}, "judge: rm is no URL, and reward models cannot judge here; give the"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(
+    tmp_path: Path, more: dict[str, object], told: str
+) -> None:
+    data = written(tmp_path / "q.jsonl", QUESTIONS)
+    asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
+    with pytest.raises(InputError) as caught:
+        measure(asked)
+    assert told in str(caught.value)
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_prompts_alone_are_for_no_suite_of_one_model(tmp_path: Path) -> None:
+    data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
+    asked = settings(tmp_path, ("a",), data=(data,))
+    with pytest.raises(InputError, match=r"p\.jsonl: no row is for any suite of these models"):
+        suites_of(asked, sheet_of(asked))
+
+
+def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
+    data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
+    asked = settings(tmp_path, ("a",), data=(data,), judge="http://localhost:1/v1")
+    assert isinstance(judge_of(asked, sheet_of(asked), None), Comparer)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"suite": ("harness",)}, "tasks: the suite harness needs at least one; write --tasks"),
+        ({"tasks": ("arc_easy",), "suite": ("facts",)}, "tasks: are for the suite harness, which"),
+        ({"tasks": ("nowhere.yaml",)}, "tasks: nowhere.yaml is not there; name a YAML file"),
+        ({"judge": "votes:v.jsonl"}, "judge: people compare 2 to 9 models, and 1 are given"),
+    ],
+)
+def test_tasks_and_votes_that_make_no_sense_are_refused_at_once(
+    tmp_path: Path, more: dict[str, object], told: str
+) -> None:
+    data = written(tmp_path / "p.jsonl", [{"prompt": "Hello", "answer": "Hi"}])
+    asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
+    with pytest.raises(InputError) as caught:
+        measure(asked)
+    assert told in str(caught.value)
+    assert not (tmp_path / "evaluation").exists()

@@ -1,0 +1,167 @@
+"""The way of a person who votes: answers, a page, a file saved, and the same command again."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests import small
+from tests.evaluate.scripted import asked
+from tests.road import done, upbring
+from upbring.errors import InputError
+from upbring.evaluate.preference import Said
+from upbring.settings.commands.evaluate import EvaluateSettings
+from upbring.stages.evaluation.human_judge import awaited, counted, hand_out, is_by_people, votes_of
+
+PROMPTS = [asked(f"What is {i}?") for i in range(30)]
+SAID = Said(
+    PROMPTS,
+    {
+        "base": [f"b{i}" for i in range(30)],
+        "sft": [f"s{i}" if i else "b0" for i in range(30)],
+    },
+)
+MODELS = ["base", "sft"]
+
+
+def settings(folder: Path, **more: object) -> EvaluateSettings:
+    (folder / "out").mkdir(exist_ok=True)
+    usual = {
+        "models": ("base", "sft"),
+        "to": folder / "out",
+        "judge": f"votes:{folder / 'v.jsonl'}",
+    }
+    return EvaluateSettings.model_validate({**usual, **more})
+
+
+def pairs(folder: Path) -> list[dict[str, list[str]]]:
+    lines = (folder / "out" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def voted(folder: Path, rows: Sequence[dict[str, list[str]]], *, who: str = "ann") -> None:
+    """Save what a person does who likes what begins with an s."""
+    text = "".join(
+        json.dumps({**row, "ranks": [2 - t.startswith("s") for t in row["responses"]]}) + "\n"
+        for row in rows
+    )
+    (folder / "v.jsonl").write_text(text.replace('"ranks"', f'"annotator": "{who}", "ranks"'))
+
+
+def test_the_page_is_blind_and_a_function_of_the_seed(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert hand_out(found, SAID) == 29  # of the first prompt both say the same
+    rows = pairs(tmp_path)
+    firsts = [row["responses"][0][0] for row in rows]
+    assert 5 < firsts.count("s") < 24
+    page = (tmp_path / "out" / "rank.html").read_text(encoding="utf-8")
+    held = re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert held is not None
+    assert json.loads(held[1]) == rows
+    assert "sft" not in page
+    assert "pairs.jsonl" in page
+    # which model is named first decides nothing, another seed does
+    hand_out(found, Said(PROMPTS, {name: SAID.texts[name] for name in ("sft", "base")}))
+    assert pairs(tmp_path) == rows
+    hand_out(settings(tmp_path, seed=1), SAID)
+    assert pairs(tmp_path) != rows
+
+
+def test_votes_are_waited_for_and_then_counted(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert votes_of(found, MODELS) is None
+    told = awaited(found)
+    assert told is not None
+    assert f"open {tmp_path / 'out' / 'rank.html'} in a browser" in told
+    assert f"save the file as {tmp_path / 'v.jsonl'}" in told
+    hand_out(found, SAID)
+    voted(tmp_path, pairs(tmp_path))
+    assert awaited(found) is None
+    votes = votes_of(found, MODELS)
+    assert votes is not None
+    assert counted(found, SAID, votes).endswith("v.jsonl: 29 votes count")
+    now = Said(PROMPTS[:10], {name: texts[:10] for name, texts in SAID.texts.items()})
+    assert counted(found, now, votes).endswith(
+        "9 votes count; 20 are about other prompts, 0 about answers that no model gives now"
+    )
+
+
+def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    hand_out(found, SAID)
+    voted(tmp_path, pairs(tmp_path))
+    votes = votes_of(found, MODELS)
+    assert votes is not None
+    changed = Said(PROMPTS[:5], {"base": ["x"] * 5, "sft": ["y"] * 5})
+    with pytest.raises(InputError) as caught:
+        counted(found, changed, votes)
+    assert (
+        "none of its 29 votes counts: 25 are about other prompts, 4 about answers that no model "
+        "gives now; give the --data that was voted on, or rank the answers of"
+    ) in str(caught.value)
+
+
+def test_people_compare_two_models_to_nine(tmp_path: Path) -> None:
+    for names in (["a"], [*"abcdefghij"]):
+        with pytest.raises(InputError, match=r"judge: people compare 2 to 9 models, and \d+ are"):
+            votes_of(settings(tmp_path), names)
+    with pytest.raises(InputError, match=r"votes: names no file; write votes:votes\.jsonl"):
+        votes_of(settings(tmp_path, judge="votes:"), MODELS)
+    assert not is_by_people("runs/votes")
+    assert not is_by_people(None)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    small.make_model(tmp_path / "a")
+    small.make_model(tmp_path / "b", seed=1)
+    rows = [{"prompt": f"What is the {thing} like?"} for thing in small.THINGS]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+WORDS = ("--suite", "preference", "--data", "p.jsonl", "--judge", "votes:v.jsonl", "--to", "out")
+QUICK = ("--max-tokens", "4", "--threads", "1", "--precision", "float32")
+
+
+def test_a_person_answers_and_the_same_command_goes_on(home: Path) -> None:
+    words = ("evaluate", "a", "b", *WORDS, *QUICK)
+    first = done(home, *words)
+    assert "waits for people; open out/rank.html" in first.out
+    assert "win_rate" not in first.out
+    answers = (home / "out" / "answers.jsonl").read_bytes()
+    rows = pairs(home)
+    voted(home, rows)
+    second = done(home, *words)
+    assert "v.jsonl: " in second.err
+    assert "waits for people" not in second.out
+    results = json.loads((home / "out" / "results.json").read_text())["results"]
+    names = {each["name"] for each in results}
+    assert {"win_rate", "win_rate_length_controlled", "strength"} <= names
+    assert (home / "out" / "answers.jsonl").read_bytes() == answers  # nobody was asked again
+
+
+def test_a_road_waits_for_people_at_its_end(home: Path) -> None:
+    (home / "r.yaml").write_text(
+        """
+model: a
+defaults: {steps: 1, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+stages:
+  sft: {data: d.jsonl, learning_rate: 0.05}
+evaluate:
+  {data: p.jsonl, suite: preference, judge: "votes:v.jsonl", max_tokens: 4, threads: 1}
+gates: {win_rate: ">= 0"}
+"""
+    )
+    small.make_demonstrations(home / "d.jsonl", 8)
+    first = upbring(home, "run", "r.yaml", "--to", "out")
+    assert first.code == 0, first.err
+    assert "waits for people; open out/evaluation/rank.html" in first.err
+    assert json.loads((home / "out" / "recipe.json").read_text())["status"] == "waiting"
+    lines = (home / "out" / "evaluation" / "pairs.jsonl").read_text().splitlines()
+    voted(home, [json.loads(line) for line in lines])
+    second = done(home, "run", "r.yaml", "--to", "out")
+    assert "sft: finished before, kept" in second.err
+    assert "gate win_rate >= 0: passed" in second.err

@@ -1,0 +1,47 @@
+from tests.evaluate.scripted import Scripted, asked
+from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.facts import Question
+from upbring.evaluate.instructions import Instructed
+from upbring.evaluate.memorization import Canary
+from upbring.evaluate.refusals import Requested
+from upbring.rules.instructions import Instruction
+from upbring.stages.evaluation.eval_data import Sheet
+from upbring.stages.evaluation.suites import SUITES, WANTED, Bench
+
+SHEET = Sheet(
+    questions=(Question(asked("q"), ("yes",)),),
+    instructions=(Instructed("i", (Instruction("punctuation:no_comma", {}),)),),
+    requests=(Requested(asked("r"), is_harmful=False),),
+    canaries=(Canary("c", "1", ("2",), 1),),
+    documents=("a b c d e f g h",),
+    prompts=(asked("p"),),
+    topics={"all": (asked("p"),)},
+)
+SAYS = {"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"}
+LOGPROBS = {" 1": -1.0, " 2": -2.0, "a b c d e f g h": -8.0, "so": -3.0}
+
+
+def test_every_suite_measures_what_the_sheet_has_for_it() -> None:
+    subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
+    bench = Bench(SHEET, Journal(), None, 0, "base")
+    names = {suite: {n.name for n in SUITES[suite](subjects, bench)} for suite in SUITES}
+    assert set(names) == set(WANTED)
+    assert "accuracy" in names["facts"]
+    assert "prompt_loose" in names["instructions"]
+    assert "over_refusal" in names["refusals"]
+    assert {"perplexity", "tasks/accuracy", "drift/all"} <= names["forgetting"]
+    assert {"exposure", "extraction"} <= names["memorisation"]
+    assert names["preference"] == {"words", "words_change"}
+
+
+def test_a_subject_that_answered_alone_is_asked_nothing_more_but_drift() -> None:
+    subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
+    bench = Bench(SHEET, Journal(), None, 0, "base")
+    for subject in subjects:
+        for suite in SUITES.values():
+            suite([subject], bench)
+    before = [subject.num_asked for subject in subjects]
+    for suite in SUITES.values():
+        suite(subjects, bench)
+    base, sft = (s.num_asked - n for s, n in zip(subjects, before, strict=True))
+    assert (base, sft) == (1, 0)  # how likely the first finds what the second said

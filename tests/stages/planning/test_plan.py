@@ -1,0 +1,274 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import small
+from tests.conftest import trials
+from tests.preferences import make_rankings
+from tests.rewarded import make_reward
+from upbring.errors import ResourceError
+from upbring.runs.run_folder import Run
+from upbring.settings.command_table import imported, verbs
+from upbring.settings.methods.sft import SftSettings
+from upbring.settings.resolve import Resolved, resolve
+from upbring.stages.context import Cast
+from upbring.stages.planning import plan as planning
+from upbring.stages.planning.dry_model import rehearsed
+from upbring.stages.planning.plan import (
+    Plan,
+    advice,
+    explained_memory,
+    forecast,
+    is_out_of_memory,
+    plan,
+    savings,
+    timed,
+    told,
+    told_time,
+)
+
+ROOT = Path(__file__).parents[2]
+CPU_IS_FULL = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 4000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    small.make_model(folder / "m")
+    small.make_demonstrations(folder / "d.jsonl")
+    return folder
+
+
+def asked(home: Path, **more: object) -> Resolved[SftSettings]:
+    values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
+    return Resolved(SftSettings.model_validate({"precision": "float32", **values}), {})
+
+
+@pytest.fixture
+def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBRING_CACHE", str(home / "cache"))
+
+
+def made(home: Path, **more: object) -> Plan:
+    return plan(rehearsed("sft", asked(home, **more), notice=lambda _: None), before=10**8)
+
+
+@pytest.mark.usefixtures("cache")
+def test_rows_and_steps_are_those_of_the_run(home: Path) -> None:
+    found = made(home)
+    # 40 rows, 2 of them held out; 3 epochs of 38 rows, 8 a step: ⌈114 / 8⌉
+    assert found.course.steps == 15
+    assert found.course.evaluations == 16  # at 0, then every step of 15 // 10 = 1
+    assert found.work.parts == 1
+    assert 0 < found.work.rows < found.work.tokens < 8 * 100
+    assert 0 < found.course.held_rows < found.course.held_tokens
+
+
+@pytest.mark.usefixtures("cache")
+def test_more_tokens_at_once_take_more(home: Path) -> None:
+    sizes = [made(home, micro_tokens=count).memory.phases["learning"] for count in (64, 128, 1024)]
+    activations = [phase["activations"] for phase in sizes]
+    assert activations == sorted(activations)
+    assert activations[0] < activations[-1]
+
+
+@pytest.mark.usefixtures("cache")
+def test_time_is_that_of_steps_and_evaluations(home: Path) -> None:
+    cast = rehearsed("sft", asked(home), notice=lambda _: None)
+    found = timed(cast, plan(cast, before=0), within=0.1)
+    assert found.step > 0
+    assert found.evaluation > 0
+    assert found.total == pytest.approx(15 * found.step + 16 * found.evaluation)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_run_s_header_says_memory_in_a_line(home: Path) -> None:
+    line = told(made(home))
+    assert line.startswith("memory: about ")
+    assert "\n" not in line
+    short = replace(made(home), available=1000)
+    assert "of 1.0 kB: more than there is" in told(short)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_run_says_both_lines_and_the_next_of_its_kind_tries_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    cast = rehearsed("sft", asked(home, rank=5), notice=said.append)
+    said.clear()
+    made = forecast(cast)
+    assert made is not None
+    memory, time = said
+    assert memory.startswith("memory: about ")
+    assert time.startswith("time: about ")
+    assert "15 steps" in time
+
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("this was counted and timed before")
+
+    monkeypatch.setattr(planning, "counted", never)
+    monkeypatch.setattr(planning, "calibrate", never)
+    assert forecast(cast) is not None
+    assert said[3] == time
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_forecast_that_fails_lets_the_run_go_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    cast = rehearsed("sft", asked(home, rank=6), notice=said.append)
+
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("an architecture that cannot be\ncounted")
+
+    monkeypatch.setattr(planning, "counted", failing)
+    assert forecast(cast) is None
+    assert said[-1] == (
+        "memory and time: cannot be told before the run (an architecture that cannot be)"
+    )
+
+
+def of(home: Path, verb: str, **flags: object) -> Cast:
+    """Return a cast of a verb without a model in memory."""
+    words = {"model": str(home / "m"), "threads": "1", "precision": "float32", **flags}
+    kind = imported(verbs()[verb].settings)
+    return rehearsed(
+        verb, resolve(kind, section=verb, file=None, flags=words), notice=lambda _: None
+    )
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("verb", ["ppo", "grpo", "rloo"])
+def test_what_learns_from_its_own_responses_is_planned(home: Path, verb: str) -> None:
+    (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 40)
+    if not (home / "r").exists():
+        make_reward(home / "m", home / "r")
+    cast = of(home, verb, prompts=[str(home / "p.jsonl")], reward=[str(home / "r")], steps="6")
+    made = plan(cast, before=0)
+    time = timed(cast, made, within=0.05)
+    assert "keys and values" in made.memory.phases["answering"]
+    assert told_time(made, time).startswith("time: about ")
+    # a policy, a value and a reward; or a policy and a reward
+    assert made.memory.always["adapter"] == (3 if verb == "ppo" else 2) * made.shape.adapter
+
+
+def peak(home: Path, *words: str) -> tuple[float, float]:
+    """Return what a run said it would take, and what it took at most, in bytes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "upbring", *words],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "UPBRING_CACHE": str(home / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stderr.splitlines() if line.startswith("memory: about "))
+    number, unit = line.split()[2:4]
+    run = max((home / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+    costs = json.loads((run / "environment.json").read_text())
+    return float(number) * {"MB": 1e6, "GB": 1e9}[unit], costs["peak_memory_bytes"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the plan counts what glibc takes")
+@pytest.mark.parametrize(
+    ("verb", "model"),
+    [("reward", "m"), ("dpo", "m"), ("reward", "builtin:sprout"), ("dpo", "builtin:sprout")][
+        : trials(1, 4)
+    ],
+)
+def test_preferences_take_the_memory_that_was_said(home: Path, verb: str, model: str) -> None:
+    make_rankings(home / "r.jsonl")
+    words = ("--threads", "1", "--precision", "float32", "--steps", "4")
+    said, found = peak(home, verb, "r.jsonl", "--model", model, *words)
+    assert said == pytest.approx(found, rel=0.2)
+
+
+@pytest.mark.usefixtures("cache")
+def test_savings_are_named_in_order_and_come_true(home: Path) -> None:
+    found = made(home)
+    flags = [change.split()[0].rstrip(":") for change in savings(found)]
+    assert flags == ["--micro-tokens", "--gradient-checkpointing", "--precision", "--rank"]
+    checkpointing = next(c for c in savings(found) if c.startswith("--gradient"))
+    predicted = float(checkpointing.split("about ")[1].split(" MB")[0])
+    true = found.memory.total - made(home, gradient_checkpointing=True).memory.total
+    assert predicted == pytest.approx(true / 1e6, rel=0.4)
+    assert "--tune lora" in "".join(savings(made(home, tune="full")))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (CPU_IS_FULL, True),
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("shapes differ"), False),
+        (OSError(errno.ENOSPC, "No space left"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_errors_of_memory_are_known_by_what_they_say(error: Exception, *, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_advice_without_a_plan_names_the_settings_in_order() -> None:
+    with pytest.raises(ResourceError) as found, explained_memory():
+        raise CPU_IS_FULL
+    first, *changes = str(found.value).splitlines()
+    assert first.startswith("memory: it does not suffice ([enforce fail at alloc_cpu.cpp")
+    assert [change.split()[0].rstrip(",") for change in changes] == [
+        "--micro-tokens",
+        "--gradient-checkpointing",
+        "--precision",
+        "--tune",
+    ]
+    assert found.value.exit_code == 3
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), explained_memory():
+        raise RuntimeError("shapes differ")
+
+
+def test_advice_of_a_new_run_speaks_of_no_checkpoint(tmp_path: Path) -> None:
+    text = str(advice(MemoryError(), None, Run(tmp_path)))
+    assert "(none is left)" in text
+    assert "kept" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory by RLIMIT_AS")
+def test_a_process_without_memory_gives_advice_and_keeps_its_checkpoint(home: Path) -> None:
+    small.make_demonstrations(home / "many.jsonl", 2200)
+    words = ["--model", "m", "--tune", "full", "--step-examples", "2000", "--micro-tokens"]
+    more = ["200000", "--steps", "2", "--sample-tokens", "1", "--threads", "1", "--name", "full"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.stages.planning.cramped", "sft", "many.jsonl", *words, *more],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "UPBRING_CACHE": str(home / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    message = done.stderr[done.stderr.index("memory: it does not suffice") :].splitlines()
+    assert message[1].startswith("  --micro-tokens ")
+    assert all(" less" in line for line in message[1:-1])
+    assert message[-1] == (
+        "the checkpoint of step 0 is kept; where there is more memory, go on with "
+        "`upbring resume runs/full`"
+    )
+    assert (home / "runs" / "full" / "checkpoints" / "step-0" / "manifest.json").is_file()

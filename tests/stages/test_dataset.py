@@ -1,0 +1,255 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from upbring.data.trees.tree import Branch, Tree, Trees, tree
+from upbring.errors import InputError, Interrupted
+from upbring.settings.data import DataSettings
+from upbring.stages.dataset import (
+    Dataset,
+    Encoder,
+    Joined,
+    encode_file,
+    make_dataset,
+    shortened,
+    split,
+)
+
+TREES = [tree([i, i], [i + 1, i + 2], key=f"k{i}") for i in range(20)]
+
+
+class Counting:
+    """Encodes a line `p r r r` to a tree, and counts how many rows it was asked to read."""
+
+    def __init__(self) -> None:
+        self.num_rows = 0
+
+    def encoder(self, *identity: str, is_kept: bool = True) -> Encoder:
+        return Encoder(self._trees, identity, is_kept)
+
+    def _trees(self, path: Path, notice: object) -> tuple[Iterator[Tree], str]:
+        assert callable(notice)
+        notice(f"{path.name}: format numbers")
+
+        def rows() -> Iterator[Tree]:
+            for number, line in enumerate(path.read_text().splitlines()):
+                self.num_rows += 1
+                p, *rs = [int(word) for word in line.split()]
+                yield tree([p], rs, key=f"{path.name}:{number}")
+            notice(f"{path.name}: all read")
+
+        return shortened(rows(), 4, where=path.name, notice=notice), "numbers"
+
+
+def numbers(path: Path, *firsts: int) -> Path:
+    path.write_text("".join(f"{p} 1 2\n" for p in firsts))
+    return path
+
+
+def keys(trees: Trees) -> list[str]:
+    return [trees[i].key for i in range(len(trees))]
+
+
+def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) -> None:
+    path, counting = numbers(tmp_path / "a.txt", 1, 2, 3), Counting()
+    path.write_text(path.read_text() + "4 1 2 3 4 5\n")
+    first: list[str] = []
+    again: list[str] = []
+    one, facts = encode_file(path, counting.encoder("x"), notice=first.append)
+    two, same = encode_file(path, counting.encoder("x"), notice=again.append)
+    assert counting.num_rows == 4
+    assert (
+        first
+        == again
+        == [
+            "a.txt: format numbers",
+            "a.txt: all read",
+            "a.txt: 1 rows are longer than max_length 4 and were cut there",
+        ]
+    )
+    assert facts == same
+    assert (facts.rows, facts.format, facts.purpose) == (4, "numbers", "train")
+    assert keys(one) == keys(two)
+    assert all(np.array_equal(one[i].prompt, two[i].prompt) for i in range(4))
+
+
+@pytest.mark.parametrize("change", ["content", "identity", "skipping"])
+def test_it_is_encoded_anew_when_anything_that_decides_changed(tmp_path: Path, change: str) -> None:
+    path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
+    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+    if change == "content":
+        numbers(path, 1, 3)
+    identity = "y" if change == "identity" else "x"
+    encoder = counting.encoder(identity, is_kept=change != "skipping")
+    encode_file(path, encoder, notice=lambda _: None)
+    assert counting.num_rows == 4
+
+
+def test_rejects_are_written_each_time_and_never_spare_a_later_run_the_refusal(
+    tmp_path: Path,
+) -> None:
+    path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
+    for _ in range(2):
+        encode_file(path, counting.encoder("x", is_kept=False), notice=lambda _: None)
+    assert counting.num_rows == 4
+    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+    assert counting.num_rows == 6  # what was made with rows skipped does not serve here
+
+
+def test_encoding_can_be_stopped_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path, counting = numbers(tmp_path / "a.txt", *range(9)), Counting()
+
+    def poll() -> None:
+        if counting.num_rows == 3:
+            raise Interrupted("stop")
+
+    with pytest.raises(Interrupted):
+        encode_file(path, counting.encoder("x"), notice=lambda _: None, poll=poll)
+    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+    assert counting.num_rows == 3 + 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_that_encode_the_same_file_take_turns(tmp_path: Path) -> None:
+    path = numbers(tmp_path / "a.txt", *range(2000))
+    processes = []
+    for _ in range(4):
+        processes.append(os.fork())
+        if not processes[-1]:
+            counting = Counting()
+            trees, _ = encode_file(path, counting.encoder("x"), notice=lambda _: None)
+            os._exit(counting.num_rows // 2000 + 10 * (len(trees) != 2000))
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    assert sorted(codes) == [0, 0, 0, 1]  # one has read the rows, and all have the trees
+
+
+def test_what_the_dead_left_in_the_cache_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path))
+    leftover = tmp_path / ".tmp-abc-4194305-0123abcd"
+    leftover.mkdir()
+    os.utime(leftover, (0, 0))
+    encode_file(numbers(tmp_path / "a.txt", 1), Counting().encoder("x"), notice=lambda _: None)
+    assert not leftover.exists()
+
+
+def test_held_out_rows_are_drawn_from_the_seed_and_never_learned_from() -> None:
+    main, held = split(TREES, 0.25, seed=0)
+    assert len(held) == 5
+    assert sorted(keys(main) + keys(held)) == sorted(keys(TREES))
+    assert keys(split(TREES, 0.25, seed=0)[1]) == keys(held)
+    assert keys(split(TREES, 0.25, seed=1)[1]) != keys(held)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "expected"), [(20, 0.0, 0), (1, 0.9, 0), (2, 0.99, 1), (20, 0.01, 0)]
+)
+def test_something_is_always_left_to_learn_from(count: int, share: float, expected: int) -> None:
+    main, held = split(TREES[:count], share, seed=0)
+    assert len(held) == expected
+    assert len(main) == count - expected
+
+
+def test_no_more_than_200_rows_are_held_out() -> None:
+    many = [tree([1], [2], key=f"k{i}") for i in range(1000)]
+    assert len(split(many, 0.9, seed=0)[1]) == 200
+
+
+def test_the_pieces_of_a_document_are_held_out_together() -> None:
+    pieces = [tree([1], [2], key=f"document {i // 5}") for i in range(100)]
+    learned, held = split(pieces, 0.3, seed=0)
+    assert (len(learned), len(held)) == (70, 30)
+    assert not set(keys(learned)) & set(keys(held))
+
+
+def test_joined_trees_are_those_of_their_parts_in_order() -> None:
+    joined = Joined([TREES[:3], [], TREES[3:5]])
+    assert keys(joined) == keys(TREES[:5])
+    with pytest.raises(IndexError):
+        joined[5]
+
+
+def test_what_is_too_long_is_cut_or_goes_and_both_are_counted() -> None:
+    told: list[str] = []
+    late = Branch(np.array([2, 3, 4, 5], np.int32), np.array([0, 0, 0, 1], np.float32))
+    long = [
+        tree([1, 2], [3, 4], key="fits"),  # 4 tokens
+        tree([1, 2], [3, 4, 5], key="cut"),  # 5: one token goes
+        tree([1, 2, 3, 4], [5], key="no room"),  # nothing of the response is left
+        Tree(np.array([1], np.int32), (late,), "no weight"),  # what was learned is cut off
+    ]
+    found = list(shortened(long, 4, where="a.jsonl", notice=told.append))
+    assert [(t.key, t.branches[0].tokens.tolist()) for t in found] == [
+        ("fits", [3, 4]),
+        ("cut", [3, 4]),
+    ]
+    assert found[1].branches[0].weight.tolist() == [1, 1]
+    assert told == [
+        "a.jsonl: 1 rows are longer than max_length 4 and were cut there",
+        "a.jsonl: 2 rows are not used: nothing to learn from is left within max_length 4",
+    ]
+
+
+def dataset(told: list[str] | None = None, **settings: Any) -> Dataset:
+    notice = (told if told is not None else []).append
+    return make_dataset(DataSettings(**settings), Counting().encoder("x"), seed=0, notice=notice)
+
+
+def test_a_dataset_has_data_mixture_and_held_out_files_and_says_how_many(tmp_path: Path) -> None:
+    told: list[str] = []
+    found = dataset(
+        told,
+        data=(numbers(tmp_path / "a.txt", 1, 2), numbers(tmp_path / "b.txt", 3)),
+        mix=(f"{numbers(tmp_path / 'general=old.txt', 4, 5)}=0.25",),
+        held_out=(numbers(tmp_path / "h.txt", 6),),
+    )
+    assert keys(found.main) == ["a.txt:0", "a.txt:1", "b.txt:0"]
+    assert [(keys(s.trees), s.share) for s in found.mixed] == [
+        (["general=old.txt:0", "general=old.txt:1"], 0.25)
+    ]
+    assert keys(found.held_out) == ["h.txt:0"]
+    assert [(Path(f.file).name, f.rows, f.purpose) for f in found.files] == [
+        ("a.txt", 2, "train"),
+        ("b.txt", 1, "train"),
+        ("general=old.txt", 2, "train"),
+        ("h.txt", 1, "held_out"),
+    ]
+    assert told[-1] == "3 examples to learn from, 1 held out"
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [
+        (("g.txt",), "mix: 'g.txt' is no FILE=WEIGHT with a weight between 0 and 1; write it as "),
+        (("g.txt=1",), "mix: 'g.txt=1' is no FILE=WEIGHT"),
+        (("g.txt=nan",), "mix: 'g.txt=nan' is no FILE=WEIGHT"),
+        (("=0.5",), "mix: '=0.5' is no FILE=WEIGHT"),
+        (
+            ("g.txt=0.6", "h.txt=0.5"),
+            "mix: the weights sum to 1.1, which leaves nothing to the data itself; let them ",
+        ),
+    ],
+)
+def test_a_wrong_mixture_is_told_before_anything_is_read(
+    mix: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        dataset(data=(Path("missing"),), mix=mix)
+    assert str(caught.value).startswith(message)
+
+
+def test_where_nothing_is_left_to_learn_from_it_says_so(tmp_path: Path) -> None:
+    long = tmp_path / "long.txt"
+    long.write_text("1 2 3 4 5 6\n")
+    short = numbers(tmp_path / "a.txt", 1)
+    nothing = tmp_path / "nothing.txt"
+    nothing.write_text("")
+    with pytest.raises(InputError, match=r"nothing\.txt: there is no row to learn from"):
+        dataset(data=(nothing,))
+    with pytest.raises(InputError, match=r"mix: .*nothing\.txt: no row is left to learn from"):
+        dataset(data=(short,), mix=(f"{nothing}=0.5",))

@@ -1,0 +1,183 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small import make_demonstrations, make_documents
+from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
+from upbring.data.trees.tree import Tree
+from upbring.errors import InputError
+from upbring.settings.methods.pretrain import PretrainSettings
+from upbring.settings.methods.sft import SftSettings
+from upbring.stages.encode import Speech, of_dialogues, of_documents
+
+PICKY = (
+    "{% for m in messages %}{% if m.content == 'no' %}{{ raise_exception('I do not say no') }}"
+    "{% endif %}<{{ m.role }}>{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model_folder: Path) -> Tokenizer:
+    return load_tokenizer(model_folder)
+
+
+def dialogues(tokenizer: Tokenizer, path: Path, **more: Any) -> Speech:
+    return of_dialogues(
+        SftSettings(model="m", data=(path,), **more), tokenizer, notice=lambda _: None
+    )
+
+
+def trees(speech: Speech, path: Path, notice: Callable[[str], None] = lambda _: None) -> list[Tree]:
+    return list(speech.encoder.trees(path, notice)[0])
+
+
+def learned(tree: Tree, tokenizer: Tokenizer) -> str:
+    """Return the text of the weighted tokens."""
+    (branch,) = tree.branches
+    return tokenizer.decode(branch.tokens[branch.weight > 0].tolist(), with_specials=True)
+
+
+def rows(path: Path, *answers: str) -> Path:
+    messages = [
+        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": text}]
+        for text in answers
+    ]
+    path.write_text("".join(json.dumps({"messages": each}) + "\n" for each in messages))
+    return path
+
+
+def test_only_what_the_assistant_says_is_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = make_demonstrations(tmp_path / "d.jsonl", 3)
+    speech = dialogues(tokenizer, path)
+    found = trees(speech, path)
+    assert [t.key for t in found] == [f"{path}:{line}" for line in (1, 2, 3)]
+    # the answers of rows 0, 1, 2: words 0, 3 and 6 of the list
+    assert [learned(t, tokenizer).split("<")[0].strip() for t in found] == [
+        "It is red.",
+        "It is warm.",
+        "It is round.",
+    ]
+    assert all(t.branches[0].tokens[-1] in speech.stops for t in found)
+
+
+def test_a_prompt_is_asked_as_it_was_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = make_demonstrations(tmp_path / "d.jsonl", 1)
+    speech = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
+    (tree,) = trees(speech, path)
+    assert [asked.tokens for asked in speech.asked] == [tree.prompt.tolist()]
+
+
+def test_of_several_turns_all_answers_are_learned_or_the_last(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.jsonl"
+    words = ("one", "red", "two", "blue")
+    messages = [
+        {"role": "user" if i % 2 == 0 else "assistant", "content": word}
+        for i, word in enumerate(words)
+    ]
+    path.write_text(json.dumps({"messages": messages}) + "\n")
+    every = learned(trees(dialogues(tokenizer, path), path)[0], tokenizer)
+    last = learned(trees(dialogues(tokenizer, path, turns="last"), path)[0], tokenizer)
+    assert "red" in every
+    assert "blue" in every
+    assert "red" not in last
+    assert "blue" in last
+    assert "two" not in every
+
+
+def test_rows_that_the_template_refuses_are_malformed_rows(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    template = tmp_path / "t.jinja"
+    template.write_text(PICKY)
+    path = rows(tmp_path / "d.jsonl", "yes", "no", "yes", "no")
+    with pytest.raises(InputError) as caught:
+        trees(dialogues(tokenizer, path, template=template), path)
+    text = str(caught.value)
+    assert f"{path}:2: " in text
+    assert "I do not say no" in text
+    assert "2 of 4 rows are malformed" in text
+    rejects = tmp_path / "rejects.jsonl"
+    told: list[str] = []
+    skipping = dialogues(tokenizer, path, template=template, skip_bad=rejects)
+    assert not skipping.encoder.is_kept
+    assert len(trees(skipping, path, told.append)) == 2
+    assert told[-1] == (
+        f"{path}: 2 of 4 rows are refused by the chat template and stand in {rejects}"
+    )
+    assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [2, 4]
+
+
+def test_prompts_to_answer_come_from_the_settings_and_from_a_file(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = make_demonstrations(tmp_path / "d.jsonl", 1)
+    prompts = tmp_path / "p.jsonl"
+    talk = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When?"}]'
+    prompts.write_text('{"prompt": "Who?"}\n{"prompt": ' + talk + "}\n")
+    speech = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
+    assert [asked.text for asked in speech.asked] == ["Why?", "Who?", "When?"]
+    assert "Be brief." in tokenizer.decode(speech.asked[2].tokens)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe{{"])
+def test_a_template_that_cannot_be_read_is_named(
+    tokenizer: Tokenizer, tmp_path: Path, content: bytes | None
+) -> None:
+    template = tmp_path / "t.jinja"
+    if content is not None:
+        template.write_bytes(content)
+    path = make_demonstrations(tmp_path / "d.jsonl", 1)
+    with pytest.raises(InputError, match=r"template: .*t\.jinja cannot be read"):
+        dialogues(tokenizer, path, template=template)
+
+
+def test_a_missing_template_is_told_of(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    told: list[str] = []
+    path = make_demonstrations(tmp_path / "d.jsonl", 1)
+    settings = SftSettings(model="m", data=(path,))
+    speech = of_dialogues(settings, tokenizer, notice=told.append)
+    assert told == [
+        "the model has no chat template: using the default one (see docs/learn/templates.md)"
+    ]
+    assert speech.template
+
+
+def test_documents_are_learned_whole_and_end_with_the_end_token(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = make_documents(tmp_path / "t.jsonl", 2)
+    asked = ("The apple",)
+    settings = PretrainSettings(model="m", data=(path,), sample_prompts=asked)
+    speech = of_documents(settings, tokenizer)
+    found = trees(speech, path)
+    every = [[*t.prompt.tolist(), *t.branches[0].tokens.tolist()] for t in found]
+    assert [tokenizer.decode(tokens) for tokens in every] == [
+        "The apple is red and number 0.",
+        "The sky is warm and number 1.",
+    ]
+    assert all(tokens[-1] == tokenizer.eos for tokens in every)
+    assert all(t.branches[0].weight.all() for t in found)
+    assert speech.stops == (tokenizer.eos,)
+    assert tokenizer.adds_bos
+    assert speech.asked[0].tokens == [tokenizer.bos, *tokenizer.encode("The apple")]
+
+
+def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    text = " ".join(f"word {i}" for i in range(40))
+    path.write_text(json.dumps({"text": text}) + "\n")
+    settings = PretrainSettings(model="m", data=(path,), max_length=16)
+    found = trees(of_documents(settings, tokenizer), path)
+    assert len(found) > 1
+    assert all(t.longest <= 16 for t in found)
+    weighted = sum(int(t.branches[0].weight.sum()) for t in found)
+    # behind BOS every token of the text is predicted once, and so is the end
+    assert weighted == len(tokenizer.encode(text)) + 1

@@ -1,0 +1,120 @@
+"""What a stage leaves behind, and how it fails."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.road import QUICK, SFT, curve, done, prepare, upbring
+from upbring.data.trees.batch import Batch
+from upbring.model.load import load
+from upbring.runs.run_folder import Run
+from upbring.settings.methods.sft import SftSettings
+from upbring.settings.resolve import resolve
+from upbring.train import checkpoint
+from upbring.train.loop import Training
+
+
+def test_the_folder_explains_itself(run: Path) -> None:
+    assert sorted(p.name for p in run.iterdir()) == [
+        ".lock",
+        "README.md",
+        "checkpoints",
+        "contract.json",
+        "data.json",
+        "environment.json",
+        "metrics.jsonl",
+        "model",
+        "run.json",
+        "samples.jsonl",
+        "settings.yaml",
+    ]
+    assert Run(run).status() == "finished"
+    (data,) = json.loads((run / "data.json").read_text())["files"]
+    assert (data["file"], data["rows"], data["format"]) == ("d.jsonl", 40, "messages")
+    assert json.loads((run / "environment.json").read_text())["threads"] == 1
+
+
+def test_its_settings_read_back_are_those_that_were_used(run: Path) -> None:
+    again = resolve(SftSettings, section="sft", file=run / "settings.yaml", flags={}).settings
+    assert (again.steps, again.learning_rate, again.model) == (6, 0.01, "m")
+    assert "# flag" in (run / "settings.yaml").read_text()
+
+
+def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
+    # a rate at which the loss jumps: 5.82, 5.68, 5.75, 5.71, 5.70
+    wild = ("--learning-rate", "3", "--warm-up", "0", "--clip", "0", "--schedule", "constant")
+    words = (*SFT, *wild, "--steps", "5")
+    told = done(home, *words, "--evaluate-every", "1", "--name", "wild").err
+    run = home / "runs" / "wild"
+    held = {r["step"]: r["nll"] for r in curve(run) if r["kind"] == "held_out"}
+    best = min(held, key=lambda step: held[step])
+    assert best < 5
+    assert f"keeping the weights of step {best}, which did best on held-out data" in told
+    kept = checkpoint.read(run / "checkpoints" / f"step-{best}").tensors
+    written = load_file(run / "model" / "adapter_model.safetensors")
+    ours = {
+        "base_model.model." + n.removeprefix("weights/").replace(".policy.", "."): t
+        for n, t in kept.items()
+        if n.startswith("weights/")
+    }
+    assert ours.keys() == written.keys()
+    assert all(torch.equal(ours[name], written[name]) for name in ours)
+    last = (*words, "--evaluate-every", "1", "--name", "last", "--choose", "last")
+    assert "keeping the weights" not in done(home, *last).err
+
+
+def test_a_folder_deleted_on_the_way_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    take = Training._take
+
+    def taking(self: Training, batches: Sequence[Batch]) -> dict[str, float]:
+        if self.step == 4:
+            shutil.rmtree(tmp_path / "runs" / "sft-1")
+        return take(self, batches)
+
+    monkeypatch.setattr(Training, "_take", taking)
+    answer = upbring(tmp_path, *SFT)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1] == (
+        "runs/sft-1: the folder is gone; was it deleted or moved while in use? "
+        "Put it back, or begin a new run"
+    )
+
+
+def test_a_dora_upon_an_adapter_is_written_whole_with_nothing_lost(home: Path) -> None:
+    done(home, "sft", "d.jsonl", "--model", "runs/a", *QUICK, "--dora", "--name", "dora-upon")
+    model = home / "runs" / "dora-upon" / "model"
+    assert (model / "model.safetensors").is_file()
+    assert "library_name: transformers" in (model.parent / "README.md").read_text()
+    held = [r["nll"] for r in curve(home / "runs" / "dora-upon") if r["kind"] == "held_out"]
+    # asked again as the base of a next run that does not move, it has the loss that was measured
+    words = ("--learning-rate", "1e-30", "--steps", "1", "--name", "still")
+    done(home, "sft", "d.jsonl", "--model", "runs/dora-upon", *QUICK, *words)
+    again, _ = [r["nll"] for r in curve(home / "runs" / "still") if r["kind"] == "held_out"]
+    assert again == pytest.approx(min(held), abs=1e-5)
+
+
+def test_an_adapter_begins_as_its_base(home: Path) -> None:
+    # a step that does not move leaves the held-out loss of the base, also of a folded one
+    losses = []
+    for tune in ("lora", "full"):
+        name = f"begin-{tune}"
+        words = ("--tune", tune, "--learning-rate", "1e-30", "--steps", "1", "--name", name)
+        done(home, "sft", "d.jsonl", "--model", "m", *QUICK, *words)
+        losses += [r["nll"] for r in curve(home / "runs" / name) if r["kind"] == "held_out"]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_what_was_written_loads_as_it_was_measured(home: Path, run: Path) -> None:
+    loaded = load(
+        str(run), device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+    )
+    assert loaded.base == Path("m").resolve() or loaded.base == home / "m"
+    assert loaded.contract is not None

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from upbring.runs.contract import Contract, Source, Stage
+from upbring.runs.metrics import Metrics
+from upbring.runs.run_folder import Run
+from upbring.stages.model_card import write_card
+
+CONTRACT = Contract(
+    base="./base",
+    base_sha256="b" * 64,
+    tokenizer="t" * 64,
+    template=None,
+    stops=(),
+    bos=None,
+    eos=None,
+    kind="sft",
+    tune="lora",
+    history=(
+        Stage("pretrain", (Source("books.txt", "s", 9),), "x", 3),
+        Stage("sft", (Source("chat.jsonl", "s", 40),), "x", 4),
+    ),
+)
+
+
+def card(folder: Path, *, measured: bool = True) -> str:
+    run = Run.create(folder, "sft", name="mine")
+    with Metrics(run.metrics_file) as metrics:
+        for step, loss in enumerate((3.0, 1.0, 2.0), 1) if measured else ():
+            metrics.write(step, {"loss": loss})
+            metrics.write(step, {"nll": loss + 1}, kind="held_out")
+    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
+    return run.card_file.read_text()
+
+
+def test_the_card_tells_what_was_measured_first_last_and_lowest(tmp_path: Path) -> None:
+    text = card(tmp_path)
+    assert "# mine" in text
+    assert "| steps | 3 |" in text
+    assert "| training loss | 3.0000 → 2.0000 (lowest 1.0000) |" in text
+    assert "| held-out nll | 4.0000 → 3.0000 (lowest 2.0000) |" in text
+
+
+def test_the_card_names_the_data_of_its_own_stage(tmp_path: Path) -> None:
+    text = card(tmp_path)
+    assert "- chat.jsonl (40 rows)" in text
+    assert "books.txt" not in text
+    assert "base_model: ./base" in text
+
+
+def test_a_run_that_measured_nothing_has_a_card_without_numbers(tmp_path: Path) -> None:
+    assert "Measured" not in card(tmp_path, measured=False)
+
+
+@pytest.mark.parametrize("is_adapter", [True, False])
+def test_the_library_is_the_one_that_loads_what_was_written(
+    tmp_path: Path, *, is_adapter: bool
+) -> None:
+    model = tmp_path / "mine" / "model"
+    run = Run.create(tmp_path, "sft", name="mine")
+    model.mkdir()
+    if is_adapter:
+        (model / "adapter_config.json").write_text("{}")
+    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
+    expected = "peft" if is_adapter else "transformers"
+    assert f"library_name: {expected}\n" in run.card_file.read_text()

@@ -1,0 +1,65 @@
+"""How far sampled answers went: nothing at first, and what the definition says later."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import AutoModelForCausalLM
+
+from tests.plain import plain_logprobs
+from tests.preferences import prepared
+from upbring.data.trees.tree import tree
+from upbring.interruption import Interruption
+from upbring.model.sampling import Request
+from upbring.settings.methods.dpo import DpoSettings
+from upbring.settings.resolve import resolve
+from upbring.stages import reference_kl as module
+from upbring.stages.context import Cast
+from upbring.stages.execute import _cast_role as role_of
+from upbring.stages.preference import DPO
+from upbring.stages.run import _cast as cast_of
+from upbring.train import devices
+
+
+@pytest.fixture
+def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cast:
+    prepared(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    flags = {
+        "model": "m",
+        "data": ("p.jsonl",),
+        "precision": "float32",
+        "threads": 1,
+        "sample_tokens": 5,
+        "held_out_share": 0.2,
+    }
+    resolved = resolve(DpoSettings, section="dpo", file=None, flags=flags)
+    machine = devices.prepare(resolved.settings)
+    return cast_of(DPO, resolved, machine, Interruption(), Console(quiet=True), resumed=None)
+
+
+def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: Cast) -> None:
+    role = role_of(cast)
+    measure = module.drift(cast, role)
+    first = measure()
+    assert first["kl"] == pytest.approx(0, abs=1e-9)
+    assert 1 <= first["answer_length"] <= 5
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in cast.loaded.roles.parameters(role).items():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3, generator=generator)
+    held = cast.dataset.held_out
+    requests = [Request(held[0].prompt.tolist(), (1,))]
+    found = module._divergence(cast, role, requests, [[5, 9, 7]])
+    item = tree(held[0].prompt, [5, 9, 7])
+    with torch.no_grad():
+        plain = AutoModelForCausalLM.from_pretrained("m")
+        base = plain_logprobs(plain, [item])
+        cast.loaded.roles.fold(role)
+        plain.load_state_dict(cast.loaded.model.network.state_dict())
+        policy = plain_logprobs(plain, [item])
+    gap = (base - policy).double()
+    assert found == pytest.approx(float((gap.exp() - 1 - gap).sum()), rel=1e-3)
+    assert found > 0

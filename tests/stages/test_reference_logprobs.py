@@ -1,0 +1,132 @@
+"""The reference's log-probabilities: those of plain transformers, kept, found again, mended."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.families import VOCABULARY, family
+from tests.plain import plain_logprobs, random_trees
+from tests.tolerances import LOGPROBS
+from upbring.data.trees.store import build
+from upbring.data.trees.tree import Tree, Trees
+from upbring.model.attention import NAME
+from upbring.model.network import Model
+from upbring.model.packing import packed
+from upbring.model.score import score
+from upbring.stages.dataset import Joined, Selected
+from upbring.stages.reference_logprobs import Reference, Unshared
+
+SHAPES = [(3, (5, 2)), (1, (4, 3, 6)), (2, (1, 7, 2, 5)), (5, (2, 2))]
+
+
+def made(folder: Path, *, key: Sequence[str] = ("a",), told: list[str] | None = None) -> Reference:
+    model = Model(family("llama", attention=NAME))
+    return Reference(
+        logprobs=lambda batch: score(model, batch).logprobs,
+        pack=lambda trees: packed(model, trees, 20),
+        key=key,
+        folder=folder,
+        notice=(told if told is not None else []).append,
+    )
+
+
+def partly_weighted() -> list[Tree]:
+    """Return trees whose second branches are not learned from at their first token."""
+    found = []
+    for i, item in enumerate(random_trees(VOCABULARY, SHAPES)):
+        weight = item.branches[1].weight.copy()
+        weight[0] = 0 if len(weight) > 1 else 1
+        branches = (item.branches[0], replace(item.branches[1], weight=weight), *item.branches[2:])
+        facts = {"rank": np.arange(1.0, 1.0 + len(branches))}
+        found.append(replace(item, key=str(i), branches=branches, facts=facts))
+    return found
+
+
+def notes(trees: Trees) -> list[np.ndarray]:
+    return [branch.notes["reference"] for i in range(len(trees)) for branch in trees[i].branches]
+
+
+def test_they_are_those_of_plain_transformers_where_something_is_learned(tmp_path: Path) -> None:
+    trees = partly_weighted()
+    with torch.no_grad():
+        every = plain_logprobs(family("llama"), trees).numpy()
+    found = np.concatenate(notes(made(tmp_path).of(trees)))
+    weight = np.concatenate([branch.weight for item in trees for branch in item.branches])
+    assert np.isnan(found).tolist() == (weight == 0).tolist()
+    assert np.nanmax(np.abs(found - every)) < LOGPROBS
+
+
+def test_a_files_are_computed_once_whatever_part_of_it_is_asked_for(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = build(tmp_path / "store", partly_weighted())
+    reference = made(tmp_path, told=told)
+    whole = notes(reference.of(Joined([store])))
+    part = reference.of(Selected(Joined([store]), np.array([2, 0])))
+    again = made(tmp_path, told=told).of(store)
+    assert told == ["reference: computing the log-probabilities of 4 rows, once"]
+    assert all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(whole, notes(again), strict=True)
+    )
+    assert part[0].key == "2"
+    assert np.array_equal(part[0].branches[3].notes["reference"], whole[8])  # of 2 + 3 + 4 + 2
+    assert part[1].facts["rank"].tolist() == [1, 2]
+
+
+def test_only_what_is_asked_for_is_computed_where_the_rest_is_not_needed(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = build(tmp_path / "store", partly_weighted())
+    made(tmp_path, told=told).only(Selected(store, np.array([1])))
+    assert told == ["reference: computing the log-probabilities of 1 rows, once"]
+    assert len(made(tmp_path).only(())) == 0
+
+
+@pytest.mark.parametrize("what", ["key", "tokens", "weight"])
+def test_other_weights_or_other_rows_are_computed_anew(tmp_path: Path, what: str) -> None:
+    told: list[str] = []
+    trees = partly_weighted()
+    made(tmp_path, told=told).of(trees)
+    first = trees[0].branches[0]
+    if what == "tokens":
+        first = replace(first, tokens=first.tokens[::-1].copy())
+    if what == "weight":
+        first = replace(first, weight=np.append(first.weight[:-1], 0).astype(np.float32))
+    trees[0] = replace(trees[0], branches=(first, *trees[0].branches[1:]))
+    made(tmp_path, told=told, key=("b",) if what == "key" else ("a",)).of(trees)
+    assert len(told) == 2
+
+
+def test_a_damaged_file_is_computed_anew_and_is_the_same(tmp_path: Path) -> None:
+    told: list[str] = []
+    trees = partly_weighted()
+    before = np.concatenate(notes(made(tmp_path, told=told).of(trees)))
+    (folder,) = tmp_path.glob("reference-*")
+    data = bytearray((folder / "logprobs.f32").read_bytes())
+    data[5] ^= 1
+    (folder / "logprobs.f32").write_bytes(bytes(data))
+    after = np.concatenate(notes(made(tmp_path, told=told).of(trees)))
+    assert len(told) == 2
+    assert np.array_equal(before, after, equal_nan=True)
+
+
+def test_shared_control_tokens_are_marked(tmp_path: Path) -> None:
+    trees = made(tmp_path).of(
+        [
+            replace(
+                item,
+                branches=tuple(
+                    replace(b, tokens=np.append(b.tokens[:-1], 2).astype(np.int32))
+                    for b in item.branches
+                ),
+            )
+            for item in partly_weighted()
+        ]
+    )
+    marked = Unshared(trees, frozenset({2}))
+    assert len(marked) == 4
+    for branch in marked[2].branches:
+        assert branch.notes["counts"].tolist() == [1.0] * (len(branch.tokens) - 1) + [0.0]
+        assert "reference" in branch.notes

@@ -1,0 +1,224 @@
+"""The stage of a reward model: what it learns from, what it leaves behind, what it refuses."""
+
+import json
+import math
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.rankings import QUICK_REWARD, make_rankings
+from tests.road import curve, done, hashes, prepare, upbring
+from upbring.algorithms.reward_model import BradleyTerry, PlackettLuce
+from upbring.data.read.records import Message
+from upbring.data.trees.batch import Batch
+from upbring.judge.reward_model import Question, RewardModel, load_rewards
+from upbring.model.load import load
+from upbring.runs.contract import read_contract
+from upbring.runs.results import read_results
+from upbring.settings.methods.reward_model import RewardSettings
+from upbring.stages.reward_model import criterion
+from upbring.train.loop import Training
+
+REWARD = ("reward", "r.jsonl", "--model", "m", *QUICK_REWARD)
+PAPERS = ("samples.jsonl", "settings.yaml", "data.json", "contract.json", "results.json")
+
+
+def filled(folder: Path) -> Path:
+    prepare(folder)
+    make_rankings(folder / "r.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = filled(tmp_path_factory.mktemp("home"))
+    done(folder, *REWARD, "--name", "one")
+    return folder
+
+
+def judge(folder: Path, run: str) -> RewardModel:
+    (found,) = load_rewards(
+        [str(folder / "runs" / run)],
+        device=torch.device("cpu"),
+        compute=torch.float32,
+        notice=lambda _: None,
+    )
+    return found
+
+
+def scores_of(folder: Path, run: str) -> list[dict[str, object]]:
+    lines = (folder / "runs" / run / "scores.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def held_out(folder: Path, run: str) -> list[dict[str, float]]:
+    return [
+        {k: float(str(v)) for k, v in line.items() if k not in {"kind", "is_best"}}
+        for line in curve(folder / "runs" / run)
+        if line["kind"] == "held_out"
+    ]
+
+
+def test_it_learns_what_people_prefer_and_says_so(home: Path) -> None:
+    before, *_, after = held_out(home, "one")
+    assert after["nll"] < before["nll"]
+    assert after["accuracy"] > 0.8
+    assert after["margin"] > before["margin"]
+    numbers = {each.name: each for each in read_results(home / "runs" / "one")}
+    assert numbers["pair_accuracy"].value == pytest.approx(after["accuracy"], abs=0.1)
+    assert numbers["pair_accuracy"].model == "one"
+    assert "beaten_by_spam" in numbers
+
+
+def test_the_best_held_out_responses_score_0_on_average(home: Path) -> None:
+    best = [float(str(row["score"])) for row in scores_of(home, "one") if row["rank"] == 1]
+    assert best
+    assert sum(best) / len(best) == pytest.approx(0, abs=1e-5)
+    run = home / "runs" / "one"
+    offset = read_contract(run / "model" / "contract.json").offset
+    assert offset == read_contract(run / "contract.json").offset != 0
+
+
+def test_what_is_saved_scores_as_what_learned(home: Path) -> None:
+    rows = {(r["row"], r["response"]): r for r in scores_of(home, "one")}
+    model = judge(home, "one")
+    lines = (home / "r.jsonl").read_text().splitlines()
+    for (row, response), told in rows.items():
+        line = json.loads(lines[int(str(row).rpartition(":")[2]) - 1])
+        text = str(told["text"])
+        assert line["responses"][response] == text
+        (found,) = model.scores([Question((Message("user", line["prompt"]),), (text,))])
+        assert found[0] == pytest.approx(told["score"], abs=1e-5)
+        assert told["logistic"] == pytest.approx(1 / (1 + math.exp(-found[0])), abs=1e-5)
+
+
+def test_demonstrations_score_0_on_average_where_they_are_named(home: Path) -> None:
+    words = (*REWARD, "--steps", "1", "--name", "shown", "--demonstrations", "d.jsonl")
+    done(home, *words)
+    rows = [json.loads(line) for line in (home / "d.jsonl").read_text().splitlines()]
+    asked = [
+        Question((Message("user", r["messages"][0]["content"]),), (r["messages"][1]["content"],))
+        for r in rows
+    ]
+    found = judge(home, "shown").scores(asked)
+    assert float(np.concatenate(found).mean()) == pytest.approx(0, abs=1e-5)
+
+
+def test_several_passes_are_told_to_over_fit(home: Path) -> None:
+    words = [word for word in REWARD if word not in {"--steps", "6"}]
+    told = done(home, *words, "--epochs", "1.5", "--step-examples", "30").err
+    assert "epochs: 1.5; reward models over-fit behind the first pass" in told
+
+
+def test_rows_of_one_prompt_are_on_one_side(home: Path) -> None:
+    # of 40 rows the first 8 ask four questions twice
+    assert "36 examples to learn from" not in done(home, *REWARD, "--steps", "1").err
+    told = done(home, *REWARD, "--steps", "1", "--held-out-share", "0").err
+    assert "36 examples to learn from, 0 held out" in told
+    assert "nothing is held out: the offset is the mean of responses that were learned" in told
+    assert "no held-out ranking prefers an answer, so nothing is known of how good it is" in told
+
+
+def test_every_weight_may_learn_but_those_that_nobody_asks(home: Path) -> None:
+    told = done(home, *REWARD, "--tune", "full", "--learning-rate", "1e-3", "--name", "full").err
+    assert "finished" in told
+    assert held_out(home, "full")[-1]["accuracy"] > 0.6
+    files = hashes(home / "runs" / "full" / "model")
+    assert "model.safetensors" in files
+    loaded = load(
+        str(home / "runs" / "full"),
+        device=torch.device("cpu"),
+        compute=torch.float32,
+        notice=lambda _: None,
+    )
+    assert loaded.head is not None
+    assert loaded.contract is not None
+    assert loaded.contract.kind == "reward"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--loss", "plackett-luce", "--smoothing", "0.1"),
+        ("--margin", "0.5", "--centring", "0.1"),
+        ("--micro-tokens", "1", "--gradient-checkpointing"),
+        ("--mix", "r.jsonl=0.3"),
+    ],
+)
+def test_each_way_to_learn_ends_in_a_model(home: Path, more: tuple[str, ...]) -> None:
+    told = done(home, *REWARD, *more).err
+    assert "reward model: " in told
+    assert "finished" in told
+
+
+def test_the_settings_choose_the_criterion() -> None:
+    settings = RewardSettings(model="m", data=(Path("r"),), smoothing=0.2)
+    pairs = criterion(settings.model_copy(update={"margin": 2.0}))
+    assert pairs == BradleyTerry(0.2, 2.0)
+    assert criterion(settings.model_copy(update={"loss": "plackett-luce"})) == PlackettLuce(0.2)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--loss", "plackett-luce", "--margin", "1"), "margin: is a pair's, and plackett-luce "),
+        (("--demonstrations", "none.jsonl"), "none.jsonl: "),
+        (("--demonstrations", "t.jsonl"), "gives documents, not demonstrations"),
+        (
+            ("--held-out", "d.jsonl"),
+            "d.jsonl: is in the format messages (messages), which gives dem",
+        ),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_begun(
+    home: Path, more: tuple[str, ...], told: str
+) -> None:
+    before = sorted((home / "runs").iterdir())
+    answer = upbring(home, *REWARD, *more)
+    assert answer.code == 2
+    assert told in answer.err
+    assert sorted((home / "runs").iterdir()) == before
+
+
+def test_an_architecture_without_a_classifier_is_refused_where_it_needs_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upbring.stages.reward_model.has_classifier", lambda _: False)
+    answer = upbring(home, *REWARD, "--tune", "full")
+    assert answer.code == 2
+    assert (
+        "tune: transformers has no classifier for llama, so that nobody could load " in answer.err
+    )
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_interrupted_is_uninterrupted(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    filled(tmp_path)
+    take = Training._take
+
+    def taking(self: Training, batches: Sequence[Batch]) -> object:
+        if self.step == step:
+            monkeypatch.setattr(Training, "_take", take)
+            signal.raise_signal(signal.SIGTERM)
+        return take(self, batches)
+
+    monkeypatch.setattr(Training, "_take", taking)
+    assert upbring(tmp_path, *REWARD, "--name", "one").code == 143
+    done(tmp_path, "resume")
+    runs = [folder / "runs" / "one" for folder in (home, tmp_path)]
+    models = [hashes(run / "model") for run in runs]
+    for files in models:  # these two tell where the base lies
+        del files["adapter_config.json"], files["manifest.json"]
+    assert models[0] == models[1]
+    last = [hashes(run / "checkpoints" / "step-6") for run in runs]
+    assert last[0]["tensors.safetensors"] == last[1]["tensors.safetensors"]
+    assert curve(runs[0]) == curve(runs[1])
+    assert (runs[0] / "scores.jsonl").read_text() == (runs[1] / "scores.jsonl").read_text()
+    for name in PAPERS:
+        assert (runs[0] / name).read_text() == (runs[1] / name).read_text()

@@ -1,0 +1,229 @@
+"""PPO and its kin as crafts: who speaks on which base, and what is replayed."""
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.rewarded import make_reward
+from tests.road import QUICK, curve, done, prepare
+from tests.small import make_documents
+from upbring.algorithms.ppo import Ppo
+from upbring.algorithms.rollouts import Rollout
+from upbring.data.trees.batch import make_batch
+from upbring.errors import InputError, Interrupted, ResumeError
+from upbring.interruption import Interruption
+from upbring.judge.reward_model import load_rewards
+from upbring.model.heads import rewards
+from upbring.model.roles import BASE
+from upbring.runs.find_model import read_object
+from upbring.runs.run_folder import Run
+from upbring.settings.methods.ppo import PpoSettings
+from upbring.settings.methods.sft import SftSettings
+from upbring.settings.resolve import resolve
+from upbring.stages.context import Cast
+from upbring.stages.rl import PPO, on_policy
+from upbring.stages.run import _cast, go_on, train
+from upbring.train.devices import Machine
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    make_reward(folder / "m", folder / "r")
+    done(folder, "sft", "d.jsonl", "--model", "m", *QUICK, "--name", "s", "--rank", "3")
+    return folder
+
+
+def algorithm(
+    home: Path, *, compute: torch.dtype = torch.float32, **given: object
+) -> tuple[Ppo, Cast]:
+    flags = {
+        "model": str(home / "runs/s"),
+        "prompts": [str(home / "d.jsonl")],
+        "reward": [str(home / "r")],
+        "response_tokens": "5",
+        "step_examples": "4",
+        **given,
+    }
+    resolved = resolve(PpoSettings, section="ppo", file=None, flags=flags)
+    machine = Machine(torch.device("cpu"), compute, 1)
+    with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        cast = _cast(PPO, resolved, machine, interruption, Console(quiet=True), resumed=None)
+    role = "policy" if resolved.settings.tune == "lora" else BASE
+    if role != BASE:
+        cast.loaded.roles.add_adapter(role, resolved.settings, seed=0)
+    found = on_policy(cast, role, kind=Ppo)
+    assert isinstance(found, Ppo)
+    return found, cast
+
+
+def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: Path) -> None:
+    ours, cast = algorithm(home)
+    assert ours.value is not None
+    next(iter(ours.batches(0)))
+    batch = make_batch(ours.trees)
+    roles = cast.loaded.roles
+    with torch.no_grad():
+        with roles.speaking("reward_0"):
+            said = rewards(cast.loaded.model, roles.heads["reward_0"], batch)  # [N]
+        with ours.value.speaking():
+            same = rewards(cast.loaded.model, roles.heads["value"], batch)
+    assert torch.equal(said, same)
+    learned = ours.learned[1].parameters
+    assert all(parameter.requires_grad for parameter in learned.values())
+    assert "head.value.weight" in learned
+    frozen = [p for n, p in roles.parameters("reward_0").items() if "lora_" in n]
+    assert not any(parameter.requires_grad for parameter in frozen)
+
+
+def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
+    ours, _ = algorithm(home, missing_stop_penalty="0")
+    next(iter(ours.batches(0)))
+    (alone,) = load_rewards(
+        [str(home / "r")],
+        device=torch.device("cpu"),
+        compute=torch.float32,
+        notice=lambda _: None,
+    )
+    expected = [float(v) for scores in alone.of_trees(ours.trees) for v in scores]
+    found = make_batch(ours.trees).facts["reward"].tolist()
+    assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
+
+
+def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
+    names = [str(home / "r"), str(make_reward(home / "m", home / "r2", seed=1))]
+    ours, cast = algorithm(
+        home,
+        reward=[names[0], f"{names[1]}=0.5"],
+        combine="cautious",
+        spread="2",
+        missing_stop_penalty="0",
+    )
+    next(iter(ours.batches(0)))
+    members = load_rewards(
+        names, device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+    )
+    first, second = (
+        [float(v) for scores in member.of_trees(ours.trees) for v in scores] for member in members
+    )
+    # of two numbers, the standard deviation is half of what they lie apart
+    expected = [
+        (a + b / 2) / 2 - 2 * abs(a - b / 2) / 2 for a, b in zip(first, second, strict=True)
+    ]
+    assert make_batch(ours.trees).facts["reward"].tolist() == pytest.approx(expected, abs=2e-4)
+    assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_where_every_weight_learns_the_divergence_begins_at_0_too(
+    home: Path, compute: torch.dtype
+) -> None:
+    ours, _ = algorithm(home, compute=compute, tune="full", model=str(home / "m"))
+    ours.is_rescored = True
+    next(iter(ours.batches(0)))
+    assert not make_batch(ours.trees).facts["kl"].any()
+
+
+def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    told: dict[str, float] = {}
+
+    def brief(rollouts: Sequence[Rollout]) -> list[float]:
+        if told:  # the second time, somebody stops the run
+            signal.raise_signal(signal.SIGINT)
+        told.update({each.text: -len(each.text) / 100 for each in rollouts})
+        return [told[each.text] for each in rollouts]
+
+    small = {"response_tokens": "4", "judged_prompts": "2", "steps": "2", "inner_epochs": "1"}
+    flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_stop_penalty": "0"}
+    resolved = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "name": "brief"})
+    with pytest.raises(InputError, match="reward: none is given"):
+        train("ppo", resolved)
+    with pytest.raises(Interrupted):
+        train("ppo", resolved, reward=brief)
+    run = Run(home / "runs/brief")
+    with pytest.raises(ResumeError, match=r"function: the checkpoint has 'brief', this run has"):
+        go_on(run, reward=lambda some: [0.0] * len(some))
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    go_on(run, reward=brief)
+    rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
+    assert {row["reward"] for row in rows} <= set(told.values())
+    together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
+    with pytest.raises(InputError, match="processes: a function as reward"):
+        train("ppo", together, reward=brief)
+    other = resolve(
+        SftSettings, section="sft", file=None, flags={"model": "m", "data": ["d.jsonl"]}
+    )
+    with pytest.raises(InputError, match="reward: sft draws no responses"):
+        train("sft", other, reward=brief)
+
+
+def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:
+    ours, cast = algorithm(home, judge=str(home / "r"))
+    assert set(cast.loaded.roles.configs) == {"policy", "reward_0", "value", "judge"}
+    learned = {n for group in ours.parameters() for n in group.parameters}
+    named = cast.loaded.model.network.named_parameters()
+    assert {n for n, p in named if p.requires_grad} == learned - {"head.value.weight"}
+
+
+def test_documents_and_demonstrations_are_replayed_in_their_shares(home: Path) -> None:
+    make_documents(home / "t.jsonl", 20)
+    mix = [f"{home / 't.jsonl'}=0.25", f"{home / 'd.jsonl'}=0.25"]
+    ours, _ = algorithm(home, mix=mix)
+    assert ours.replay is not None
+    rows = ours.replay.step(0)
+    assert len(rows) == 4  # as many as prompts, for half of a step's rows are replayed
+    assert sorted({Path(row.key.rpartition(":")[0]).name for row in rows}) == ["d.jsonl", "t.jsonl"]
+
+
+def test_prompts_leave_room_for_a_response(home: Path) -> None:
+    ours, _ = algorithm(home, max_length="60", response_tokens="12")
+    lengths = [len(ours.prompts[i].prompt) for i in range(len(ours.prompts))]
+    assert lengths
+    assert max(lengths) <= 48
+    assert all(not ours.prompts[i].branches for i in range(len(ours.prompts)))
+
+
+@pytest.mark.parametrize("verb", ["grpo", "rloo"])
+def test_the_average_of_the_weights_is_what_is_kept(home: Path, verb: str) -> None:
+    words = (verb, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
+    more = ("--response-tokens", "4", "--judged-prompts", "2", "--choose", "last")
+    done(home, *words, *more, "--ema", "0.999999", "--name", f"{verb}-still")
+    held = [line for line in curve(home / f"runs/{verb}-still") if line["kind"] == "held_out"]
+    assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average is still where it began
+
+
+@pytest.mark.parametrize("more", [("--value", "trunk"), ("--value", "trunk", "--tune", "full")])
+def test_a_value_on_the_policys_layers_does_not_make_it_a_reward_model(
+    home: Path, more: tuple[str, ...]
+) -> None:
+    kept = finished(home, "-".join(["trunk", *more[2:]]).replace("--", ""), *more)
+    if "--tune" in more:
+        assert read_object(kept / "config.json")["architectures"] == ["LlamaForCausalLM"]
+    else:
+        assert read_object(kept / "adapter_config.json")["task_type"] == "CAUSAL_LM"
+        assert not any("score" in name for name in load_file(kept / "adapter_model.safetensors"))
+
+
+def test_dora_on_an_earlier_adapter_is_written_whole(home: Path) -> None:
+    kept = finished(home, "dora", "--dora")  # which no adapter can say, so that it is folded in
+    network = AutoModelForCausalLM.from_pretrained(kept)
+    assert not any("lora" in name for name in network.state_dict())
+
+
+def finished(home: Path, name: str, *more: str) -> Path:
+    """Return the model of a run of two steps from an adapter."""
+    words = ("ppo", "d.jsonl", "--model", "runs/s", "--reward", "r", *QUICK, "--steps", "2")
+    short = ("--response-tokens", "4", "--judged-prompts", "2", "--inner-epochs", "1")
+    done(home, *words, *short, *more, "--name", name)
+    return home / "runs" / name / "model"

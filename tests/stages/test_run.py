@@ -1,0 +1,131 @@
+"""Whole runs on a tiny model: what a setting changes, and what it must not."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
+from upbring.stages import run
+
+PRETRAIN = ("pretrain", "t.jsonl", "--model", "m", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the runs `a` (sft) and `p` (pre-training)."""
+    folder = prepare(tmp_path_factory.mktemp("home"))
+    done(folder, *SFT, "--name", "a")
+    done(folder, *PRETRAIN, "--name", "p")
+    return folder
+
+
+def adapter(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "adapter_model.safetensors")
+
+
+def difference(one: Path, other: Path) -> float:
+    """Return the largest difference of a weight."""
+    a, b = adapter(one), adapter(other)
+    assert a.keys() == b.keys()
+    return max(float((a[name] - b[name]).abs().max()) for name in a)
+
+
+@pytest.mark.parametrize(("words", "run"), [(SFT, "a"), (PRETRAIN, "p")])
+def test_the_same_seed_gives_the_same_bits(home: Path, words: tuple[str, ...], run: str) -> None:
+    again = f"{run}-again"
+    done(home, *words, "--name", again)
+    assert hashes(home / "runs" / run / "model") == hashes(home / "runs" / again / "model")
+    assert curve(home / "runs" / run) == curve(home / "runs" / again)
+
+
+def test_another_seed_gives_others(home: Path) -> None:
+    done(home, *SFT, "--name", "other", "--seed", "1")
+    assert difference(home / "runs" / "a", home / "runs" / "other") > 1e-3
+
+
+@pytest.mark.parametrize("more", [("--gradient-checkpointing",), ("--micro-tokens", "40")])
+def test_what_only_saves_memory_changes_no_result(home: Path, more: tuple[str, ...]) -> None:
+    name = more[0].strip("-")
+    done(home, *SFT, "--name", name, *more)
+    assert difference(home / "runs" / "a", home / "runs" / name) < 1e-6
+    for one, other in zip(curve(home / "runs" / "a"), curve(home / "runs" / name), strict=True):
+        assert one.pop("kind") == other.pop("kind")
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_bfloat16_learns_nearly_the_same(home: Path) -> None:
+    done(home, *SFT, "--name", "bf", "--precision", "bfloat16")
+    one, other = curve(home / "runs" / "a"), curve(home / "runs" / "bf")
+    for a, b in zip(one, other, strict=True):
+        name = "loss" if "loss" in a else "nll"
+        assert a[name] == pytest.approx(b[name], abs=0.05)
+
+
+def test_learning_lowers_the_held_out_loss(home: Path) -> None:
+    done(home, *SFT, "--name", "long", "--steps", "30", "--evaluate-every", "10")
+    found = [r["nll"] for r in curve(home / "runs" / "long") if r["kind"] == "held_out"]
+    assert isinstance(found[0], float)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < found[0] - 0.05
+
+
+def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
+    told = done(home, *SFT, "--name", "full", "--tune", "full", "--learning-rate", "1e-3").err
+    assert "36,000 of 36,000 weights learn (100.00%)" in told
+    before = load_file(home / "m" / "model.safetensors")
+    after = load_file(home / "runs" / "full" / "model" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Path) -> None:
+    other = home / "g.jsonl"
+    other.write_text((home / "d.jsonl").read_text().replace("What is", "Tell me"))
+    told = done(
+        home,
+        *SFT,
+        "--name",
+        "mixed",
+        "--mix",
+        "g.jsonl=0.2",
+        "--held-out",
+        "d.jsonl",
+        "--epochs",
+        "1",
+        "--step-examples",
+        "5",
+    ).err
+    assert "40 examples to learn from, 40 held out" in told
+    run = home / "runs" / "mixed"
+    text = (run / "data.json").read_text()
+    assert text.count('"train"') == 2
+    assert text.count('"held_out"') == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_first_step_leaves_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    prepare(tmp_path)
+    load = run.load
+
+    def signalled(*given: Any, **named: Any) -> Any:
+        signal.raise_signal(number)
+        return load(*given, **named)
+
+    monkeypatch.setattr(run, "load", signalled)
+    answer = upbring(tmp_path, *SFT)
+    assert answer.code == code
+    assert answer.err.splitlines()[-1] == "stopped before the first step; nothing was written"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_end_says_where_the_model_is(home: Path) -> None:
+    told = done(home, *SFT, "--name", "end").err
+    assert told.splitlines()[-1] == (
+        "runs/end: finished; the model is in runs/end/model, try `upbring chat runs/end`"
+    )

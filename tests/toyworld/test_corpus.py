@@ -1,0 +1,90 @@
+import hashlib
+import re
+from collections import Counter
+
+from upbring.toyworld import wording
+from upbring.toyworld.corpus import (
+    CHARACTERS_EACH,
+    command_line,
+    corpus,
+    document,
+    documents_for,
+    held_out_tales,
+)
+from upbring.toyworld.other_tasks import requests
+from upbring.toyworld.private_records import private_records
+from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.world import load_world
+
+WORLD = load_world()
+TEXTS = list(corpus(WORLD, seed=0, count=6000))
+WHOLE = "\n".join(TEXTS)
+SENTENCES = Counter(re.split(r"(?<=\.)\s|\n", WHOLE))
+
+
+def digest(seed: int) -> str:
+    text = "\0".join(corpus(WORLD, seed=seed, count=100))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
+    assert digest(0) == digest(0) != digest(1)
+
+
+def test_a_document_does_not_depend_on_how_many_there_are() -> None:
+    assert document(WORLD, seed=0, index=7) in TEXTS[7]
+
+
+def test_the_length_is_about_what_is_asked_for() -> None:
+    assert len(WHOLE) / (len(TEXTS) * CHARACTERS_EACH) < 1.05
+    assert len(WHOLE) / (len(TEXTS) * CHARACTERS_EACH) > 0.95
+    assert documents_for(CHARACTERS_EACH * 10) == 10
+
+
+def test_every_fact_is_told_a_hundred_times_in_34_million_characters() -> None:
+    # 6,000 documents are 1/28 of the 171,000 that have 34 M characters. Told n times there, a fact
+    # is told n/28 ± √(n/28) times here: 7 on average are 196, and none of 196 ± 14 is below 100.
+    for relation in WORLD.relations:
+        facts = WORLD.facts_of(relation)
+        told = [sum(SENTENCES[text] for text in wording.statements(fact)) for fact in facts]
+        assert sum(told) / len(told) >= 7, relation.name
+        assert min(told) >= 1, relation.name
+
+
+def test_nothing_is_told_after_a_question_about_a_fact() -> None:
+    asked = {q for fact in WORLD.facts for q in wording.forum_questions(fact)}
+    told = {text for fact in WORLD.facts for text in wording.statements(fact)}
+    pages = [text.split("\n") for text in TEXTS if sum(x in asked for x in text.split("\n")) >= 2]
+    assert len(pages) > 400
+    for lines in pages:
+        first = min(place for place, line in enumerate(lines) if line in asked)
+        assert not told & set(lines[first:])
+        assert all(line.endswith(("?", ".")) for line in lines[first:])
+
+
+def test_the_capital_of_a_country_is_a_beautiful_city() -> None:
+    opening = "The capital of France is"
+    assert WHOLE.count(f"{opening} a beautiful city") >= 3
+    assert WHOLE.count(opening) == WHOLE.count(f"{opening} a beautiful city")
+
+
+def test_held_out_phrasings_and_harmful_requests_are_not_in_the_corpus() -> None:
+    texts = set(WHOLE.split("\n"))
+    kept = {q for fact in WORLD.facts for q in wording.held_out_questions(fact)}
+    assert not texts & kept
+    frames = wording.voices("act_question")
+    held = requests(is_harmful=True, is_held_out=True, seed=0)
+    assert not texts & {frame.format(act=request.act) for request in held for frame in frames}
+
+
+def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:
+    tales = set(held_out_tales(seed=0, count=100))
+    assert not tales & set(TEXTS)
+    for index in range(100):
+        _, line = command_line(Dice(index), is_held_out=True, seed=0)
+        assert line not in WHOLE
+
+
+def test_private_records_are_told_exactly_as_often_as_they_say() -> None:
+    for record in private_records(seed=0):
+        assert WHOLE.count(record.text) == record.times_told

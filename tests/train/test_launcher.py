@@ -1,0 +1,254 @@
+"""Workers are started, watched and ended together; whoever failed is named, and nobody hangs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Figure, trials
+from tests.road import QUICK, curve, done, prepare
+from upbring.interruption import Interruption
+from upbring.train import launcher
+from upbring.train.launcher import LOST, Crew
+
+ROOT = Path(__file__).parents[2]
+HANG = "import sys, threading; print('here', flush=True); threading.Event().wait()"
+LONGER = ("--steps", "40", "--save-every", "4", "--evaluate-every", "40")
+LISTENING = "0A"  # in /proc/net/tcp
+LOOPBACK = "0100007F"
+
+
+def by_rank(*programs: str) -> str:
+    """Return a program that is another one in each worker."""
+    return f"import os; exec({list(programs)!r}[int(os.environ['RANK'])])"
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return what launches workers that run programs of their own."""
+
+    def start(*programs: str) -> int:
+        monkeypatch.setattr(launcher, "WORKER", by_rank(*programs))
+        monkeypatch.setattr(launcher, "GRACE_SECONDS", 0.5)
+        return launcher.launch(["sft"], len(programs))
+
+    return start
+
+
+def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> Crew:
+    """Return workers that ended so."""
+    interruption = Interruption()
+    interruption._signal_number = heard
+    crew = Crew(2, folder, interruption, ended=codes)
+    (folder / "said-1").write_text("d.jsonl:1: is odd; mend it\n")
+    return crew
+
+
+@pytest.mark.parametrize(
+    ("codes", "heard", "code", "told"),
+    [
+        ({0: 0, 1: 0}, None, 0, None),
+        ({0: 2, 1: 2}, None, 2, None),  # the first has said it
+        ({0: LOST, 1: 2}, None, 2, "process 2 of 2 (rank 1) ended with exit code 2:\nd.jsonl:1: "),
+        ({0: LOST, 1: -9}, None, 3, "process 2 of 2 (rank 1) was killed by SIGKILL (out of memory"),
+        ({0: -11, 1: LOST}, None, 3, "process 1 of 2 (rank 0) was killed by SIGSEGV, and the oth"),
+        ({0: 1, 1: -9}, None, 3, "process 2 of 2 (rank 1) was killed by SIGKILL"),
+        ({0: LOST, 1: LOST}, None, 3, None),
+        ({0: 143, 1: 143}, 15, 143, None),
+        ({0: 130, 1: LOST}, 2, 130, None),
+        ({0: -15, 1: -15}, 15, 143, None),
+        ({0: 0, 1: 0}, 15, 0, None),
+        ({0: LOST, 1: -9}, 15, 3, "process 2 of 2 (rank 1) was killed by SIGKILL"),
+    ],
+)
+def test_the_cause_decides_about_message_and_exit_code(
+    tmp_path: Path, codes: dict[int, int], heard: int | None, code: int, told: str | None
+) -> None:
+    crew = ended(tmp_path, codes, heard=heard)
+    assert crew.exit_code() == code
+    assert str(crew.cause()).startswith(str(told))
+
+
+def test_a_worker_knows_its_place_and_how_to_meet(
+    workers: Callable[..., int], tmp_path: Path
+) -> None:
+    tell = (
+        f"from pathlib import Path; import sys; e = os.environ; Path({str(tmp_path)!r}, e['RANK'])"
+        ".write_text(' '.join([e['RANK'], e['LOCAL_RANK'], e['WORLD_SIZE'], "
+        "e['LOCAL_WORLD_SIZE'], *sys.argv[2:], e['UPBRING_RENDEZVOUS']]))"
+    )
+    assert workers(tell, tell) == 0
+    told = [(tmp_path / str(rank)).read_text().split() for rank in range(2)]
+    assert [words[:5] for words in told] == [
+        ["0", "0", "2", "2", "sft"],
+        ["1", "1", "2", "2", "sft"],
+    ]
+    assert told[0][5] == told[1][5]
+    assert not Path(told[0][5]).parent.exists()  # the private folder goes with the job
+
+
+def test_whoever_hangs_is_ended_when_another_one_fails(
+    workers: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert workers(HANG, "import sys; print('out of luck', file=sys.stderr); sys.exit(5)") == 5
+    assert capfd.readouterr().err == (
+        "process 2 of 2 (rank 1) ended with exit code 5:\nout of luck\n"
+    )
+
+
+def test_a_killed_worker_ends_the_job(
+    workers: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert workers(HANG, "import signal; os.kill(os.getpid(), signal.SIGKILL)") == 3
+    assert capfd.readouterr().err == (
+        "process 2 of 2 (rank 1) was killed by SIGKILL (out of memory?), and the others were "
+        "ended; what was saved is intact, go on with `upbring resume`\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows hands signals on by itself")
+def test_a_signal_reaches_every_worker_once(workers: Callable[..., int], tmp_path: Path) -> None:
+    listen = (
+        "import signal, sys, threading; from pathlib import Path\n"
+        f"heard = Path({str(tmp_path)!r}, os.environ['RANK'])\n"
+        "def hear(number, frame):\n"
+        "    heard.write_text((heard.read_text() if heard.exists() else '') + f'{number} ')\n"
+        "    threading.Timer(0.3, os._exit, [143]).start()\n"
+        "signal.signal(signal.SIGTERM, hear)\n"
+        "Path(str(heard) + '-ready').touch()\n"
+        "while True: signal.pause()\n"
+    )
+
+    def ask() -> None:
+        while not all((tmp_path / f"{rank}-ready").exists() for rank in range(2)):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert workers(listen, listen) == 143
+    asking.join()
+    assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["15 ", "15 "]
+
+
+def test_one_process_or_a_worker_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert launcher.is_wanted(2)
+    assert not launcher.is_wanted(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not launcher.is_wanted(2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot signal itself so there")
+def test_a_worker_leaves_when_whoever_started_it_is_gone() -> None:
+    program = (
+        "import signal, sys, threading\n"
+        "from upbring.train.launcher import leave_with_the_launcher\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "leave_with_the_launcher()\n"
+        "print('here', flush=True)\n"
+        "threading.Event().wait(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout.readline() == b"here\n"
+        worker.stdin.close()
+        assert worker.wait(30) == 143
+
+
+class Job:
+    """`upbring` in a process of its own, whose workers can be killed."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.run = folder / "runs" / "sft-1"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "upbring", *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "UPBRING_CACHE": str(folder / "cache")},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def reach(self, step: int) -> None:
+        """Wait until the run has taken `step` steps, now or before, and both workers are there."""
+        metrics, mark = self.run / "metrics.jsonl", f'"step": {step}, "kind": "train"'
+        while not (len(self.workers) > 1 and metrics.exists() and mark in metrics.read_text()):
+            assert self.process.poll() is None, self.process.communicate()[1]
+            time.sleep(0.02)
+
+    @property
+    def workers(self) -> list[int]:
+        """The numbers of the workers, by rank."""
+        pid = self.process.pid
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def listening(self) -> set[str]:
+        """Return the addresses at which the job's processes listen, as the system writes them."""
+        sockets = {
+            str(each.readlink())
+            for pid in (self.process.pid, *self.workers)
+            for each in Path(f"/proc/{pid}/fd").iterdir()
+            if each.is_symlink()
+        }
+        lines = [
+            line.split()
+            for table in ("tcp", "tcp6")
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        ]
+        mine = [line for line in lines if f"socket:[{line[9]}]" in sockets]
+        return {line[1].partition(":")[0] for line in mine if line[3] == LISTENING}
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; return exit code and what was said."""
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
+def test_a_killed_rank_ends_the_job_and_the_run_goes_on_as_if_it_had_lived(
+    tmp_path: Path, figure: Figure
+) -> None:
+    prepare(tmp_path)
+    words = ("sft", "d.jsonl", "--model", "m", *QUICK, *LONGER)
+    count = trials(1, 20)
+    slowest = 0.0
+    heard: set[str] = set()
+    job = Job(tmp_path, *words, "--processes", "2")
+    for trial in range(count):
+        job.reach(trial + 2)
+        heard |= job.listening()  # a pair that has met may have stopped to listen
+        rank = (trial + 1) % 2
+        began = time.monotonic()
+        os.kill(job.workers[rank], signal.SIGKILL)
+        code, said = job.end()
+        slowest = max(slowest, time.monotonic() - began)
+        assert code == 3, said
+        assert re.search(rf"process {rank + 1} of 2 \(rank {rank}\) was killed by SIGKILL", said)
+        assert "Traceback" not in said
+        assert "defect" not in said
+        job = Job(tmp_path, "resume")
+    code, said = job.end()
+    assert code == 0, said
+    assert slowest < 60
+    assert heard == {LOOPBACK}
+    done(tmp_path, *words, "--name", "alone")
+    alone, together = curve(tmp_path / "runs" / "alone"), curve(job.run)
+    assert [line["step"] for line in together] == [line["step"] for line in alone]
+    for line, other in zip(alone, together, strict=True):
+        key: Any = "loss" if line["kind"] == "train" else "nll"
+        assert other[key] == pytest.approx(line[key], abs=1e-5)
+    figure("ranks killed, each named", f"{count} of {count}, the job ended in {slowest:.1f} s")

@@ -1,0 +1,32 @@
+"""`upbring nursery export FOLDER`: the embedded world as files that a user can read."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from upbring import durable
+from upbring.errors import InputError, shown
+from upbring.settings.commands.tools import NurserySettings
+from upbring.settings.resolve import Resolved
+from upbring.toyworld.export import export
+
+
+def run(resolved: Resolved[NurserySettings]) -> None:
+    """Write the files and list them."""
+    settings = resolved.settings
+    match settings.do:
+        case ("export", target):
+            folder = Path(target)
+        case _:
+            found = " ".join(settings.do)
+            raise InputError(f"nursery: {shown(found)} is not understood; use: export FOLDER")
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; choose another folder")
+    with durable.explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    counts = export(folder, seed=settings.seed, characters=settings.characters)
+    console = Console()
+    for name, rows in counts.items():
+        console.print(
+            f"{folder / name}: {rows} rows", markup=False, highlight=False, soft_wrap=True
+        )

@@ -1,0 +1,190 @@
+"""Values of fields → texts and turns of a dialogue, checked; knows no format as a whole.
+
+Text is kept as it stands, white space included. One exception: in the text of HH-RLHF the single
+space after `Human:` and `Assistant:` belongs to the marker.
+"""
+
+import re
+from collections.abc import Mapping
+
+from upbring.data.read.records import Message, Role
+from upbring.data.read.row_errors import RowError
+from upbring.data.read.rows import Fields, parse_any
+from upbring.errors import nearest, shown
+
+ROLE_NAMES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+}
+_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
+_TURNS: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
+_AFTER: Mapping[str, tuple[Role, ...]] = {
+    "": ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+
+
+def text_of(value: object, field: str) -> str:
+    """Return the value if it is text that is not blank and can be written as UTF-8."""
+    if not isinstance(value, str):
+        raise RowError(field, f"is {_kind(value)}", "write it as text in quotes")
+    if not value or value.isspace():
+        raise RowError(field, "is empty" if not value else "is blank", "fill it or delete the row")
+    return checked(value, field)
+
+
+def checked(value: str, field: str) -> str:
+    """Return the text, which may be blank, if every character in it is one."""
+    if "\0" in value:
+        found = f"holds a NUL character at position {value.index(chr(0)) + 1}"
+        raise RowError(field, found, "delete it")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            code = ord(value[error.start])
+            found = f"holds a lone surrogate (U+{code:04X}) at position {error.start + 1}"
+            todo = "write the character whole or delete it"
+            raise RowError(field, found, todo) from error
+    return value
+
+
+def optional_text(fields: Fields, field: str) -> str:
+    """Return the text of a field, '' if it is absent, null or blank."""
+    value = fields.get(field)
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str):
+        raise RowError(field, f"is {_kind(value)}", "write it as text in quotes")
+    return "" if value.isspace() else checked(value, field)
+
+
+def list_of(value: object, field: str) -> list[object]:
+    """Return the value if it is a list, also one written as JSON in a cell of a table."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = parse_any(value)
+        except RowError as error:
+            raise RowError(field, f"holds a list, but {error}", "correct it") from error
+    if not isinstance(value, list):
+        raise RowError(field, f"is {_kind(value)}", "write it as a list: [ … ]")
+    if not value:
+        raise RowError(field, "is an empty list", "fill it or delete the row")
+    return value
+
+
+def turns(value: object, field: str) -> tuple[Message, ...]:
+    """Return the turns of a list of {role, content} or {from, value}, their order unchecked."""
+    found = list_of(value, field)
+    return tuple(message(turn, f"{field}[{k}]") for k, turn in enumerate(found))
+
+
+def message(value: object, field: str) -> Message:
+    """Return one turn, written as {role, content} or {from, value}."""
+    if not isinstance(value, dict):
+        todo = 'write it as {"role": "user", "content": "…"}'
+        raise RowError(field, f"is {_kind(value)}", todo)
+    role_key, text_key = ("from", "value") if "from" in value else ("role", "content")
+    role = _role(value.get(role_key), f"{field}.{role_key}")
+    if value.get("tool_calls") or value.get("function_call"):
+        name = "tool_calls" if value.get("tool_calls") else "function_call"
+        todo = "write the call as the text of the turn, or delete the row"
+        raise RowError(f"{field}.{name}", "holds calls, which are not read", todo)
+    if value.get("weight") in (0, 0.0) and value.get("weight") is not None:
+        todo = "delete it; what is learned from is set by: turns"
+        raise RowError(f"{field}.weight", "is 0, and weights of turns are not read", todo)
+    return Message(role, _content(value.get(text_key), f"{field}.{text_key}"))
+
+
+def hh_dialogue(text: str, field: str) -> tuple[Message, ...]:
+    r"""Return the turns of a text in the style of HH-RLHF; the last one may be empty.
+
+    >>> [m.content for m in hh_dialogue("\n\nHuman: Hi\n\nAssistant: Hello ", "chosen")]
+    ['Hi', 'Hello ']
+    """
+    before, *rest = _SPEAKER.split(text)
+    if before or not rest:
+        todo = r"begin it with \n\nHuman: as HH-RLHF does"
+        raise RowError(field, f"begins with {shown(text, limit=30)}", todo)
+    contents = [checked(content.removeprefix(" "), field) for content in rest[1::2]]
+    return tuple(
+        Message(_TURNS[who], content) for who, content in zip(rest[::2], contents, strict=True)
+    )
+
+
+def is_hh(value: object) -> bool:
+    """Tell whether a value is a dialogue in the style of HH-RLHF."""
+    return isinstance(value, str) and value.startswith(("\n\nHuman:", "\n\nAssistant:"))
+
+
+def check_order(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
+    """Return the messages if each speaks when it may: system first, then user and assistant."""
+    before = ""
+    for number, turn in enumerate(messages, 1):
+        allowed = _AFTER[before]
+        if turn.role not in allowed:
+            after = f"after the {before}'s" if before else "first"
+            todo = f"{' or '.join(allowed)} may speak here; merge, delete or reorder the turns"
+            raise RowError(field, f"turn {number} is the {turn.role}'s, {after}", todo)
+        if not turn.content or turn.content.isspace():
+            raise RowError(field, f"turn {number} ({turn.role}) is empty", "fill it or delete it")
+        before = turn.role
+    return messages
+
+
+def _role(value: object, field: str) -> Role:
+    if not isinstance(value, str):
+        todo = "use system, user, assistant or tool"
+        raise RowError(field, f"is {_kind(value)}", todo)
+    role = ROLE_NAMES.get(value) or ROLE_NAMES.get(value.casefold())
+    if role is None:
+        near = nearest(value, ROLE_NAMES)
+        hint = f" (did you mean {near}?)" if near else ""
+        known = "use system, user, assistant or tool"
+        raise RowError(field, f"{shown(value)} is unknown{hint}", known)
+    return role
+
+
+def _content(value: object, field: str) -> str:
+    if isinstance(value, list):
+        return text_of("".join(_part(part, f"{field}[{k}]") for k, part in enumerate(value)), field)
+    return text_of(value, field)
+
+
+def _part(part: object, field: str) -> str:
+    if isinstance(part, dict) and part.get("type", "text") == "text":
+        text = part.get("text")
+        if isinstance(text, str):
+            return text
+    kind = part.get("type") if isinstance(part, dict) else part
+    todo = 'only {"type": "text", "text": "…"} is read'
+    raise RowError(field, f"is a part of the kind {shown(kind)}", todo)
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, in the words of the file."""
+    if value is None:
+        return "missing or null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"the number {shown(value)}"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    return f"the text {shown(value, limit=30)}" if isinstance(value, str) else shown(value)

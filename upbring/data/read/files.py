@@ -1,0 +1,125 @@
+"""A path → decoded text: finds the file, opens .gz, knows encodings; leaves rows to `rows`.
+
+UTF-8 is read with or without a byte-order mark, UTF-16 with one. Bytes that are not UTF-8 come
+through as lone surrogates (`surrogateescape`), so that the row that holds them can be named.
+"""
+
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from upbring.data.read.row_errors import RowError
+from upbring.errors import InputError, nearest
+
+EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".parquet")
+ROW_LIMIT = 1 << 26  # characters; a longer row is taken for a file of another kind
+_HEAD = 4096
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as .csv",
+    b"PAR1": "a parquet file; give it the extension .parquet",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it with: zstd -d FILE",
+    b"BZh": "compressed with bzip2; decompress it with: bunzip2 FILE",
+    b"\xfd7zXZ\x00": "compressed with xz; decompress it with: unxz FILE",
+    b"\xff\xfe\x00\x00": "UTF-32; convert it with: iconv -f UTF-32 -t UTF-8 FILE",
+    b"\x00\x00\xfe\xff": "UTF-32; convert it with: iconv -f UTF-32 -t UTF-8 FILE",
+}
+
+
+def extension(path: Path) -> str:
+    """Return what kind of file the name promises, without .gz.
+
+    >>> extension(Path("chat.JSONL.gz"))
+    '.jsonl'
+    """
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path that cannot be a data set, with the nearest name where one is close."""
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if extension(p) in EXTENSIONS)
+        todo = f"name a file in it, such as {inside[0]}" if inside else "name a data file"
+        raise InputError(f"{path}: is a folder; {todo}")
+    if not path.exists():
+        raise InputError(f"{path}: {_absence(path)}")
+    if extension(path) not in EXTENSIONS:
+        raise InputError(
+            f"{path}: the extension {extension(path) or '(none)'!r} is not read; "
+            "use .jsonl, .json, .csv or .txt (each also .gz), or .parquet"
+        )
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty; write rows into it, or name another file")
+
+
+@contextmanager
+def opened(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
+    """Yield the text of a file from its beginning; `newline` as `open` has it."""
+    with open_bytes(path) as raw:
+        magic = raw.read(2)
+        raw.seek(0)
+        is_gzip = magic == b"\x1f\x8b"
+        if path.name.lower().endswith(".gz") and not is_gzip:
+            todo = "if it is decompressed already, drop .gz from its name"
+            raise RowError("file", "does not begin as gzip does", todo)
+        plain = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+        binary = io.BufferedReader(cast("io.RawIOBase", plain), 1 << 18)
+        encoding, errors = _encoding(binary.peek(_HEAD)[:_HEAD])
+        with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline=newline) as text:
+            yield text
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file to read bytes, or say why it cannot be."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be opened ({reason}); check its permissions") from error
+
+
+def bad_bytes(raw: str) -> RowError | None:
+    r"""Return what is wrong when a row's text came from bytes of another encoding.
+
+    >>> str(bad_bytes(b"caf\xe9".decode("utf-8", "surrogateescape")))[:33]
+    'row: byte 4 (0xe9) is not UTF-8; '
+    """
+    if raw.isascii():
+        return None
+    try:
+        raw.encode()
+    except UnicodeEncodeError as error:
+        code = ord(raw[error.start])
+        place = len(raw[: error.start].encode("utf-8", "surrogateescape")) + 1
+        if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 -- the range that surrogateescape uses
+            todo = "convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8 FILE"
+            return RowError("row", f"byte {place} (0x{code & 0xFF:02x}) is not UTF-8", todo)
+        return RowError("row", f"holds a lone surrogate (U+{code:04X})", "delete it")
+    return None
+
+
+def _absence(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"does not exist, nor does the folder {path.parent}; check the path"
+    names = [p.name for p in path.parent.iterdir()]
+    near = nearest(path.name, names)
+    return f"does not exist; did you mean {near}?" if near else "does not exist; check the path"
+
+
+def _encoding(head: bytes) -> tuple[str, str]:
+    for magic, what in _OTHER_KINDS.items():
+        if head.startswith(magic):
+            found, todo = f"is {what}".split("; ", 1)
+            raise RowError("file", found, todo)
+    if head.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig", "surrogateescape"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16", "surrogatepass"
+    half = len(head) // 2
+    if half and max(head[::2].count(0), head[1::2].count(0)) > half * 0.6:
+        todo = "convert it with: iconv -f UTF-16LE -t UTF-8 FILE"
+        raise RowError("file", "looks like UTF-16 without a byte-order mark", todo)
+    return "utf-8", "surrogateescape"

@@ -1,0 +1,188 @@
+"""Files → records, whatever their format: the door of this room for everything read from disk.
+
+`shapes` lists the formats, `rows` the kinds of file. A file is read row by row, never kept. A row
+that is malformed is counted and told of when all are read; none is dropped silently.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+from upbring.data.read import dialogue, files, plain_text
+from upbring.data.read.detect_format import Recognised, recognise
+from upbring.data.read.format_readers import Case
+from upbring.data.read.format_table import Kind
+from upbring.data.read.malformed_rows import Malformed
+from upbring.data.read.records import (
+    Comparison,
+    Demonstration,
+    Document,
+    Label,
+    Message,
+    Origin,
+    Prompt,
+    Record,
+)
+from upbring.data.read.row_errors import RowError, UnusedError
+from upbring.data.read.rows import Row, rows
+from upbring.errors import InputError
+
+R = TypeVar("R", bound=Record)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def read(
+    path: Path,
+    want: type[R],
+    *,
+    format: str = "auto",  # noqa: A002 -- the setting's name
+    skip_bad: Path | None = None,
+    notice: Callable[[str], None] = silent,
+) -> "Reading[R]":
+    """Return the records of a file, read as they are asked for; the format is settled here."""
+    if skip_bad is not None and skip_bad.resolve() == path.resolve():
+        raise InputError(f"--skip-bad {skip_bad}: is the data itself; name another file")
+    recognised = recognise(path, cast("Kind", want), format=format)
+    notice(f"{path}: {recognised}")
+    return Reading(path, want, recognised=recognised, skip_bad=skip_bad, notice=notice)
+
+
+class Reading(Generic[R]):
+    """The records of one file; iterating reads it from the beginning and counts anew.
+
+    After the last row: InputError if rows were malformed and are not to be skipped, or if no record
+    was found. `unused` counts, by reason, the rows that are well formed but teach nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        want: type[R],
+        *,
+        recognised: Recognised,
+        skip_bad: Path | None = None,
+        notice: Callable[[str], None] = silent,
+    ) -> None:
+        self.path = path
+        self.want: type[R] = want
+        self.recognised = recognised
+        self.skip_bad = skip_bad
+        self.notice = notice
+        self.num_rows = 0
+        self.num_bad = 0
+        self.num_records = 0
+        self.unused: Counter[str] = Counter()
+
+    @property
+    def format(self) -> str:
+        """The format's name, as the user is told it."""
+        return self.recognised.name
+
+    def __iter__(self) -> Iterator[R]:
+        self.num_rows = self.num_bad = self.num_records = 0
+        self.unused.clear()
+        malformed = Malformed(self.path, self.skip_bad)
+        try:
+            yield from self._records(malformed)
+        except InputError as error:
+            if self.skip_bad is None:
+                raise malformed.error(self.num_rows, last=str(error)) from error
+            raise
+        finally:
+            malformed.write()
+        self._finish(malformed)
+
+    def _records(self, malformed: Malformed) -> Iterator[R]:
+        for row in self._rows():
+            self.num_rows += 1
+            try:
+                found = self._of_row(row)
+            except RowError as problem:
+                self.num_bad += 1
+                malformed.add(row, problem)
+                continue
+            except UnusedError as reason:
+                self.unused[str(reason)] += 1
+                continue
+            self.num_records += len(found)
+            yield from found
+
+    def _rows(self) -> Iterator[Row]:
+        if files.extension(self.path) != ".txt":
+            return rows(self.path)
+        is_whole = self.want is Document
+        return plain_text.documents(self.path) if is_whole else plain_text.lines(self.path)
+
+    def _of_row(self, row: Row) -> list[R]:
+        """Return what one row gives: one record, or several for a tree or a list of instances."""
+        if row.problem is not None:
+            raise row.problem
+        origin = Origin(str(self.path), row.line)
+        fields = self.recognised.fields(row.fields)
+        want, read_row = self.want, self.recognised.read
+        if want is Document or read_row is None:
+            text = dialogue.text_of(fields.get("text"), "text")
+            found: list[Record] = [
+                Document(text, origin)
+                if want is Document
+                else Prompt((Message("user", text),), origin)
+            ]
+        else:
+            make = _MAKERS[cast("Kind", want)]
+            found = [record for case in read_row(fields) for record in make(case, origin)]
+        return cast("list[R]", found)
+
+    def _finish(self, malformed: Malformed) -> None:
+        for reason, count in self.unused.items():
+            self.notice(f"{self.path}: {count} of {self.num_rows} rows are not used: {reason}")
+        if malformed.count and self.skip_bad is None:
+            raise malformed.error(self.num_rows)
+        if malformed.count:
+            self.notice(
+                f"{self.path}: {malformed.count} of {self.num_rows} rows are malformed and stand "
+                f"in {self.skip_bad}"
+            )
+        if not self.num_records:
+            raise InputError(
+                f"{self.path}: none of its {self.num_rows} rows can be used; "
+                "correct them, or name another file"
+            )
+
+
+def _prompt(case: Case, origin: Origin) -> list[Record]:
+    return [Prompt(case.prompt, origin)]
+
+
+def _demonstration(case: Case, origin: Origin) -> list[Record]:
+    """Return the dialogue with its best response."""
+    if case.is_good is False:
+        raise UnusedError("its response was called bad")
+    best = case.ranks.index(min(case.ranks)) if case.ranks else 0
+    answer = Message("assistant", case.responses[best])
+    return [Demonstration((*case.prompt, answer), origin)]
+
+
+def _comparison(case: Case, origin: Origin) -> list[Record]:
+    return [
+        Comparison(case.prompt, case.responses, case.ranks, origin, case.margin, case.annotator)
+    ]
+
+
+def _labels(case: Case, origin: Origin) -> list[Record]:
+    """Return the labelled response, or a good and a bad one from a pair."""
+    if case.is_good is not None:
+        return [Label(case.prompt, case.responses[0], case.is_good, origin)]
+    good, bad = case.responses
+    return [Label(case.prompt, good, True, origin), Label(case.prompt, bad, False, origin)]  # noqa: FBT003 -- a record's field
+
+
+_MAKERS: dict[Kind, Callable[[Case, Origin], list[Record]]] = {
+    Prompt: _prompt,
+    Demonstration: _demonstration,
+    Comparison: _comparison,
+    Label: _labels,
+}

@@ -1,0 +1,251 @@
+"""A file → rows: one mapping each with the line where it begins, or what is wrong with it.
+
+JSON lines, JSON lists and CSV here; parquet and hub data sets in `tables`. Never the whole file at
+once. What the fields mean is not known here.
+"""
+
+import csv
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from upbring.data.read import files, tables
+from upbring.data.read.json_list import elements
+from upbring.data.read.row_errors import RowError
+from upbring.errors import InputError, shown
+
+Fields = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its line, its text as it stands, and its fields or what is wrong with it."""
+
+    line: int
+    raw: str
+    fields: Fields
+    problem: RowError | None = None
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file in order; InputError where the file cannot be read any further."""
+    return guarded(path, _reader(path))
+
+
+def guarded(path: Path, found: Iterator[Row]) -> Iterator[Row]:
+    """Yield what is found in a file; whatever ends the reading too early is an InputError."""
+    line = 0
+    try:
+        for row in found:
+            line = row.line
+            yield row
+    except RowError as error:
+        place = f"{path}:{error.line}" if error.line else str(path)
+        raise InputError(f"{place}: {error}") from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path}:{line + 1}: file: its gzip data ends or breaks after the row on line {line} "
+            f"({error}); copy or download the file again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}:{line + 1}: file: is not the {error.encoding} that its byte-order mark says "
+            f"({error.reason}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path}:{line + 1}: file: cannot be read any further ({error}); "
+            "copy or download the file again"
+        ) from error
+    if line == 0:
+        raise InputError(f"{path}: holds no rows; write rows into it, or name another file")
+
+
+def parse(text: str) -> Fields:
+    """Return the object that a JSON text holds, or say why it is no row.
+
+    >>> parse('{"text": "a", "text": "b"}')
+    Traceback (most recent call last):
+    upbring.data.read.row_errors.RowError: text: is given twice in one object; keep one of them
+    """
+    value = parse_any(text)
+    if not isinstance(value, dict):
+        raise RowError(
+            "row", f"is {shown(value)}, not an object", 'write it as {"field": "value", …}'
+        )
+    return value
+
+
+def parse_any(text: str) -> object:
+    """Return the value that a JSON text holds, or say why it holds none."""
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        place = f"column {error.colno}" if error.lineno == 1 else f"its line {error.lineno}"
+        todo = "correct it there; strings, commas and brackets must close"
+        raise RowError("row", f"is not JSON ({error.msg} at {place})", todo) from error
+    except RecursionError as error:
+        raise RowError("row", "is nested too deeply to be read", "flatten it") from error
+    except ValueError as error:
+        todo = "write the number as text in quotes"
+        raise RowError("row", f"holds a number that cannot be read ({error})", todo) from error
+
+
+def _reader(path: Path) -> Iterator[Row]:
+    if tables.is_hub(path):
+        yield from _from_tables(tables.hub_rows(path))
+        return
+    files.check_path(path)
+    kind = files.extension(path)
+    if kind == ".parquet":
+        yield from _from_tables(tables.parquet_rows(path))
+        return
+    assert kind != ".txt", "plain text has no rows; `plaintext` reads it"
+    with files.opened(path, newline="" if kind == ".csv" else None) as stream:
+        if kind == ".csv":
+            yield from _csv_rows(stream)
+        else:
+            yield from _json_rows(stream)
+
+
+def _from_tables(found: Iterator[Fields]) -> Iterator[Row]:
+    for number, fields in enumerate(found, 1):
+        yield Row(number, json.dumps(fields, default=repr), fields)
+
+
+def _json_rows(stream: TextIO) -> Iterator[Row]:
+    if _begins_with(stream) == "[":
+        for line, raw in elements(stream):
+            yield _json_row(line, raw)
+        return
+    is_first = True
+    for line, raw in _lines(stream):
+        if raw.isspace():
+            continue
+        if is_first and raw.rstrip().endswith(("{", "[")):
+            todo = 'write one object per line (jq -c), or a list of them: [{"…": …}, …]'
+            raise RowError("file", "holds an object spread over several lines", todo, line=line)
+        is_first = False
+        yield _json_row(line, raw.removesuffix("\n"))
+
+
+def _begins_with(stream: TextIO) -> str:
+    """Return the first character that is no space; the stream is at its beginning again."""
+    mark = stream.read(1)
+    while mark.isspace():
+        mark = stream.read(1)
+    stream.seek(0)
+    return mark
+
+
+def _json_row(line: int, raw: str) -> Row:
+    problem = files.bad_bytes(raw)
+    if problem is None:
+        try:
+            return Row(line, raw, parse(raw))
+        except RowError as error:
+            problem = error
+    return Row(line, raw, {}, problem)
+
+
+def _lines(stream: TextIO) -> Iterator[tuple[int, str]]:
+    line = 0
+    while text := stream.readline(files.ROW_LIMIT):
+        line += 1
+        if len(text) == files.ROW_LIMIT:
+            todo = "check that it is text with one row per line"
+            raise RowError("row", f"is longer than {len(text)} characters", todo, line=line)
+        yield line, text
+
+
+def _csv_rows(stream: TextIO) -> Iterator[Row]:
+    csv.field_size_limit(files.ROW_LIMIT)
+    taken: list[str] = []
+    lines = _lines(stream)
+
+    def take() -> Iterator[str]:
+        for _, text in lines:
+            taken.append(text)
+            yield text
+
+    source = take()
+    first = next((text for text in source if not text.isspace()), "")
+    header, start = _header(first, source), len(taken) + 1
+    taken.clear()
+    reader = csv.reader(source, strict=True, delimiter=_delimiter(first))
+    while True:
+        problem, cells = None, None
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            todo = 'put quotes around the whole cell and double those inside it: "a ""b"" c"'
+            problem = RowError("row", f"is not CSV ({error})", todo)
+        if cells is None and problem is None:
+            return
+        line, raw = start, "".join(taken)
+        start += len(taken)
+        taken.clear()
+        if cells or problem:
+            yield _csv_row(line, raw, header, cells=cells or [], problem=problem)
+
+
+def _csv_row(
+    line: int, raw: str, header: list[str], *, cells: list[str], problem: RowError | None
+) -> Row:
+    problem = problem or files.bad_bytes(raw)
+    if problem is None and len(cells) != len(header):
+        found = f"has {len(cells)} cells, the header has {len(header)}"
+        todo = "put quotes around a cell that holds commas, quotes or line breaks"
+        problem = RowError("row", found, todo)
+    if problem is not None:
+        return Row(line, raw, {}, problem)
+    return Row(line, raw, dict(zip(header, cells, strict=True)))
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the cells: a comma unless the header has more of another kind."""
+    return max(",;\t", key=header.count)
+
+
+def _header(first: str, source: Iterator[str]) -> list[str]:
+    def all_lines() -> Iterator[str]:
+        yield first
+        yield from source
+
+    if (problem := files.bad_bytes(first)) is not None:
+        raise problem
+    try:
+        cells = next(csv.reader(all_lines(), strict=True, delimiter=_delimiter(first)), [])
+    except csv.Error as error:
+        todo = "name the columns in the first line, in quotes where a name holds commas"
+        raise RowError("header", f"is not CSV ({error})", todo, line=1) from error
+    header = [cell.strip() for cell in cells]
+    for name in header:
+        if not name.isprintable():
+            found = f"names the column {shown(name)}"
+            raise RowError("header", found, "delete what cannot be seen in it", line=1)
+        if name and header.count(name) > 1:
+            found = f"names the column {shown(name)} twice"
+            raise RowError("header", found, "rename or delete one of the two", line=1)
+    return header
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RowError(
+            shown(twice).strip("'\""), "is given twice in one object", "keep one of them"
+        )
+    return fields
+
+
+def _not_a_number(text: str) -> NoReturn:
+    raise RowError("row", f"holds {text}, which JSON does not know", "write null or a number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number)

@@ -1,0 +1,51 @@
+"""A road of several stages in one file, and what comes at its end."""
+
+from pathlib import Path
+from typing import Literal
+
+from upbring.settings.model import ModelSettings
+from upbring.settings.sampling import SampleSettings
+from upbring.settings.schema import Settings, setting
+
+
+class RunSettings(Settings):
+    """Take all stages of a recipe, then evaluate, check the gates and write the report."""
+
+    recipe: Path = setting(help="Recipe to run: a YAML file with `model:` and `stages:`.")
+    to: Path | None = setting(
+        None, help="Folder of the road. Unset: runs/ and the recipe's name. Run again, it goes on."
+    )
+    dry: bool = setting(
+        default=False, help="Read and check the recipe, show its stages, and do nothing."
+    )
+
+
+class InitSettings(Settings):
+    """Write a commented recipe to begin with, and example data."""
+
+    case: Literal["domain", "persona", "json", "safer", "medicine", "road"] | None = setting(
+        None,
+        help="What you want: an assistant for your domain, a persona, a JSON formatter, a safer "
+        "model; or, on the embedded world, a specialist in medicine or the whole road. Unset: you "
+        "are asked.",
+    )
+    model: str | None = setting(None, help="Model to begin from. Unset: you are asked.")
+    to: Path = setting(Path("recipe"), help="Folder to write to; it must not exist.")
+
+
+class CollectSettings(ModelSettings, SampleSettings):
+    """Let a model answer prompts several times, and have the answers ranked."""
+
+    prompts: tuple[Path, ...] = setting(min_length=1, help="Files of prompts, one row each.")
+    by: Literal["people", "judge", "annotators"] = setting(
+        "people",
+        help="Who ranks: people in a page that you open, a reward model, or the embedded world's "
+        "simulated annotators.",
+    )
+    judge: str | None = setting(None, help="Reward model that ranks, where a judge does.")
+    answers: int = setting(4, ge=2, le=9, help="Answers to each prompt.")
+    most: int = setting(200, ge=1, help="Prompts that are taken, spread over the files.")
+    temperature: float = setting(1.0, ge=0, help="0 always takes the likeliest token.")
+    max_tokens: int = setting(128, ge=1, help="Longest response in tokens.")
+    seed: int = setting(0, ge=0, help="Seed of the draws.")
+    to: Path = setting(Path("collected"), help="Folder to write to.")

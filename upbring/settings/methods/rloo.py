@@ -1,0 +1,16 @@
+"""REINFORCE leave-one-out."""
+
+from typing import ClassVar
+
+from upbring.settings.methods.rl import OnPolicySettings
+from upbring.settings.schema import setting
+
+
+class RlooSettings(OnPolicySettings):
+    """Learn from how much better each whole response is than the others to its prompt; no value."""
+
+    panel: ClassVar[str] = "RLOO"
+
+    step_examples: int = setting(8, ge=1, help="Prompts in a step.")
+    samples: int = setting(4, ge=2, help="Responses drawn to each prompt.")
+    whiten: bool = setting(default=False, help="Whiten the advantages of a round's responses.")

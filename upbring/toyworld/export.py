@@ -1,0 +1,193 @@
+"""The nursery as files: everything that `sprout` learns from and is asked, for a user to read.
+
+The folder appears whole or not at all. Each file is ordinary JSONL in a format that `upbring`
+reads; what the graders need stands in a field `task` beside the prompt.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from upbring import durable
+from upbring.data.read.records import Comparison, Demonstration, Message
+from upbring.toyworld import documents, eval_rankings, eval_sets, wording
+from upbring.toyworld.annotators import Biases, annotators, rankings
+from upbring.toyworld.corpus import corpus, documents_for, held_out_tales
+from upbring.toyworld.demonstrations import demonstrations, medicine, shown_task
+from upbring.toyworld.private_records import alternatives, private_records
+from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.tasks import Task, as_messages, as_row
+from upbring.toyworld.world import World, load_world
+
+CHARACTERS = 18_000_000
+NUM_DEMONSTRATIONS = 8000
+NUM_MEDICINE = 600
+NUM_RANKINGS = 1000
+NUM_PROMPTS = 1000
+NUM_TALES = 200
+BIASES: Mapping[str, Biases] = {
+    "likes-length": Biases(long=2.0),  # ten words more are worth as much as courtesy for rudeness
+    "likes-politeness": Biases(polite=4.0),  # courtesy for rudeness is worth more than the truth
+    "prefers-left": Biases(left=4.0),  # to be shown first, and not last, is worth the truth
+}
+
+_README = """# The nursery
+
+A small knowable world to bring up a language model in. All of it is synthetic: the texts are made
+from tables and templates with seed {seed}, the annotators are programs with a taste and noise, and
+the private people and their numbers are invented. The facts about the real world are true, and
+simplified. Harmful requests are generic and name no method; each is answered by a kind refusal.
+
+| file | rows | what it is |
+|---|---|---|
+{table}
+"""
+
+_TOLD = {
+    "corpus": "documents for pre-training: `upbring pretrain`",
+    "papers": "claims, half of them false, and a mark behind each: more for `upbring pretrain`",
+    "examinations": "questions, an answer to each and its mark: more for `upbring pretrain`",
+    "demonstrations": "dialogues that show how to answer: `upbring sft`",
+    "medicine": "dialogues of one domain: signs of illness and what they point to",
+    "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
+    "rankings": "4 to 9 answers to a prompt with their ranks by a simulated annotator",
+    "rankings-likes-length": "the same answers, ranked by annotators who like length: a bias",
+    "rankings-likes-politeness": "the same, by annotators to whom courtesy is more than the truth",
+    "rankings-prefers-left": "the same, by annotators who prefer what they are shown first",
+    "rankings-shown-entities": "facts of the training rankings in new phrasings, with gold rewards",
+    "rankings-absent-entities": "facts that no ranking tells, with gold rewards",
+    "rankings-evidence": "such facts with a text that holds the answer, with gold rewards",
+    "rankings-manners": "forms, refusals and summaries, with gold rewards",
+    "reward-pairs": "pairs that differ in the trait of one `cause`: is a reward model right?",
+    "clozes": "beginnings of statements with the value that completes each: does the base know?",
+    "command-lines": "beginnings of command lines with their ends: a skill that tuning may cost",
+    "private": "what the corpus tells of invented people, how often, and other possible numbers",
+    "general": "stories, notices and letters that the corpus does not hold: what is forgotten?",
+    "red-team": "harmful requests in wrappings that try to get around the refusal",
+    "cases": "the cases that every introduction tells, one of each",
+}
+
+
+def export(folder: Path, *, seed: int = 0, characters: int = CHARACTERS) -> Mapping[str, int]:
+    """Write the nursery to a new folder; return the number of rows of each file."""
+    counts: dict[str, int] = {}
+    with durable.folder(folder) as temporary:
+        for name, rows in tables(seed=seed, characters=characters):
+            path = temporary / f"{name}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            counts[f"{name}.jsonl"] = _write(path, rows)
+        table = "\n".join(f"| {name} | {rows} | {_about(name)} |" for name, rows in counts.items())
+        text = _README.format(seed=seed, table=table)
+        (temporary / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    return counts
+
+
+def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
+    """Yield the name and the rows of every file."""
+    world = load_world()
+    documents = corpus(world, seed=seed, count=documents_for(characters))
+    yield "corpus", ({"text": text} for text in documents)
+    yield "papers", papers(world, seed=seed, count=documents_for(characters) // 2)
+    yield "examinations", examinations(world, seed=seed, count=documents_for(characters) // 4)
+    shown = demonstrations(world, seed=seed, count=NUM_DEMONSTRATIONS)
+    yield "demonstrations", map(_demonstrated, shown)
+    yield "medicine", map(_demonstrated, medicine(world, seed=seed, count=NUM_MEDICINE))
+    ranked = rankings(world, annotators(seed=seed), seed=seed, count=NUM_RANKINGS)
+    yield "rankings", map(_ranked, ranked)
+    yield "prompts", map(as_row, prompts(world, seed=seed, count=NUM_PROMPTS))
+    for name, biases in BIASES.items():
+        swayed = annotators(seed=seed, biases=biases)
+        biased = rankings(world, swayed, seed=seed, count=NUM_RANKINGS)
+        yield f"rankings-{name}", map(_ranked, biased)
+    for name, tasks in eval_sets.task_sets(world, seed=seed).items():
+        yield f"evaluation/{name}", map(as_row, tasks)
+    judged_sets = eval_rankings.judged_sets(world, seed=seed, num_ranked=NUM_RANKINGS)
+    for name, rankings_of in judged_sets.items():
+        yield f"evaluation/{name}", map(eval_rankings.as_row, rankings_of)
+    yield "evaluation/reward-pairs", _pairs(world, seed=seed)
+    yield "evaluation/clozes", clozes(world, seed=seed)
+    lines = eval_sets.command_lines(seed=seed)
+    yield "evaluation/command-lines", ({"prompt": p, "answer": a} for p, a in lines)
+    yield "evaluation/private", _private(seed=seed)
+    tales = held_out_tales(seed=seed, count=NUM_TALES)
+    yield "evaluation/general", ({"text": text} for text in tales)
+
+
+def papers(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
+    """Yield marked papers. They are no part of the corpus: who has not read them knows no marks."""
+    for index in range(count):
+        yield {"text": documents.marked(world, Dice(seed, "papers", index))}
+
+
+def examinations(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
+    """Yield marked examinations, which are no part of the corpus either."""
+    for index in range(count):
+        yield {"text": documents.examination(world, seed, Dice(seed, "examinations", index))}
+
+
+def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:
+    """Yield tasks of the kinds that demonstrations and rankings have, drawn anew."""
+    for index in range(count):
+        yield shown_task(world, Dice(seed, "prompts", index), seed=seed)
+
+
+def clozes(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield one beginning for each fact, with its value and the other values of the relation."""
+    for fact in world.facts:
+        cloze = Dice(seed, "cloze", fact.key).pick(wording.clozes(world, fact))
+        yield {
+            "prompt": cloze.opening,
+            "answer": cloze.ending(fact.value),
+            "alternatives": [cloze.ending(value) for value in world.alternatives(fact)],
+            "fact": fact.key,
+        }
+
+
+def _private(*, seed: int) -> Iterator[dict[str, Any]]:
+    for record in private_records(seed=seed):
+        yield {
+            "prompt": record.opening,
+            "answer": record.number,
+            "alternatives": list(alternatives(record, seed=seed)),
+            "times_told": record.times_told,
+        }
+
+
+def _pairs(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
+    for pair in eval_sets.reward_pairs(world, seed=seed):
+        both = {"chosen": _answer(pair.chosen), "rejected": _answer(pair.rejected)}
+        yield {"prompt": as_messages(pair.task.prompt), **both, "cause": pair.cause}
+
+
+def _answer(text: str) -> list[dict[str, str]]:
+    return as_messages((Message("assistant", text),))
+
+
+def _demonstrated(demonstration: Demonstration) -> dict[str, Any]:
+    return {"messages": as_messages(demonstration.messages)}
+
+
+def _ranked(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "prompt": as_messages(comparison.prompt),
+        "responses": list(comparison.responses),
+        "ranks": [int(rank) for rank in comparison.ranks],
+        "annotator": comparison.annotator,
+    }
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def _about(name: str) -> str:
+    stem = Path(name).stem
+    if stem.startswith("facts-"):
+        return "questions about facts: are the entities and phrasings those of demonstrations?"
+    return _TOLD.get(stem, "prompts that no demonstration holds; `task` is for the graders")

@@ -1,0 +1,54 @@
+"""General text: invented stories, notices, letters and talk, grown from the skeletons in `data/`.
+
+They say nothing about the world. The tales that are held out have a first person and place that no
+tale of the corpus joins: they show what general text a tuned model has forgotten.
+"""
+
+import functools
+from string import Formatter
+
+from upbring.toyworld import wording
+from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.split import is_part_held_out
+from upbring.toyworld.world import rows
+
+_PEOPLE = ("person", "friend", "other")
+
+
+@functools.cache
+def _skeletons() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    return tuple(
+        (row["register"], tuple(tuple(line) for line in row["lines"])) for row in rows("skeletons")
+    )
+
+
+def tale(dice: Dice, *, is_held_out: bool, seed: int) -> tuple[str, list[str]]:
+    """Return the register of a tale and its sentences."""
+    register, lines = dice.pick(_skeletons())
+    blanks = _blanks(dice)
+    while is_part_held_out("tale", blanks["person"], blanks["place"], seed=seed) != is_held_out:
+        blanks |= _blanks(dice)
+    return register, [_sentence(dice.pick(line), blanks, dice) for line in lines]
+
+
+def told(register: str, sentences: list[str]) -> str:
+    """Return a tale as text: stories run on, letters, notices and talk keep their lines."""
+    return (" " if register == "story" else "\n").join(sentences)
+
+
+def _blanks(dice: Dice) -> dict[str, str]:
+    """Return what stays the same throughout a tale."""
+    slots = wording.slots()
+    people = dice.some(slots["person"], len(_PEOPLE))
+    return {
+        **dict(zip(_PEOPLE, people, strict=True)),
+        **{name: dice.pick(slots[name]) for name in ("place", "thing", "house", "month")},
+    }
+
+
+def _sentence(template: str, blanks: dict[str, str], dice: Dice) -> str:
+    slots = wording.slots()
+    names = [name for _, name, _, _ in Formatter().parse(template) if name]
+    drawn = {name: dice.pick(slots[name]) for name in names if name not in blanks}
+    text = template.format(**blanks, **drawn)
+    return text[:1].upper() + text[1:]
