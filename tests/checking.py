@@ -14,7 +14,7 @@ from upbring.data.chat.tokenizer_files import (
 )
 from upbring.data.check.check import Checked, check
 from upbring.data.check.findings import Finding
-from upbring.settings.commands.tools import CheckSettings
+from upbring.settings.commands.check import CheckSettings
 
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 CHATML = TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -11,7 +11,7 @@ from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rl import OnPolicy, Players, Text
-from upbring.algorithms.rollouts import Rollout, Voice
+from upbring.algorithms.rollout_batch import Rollout, Voice
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree

@@ -10,7 +10,7 @@ import torch
 
 from tests.algorithms.acting import LUCKY, gradient, lucky, made, odd, settings, trained
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rollouts import Rollout
+from upbring.algorithms.rollout_batch import Rollout
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError, Interrupted
 from upbring.settings.methods.ppo import PpoSettings

@@ -10,7 +10,7 @@ from upbring import __version__
 from upbring.cli.main import main, offline
 from upbring.errors import ResourceError
 from upbring.settings.command_table import verbs
-from upbring.settings.commands.tools import RunsSettings
+from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from upbring.data.read.records import Message
 from upbring.errors import InputError
 from upbring.pipeline.other_stages import Simulated, gather, ranking, write_world
 from upbring.pipeline.runner import WaitingError
-from upbring.settings.commands.pipeline import CollectSettings
-from upbring.settings.commands.tools import NurserySettings
+from upbring.settings.commands.collect import CollectSettings
+from upbring.settings.commands.toyworld import NurserySettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.collection.collect import Asked
 from upbring.toyworld.tasks import as_row, fact_task

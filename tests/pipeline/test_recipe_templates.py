@@ -11,7 +11,7 @@ from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import CASES, begin
 from upbring.pipeline.runner import Road
 from upbring.pipeline.spec import read_script
-from upbring.settings.commands.pipeline import InitSettings
+from upbring.settings.commands.init import InitSettings
 
 
 @pytest.mark.parametrize("case", CASES)

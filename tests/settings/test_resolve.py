@@ -8,7 +8,7 @@ from pydantic import model_validator
 from tests.conftest import trials
 from upbring.errors import InputError, nearest
 from upbring.settings.command_table import VERBS, imported
-from upbring.settings.commands.tools import ExportSettings
+from upbring.settings.commands.export import ExportSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, declared, setting

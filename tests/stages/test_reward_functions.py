@@ -14,7 +14,7 @@ import torch
 
 from tests import small, tolerances
 from tests.rewarded import make_reward, scored
-from upbring.algorithms.rollouts import Reward, Rollout
+from upbring.algorithms.rollout_batch import Reward, Rollout
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 from upbring.judge.reward_model import Combination, Question, load_rewards

@@ -15,7 +15,7 @@ from tests.rewarded import make_reward
 from tests.road import QUICK, curve, done, prepare
 from tests.small import make_documents
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rollouts import Rollout
+from upbring.algorithms.rollout_batch import Rollout
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from upbring.algorithms.rl import OnPolicy
-from upbring.algorithms.rollouts import Voice
+from upbring.algorithms.rollout_batch import Voice
 from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import gae
 from upbring.maths.kl import ESTIMATORS

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from upbring.algorithms.judge_gain import numbers, worth
-from upbring.algorithms.rollouts import (
+from upbring.algorithms.rollout_batch import (
     Reward,
     Voice,
     annotated,

@@ -10,7 +10,7 @@ from upbring.errors import InputError
 from upbring.model.load import load
 from upbring.serve.streaming import speaker
 from upbring.serve.terminal_chat import HELP, Talk
-from upbring.settings.commands.tools import ChatSettings
+from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.resolve import Resolved
 from upbring.train import devices
 

@@ -17,7 +17,7 @@ from upbring.data.check.check import check
 from upbring.data.check.findings import told
 from upbring.errors import InputError
 from upbring.runs.find_model import locate, read_object
-from upbring.settings.commands.tools import CheckSettings
+from upbring.settings.commands.check import CheckSettings
 from upbring.settings.resolve import Resolved
 
 Notice = Callable[[str], None]

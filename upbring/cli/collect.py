@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from upbring.pipeline.other_stages import ranking
-from upbring.settings.commands.pipeline import CollectSettings
+from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.collection.collect import collect, waiting_text
 

@@ -7,7 +7,7 @@ from upbring import durable
 from upbring.cli.run import take
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import recipe_text
-from upbring.settings.commands.tools import DemoSettings
+from upbring.settings.commands.demo import DemoSettings
 from upbring.settings.resolve import Resolved
 
 BASE = "builtin:sprout"

@@ -19,7 +19,7 @@ from upbring import __version__, durable
 from upbring.data.trees.store import cache_folder
 from upbring.errors import InputError, ResourceError, UpbringError
 from upbring.runs.environment import environment, redacted, usable_cores
-from upbring.settings.commands.tools import DoctorSettings
+from upbring.settings.commands.doctor import DoctorSettings
 from upbring.settings.resolve import Resolved
 
 SAVES = 5  # small files whose median tells how fast the disk syncs

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from upbring.export.outgoing import DTYPES, export_adapter, export_merged
-from upbring.settings.commands.tools import ExportSettings
+from upbring.settings.commands.export import ExportSettings
 from upbring.settings.resolve import Resolved
 from upbring.train import devices
 

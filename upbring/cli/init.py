@@ -6,7 +6,7 @@ from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import CASES, begin
-from upbring.settings.commands.pipeline import InitSettings
+from upbring.settings.commands.init import InitSettings
 from upbring.settings.resolve import Resolved
 
 DEFAULT_MODEL = "builtin:sprout"

@@ -23,7 +23,7 @@ from upbring.pipeline.other_stages import WORKS
 from upbring.pipeline.runner import Road
 from upbring.pipeline.spec import read_script
 from upbring.settings.command_table import imported, verbs
-from upbring.settings.commands.tools import PlanSettings
+from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.planning.dry_model import bytes_of, rehearsed
 from upbring.stages.planning.estimate import Estimate

@@ -8,7 +8,7 @@ from rich.console import Console
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
 from upbring.settings.command_table import imported, verbs
-from upbring.settings.commands.tools import ResumeSettings
+from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.run import train
 from upbring.stages.run_directory import directory_of

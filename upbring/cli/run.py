@@ -19,7 +19,7 @@ from upbring.pipeline.runner import Road, WaitingError
 from upbring.pipeline.spec import BASE, POLICIES, Script, read_script
 from upbring.report.build import report
 from upbring.runs.results import Measured
-from upbring.settings.commands.pipeline import RunSettings
+from upbring.settings.commands.run import RunSettings
 from upbring.settings.resolve import Resolved
 from upbring.train.progress import has_bars
 

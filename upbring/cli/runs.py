@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from upbring.runs.run_folder import list_runs
-from upbring.settings.commands.tools import RunsSettings
+from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 
 

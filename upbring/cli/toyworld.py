@@ -6,7 +6,7 @@ from rich.console import Console
 
 from upbring import durable
 from upbring.errors import InputError, shown
-from upbring.settings.commands.tools import NurserySettings
+from upbring.settings.commands.toyworld import NurserySettings
 from upbring.settings.resolve import Resolved
 from upbring.toyworld.export import export
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from upbring.data.read.records import SYNTHETIC
 from upbring.errors import InputError
 from upbring.pipeline.runner import Say, WaitingError, Work
-from upbring.settings.commands.pipeline import CollectSettings
-from upbring.settings.commands.tools import NurserySettings
+from upbring.settings.commands.collect import CollectSettings
+from upbring.settings.commands.toyworld import NurserySettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.collection.collect import Asked, Ranks, collect, waiting_text
 from upbring.stages.evaluation.reward_judge import by_reward

@@ -27,7 +27,7 @@ VERBS = (
     Verb(
         name="check",
         help="Look at data before a step is taken: format, rows, lengths, what is learned.",
-        settings="upbring.settings.commands.tools:CheckSettings",
+        settings="upbring.settings.commands.check:CheckSettings",
         run="upbring.cli.check:run",
         example="upbring check chat.jsonl --model ./base",
         about="Names each malformed row by file and line. With a model it also renders one "
@@ -37,7 +37,7 @@ VERBS = (
     Verb(
         name="plan",
         help="Tell what a run or a recipe would take, before a weight is read.",
-        settings="upbring.settings.commands.tools:PlanSettings",
+        settings="upbring.settings.commands.plan:PlanSettings",
         run="upbring.cli.plan:run",
         example="upbring plan sft chat.jsonl --model ./base",
         about="Takes the verb to plan with its own files and flags, or a recipe: then each "
@@ -49,7 +49,7 @@ VERBS = (
     Verb(
         name="doctor",
         help="Look whether this machine can train; print a block for a bug report.",
-        settings="upbring.settings.commands.tools:DoctorSettings",
+        settings="upbring.settings.commands.doctor:DoctorSettings",
         run="upbring.cli.doctor:run",
         example="upbring doctor",
         about="Measures processor and disk for a few seconds. Asks nothing of the network.",
@@ -172,7 +172,7 @@ VERBS = (
     Verb(
         name="run",
         help="Take a whole road: every stage of a recipe, then evaluation, gates and report.",
-        settings="upbring.settings.commands.pipeline:RunSettings",
+        settings="upbring.settings.commands.run:RunSettings",
         run="upbring.cli.run:run",
         example="upbring run recipe.yaml",
         about="What is finished is kept, what was stopped goes on: run it again at any time. A "
@@ -182,14 +182,14 @@ VERBS = (
     Verb(
         name="init",
         help="Write a commented recipe for your case, and example data, to begin with.",
-        settings="upbring.settings.commands.pipeline:InitSettings",
+        settings="upbring.settings.commands.init:InitSettings",
         run="upbring.cli.init:run",
         example="upbring init --case domain --model ./base --to my-road",
     ),
     Verb(
         name="collect",
         help="Let a model answer prompts several times, and have the answers ranked.",
-        settings="upbring.settings.commands.pipeline:CollectSettings",
+        settings="upbring.settings.commands.collect:CollectSettings",
         run="upbring.cli.collect:run",
         example="upbring collect prompts.jsonl --model runs/sft-1 --by people",
         about="People rank in a page that works offline; its file goes to `upbring reward` or "
@@ -199,7 +199,7 @@ VERBS = (
     Verb(
         name="resume",
         help="Go on with an interrupted run as if it had never stopped.",
-        settings="upbring.settings.commands.tools:ResumeSettings",
+        settings="upbring.settings.commands.resume:ResumeSettings",
         run="upbring.cli.resume:run",
         example="upbring resume",
         positional="run",
@@ -207,7 +207,7 @@ VERBS = (
     Verb(
         name="chat",
         help="Talk with a model in the terminal.",
-        settings="upbring.settings.commands.tools:ChatSettings",
+        settings="upbring.settings.commands.chat:ChatSettings",
         run="upbring.cli.chat:run",
         example="upbring chat runs/sft-1 --temperature 0.7",
         positional="model",
@@ -225,7 +225,7 @@ VERBS = (
     Verb(
         name="export",
         help="Write a model that other tools load as it stands.",
-        settings="upbring.settings.commands.tools:ExportSettings",
+        settings="upbring.settings.commands.export:ExportSettings",
         run="upbring.cli.export:run",
         example="upbring export runs/sft-1 --to ./assistant",
         positional="run",
@@ -233,7 +233,7 @@ VERBS = (
     Verb(
         name="runs",
         help="List the runs of a folder.",
-        settings="upbring.settings.commands.tools:RunsSettings",
+        settings="upbring.settings.commands.runs:RunsSettings",
         run="upbring.cli.runs:run",
         example="upbring runs",
     ),
@@ -260,7 +260,7 @@ VERBS = (
     Verb(
         name="nursery",
         help="Write the embedded small world as files: corpus, demonstrations, evaluation sets.",
-        settings="upbring.settings.commands.tools:NurserySettings",
+        settings="upbring.settings.commands.toyworld:NurserySettings",
         run="upbring.cli.toyworld:run",
         example="upbring nursery export ./world",
         about="All people and judgements in it are invented.",
@@ -269,7 +269,7 @@ VERBS = (
     Verb(
         name="demo",
         help="See the road in a few minutes, on an embedded small world.",
-        settings="upbring.settings.commands.tools:DemoSettings",
+        settings="upbring.settings.commands.demo:DemoSettings",
         run="upbring.cli.demo:run",
         example="upbring demo",
     ),

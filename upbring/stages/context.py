@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from upbring.algorithms.rollouts import Reward
+from upbring.algorithms.rollout_batch import Reward
 from upbring.durable import JSON
 from upbring.interruption import Interruption
 from upbring.model.load import Loaded

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from upbring.algorithms.rollouts import Reward, Rollout, regrown
+from upbring.algorithms.rollout_batch import Reward, Rollout, regrown
 from upbring.data.read import formats
 from upbring.data.read.records import Message, Origin, Prompt
 from upbring.data.read.rows import rows

@@ -18,7 +18,7 @@ from upbring.algorithms.grpo import Grpo
 from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rl import OnPolicy, Players, Text
 from upbring.algorithms.rloo import Rloo
-from upbring.algorithms.rollouts import Voice
+from upbring.algorithms.rollout_batch import Voice
 from upbring.data.chat.chat import Chat
 from upbring.data.read.detect_format import recognise
 from upbring.data.read.records import Demonstration, Prompt

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from upbring import durable
-from upbring.algorithms.rollouts import Reward
+from upbring.algorithms.rollout_batch import Reward
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load

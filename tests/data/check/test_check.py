@@ -7,7 +7,7 @@ from upbring.data.check.check import check, kind_of
 from upbring.data.read.format_table import Kind
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.errors import InputError
-from upbring.settings.commands.tools import CheckSettings
+from upbring.settings.commands.check import CheckSettings
 
 ROWS: dict[Kind, dict[str, object]] = {
     Comparison: {"instruction": "a", "output": "b", "chosen": "b", "rejected": "c"},

@@ -9,7 +9,7 @@ from tests import small
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison
 from upbring.errors import InputError
-from upbring.settings.commands.pipeline import CollectSettings
+from upbring.settings.commands.collect import CollectSettings
 from upbring.stages.collection.collect import Asked, collect, waiting_text
 
 

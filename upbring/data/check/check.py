@@ -26,7 +26,7 @@ from upbring.data.read.formats import Reading
 from upbring.data.read.record_text import text_of
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt, Record
 from upbring.errors import InputError
-from upbring.settings.commands.tools import CheckSettings
+from upbring.settings.commands.check import CheckSettings
 
 Notice = Callable[[str], None]
 KINDS: dict[str, Kind] = {

@@ -19,7 +19,7 @@ from upbring.data.read import formats
 from upbring.data.read.records import Message, Prompt
 from upbring.errors import InputError
 from upbring.maths import counter_rng
-from upbring.settings.commands.pipeline import CollectSettings
+from upbring.settings.commands.collect import CollectSettings
 from upbring.stages.collection.ranking_page import ranking_page
 from upbring.stages.evaluation.models import bring
 

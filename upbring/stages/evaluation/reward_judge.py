@@ -9,8 +9,8 @@ from upbring.evaluate.preference import Scorer
 from upbring.judge.reward_model import Question, RewardModel, load_rewards
 from upbring.model.load import weights_sha256
 from upbring.runs.find_model import locate
+from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.settings.commands.pipeline import CollectSettings
 from upbring.settings.model import ModelSettings
 from upbring.stages.collection.collect import Asked, Ranks
 from upbring.train import devices

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from upbring.algorithms.rollouts import SLOTS
+from upbring.algorithms.rollout_batch import SLOTS
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.runs.find_model import locate

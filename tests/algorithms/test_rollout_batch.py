@@ -7,7 +7,7 @@ import torch
 from tests import tolerances
 from tests.algorithms.acting import PROMPTS, STOPS, made, settings, text
 from upbring.algorithms.grpo import Grpo
-from upbring.algorithms.rollouts import (
+from upbring.algorithms.rollout_batch import (
     Voice,
     annotated,
     drawn,
