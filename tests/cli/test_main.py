@@ -192,7 +192,7 @@ def test_who_was_told_to_stop_waits_for_no_thread(code: int) -> None:
         "import threading, time\n"
         "from upbring import __main__\n"
         "threading.Thread(target=time.sleep, args=(300,)).start()\n"
-        f"__main__.door.main = lambda: print('said') or {code}\n"
+        f"__main__.run_command_line = lambda: print('said') or {code}\n"
         "__main__.main()\n"
     )
     done = subprocess.run(

@@ -34,7 +34,7 @@ from upbring.stages.planning.plan import (
     told_time,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU_IS_FULL = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
     "tried to allocate 4000000000 bytes. Error code 12 (Cannot allocate memory)"
