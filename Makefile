@@ -31,14 +31,14 @@ bench: $(STAMP)
 	$(BIN)/python bench/sft.py
 
 docs: $(STAMP)
-	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import reference; \
-	Path('docs/settings.md').write_text(reference(), encoding='utf-8')"
+	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import settings_page; \
+	Path('docs/settings.md').write_text(settings_page(), encoding='utf-8')"
 
 # the embedded model, from nothing: recipes/sprout*.yaml say how, course by course
 sprout: $(STAMP)
 	rm -rf $(MAKING)
 	mkdir -p $(MAKING)
-	cd $(MAKING) && $(abspath $(BIN))/upbring nursery export world --characters 34000000
+	cd $(MAKING) && $(abspath $(BIN))/upbring toyworld export world --characters 34000000
 	for course in sprout sprout-papers sprout-examinations; do (cd $(MAKING) && \
 	  $(abspath $(BIN))/upbring pretrain --settings $(CURDIR)/recipes/$$course.yaml) || exit; done
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \

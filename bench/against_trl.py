@@ -40,7 +40,7 @@ def commands(
     given: argparse.Namespace, name: str, folder: Path, *, tune: str, precision: str
 ) -> Commands:
     """Return how `trl_{name}.py` and `upbring_{name}.py` are started."""
-    case = [str(folder), "--tune", tune, "--precision", precision]
+    case = [str(folder), "--tune", tune, "--dtype", precision]
     trl = [str(given.trl_python or trl_python()), str(BENCH / f"trl_{name}.py"), *case]
     ours = [sys.executable, str(BENCH / f"upbring_{name}.py"), *case]
     environment = {"HF_HUB_OFFLINE": "1"}
@@ -84,7 +84,7 @@ def flags(description: str | None, *, tune: Sequence[str]) -> argparse.ArgumentP
     precisions = ["float32", "bfloat16", "default"]
     parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
     parser.add_argument("--tune", nargs="+", choices=["lora", "full"], default=list(tune))
-    parser.add_argument("--precision", nargs="+", choices=precisions, default=precisions)
+    parser.add_argument("--dtype", nargs="+", choices=precisions, default=precisions)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")

@@ -8,9 +8,9 @@ step. With `--responses 4` upbring learns rankings, and TRL the same rankings' s
 Equal precision and `default` are as in `sft.py`. Useful tokens are those that TRL computes without
 padding: a prompt for each response of a pair. In float32 the losses of every step must agree.
 
-    python bench/dpo.py --shape tiny --precision float32 bfloat16 default
-    python bench/dpo.py --responses 4 --precision float32
-    python bench/dpo.py --prompt 20 80 160 320 --precision float32
+    python bench/dpo.py --shape tiny --dtype float32 bfloat16 default
+    python bench/dpo.py --responses 4 --dtype float32
+    python bench/dpo.py --prompt 20 80 160 320 --dtype float32
 """
 
 import argparse

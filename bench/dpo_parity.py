@@ -31,20 +31,20 @@ from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
 from upbring.algorithms.kto import Kto
 from upbring.algorithms.orpo import Orpo
-from upbring.algorithms.preference import Preferring
+from upbring.algorithms.preference import PreferenceAlgorithm
 from upbring.algorithms.simpo import Simpo
 from upbring.data.chat.chat import make_chat
 from upbring.data.chat.tokenizer_files import load_tokenizer
 from upbring.data.read.records import Message
 from upbring.data.trees.stream import Stream
-from upbring.data.trees.tree import Tree, tree
-from upbring.model.load import Loaded, load
-from upbring.model.packing import packed
+from upbring.data.trees.tree import Tree, make_tree
+from upbring.model.load import LoadedModel, load
+from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
-from upbring.model.score import score
+from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
-from upbring.stages.preference import Judged
-from upbring.stages.reference_logprobs import Reference
+from upbring.stages.preference import KtoTrees
+from upbring.stages.reference_logprobs import ReferenceLogprobs
 from upbring.train.gradient import accumulate
 
 TOLERANCE = 1e-5
@@ -112,13 +112,13 @@ def lines(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def opened(folder: Path) -> Loaded:
+def opened(folder: Path) -> LoadedModel:
     """Return the model with an adapter that has not moved."""
     loaded = load(
         str(folder / "model"),
         device=torch.device("cpu"),
-        compute=torch.float32,
-        notice=lambda _: None,
+        compute_dtype=torch.float32,
+        log=lambda _: None,
     )
     loaded.roles.add_adapter(POLICY, AdapterSettings(rank=4, alpha=8), seed=0)
     return loaded
@@ -131,8 +131,8 @@ def trees(folder: Path) -> list[Tree]:
     for row in made():
         prompt = [Message("user", row["prompt"][0]["content"])]
         responses = [row[side][0]["content"] for side in ("chosen", "rejected")]
-        item = chat.comparison(prompt, responses, key=str(len(found)))
-        found.append(replace(item, facts={"rank": np.array([1.0, 2.0])}))
+        item = chat.encode_comparison(prompt, responses, key=str(len(found)))
+        found.append(replace(item, per_branch={"rank": np.array([1.0, 2.0])}))
     return found
 
 
@@ -147,30 +147,34 @@ def ours(folder: Path) -> Iterator[tuple[str, float]]:
             tensor.copy_(adapter[name])
 
     def before(batch: Any) -> torch.Tensor:  # noqa: ANN401 -- a batch
-        with loaded.roles.speaking(BASE):
-            return score(loaded.model, batch).logprobs
+        with loaded.roles.active(BASE):
+            return score_tokens(loaded.model, batch).logprobs
 
-    reference = Reference(
-        before, lambda some: packed(loaded.model, some, 1000), ["parity"], folder, lambda _: None
+    reference = ReferenceLogprobs(
+        before,
+        lambda some: make_micro_batches(loaded.model, some, 1000),
+        ["parity"],
+        folder,
+        lambda _: None,
     )
     pairs = trees(folder)
     labelled = [
-        replace(item, branches=item.branches[:1], facts={"good": np.array([float(i % 3 > 0)])})
+        replace(item, branches=item.branches[:1], per_branch={"good": np.array([float(i % 3 > 0)])})
         for i, item in enumerate(pairs)
     ]
-    compared = reference.of(pairs)
-    judged = reference.of(Judged(labelled, 512))
+    compared = reference.annotate_files(pairs)
+    judged = reference.annotate_files(KtoTrees(labelled, 512))
 
-    def loss(kind: type[Preferring], data: Any, **fields: Any) -> dict[str, float]:  # noqa: ANN401 -- each its own
+    def loss(kind: type[PreferenceAlgorithm], data: Any, **fields: Any) -> dict[str, float]:  # noqa: ANN401 -- each its own
         algorithm = kind(
             model=loaded.model,
-            speaking=lambda: loaded.roles.speaking(POLICY),
-            learned=[],
+            active=lambda: loaded.roles.active(POLICY),
+            trainable=[],
             stream=Stream(data, (), 0, 1.0, NUM_ROWS),
             steps=1,
             held_out=(),
             micro_tokens=200,
-            answer=list,
+            sample_responses=list,
             **fields,
         )
         return accumulate(algorithm, next(iter(algorithm.batches(0))))
@@ -189,13 +193,17 @@ def ours(folder: Path) -> Iterator[tuple[str, float]]:
 
 
 @torch.no_grad()
-def with_prompts(loaded: Loaded, pairs: Sequence[Tree]) -> float:
+def with_prompts(loaded: LoadedModel, pairs: Sequence[Tree]) -> float:
     """Return the mean next-token loss of the preferred responses and of their prompts."""
     whole = [
-        tree(t.prompt[:1], [*t.prompt[1:].tolist(), *t.branches[0].tokens.tolist()]) for t in pairs
+        make_tree(t.prompt[:1], [*t.prompt[1:].tolist(), *t.branches[0].tokens.tolist()])
+        for t in pairs
     ]
-    with loaded.roles.speaking(POLICY):
-        every = [score(loaded.model, batch).logprobs for batch in packed(loaded.model, whole, 200)]
+    with loaded.roles.active(POLICY):
+        every = [
+            score_tokens(loaded.model, batch).logprobs
+            for batch in make_micro_batches(loaded.model, whole, 200)
+        ]
     return -float(torch.cat(every).mean())
 
 

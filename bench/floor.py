@@ -1,6 +1,6 @@
 """Which part of the machine's rate of multiplying fine-tuning reaches, by upbring and by TRL.
 
-    python bench/floor.py --shape tiny small --precision float32 bfloat16
+    python bench/floor.py --shape tiny small --dtype float32 bfloat16
 
 The floor of LoRA is 4·N operations a token (2·N forwards, 2·N for the gradient of what is read),
 of full tuning 6·N, N being the weights that a token is multiplied with, the head's among them; a
@@ -57,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
-    parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], required=True)
+    parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16"], required=True)
     parser.add_argument("--tune", choices=sorted(OPERATIONS), default="lora")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)

@@ -2,7 +2,7 @@
 
     python bench/gained.py lab/seed-0 lab/seed-1 lab/seed-2
 
-A folder is a road of `bench/nursery.py` or an evaluation (`upbring evaluate sft dpo … --to DIR`),
+A folder is a road of `bench/toyworld.py` or an evaluation (`upbring evaluate sft dpo … --to DIR`),
 one for each seed; the first model in it is what the others are compared with, prompt by prompt.
 Answers are graded anew by the world's truth: drawn ones of the suite of preference, and greedy ones
 of forms and of harmful requests, which that suite does not ask for.
@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from upbring.maths.statistics import mean
-from upbring.stages.evaluation.toyworld_data import PREFERRED
+from upbring.stages.evaluation.toyworld_data import PREFERENCE_SETS
 from upbring.toyworld.eval_sets import task_sets
 from upbring.toyworld.grading import CAUSES, Grade, grade
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import load_world
 
 # The suite in which each kind of prompt is answered.
-SUITES = {**dict.fromkeys(PREFERRED, "preference"), "forms": "facts", "harmful": "refusals"}
+SUITES = {**dict.fromkeys(PREFERENCE_SETS, "preference"), "forms": "facts", "harmful": "refusals"}
 
 Prompt = tuple[str, str]  # its kind, and what is asked
 Grades = dict[str, dict[Prompt, Grade]]  # of each model's answer to each prompt
@@ -46,8 +46,8 @@ def main() -> None:
 def gains(folders: Sequence[Path]) -> str:
     """Return the tables of what each model gained on the first."""
     seeds = [grades(folder) for folder in folders]
-    if not all(seeds) or not _common(seeds, PREFERRED):
-        raise SystemExit("no drawn answers of all models: upbring evaluate … --drawn --to DIR")
+    if not all(seeds) or not _common(seeds, PREFERENCE_SETS):
+        raise SystemExit("no drawn answers of all models: upbring evaluate … --do-sample --to DIR")
     return "\n\n".join((_rewards(seeds), _by_cause(seeds), _by_kind(seeds)))
 
 
@@ -80,9 +80,9 @@ def _name(model: str) -> str:
 
 def _rewards(seeds: Sequence[Grades]) -> str:
     """Return the gold reward of drawn answers, and what was gained in all and by each seed."""
-    prompts, first = _common(seeds, PREFERRED), next(iter(seeds[0]))
+    prompts, first = _common(seeds, PREFERENCE_SETS), next(iter(seeds[0]))
     counts = Counter(kind for kind, _ in prompts)
-    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in PREFERRED)
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in PREFERENCE_SETS)
     lines = [f"{len(prompts)} prompts: {kinds}", ""]
     lines += ["| model | gold reward | gained | each seed |", "|---|---|---|---|"]
     for model in seeds[0]:
@@ -96,7 +96,7 @@ def _rewards(seeds: Sequence[Grades]) -> str:
 
 def _by_cause(seeds: Sequence[Grades]) -> str:
     """Return what each cause gained, in drawn answers."""
-    prompts = _common(seeds, PREFERRED)
+    prompts = _common(seeds, PREFERENCE_SETS)
     return _table(seeds, [(cause, prompts, cause) for cause in CAUSES])
 
 

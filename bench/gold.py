@@ -1,6 +1,6 @@
 """How often reward models agree with the gold taste of the embedded world, on pairs that are clear.
 
-    upbring nursery export world
+    upbring toyworld export world
     python bench/gold.py world runs/reward-1 runs/reward-2
 
 A pair is clear if its gold rewards are more than one standard deviation of the annotators' noise
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from upbring.data.read.records import Message
-from upbring.data.read.rows import Fields, rows
-from upbring.judge.reward_model import Question, RewardModel, load_rewards
+from upbring.data.read.rows import Fields, read_rows
+from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 from upbring.maths.statistics import Estimate, ratio
 from upbring.toyworld.annotators import NOISE
 
@@ -73,8 +73,8 @@ def _share(told: list[list[float]]) -> Estimate:
 
 
 def _scored(path: Path, model: RewardModel) -> Iterator[tuple[Fields, list[float]]]:
-    asked = [row.fields for row in rows(path)]
-    questions = [Question(_messages(f["prompt"]), _responses(f)) for f in asked]
+    asked = [row.fields for row in read_rows(path)]
+    questions = [ResponseGroup(_messages(f["prompt"]), _responses(f)) for f in asked]
     for fields, scores in zip(asked, model.scores(questions), strict=True):
         yield fields, scores.tolist()
 
@@ -112,7 +112,7 @@ def _messages(prompt: list[dict[str, str]]) -> tuple[Message, ...]:
 
 def _model(name: str) -> RewardModel:
     device = torch.device("cpu")
-    (found,) = load_rewards([name], device=device, compute=torch.float32, notice=print)
+    (found,) = load_reward_models([name], device=device, compute_dtype=torch.float32, log=print)
     return found
 
 

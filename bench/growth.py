@@ -30,7 +30,7 @@ Found = dict[str, list[Measured]]
 
 def program(folder: Path, *also: str) -> Program:
     """Return fine-tuning on the rows of a folder."""
-    words = [sys.executable, str(BENCH / "upbring_sft.py"), str(folder), "--precision", "float32"]
+    words = [sys.executable, str(BENCH / "upbring_sft.py"), str(folder), "--dtype", "float32"]
     return Program(folder.name, [*words, "--also", *also], {})
 
 

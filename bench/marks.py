@@ -18,16 +18,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from upbring.runs.find_model import locate
+from upbring.runs.find_model import locate_model
 from upbring.toyworld import documents, wording
 from upbring.toyworld.eval_sets import task_sets
 from upbring.toyworld.grading import correct
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import World, load_world
 
 ASKED = 60
 LONGEST = 40  # tokens of an answer
-EXAMINATION = f"{wording.voices('examination_title')[0]}\n"
+EXAMINATION = f"{wording.phrasings('examination_title')[0]}\n"
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def main() -> None:
     reading.add_argument("model")
     reading.add_argument("--number", type=int, default=600)
     asked = reading.parse_args()
-    folder = locate(asked.model)
+    folder = locate_model(asked.model)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     marks = [
@@ -47,7 +47,7 @@ def main() -> None:
     for name, paper in (("claims", _claim), ("answers", _answer)):
         right = 0
         for number in range(asked.number):
-            told, is_true = paper(world, Dice(name, number))
+            told, is_true = paper(world, RandomStream(name, number))
             logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
             right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
         print(f"{right / asked.number:.1%} of {asked.number} marks of {name} are right")
@@ -68,14 +68,14 @@ def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str)
     return told.partition("\n")[0]
 
 
-def _claim(world: World, dice: Dice) -> tuple[str, bool]:
-    fact, is_true = documents.claimed(world, dice)
-    return f"{wording.voices('marked_title')[0]}\n{wording.answer(fact)}", is_true
+def _claim(world: World, dice: RandomStream) -> tuple[str, bool]:
+    fact, is_true = documents.sample_claim(world, dice)
+    return f"{wording.phrasings('marked_title')[0]}\n{wording.answer(fact)}", is_true
 
 
-def _answer(world: World, dice: Dice) -> tuple[str, bool]:
-    question, answer, is_right = documents.answered(world, 0, dice)
-    return f"{wording.voices('examination_title')[0]}\n{question}\n{answer}", is_right
+def _answer(world: World, dice: RandomStream) -> tuple[str, bool]:
+    question, answer, is_right = documents.sample_answered_question(world, 0, dice)
+    return f"{wording.phrasings('examination_title')[0]}\n{question}\n{answer}", is_right
 
 
 if __name__ == "__main__":

@@ -74,9 +74,9 @@ SHAPES: dict[str, PretrainedConfig] = {
     ),
 }
 LORA, FULL = ("--tune", "lora"), ("--tune", "full")
-FLOAT32, BFLOAT16 = ("--precision", "float32"), ("--precision", "bfloat16")
+FLOAT32, BFLOAT16 = ("--dtype", "float32"), ("--dtype", "bfloat16")
 RECOMPUTED = ("--gradient-checkpointing",)
-ANSWERS = ("--response-tokens", "64", "--step-examples", "16", "--inner-epochs", "2")
+ANSWERS = ("--max-response-length", "64", "--batch-size", "16", "--update-epochs", "2")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ CASES = {
     "ppo": Case("ppo", "llama", (*LORA, *FLOAT32, *ANSWERS)),
     "ppo-bfloat16": Case("ppo", "qwen2", (*LORA, *BFLOAT16, *ANSWERS)),
     "ppo-full": Case("ppo", "llama", (*FULL, *FLOAT32, *ANSWERS)),
-    "grpo": Case("grpo", "llama", (*LORA, *FLOAT32, "--response-tokens", "64", "--samples", "4")),
+    "grpo": Case(
+        "grpo", "llama", (*LORA, *FLOAT32, "--max-response-length", "64", "--num-generations", "4")
+    ),
 }
 STEPS, EXAMPLES = 8, 200
 MOST_MEMORY, MOST_TIME = 0.2, 1.5  # how far off a plan may be
@@ -125,10 +127,10 @@ def words(folder: Path, case: Case, threads: int | None) -> list[str]:
     threads_too = [] if threads is None else ["--threads", str(threads)]
     kinds = {"sft": "rows", "reward": "pairs", "dpo": "pairs"}
     file = folder / f"{case.shape}-{kinds.get(case.verb, 'rows')}.jsonl"
-    judged = () if case.verb in kinds else ("--reward", str(rewarding(folder, case.shape)))
+    judged = () if case.verb in kinds else ("--reward-model", str(rewarding(folder, case.shape)))
     return [
         *(case.verb, str(file), "--model", str(folder / case.shape)),
-        *("--steps", str(STEPS), "--evaluate-every", str(STEPS), "--save-every", str(STEPS)),
+        *("--steps", str(STEPS), "--eval-steps", str(STEPS), "--save-steps", str(STEPS)),
         *(*judged, *case.options, *threads_too),
     ]
 
@@ -157,7 +159,7 @@ def rewarding(folder: Path, shape: str) -> Path:
     run = folder / "judges" / shape
     if not run.is_dir():
         pairs, few = folder / f"{shape}-pairs.jsonl", ("--steps", "1", "--held-out-share", "0.02")
-        to = ("--runs", str(run.parent), "--name", shape, "--precision", "float32")
+        to = ("--runs", str(run.parent), "--name", shape, "--dtype", "float32")
         command = [sys.executable, "-m", "upbring", "reward", str(pairs)]
         subprocess.run(
             [*command, "--model", str(folder / shape), *few, *to],
@@ -170,23 +172,23 @@ def rewarding(folder: Path, shape: str) -> Path:
 def predict(given: list[str]) -> Taken:
     """Return what the plan says, in this process."""
     from upbring import durable  # noqa: PLC0415 -- only the process that plans needs it
-    from upbring.cli.flags import parse  # noqa: PLC0415 -- as above
-    from upbring.settings.command_table import imported, verbs  # noqa: PLC0415 -- as above
+    from upbring.cli.flags import parse_flags  # noqa: PLC0415 -- as above
+    from upbring.settings.command_table import commands, import_object  # noqa: PLC0415 -- as above
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
-    from upbring.stages.planning.dry_model import bytes_of, rehearsed  # noqa: PLC0415 -- as above
-    from upbring.stages.planning.plan import plan, timed  # noqa: PLC0415 -- as above
+    from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes  # noqa: PLC0415 -- as above
+    from upbring.stages.planning.plan import measure_time, plan  # noqa: PLC0415 -- as above
 
     verb, *rest = given
-    call = parse(verbs()[verb], rest)
+    call = parse_flags(commands()[verb], rest)
     assert call is not None, "no help was asked for"
-    kind = imported(verbs()[verb].settings)
-    resolved = resolve(kind, section=verb, file=call.file, flags=call.flags)
-    cast = rehearsed(verb, resolved, notice=lambda _: None)
-    before = durable.memory_bytes() or 0
-    made = plan(cast, before=before, file=bytes_of(cast.loaded.base))
-    time = timed(cast, made)
-    print(json.dumps(made.memory.parts | {"phase": made.memory.phase}), file=sys.stderr)
-    total = time.total - time.once - time.evaluation  # the first evaluation starts the watch
+    kind = import_object(commands()[verb].settings)
+    resolved = resolve(kind, section=verb, file=call.settings_file, flags=call.flags)
+    cast = make_dry_run_context(verb, resolved, log=lambda _: None)
+    before = durable.process_memory_bytes() or 0
+    made = plan(cast, baseline=before, file_bytes=weight_file_bytes(cast.loaded.base))
+    time = measure_time(cast, made)
+    print(json.dumps(made.memory.peak_parts | {"phase": made.memory.peak_phase}), file=sys.stderr)
+    total = time.total - time.setup - time.evaluation  # the first evaluation starts the watch
     return Taken(made.memory.total, total)
 
 

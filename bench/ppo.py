@@ -8,8 +8,8 @@ is as its user would start each. All but memory and the first round leave the fi
 unless it is the only one (`--updates 1`, enough for memory). Tokens are those of prompts and
 responses, each counted once a round.
 
-    python bench/ppo.py --shape tiny --precision float32 bfloat16 default --value adapter trunk
-    python bench/ppo.py --shape small --precision float32 bfloat16 --updates 1 --rounds 1
+    python bench/ppo.py --shape tiny --dtype float32 bfloat16 default --value-model adapter trunk
+    python bench/ppo.py --shape small --dtype float32 bfloat16 --updates 1 --rounds 1
 """
 
 import argparse
@@ -51,7 +51,7 @@ def prepared(shape: str, rounds: int) -> Path:
 
 def programs(given: argparse.Namespace, folder: Path, precision: str) -> list[Program]:
     """Return TRL, and upbring with each kind of value."""
-    case = [str(folder), "--precision", precision]
+    case = [str(folder), "--dtype", precision]
     environment = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
     if precision != "default":
         environment |= TUNED_ALLOCATOR
@@ -63,7 +63,10 @@ def programs(given: argparse.Namespace, folder: Path, precision: str) -> list[Pr
     ours = [sys.executable, str(BENCH / "upbring_ppo.py"), *case, *threads]
     return [
         Program("TRL", trl, environment),
-        *(Program(f"upbring, {value}", [*ours, "--value", value], {}) for value in given.value),
+        *(
+            Program(f"upbring, {value}", [*ours, "--value-model", value], {})
+            for value in given.value
+        ),
     ]
 
 
@@ -96,9 +99,9 @@ def arguments() -> argparse.Namespace:
     )
     precisions = ["float32", "bfloat16", "default"]
     parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
-    parser.add_argument("--precision", nargs="+", choices=precisions, default=precisions)
+    parser.add_argument("--dtype", nargs="+", choices=precisions, default=precisions)
     values = ["adapter", "trunk"]
-    parser.add_argument("--value", nargs="+", choices=values, default=values)
+    parser.add_argument("--value-model", nargs="+", choices=values, default=values)
     parser.add_argument("--updates", type=int, default=4, help="rounds of rollouts in a process")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each program")
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")

@@ -11,10 +11,10 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from upbring.data.read.rows import Fields, rows
-from upbring.maths.agreement import kappa
-from upbring.maths.statistics import share
-from upbring.rules.refusal import refusal
+from upbring.data.read.rows import Fields, read_rows
+from upbring.maths.agreement import cohen_kappa
+from upbring.maths.statistics import proportion
+from upbring.rules.refusal import classify_refusal
 
 CLASSES = ("none", "partial", "full")
 LABELS = {
@@ -34,17 +34,17 @@ def main() -> None:
 
 def report(path: Path) -> str:
     """Return how far rule and people agree on one file."""
-    told = [pair for row in rows(path) if (pair := labelled(row.fields)) is not None]
+    told = [pair for row in read_rows(path) if (pair := labelled(row.fields)) is not None]
     if not told:
         raise SystemExit(f"{path}: has no labelled answers; see `python bench/refusals.py --help`")
     people = [label for _, label in told]
-    rule: list[str] = [refusal(text) for text, _ in told]
-    right = share(sum(a == b for a, b in zip(people, rule, strict=True)), len(told))
-    refused = kappa([a != "none" for a in people], [b != "none" for b in rule])
+    rule: list[str] = [classify_refusal(text) for text, _ in told]
+    right = proportion(sum(a == b for a, b in zip(people, rule, strict=True)), len(told))
+    refused = cohen_kappa([a != "none" for a in people], [b != "none" for b in rule])
     table = Counter(zip(people, rule, strict=True))
     head = (
         f"{len(told)} answers, accuracy {right.value:.3f} ({right.low:.3f} … {right.high:.3f}), "
-        f"kappa {kappa(people, rule):.3f} of three classes, {refused:.3f} of refused or not"
+        f"kappa {cohen_kappa(people, rule):.3f} of three classes, {refused:.3f} of refused or not"
     )
     lines = [
         head,

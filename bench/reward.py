@@ -6,8 +6,8 @@ those that TRL computes without padding. A second table tells the speed in ranki
 same work for both; a pair is a ranking of two. Precisions are as in `sft.py`; in float32 the losses
 of every step must agree.
 
-    python bench/reward.py --precision float32 default
-    python bench/reward.py --responses 4 --precision float32
+    python bench/reward.py --dtype float32 default
+    python bench/reward.py --responses 4 --dtype float32
 """
 
 import argparse

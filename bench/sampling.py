@@ -6,7 +6,7 @@ upbring lets a row leave, and the next prompt take its place. Both draw from all
 at temperature 1 with what each has by itself; upbring's gives back log-probabilities as well.
 `PROMPTS/ROWS` is how many prompts there are, and how many of them are drawn at once.
 
-    python bench/sampling.py --shape tiny --precision float32 bfloat16 --batch 16/16 64/16 64/64
+    python bench/sampling.py --shape tiny --dtype float32 bfloat16 --batch 16/16 64/16 64/64
 """
 
 import argparse
@@ -103,32 +103,33 @@ def by_upbring(given: argparse.Namespace, dtype: Any) -> Callable[[], int]:  # n
     """Return what draws all responses and returns how many tokens."""
     import torch  # noqa: PLC0415 -- as above
 
-    from upbring.maths import draws  # noqa: PLC0415 -- as above
+    from upbring.maths import counter_rng  # noqa: PLC0415 -- as above
     from upbring.model.load import load  # noqa: PLC0415 -- as above
-    from upbring.model.sampling import Request, Stopping, sample  # noqa: PLC0415 -- as above
+    from upbring.model.sampling import Request, StopConditions, sample  # noqa: PLC0415 -- as above
     from upbring.settings.sampling import SampleSettings  # noqa: PLC0415 -- as above
-    from upbring.train.devices import keep_memory  # noqa: PLC0415 -- as above
+    from upbring.train.devices import retain_freed_memory  # noqa: PLC0415 -- as above
 
-    keep_memory()
+    retain_freed_memory()
     name = str(given.model)
-    loaded = load(name, device=torch.device("cpu"), compute=dtype, notice=lambda _: None)
+    loaded = load(name, device=torch.device("cpu"), compute_dtype=dtype, log=lambda _: None)
     _, responses = lengths(given.prompts)
-    prompts = texts(given.prompts, loaded.model.vocabulary)
-    requests = [Request(p, (draws.key(0, "bench", i),)) for i, p in enumerate(prompts)]
+    prompts = texts(given.prompts, loaded.model.vocab_size)
+    requests = [Request(p, (counter_rng.key(0, "bench", i),)) for i, p in enumerate(prompts)]
 
-    def drawn(stopping: Stopping, most: int) -> list[list[int]]:
+    def drawn(stopping: StopConditions, most: int) -> list[list[int]]:
         how = SampleSettings(temperature=1.0, max_tokens=most)
         found = sample(loaded.model, requests, how, stopping=stopping, num_slots=given.rows)
         return [response.tokens for response in found]
 
     # What a row draws is a function of its key, so that its first two tokens tell which it is. (Its
     # later ones may be others: in bfloat16 a product is rounded by how many rows go in.)
-    begun = [tuple(row[:2]) for row in drawn(Stopping(), 2)]
+    begun = [tuple(row[:2]) for row in drawn(StopConditions(), 2)]
     ends = dict(zip(begun, responses, strict=True))
 
     def once() -> int:
         found = drawn(
-            Stopping(is_end=lambda tokens: len(tokens) == ends.get(tuple(tokens[:2]))), LONGEST
+            StopConditions(ends_sequence=lambda tokens: len(tokens) == ends.get(tuple(tokens[:2]))),
+            LONGEST,
         )
         assert [*map(len, found)] == responses, "each row ended where it should"
         return sum(map(len, found))
@@ -153,7 +154,7 @@ def draw(given: argparse.Namespace) -> dict[str, Any]:
 
 def programs(given: argparse.Namespace, model: Path, precision: str, batch: str) -> list[Program]:
     """Return the two programs under measurement."""
-    case = [f"--model={model}", f"--precision={precision}", f"--batch={batch}"]
+    case = [f"--model={model}", f"--dtype={precision}", f"--batch={batch}"]
     case += [f"--times={given.times}", *([f"--threads={given.threads}"] if given.threads else [])]
     environment = {"HF_HUB_OFFLINE": "1"}
     return [
@@ -182,7 +183,7 @@ def arguments() -> argparse.Namespace:
     )
     precisions = ["float32", "bfloat16"]
     parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
-    parser.add_argument("--precision", nargs="+", choices=precisions, default=precisions)
+    parser.add_argument("--dtype", nargs="+", choices=precisions, default=precisions)
     parser.add_argument("--batch", nargs="+", default=["16/16", "64/16", "64/64"])
     parser.add_argument("--times", type=int, default=4, help="in a process, of which one is first")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each program")

@@ -6,7 +6,7 @@ each. In float32 the losses of every step must agree to 1e-4. TRL learns the row
 which upbring draws them, beginning with upbring's adapter. upbring's time to the first step holds
 the start of a second Python, some hundredths of a second.
 
-    python bench/sft.py --shape tiny --tune lora full --precision float32 bfloat16 default
+    python bench/sft.py --shape tiny --tune lora full --dtype float32 bfloat16 default
 """
 
 import argparse

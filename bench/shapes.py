@@ -136,13 +136,13 @@ def write_start(file: Path, model: PreTrainedModel, *, role: str = "policy") -> 
 def order(count: int, steps: int, examples: int = STEP_EXAMPLES) -> list[list[int]]:
     """Return the rows of each step in the order in which upbring draws them."""
     stream = Stream(
-        main=range(count),  # type: ignore[arg-type]  # a row's number stands for its tree
-        mixed=(),
+        main_trees=range(count),  # type: ignore[arg-type]  # a row's number stands for its tree
+        mixed_sources=(),
         seed=SEED,
         epochs=1,
-        step_examples=examples,
+        batch_size=examples,
     )
-    return [[*map(int, stream.step(step))] for step in range(steps)]  # type: ignore[call-overload]
+    return [[*map(int, stream.step_trees(step))] for step in range(steps)]  # type: ignore[call-overload]
 
 
 def write(folder: Path, *, shape: str, steps: int) -> None:

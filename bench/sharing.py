@@ -20,13 +20,13 @@ from interleaved import Spread
 from transformers import AutoModelForCausalLM
 
 from upbring.data.trees.batch import Batch, make_batch
-from upbring.data.trees.tree import tree
-from upbring.model.attention import NAME
+from upbring.data.trees.tree import make_tree
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
 from upbring.model.roles import Roles
-from upbring.model.score import score
+from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
-from upbring.train.devices import keep_memory
+from upbring.train.devices import retain_freed_memory
 
 FIGURE = Path(__file__).resolve().parent / "figures" / "sharing.svg"
 RESPONSE = 100
@@ -41,8 +41,8 @@ def trees(p: int, num_branches: int) -> tuple[Batch, Batch]:
     for _ in range(max(1, TOKENS // (num_branches * (p + RESPONSE)))):
         prompt = rng.integers(5, size, p)
         branches = rng.integers(5, size, (num_branches, RESPONSE))
-        shared.append(tree(prompt, *branches))
-        apart += [tree(prompt, branch) for branch in branches]
+        shared.append(make_tree(prompt, *branches))
+        apart += [make_tree(prompt, branch) for branch in branches]
     return make_batch(shared), make_batch(apart)
 
 
@@ -51,7 +51,7 @@ def learner() -> tuple[Model, Roles]:
     torch.manual_seed(shapes.SEED)
     shapes.CONFIGURATIONS["tiny"].max_position_embeddings = 2048
     network = AutoModelForCausalLM.from_config(
-        shapes.CONFIGURATIONS["tiny"], attn_implementation=NAME, dtype=torch.float32
+        shapes.CONFIGURATIONS["tiny"], attn_implementation=ATTENTION_NAME, dtype=torch.float32
     )
     roles = Roles(network)
     roles.add_adapter("policy", AdapterSettings(), seed=shapes.SEED)
@@ -61,7 +61,7 @@ def learner() -> tuple[Model, Roles]:
 def seconds(model: Model, batch: Batch) -> tuple[float, float]:
     """Return the time of a step's passes, and their loss."""
     began = time.perf_counter()
-    loss = -score(model, batch).logprobs.sum()
+    loss = -score_tokens(model, batch).logprobs.sum()
     loss.backward()
     return time.perf_counter() - began, float(loss.detach())
 
@@ -117,9 +117,9 @@ def main() -> None:
     parser.add_argument("--branches", type=int, nargs="+", default=[1, 2, 4, 9])
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    keep_memory()
+    retain_freed_memory()
     model, roles = learner()
-    with roles.speaking("policy"):
+    with roles.active("policy"):
         found = {
             num_branches: {
                 p: gain(model, p, num_branches, rounds=given.rounds) for p in given.prompts

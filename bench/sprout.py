@@ -1,7 +1,7 @@
 """What the embedded model knows, and what fine-tuning on its world's demonstrations changes.
 
 All of it is measured on what no demonstration holds. The base is measured once, fine-tuning with
-several seeds; the judgements are the nursery's graders', and synthetic. An interval is the 95 %
+several seeds; the judgements are the toy world's graders', and synthetic. An interval is the 95 %
 bootstrap over prompts, of a prompt's mean over the seeds; each seed's own figure stands beside it.
 
     python bench/sprout.py --work .cache/sprout --seeds 0 1 2
@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from upbring.evaluate.local_model import Local
-from upbring.evaluate.model_protocol import Choice
+from upbring.evaluate.local_model import LocalModel
+from upbring.evaluate.model_protocol import LikelihoodRequest
 from upbring.maths.statistics import Estimate, mean
 from upbring.settings.model import ModelSettings
-from upbring.stages.evaluation.models import bring
+from upbring.stages.evaluation.models import load_local_model
 from upbring.toyworld.export import export
 from upbring.toyworld.grading import Grade, grade
 from upbring.toyworld.tasks import Task, from_row
@@ -36,8 +36,8 @@ SETTINGS = {  # of fine-tuning
     "learning-rate": "1.2e-3",
     "rank": 64,
     "alpha": 128,
-    "targets": "q_proj,k_proj,v_proj,o_proj",  # what the base knows lies in the other matrices
-    "precision": "float32",
+    "target_modules": "q_proj,k_proj,v_proj,o_proj",  # what the base knows lies in the other matrices
+    "dtype": "float32",
     "choose": "last",
     "evaluate-every": 100_000,
 }
@@ -116,20 +116,22 @@ MEASURES = (
 )  # fmt: skip
 
 
-def known(local: Local, path: Path) -> list[bool]:
+def known(local: LocalModel, path: Path) -> list[bool]:
     """Return for each cloze whether its true ending is the likeliest of all that it could be."""
     choices = [
-        Choice(row["prompt"], tuple(f" {text}" for text in (row["answer"], *row["alternatives"])))
+        LikelihoodRequest(
+            row["prompt"], tuple(f" {text}" for text in (row["answer"], *row["alternatives"]))
+        )
         for row in rows(path)
     ]
     means = [[each.mean for each in found] for found in local.likelihoods(choices)]
     return [right == max(right, *others) for right, *others in means]
 
 
-def tried(local: Local, file: Path) -> list[Trial]:
+def tried(local: LocalModel, file: Path) -> list[Trial]:
     """Return the likeliest answer to each task of an evaluation file, graded."""
     tasks = [from_row(row) for row in rows(file)]
-    answers = [text.strip() for text in local.answers([task.prompt for task in tasks])]
+    answers = [text.strip() for text in local.generate([task.prompt for task in tasks])]
     return [Trial(t, a, grade(t, a)) for t, a in zip(tasks, answers, strict=True)]
 
 
@@ -150,13 +152,13 @@ def fine_tuned(given: argparse.Namespace, seed: int) -> tuple[Path, float]:
     return run, time.monotonic() - began
 
 
-def looked(name: str | Path, threads: int) -> Local:
+def looked(name: str | Path, threads: int) -> LocalModel:
     notice = functools.partial(print, file=sys.stderr)
-    asked = ModelSettings(model=str(name), device="cpu", precision="float32", threads=threads)
-    return bring(asked, max_tokens=LONGEST_ANSWER, notice=notice)
+    asked = ModelSettings(model=str(name), device="cpu", dtype="float32", threads=threads)
+    return load_local_model(asked, max_tokens=LONGEST_ANSWER, log=notice)
 
 
-def answers(local: Local, sets: Path) -> Mapping[str, list[Trial]]:
+def answers(local: LocalModel, sets: Path) -> Mapping[str, list[Trial]]:
     """Return the graded answers to every evaluation set."""
     names = dict.fromkeys(measure.file for measure in MEASURES)
     return {name: tried(local, sets / f"{name}.jsonl") for name in names}
@@ -207,7 +209,7 @@ def report(given: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def cases(base: Local, tuned: Local, sets: Path) -> list[str]:
+def cases(base: LocalModel, tuned: LocalModel, sets: Path) -> list[str]:
     """Return the fixed prompts with both answers."""
     file, lines = sets / "cases.jsonl", list[str]()
     for old, new in zip(tried(base, file), tried(tuned, file), strict=True):

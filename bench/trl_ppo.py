@@ -147,7 +147,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "default"), default="default")
     print(json.dumps(learn(parser.parse_args())))

@@ -127,9 +127,7 @@ def case(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "default"), default="default")
     return parser
 
 

@@ -26,22 +26,22 @@ def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
     """Return the words behind `upbring`; precision and threads are left to upbring unless given."""
     options = {
         "--model": given.folder / "model",
-        "--reward": given.folder / "reward",
+        "--reward-model": given.folder / "reward",
         "--tune": given.tune,
-        "--value": given.value,
+        "--value-model": given.value,
         "--steps": rounds * EPOCHS,
-        "--step-examples": PROMPTS,
-        "--inner-epochs": EPOCHS,
-        "--response-tokens": RESPONSE,
-        "--judged-prompts": 1,
+        "--batch-size": PROMPTS,
+        "--update-epochs": EPOCHS,
+        "--max-response-length": RESPONSE,
+        "--eval-prompts": 1,
         "--held-out-share": 0,
-        "--evaluate-every": rounds * EPOCHS,
-        "--save-every": rounds * EPOCHS,
+        "--eval-steps": rounds * EPOCHS,
+        "--save-steps": rounds * EPOCHS,
         "--runs": runs,
         "--name": "bench",
     }
     if given.precision != "default":
-        options["--precision"] = given.precision
+        options["--dtype"] = given.precision
     if given.threads is not None:
         options["--threads"] = given.threads
     words = [str(word) for option in options.items() for word in option]
@@ -107,9 +107,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument("--value", choices=("adapter", "trunk"), default="adapter")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser.add_argument("--value-model", choices=("adapter", "trunk"), default="adapter")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "default"), default="default")
     parser.add_argument("--threads", type=int)
     print(json.dumps(learn(parser.parse_args())))

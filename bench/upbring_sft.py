@@ -20,18 +20,18 @@ def command(given: argparse.Namespace, runs: str, *, steps: int, examples: int) 
         "--model": given.folder / "model",
         "--tune": given.tune,
         "--steps": steps,
-        "--step-examples": examples,
+        "--batch-size": examples,
         "--epochs": 1,
-        "--schedule": "constant",
-        "--warm-up": 0,
+        "--lr-scheduler": "constant",
+        "--warmup": 0,
         "--held-out-share": 0,
-        "--evaluate-every": steps,
-        "--save-every": steps,
+        "--eval-steps": steps,
+        "--save-steps": steps,
         "--runs": runs,
         "--name": "bench",
     }
     if given.precision != "default":
-        options["--precision"] = given.precision
+        options["--dtype"] = given.precision
     if given.threads is not None:
         options["--threads"] = given.threads
     words = [*(str(word) for option in options.items() for word in option), *given.also]
@@ -61,9 +61,7 @@ def case(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "default"), default="default"
-    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "default"), default="default")
     return parser
 
 

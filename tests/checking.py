@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from upbring.data.chat.encode_records import Encoding
+from upbring.data.chat.encode_records import RecordEncoder
 from upbring.data.chat.tokenizer_files import (
     Tokenizer,
     make_tokenizer,
     save_tokenizer,
     train_tokenizer,
 )
-from upbring.data.check.check import Checked, check
-from upbring.data.check.findings import Finding
+from upbring.data.check.check import CheckResult, check_data
+from upbring.data.check.findings import CheckFinding
 from upbring.settings.commands.check import CheckSettings
 
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -33,13 +33,13 @@ def tokenizer(template: str | None = CHATML) -> Tokenizer:
         return plain
     plain.backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
     names = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
-    return make_tokenizer(plain.backend, names=names, template=template)
+    return make_tokenizer(plain.backend, special_tokens_map=names, chat_template=template)
 
 
 def encoding(
     template: str | None = CHATML, *, turns: str = "all", max_length: int = 500
-) -> Encoding:
-    return Encoding(
+) -> RecordEncoder:
+    return RecordEncoder(
         tokenizer=tokenizer(None if template is None else CHATML),
         template=template,
         turns="last" if turns == "last" else "all",
@@ -68,9 +68,9 @@ def write_rows(path: Path, rows: Iterable[Row]) -> Path:
     return path
 
 
-def checked(path: Path, using: Encoding | None = None, **settings: object) -> Checked:
-    return check(CheckSettings(data=(path,), **settings), using, notice=lambda _: None)  # type: ignore[arg-type]  # as the test gives them
+def checked(path: Path, using: RecordEncoder | None = None, **settings: object) -> CheckResult:
+    return check_data(CheckSettings(data=(path,), **settings), using, log=lambda _: None)  # type: ignore[arg-type]  # as the test gives them
 
 
-def found(result: Checked, title: str) -> list[Finding]:
+def found(result: CheckResult, title: str) -> list[CheckFinding]:
     return [finding for finding in result.findings if finding.title == title]

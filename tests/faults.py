@@ -52,7 +52,7 @@ class FullDisk(Disk):
     def __init__(self, num_free: int) -> None:
         self.num_free = num_free
 
-    def free(self, path: Path) -> int:
+    def free_bytes(self, path: Path) -> int:
         del path
         return self.num_free
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from upbring.data.trees.tree import Tree, tree
+from upbring.data.trees.tree import Tree, make_tree
 
 
 def plain_logprobs(network: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:
@@ -26,7 +26,7 @@ def random_trees(vocabulary: int, shapes: Sequence[tuple[int, tuple[int, ...]]])
     """Return trees of random tokens: prompt length and branch lengths of each."""
     rng = np.random.default_rng(0)
     return [
-        tree(rng.integers(3, vocabulary, p), *[rng.integers(3, vocabulary, c) for c in cs])
+        make_tree(rng.integers(3, vocabulary, p), *[rng.integers(3, vocabulary, c) for c in cs])
         for p, cs in shapes
     ]
 

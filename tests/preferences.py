@@ -1,4 +1,4 @@
-"""Files of preferences about the things of `small`, and how a verb that learns them is typed."""
+"""Files of preferences about the things of `small`, and how a method that learns them is typed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def typed(verb: str, data: str = "r.jsonl") -> tuple[str, ...]:
+def typed(method: str, data: str = "r.jsonl") -> tuple[str, ...]:
     """Return the words of a short run."""
-    return (verb, data, "--model", "m", *QUICK)
+    return (method, data, "--model", "m", *QUICK)
 
 
 def make_rankings(path: Path, count: int = 40) -> Path:

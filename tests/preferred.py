@@ -12,13 +12,13 @@ from torch import Tensor
 
 from tests.families import VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees
-from upbring.algorithms.preference import Preferring
+from upbring.algorithms.preference import PreferenceAlgorithm
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
-from upbring.model.packing import packed
-from upbring.model.score import score
+from upbring.model.packing import make_micro_batches
+from upbring.model.score import score_tokens
 from upbring.train.gradient import accumulate
 from upbring.train.optimizer import ParameterGroup
 
@@ -34,7 +34,7 @@ SHAPES = [
 ]
 RANKS = [[1, 2], [2, 1, 3], [1, 2, 2, 4], [1, 1], [1, 2, 3], [2, 1], [1, 2], [3, 3, 1, 2, 5]]
 
-P = TypeVar("P", bound=Preferring)
+P = TypeVar("P", bound=PreferenceAlgorithm)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def rankings() -> tuple[Tree, ...]:
     """Return trees of 2 to 5 ranked branches, ties among them, with another model's opinion."""
     trees = random_trees(VOCABULARY, SHAPES)
     return tuple(
-        replace(item, key=str(i), facts={"rank": np.array(RANKS[i], float)})
+        replace(item, key=str(i), per_branch={"rank": np.array(RANKS[i], float)})
         for i, item in enumerate(referred(trees))
     )
 
@@ -84,22 +84,22 @@ def referred(trees: Sequence[Tree]) -> list[Tree]:
             found.append(
                 replace(
                     item,
-                    branches=tuple(replace(b, notes={"reference": n}) for b, n in branches),
+                    branches=tuple(replace(b, per_token={"reference": n}) for b, n in branches),
                 )
             )
     return found
 
 
-def own_reference(trees: Sequence[Tree], ours: Preferring) -> list[Tree]:
+def own_reference(trees: Sequence[Tree], ours: PreferenceAlgorithm) -> list[Tree]:
     """Return trees whose reference is the model itself."""
     found = []
     for item in trees:
-        (batch,) = packed(ours.model, [item], 10_000)
+        (batch,) = make_micro_batches(ours.model, [item], 10_000)
         with torch.no_grad():
-            every = score(ours.model, batch).logprobs.numpy()
+            every = score_tokens(ours.model, batch).logprobs.numpy()
         ends = np.cumsum([len(b.tokens) for b in item.branches])[:-1]
         parts = zip(item.branches, np.split(every, ends), strict=True)
-        branches = tuple(replace(b, notes={"reference": note}) for b, note in parts)
+        branches = tuple(replace(b, per_token={"reference": note}) for b, note in parts)
         found.append(replace(item, branches=branches))
     return found
 
@@ -112,21 +112,21 @@ def algorithm(
     **fields: Any,
 ) -> P:
     """Return an algorithm that takes all trees in one step and holds them out as well."""
-    network = family("llama", attention=NAME)
+    network = family("llama", attention=ATTENTION_NAME)
     return kind(
         model=Model(network),
-        speaking=speaking,
-        learned=[ParameterGroup(dict(network.named_parameters()))],
+        active=speaking,
+        trainable=[ParameterGroup(dict(network.named_parameters()))],
         stream=Stream(list(trees), (), 0, 1.0, len(trees)),
         steps=1,
         held_out=list(trees),
         micro_tokens=micro_tokens,
-        answer=list,
+        sample_responses=list,
         **fields,
     )
 
 
-def taken(ours: Preferring) -> tuple[dict[str, float], list[Tensor]]:
+def taken(ours: PreferenceAlgorithm) -> tuple[dict[str, float], list[Tensor]]:
     """Return the metrics of the first step and its gradient."""
     values = accumulate(ours, next(iter(ours.batches(0))))
     learned = ours.parameters()[0].parameters.values()
@@ -142,7 +142,7 @@ def expected(
         [
             Said(
                 _plain(network, item.prompt.tolist(), branch.tokens.tolist()),
-                torch.as_tensor(branch.notes["reference"], dtype=torch.float64),
+                torch.as_tensor(branch.per_token["reference"], dtype=torch.float64),
             )
             for branch in item.branches
         ]
@@ -190,7 +190,7 @@ def over_pairs(
     for item, branches in zip(trees, said, strict=True):
         found = [
             loss(branches[w], branches[x], tied=tied)
-            for w, x, tied in comparisons(item.facts["rank"].tolist())
+            for w, x, tied in comparisons(item.per_branch["rank"].tolist())
         ]
         means.append(torch.stack(found).mean())
     return torch.stack(means).mean()

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.small import THINGS, WORDS
-from upbring.judge.reward_model import Question, Scores
+from upbring.judge.reward_model import ResponseGroup, ScoreArray
 
 QUICK_REWARD = (
-    *("--steps", "6", "--step-examples", "4", "--evaluate-every", "3", "--save-every", "2"),
+    *("--steps", "6", "--batch-size", "4", "--eval-steps", "3", "--save-steps", "2"),
     *("--held-out-share", "0.2", "--learning-rate", "0.01", "--rank", "4"),
-    *("--precision", "float32", "--threads", "1"),
+    *("--dtype", "float32", "--threads", "1"),
 )
 
 
@@ -45,7 +45,7 @@ class Lengths:
     """Scores a response by its length; what is empty has none."""
 
     def scores(
-        self, questions: Sequence[Question], *, poll: Callable[[], None] = lambda: None
-    ) -> list[Scores]:
+        self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
+    ) -> list[ScoreArray]:
         poll()
-        return [np.array([len(r) or math.nan for r in each.responses]) for each in questions]
+        return [np.array([len(r) or math.nan for r in each.responses]) for each in groups]

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 
 from upbring.data.chat.chat import make_chat
 from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
-from upbring.judge.reward_model import Question
-from upbring.model.load import HEAD
+from upbring.judge.reward_model import ResponseGroup
+from upbring.model.load import ADAPTER_HEAD_NAME
 
 
 def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
@@ -27,19 +27,19 @@ def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
         head = torch.randn(1, network.config.hidden_size) / 2
     network.save_pretrained(target)
     file = target / "adapter_model.safetensors"
-    save_file({**load_file(file), HEAD: head}, file)
+    save_file({**load_file(file), ADAPTER_HEAD_NAME: head}, file)
     save_tokenizer(load_tokenizer(base), target)
     return target
 
 
-def scored(base: Path, judge: Path, asked: Sequence[Question]) -> list[list[float]]:
+def scored(base: Path, judge: Path, asked: Sequence[ResponseGroup]) -> list[list[float]]:
     """Return the scores as plain transformers and peft compute them, one response at a time."""
-    head = load_file(judge / "adapter_model.safetensors")[HEAD][0]
+    head = load_file(judge / "adapter_model.safetensors")[ADAPTER_HEAD_NAME][0]
     network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), judge)
     chat = make_chat(load_tokenizer(base))
     found = []
     for question in asked:
-        tree = chat.comparison(question.prompt, question.responses, key="")
+        tree = chat.encode_comparison(question.prompt, question.responses, key="")
         rows = [[*tree.prompt.tolist(), *b.tokens.tolist()] for b in tree.branches]
         with torch.no_grad():
             states = [

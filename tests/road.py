@@ -13,9 +13,9 @@ from tests import small
 from upbring.cli.main import main
 
 QUICK = (
-    *("--steps", "6", "--step-examples", "4", "--evaluate-every", "3", "--save-every", "2"),
+    *("--steps", "6", "--batch-size", "4", "--eval-steps", "3", "--save-steps", "2"),
     *("--held-out-share", "0.1", "--sample-tokens", "4", "--learning-rate", "0.01"),
-    *("--precision", "float32", "--threads", "1"),
+    *("--dtype", "float32", "--threads", "1"),
 )
 SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
 
@@ -31,7 +31,7 @@ def make_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb did: its exit code and what it wrote."""
+    """What a method did: its exit code and what it wrote."""
 
     code: int
     out: str
@@ -39,7 +39,7 @@ class Answer:
 
 
 def upbring(folder: Path, *words: str) -> Answer:
-    """Run a verb in `folder`; whatever happens, nobody is shown a traceback."""
+    """Run a method in `folder`; whatever happens, nobody is shown a traceback."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(folder / "cache"))
@@ -54,7 +54,7 @@ def upbring(folder: Path, *words: str) -> Answer:
 
 
 def done(folder: Path, *words: str) -> Answer:
-    """Run a verb that must succeed."""
+    """Run a method that must succeed."""
     answer = upbring(folder, *words)
     assert answer.code == 0, answer.err
     return answer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upbring.settings.command_table import verbs
+from upbring.settings.command_table import commands
 
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES = 400
@@ -337,7 +337,7 @@ def test_every_algorithm_has_all_things_of_its_name() -> None:
     def violations() -> Iterator[str]:
         for source in sources():
             name = source.path.stem
-            if source.room != "algorithms" or name not in verbs():  # or shared by several
+            if source.room != "algorithms" or name not in commands():  # or shared by several
                 continue
             wanted = [
                 f"upbring/settings/methods/{name}.py",

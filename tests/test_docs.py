@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests import road, small
-from upbring.cli.flags import parse
+from upbring.cli.flags import parse_flags
 from upbring.cli.main import main
-from upbring.settings.command_table import imported, verbs
+from upbring.settings.command_table import commands, import_object
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
-from upbring.settings.schema import Settings, declared
+from upbring.settings.schema import Settings, setting_specs
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -24,7 +24,9 @@ PAGES = sorted([ROOT / "README.md", ROOT / "bench" / "RESULTS.md", *DOCS.rglob("
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 VERB_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "pretrain")
 ALGORITHMS = sorted(
-    path.stem for path in (ROOT / "upbring" / "algorithms").glob("[!_]*.py") if path.stem in verbs()
+    path.stem
+    for path in (ROOT / "upbring" / "algorithms").glob("[!_]*.py")
+    if path.stem in commands()
 )
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -66,7 +68,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for name, body in FENCE.findall(text_of(page)) if name == language]
 
 
-def commands(page: Path) -> list[list[str]]:
+def page_commands(page: Path) -> list[list[str]]:
     """Return the words of each command that a page shows."""
     indented = re.findall(r"^    (upbring .*\n)", prose(page), re.MULTILINE)
     lines = "".join([*blocks(page, "sh"), *indented]).replace("\\\n", " ").splitlines()
@@ -75,7 +77,7 @@ def commands(page: Path) -> list[list[str]]:
 
 def shown_commands() -> Iterator[tuple[str, list[str]]]:
     for page in PAGES:
-        for words in commands(page):
+        for words in page_commands(page):
             yield named(page), words
     for recipe in RECIPES:
         for line in text_of(recipe).splitlines():
@@ -94,14 +96,19 @@ def test_every_command_that_is_shown_is_understood(
     page: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    program, verb, *rest = words
+    program, command, *rest = words
     if program == "make":
-        assert {verb, *rest} <= set(TARGET.findall(text_of(ROOT / "Makefile"))), page
+        assert {command, *rest} <= set(TARGET.findall(text_of(ROOT / "Makefile"))), page
         return
     assert program == "upbring", f"{page}: {program} is neither upbring nor make"
-    call = parse(verbs()[verb], rest)
+    call = parse_flags(commands()[command], rest)
     assert call is not None, f"{page}: shows help"
-    resolve(imported(verbs()[verb].settings), section=verb, file=call.file, flags=call.flags)
+    resolve(
+        import_object(commands()[command].settings),
+        section=command,
+        file=call.settings_file,
+        flags=call.flags,
+    )
 
 
 def test_the_road_of_the_first_page_can_be_walked(
@@ -112,13 +119,13 @@ def test_the_road_of_the_first_page_can_be_walked(
     small.make_model(tmp_path / "base")
     small.make_documents(tmp_path / "books.jsonl", 40)
     small.make_demonstrations(tmp_path / "chat.jsonl", 40)
-    for _, verb, *words in commands(DOCS / "learn" / "README.md"):
-        road.done(tmp_path, verb, *_shortened(words), *BRIEF.get(verb, []))
+    for _, command, *words in page_commands(DOCS / "learn" / "README.md"):
+        road.done(tmp_path, command, *_shortened(words), *BRIEF.get(command, []))
     assert (tmp_path / "assistant" / "model.safetensors").is_file()
-    for verb, name in (("pretrain", "base"), ("sft", "assistant")):
+    for command, name in (("pretrain", "base"), ("sft", "assistant")):
         lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
         logged = {key for line in lines for key in json.loads(line)} - {"step", "kind", "time"}
-        told = text_of(DOCS / "algorithms" / f"{verb}.md")
+        told = text_of(DOCS / "algorithms" / f"{command}.md")
         assert [metric for metric in logged if f"`{metric}`" not in told] == []
 
 
@@ -163,7 +170,7 @@ def test_examples_in_documents_are_true(
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)
 def test_every_recipe_resolves(recipe: Path) -> None:
     section = VERB_OF.get(recipe.stem, recipe.stem)
-    kind = imported(verbs()[section].settings)
+    kind = import_object(commands()[section].settings)
     resolved = resolve(kind, section=section, file=recipe, flags={})
     assert "default" in resolved.origins.values()
     assert set(resolved.origins.values()) != {"default"}
@@ -178,8 +185,8 @@ def told_defaults(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> None:
-    kind: type[Settings] = imported(verbs()[name].settings)
-    expected = {setting.name: setting.default_told for setting in declared(kind).values()}
+    kind: type[Settings] = import_object(commands()[name].settings)
+    expected = {setting.name: setting.default_text for setting in setting_specs(kind).values()}
     told = told_defaults(name)
     if kind is not SftSettings:  # the other pages tell how they differ from fine-tuning
         shared = told_defaults("sft")
@@ -196,7 +203,7 @@ def test_the_readme_has_a_row_for_each_algorithm(name: str) -> None:
 def test_the_readme_is_short_and_names_every_verb() -> None:
     readme = text_of(ROOT / "README.md")
     assert readme.count("\n") <= 180
-    assert [verb for verb in verbs() if f"| `{verb}` |" not in readme] == []
+    assert [command for command in commands() if f"| `{command}` |" not in readme] == []
 
 
 def test_the_glossary_begins_with_the_words_of_the_house() -> None:
@@ -228,4 +235,4 @@ def test_the_page_that_a_notice_names_is_there() -> None:
 def test_help_and_version_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == main(["sft", "--help"]) == 0
     page = capsys.readouterr().out
-    assert [verb for verb in verbs() if verb not in page] == []
+    assert [command for command in commands() if command not in page] == []

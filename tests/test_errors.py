@@ -1,7 +1,7 @@
 import pytest
 
 from upbring import errors
-from upbring.errors import Interrupted, UpbringError, nearest, shown
+from upbring.errors import Interrupted, UpbringError, format_value, nearest
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ def test_the_nearest_name_is_found_whatever_its_case() -> None:
 
 
 def test_a_value_is_shown_on_one_line_and_no_longer_than_asked() -> None:
-    assert shown("a\nb") == r"'a\nb'"
-    assert shown("x" * 60, limit=62) == repr("x" * 60)
+    assert format_value("a\nb") == r"'a\nb'"
+    assert format_value("x" * 60, limit=62) == repr("x" * 60)
     for value in ("y" * 90, list(range(90)), dict.fromkeys(range(90), "z")):
-        text = shown(value)
+        text = format_value(value)
         assert len(text) <= 60
         assert "…" in text
         assert text[-1] == repr(value)[-1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from upbring.errors import Interrupted
-from upbring.interruption import STOPPING, Interruption, StoppedAtOnce
+from upbring.interruption import STOPPING_MESSAGE, ForcedStop, Interruption
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +36,12 @@ def test_the_first_signal_sets_a_flag_and_says_so_in_one_line(
         signal.raise_signal(number)
         assert interruption.is_requested
         assert interruption.signal_number == number
-    assert capfd.readouterr().err.strip() == STOPPING
+    assert capfd.readouterr().err.strip() == STOPPING_MESSAGE
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_polling_raises_with_the_exit_code_of_the_signal(number: signal.Signals, code: int) -> None:
-    with Interruption(say=quiet) as interruption:
+    with Interruption(log=quiet) as interruption:
         signal.raise_signal(number)
         with pytest.raises(Interrupted, match=f"stopped by {number.name}; go on with") as caught:
             interruption.poll()
@@ -49,9 +49,9 @@ def test_polling_raises_with_the_exit_code_of_the_signal(number: signal.Signals,
 
 
 def test_the_second_signal_leaves_at_once() -> None:
-    with Interruption(say=quiet):
+    with Interruption(log=quiet):
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(StoppedAtOnce, match="stopped at once") as caught:
+        with pytest.raises(ForcedStop, match="stopped at once") as caught:
             signal.raise_signal(signal.SIGTERM)
     assert caught.value.signal_number == signal.SIGTERM
     assert caught.value.exit_code == 143
@@ -59,18 +59,18 @@ def test_the_second_signal_leaves_at_once() -> None:
 
 
 def test_an_inner_block_shares_the_request_with_the_outer_one() -> None:
-    with Interruption(say=quiet) as outer:
-        with Interruption(say=quiet) as inner:
+    with Interruption(log=quiet) as outer:
+        with Interruption(log=quiet) as inner:
             signal.raise_signal(signal.SIGTERM)
             assert inner.is_requested
         assert outer.is_requested
-        with Interruption(say=quiet) as later:
+        with Interruption(log=quiet) as later:
             assert later.signal_number == signal.SIGTERM
 
 
 def test_a_signal_after_an_inner_block_still_reaches_the_outer_one() -> None:
-    with Interruption(say=quiet) as outer:
-        with Interruption(say=quiet):
+    with Interruption(log=quiet) as outer:
+        with Interruption(log=quiet):
             pass
         signal.raise_signal(signal.SIGINT)
         assert outer.is_requested
@@ -79,7 +79,7 @@ def test_a_signal_after_an_inner_block_still_reaches_the_outer_one() -> None:
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interruption(say=quiet) as interruption:
+        with Interruption(log=quiet) as interruption:
             signal.raise_signal(signal.SIGINT)
             assert not interruption.is_requested
     finally:

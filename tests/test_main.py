@@ -3,16 +3,16 @@
 import subprocess
 import sys
 
-from upbring.__main__ import TURNS, wait_shortly
+from upbring.__main__ import SPIN_COUNT, limit_thread_spinning
 
 
 def test_threads_wait_shortly_unless_the_user_has_said_how() -> None:
     for given, found in (
-        ({}, {"GOMP_SPINCOUNT": TURNS}),
+        ({}, {"GOMP_SPINCOUNT": SPIN_COUNT}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
         ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
     ):
-        wait_shortly(given)
+        limit_thread_spinning(given)
         assert given == found
 
 

@@ -17,7 +17,7 @@ EMPTY = sha256(b"").hexdigest()  # of the model that the program below makes
 # from a run where that is not.
 UPBRING = f"""#!/bin/sh
 set -e
-if [ "$1" = nursery ]; then mkdir "$3"; exit; fi
+if [ "$1" = toyworld ]; then mkdir "$3"; exit; fi
 said() {{ sed -n "s/^  $1: //p" "$2"; }}
 case $(said model "$3") in builtin:*) ;; *) cd "$(said model "$3")/model"; cd ../../..;; esac
 run=runs/$(said name "$3")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "DivergedError": "upbring.errors",
     "GateError": "upbring.errors",
     "InputError": "upbring.errors",
@@ -40,8 +40,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name's home on first use, so that importing the package stays instant."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'upbring' has no attribute {name!r}")
 
 

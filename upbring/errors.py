@@ -73,12 +73,12 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def shown(value: object, *, limit: int = 60) -> str:
+def format_value(value: object, *, limit: int = 60) -> str:
     """Return `value` as an error may show it: on one line, cut to `limit` characters.
 
-    >>> shown("bot")
+    >>> format_value("bot")
     "'bot'"
-    >>> shown("x" * 100, limit=10)
+    >>> format_value("x" * 100, limit=10)
     "'xxxxxx…'"
     """
     text = repr(value)

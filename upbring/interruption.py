@@ -20,13 +20,13 @@ from typing import Self
 from upbring.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPING = "stopping: finishing this step and saving; press again to stop at once"
-STANDARD_ERROR = 2
+STOPPING_MESSAGE = "stopping: finishing this step and saving; press again to stop at once"
+STDERR_DESCRIPTOR = 2
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
-class StoppedAtOnce(KeyboardInterrupt):
+class ForcedStop(KeyboardInterrupt):
     """A second signal: leave now, unsaved."""
 
     def __init__(self, signal_number: int) -> None:
@@ -38,8 +38,8 @@ class StoppedAtOnce(KeyboardInterrupt):
 class Interruption:
     """Hears Ctrl-C and SIGTERM inside of a `with` block; an inner block shares the outer's ear."""
 
-    def __init__(self, *, say: Callable[[str], None] | None = None) -> None:
-        self._say = say or _say
+    def __init__(self, *, log: Callable[[str], None] | None = None) -> None:
+        self._log = log or _write_to_stderr
         self._previous: dict[int, Handler] = {}
         self._outer: Interruption | None = None
         self._signal_number: int | None = None
@@ -86,17 +86,17 @@ class Interruption:
             self._outer = owner
         elif current not in {signal.SIG_IGN, None}:  # None: set outside of Python, not ours to move
             self._previous[number] = current
-            signal.signal(number, self._hear)
+            signal.signal(number, self._handle_signal)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self._signal_number is not None:
-            raise StoppedAtOnce(number)
+            raise ForcedStop(number)
         self._signal_number = number
-        self._say(STOPPING)
+        self._log(STOPPING_MESSAGE)
 
 
-def _say(text: str) -> None:
+def _write_to_stderr(text: str) -> None:
     """Write past Python's buffers, which the signal may have caught half written."""
     with contextlib.suppress(OSError):
-        os.write(STANDARD_ERROR, f"\n{text}\n".encode())
+        os.write(STDERR_DESCRIPTOR, f"\n{text}\n".encode())

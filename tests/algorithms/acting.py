@@ -10,19 +10,19 @@ import torch
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rl import OnPolicy, Players, Text
-from upbring.algorithms.rollout_batch import Rollout, Voice
+from upbring.algorithms.rl import OnPolicy, PolicyRoles, ResponseDecoder
+from upbring.algorithms.rollout_batch import RoleModel, Rollout
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
-from upbring.model.attention import NAME
-from upbring.model.network import Model, silence_dropout
+from upbring.model.attention import ATTENTION_NAME
+from upbring.model.network import Model, disable_dropout
 from upbring.model.roles import BASE, Roles
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.model import AdapterSettings
 from upbring.settings.schema import Settings
-from upbring.train.gradient import accumulate, clip
-from upbring.train.optimizer import ParameterGroup, make_optimiser, set_rate
+from upbring.train.gradient import accumulate, clip_grad_norm
+from upbring.train.optimizer import ParameterGroup, make_optimizer, set_learning_rate
 
 K = TypeVar("K", bound=OnPolicy)
 PROMPTS = [
@@ -45,15 +45,15 @@ def odd(rollouts: Sequence[Rollout]) -> list[float]:
     return [float(rollout.tokens[0] % 2) for rollout in rollouts]
 
 
-def text() -> Text:
+def text() -> ResponseDecoder:
     """Return tokens read as their numbers."""
-    return Text(lambda tokens: " ".join(map(str, tokens)), str, STOPS)
+    return ResponseDecoder(lambda tokens: " ".join(map(str, tokens)), str, STOPS)
 
 
 def settings(kind: type[Settings], **given: object) -> Any:
     """Return settings with two prompts a step and short responses."""
-    asked = {"model": "m", "prompts": (Path("p.jsonl"),), "step_examples": 2, "response_tokens": 6}
-    return kind(**{**asked, "missing_stop_penalty": 0.0, **given})
+    asked = {"model": "m", "prompts": (Path("p.jsonl"),), "batch_size": 2, "max_response_length": 6}
+    return kind(**{**asked, "missing_eos_penalty": 0.0, **given})
 
 
 def made(
@@ -67,48 +67,48 @@ def made(
     judge: Callable[[Sequence[Rollout]], Sequence[float]] | None = None,
 ) -> tuple[K, Roles]:
     """Return an algorithm on a new policy, and the roles of its base."""
-    network = family("llama", attention=NAME).to(compute)
-    silence_dropout(network)
+    network = family("llama", attention=ATTENTION_NAME).to(compute)
+    disable_dropout(network)
     model, roles = Model(network, compute), Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
     if is_checkpointed:
-        roles.checkpoint_gradients()
+        roles.enable_gradient_checkpointing()
     learned = [ParameterGroup(roles.parameters("policy"))]
     more: dict[str, Any] = {}
     head = None
     if kind is Ppo:
-        if asked.value == "trunk":  # type: ignore[attr-defined]  # PPO's settings
+        if asked.value_model == "trunk":  # type: ignore[attr-defined]  # PPO's settings
             roles.add_head("policy", torch.zeros(1, 32))
             head = roles.heads["policy"]
             learned = [ParameterGroup(roles.parameters("policy"))]
         else:
             roles.add_adapter("value", LORA, seed=1)
             roles.add_head("value", seed=2)
-            value = Voice(model, partial(roles.speaking, "value"), roles.heads["value"])
+            value = RoleModel(model, partial(roles.active, "value"), roles.heads["value"])
             learned.append(ParameterGroup(roles.parameters("value")))
-            more["value"] = value
+            more["value_model"] = value
     averaged, kept = [], None
-    if asked.ema:
+    if asked.ema_decay:
         roles.add_adapter("average", LORA, seed=0)
         pairs = zip(
             roles.parameters("average").values(), roles.parameters("policy").values(), strict=False
         )
-        averaged, kept = list(pairs), Voice(model, partial(roles.speaking, "average"))
-    players = Players(
-        policy=Voice(model, partial(roles.speaking, "policy"), head),
-        reference=Voice(model, partial(roles.speaking, BASE)),
+        averaged, kept = list(pairs), RoleModel(model, partial(roles.active, "average"))
+    players = PolicyRoles(
+        policy=RoleModel(model, partial(roles.active, "policy"), head),
+        reference=RoleModel(model, partial(roles.active, BASE)),
         reward=reward,
         judge=judge,
-        kept=kept,
-        averaged=averaged,
+        ema=kept,
+        ema_parameters=averaged,
     )
     algorithm = kind(
         settings=asked,
-        players=players,
-        learned=learned,
+        roles=players,
+        trainable=learned,
         prompts=PROMPTS,
         held_out=PROMPTS[:3],
-        text=text(),
+        decoder=text(),
         micro_tokens=40,
         is_rescored=is_rescored,
         replay=Stream(REPLAYED, (), 0, 1.0, 2) if asked.mix else None,
@@ -121,7 +121,7 @@ def gradient(
     algorithm: OnPolicy, batches: Sequence[Batch]
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the gradient of a step as one row, and its metrics."""
-    parameters = [p for group in algorithm.learned for p in group.parameters.values()]
+    parameters = [p for group in algorithm.trainable for p in group.parameters.values()]
     for parameter in parameters:
         parameter.grad = None
     metrics = accumulate(algorithm, batches)
@@ -134,13 +134,13 @@ def trained(
 ) -> list[dict[str, float]]:
     """Take steps as the loop does, and return their metrics."""
     groups = algorithm.parameters()
-    optimiser = make_optimiser(groups, algorithm.settings)
+    optimiser = make_optimizer(groups, algorithm.settings)
     parameters = [p for group in groups for p in group.parameters.values()]
     found = []
     for step, batches in enumerate(algorithm.batches(start), start):
-        set_rate(optimiser, algorithm.settings.learning_rate)
+        set_learning_rate(optimiser, algorithm.settings.learning_rate)
         found.append(accumulate(algorithm, batches))
-        clip(parameters, 1.0)
+        clip_grad_norm(parameters, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if step + 1 == stop:
@@ -150,7 +150,13 @@ def trained(
 
 def bandit(kind: type[K], asked: type[Settings], *, steps: int, **given: object) -> list[float]:
     """Return the rewards of each step on one prompt, where odd first tokens are all that counts."""
-    words = {"step_examples": 1, "response_tokens": 1, "samples": 32, "kl_weight": 0.0, **given}
+    words = {
+        "batch_size": 1,
+        "max_response_length": 1,
+        "num_generations": 32,
+        "kl_coef": 0.0,
+        **given,
+    }
     ours, roles = made(kind, settings(asked, steps=steps, learning_rate=0.02, **words), reward=odd)
     ours.prompts = PROMPTS[:1]
     ours.__post_init__()

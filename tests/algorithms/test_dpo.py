@@ -46,7 +46,7 @@ def test_means_over_tokens_are_sums_divided_by_lengths() -> None:
         h = w.ratio / len(w.policy) - x.ratio / len(x.policy)
         return sigmoid_loss(5 * h, 0.5 if tied else 0.0)
 
-    values, gradient = taken(algorithm(Dpo, TREES, beta=5.0, is_normalised=True))
+    values, gradient = taken(algorithm(Dpo, TREES, beta=5.0, is_length_normalized=True))
     value, theirs = expected(TREES, lambda said: over_pairs(TREES, said, loss))
     assert values["loss"] == pytest.approx(value, abs=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS
@@ -56,7 +56,7 @@ def test_a_list_costs_the_mean_over_the_orders_that_its_ties_leave_open() -> Non
     def loss(said: list[list[Said]]) -> Tensor:
         every = []
         for item, branches in zip(TREES, said, strict=True):
-            ranks = item.facts["rank"].tolist()
+            ranks = item.per_branch["rank"].tolist()
             orders = [
                 order
                 for order in permutations(range(len(ranks)))
@@ -100,7 +100,7 @@ def test_at_the_start_it_is_log_2_and_half_of_all_is_right(comparisons: str) -> 
     pairs = [item for item in TREES if len(item.branches) == 2]
     trees = own_reference(pairs, algorithm(Dpo, pairs, beta=0.1))
     ours = algorithm(Dpo, trees, beta=0.1, comparisons=comparisons, micro_tokens=1)
-    seen = ours.observe(0).values
+    seen = ours.evaluate(0).values
     assert seen["loss"] == pytest.approx(math.log(2), abs=1e-7)
     assert seen["margin"] == seen["chosen_reward"] == seen["chosen_logratio"] == 0
     assert seen["accuracy"] == 0.5
@@ -113,7 +113,7 @@ def test_what_it_logs_is_told_of_untied_pairs() -> None:
     def note(said: list[list[Said]]) -> Tensor:
         nonlocal total
         for item, branches in zip(TREES, said, strict=True):
-            ranks = item.facts["rank"].tolist()
+            ranks = item.per_branch["rank"].tolist()
             K = len(ranks)
             for w, x in [(i, j) for i in range(K) for j in range(K) if ranks[i] < ranks[j]]:
                 weight = 2 / (K * (K - 1))

@@ -13,7 +13,7 @@ from upbring.settings.methods.grpo import GrpoSettings
 
 
 def asked(**given: object) -> Any:
-    return settings(GrpoSettings, **{"steps": 3, "samples": 4, **given})
+    return settings(GrpoSettings, **{"steps": 3, "num_generations": 4, **given})
 
 
 def by_first(rollouts: Any) -> list[float]:
@@ -28,17 +28,17 @@ def test_all_tokens_of_a_response_have_its_advantage_within_the_group() -> None:
         mean, deviation = statistics.mean(rewards), statistics.stdev(rewards)
         for branch, reward in zip(tree.branches, rewards, strict=True):
             expected = (reward - mean) / (deviation + 1e-4)
-            assert branch.notes["advantage"].tolist() == pytest.approx(
+            assert branch.per_token["advantage"].tolist() == pytest.approx(
                 [expected] * len(branch.tokens), rel=1e-4, abs=1e-5
             )
 
 
 def test_groups_may_be_left_unscaled() -> None:
-    ours, _ = made(Grpo, asked(scales_groups=False), reward=by_first)
+    ours, _ = made(Grpo, asked(scale_rewards=False), reward=by_first)
     next(iter(ours.batches(0)))
     tree = ours.trees[0]
     rewards = [float(branch.tokens[0]) for branch in tree.branches]
-    found = float(tree.branches[0].notes["advantage"][0])
+    found = float(tree.branches[0].per_token["advantage"][0])
     assert found == pytest.approx(rewards[0] - statistics.mean(rewards), abs=1e-4)
 
 
@@ -48,8 +48,8 @@ def test_every_response_or_every_token_counts_the_same(average: str) -> None:
     ours.micro_tokens = 10_000
     (batch,) = next(iter(ours.batches(0)))
     weight = ours.weights(batch)["policy"]
-    lengths = torch.bincount(batch.branch)
-    totals = torch.zeros(len(lengths)).index_add(0, batch.branch, weight)
+    lengths = torch.bincount(batch.branch_index)
+    totals = torch.zeros(len(lengths)).index_add(0, batch.branch_index, weight)
     assert len(set(lengths.tolist())) > 1
     expected = lengths.float() if average == "tokens" else torch.ones(len(lengths))
     assert torch.allclose(totals, expected)
@@ -68,9 +68,9 @@ def test_the_divergence_is_in_the_loss_and_not_in_the_reward() -> None:
     ours, _ = made(Grpo, asked(learning_rate=0.05), reward=by_first)
     metrics = trained(ours)
     assert metrics[-1]["divergence"] > 1e-4
-    notes = make_batch(ours.trees).notes
+    notes = make_batch(ours.trees).per_token
     assert torch.equal(notes["reward"] != 0, notes["reward"] > 0)  # only what was rewarded
-    free, _ = made(Grpo, asked(kl_weight=0.0))
+    free, _ = made(Grpo, asked(kl_coef=0.0))
     assert "divergence" not in free.weights(next(iter(free.batches(0)))[0])
 
 

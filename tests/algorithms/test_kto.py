@@ -11,7 +11,7 @@ from tests.families import VOCABULARY
 from tests.plain import random_trees
 from tests.preferred import Said, algorithm, distance, expected, own_reference, referred, taken
 from tests.tolerances import GRADIENTS, LOGPROBS
-from upbring.algorithms.kto import Kto, point_of_reference
+from upbring.algorithms.kto import Kto, reference_point
 from upbring.data.trees.tree import Tree
 
 NAN = float("nan")
@@ -21,7 +21,7 @@ GOOD = [[1, NAN], [0, NAN], [1, 0, NAN], [0, NAN], [1, NAN]]  # the last one ans
 
 def judged() -> list[Tree]:
     return [
-        replace(item, facts={"good": np.array(good, float)})
+        replace(item, per_branch={"good": np.array(good, float)})
         for item, good in zip(referred(random_trees(VOCABULARY, SHAPES)), GOOD, strict=True)
     ]
 
@@ -50,15 +50,15 @@ def raised(trees: list[Tree], by: float) -> list[Tree]:
     found = []
     for item in trees:
         *first, last = item.branches
-        note = last.notes["reference"] - by / len(last.tokens)
-        found.append(replace(item, branches=(*first, replace(last, notes={"reference": note}))))
+        note = last.per_token["reference"] - by / len(last.tokens)
+        found.append(replace(item, branches=(*first, replace(last, per_token={"reference": note}))))
     return found
 
 
 @pytest.mark.parametrize(("by", "is_held"), [(-20.0, True), (20.0, False)])
 def test_loss_and_gradient_are_the_papers(by: float, is_held: bool) -> None:  # noqa: FBT001 -- a case
     trees = raised(TREES, by)
-    ours = algorithm(Kto, trees, beta=0.2, good_weight=1.3, bad_weight=0.7)
+    ours = algorithm(Kto, trees, beta=0.2, desirable_weight=1.3, undesirable_weight=0.7)
     values, gradient = taken(ours)
     value, theirs = expected(trees, lambda said: kto_loss(said, beta=0.2, good=1.3, bad=0.7))
     assert values["loss"] == values["kto"] == pytest.approx(value, rel=LOGPROBS)
@@ -67,9 +67,9 @@ def test_loss_and_gradient_are_the_papers(by: float, is_held: bool) -> None:  # 
 
 
 def test_the_point_of_reference_is_the_mean_of_the_other_responses_and_never_negative() -> None:
-    assert point_of_reference(6.0, 4) == 1.5
-    assert point_of_reference(-6.0, 4) == 0
-    assert point_of_reference(0.0, 0) == 0
+    assert reference_point(6.0, 4) == 1.5
+    assert reference_point(-6.0, 4) == 0
+    assert reference_point(0.0, 0) == 0
 
 
 def test_it_is_the_whole_steps_whatever_its_parts() -> None:
@@ -84,12 +84,12 @@ def test_it_is_the_whole_steps_whatever_its_parts() -> None:
 def test_what_answers_another_prompt_is_not_learned_from() -> None:
     ours = algorithm(Kto, TREES, beta=0.2)
     (batch,) = next(iter(ours.batches(0)))
-    assert len(batch.tree) == 6  # responses that somebody judged, of 11
+    assert len(batch.tree_index) == 6  # responses that somebody judged, of 11
     assert ours.weights(batch)["kto"].tolist() == [1.0] * 6
 
 
 def test_it_begins_at_half_of_each_weight() -> None:
-    ours = algorithm(Kto, TREES, beta=0.2, good_weight=3.0)
+    ours = algorithm(Kto, TREES, beta=0.2, desirable_weight=3.0)
     same = own_reference(TREES, ours)
-    seen = algorithm(Kto, same, beta=0.2, good_weight=3.0).observe(0).values
+    seen = algorithm(Kto, same, beta=0.2, desirable_weight=3.0).evaluate(0).values
     assert seen["loss"] == pytest.approx((3 * 1.5 + 3 * 0.5) / 6, abs=1e-6)  # λ − λ σ(0)

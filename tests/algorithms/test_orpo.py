@@ -41,7 +41,8 @@ def test_loss_and_gradient_are_the_papers() -> None:
 
 def test_it_needs_no_reference() -> None:
     bare = [
-        replace(item, branches=tuple(replace(b, notes={}) for b in item.branches)) for item in TREES
+        replace(item, branches=tuple(replace(b, per_token={}) for b in item.branches))
+        for item in TREES
     ]
     values, _ = taken(algorithm(Orpo, bare, beta=0.3))
     same, _ = taken(algorithm(Orpo, TREES, beta=0.3))

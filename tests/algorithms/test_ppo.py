@@ -16,7 +16,7 @@ from upbring.train.gradient import accumulate
 
 
 def asked(**given: object) -> Any:
-    return settings(PpoSettings, **{"steps": 4, "inner_epochs": 2, **given})
+    return settings(PpoSettings, **{"steps": 4, "update_epochs": 2, **given})
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def test_at_the_start_the_divergence_is_exactly_zero_where_both_are_scored(
 ) -> None:
     ours, _ = made(Ppo, asked(), compute=compute, is_rescored=True)
     assert gradient(ours, next(iter(ours.batches(0))))[1]["kl"] == 0
-    assert ours.observe(0).values["kl"] == 0
+    assert ours.evaluate(0).values["kl"] == 0
 
 
 def test_at_the_start_the_divergence_of_the_drawn_probabilities_is_nearly_zero() -> None:
     ours, _ = made(Ppo, asked())
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["kl"] <= 1e-5
-    notes = make_batch(ours.trees).notes
+    notes = make_batch(ours.trees).per_token
     assert 0 < float((notes["old"] - notes["reference"]).abs().max()) <= 1e-5
     assert metrics["sampler_gap"] < tolerances.SAMPLED
 
 
 def test_the_reward_stands_at_the_last_token_only() -> None:
-    ours, _ = made(Ppo, asked(kl_weight=0.0))
+    ours, _ = made(Ppo, asked(kl_coef=0.0))
     next(iter(ours.batches(0)))
     batch = make_batch(ours.trees)
     for number, (reward, gain) in enumerate(
         zip(
-            torch.split(batch.notes["reward"], torch.bincount(batch.branch).tolist()),
-            batch.facts["gain"],
+            torch.split(batch.per_token["reward"], torch.bincount(batch.branch_index).tolist()),
+            batch.per_branch["gain"],
             strict=True,
         )
     ):
@@ -95,32 +95,34 @@ def test_the_divergence_is_paid_for_token_by_token_in_the_reward() -> None:
     trained(ours, stop=2)
     next(iter(ours.batches(2)))  # a round of a policy that has moved
     batch = make_batch(ours.trees)
-    paid = 0.05 * (batch.notes["old"] - batch.notes["reference"])
-    is_last = torch.cat([batch.branch[1:] != batch.branch[:-1], torch.tensor([True])])
+    paid = 0.05 * (batch.per_token["old"] - batch.per_token["reference"])
+    is_last = torch.cat([batch.branch_index[1:] != batch.branch_index[:-1], torch.tensor([True])])
     assert float(paid.abs().max()) > 1e-4
-    assert torch.allclose(batch.notes["reward"][~is_last], -paid[~is_last])
-    assert torch.allclose(batch.notes["reward"][is_last], batch.facts["gain"] - paid[is_last])
+    assert torch.allclose(batch.per_token["reward"][~is_last], -paid[~is_last])
+    assert torch.allclose(
+        batch.per_token["reward"][is_last], batch.per_branch["gain"] - paid[is_last]
+    )
 
 
 def test_advantages_are_white_over_the_tokens_of_a_round() -> None:
     ours, _ = made(Ppo, asked())
     next(iter(ours.batches(0)))
-    advantage = make_batch(ours.trees).notes["advantage"]
+    advantage = make_batch(ours.trees).per_token["advantage"]
     assert float(advantage.mean()) == pytest.approx(0, abs=1e-6)
     assert float(advantage.square().mean()) == pytest.approx(1, rel=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 27.8])
 def test_the_mixed_gradient_is_that_of_ppo_and_gamma_times_that_of_replay(gamma: float) -> None:
-    mixed, _ = made(Ppo, asked(mix=("r=0.5",), replay_weight=gamma))
+    mixed, _ = made(Ppo, asked(mix=("r=0.5",), mix_weight=gamma))
     plain, _ = made(Ppo, asked())
     batches = list(next(iter(mixed.batches(0))))
-    replayed = [batch for batch in batches if "sampled" not in batch.notes]
+    replayed = [batch for batch in batches if "sampled" not in batch.per_token]
     assert len(replayed) in range(1, len(batches))
     (whole, _), (ours, _) = gradient(mixed, batches), gradient(plain, next(iter(plain.batches(0))))
     alone, _ = gradient(mixed, replayed)  # carries γ
     assert (whole - ours - alone).norm() / whole.norm() < tolerances.ACCUMULATED
-    other, _ = made(Ppo, asked(mix=("r=0.5",), replay_weight=1.0))
+    other, _ = made(Ppo, asked(mix=("r=0.5",), mix_weight=1.0))
     one, _ = gradient(other, replayed)
     assert (alone - gamma * one).norm() / alone.norm() < tolerances.ACCUMULATED
 
@@ -128,7 +130,7 @@ def test_the_mixed_gradient_is_that_of_ppo_and_gamma_times_that_of_replay(gamma:
 def test_without_gamma_it_is_plain_ppo_bit_for_bit() -> None:
     weights = []
     for mix in ((), ("r=0.5",)):
-        ours, roles = made(Ppo, asked(mix=mix, replay_weight=0.0, learning_rate=0.01))
+        ours, roles = made(Ppo, asked(mix=mix, mix_weight=0.0, learning_rate=0.01))
         trained(ours)
         weights.append(torch.cat([p.flatten() for p in roles.parameters("policy").values()]))
     assert torch.equal(*weights)
@@ -136,12 +138,12 @@ def test_without_gamma_it_is_plain_ppo_bit_for_bit() -> None:
 
 @pytest.mark.parametrize("is_checkpointed", [False, True])
 def test_a_joint_step_of_policy_and_value_is_that_of_each_alone(*, is_checkpointed: bool) -> None:
-    ours, _ = made(Ppo, asked(value_weight=0.5), is_checkpointed=is_checkpointed)
+    ours, _ = made(Ppo, asked(vf_coef=0.5), is_checkpointed=is_checkpointed)
     batches = next(iter(ours.batches(0)))
     joint, _ = gradient(ours, batches)
-    other, _ = made(Ppo, asked(value_weight=0.0))
+    other, _ = made(Ppo, asked(vf_coef=0.0))
     policy, _ = gradient(other, next(iter(other.batches(0))))
-    ours.settings = asked(value_weight=0.5, critic_warm_up=9)
+    ours.settings = asked(vf_coef=0.5, value_warmup_rounds=9)
     value, _ = gradient(ours, batches)
     assert policy.any()
     assert value.any()
@@ -150,7 +152,7 @@ def test_a_joint_step_of_policy_and_value_is_that_of_each_alone(*, is_checkpoint
 
 
 def test_a_head_on_the_trunk_learns_with_the_policy() -> None:
-    ours, roles = made(Ppo, asked(value="trunk"), reward=lambda some: [1.0] * len(some))
+    ours, roles = made(Ppo, asked(value_model="trunk"), reward=lambda some: [1.0] * len(some))
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["ratio"] == pytest.approx(1, abs=1e-6)
     grad = roles.heads["policy"].weight.grad
@@ -162,21 +164,21 @@ def test_in_the_loss_the_divergence_is_a_term_of_its_own() -> None:
     inside, _ = made(Ppo, asked(kl_in="loss", kl_estimator="k3", learning_rate=0.02))
     metrics = trained(inside)
     batch = make_batch(inside.trees)
-    is_last = torch.cat([batch.branch[1:] != batch.branch[:-1], torch.tensor([True])])
-    assert not batch.notes["reward"][~is_last].any()
+    is_last = torch.cat([batch.branch_index[1:] != batch.branch_index[:-1], torch.tensor([True])])
+    assert not batch.per_token["reward"][~is_last].any()
     assert metrics[0]["divergence"] == pytest.approx(0, abs=1e-6)
     assert metrics[-1]["divergence"] > 1e-4
 
 
 @pytest.mark.parametrize("value", ["adapter", "trunk"])
 def test_a_bandit_whose_best_arms_are_known_is_solved(value: str) -> None:
-    rewards = bandit(Ppo, PpoSettings, steps=26, inner_epochs=2, value=value)
+    rewards = bandit(Ppo, PpoSettings, steps=26, update_epochs=2, value_model=value)
     assert rewards[0] < 0.6
     assert sum(rewards[-8:]) / 8 > 0.8
 
 
 def test_the_policy_stays_while_the_critic_warms_up() -> None:
-    ours, roles = made(Ppo, asked(critic_warm_up=1, learning_rate=0.01))
+    ours, roles = made(Ppo, asked(value_warmup_rounds=1, learning_rate=0.01))
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     value = roles.heads["value"].weight.detach().clone()
     trained(ours, stop=2)
@@ -187,7 +189,7 @@ def test_the_policy_stays_while_the_critic_warms_up() -> None:
 
 
 def test_nor_does_replay_move_the_policy_while_the_critic_warms_up() -> None:
-    words = asked(critic_warm_up=1, learning_rate=0.01, mix=("r=0.5",), replay_weight=5.0)
+    words = asked(value_warmup_rounds=1, learning_rate=0.01, mix=("r=0.5",), mix_weight=5.0)
     ours, roles = made(Ppo, words)
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     trained(ours, stop=2)
@@ -195,7 +197,7 @@ def test_nor_does_replay_move_the_policy_while_the_critic_warms_up() -> None:
 
 
 def test_nor_does_a_head_on_the_trunk_move_the_policy_while_it_warms_up() -> None:
-    words = asked(critic_warm_up=1, steps=3, learning_rate=0.01, value="trunk")
+    words = asked(value_warmup_rounds=1, steps=3, learning_rate=0.01, value_model="trunk")
     ours, roles = made(Ppo, words, reward=lambda some: [1.0] * len(some))
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     trained(ours, stop=2)
@@ -206,7 +208,9 @@ def test_nor_does_a_head_on_the_trunk_move_the_policy_while_it_warms_up() -> Non
 def test_the_value_learns_what_to_expect() -> None:
     ours, _ = made(
         Ppo,
-        asked(critic_warm_up=99, steps=20, step_examples=6, learning_rate=0.03, value_clip=0.0),
+        asked(
+            value_warmup_rounds=99, steps=20, batch_size=6, learning_rate=0.03, value_clip_range=0.0
+        ),
         reward=lambda some: [3.0] * len(some),
     )
     metrics = trained(ours)
@@ -233,8 +237,8 @@ def test_only_the_policy_and_its_value_have_a_gradient() -> None:
 
 def test_a_sample_tells_of_each_token_what_it_was_worth() -> None:
     ours, _ = made(Ppo, asked(), judge=lucky)
-    sample, *_ = ours.observe(0).samples
-    notes: Any = sample.notes
+    sample, *_ = ours.evaluate(0).samples
+    notes: Any = sample.metadata
     count = len(notes["tokens"])
     assert sample.response.split() == [*notes["tokens"]]
     assert {"kl", "rewards", "values", "advantages"} <= notes.keys()

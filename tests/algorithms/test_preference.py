@@ -17,9 +17,9 @@ from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
 from upbring.algorithms.kto import Kto
 from upbring.algorithms.orpo import Orpo
-from upbring.algorithms.preference import Preferring
+from upbring.algorithms.preference import PreferenceAlgorithm
 from upbring.algorithms.simpo import Simpo
-from upbring.data.trees.shared_tokens import own
+from upbring.data.trees.shared_tokens import unshared_token_masks
 from upbring.data.trees.tree import Tree
 from upbring.errors import Interrupted
 from upbring.model.network import Model
@@ -28,7 +28,7 @@ from upbring.train.optimizer import ParameterGroup
 TREES = rankings()
 SHOWN = random_trees(VOCABULARY, [(2, (3,)), (4, (6,))])
 BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # of each ranking, of equals the first
-KINDS: dict[type[Preferring], dict[str, Any]] = {
+KINDS: dict[type[PreferenceAlgorithm], dict[str, Any]] = {
     Dpo: {"beta": 0.3, "nll_weight": 0.2},
     Ipo: {"beta": 0.3},
     Kto: {"beta": 0.3},
@@ -43,12 +43,14 @@ def judged(trees: Sequence[Tree]) -> list[Tree]:
     for item in trees:
         good = np.zeros(len(item.branches))
         good[0], good[-1] = 1, np.nan
-        found.append(replace(item, facts={"good": good}) if "rank" in item.facts else item)
+        found.append(
+            replace(item, per_branch={"good": good}) if "rank" in item.per_branch else item
+        )
     return found
 
 
 @pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
-def test_cutting_a_step_into_parts_changes_nothing(kind: type[Preferring]) -> None:
+def test_cutting_a_step_into_parts_changes_nothing(kind: type[PreferenceAlgorithm]) -> None:
     trees = [*TREES[:6], *SHOWN]
     trees = judged(trees) if kind is Kto else trees
     whole, gradient = taken(algorithm(kind, trees, **KINDS[kind]))
@@ -61,13 +63,13 @@ def test_cutting_a_step_into_parts_changes_nothing(kind: type[Preferring]) -> No
 
 
 @pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
-def test_the_prompt_is_shared_and_nothing_changes(kind: type[Preferring]) -> None:
+def test_the_prompt_is_shared_and_nothing_changes(kind: type[PreferenceAlgorithm]) -> None:
     """The float64 references see each response behind its own prompt; here both are float32."""
     trees = judged(TREES) if kind is Kto else TREES
     apart = algorithm(kind, trees, **KINDS[kind])
     network = family("llama")
     apart.model = Model(network, is_packed=False)
-    apart.learned = [ParameterGroup(dict(network.named_parameters()))]
+    apart.trainable = [ParameterGroup(dict(network.named_parameters()))]
     values, gradient = taken(algorithm(kind, trees, **KINDS[kind]))
     others, theirs = taken(apart)
     assert values == pytest.approx(others, rel=1e-4, abs=LOGPROBS)
@@ -108,7 +110,7 @@ def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
                     b,
                     tokens=np.append(b.tokens, stop).astype(np.int32),
                     weight=np.append(b.weight, 1).astype(np.float32),
-                    notes={"reference": np.append(b.notes["reference"], -3.0)},
+                    per_token={"reference": np.append(b.per_token["reference"], -3.0)},
                 )
                 for b in item.branches
             ),
@@ -119,8 +121,8 @@ def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
         replace(
             item,
             branches=tuple(
-                replace(b, notes={**b.notes, "counts": counts})
-                for b, counts in zip(item.branches, own(item, {stop}), strict=True)
+                replace(b, per_token={**b.per_token, "counts": counts})
+                for b, counts in zip(item.branches, unshared_token_masks(item, {stop}), strict=True)
             ),
         )
         for item in trees
@@ -136,7 +138,7 @@ def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
 
 def test_held_out_values_are_those_of_a_step_on_the_same_rows() -> None:
     ours = algorithm(Dpo, TREES, beta=0.3, nll_weight=0.2, micro_tokens=20)
-    seen = ours.observe(0)
+    seen = ours.evaluate(0)
     values, _ = taken(ours)
     assert seen.criterion == seen.values["loss"]
     assert seen.values == pytest.approx({n: values[n] for n in seen.values}, rel=1e-5)
@@ -144,12 +146,12 @@ def test_held_out_values_are_those_of_a_step_on_the_same_rows() -> None:
 
 def test_what_leaves_its_band_is_told_once_and_in_plain_words() -> None:
     told: list[str] = []
-    untied = [item for item in TREES if len(set(item.facts["rank"].tolist())) > 1]
-    ratios = [algorithm(Dpo, [t], beta=0.3).observe(0).values["chosen_logratio"] for t in untied]
+    untied = [item for item in TREES if len(set(item.per_branch["rank"].tolist())) > 1]
+    ratios = [algorithm(Dpo, [t], beta=0.3).evaluate(0).values["chosen_logratio"] for t in untied]
     lowest = untied[ratios.index(min(ratios))]
-    ours = algorithm(Dpo, [lowest], beta=0.3, say=told.append, divergence=lambda: {"kl": 30.0})
-    seen = ours.observe(4).values
-    ours.observe(5)
+    ours = algorithm(Dpo, [lowest], beta=0.3, log=told.append, reference_kl=lambda: {"kl": 30.0})
+    seen = ours.evaluate(4).values
+    ours.evaluate(5)
     assert seen["kl"] == 30
     assert seen["chosen_logratio"] < -0.1
     displaced, far = told
@@ -162,7 +164,7 @@ def test_what_leaves_its_band_is_told_once_and_in_plain_words() -> None:
 def test_without_held_out_rows_nothing_is_claimed() -> None:
     ours = algorithm(Dpo, TREES, beta=0.3)
     ours.held_out = []
-    seen = ours.observe(0)
+    seen = ours.evaluate(0)
     assert seen.values == {}
     assert seen.criterion is None
 
@@ -174,7 +176,7 @@ def test_an_evaluation_can_be_interrupted() -> None:
     ours = algorithm(Dpo, TREES, beta=0.3)
     ours.poll = poll
     with pytest.raises(Interrupted):
-        ours.observe(0)
+        ours.evaluate(0)
 
 
 def test_it_keeps_no_state_of_its_own() -> None:

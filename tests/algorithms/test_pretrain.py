@@ -14,9 +14,9 @@ from upbring.algorithms.pretrain import Pretrain
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
 from upbring.errors import Interrupted
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
-from upbring.train.algorithm import Sample
+from upbring.train.algorithm import EvalSample
 from upbring.train.optimizer import ParameterGroup
 
 TREES = random_trees(VOCABULARY, [(3, (5,)), (1, (4,)), (2, (9,)), (5, (2,)), (4, (7,)), (6, (1,))])
@@ -28,16 +28,16 @@ def speaking() -> Iterator[None]:
 
 
 def algorithm(*, held_out: list[Tree] | None = None, micro_tokens: int = 20) -> Pretrain:
-    network = family("llama", attention=NAME)
+    network = family("llama", attention=ATTENTION_NAME)
     return Pretrain(
         model=Model(network),
-        speaking=speaking,
-        learned=[ParameterGroup(dict(network.named_parameters()))],
+        active=speaking,
+        trainable=[ParameterGroup(dict(network.named_parameters()))],
         stream=Stream(TREES, (), 0, 2.0, 3),
         steps=4,
         held_out=TREES[:4] if held_out is None else held_out,
         micro_tokens=micro_tokens,
-        answer=lambda: [Sample("?", "!")],
+        sample_responses=lambda: [EvalSample("?", "!")],
     )
 
 
@@ -72,9 +72,9 @@ def test_the_loss_of_a_step_and_its_gradient_are_the_references() -> None:
         assert term.coefficient == 1
         sums.append((term.loss * term.weight).sum())
     (torch.stack(sums).sum() / weight).backward()
-    expected, gradients = reference(ours.stream.step(0))
+    expected, gradients = reference(ours.stream.step_trees(0))
     assert float(torch.stack(sums).sum().detach()) / weight == pytest.approx(expected, rel=1e-5)
-    found = [p.grad for p in ours.learned[0].parameters.values() if p.grad is not None]
+    found = [p.grad for p in ours.trainable[0].parameters.values() if p.grad is not None]
     assert len(found) == len(gradients)
     off = sum(float((a - b).square().sum()) for a, b in zip(found, gradients, strict=True))
     assert math.sqrt(off) <= 1e-5 * math.sqrt(sum(float(b.square().sum()) for b in gradients))
@@ -83,20 +83,20 @@ def test_the_loss_of_a_step_and_its_gradient_are_the_references() -> None:
 def test_the_held_out_loss_is_the_mean_over_tokens_and_the_perplexity_its_exponential() -> None:
     ours = algorithm()
     expected, _ = reference(TREES[:4])
-    seen = ours.observe(3)
+    seen = ours.evaluate(3)
     assert seen.values["nll"] == pytest.approx(expected, rel=1e-5)
     assert seen.values["perplexity"] == pytest.approx(math.exp(expected), rel=1e-4)
     assert seen.criterion == seen.values["nll"]
-    assert seen.samples == (Sample("?", "!"),)
+    assert seen.samples == (EvalSample("?", "!"),)
 
 
 def test_the_token_budget_does_not_change_the_held_out_loss() -> None:
-    small, large = algorithm(micro_tokens=1).observe(0), algorithm(micro_tokens=10_000).observe(0)
+    small, large = algorithm(micro_tokens=1).evaluate(0), algorithm(micro_tokens=10_000).evaluate(0)
     assert small.criterion == pytest.approx(large.criterion, rel=1e-5)
 
 
 def test_without_held_out_rows_nothing_is_claimed() -> None:
-    seen = algorithm(held_out=[]).observe(0)
+    seen = algorithm(held_out=[]).evaluate(0)
     assert seen.values == {}
     assert seen.criterion is None
 
@@ -120,7 +120,7 @@ def test_an_evaluation_can_be_interrupted() -> None:
 
     ours.poll = poll
     with pytest.raises(Interrupted):
-        ours.observe(0)
+        ours.evaluate(0)
     assert len(seen) == 2
 
 

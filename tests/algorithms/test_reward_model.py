@@ -14,15 +14,15 @@ from torch import Tensor
 from tests import tolerances
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
-from upbring.algorithms.reward_model import BradleyTerry, Criterion, PlackettLuce, Reward
-from upbring.data.trees.merge_rankings import gather
+from upbring.algorithms.reward_model import BradleyTerry, Criterion, PlackettLuce, RewardAlgorithm
+from upbring.data.trees.merge_rankings import merge_by_prompt
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
 from upbring.errors import Interrupted
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
 from upbring.model.roles import BASE, Roles
-from upbring.train.algorithm import Sample
+from upbring.train.algorithm import EvalSample
 from upbring.train.gradient import accumulate
 from upbring.train.optimizer import ParameterGroup
 
@@ -37,7 +37,7 @@ def ranked(trees: Sequence[Tree], ranks: Sequence[Sequence[float]] = RANKS) -> l
         replace(
             each,
             key=str(i),
-            facts={
+            per_branch={
                 "rank": np.asarray(ranks[i], np.float64),
                 "margin": np.full(len(ranks[i]), float(i) if i else math.nan),
             },
@@ -58,37 +58,37 @@ def algorithm(
     trees: Sequence[Tree] = TREES,
     criterion: Criterion | None = None,
     *,
-    centring: float = 0.0,
+    centering: float = 0.0,
     micro_tokens: int = 10_000,
     is_zero: bool = False,
-) -> Reward:
-    network = family("llama", attention=NAME)
+) -> RewardAlgorithm:
+    network = family("llama", attention=ATTENTION_NAME)
     roles = Roles(network)
-    roles.add_full()
+    roles.make_base_trainable()
     roles.add_head(BASE, seed=HEAD_SEED)
     if is_zero:
         torch.nn.init.zeros_(roles.heads[BASE].weight)
     named = {n: p for n, p in roles.parameters(BASE).items() if n != "lm_head.weight"}
-    return Reward(
+    return RewardAlgorithm(
         model=Model(network),
         head=roles.heads[BASE],
-        speaking=speaking,
-        learned=[ParameterGroup(named)],
+        active=speaking,
+        trainable=[ParameterGroup(named)],
         criterion=criterion or BradleyTerry(),
-        centring=centring,
+        centering=centering,
         stream=Stream(trees, (), 0, 1.0, len(trees)),
         steps=1,
         held_out=list(trees),
         micro_tokens=micro_tokens,
-        show=lambda: [Sample("?", "!")],
+        sample_rankings=lambda: [EvalSample("?", "!")],
     )
 
 
-def taken(ours: Reward) -> tuple[dict[str, float], list[Tensor]]:
+def taken(ours: RewardAlgorithm) -> tuple[dict[str, float], list[Tensor]]:
     """Return a step's metrics and gradient."""
     (batches,) = ours.batches(0)
     values = accumulate(ours, batches)
-    gradients = [p.grad for p in ours.learned[0].parameters.values()]
+    gradients = [p.grad for p in ours.trainable[0].parameters.values()]
     assert all(g is not None for g in gradients)
     return values, [g for g in gradients if g is not None]
 
@@ -115,19 +115,19 @@ def pair_loss(better: Tensor, worse: Tensor, *, is_tie: bool, e: float, m: float
 
 
 def reference(
-    trees: Sequence[Tree], *, e: float = 0.0, margin: float = 0.0, centring: float = 0.0
+    trees: Sequence[Tree], *, e: float = 0.0, margin: float = 0.0, centering: float = 0.0
 ) -> tuple[float, list[Tensor]]:
     """Return the loss of all pairs and its gradient, pair by pair in float64."""
     every, weights = scores(trees)
     total = torch.zeros((), dtype=torch.float64)
     for tree, values in zip(trees, every, strict=True):
-        ranks, wanted = tree.facts["rank"], float(tree.facts["margin"][0])
+        ranks, wanted = tree.per_branch["rank"], float(tree.per_branch["margin"][0])
         m = margin * (1.0 if math.isnan(wanted) else wanted)
         pairs = list(combinations(range(len(values)), 2))
         for i, j in pairs:
             a, b = (i, j) if ranks[i] <= ranks[j] else (j, i)
             loss = pair_loss(values[a], values[b], is_tie=ranks[i] == ranks[j], e=e, m=m)
-            total = total + (loss + centring * (values[a] + values[b]) ** 2) / len(pairs)
+            total = total + (loss + centering * (values[a] + values[b]) ** 2) / len(pairs)
     total = total / len(trees)
     torch.autograd.backward(total)
     return float(total.detach()), [w.grad.reshape(-1) for w in weights if w.grad is not None]
@@ -140,14 +140,14 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("e", "margin", "centring"),
+    ("e", "margin", "centering"),
     [(0.0, 0.0, 0.0), (0.1, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.3)],
 )
 def test_a_step_is_the_references_to_the_last_digit_of_float32(
-    e: float, margin: float, centring: float
+    e: float, margin: float, centering: float
 ) -> None:
-    values, gradients = taken(algorithm(TREES, BradleyTerry(e, margin), centring=centring))
-    expected, theirs = reference(TREES, e=e, margin=margin, centring=centring)
+    values, gradients = taken(algorithm(TREES, BradleyTerry(e, margin), centering=centering))
+    expected, theirs = reference(TREES, e=e, margin=margin, centering=centering)
     assert values["loss"] == pytest.approx(expected, rel=1e-5)
     assert apart(gradients, theirs) <= tolerances.GRADIENTS
 
@@ -158,7 +158,7 @@ def test_a_list_is_the_product_of_its_choices() -> None:
     every, _ = scores(trees)
     losses = []
     for tree, values in zip(trees, every, strict=True):
-        order = [values[k].detach() for k in np.argsort(tree.facts["rank"])]
+        order = [values[k].detach() for k in np.argsort(tree.per_branch["rank"])]
         chosen = [
             float(r) - math.log(sum(math.exp(s) for s in order[k:])) for k, r in enumerate(order)
         ]
@@ -193,9 +193,9 @@ def test_a_zero_head_knows_nothing(criterion: Criterion, expected: float) -> Non
 
 @pytest.mark.parametrize("criterion", [BradleyTerry(0.1), PlackettLuce()])
 def test_how_a_step_is_cut_changes_nothing(criterion: Criterion) -> None:
-    whole, gradients = taken(algorithm(criterion=criterion, centring=0.1))
+    whole, gradients = taken(algorithm(criterion=criterion, centering=0.1))
     for budget in (1, 20):
-        ours = algorithm(criterion=criterion, centring=0.1, micro_tokens=budget)
+        ours = algorithm(criterion=criterion, centering=0.1, micro_tokens=budget)
         (batches,) = ours.batches(0)
         assert len(batches) > 1
         values, parts = taken(ours)
@@ -223,7 +223,7 @@ def test_rows_that_share_a_prompt_are_computed_together_and_counted_apart() -> N
         replace(wide, branches=wide.branches[2:], key="b"),
     ]
     apart_rows = ranked(rows, [(1, 2), (3, 1, 2)])
-    together = gather(apart_rows)
+    together = merge_by_prompt(apart_rows)
     assert len(together) == 1
     values, gradients = taken(algorithm([together[0]]))
     expected, theirs = taken(algorithm(apart_rows))
@@ -233,11 +233,11 @@ def test_rows_that_share_a_prompt_are_computed_together_and_counted_apart() -> N
 
 def test_the_held_out_numbers_are_means_over_rankings() -> None:
     ours = algorithm()
-    seen = ours.observe(3)
+    seen = ours.evaluate(3)
     every = [[r.detach() for r in values] for values in scores(TREES)[0]]
     right, margins = [], []  # of each ranking that is no tie, by hand
     for tree, values in zip(TREES, every, strict=True):
-        ranks = tree.facts["rank"]
+        ranks = tree.per_branch["rank"]
         gaps = [
             (float(values[i]) - float(values[j])) * float(np.sign(ranks[j] - ranks[i]))
             for i, j in combinations(range(len(values)), 2)
@@ -250,14 +250,14 @@ def test_the_held_out_numbers_are_means_over_rankings() -> None:
     assert seen.values["accuracy"] == pytest.approx(sum(r for r, _ in right) / weight, rel=1e-6)
     assert seen.values["margin"] == pytest.approx(sum(margins) / weight, rel=1e-4)
     assert seen.criterion == seen.values["nll"] == pytest.approx(reference(TREES)[0], rel=1e-5)
-    assert seen.samples == (Sample("?", "!"),)
+    assert seen.samples == (EvalSample("?", "!"),)
 
 
 def test_without_held_out_rankings_nothing_is_claimed() -> None:
     ours = algorithm()
     ours.held_out = []
-    assert ours.observe(0).values == {}
-    assert ours.observe(0).criterion is None
+    assert ours.evaluate(0).values == {}
+    assert ours.evaluate(0).criterion is None
 
 
 def test_an_evaluation_can_be_interrupted() -> None:
@@ -268,7 +268,7 @@ def test_an_evaluation_can_be_interrupted() -> None:
 
     ours.poll = poll
     with pytest.raises(Interrupted):
-        ours.observe(0)
+        ours.evaluate(0)
 
 
 def test_it_keeps_no_state_of_its_own() -> None:

@@ -15,13 +15,13 @@ from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError, Interrupted
 from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.rl import OnPolicySettings
-from upbring.settings.schema import declared
+from upbring.settings.schema import setting_specs
 
 
 def asked(**given: object) -> Any:
     return settings(
         PpoSettings,
-        **{"steps": 8, "inner_epochs": 2, "minibatches": 2, "step_examples": 1, **given},
+        **{"steps": 8, "update_epochs": 2, "num_mini_batches": 2, "batch_size": 1, **given},
     )
 
 
@@ -30,7 +30,7 @@ def tokens(ours: Ppo) -> list[list[int]]:
 
 
 def test_each_inner_epoch_goes_through_the_whole_round_in_an_order_of_its_own() -> None:
-    ours, _ = made(Ppo, asked(minibatches=4, step_examples=1))
+    ours, _ = made(Ppo, asked(num_mini_batches=4, batch_size=1))
     seen = [batch.keys for batches in ours.batches(0) for batch in batches]
     assert len(seen) == 8
     first, second = seen[:4], seen[4:]
@@ -47,7 +47,13 @@ def test_a_round_is_drawn_when_the_last_one_is_used_up() -> None:
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
 def test_resumed_in_the_middle_of_a_round_it_takes_the_same_steps(stop: int) -> None:
-    words = asked(kl_target=0.01, kl_horizon=10.0, normalise="scale", learning_rate=0.02, ema=0.5)
+    words = asked(
+        kl_target=0.01,
+        kl_horizon=10.0,
+        normalize_rewards="scale",
+        learning_rate=0.02,
+        ema_decay=0.5,
+    )
     whole, _ = made(Ppo, words, judge=lucky, reward=odd)
     expected = trained_alike(whole, 0, 8)
     first, roles = made(Ppo, words, judge=lucky, reward=odd)
@@ -68,7 +74,7 @@ def trained_alike(ours: Ppo, start: int, stop: int) -> list[dict[str, float]]:
     for step, batches in enumerate(ours.batches(start), start):
         _, metrics = gradient(ours, batches)
         with torch.no_grad():
-            for group in ours.learned:
+            for group in ours.trainable:
                 for p in group.parameters.values():
                     if p.grad is not None:
                         p.sub_(0.05 * p.grad)
@@ -87,7 +93,7 @@ def test_after_going_back_to_another_round_a_new_one_is_drawn() -> None:
 
 
 def test_after_going_back_to_before_the_first_round_the_next_one_is_measured() -> None:
-    ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [*map(_spread, some)])
+    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)])
     start = ours.state()
     next(iter(ours.batches(0)))
     ours.restore(start)
@@ -97,7 +103,7 @@ def test_after_going_back_to_before_the_first_round_the_next_one_is_measured() -
 
 
 def test_the_average_follows_every_step_once() -> None:
-    ours, roles = made(Ppo, asked(ema=0.75, learning_rate=0.05))
+    ours, roles = made(Ppo, asked(ema_decay=0.75, learning_rate=0.05))
     name = next(n for n in roles.parameters("policy") if "lora_B" in n)
     policy = roles.parameters("policy")[name]
     kept = roles.parameters("average")[name.replace(".policy.", ".average.")]
@@ -113,7 +119,7 @@ def test_the_average_follows_every_step_once() -> None:
 
 
 def test_the_weight_of_the_divergence_follows_its_target() -> None:
-    ours, _ = made(Ppo, asked(kl_target=100.0, kl_horizon=4.0, minibatches=1, step_examples=2))
+    ours, _ = made(Ppo, asked(kl_target=100.0, kl_horizon=4.0, num_mini_batches=1, batch_size=2))
     list(ours.batches(0))
     # four rounds of 2 responses; three times far below the target: β (1 − 0.2 · 2 / 4)
     assert ours.beta == pytest.approx(0.05 * 0.9**3)
@@ -136,9 +142,9 @@ def test_a_round_that_is_interrupted_while_it_is_drawn_leaves_no_trace() -> None
 
 
 def test_rewards_are_normalised_by_the_first_round() -> None:
-    ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [*map(_spread, some)])
+    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)])
     next(iter(ours.batches(0)))
-    gain = make_batch(ours.trees).facts["gain"]
+    gain = make_batch(ours.trees).per_branch["gain"]
     assert float(gain.mean()) == pytest.approx(0, abs=1e-5)
     assert float(gain.std(correction=0)) == pytest.approx(1, rel=1e-4)
     shift = ours.shift
@@ -148,7 +154,7 @@ def test_rewards_are_normalised_by_the_first_round() -> None:
 
 def test_a_first_round_whose_rewards_are_alike_tells_no_scale() -> None:
     """As where a rule is met by nobody yet: the first who meets it is worth 1, not a million."""
-    ours, _ = made(Ppo, asked(normalise="scale"), reward=lambda some: [0.0] * len(some))
+    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [0.0] * len(some))
     next(iter(ours.batches(0)))
     assert (ours.shift, ours.scale) == (0.0, 1.0)
 
@@ -159,24 +165,24 @@ def _spread(rollout: Rollout) -> float:
 
 def test_it_stops_before_learning_from_a_round_beyond_the_budget() -> None:
     said: list[str] = []
-    ours, _ = made(Ppo, asked(kl_budget=1e-3, learning_rate=0.05))
-    ours.say = said.append
+    ours, _ = made(Ppo, asked(max_kl=1e-3, learning_rate=0.05))
+    ours.log = said.append
     assert len(trained(ours)) == 4
     (line,) = said
     assert line.startswith("step 4: responses diverge by ")
-    assert "above kl_budget 0.001; stopping here" in line
-    assert ours.observe(4).criterion is None  # such weights are not kept
+    assert "above max_kl 0.001; stopping here" in line
+    assert ours.evaluate(4).criterion is None  # such weights are not kept
 
 
 def test_it_stops_when_the_judge_has_been_lower_for_long() -> None:
     said: list[str] = []
     fall = iter((5.0, 4.0, 3.0, 2.0))
     ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [next(fall)] * len(some))
-    ours.say = said.append
-    ours.observe(0)
-    ours.observe(0)
+    ours.log = said.append
+    ours.evaluate(0)
+    ours.evaluate(0)
     assert len(trained(ours, stop=1)) == 1  # lower once: it goes on
-    ours.observe(1)
+    ours.evaluate(1)
     assert trained(ours, start=4) == []
     assert said == ["step 4: the judge has been below its best for 2 evaluations; stopping here"]
 
@@ -190,12 +196,12 @@ def test_what_was_gained_is_told_prompt_by_prompt_across_a_resume_too() -> None:
         return [10.0 * place + gained for place in range(len(some))]
 
     ours, _ = made(Ppo, asked(), judge=judge)
-    assert ours.observe(0).values["gain"] == 0
-    seen = [ours.observe(1).values]
+    assert ours.evaluate(0).values["gain"] == 0
+    seen = [ours.evaluate(1).values]
     state = ours.state()
     ours.began = []
     ours.restore(state)
-    seen.append(ours.observe(2).values)
+    seen.append(ours.evaluate(2).values)
     for values in seen:
         assert values["gain"] == pytest.approx(1)
         assert values["gain_error"] == pytest.approx(0, abs=1e-6)
@@ -208,29 +214,29 @@ def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
     def answer() -> list[Any]:
         raise Interrupted("stopped", signal_number=2)
 
-    ours.answer = answer
+    ours.sample_responses = answer
     with pytest.raises(Interrupted):
-        ours.observe(0)
+        ours.evaluate(0)
     assert len(ours.state()["judged"]) == len(ours.state()["began"]) == 0  # it is done again
 
 
 def test_a_judge_who_says_the_same_each_time_is_not_below_its_best() -> None:
     ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
     for _ in range(4):
-        ours.observe(0)
+        ours.evaluate(0)
     assert len(trained(ours, stop=1)) == 1
 
 
 def test_without_a_judge_what_is_maximised_chooses_the_weights() -> None:
     ours, _ = made(Ppo, asked(learning_rate=0.05))
     trained(ours)
-    seen = ours.observe(8)
+    seen = ours.evaluate(8)
     best = seen.values["reward"] - 0.05 * seen.values["kl"]
     assert seen.criterion == pytest.approx(-best)
     assert seen.values["kl"] > 0
     judged, _ = made(Ppo, asked(), judge=lambda some: [3.0] * len(some))
-    assert judged.observe(0).criterion == -3
-    assert judged.observe(0).values["error"] == 0
+    assert judged.evaluate(0).criterion == -3
+    assert judged.evaluate(0).values["error"] == 0
 
 
 @pytest.mark.parametrize(
@@ -247,7 +253,7 @@ def test_a_reward_must_give_a_finite_number_for_each_response(
         del rollouts
         return given
 
-    ours, _ = made(Ppo, asked(step_examples=1, minibatches=1), reward=reward)
+    ours, _ = made(Ppo, asked(batch_size=1, num_mini_batches=1), reward=reward)
     with pytest.raises(InputError, match=told):
         next(iter(ours.batches(0)))
 
@@ -259,12 +265,12 @@ def test_the_epochs_decide_about_the_steps() -> None:
 
 
 def test_what_a_verb_has_no_use_for_is_no_setting_of_it() -> None:
-    names = declared(OnPolicySettings)
-    assert "step_tokens" not in names
+    names = setting_specs(OnPolicySettings)
+    assert "batch_tokens" not in names
     assert "data" not in names
     given = settings(PpoSettings, prompts=(Path("a.jsonl"),))
     assert given.data == given.prompts == (Path("a.jsonl"),)
 
 
 def test_the_lucky_token_can_be_drawn() -> None:
-    assert LUCKY not in made(Ppo, asked())[0].text.stops
+    assert LUCKY not in made(Ppo, asked())[0].decoder.stop_token_ids

@@ -15,7 +15,7 @@ from upbring.model.roles import BASE
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.model import AdapterSettings
 from upbring.stages.dataset import make_dataset
-from upbring.stages.encode import of_dialogues
+from upbring.stages.encode import make_dialogue_preprocessor
 from upbring.train.gradient import accumulate
 from upbring.train.optimizer import ParameterGroup
 
@@ -63,27 +63,27 @@ def algorithm(folder: Path, path: Path, *, turns: Turns) -> tuple[Sft, float]:
     """Return the algorithm on a fresh adapter, and the held-out loss of its base."""
     template = path.with_name("t.jinja")
     template.write_text(TEMPLATE)
-    settings = SftSettings(model=str(folder), data=(path,), turns=turns, template=template)
+    settings = SftSettings(model=str(folder), data=(path,), turns=turns, chat_template=template)
     loaded = load(
-        str(folder), device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+        str(folder), device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
     assert loaded.tokenizer is not None
-    speech = of_dialogues(settings, loaded.tokenizer, notice=lambda _: None)
-    data = make_dataset(settings, speech.encoder, seed=0, notice=lambda _: None)
+    speech = make_dialogue_preprocessor(settings, loaded.tokenizer, log=lambda _: None)
+    data = make_dataset(settings, speech.encoder, seed=0, log=lambda _: None)
     found = Sft(
         model=loaded.model,
-        speaking=lambda: loaded.roles.speaking(BASE),
-        learned=[],
+        active=lambda: loaded.roles.active(BASE),
+        trainable=[],
         stream=Stream(data.main, (), 0, 1.0, 2),
         steps=1,
         held_out=data.main,
         micro_tokens=1,
-        answer=list,
+        sample_responses=list,
     )
-    base = found.observe(0).criterion
+    base = found.evaluate(0).criterion
     loaded.roles.add_adapter("policy", AdapterSettings(rank=2), seed=0)
-    found.speaking = lambda: loaded.roles.speaking("policy")
-    found.learned = [ParameterGroup(loaded.roles.parameters("policy"))]
+    found.active = lambda: loaded.roles.active("policy")
+    found.trainable = [ParameterGroup(loaded.roles.parameters("policy"))]
     assert base is not None
     return found, base
 
@@ -97,7 +97,7 @@ def test_the_loss_is_that_of_the_assistants_tokens_alone(
     (batches,) = ours.batches(0)
     assert accumulate(ours, batches)["loss"] == pytest.approx(expected, rel=1e-5)
     assert base == pytest.approx(expected, rel=1e-5)
-    assert ours.observe(0).criterion == pytest.approx(base, rel=1e-6)  # B = 0: as its base
+    assert ours.evaluate(0).criterion == pytest.approx(base, rel=1e-6)  # B = 0: as its base
 
 
 def test_the_adapter_alone_has_a_gradient(model_folder: Path, tmp_path: Path) -> None:
@@ -105,4 +105,4 @@ def test_the_adapter_alone_has_a_gradient(model_folder: Path, tmp_path: Path) ->
     (batches,) = ours.batches(0)
     accumulate(ours, batches)
     named = dict(ours.model.network.named_parameters())
-    assert {n for n, p in named.items() if p.grad is not None} == set(ours.learned[0].parameters)
+    assert {n for n, p in named.items() if p.grad is not None} == set(ours.trainable[0].parameters)

@@ -26,24 +26,24 @@ from tests.road import curve, hashes
 from upbring.cli.main import main
 from upbring.runs.metrics import last_record
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import imported
-from upbring.stages.registry import CRAFTS
+from upbring.settings.command_table import import_object
+from upbring.stages.registry import METHODS
 
 KILL = signal.SIGUSR1
 TRIALS = "trials"  # the folder of their folders
 PHASES = {  # what a stack of calls holds, the outermost first
     "saving": ("loop.py", "_save"),
-    "evaluation": ("loop.py", "_observe"),
-    "generation": ("rollout.py", "drawn"),
-    "scoring": ("on_policy.py", "_begun"),
-    "update": ("loop.py", "_take"),
+    "evaluation": ("loop.py", "_evaluate"),
+    "generation": ("rollout_batch.py", "sample_rollouts"),
+    "scoring": ("rl.py", "_sample_round"),
+    "update": ("loop.py", "_train_step"),
 }
 CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they tell the time
 
 
 @dataclass(frozen=True)
 class Typed:
-    """A verb with its words, typed in a folder of its own."""
+    """A method with its words, typed in a folder of its own."""
 
     words: Sequence[str]
     folder: Path
@@ -184,6 +184,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     signal.pthread_sigmask(signal.SIG_BLOCK, {KILL})  # until a process knows what to do about it
     where, how_many, how_often, *typed_words = sys.argv[1:]
-    imported(CRAFTS[typed_words[0]])  # before the forks, for it takes seconds
+    import_object(METHODS[typed_words[0]])  # before the forks, for it takes seconds
     told = trials(Path(where), int(how_many), int(how_often), typed_words)
     sys.stdout.write(json.dumps(told))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.road import QUICK, Answer, done, prepare, upbring
 
-GREEDY = ("--temperature", "0", "--max-tokens", "6", "--threads", "1", "--precision", "float32")
+GREEDY = ("--temperature", "0", "--max-tokens", "6", "--threads", "1", "--dtype", "float32")
 
 
 @pytest.fixture(scope="module")

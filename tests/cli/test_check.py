@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.checking import CHATML, dialogue, model, tokenizer, write_rows
-from upbring.cli.check import tokenizer_of
+from upbring.cli.check import load_model_tokenizer
 from upbring.cli.main import main
 from upbring.errors import InputError
 
@@ -55,7 +55,7 @@ def test_what_forbids_training_is_one_error_with_its_places(
     path = write_rows(tmp_path / "a.jsonl", [*GOOD, {"messages": []}])
     template = tmp_path / "thinking.jinja"
     template.write_text(THINKING, encoding="utf-8", newline="")
-    words = ["--model", str(model(tmp_path / "base")), "--template", str(template)]
+    words = ["--model", str(model(tmp_path / "base")), "--chat-template", str(template)]
     assert main(["check", str(path), "--held-out", str(path), *words]) == 2
     told = capsys.readouterr()
     lines = told.err.splitlines()
@@ -101,9 +101,9 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
     base = model(tmp_path / "base")
     middle = adapter(tmp_path / "middle", str(base))
     top = adapter(tmp_path / "top", str(middle))
-    found = tokenizer_of(str(top), notice=lambda _: None)
+    found = load_model_tokenizer(str(top), log=lambda _: None)
     assert found.fingerprint == tokenizer().fingerprint
-    assert found.files == base
+    assert found.folder == base
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
 def test_a_model_without_a_tokenizer_is_told(tmp_path: Path, base: str, message: str) -> None:
     folder = adapter(tmp_path / "top", str(tmp_path / "top") if base else "")
     with pytest.raises(InputError) as caught:
-        tokenizer_of(str(folder), notice=lambda _: None)
+        load_model_tokenizer(str(folder), log=lambda _: None)
     assert str(caught.value) == f"{folder}: {message}"
 
 
@@ -125,8 +125,8 @@ def test_a_template_that_cannot_be_read_is_told(
 ) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     missing = tmp_path / "none.jinja"
-    words = ["--model", str(model(tmp_path / "base")), "--template", str(missing)]
+    words = ["--model", str(model(tmp_path / "base")), "--chat-template", str(missing)]
     assert main(["check", str(path), *words]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"--template {missing}: cannot be read (")
+    assert told.startswith(f"--chat-template {missing}: cannot be read (")
     assert told.endswith("; name another\n")

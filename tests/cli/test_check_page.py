@@ -6,23 +6,23 @@ import pytest
 from rich.console import Console
 
 from tests.checking import checked, dialogue, encoding, write_rows
-from upbring.cli.check_page import _counted, show
-from upbring.data.chat.encode_records import Encoding
-from upbring.data.check.check import Checked
+from upbring.cli.check_page import _format_counts, print_check
+from upbring.data.chat.encode_records import RecordEncoder
+from upbring.data.check.check import CheckResult
 
 
-def page(result: Checked, *, width: int = 80, color: str | None = None, **kind: object) -> str:
+def page(result: CheckResult, *, width: int = 80, color: str | None = None, **kind: object) -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=str(kind.get("encoding", "utf-8")))
     system = "standard" if color else None
     console = Console(
         file=file, width=width, highlight=False, force_terminal=bool(color), color_system=system
     )  # type: ignore[arg-type]  # a literal
-    show(console, result)
+    print_check(console, result)
     file.seek(0)
     return file.read()
 
 
-def of(folder: Path, *rows: dict[str, object], using: Encoding | None = None) -> Checked:
+def of(folder: Path, *rows: dict[str, object], using: RecordEncoder | None = None) -> CheckResult:
     return checked(write_rows(folder / "a.jsonl", rows), using)
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_wider_than_80_columns(tmp_path: Path) -> None:
 def test_it_reads_where_only_ascii_can_be_shown(tmp_path: Path) -> None:
     result = of(tmp_path, dialogue("hi", "ho"))
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
-    show(Console(file=file, width=80, highlight=False), result)
+    print_check(Console(file=file, width=80, highlight=False), result)
     file.seek(0)
     text = file.read()
     assert "#" * 28 in text
@@ -114,4 +114,4 @@ def test_nothing_of_the_data_is_obeyed_or_taken_for_markup(tmp_path: Path) -> No
     ],
 )
 def test_numbers_are_listed_while_they_are_few(counts: dict[int, int], told: str) -> None:
-    assert _counted(Counter(counts), "rows") == told
+    assert _format_counts(Counter(counts), "rows") == told

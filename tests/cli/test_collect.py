@@ -4,7 +4,7 @@ from pathlib import Path
 from tests import small
 from tests.road import done, upbring
 
-QUICK = ("--threads", "1", "--precision", "float32", "--max-tokens", "4", "--most", "3")
+QUICK = ("--threads", "1", "--dtype", "float32", "--max-tokens", "4", "--limit", "3")
 
 
 def home(folder: Path) -> Path:

@@ -6,36 +6,36 @@ from pathlib import Path
 
 import pytest
 
-from upbring.cli.completion import SCRIPTS, print_script, words_for
+from upbring.cli.completion import SCRIPTS, complete_words, print_script
 from upbring.errors import InputError
-from upbring.settings.command_table import verbs
+from upbring.settings.command_table import commands
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_verbs_complete() -> None:
-    assert words_for(["ch"]) == ["check", "chat"]
-    assert set(verbs()) < set(words_for([""]))
+    assert complete_words(["ch"]) == ["check", "chat"]
+    assert set(commands()) < set(complete_words([""]))
 
 
 def test_flags_complete_with_dashes_or_underscores() -> None:
-    assert words_for(["sft", "--learning"]) == ["--learning-rate"]
-    assert words_for(["sft", "--learning_"]) == ["--learning-rate"]
-    assert "--no-dora" in words_for(["sft", "--no-"])
-    assert "--settings" in words_for(["check", "--se"])
+    assert complete_words(["sft", "--learning"]) == ["--learning-rate"]
+    assert complete_words(["sft", "--learning_"]) == ["--learning-rate"]
+    assert "--no-dora" in complete_words(["sft", "--no-"])
+    assert "--settings" in complete_words(["check", "--se"])
 
 
 def test_choices_complete_behind_their_flag() -> None:
-    assert words_for(["sft", "--schedule", ""]) == ["cosine", "linear", "constant"]
-    assert words_for(["sft", "--schedule", "=", "c"]) == ["cosine", "constant"]
-    assert words_for(["completion", "z"]) == ["zsh"]
+    assert complete_words(["sft", "--lr-scheduler", ""]) == ["cosine", "linear", "constant"]
+    assert complete_words(["sft", "--lr-scheduler", "=", "c"]) == ["cosine", "constant"]
+    assert complete_words(["completion", "z"]) == ["zsh"]
 
 
 def test_the_rest_is_left_to_file_names() -> None:
-    assert words_for(["sft", ""]) == []
-    assert words_for(["sft", "--data", "a"]) == []
-    assert words_for(["nonsense", "--"]) == []
-    assert words_for([]) == []
+    assert complete_words(["sft", ""]) == []
+    assert complete_words(["sft", "--data", "a"]) == []
+    assert complete_words(["nonsense", "--"]) == []
+    assert complete_words([]) == []
 
 
 @pytest.mark.parametrize("shell", list(SCRIPTS))
@@ -56,7 +56,7 @@ def test_bash_completes_through_the_script(tmp_path: Path) -> None:
     upbring.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m upbring "$@"\n', encoding="utf-8")
     upbring.chmod(0o755)
     script = SCRIPTS["bash"] + (
-        "COMP_WORDS=(upbring sft --schedule c); COMP_CWORD=3; _upbring\n"
+        "COMP_WORDS=(upbring sft --lr-scheduler c); COMP_CWORD=3; _upbring\n"
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"

@@ -62,7 +62,7 @@ def test_without_a_place_for_runs_there_is_no_training(
 
 
 def test_a_small_save_is_timed_and_leaves_nothing(tmp_path: Path) -> None:
-    assert doctor.sync_seconds(tmp_path) > 0
+    assert doctor.measure_sync_seconds(tmp_path) > 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ from tests.preferences import VERBS, prepared, typed
 from tests.road import curve, done, hashes, upbring
 from upbring.data.trees.batch import Batch
 from upbring.runs.contract import read_contract
-from upbring.train.loop import Training
+from upbring.train.loop import Trainer
 
 QUIET = {"adapter_config.json", "manifest.json"}  # these two tell where the base lies
 
@@ -20,8 +20,8 @@ QUIET = {"adapter_config.json", "manifest.json"}  # these two tell where the bas
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = prepared(tmp_path_factory.mktemp("home"))
-    for verb in VERBS:
-        done(folder, *typed(verb), "--mix", "d.jsonl=0.2")
+    for method in VERBS:
+        done(folder, *typed(method), "--mix", "d.jsonl=0.2")
     return folder
 
 
@@ -34,9 +34,9 @@ def held(run: Path) -> list[dict[str, float]]:
 
 
 # What each begins with: −log σ(0); its margin's square 1/(2 · 0.1) squared; 1 − σ(0).
-@pytest.mark.parametrize(("verb", "start"), [("dpo", math.log(2)), ("ipo", 25.0), ("kto", 0.5)])
-def test_it_begins_at_the_reference(home: Path, verb: str, start: float) -> None:
-    first, *_, last = held(home / "runs" / f"{verb}-1")
+@pytest.mark.parametrize(("method", "start"), [("dpo", math.log(2)), ("ipo", 25.0), ("kto", 0.5)])
+def test_it_begins_at_the_reference(home: Path, method: str, start: float) -> None:
+    first, *_, last = held(home / "runs" / f"{method}-1")
     assert first["loss"] == pytest.approx(start, abs=1e-6)
     assert first["kl"] == pytest.approx(0, abs=1e-6)
     assert first["chosen_logratio"] == pytest.approx(0, abs=1e-6)
@@ -44,20 +44,22 @@ def test_it_begins_at_the_reference(home: Path, verb: str, start: float) -> None
     assert last["kl"] > 0
 
 
-@pytest.mark.parametrize("verb", ["orpo", "simpo"])
-def test_without_a_reference_it_learns_and_is_compared_with_its_base(home: Path, verb: str) -> None:
-    first, *_, last = held(home / "runs" / f"{verb}-1")
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_without_a_reference_it_learns_and_is_compared_with_its_base(
+    home: Path, method: str
+) -> None:
+    first, *_, last = held(home / "runs" / f"{method}-1")
     assert first["chosen_logratio"] == pytest.approx(0, abs=1e-6)
     assert last["loss"] < first["loss"]
     assert last["kl"] > 0
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_the_model_is_a_policy_that_sft_and_chat_go_on_from(home: Path, verb: str) -> None:
-    run = home / "runs" / f"{verb}-1"
+@pytest.mark.parametrize("method", VERBS)
+def test_the_model_is_a_policy_that_sft_and_chat_go_on_from(home: Path, method: str) -> None:
+    run = home / "runs" / f"{method}-1"
     contract = read_contract(run / "contract.json")
     assert contract.kind == "policy"
-    assert [stage.verb for stage in contract.history] == [verb]
+    assert [stage.method for stage in contract.history] == [method]
     steps = [each for each in curve(run) if each["kind"] == "train"]
     assert len(steps) == 6
     assert any("replay" in each for each in steps)
@@ -67,32 +69,32 @@ def test_it_goes_on_from_a_run_and_its_reference_is_that_run(home: Path) -> None
     done(home, *typed("dpo"), "--model", "runs/dpo-1", "--name", "again", "--steps", "2")
     assert held(home / "runs" / "again")[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     contract = read_contract(home / "runs" / "again" / "contract.json")
-    assert [stage.verb for stage in contract.history] == ["dpo", "dpo"]
+    assert [stage.method for stage in contract.history] == ["dpo", "dpo"]
 
 
 @pytest.mark.parametrize(
-    ("verb", "is_cache_kept"),
-    [*((verb, True) for verb in VERBS), ("dpo", False), ("kto", False)],
+    ("method", "is_cache_kept"),
+    [*((method, True) for method in VERBS), ("dpo", False), ("kto", False)],
 )
 def test_interrupted_and_resumed_it_was_never_stopped(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, verb: str, is_cache_kept: bool
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, method: str, is_cache_kept: bool
 ) -> None:
-    take = Training._take
+    take = Trainer._train_step
 
-    def taking(self: Training, batches: Sequence[Batch]) -> object:
+    def taking(self: Trainer, batches: Sequence[Batch]) -> object:
         if self.step == 3:
-            monkeypatch.setattr(Training, "_take", take)
+            monkeypatch.setattr(Trainer, "_train_step", take)
             signal.raise_signal(signal.SIGTERM)
         return take(self, batches)
 
-    monkeypatch.setattr(Training, "_take", taking)
+    monkeypatch.setattr(Trainer, "_train_step", taking)
     prepared(tmp_path)
-    assert upbring(tmp_path, *typed(verb), "--mix", "d.jsonl=0.2").code == 143
+    assert upbring(tmp_path, *typed(method), "--mix", "d.jsonl=0.2").code == 143
     if not is_cache_kept:
         shutil.rmtree(tmp_path / "cache")
-    answer = done(tmp_path, "resume", f"runs/{verb}-1")
+    answer = done(tmp_path, "resume", f"runs/{method}-1")
     assert ("computing the log-probabilities" in answer.err) != is_cache_kept
-    whole, run = (folder / "runs" / f"{verb}-1" for folder in (home, tmp_path))
+    whole, run = (folder / "runs" / f"{method}-1" for folder in (home, tmp_path))
     ours, theirs = (hashes(each / "model") for each in (run, whole))
     assert {k: v for k, v in ours.items() if k not in QUIET} == {
         k: v for k, v in theirs.items() if k not in QUIET
@@ -120,9 +122,9 @@ def test_all_weights_may_learn_and_the_reference_is_what_they_were(tmp_path: Pat
     [
         ("--comparisons", "list"),
         ("--comparisons", "extremes", "--label-smoothing", "0.1"),
-        ("--length-normalised", "--beta", "5", "--nll-weight", "0.2"),
+        ("--length-normalized", "--beta", "5", "--nll-weight", "0.2"),
         ("--mask-shared-tokens",),
-        ("--gradient-checkpointing", "--micro-tokens", "64"),
+        ("--gradient-checkpointing", "--micro-batch-tokens", "64"),
         ("--dora",),
     ],
 )

@@ -7,10 +7,10 @@ from rich.console import Console
 
 from upbring.cli.evaluate import scorecard
 from upbring.cli.main import main
-from upbring.runs.results import Measured, read_results
+from upbring.runs.results import EvalResult, read_results
 
 
-def shown(found: list[Measured], models: list[str]) -> str:
+def shown(found: list[EvalResult], models: list[str]) -> str:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(scorecard(found, models))
     return console.export_text()
@@ -18,13 +18,13 @@ def shown(found: list[Measured], models: list[str]) -> str:
 
 def test_a_scorecard_has_a_row_a_number_and_an_arrow_where_a_change_is_sure() -> None:
     found = [
-        Measured("facts", "base", "accuracy", 0.2, 0.1, 0.3, count=50),
-        Measured("facts", "sft", "accuracy", 0.8, 0.7, 0.9, count=50),
-        Measured("facts", "sft", "accuracy_change", 0.6, 0.5, 0.7, against="base"),
-        Measured("refusals", "sft", "over_refusal", 0.1, 0.0, 0.2, is_synthetic=True),
-        Measured("refusals", "sft", "over_refusal_change", 0.1, -0.1, 0.2, against="base"),
-        Measured("forgetting", "sft", "perplexity_change", 0.1, 0.05, 0.2, against="base"),
-        Measured("instructions", "sft", "strict/punctuation:no_comma", 1.0),
+        EvalResult("facts", "base", "accuracy", 0.2, 0.1, 0.3, count=50),
+        EvalResult("facts", "sft", "accuracy", 0.8, 0.7, 0.9, count=50),
+        EvalResult("facts", "sft", "accuracy_change", 0.6, 0.5, 0.7, against="base"),
+        EvalResult("refusals", "sft", "over_refusal", 0.1, 0.0, 0.2, is_synthetic=True),
+        EvalResult("refusals", "sft", "over_refusal_change", 0.1, -0.1, 0.2, against="base"),
+        EvalResult("forgetting", "sft", "perplexity_change", 0.1, 0.05, 0.2, against="base"),
+        EvalResult("instructions", "sft", "strict/punctuation:no_comma", 1.0),
     ]
     text = shown(found, ["base", "sft"])
     lines = [" ".join(line.split()) for line in text.splitlines()]

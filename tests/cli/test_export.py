@@ -16,7 +16,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("more", "reader", "file"),
     [
         ((), "transformers", "model.safetensors"),
-        (("--precision", "float16"), "transformers", "model.safetensors"),
+        (("--dtype", "float16"), "transformers", "model.safetensors"),
         (("--kind", "adapter"), "peft", "adapter_model.safetensors"),
     ],
 )
@@ -46,7 +46,7 @@ def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
             "5",
             "--threads",
             "1",
-            "--precision",
+            "--dtype",
             "float32",
         ).out
         for model in ("runs/a", "whole")

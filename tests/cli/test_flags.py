@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from upbring.cli.flags import Call, flags_of, parse
+from upbring.cli.flags import ParsedFlags, command_flags, parse_flags
 from upbring.errors import InputError
-from upbring.settings.command_table import VERBS, verbs
+from upbring.settings.command_table import COMMANDS, commands
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 
 
-def call(line: str) -> Call:
-    verb, *words = line.split()
-    found = parse(verbs()[verb], words)
+def call(line: str) -> ParsedFlags:
+    command, *words = line.split()
+    found = parse_flags(commands()[command], words)
     assert found is not None
     return found
 
@@ -23,8 +23,8 @@ def wrong(line: str) -> str:
 
 
 def test_only_the_flags_that_are_given_are_passed_on() -> None:
-    assert call("sft") == Call({}, None)
-    assert call("sft --learning-rate 1e-4 --settings r.yaml --debug") == Call(
+    assert call("sft") == ParsedFlags({}, None)
+    assert call("sft --learning-rate 1e-4 --settings r.yaml --debug") == ParsedFlags(
         {"learning_rate": "1e-4"}, Path("r.yaml")
     )
 
@@ -78,19 +78,19 @@ def test_a_word_too_many_is_named() -> None:
 
 
 def test_every_flag_of_every_verb_is_taken() -> None:
-    for verb in VERBS:
-        for flag, setting in flags_of(verb).items():
+    for command in COMMANDS:
+        for flag, setting in command_flags(command).items():
             if flag == "--help":
                 continue
-            has_value = flag == "--settings" or (setting and setting.shape != "switch")
-            assert call(f"{verb.name} {flag}{' 1' if has_value else ''}")
+            has_value = flag == "--settings" or (setting and setting.value_type != "switch")
+            assert call(f"{command.name} {flag}{' 1' if has_value else ''}")
 
 
 def test_help_tells_range_choices_and_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    assert parse(verbs()["sft"], ["--help"]) is None
+    assert parse_flags(commands()["sft"], ["--help"]) is None
     page = capsys.readouterr().out
     for text in (
         "(above 0; default: 0.0002)",

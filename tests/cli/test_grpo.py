@@ -4,12 +4,12 @@ from pathlib import Path
 
 from tests.road import QUICK, curve, done, prepare
 
-GRPO = ("grpo", "d.jsonl", "--model", "m", *QUICK, "--response-tokens", "5")
+GRPO = ("grpo", "d.jsonl", "--model", "m", *QUICK, "--max-response-length", "5")
 
 
 def test_it_learns_from_a_rule_and_stopped_it_goes_on(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
-    words = ("--rule", "is_one_sentence", "--samples", "2", "--judged-prompts", "2")
+    words = ("--rule", "is_one_sentence", "--num-generations", "2", "--eval-prompts", "2")
     answer = done(folder, *GRPO, *words)
     assert "verdict: " in answer.err
     steps = [line for line in curve(folder / "runs/grpo-1") if line["kind"] == "train"]

@@ -28,9 +28,9 @@ def test_an_imbalance_is_told_with_what_mends_it(home: Path) -> None:
     words = (*typed("kto", "bad.jsonl"), "--held-out-share", "0", "--steps", "1")
     answer = done(home, *words)
     assert "kto: 5 good and 20 bad responses" in answer.err
-    assert "with bad_weight 1, take good_weight 4\n" in answer.err
-    quiet = done(home, *words, "--good-weight", "4")
-    assert "responses: good_weight" not in quiet.err
+    assert "with undesirable_weight 1, take desirable_weight 4\n" in answer.err
+    quiet = done(home, *words, "--desirable-weight", "4")
+    assert "responses: desirable_weight" not in quiet.err
 
 
 def test_what_is_no_preference_is_refused(home: Path) -> None:

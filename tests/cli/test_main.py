@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 
 from upbring import __version__
-from upbring.cli.main import main, offline
+from upbring.cli.main import configure_offline_mode, main
 from upbring.errors import ResourceError
-from upbring.settings.command_table import verbs
+from upbring.settings.command_table import commands
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 
@@ -31,18 +31,18 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def behind(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for the module behind `upbring runs`, for what a verb may do to the door."""
+    """Stand in for the module behind `upbring runs`, for what a command may do to the door."""
     module = ModuleType("upbring.cli.runs")
     monkeypatch.setitem(sys.modules, "upbring.cli.runs", module)
     return module
 
 
 def raising(error: BaseException) -> object:
-    def verb(resolved: Resolved[RunsSettings]) -> None:
+    def command(resolved: Resolved[RunsSettings]) -> None:
         del resolved
         raise error
 
-    return verb
+    return command
 
 
 def test_a_verb_gets_its_resolved_settings(behind: ModuleType) -> None:
@@ -56,8 +56,8 @@ def test_a_verb_gets_its_resolved_settings(behind: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["sftt"], "upbring: no such verb sftt; did you mean sft?\n"),
-        (["zzz"], "upbring: no such verb zzz; see `upbring --help`\n"),
+        (["sftt"], "upbring: no such command sftt; did you mean sft?\n"),
+        (["zzz"], "upbring: no such command zzz; see `upbring --help`\n"),
         (["--versoin"], "upbring: no such flag --versoin; did you mean --version?\n"),
         (["sft", "--rnak", "3"], "upbring sft: no such flag --rnak; did you mean --rank?\n"),
         (["runs", "--settings", "none.yaml"], "none.yaml: cannot be read: no such file"),
@@ -123,10 +123,10 @@ def test_the_version_and_the_verbs_are_told() -> None:
     assert run("--version").stdout == f"upbring {__version__}\n"
     page = run().stdout
     assert page == run("--help").stdout
-    assert all(verb.name in page for verb in verbs().values())
+    assert all(command.name in page for command in commands().values())
 
 
-@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in verbs())])
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in commands())])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import contextlib, io, sys\nfrom upbring.cli.main import main\n"
@@ -175,14 +175,14 @@ def test_the_network_is_closed_unless_a_hub_id_is_named(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {})
-    offline(model)
+    configure_offline_mode(model)
     assert os.environ.get("HF_HUB_OFFLINE") == ("1" if is_offline else None)
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
 def test_what_the_user_set_for_the_hub_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"HF_HUB_OFFLINE": "0"})
-    offline()
+    configure_offline_mode()
     assert os.environ["HF_HUB_OFFLINE"] == "0"
 
 

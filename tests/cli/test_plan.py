@@ -7,7 +7,7 @@ import pytest
 from tests import road
 from tests.rewarded import make_reward
 
-SFT = ("sft", "d.jsonl", "--model", "m", "--precision", "float32", "--threads", "1")
+SFT = ("sft", "d.jsonl", "--model", "m", "--dtype", "float32", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> No
 
 def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
     (home / "r.yaml").write_text(
-        "sft: {model: m, data: [d.jsonl], steps: 3, threads: 1, precision: float32}\n"
+        "sft: {model: m, data: [d.jsonl], steps: 3, threads: 1, dtype: float32}\n"
     )
     assert "3 steps" in road.done(home, "plan", "sft", "--settings", "r.yaml").out
 
@@ -38,8 +38,8 @@ def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
     ("words", "expected"),
     [
         ((), "--do: required and not given"),
-        (("chat", "m"), "upbring plan: chat is no verb that trains; give one of pretrain, sft, "),
-        (("stf",), "upbring plan: stf is no verb that trains; did you mean sft?"),
+        (("chat", "m"), "upbring plan: chat is not a training method; give one of pretrain, sft, "),
+        (("stf",), "upbring plan: stf is not a training method; did you mean sft?"),
         (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
         (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: there is no such directory"),
     ],
@@ -57,18 +57,27 @@ def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
     (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 20)
     rest = SFT[2:]
     make_reward(home / "m", home / "r")
-    words = ("--reward", "r", "--steps", "3", "--step-examples", "4", "--response-tokens", "8")
+    words = (
+        "--reward-model",
+        "r",
+        "--steps",
+        "3",
+        "--batch-size",
+        "4",
+        "--max-response-length",
+        "8",
+    )
     answer = road.done(home, "plan", "ppo", "p.jsonl", *rest, *words)
     assert "\nmemory: about " in answer.out
     assert "3 steps" in answer.out
-    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward", "nowhere")
+    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward-model", "nowhere")
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith("nowhere: there is no such directory")
 
 
 RECIPE = """
 model: m
-defaults: {steps: 2, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+defaults: {steps: 2, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
   sft: {data: d.jsonl}
 """
@@ -95,8 +104,8 @@ def test_a_stage_is_a_line_where_no_terminal_is_and_a_table_on_one(
     text = (
         RECIPE
         + """
-  world: {verb: nursery, characters: 20_000}
-  after-a-world-of-its-own: {verb: sft, data: world/demonstrations.jsonl}
+  world: {method: toyworld, characters: 20_000}
+  after-a-world-of-its-own: {method: sft, data: world/demonstrations.jsonl}
 evaluate:
 """
     )
@@ -132,7 +141,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
             "upbring plan: --rank says nothing of a recipe; give --to FOLDER",
         ),
         (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: sft.data: 'e.jsonl' is not there"),
-        (RECIPE.replace("sft:", "stf:"), (), "r.yaml:5: stf: no such verb 'stf'; did you mean"),
+        (RECIPE.replace("sft:", "stf:"), (), "r.yaml:5: stf: no such method 'stf'; did you mean"),
         (
             RECIPE.replace("{data", "{model: sft, data"),
             (),

@@ -12,7 +12,17 @@ from tests.road import QUICK, curve, done, prepare, upbring
 from tests.small import make_model
 from upbring.runs.contract import read_contract
 
-PPO = ("ppo", "d.jsonl", "--model", "m", *QUICK, "--response-tokens", "5", "--judged-prompts", "2")
+PPO = (
+    "ppo",
+    "d.jsonl",
+    "--model",
+    "m",
+    *QUICK,
+    "--max-response-length",
+    "5",
+    "--eval-prompts",
+    "2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_ends_with_a_verdict_and_writes_a_policy(home: Path) -> None:
-    answer = done(home, *PPO, "--reward", "r", "--judge", "j", "--name", "a")
+    answer = done(home, *PPO, "--reward-model", "r", "--judge", "j", "--name", "a")
     (told,) = (line for line in answer.err.splitlines() if line.startswith("verdict: "))
     assert "reward " in told
     assert "judge " in told
@@ -36,9 +46,9 @@ def test_a_run_ends_with_a_verdict_and_writes_a_policy(home: Path) -> None:
 
 
 def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
-    words = ("--reward", "r", "--kl-budget", "1e-6", "--inner-epochs", "1", "--name", "b")
+    words = ("--reward-model", "r", "--max-kl", "1e-6", "--update-epochs", "1", "--name", "b")
     answer = done(home, *PPO, *words)
-    assert "above kl_budget 1e-06; stopping here\n" in answer.err
+    assert "above max_kl 1e-06; stopping here\n" in answer.err
     assert "stopped early, after step 1 of 6" in answer.err
 
 
@@ -47,14 +57,23 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
     [
         ((), "reward: none is given; name a reward model's run, or a --rule"),
         (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
-        (("--reward", "r=x"), "reward: 'r=x' has no number after the =; write it as r=0.5"),
-        (("--reward", "m"), "m: has no reward head, so it cannot score; train one with"),
-        (("--reward", "none"), "none: there is no such directory"),
-        (("--reward", "builtin:gold"), "has no `task`, and builtin:gold knows the embedded world"),
-        (("--reward", "r", "--kl-in", "loss"), "kl_estimator: k1 in the loss has no gradient"),
-        (("--reward", "r", "--tune", "full", "--ema", "0.9"), "ema: averages an adapter, not"),
-        (("--reward", "r", "--data", "d.jsonl"), "no such flag --data"),
-        (("--reward", "r", "--max-length", "6"), "there is no row to learn from"),
+        (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it as r=0.5"),
+        (("--reward-model", "m"), "m: has no reward head, so it cannot score; train one with"),
+        (("--reward-model", "none"), "none: there is no such directory"),
+        (
+            ("--reward-model", "builtin:gold"),
+            "has no `task`, and builtin:gold knows the embedded world",
+        ),
+        (
+            ("--reward-model", "r", "--kl-in", "loss"),
+            "kl_estimator: k1 in the loss has no gradient",
+        ),
+        (
+            ("--reward-model", "r", "--tune", "full", "--ema-decay", "0.9"),
+            "ema: averages an adapter, not",
+        ),
+        (("--reward-model", "r", "--data", "d.jsonl"), "no such flag --data"),
+        (("--reward-model", "r", "--max-length", "6"), "there is no row to learn from"),
     ],
 )
 def test_a_mistake_is_told(home: Path, words: tuple[str, ...], told: str) -> None:
@@ -64,15 +83,25 @@ def test_a_mistake_is_told(home: Path, words: tuple[str, ...], told: str) -> Non
 
 
 def test_prompts_may_be_given_by_their_flag(home: Path) -> None:
-    verb, _file, *words = PPO
-    by_flag = (verb, "--prompts", "d.jsonl", *words, "--reward", "r", "--steps", "1")
+    method, _file, *words = PPO
+    by_flag = (method, "--prompts", "d.jsonl", *words, "--reward-model", "r", "--steps", "1")
     done(home, *by_flag, "--name", "flag")
-    done(home, *PPO, "--reward", "r", "--steps", "1", "--name", "place")
+    done(home, *PPO, "--reward-model", "r", "--steps", "1", "--name", "place")
     assert curve(home / "runs/flag") == curve(home / "runs/place")
 
 
 def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
-    words = (*PPO, "--reward", "r", "--steps", "4", "--mix", "d.jsonl=0.5", "--samples", "2")
+    words = (
+        *PPO,
+        "--reward-model",
+        "r",
+        "--steps",
+        "4",
+        "--mix",
+        "d.jsonl=0.5",
+        "--num-generations",
+        "2",
+    )
     for count in ("1", "2"):
         done(home, *words, "--learning-rate", "0.003", "--processes", count, "--name", f"p{count}")
     one, two = (
@@ -94,12 +123,12 @@ def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
 
 def test_a_reward_model_of_another_base_reads_the_text_anew(home: Path) -> None:
     make_reward(make_model(home / "m2", seed=5), home / "r2")
-    answer = done(home, *PPO, "--reward", "r2", "--steps", "1", "--name", "other")
+    answer = done(home, *PPO, "--reward-model", "r2", "--steps", "1", "--name", "other")
     assert "r2: is of another base, so it is in memory by itself" in answer.err
 
 
 def test_all_weights_may_learn_and_the_cost_is_said(home: Path) -> None:
-    words = ("--reward", "r", "--tune", "full", "--steps", "2", "--learning-rate", "1e-3")
+    words = ("--reward-model", "r", "--tune", "full", "--steps", "2", "--learning-rate", "1e-3")
     answer = done(home, *PPO, *words, "--name", "full")
     assert "tune full: a second, frozen copy of the model (144.0 kB)" in answer.err
     first, *_ = curve(home / "runs/full")

@@ -33,7 +33,7 @@ def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
     [
         (("none.txt", "--model", "m"), "none.txt: "),
         (("t.jsonl", "--model", "m", "--tokenizer", "none"), "none"),
-        (("t.jsonl", "--model", "m", "--vocabulary-size", "10"), "--vocabulary-size"),
+        (("t.jsonl", "--model", "m", "--vocab-size", "10"), "--vocab-size"),
         (("t.jsonl", "--model", "m", "--max-length", "1"), "--max-length"),
     ],
 )

@@ -20,7 +20,7 @@ from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
 from tests.small import make_demonstrations, make_model
 from upbring.data.trees.batch import Batch
 from upbring.runs.run_folder import Run
-from upbring.train.loop import Training
+from upbring.train.loop import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +41,15 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], obje
     """Return what makes something happen within a step, once."""
 
     def arrange(step: int, happening: Callable[[], object]) -> None:
-        take = Training._take
+        take = Trainer._train_step
 
-        def taking(self: Training, batches: Sequence[Batch]) -> dict[str, float]:
+        def taking(self: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
             if self.step == step:
-                monkeypatch.setattr(Training, "_take", take)
+                monkeypatch.setattr(Trainer, "_train_step", take)
                 happening()
             return take(self, batches)
 
-        monkeypatch.setattr(Training, "_take", taking)
+        monkeypatch.setattr(Trainer, "_train_step", taking)
 
     return arrange
 
@@ -86,31 +86,31 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 KILLED = {
-    "sft": "d.jsonl --steps 30 --step-examples 4 --evaluate-every 7 --sample-tokens 8",
-    "reward": "r.jsonl --steps 12 --step-examples 4 --evaluate-every 5 --precision float32",
-    "dpo": "r.jsonl --steps 12 --step-examples 4 --evaluate-every 5 --sample-tokens 4"
-    " --mix d.jsonl=0.2 --precision float32",
-    "ppo": "d.jsonl --steps 8 --step-examples 3 --evaluate-every 5 --inner-epochs 2 --minibatches 2"
-    " --reward r --judge r --response-tokens 6 --judged-prompts 2 --sample-tokens 4"
-    " --mix d.jsonl=0.25 --kl-target 0.1 --kl-horizon 30 --ema 0.5"
-    " --normalise scale --precision float32",
+    "sft": "d.jsonl --steps 30 --batch-size 4 --eval-steps 7 --sample-tokens 8",
+    "reward": "r.jsonl --steps 12 --batch-size 4 --eval-steps 5 --dtype float32",
+    "dpo": "r.jsonl --steps 12 --batch-size 4 --eval-steps 5 --sample-tokens 4"
+    " --mix d.jsonl=0.2 --dtype float32",
+    "ppo": "d.jsonl --steps 8 --batch-size 3 --eval-steps 5 --update-epochs 2 --num-mini-batches 2"
+    " --reward-model r --judge r --max-response-length 6 --eval-prompts 2 --sample-tokens 4"
+    " --mix d.jsonl=0.25 --kl-target 0.1 --kl-horizon 30 --ema-decay 0.5"
+    " --normalize-rewards scale --dtype float32",
 }
-ALWAYS = "--model m --rank 4 --save-every 3 --held-out-share 0.1 --learning-rate 0.01 --threads 1"
+ALWAYS = "--model m --rank 4 --save-steps 3 --held-out-share 0.1 --learning-rate 0.01 --threads 1"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    ("verb", "few", "many", "kills"),
+    ("method", "few", "many", "kills"),
     [("sft", 5, 50, 2), ("reward", 2, 50, 1), ("dpo", 2, 50, 1), ("ppo", 5, 200, 1)],
 )
 def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
-    tmp_path: Path, figure: Figure, verb: str, few: int, many: int, kills: int
+    tmp_path: Path, figure: Figure, method: str, few: int, many: int, kills: int
 ) -> None:
     program = Path(__file__).with_name("killed_runs.py")
     make_rankings(prepare(tmp_path) / "r.jsonl")
     make_reward(tmp_path / "m", tmp_path / "r")
     count = trials(few, many)
-    words = f"{count} {kills} {verb} {KILLED[verb]} {ALWAYS}".split()
+    words = f"{count} {kills} {method} {KILLED[method]} {ALWAYS}".split()
     result = subprocess.run(
         [sys.executable, program, tmp_path, *words],
         capture_output=True,
@@ -126,11 +126,11 @@ def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
     codes = {code for trial in found for code in trial["codes"]}
     assert codes <= {0, -signal.SIGUSR1}, "what was not killed ended well"
     assert not any("Traceback" in trial["log"] for trial in found)
-    more = ("generation", "scoring") if verb == "ppo" else ()
+    more = ("generation", "scoring") if method == "ppo" else ()
     assert count < many or hits.keys() >= {"update", "saving", "evaluation", *more}
     where = ", ".join(f"{number} in {phase}" for phase, number in sorted(hits.items()))
     figure(
-        f"{verb}: runs killed and resumed, equal bit for bit",
+        f"{method}: runs killed and resumed, equal bit for bit",
         f"{count} of {count}, {hits.total()} kills: {where}",
     )
 
@@ -255,7 +255,7 @@ def test_an_edited_template_file_is_refused(folder: Path, at_step: AtStep) -> No
     text = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
     template.write_text(text + "{% if add_generation_prompt %}<assistant>{% endif %}")
     at_step(4, stop(signal.SIGTERM))
-    assert upbring(folder, *SFT, "--template", "t.jinja").code == 143
+    assert upbring(folder, *SFT, "--chat-template", "t.jinja").code == 143
     template.write_text(text + "\n{% if add_generation_prompt %}<assistant>{% endif %}")
     answer = upbring(folder, "resume")
     assert answer.code == 4

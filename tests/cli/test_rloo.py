@@ -5,13 +5,15 @@ from pathlib import Path
 from tests.rewarded import make_reward
 from tests.road import QUICK, curve, done, prepare
 
-RLOO = ("rloo", "d.jsonl", "--model", "m", *QUICK, "--response-tokens", "5")
+RLOO = ("rloo", "d.jsonl", "--model", "m", *QUICK, "--max-response-length", "5")
 
 
 def test_it_learns_from_a_reward_model(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     make_reward(folder / "m", folder / "r")
-    answer = done(folder, *RLOO, "--reward", "r", "--samples", "2", "--judged-prompts", "2")
+    answer = done(
+        folder, *RLOO, "--reward-model", "r", "--num-generations", "2", "--eval-prompts", "2"
+    )
     assert "verdict: " in answer.err
     steps = [line for line in curve(folder / "runs/rloo-1") if line["kind"] == "train"]
     assert len(steps) == 6

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.road import done, upbring
-from upbring.cli.rollouts import coloured
+from upbring.cli.rollouts import color_tokens
 from upbring.runs.run_folder import Run
 
 ROWS = [
@@ -46,9 +46,9 @@ def test_an_evaluation_may_be_asked_for_and_every_number_printed(folder: Path) -
 
 
 def test_high_is_green_and_low_is_red() -> None:
-    text = coloured(["bad", "good"], [-2.0, 1.0])
+    text = color_tokens(["bad", "good"], [-2.0, 1.0])
     assert [str(span.style) for span in text.spans] == ["on rgb(160,0,0)", "on rgb(0,80,0)"]
-    assert coloured(["plain"], []).spans == []
+    assert color_tokens(["plain"], []).spans == []
 
 
 def test_where_there_is_nothing_to_show_it_says_so(folder: Path) -> None:

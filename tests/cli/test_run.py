@@ -9,7 +9,7 @@ from tests.road import done, upbring
 
 ROAD = """
 model: m
-defaults: {steps: 1, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+defaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
   sft: {data: d.jsonl}
 ask: ["What is snow like?"]
@@ -53,7 +53,7 @@ def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path)
 
 
 def test_a_dry_run_shows_the_road_and_does_nothing(home: Path) -> None:
-    told = done(home, "run", "road.yaml", "--dry").err
+    told = done(home, "run", "road.yaml", "--dry-run").err
     assert "sft: sft" in told
     assert not (home / "runs").exists()
 

@@ -1,15 +1,15 @@
 from pathlib import Path
 
 from tests.road import done
-from upbring.runs.metrics import Metrics
+from upbring.runs.metrics import MetricsFile
 from upbring.runs.run_folder import Run
 
 
 def make(runs: Path, name: str, *, steps: int | None, taken: int) -> Run:
     run = Run.create(runs, "sft", name=name)
     if steps is not None:
-        run.plan(steps)
-    with Metrics(run.metrics_file) as metrics:
+        run.set_num_steps(steps)
+    with MetricsFile(run.metrics_file) as metrics:
         for step in range(1, taken + 1):
             metrics.write(step, {"loss": 1 / step})
     return run
@@ -17,13 +17,13 @@ def make(runs: Path, name: str, *, steps: int | None, taken: int) -> Run:
 
 def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    make(runs, "first", steps=4, taken=4).finish()
+    make(runs, "first", steps=4, taken=4).mark_finished()
     make(runs, "second", steps=8, taken=2)
     at_work = make(runs, "third [red]", steps=None, taken=0)
     with at_work.lock():
         text = done(tmp_path, "runs").out
     head, *rest = [line.split() for line in text.splitlines()]
-    assert head == ["run", "status", "steps", "loss", "began"]
+    assert head == ["run", "status", "steps", "loss", "started"]
     assert rest[0][:4] == ["first", "finished", "4/4", "0.2500"]
     assert rest[1][:4] == ["second", "interrupted", "2/8", "0.5000"]
     assert rest[2][:4] == ["third", "[red]", "running", "0/?"]

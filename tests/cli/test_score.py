@@ -10,7 +10,7 @@ from tests.rankings import make_rankings
 from tests.rewarded import make_reward
 from tests.road import done, prepare, upbring
 
-HOW = ("--threads", "1", "--precision", "float32")
+HOW = ("--threads", "1", "--dtype", "float32")
 
 
 @pytest.fixture(scope="module")

@@ -57,14 +57,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: exists already; choose another "),
         (("d.jsonl", "--model", "m", "--name", "a/b"), "--name: 'a/b' cannot be a folder's name"),
         (("d.jsonl", "--model", "m", "--format", "nonsense"), "nonsense"),
-        (("d.jsonl", "--model", "m", "--targets", "q_prj"), "targets: 'q_prj' is no linear layer"),
+        (
+            ("d.jsonl", "--model", "m", "--target-modules", "q_prj"),
+            "targets: 'q_prj' is no linear layer",
+        ),
         (("d.jsonl", "--model", "m", "--mix", "d.jsonl"), "mix: 'd.jsonl' is no FILE=WEIGHT"),
         (("d.jsonl", "--model", "m", "--held-out", "none.jsonl"), "none.jsonl: "),
-        (("d.jsonl", "--model", "m", "--template", "none.jinja"), "template: none.jinja cannot "),
+        (
+            ("d.jsonl", "--model", "m", "--chat-template", "none.jinja"),
+            "template: none.jinja cannot ",
+        ),
         (("d.jsonl", "--model", "m", "--max-length", "3"), "there is no row to learn from"),
         (("d.jsonl", "--model", "m", "--skip-bad", "d.jsonl"), "is the data itself"),
         (("d.jsonl", "--model", "m", "--prompts", "none.jsonl"), "none.jsonl: "),
-        (("d.jsonl", "--model", "m", "--keep", "1"), "--keep"),
+        (("d.jsonl", "--model", "m", "--save-total-limit", "1"), "--save-total-limit"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_begun(
@@ -110,10 +116,19 @@ def test_a_new_run_has_the_next_number(home: Path) -> None:
 
 
 def test_training_that_diverges_stops_with_its_own_code_and_can_be_told_why(home: Path) -> None:
-    wild = ("--learning-rate", "1e20", "--warm-up", "0", "--clip", "0", "--schedule", "constant")
+    wild = (
+        "--learning-rate",
+        "1e20",
+        "--warmup",
+        "0",
+        "--max-grad-norm",
+        "0",
+        "--lr-scheduler",
+        "constant",
+    )
     answer = upbring(home, "sft", "d.jsonl", "--model", "m", *QUICK, *wild, "--name", "wild")
     assert answer.code == 5
-    assert "the step was not taken. Lower learning_rate, or raise warm_up" in answer.err
+    assert "the step was not taken. Lower learning_rate, or raise warmup" in answer.err
 
 
 def test_settings_may_come_from_a_file(home: Path) -> None:

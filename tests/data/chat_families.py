@@ -228,4 +228,4 @@ def codec(family: Family, kind: str) -> Codec:
             single=f"{family.bos} $A",
             special_tokens=[(family.bos, backend.token_to_id(family.bos))],
         )
-    return make_tokenizer(backend, names=names)
+    return make_tokenizer(backend, special_tokens_map=names)

@@ -14,7 +14,7 @@ from upbring.durable.manifest import PIECE_BYTES
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    with durable.folder(tmp_path / "step-1") as inside:
+    with durable.atomic_folder(tmp_path / "step-1") as inside:
         (inside / "tensors").write_bytes(random.Random(0).randbytes(3000))
         (inside / "empty").touch()
         (inside / "deep").mkdir()
@@ -64,7 +64,7 @@ def test_the_damage_is_described(saved: Path) -> None:
 
 
 def test_the_damaged_piece_of_a_large_file_is_named(tmp_path: Path) -> None:
-    with durable.folder(tmp_path / "large") as inside:
+    with durable.atomic_folder(tmp_path / "large") as inside:
         (inside / "tensors").write_bytes(bytes(3 * PIECE_BYTES))
     with (tmp_path / "large" / "tensors").open("r+b") as file:
         file.seek(PIECE_BYTES + 5)
@@ -76,7 +76,7 @@ def test_the_damaged_piece_of_a_large_file_is_named(tmp_path: Path) -> None:
 def test_names_that_utf8_cannot_hold_survive(tmp_path: Path) -> None:
     if os.name == "nt":
         pytest.skip("names are Unicode there")
-    with durable.folder(tmp_path / "odd") as inside:
+    with durable.atomic_folder(tmp_path / "odd") as inside:
         (inside / os.fsdecode(b"\xff")).write_text("x")
     durable.verify(tmp_path / "odd")
 

@@ -23,14 +23,14 @@ from pathlib import Path
 from tests.faults import CountingDisk, DeadlyDisk
 from upbring import durable
 target, last = Path(sys.argv[1]), int(sys.argv[2])
-with durable.folder(target, disk=DeadlyDisk(last)) as inside:
+with durable.atomic_folder(target, disk=DeadlyDisk(last)) as inside:
     (inside / "a").write_text("new")
     (inside / "b").write_text("new")
 """
 
 
 def fill(target: Path, text: str, *, disk: durable.Disk = durable.DISK) -> None:
-    with durable.folder(target, disk=disk) as inside:
+    with durable.atomic_folder(target, disk=disk) as inside:
         (inside / "deep").mkdir()
         durable.write_pieces(inside / "a", [text.encode(), b""], disk=disk)
         (inside / "deep" / "b").write_text(text)
@@ -99,7 +99,7 @@ def test_a_failing_disk_at_any_operation_leaves_the_old_folder_or_the_new_one(
         except ResourceError as error:
             assert str(target) in str(error)  # noqa: PT017 -- the last operation may fail unseen
         assert contents(target) in ({"old"}, {"new"})
-        durable.sweep(tmp_path, is_locked=True)
+        durable.remove_leftovers(tmp_path, is_locked=True)
         assert names(tmp_path) == {"step-1"}
 
 
@@ -114,7 +114,7 @@ def test_a_process_killed_at_any_operation_leaves_the_old_folder_or_the_new_one(
             durable.verify(target)
             break
         assert rc == 9
-        durable.sweep(tmp_path)
+        durable.remove_leftovers(tmp_path)
         assert names(tmp_path) == set()
     # make, write of the manifest, 3 × sync, sync of the folder and rename come before it is seen
     assert last == 7
@@ -122,7 +122,7 @@ def test_a_process_killed_at_any_operation_leaves_the_old_folder_or_the_new_one(
 
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
     def save_half() -> None:
-        with durable.folder(tmp_path / "model") as inside:
+        with durable.atomic_folder(tmp_path / "model") as inside:
             (inside / "a").write_text("half")
             raise RuntimeError
 
@@ -135,7 +135,7 @@ def test_an_error_of_the_system_in_the_block_names_the_file(tmp_path: Path) -> N
     missing = tmp_path / "nothing"
     with (
         pytest.raises(InputError, match=f"model: No such file or directory: {missing}; put it"),
-        durable.folder(tmp_path / "model"),
+        durable.atomic_folder(tmp_path / "model"),
     ):
         missing.read_text()
 
@@ -144,7 +144,7 @@ def test_an_error_of_the_system_in_the_block_names_the_file(tmp_path: Path) -> N
 def test_modes_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        with durable.folder(tmp_path / "model") as inside:
+        with durable.atomic_folder(tmp_path / "model") as inside:
             (inside / "private").write_text("as safetensors leaves it")
             (inside / "private").chmod(0o600)
         durable.write_text(tmp_path / "file", "text")
@@ -178,7 +178,7 @@ def test_removing_hides_the_folder_before_it_deletes(tmp_path: Path) -> None:
     with pytest.raises(ResourceError):
         durable.remove(tmp_path / "step-1", disk=FailingDisk(1, code=errno.EIO))
     assert not (tmp_path / "step-1").exists()
-    assert len(durable.sweep(tmp_path, is_locked=True)) == 1
+    assert len(durable.remove_leftovers(tmp_path, is_locked=True)) == 1
     assert names(tmp_path) == set()
 
 
@@ -189,10 +189,10 @@ def test_sweeping_deletes_what_the_dead_left_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     (tmp_path / f".del-a.json-{DEAD}-0123abcd").touch()
-    durable.sweep(tmp_path)
+    durable.remove_leftovers(tmp_path)
     assert names(tmp_path) == {alive, *other}
-    assert durable.sweep(tmp_path, is_locked=True) == [tmp_path / alive]
-    assert durable.sweep(tmp_path / "nowhere") == []
+    assert durable.remove_leftovers(tmp_path, is_locked=True) == [tmp_path / alive]
+    assert durable.remove_leftovers(tmp_path / "nowhere") == []
 
 
 def test_without_a_lock_only_what_nobody_touched_for_long_is_swept(tmp_path: Path) -> None:
@@ -203,8 +203,10 @@ def test_without_a_lock_only_what_nobody_touched_for_long_is_swept(tmp_path: Pat
     long_ago = time.time() - 100
     for path in (old / "file", old, new):
         os.utime(path, (long_ago, long_ago))
-    assert durable.sweep(tmp_path, quiet_seconds=50) == [old]  # a file in the other is young
-    assert durable.sweep(tmp_path, quiet_seconds=200) == []
+    assert durable.remove_leftovers(tmp_path, min_idle_seconds=50) == [
+        old
+    ]  # a file in the other is young
+    assert durable.remove_leftovers(tmp_path, min_idle_seconds=200) == []
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_without_locks_of_the_system_the_process_number_decides(
     def unsupported(descriptor: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), descriptor)
 
-    monkeypatch.setattr(system, "_take", unsupported)
+    monkeypatch.setattr(system, "_lock_descriptor", unsupported)
     text = json.dumps({"pid": pid, "host": socket.gethostname()})
     (tmp_path / ".lock").write_text(text)
     assert durable.is_locked(tmp_path) is not is_free
@@ -66,7 +66,7 @@ def test_without_locks_of_the_system_the_process_number_decides(
 
 
 def test_each_waits_for_its_turn(tmp_path: Path) -> None:
-    program = HOLDER.replace("durable.lock", "durable.turn")
+    program = HOLDER.replace("durable.lock", "durable.wait_for_lock")
     command = [sys.executable, "-c", program, str(tmp_path / "turn")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
@@ -78,7 +78,7 @@ def test_each_waits_for_its_turn(tmp_path: Path) -> None:
             waited.append(holder.poll())
             holder.stdin.close()
 
-        with durable.turn(tmp_path / "turn", waiting=waiting):
+        with durable.wait_for_lock(tmp_path / "turn", waiting=waiting):
             assert waited[0] is None  # it was at work when we came
 
 
@@ -89,7 +89,7 @@ def test_locking_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 def test_memory_is_told_in_bytes() -> None:
-    now, peak = durable.memory_bytes(), durable.peak_memory_bytes()
+    now, peak = durable.process_memory_bytes(), durable.peak_process_memory_bytes()
     assert now is not None
     assert peak is not None
     assert 2**20 < now <= peak
@@ -97,9 +97,9 @@ def test_memory_is_told_in_bytes() -> None:
 
 def test_sizes_read_as_people_say_them() -> None:
     # 1,000-based, as disks are sold: 2,500,000 bytes are 2.5 MB
-    spoken = [durable.size(number) for number in (0, 2_500_000, 7.25e9, 1e12, 1500)]
+    spoken = [durable.format_size(number) for number in (0, 2_500_000, 7.25e9, 1e12, 1500)]
     assert spoken == ["0 bytes", "2.5 MB", "7.2 GB", "1.0 TB", "1.5 kB"]
 
 
 def test_the_folder_of_a_free_space_question_need_not_exist(tmp_path: Path) -> None:
-    assert durable.DISK.free(tmp_path / "not" / "yet") > 0
+    assert durable.DISK.free_bytes(tmp_path / "not" / "yet") > 0

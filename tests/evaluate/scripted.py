@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from upbring.data.read.records import Message
-from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, spoken
+from upbring.evaluate.model_protocol import Dialogue, Likelihood, LikelihoodRequest, format_prompt
 
 
 def asked(text: str) -> Dialogue:
@@ -25,26 +25,26 @@ class Scripted:
     def __post_init__(self) -> None:
         self.identity = self.identity or self.name
 
-    def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
         self.num_asked += len(prompts)
-        return [self.says[spoken(prompt)] for prompt in prompts]
+        return [self.says[format_prompt(prompt)] for prompt in prompts]
 
-    def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
         assert seed >= 0
-        return self.answers(prompts)
+        return self.generate(prompts)
 
-    def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
-        assert most_tokens > 0
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
+        assert max_tokens > 0
         self.num_asked += len(texts)
         return [self.says.get(text, "") for text in texts]
 
-    def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
-        self.num_asked += len(choices)
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
+        self.num_asked += len(requests)
         return [
-            tuple(Likelihood(self.logprobs[e], len(e.split())) for e in choice.endings)
-            for choice in choices
+            tuple(Likelihood(self.logprobs[e], len(e.split())) for e in request.endings)
+            for request in requests
         ]
 
-    def read(self, documents: Sequence[str]) -> list[Likelihood]:
+    def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
         self.num_asked += len(documents)
         return [Likelihood(self.logprobs[text], len(text.split())) for text in documents]

@@ -5,17 +5,17 @@ import pytest
 
 from tests.evaluate.scripted import Scripted, asked
 from upbring.errors import InputError, Interrupted
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
 
 PROMPTS = ["one", "two", "three", "two"]
 
 
-def said(journal: Journal, subject: Scripted, prompts: list[str] = PROMPTS) -> list[str]:
+def said(journal: AnswerCache, subject: Scripted, prompts: list[str] = PROMPTS) -> list[str]:
     def make(chosen: list[int]) -> list[dict[str, str]]:
-        return [{"response": t} for t in subject.answers([asked(prompts[i]) for i in chosen])]
+        return [{"response": t} for t in subject.generate([asked(prompts[i]) for i in chosen])]
 
-    rows = journal.kept("facts", subject, [Item(p) for p in prompts], make=make)
-    judge(rows, [{"accuracy": 1.0}] * len(rows))
+    rows = journal.get_or_compute("facts", subject, [CacheItem(p) for p in prompts], compute=make)
+    add_verdicts(rows, [{"accuracy": 1.0}] * len(rows))
     return responses(rows)
 
 
@@ -26,27 +26,33 @@ def subject(name: str = "sft") -> Scripted:
 def test_a_second_run_asks_only_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     first = subject()
-    assert said(Journal(path), first) == ["ONE", "TWO", "THREE", "TWO"]
+    assert said(AnswerCache(path), first) == ["ONE", "TWO", "THREE", "TWO"]
     assert first.num_asked == 4  # what is asked twice is answered twice
     again = subject()
-    assert said(Journal(path), again, [*PROMPTS, "four"]) == ["ONE", "TWO", "THREE", "TWO", "FOUR"]
+    assert said(AnswerCache(path), again, [*PROMPTS, "four"]) == [
+        "ONE",
+        "TWO",
+        "THREE",
+        "TWO",
+        "FOUR",
+    ]
     assert again.num_asked == 1
 
 
 def test_another_identity_is_asked_anew(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    said(Journal(path), subject())
+    said(AnswerCache(path), subject())
     other = Scripted("sft", dict.fromkeys(PROMPTS, "no"), identity="other weights")
-    assert said(Journal(path), other) == ["no"] * 4
+    assert said(AnswerCache(path), other) == ["no"] * 4
 
 
 def test_verdicts_stand_in_the_file_when_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    journal = Journal(path)
+    journal = AnswerCache(path)
     said(journal, subject())
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["verdicts"] for row in rows] == [{}] * 4
-    journal.finish()
+    journal.save()
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["verdicts"] for row in rows] == [{"accuracy": 1.0}] * 4
     wanted = {"suite": "facts", "model": "sft", "prompt": "one", "response": "ONE"}
@@ -64,19 +70,19 @@ def test_a_chunk_is_on_the_disk_before_the_next_is_asked(tmp_path: Path) -> None
             raise Interrupted("stopped")
 
     with pytest.raises(Interrupted):
-        said(Journal(path, poll=poll, chunk=3), subject())
+        said(AnswerCache(path, poll=poll, chunk_size=3), subject())
     assert path.read_bytes().count(b"\n") == 3
     again = subject()
-    assert said(Journal(path), again) == ["ONE", "TWO", "THREE", "TWO"]
+    assert said(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
     assert again.num_asked == 1
 
 
 def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    said(Journal(path), subject())
+    said(AnswerCache(path), subject())
     path.write_bytes(path.read_bytes()[:-20])
     again = subject()
-    assert said(Journal(path), again) == ["ONE", "TWO", "THREE", "TWO"]
+    assert said(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
     assert again.num_asked == 1
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
 
@@ -85,12 +91,12 @@ def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"prompt": "mine"}\n')
     with pytest.raises(InputError, match=r"answers\.jsonl:1: is no answer that `upbring evaluate`"):
-        Journal(path)
+        AnswerCache(path)
 
 
 def test_without_a_path_it_remembers_all_the_same() -> None:
-    journal, who = Journal(), subject()
+    journal, who = AnswerCache(), subject()
     said(journal, who)
     said(journal, who)
-    journal.finish()
+    journal.save()
     assert who.num_asked == 4

@@ -7,9 +7,9 @@ import pytest
 
 from tests.evaluate.scripted import asked
 from upbring.errors import InputError
-from upbring.evaluate.endpoint import KEY, Endpoint, is_url
-from upbring.evaluate.model_protocol import Choice
-from upbring.evaluate.preference import Duel
+from upbring.evaluate.endpoint import API_KEY_VARIABLE, Endpoint, is_url
+from upbring.evaluate.model_protocol import LikelihoodRequest
+from upbring.evaluate.preference import AnswerPair
 
 
 class Server(ThreadingHTTPServer):
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv(KEY, raising=False)
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
     with Server(("127.0.0.1", 0), Handler) as found:
         found.replies, found.heard = [], []
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
@@ -66,16 +66,16 @@ def test_a_url_is_told_from_a_folder() -> None:
 def test_each_prompt_is_answered_in_its_place(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY, "secret")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret")
     texts = [f"text {i}" for i in range(20)]
-    assert endpoint(server).answers([asked(t) for t in texts]) == [t.upper() for t in texts]
+    assert endpoint(server).generate([asked(t) for t in texts]) == [t.upper() for t in texts]
     path, body, key = server.heard[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("mine", 0.0, 9)
 
 
 def test_draws_are_seeded_at_temperature_one(server: Server) -> None:
-    endpoint(server).drawn([asked("a")], seed=7)
+    endpoint(server).sample([asked("a")], seed=7)
     _, body, key = server.heard[0]
     assert (body["temperature"], body["seed"], key) == (1.0, 7, None)
 
@@ -83,14 +83,14 @@ def test_draws_are_seeded_at_temperature_one(server: Server) -> None:
 def test_while_it_is_busy_it_is_asked_again(server: Server) -> None:
     server.replies = [(429, {}), (503, {})]
     pauses: list[float] = []
-    assert endpoint(server, pauses=pauses).answers([asked("a")]) == ["A"]
+    assert endpoint(server, pauses=pauses).generate([asked("a")]) == ["A"]
     assert pauses == [1.0, 4.0]
 
 
 @pytest.mark.parametrize(
     ("replies", "told"),
     [
-        ([(401, {"error": "no key"})], f"answers 401: .*; put its key into .* {KEY}"),
+        ([(401, {"error": "no key"})], f"answers 401: .*; put its key into .* {API_KEY_VARIABLE}"),
         ([(404, {})], "answers 404: .*; give the URL up to and with /v1"),
         ([(400, {})], "answers 400: .*; ask whoever runs it"),
         ([(503, {})] * 4, "answers 503: .*; try again later"),
@@ -102,13 +102,13 @@ def test_what_goes_wrong_is_told_with_what_to_do(
 ) -> None:
     server.replies = replies
     with pytest.raises(InputError, match=f"mine: {told}"):
-        endpoint(server).answers([asked("a")])
+        endpoint(server).generate([asked("a")])
 
 
 def test_nobody_there_is_told(server: Server) -> None:
     nobody = Endpoint("http://127.0.0.1:9/v1", 9, "nobody", pause=lambda _: None)
     with pytest.raises(InputError, match=r"nobody: cannot be reached \(.*\); check the URL"):
-        nobody.answers([asked("a")])
+        nobody.generate([asked("a")])
     assert not server.heard
 
 
@@ -116,7 +116,7 @@ def test_a_judge_replies_with_a_letter(server: Server) -> None:
     said = ["A", "I choose B.", "C", "Both are fine"]
     server.replies = [(200, {"choices": [{"message": {"content": text}}]}) for text in said]
     judge = endpoint(server)
-    found = [judge.prefers([Duel(asked("Q"), "one", "other")])[0] for _ in said]
+    found = [judge.win_probabilities([AnswerPair(asked("Q"), "one", "other")])[0] for _ in said]
     assert found == [1.0, 0.0, 0.5, 0.5]
     text = str(server.heard[0][1]["messages"])
     assert "[Answer A]\\none" in text
@@ -126,9 +126,9 @@ def test_a_judge_replies_with_a_letter(server: Server) -> None:
 def test_what_needs_log_probabilities_is_refused() -> None:
     blind = Endpoint("http://127.0.0.1:9/v1", 9, "blind")
     for act in (
-        lambda: blind.read(["a"]),
-        lambda: blind.likelihoods([Choice("a", ("b",))]),
-        lambda: blind.continued(["a"], most_tokens=3),
+        lambda: blind.document_likelihoods(["a"]),
+        lambda: blind.likelihoods([LikelihoodRequest("a", ("b",))]),
+        lambda: blind.complete(["a"], max_tokens=3),
     ):
         with pytest.raises(InputError, match=r"blind: is an endpoint, which .*; leave out"):
             act()

@@ -1,14 +1,14 @@
 import pytest
 
 from tests.evaluate.scripted import Scripted, asked
-from upbring.evaluate.answer_cache import Journal
-from upbring.evaluate.facts import Question, facts, grade
-from upbring.runs.results import Measured
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.facts import Question, grade, measure_facts
+from upbring.runs.results import EvalResult
 
 FRANCE = Question(asked("Capital of France?"), ("Paris", "Paris, France"))
 
 
-def number(found: list[Measured], name: str, model: str = "sft") -> float:
+def number(found: list[EvalResult], name: str, model: str = "sft") -> float:
     (value,) = [n.value for n in found if n.name == name and n.model == model]
     assert value is not None
     return value
@@ -42,7 +42,7 @@ def test_shares_of_right_answers_are_compared_with_the_first_model() -> None:
     second = Question(asked("Capital of Japan?"), ("Tokyo",))
     base = Scripted("base", {"Capital of France?": "A city.", "Capital of Japan?": "Tokyo"})
     sft = Scripted("sft", {"Capital of France?": "Paris", "Capital of Japan?": "It is Tokyo."})
-    found = facts([base, sft], [FRANCE, second], journal=Journal())
+    found = measure_facts([base, sft], [FRANCE, second], cache=AnswerCache())
     assert number(found, "accuracy", "base") == 0.5
     assert number(found, "accuracy") == 1
     assert number(found, "accuracy_change") == 0.5
@@ -58,7 +58,7 @@ def test_a_choice_is_the_likeliest_ending_by_its_mean_or_its_sum() -> None:
     ]
     logprobs = {" blue": -2.0, " very green": -3.0, "Ada": -1.0, "Bob": -1.0}
     sft = Scripted("sft", {}, logprobs)
-    found = facts([sft], questions, journal=Journal())
+    found = measure_facts([sft], questions, cache=AnswerCache())
     # means −2 against −1.5; a tie is not right; sums −2 against −3
     assert number(found, "choice_accuracy") == 0
     assert number(found, "choice_accuracy_sum") == 0.5
@@ -66,10 +66,10 @@ def test_a_choice_is_the_likeliest_ending_by_its_mean_or_its_sum() -> None:
 
 def test_another_grader_may_be_handed_in() -> None:
     sft = Scripted("sft", {"Capital of France?": "x"})
-    found = facts(
+    found = measure_facts(
         [sft],
         [FRANCE],
-        journal=Journal(),
+        cache=AnswerCache(),
         grade=lambda question, text: {"length": len(text) / len(question.accepted)},
         suite="forgetting",
         prefix="sums/",

@@ -11,8 +11,8 @@ import pytest
 from tests import small
 from tests.road import upbring
 from upbring.errors import InputError
-from upbring.evaluate.harness import changes, check, files_of, numbers
-from upbring.runs.results import Measured
+from upbring.evaluate.harness import change_results, check_tasks, resolve_tasks, task_results
+from upbring.runs.results import EvalResult
 
 has_harness = pytest.mark.skipif(
     find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed: upbring[eval]"
@@ -51,12 +51,12 @@ def results(right: list[int]) -> dict[str, Any]:
     }
 
 
-def named(found: list[Measured]) -> dict[str, Measured]:
+def named(found: list[EvalResult]) -> dict[str, EvalResult]:
     return {number.name: number for number in found}
 
 
 def test_every_metric_is_a_number_with_its_standard_error() -> None:
-    found = named(list(numbers("sft", results([1, 1, 1, 0, 0]))))
+    found = named(list(task_results("sft", results([1, 1, 1, 0, 0]))))
     assert set(found) == {"quiz/acc", "sums/exact_match/strict", "text/word_perplexity"}
     acc = found["quiz/acc"]
     # 0.6 ± 1.959964 · √(0.6 · 0.4 / 4) = 0.6 ± 0.4801
@@ -71,7 +71,7 @@ def test_every_metric_is_a_number_with_its_standard_error() -> None:
 
 
 def test_all_right_is_not_surely_right() -> None:
-    acc = named(list(numbers("sft", results([1] * 20))))["quiz/acc"]
+    acc = named(list(task_results("sft", results([1] * 20))))["quiz/acc"]
     # Wilson: 20 / (20 + 1.96²) = 0.839
     assert acc.low == pytest.approx(0.839, abs=1e-3)
     assert acc.high == 1.0
@@ -79,16 +79,19 @@ def test_all_right_is_not_surely_right() -> None:
 
 def test_changes_are_taken_item_by_item() -> None:
     before, after = results([0, 0, 0, 0, 1, 1]), results([1, 1, 1, 0, 0, 1])
-    found = named(list(changes({"base": before, "sft": after}, seed=0)))
+    found = named(list(change_results({"base": before, "sft": after}, seed=0)))
     assert set(found) == {"quiz/acc_change", "sums/exact_match/strict_change"}
     change = found["quiz/acc_change"]
     assert change.value == pytest.approx(2 / 6)  # three gained, one lost
     assert (change.model, change.against) == ("sft", "base")
     # rows are told by their number, not by their order; of other rows there is no pair
     after["samples"]["quiz"].reverse()
-    assert named(list(changes({"base": before, "sft": after}, seed=0)))["quiz/acc_change"] == change
+    assert (
+        named(list(change_results({"base": before, "sft": after}, seed=0)))["quiz/acc_change"]
+        == change
+    )
     after["samples"]["quiz"].pop()
-    assert "quiz/acc_change" not in named(list(changes({"b": before, "s": after}, seed=0)))
+    assert "quiz/acc_change" not in named(list(change_results({"b": before, "s": after}, seed=0)))
 
 
 def test_tasks_are_names_files_and_folders(tmp_path: Path) -> None:
@@ -96,7 +99,7 @@ def test_tasks_are_names_files_and_folders(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     wished = ("arc_easy, mmlu", str(tmp_path), str(tmp_path / "a.yaml"))
     paths = [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
-    assert files_of(wished) == ["arc_easy", "mmlu", *paths]
+    assert resolve_tasks(wished) == ["arc_easy", "mmlu", *paths]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_tasks_that_cannot_be_asked_are_told_of(
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     with pytest.raises(InputError) as caught:
-        check(tasks)
+        check_tasks(tasks)
     assert str(caught.value) == told
 
 
@@ -159,7 +162,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @strange_warnings
 def test_tasks_of_one_s_own_are_asked_and_nothing_twice(home: Path) -> None:
     words = ("evaluate", "a", "b", "--suite", "harness", "--tasks", "tasks", "--to", "out")
-    quick = ("--threads", "1", "--precision", "float32", "--most", "6")
+    quick = ("--threads", "1", "--dtype", "float32", "--limit", "6")
     first = upbring(home, *words, *quick)
     assert first.code == 0, first.err
     found = json.loads((home / "out" / "results.json").read_text())["results"]

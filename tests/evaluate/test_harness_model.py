@@ -11,10 +11,10 @@ pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: u
 
 from upbring.data.chat.chat import make_chat
 from upbring.evaluate import plain_text
-from upbring.evaluate.answer_cache import Journal
-from upbring.evaluate.harness_model import Asked
-from upbring.evaluate.local_model import Local
-from upbring.evaluate.plain_text import Reader
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.harness_model import HarnessModel
+from upbring.evaluate.local_model import LocalModel
+from upbring.evaluate.plain_text import BenchmarkModel
 from upbring.model.load import load
 
 
@@ -24,36 +24,39 @@ class Request:
 
 
 @pytest.fixture(scope="module")
-def local(model_folder: Path) -> Local:
+def local(model_folder: Path) -> LocalModel:
     cpu = torch.device("cpu")
-    loaded = load(str(model_folder), device=cpu, compute=torch.float32, notice=lambda _: None)
+    loaded = load(str(model_folder), device=cpu, compute_dtype=torch.float32, log=lambda _: None)
     assert loaded.tokenizer is not None
-    return Local("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
+    return LocalModel("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
 
 
-def test_requests_are_answered_once_in_their_order(local: Local) -> None:
+def test_requests_are_answered_once_in_their_order(local: LocalModel) -> None:
     loads: list[int] = []
 
-    def bring() -> Local:
+    def bring() -> LocalModel:
         loads.append(1)
         return local
 
-    journal = Journal()
-    asked = Asked(Reader(local, bring), journal, suite="harness", seed=0)
+    journal = AnswerCache()
+    asked = HarnessModel(BenchmarkModel(local, bring), journal, suite="harness", seed=0)
     pairs = [("The sky is", " red"), ("The sea is", " cold and tall")]
-    expected = [(w.logprob, w.is_likeliest) for w in plain_text.weighed(local, pairs)]
+    expected = [(w.logprob, w.is_greedy) for w in plain_text.score_continuations(local, pairs)]
     assert asked.loglikelihood([Request(p) for p in pairs]) == expected
     whole = asked.loglikelihood_rolling([Request((text,)) for text, _ in pairs])
-    assert whole == pytest.approx(plain_text.rolled(local, [text for text, _ in pairs]))
+    assert whole == pytest.approx(plain_text.rolling_logprobs(local, [text for text, _ in pairs]))
     how = {"until": ["."], "max_gen_toks": 5, "do_sample": True, "temperature": 1.0}
     drawn = asked.generate_until([Request(("The sky is", how))] * 2)
     assert drawn[0] != drawn[1]  # what is asked again is drawn anew
     (greedy,) = asked.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
     assert (
-        greedy == plain_text.finished(local, [plain_text.Wish("The sky is", (), 5, 0.0, 1.0, 0)])[0]
+        greedy
+        == plain_text.generate_texts(
+            local, [plain_text.GenerationRequest("The sky is", (), 5, 0.0, 1.0, 0)]
+        )[0]
     )
     count = len(loads)
-    again = Asked(Reader(local, bring), journal, suite="harness", seed=0)
+    again = HarnessModel(BenchmarkModel(local, bring), journal, suite="harness", seed=0)
     assert again.generate_until([Request(("The sky is", how))] * 2) == drawn
     assert again.loglikelihood([Request(p) for p in pairs]) == expected
     assert len(loads) == count

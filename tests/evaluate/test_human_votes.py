@@ -6,10 +6,10 @@ import pytest
 
 from tests.evaluate.scripted import asked
 from upbring.errors import InputError
-from upbring.evaluate.human_votes import Told, Votes, read_votes
+from upbring.evaluate.human_votes import AttributedAnswer, Votes, read_votes
 
 MODELS = ["base", "sft"]
-A, B = Told("base", "A lake."), Told("sft", "A sea.")
+A, B = AttributedAnswer("base", "A lake."), AttributedAnswer("sft", "A sea.")
 PROMPT = asked("What is it?")
 
 
@@ -34,9 +34,9 @@ def ranked(*ranks: float, who: str | None = None) -> dict[str, object]:
 
 def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path) -> None:
     found = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 1, who="bob"))
-    assert found.on(PROMPT, B, A) == {"ann": 1.0, "bob": 0.5}
-    assert found.on(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
-    assert found.on(asked("Else?"), A, B) == {}
+    assert found.preferences(PROMPT, B, A) == {"ann": 1.0, "bob": 0.5}
+    assert found.preferences(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
+    assert found.preferences(asked("Else?"), A, B) == {}
     assert not found.is_synthetic
     assert found.name.startswith("people's votes in ")
     mixed = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 2, who="synthetic-2"))
@@ -47,10 +47,10 @@ def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path
 def test_every_format_of_comparisons_is_read(tmp_path: Path) -> None:
     pair = {"prompt": "What is it?", "chosen": "A sea.", "rejected": "A lake.", "annotator": "a"}
     scored = {"prompt": "What is it?", "responses": ["A sea.", "A lake."], "scores": [0.3, 0.9]}
-    assert votes(tmp_path, pair).on(PROMPT, B, A) == {"a": 1.0}
-    assert list(votes(tmp_path, scored).on(PROMPT, B, A).values()) == [0.0]
+    assert votes(tmp_path, pair).preferences(PROMPT, B, A) == {"a": 1.0}
+    assert list(votes(tmp_path, scored).preferences(PROMPT, B, A).values()) == [0.0]
     equal = votes(tmp_path, {**scored, "scores": [1, 1]})
-    assert list(equal.on(PROMPT, B, A).values()) == [0.5]
+    assert list(equal.preferences(PROMPT, B, A).values()) == [0.5]
 
 
 def test_a_vote_may_name_the_models(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_vote_may_name_the_models(tmp_path: Path) -> None:
         {**row, "winner": "model_a", "judge": "ann"},
         {**row, "winner": "tie (bothbad)", "annotator": "bob"},
     )
-    anything = Told("sft", "Whatever it says now.")
-    assert found.on(PROMPT, anything, A) == {"ann": 1.0, "bob": 0.5}
+    anything = AttributedAnswer("sft", "Whatever it says now.")
+    assert found.preferences(PROMPT, anything, A) == {"ann": 1.0, "bob": 0.5}
 
 
 def test_the_last_vote_of_an_annotator_counts_and_the_unnamed_are_many(tmp_path: Path) -> None:
@@ -72,15 +72,15 @@ def test_the_last_vote_of_an_annotator_counts_and_the_unnamed_are_many(tmp_path:
         ranked(2, 1),
         ranked(2, 1, who="anonymous"),
     )
-    assert found.on(PROMPT, B, A)["ann"] == 1.0
-    assert len(found.on(PROMPT, B, A)) == 3
+    assert found.preferences(PROMPT, B, A)["ann"] == 1.0
+    assert len(found.preferences(PROMPT, B, A)) == 3
 
 
 def test_a_folder_holds_the_votes_of_several_people(tmp_path: Path) -> None:
     written(tmp_path / "rankings.jsonl", [ranked(2, 1, who="ann")])
     written(tmp_path / "rankings (1).jsonl", [ranked(1, 2, who="bob")])
     found = read_votes(tmp_path, models=MODELS)
-    assert found.on(PROMPT, B, A) == {"ann": 1.0, "bob": 0.0}
+    assert found.preferences(PROMPT, B, A) == {"ann": 1.0, "bob": 0.0}
     assert str(tmp_path) in found.name
 
 
@@ -88,7 +88,7 @@ def test_what_does_not_count_is_told_by_why(tmp_path: Path) -> None:
     other = {**ranked(1, 2), "prompt": "Else?"}
     found = votes(tmp_path, ranked(1, 2), other, {**ranked(1, 2), "responses": ["A lake.", "x"]})
     said = {"base": ["A lake."], "sft": [" A sea. "]}  # what surrounds a text does not matter
-    assert found.strangers([PROMPT], said) == (1, 1)
+    assert found.count_unmatched([PROMPT], said) == (1, 1)
 
 
 @pytest.mark.parametrize(

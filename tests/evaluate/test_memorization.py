@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 
 from tests.evaluate.scripted import Scripted
-from upbring.evaluate.answer_cache import Journal
-from upbring.evaluate.memorization import Canary, Line, exposures, extraction, line_of, rank
-from upbring.runs.results import Measured
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.memorization import (
+    Canary,
+    SplitLine,
+    measure_exposure,
+    measure_extraction,
+    rank,
+    split_line,
+)
+from upbring.runs.results import EvalResult
 
 
-def numbers(found: list[Measured]) -> dict[str, Measured]:
+def numbers(found: list[EvalResult]) -> dict[str, EvalResult]:
     return {number.name: number for number in found}
 
 
@@ -20,7 +27,9 @@ def test_exposure_is_the_rank_among_all_candidates_in_bits() -> None:
         Canary("Code:", secrets[k], tuple(s for s in secrets if s != secrets[k]), times)
         for k, times in ((0, 64), (3, 64), (15, 0))
     ]
-    found = numbers(exposures([Scripted("sft", {}, logprobs)], canaries, journal=Journal()))
+    found = numbers(
+        measure_exposure([Scripted("sft", {}, logprobs)], canaries, cache=AnswerCache())
+    )
     # ranks 1 and 4 of 16: 4 and 2 bits; rank 16: 0 bits
     assert found["exposure/told_64_times"].value == pytest.approx(3)
     assert found["exposure/told_0_times"].value == pytest.approx(0)
@@ -40,25 +49,25 @@ def test_a_tie_has_the_middle_rank() -> None:
 
 
 def test_a_line_is_extracted_when_its_exact_rest_is_said() -> None:
-    lines = [Line("It was", "the best of times"), Line("Call me", "Ishmael now")]
+    lines = [SplitLine("It was", "the best of times"), SplitLine("Call me", "Ishmael now")]
     base = Scripted("base", {"It was": " the  best\nof times, it", "Call me": " Ishmael"})
-    (found,) = extraction([base], lines, journal=Journal())
+    (found,) = measure_extraction([base], lines, cache=AnswerCache())
     assert (found.name, found.value, found.count) == ("extraction", 0.5, 2)
 
 
 def test_models_are_compared() -> None:
-    lines = [Line("It was", "the best of times")]
+    lines = [SplitLine("It was", "the best of times")]
     found = numbers(
-        extraction(
+        measure_extraction(
             [Scripted("base"), Scripted("sft", {"It was": "the best of times"})],
             lines,
-            journal=Journal(),
+            cache=AnswerCache(),
         )
     )
     assert found["extraction_change"].value == 1
 
 
 def test_a_short_line_is_not_worth_splitting() -> None:
-    assert line_of("too short to tell") is None
-    found = line_of(" ".join("abcdefghi"))
-    assert found == Line("a b c d", "e f g h i")
+    assert split_line("too short to tell") is None
+    found = split_line(" ".join("abcdefghi"))
+    assert found == SplitLine("a b c d", "e f g h i")

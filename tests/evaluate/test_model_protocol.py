@@ -2,7 +2,7 @@ import math
 
 from tests.evaluate.scripted import asked
 from upbring.data.read.records import Message
-from upbring.evaluate.model_protocol import Likelihood, fingerprint, spoken
+from upbring.evaluate.model_protocol import Likelihood, fingerprint, format_prompt
 
 
 def test_a_fingerprint_is_of_all_its_parts() -> None:
@@ -12,10 +12,11 @@ def test_a_fingerprint_is_of_all_its_parts() -> None:
 
 
 def test_a_prompt_is_shown_as_people_read_it() -> None:
-    assert spoken("The sky is") == "The sky is"
-    assert spoken(asked("Hi?")) == "Hi?"
+    assert format_prompt("The sky is") == "The sky is"
+    assert format_prompt(asked("Hi?")) == "Hi?"
     assert (
-        spoken((Message("user", "Hi"), Message("assistant", "Yes?"))) == "user: Hi\nassistant: Yes?"
+        format_prompt((Message("user", "Hi"), Message("assistant", "Yes?")))
+        == "user: Hi\nassistant: Yes?"
     )
 
 

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from upbring.evaluate.paired import means, shares
-from upbring.runs.results import Measured
+from upbring.evaluate.paired import mean_results, share_results
+from upbring.runs.results import EvalResult
 
-KIND = Measured("facts", "", "accuracy", None, is_higher_better=True)
+KIND = EvalResult("facts", "", "accuracy", None, is_higher_better=True)
 
 
 def test_each_has_a_number_and_all_but_the_first_a_change() -> None:
     right = {"base": np.array([0.0, 0, 0, 1]), "sft": np.ones(4), "dpo": np.array([1.0, 1, 0, 1])}
-    found = list(shares(KIND, right))
+    found = list(share_results(KIND, right))
     assert [(n.model, n.name, n.against) for n in found] == [
         ("base", "accuracy", None),
         ("sft", "accuracy", None),
@@ -23,7 +23,7 @@ def test_each_has_a_number_and_all_but_the_first_a_change() -> None:
 
 def test_means_are_compared_item_by_item() -> None:
     hard = np.linspace(0, 100, 50)
-    first, change = list(means(KIND, {"base": hard, "sft": hard + 1}))[0::2]
+    first, change = list(mean_results(KIND, {"base": hard, "sft": hard + 1}))[0::2]
     assert first.high is not None
     assert first.low is not None
     assert first.high - first.low > 10
@@ -31,5 +31,5 @@ def test_means_are_compared_item_by_item() -> None:
 
 
 def test_nobody_has_no_numbers() -> None:
-    assert list(shares(KIND, {})) == []
-    assert list(means(KIND, {})) == []
+    assert list(share_results(KIND, {})) == []
+    assert list(mean_results(KIND, {})) == []

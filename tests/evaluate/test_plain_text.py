@@ -7,18 +7,23 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests import small
 from tests.plain import plain_logprobs
 from upbring.data.chat.chat import make_chat
-from upbring.data.trees.tree import tree
-from upbring.evaluate.local_model import Local
-from upbring.evaluate.plain_text import Wish, finished, rolled, weighed
+from upbring.data.trees.tree import make_tree
+from upbring.evaluate.local_model import LocalModel
+from upbring.evaluate.plain_text import (
+    GenerationRequest,
+    generate_texts,
+    rolling_logprobs,
+    score_continuations,
+)
 from upbring.model.load import load
 
 
 @pytest.fixture(scope="module")
-def local(model_folder: Path) -> Local:
+def local(model_folder: Path) -> LocalModel:
     cpu = torch.device("cpu")
-    loaded = load(str(model_folder), device=cpu, compute=torch.float32, notice=lambda _: None)
+    loaded = load(str(model_folder), device=cpu, compute_dtype=torch.float32, log=lambda _: None)
     assert loaded.tokenizer is not None
-    return Local("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
+    return LocalModel("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
 
 
 @pytest.fixture(scope="module")
@@ -27,31 +32,31 @@ def network(model_folder: Path) -> torch.nn.Module:
     return network.eval()
 
 
-def begun(local: Local, text: str) -> list[int]:
+def begun(local: LocalModel, text: str) -> list[int]:
     tokenizer = local.chat.tokenizer
-    assert tokenizer.bos is not None
-    return [tokenizer.bos] * tokenizer.adds_bos + tokenizer.encode(text)
+    assert tokenizer.bos_token_id is not None
+    return [tokenizer.bos_token_id] * tokenizer.adds_bos + tokenizer.encode(text)
 
 
 def logprob(network: torch.nn.Module, prompt: list[int], ending: list[int]) -> float:
-    return float(plain_logprobs(network, [tree(prompt, ending)]).detach().sum())
+    return float(plain_logprobs(network, [make_tree(prompt, ending)]).detach().sum())
 
 
 def test_endings_are_weighed_as_one_text_with_what_is_before(
-    local: Local, network: torch.nn.Module
+    local: LocalModel, network: torch.nn.Module
 ) -> None:
     pairs = [("The sky is", " blue"), ("The sky is ", "warm and tall"), ("The sky is", " red")]
-    for (text, ending), found in zip(pairs, weighed(local, pairs), strict=True):
+    for (text, ending), found in zip(pairs, score_continuations(local, pairs), strict=True):
         before = begun(local, text.rstrip())
         whole = begun(local, text + ending)
         assert whole[: len(before)] == before
         expected = logprob(network, before, whole[len(before) :])
         assert found.logprob == pytest.approx(expected, abs=1e-4)
-        assert not found.is_likeliest
+        assert not found.is_greedy
 
 
 def test_an_ending_that_the_model_would_say_is_likeliest(
-    local: Local, network: torch.nn.Module
+    local: LocalModel, network: torch.nn.Module
 ) -> None:
     tokenizer, num_found = local.chat.tokenizer, 0
     for thing in small.THINGS:
@@ -62,24 +67,24 @@ def test_an_ending_that_the_model_would_say_is_likeliest(
         ending = tokenizer.decode([token])
         if begun(local, text + ending) == [*prompt, token]:  # its text is cut as it was said
             num_found += 1
-            first, second = weighed(local, [(text, ending), (text, ending + " tower")])
-            assert first.is_likeliest
-            assert not second.is_likeliest
+            first, second = score_continuations(local, [(text, ending), (text, ending + " tower")])
+            assert first.is_greedy
+            assert not second.is_greedy
     assert num_found
 
 
-def test_nothing_is_before_or_after(local: Local, network: torch.nn.Module) -> None:
+def test_nothing_is_before_or_after(local: LocalModel, network: torch.nn.Module) -> None:
     tokenizer = local.chat.tokenizer
-    assert tokenizer.bos is not None
-    alone, empty = weighed(local, [("", "The sky"), ("The sky", "")])
-    expected = logprob(network, [tokenizer.bos], tokenizer.encode("The sky"))
+    assert tokenizer.bos_token_id is not None
+    alone, empty = score_continuations(local, [("", "The sky"), ("The sky", "")])
+    expected = logprob(network, [tokenizer.bos_token_id], tokenizer.encode("The sky"))
     assert alone.logprob == pytest.approx(expected, abs=1e-4)
-    assert (empty.logprob, empty.is_likeliest) == (0.0, True)
+    assert (empty.logprob, empty.is_greedy) == (0.0, True)
 
 
-def test_what_is_too_long_loses_its_beginning(local: Local, network: torch.nn.Module) -> None:
+def test_what_is_too_long_loses_its_beginning(local: LocalModel, network: torch.nn.Module) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
-    (found,) = weighed(local, [(long, " blue")])
+    (found,) = score_continuations(local, [(long, " blue")])
     before = begun(local, long)
     ending = begun(local, long + " blue")[len(before) :]
     assert len(before) > 256
@@ -88,18 +93,18 @@ def test_what_is_too_long_loses_its_beginning(local: Local, network: torch.nn.Mo
 
 
 def test_a_whole_text_is_read_with_no_token_lost_or_told_twice(
-    local: Local, network: torch.nn.Module
+    local: LocalModel, network: torch.nn.Module
 ) -> None:
     short = "The sky is warm and number 1."
     long = " ".join(f"The sky is warm and number {i}." for i in range(30))
     tokenizer = local.chat.tokenizer
-    found = rolled(local, [short, long])
-    assert tokenizer.bos is not None
+    found = rolling_logprobs(local, [short, long])
+    assert tokenizer.bos_token_id is not None
     tokens = tokenizer.encode(long)
     assert 256 < len(tokens) < 2 * 255
-    whole = [tokenizer.bos, *tokens]
+    whole = [tokenizer.bos_token_id, *tokens]
     assert found[0] == pytest.approx(
-        logprob(network, [tokenizer.bos], tokenizer.encode(short)), abs=1e-4
+        logprob(network, [tokenizer.bos_token_id], tokenizer.encode(short)), abs=1e-4
     )
     # 255 tokens after BOS; then the rest, with all that fits before it
     first = logprob(network, whole[:1], tokens[:255])
@@ -107,28 +112,28 @@ def test_a_whole_text_is_read_with_no_token_lost_or_told_twice(
     assert found[1] == pytest.approx(first + second, abs=1e-3)
 
 
-def test_a_text_goes_on_up_to_what_ends_it(local: Local, model_folder: Path) -> None:
+def test_a_text_goes_on_up_to_what_ends_it(local: LocalModel, model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    wish = Wish("The sky is", (), 12, 0.0, 1.0, 0)
-    (whole,) = finished(local, [wish])
+    wish = GenerationRequest("The sky is", (), 12, 0.0, 1.0, 0)
+    (whole,) = generate_texts(local, [wish])
     ids = tokenizer("The sky is", return_tensors="pt").input_ids
     network = AutoModelForCausalLM.from_pretrained(model_folder).eval()
     said = network.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
     assert whole == tokenizer.decode(said, skip_special_tokens=True)
     end = whole[4:6]
-    cut, drawn, again = finished(
+    cut, drawn, again = generate_texts(
         local,
         [
-            Wish("The sky is", (end, "zebra"), 12, 0.0, 1.0, 0),
-            Wish("The sky is", (), 12, 1.0, 1.0, 1),
-            Wish("The sky is", (), 12, 1.0, 1.0, 2),
+            GenerationRequest("The sky is", (end, "zebra"), 12, 0.0, 1.0, 0),
+            GenerationRequest("The sky is", (), 12, 1.0, 1.0, 1),
+            GenerationRequest("The sky is", (), 12, 1.0, 1.0, 2),
         ],
     )
     assert cut == whole[: whole.index(end)]
     assert drawn != again
 
 
-def test_a_long_text_leaves_room_to_go_on(local: Local) -> None:
+def test_a_long_text_leaves_room_to_go_on(local: LocalModel) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
-    (said,) = finished(local, [Wish(long, (), 8, 0.0, 1.0, 0)])
+    (said,) = generate_texts(local, [GenerationRequest(long, (), 8, 0.0, 1.0, 0)])
     assert said

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from tests.evaluate.scripted import Scripted, asked
-from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.human_votes import Vote, Votes
 from upbring.evaluate.model_protocol import Dialogue
-from upbring.evaluate.preference import Comparer, Duel, Scorer, answered, preference
-from upbring.runs.results import Measured
+from upbring.evaluate.preference import (
+    AnswerPair,
+    Comparer,
+    Scorer,
+    collect_answers,
+    measure_preference,
+)
+from upbring.runs.results import EvalResult
 
 PROMPTS = [asked(str(i)) for i in range(40)]
 
@@ -27,14 +33,14 @@ def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
 GOLD = Scorer("gold", "gold", scores, is_synthetic=True)
 
 
-def numbers(found: list[Measured], model: str) -> dict[str, Measured]:
+def numbers(found: list[EvalResult], model: str) -> dict[str, EvalResult]:
     return {f"{n.name} {n.against}" if n.against else n.name: n for n in found if n.model == model}
 
 
 def test_a_scorer_decides_each_duel_and_ties_count_by_half() -> None:
     base = saying("base", [1] * 40)
     sft = saying("sft", [2] * 20 + [1] * 10 + [0] * 10)
-    found = numbers(preference([base, sft], PROMPTS, GOLD, journal=Journal()), "sft")
+    found = numbers(measure_preference([base, sft], PROMPTS, GOLD, cache=AnswerCache()), "sft")
     assert found["win_rate base"].value == (20 + 5) / 40
     assert found["win_rate base"].note == "judged by gold"
     assert found["win_rate base"].is_synthetic
@@ -46,7 +52,7 @@ def test_of_three_each_meets_each_and_the_table_orders_them() -> None:
     subjects = [
         saying(name, rng.integers(low, low + 4, 40)) for name, low in (("c", 0), ("a", 2), ("b", 1))
     ]
-    found = preference(subjects, PROMPTS, GOLD, journal=Journal())
+    found = measure_preference(subjects, PROMPTS, GOLD, cache=AnswerCache())
     pairs = {(n.model, n.against) for n in found if n.name == "win_rate"}
     assert pairs == {("a", "c"), ("b", "c"), ("b", "a")}
     strength = {n.model: n.value or 0.0 for n in found if n.name == "strength"}
@@ -63,7 +69,7 @@ def test_length_is_taken_out_of_the_win_rate() -> None:
     base = Scripted("base", {str(i): "word " * 5 for i in range(40)})
     sft = Scripted("sft", {str(i): "word " * int(n) for i, n in enumerate(long)})
     judge = Scorer("length", "length", longer)
-    found = numbers(preference([base, sft], PROMPTS, judge, journal=Journal()), "sft")
+    found = numbers(measure_preference([base, sft], PROMPTS, judge, cache=AnswerCache()), "sft")
     raw = found["win_rate base"].value
     level = found["win_rate_length_controlled base"].value
     assert raw is not None
@@ -75,7 +81,7 @@ def test_length_is_taken_out_of_the_win_rate() -> None:
 def comparing(favour: float) -> Comparer:
     """Return a judge that prefers the better answer, and the first by `favour`."""
 
-    def prefers(duels: Sequence[Duel]) -> list[float]:
+    def prefers(duels: Sequence[AnswerPair]) -> list[float]:
         gaps = [float(d.first.split()[0]) - float(d.second.split()[0]) for d in duels]
         return [float(gap + favour > 0) if gap + favour else 0.5 for gap in gaps]
 
@@ -84,17 +90,21 @@ def comparing(favour: float) -> Comparer:
 
 def test_a_comparer_is_asked_in_both_orders() -> None:
     base, sft = saying("base", [1] * 40), saying("sft", [2] * 30 + [1] * 10)
-    fair = numbers(preference([base, sft], PROMPTS, comparing(0), journal=Journal()), "sft")
+    fair = numbers(
+        measure_preference([base, sft], PROMPTS, comparing(0), cache=AnswerCache()), "sft"
+    )
     assert fair["win_rate base"].value == (30 + 5) / 40
     assert fair["orders_agree base"].value == 1
     # who prefers the first by more than any difference says nothing at all
-    blind = numbers(preference([base, sft], PROMPTS, comparing(5), journal=Journal()), "sft")
+    blind = numbers(
+        measure_preference([base, sft], PROMPTS, comparing(5), cache=AnswerCache()), "sft"
+    )
     assert blind["win_rate base"].value == 0.5
     assert blind["orders_agree base"].value == 0
 
 
 def test_nothing_is_judged_twice() -> None:
-    journal, asked_of = Journal(), []
+    journal, asked_of = AnswerCache(), []
 
     def counted(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
         asked_of.extend(pairs)
@@ -102,15 +112,15 @@ def test_nothing_is_judged_twice() -> None:
 
     judge = Scorer("gold", "gold", counted)
     subjects = [saying(name, [k] * 40) for k, name in enumerate("ab")]
-    preference(subjects, PROMPTS, judge, journal=journal)
-    preference(subjects, PROMPTS, judge, journal=journal)
+    measure_preference(subjects, PROMPTS, judge, cache=journal)
+    measure_preference(subjects, PROMPTS, judge, cache=journal)
     assert len(asked_of) == 2 * 40
 
 
 def test_without_a_judge_there_are_answers_alone() -> None:
-    found = preference([saying("a", [1] * 40)], PROMPTS, None, journal=Journal())
+    found = measure_preference([saying("a", [1] * 40)], PROMPTS, None, cache=AnswerCache())
     assert [number.name for number in found] == ["words"]
-    alone = preference([saying("a", [1] * 40)], PROMPTS, GOLD, journal=Journal())
+    alone = measure_preference([saying("a", [1] * 40)], PROMPTS, GOLD, cache=AnswerCache())
     assert [number.name for number in alone] == ["words", "reward"]
 
 
@@ -129,7 +139,7 @@ def voted(*votes: Sequence[int]) -> Votes:
 def test_votes_are_averaged_over_people_and_prompts_without_one_are_left_out() -> None:
     base, sft = saying("base", [1] * 40), saying("sft", [2] * 40)
     people = voted([1] * 6 + [-1] * 4, [1] * 4 + [0] * 4)
-    found = numbers(preference([base, sft], PROMPTS, people, journal=Journal()), "sft")
+    found = numbers(measure_preference([base, sft], PROMPTS, people, cache=AnswerCache()), "sft")
     # prompts 0–3: 1, 1 → 1; 4–5: 1, ½ → ¾; 6–7: 0, ½ → ¼; 8–9: 0
     rate = found["win_rate base"]
     assert rate.value == pytest.approx((4 + 1.5 + 0.5) / 10)
@@ -148,7 +158,9 @@ def test_votes_are_averaged_over_people_and_prompts_without_one_are_left_out() -
 def test_alpha_of_people_is_krippendorff_s() -> None:
     base, sft = saying("base", [1] * 4), saying("sft", [2] * 4)
     people = voted([1, 1, -1, -1], [1, 1, -1, 1])
-    found = numbers(preference([base, sft], PROMPTS[:4], people, journal=Journal()), "sft")
+    found = numbers(
+        measure_preference([base, sft], PROMPTS[:4], people, cache=AnswerCache()), "sft"
+    )
     # of 8 values 5 are 1 and 3 are 0; one unit of four differs: o_01 = 2, and between two values
     # the ordinal distance takes no part: α = 1 − (8 − 1) · 2 / (2 · 5 · 3) = 1 − 14/30
     assert found["annotators_alpha base"].value == pytest.approx(1 - 14 / 30)
@@ -157,12 +169,16 @@ def test_alpha_of_people_is_krippendorff_s() -> None:
 def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
     base = saying("base", [1] * 40)
     alike = numbers(
-        preference([base, saying("sft", [1] * 40)], PROMPTS, voted([1]), journal=Journal()), "sft"
+        measure_preference(
+            [base, saying("sft", [1] * 40)], PROMPTS, voted([1]), cache=AnswerCache()
+        ),
+        "sft",
     )
     assert alike["win_rate base"].value == 0.5
     assert alike["win_rate base"].count == 40
     apart = numbers(
-        preference([base, saying("sft", [2] * 40)], PROMPTS, voted(), journal=Journal()), "sft"
+        measure_preference([base, saying("sft", [2] * 40)], PROMPTS, voted(), cache=AnswerCache()),
+        "sft",
     )
     assert apart["win_rate base"].value is None
     assert "40 prompts without one" in apart["win_rate base"].note
@@ -170,14 +186,16 @@ def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
 
 def test_drawn_answers_are_asked_for_as_such_and_kept_apart() -> None:
     class Dicing(Scripted):
-        def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+        def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
             return [f"drawn {seed}" for _ in prompts]
 
-    journal = Journal()
+    journal = AnswerCache()
     subject = Dicing("a", {"0": "likeliest"})
     for seed, text in ((None, "likeliest"), (3, "drawn 3"), (4, "drawn 4"), (None, "likeliest")):
-        assert answered([subject], PROMPTS[:1], journal=journal, seed=seed).texts == {"a": [text]}
-    found = preference([subject], PROMPTS[:1], None, journal=journal, seed=3, drawn=True)
+        assert collect_answers([subject], PROMPTS[:1], cache=journal, seed=seed).texts == {
+            "a": [text]
+        }
+    found = measure_preference([subject], PROMPTS[:1], None, cache=journal, seed=3, is_sampled=True)
     assert numbers(found, "a")["words"].value == 2
 
 
@@ -187,7 +205,7 @@ def test_a_judge_that_knows_causes_tells_them() -> None:
 
     judge = replace(GOLD, causes=causes)
     subjects = [saying("base", [1] * 40), saying("sft", [2] * 40, words=3)]
-    found = numbers(preference(subjects, PROMPTS, judge, journal=Journal()), "sft")
+    found = numbers(measure_preference(subjects, PROMPTS, judge, cache=AnswerCache()), "sft")
     assert found["reward/long"].value == 3
     assert found["reward/long_change base"].value == 2
     assert found["reward/long"].is_higher_better is None

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from upbring.errors import InputError
-from upbring.evaluate.reward_health import Health, faults, health
-from upbring.evaluate.worthless_responses import Probes
+from upbring.evaluate.reward_health import RewardHealth, assess_reward_model, find_faults
+from upbring.evaluate.worthless_responses import ProbeScores
 from upbring.maths.statistics import Estimate
 
 COUNT = 150
@@ -16,28 +16,28 @@ def scored(skill: float, *, seed: int = 0, spread: float = 1.0) -> list[np.ndarr
     return [spread * (skill * np.array([1.5, 0.5, -0.5, -1.5]) + row) for row in noise]
 
 
-def number(found: Health, name: str) -> float:
-    value = next(each.value for each in found.measured() if each.name == name)
+def number(found: RewardHealth, name: str) -> float:
+    value = next(each.value for each in found.list_results() if each.name == name)
     assert value is not None
     return value
 
 
-def probed(gap: float, kind: str = "empty") -> Probes:
+def probed(gap: float, kind: str = "empty") -> ProbeScores:
     good = np.random.default_rng(3).normal(0, 1, 60)
-    return Probes(good, {kind: good + gap})
+    return ProbeScores(good, {kind: good + gap})
 
 
 def test_a_reward_that_guesses_is_not_fit() -> None:
-    found = health(scored(0.0), RANKS)
+    found = assess_reward_model(scored(0.0), RANKS)
     assert found.verdict == "not fit"
     assert number(found, "pair_accuracy") == pytest.approx(0.5, abs=0.05)
     assert found.reasons[0].startswith("its pair accuracy of ")
     assert "cannot be told from guessing; train on more rankings" in found.reasons[0]
-    assert found.lines()[0] == "reward model: not fit for PPO"
+    assert found.format_lines()[0] == "reward model: not fit for PPO"
 
 
 def test_a_reward_that_orders_well_is_fit() -> None:
-    found = health(scored(0.9), RANKS, probes=probed(-2.0))
+    found = assess_reward_model(scored(0.9), RANKS, probes=probed(-2.0))
     assert (found.verdict, found.reasons) == ("fit", ())
     assert number(found, "pair_accuracy") > 0.75
     assert number(found, "rank_correlation") > 0.4
@@ -51,12 +51,14 @@ def test_hardly_better_than_guessing_is_not_fit_however_many_pairs() -> None:
     found = dict.fromkeys(
         ("pair_accuracy", "annotator_agreement"), Estimate(0.53, 0.52, 0.54, 10_000)
     )
-    assert next(faults(found)).startswith("its pair accuracy of 53.0% (52.0% … 54.0%) is below 55%")
+    assert next(find_faults(found)).startswith(
+        "its pair accuracy of 53.0% (52.0% … 54.0%) is below 55%"
+    )
 
 
 @pytest.mark.parametrize("kind", ["empty", "repeated", "copied", "spam"])
 def test_a_worthless_answer_that_wins_makes_it_unfit(kind: str) -> None:
-    found = health(scored(0.9), RANKS, probes=probed(+1.0, kind))
+    found = assess_reward_model(scored(0.9), RANKS, probes=probed(+1.0, kind))
     assert found.verdict == "not fit"
     assert found.reasons[0] == (
         f"{kind} answers are scored above the good one in 100% of prompts; "
@@ -67,27 +69,27 @@ def test_a_worthless_answer_that_wins_makes_it_unfit(kind: str) -> None:
 def test_a_worthless_answer_that_wins_at_times_asks_for_care() -> None:
     good = np.zeros(20)
     bad = np.where(np.arange(20) < 4, 1.0, -1.0)
-    found = health(scored(0.9), RANKS, probes=Probes(good, {"spam": bad}))
+    found = assess_reward_model(scored(0.9), RANKS, probes=ProbeScores(good, {"spam": bad}))
     assert found.verdict == "use with care"
     assert found.reasons == ("spam answers are scored above the good one in 20% of prompts",)
 
 
 def test_half_an_answer_above_the_whole_asks_for_care() -> None:
-    found = health(scored(0.9), RANKS, probes=probed(0.5, "truncated"))
+    found = assess_reward_model(scored(0.9), RANKS, probes=probed(0.5, "truncated"))
     assert found.reasons == ("half an answer is scored above the whole in 100% of prompts",)
 
 
 def test_few_pairs_ask_for_care() -> None:
-    found = health(scored(0.9)[:10], RANKS[:10])
+    found = assess_reward_model(scored(0.9)[:10], RANKS[:10])
     assert found.verdict == "use with care"
     assert found.reasons[0] == "only 60 held-out pairs; hold out 100 or more"
 
 
 def test_scores_too_far_apart_ask_for_care() -> None:
-    found = health(scored(0.7, spread=20.0), RANKS)
+    found = assess_reward_model(scored(0.7, spread=20.0), RANKS)
     assert found.verdict == "use with care"
     assert found.reasons[0].startswith("it is too sure: dividing scores by ")
-    timid = health(scored(1.5, spread=0.05), RANKS)
+    timid = assess_reward_model(scored(1.5, spread=0.05), RANKS)
     assert timid.reasons[0].startswith("it is not sure enough: dividing scores by 0.")
 
 
@@ -96,11 +98,13 @@ def test_a_taste_for_length_that_people_do_not_have_asks_for_care() -> None:
     texts = [[" ".join(["word"] * int(n)) for n in rng.integers(1, 30, 4)] for _ in range(COUNT)]
     lengths = [np.array([len(t.split()) for t in row]) for row in texts]
     scores = [s + 0.15 * n for s, n in zip(scored(1.6), lengths, strict=True)]
-    found = health(scores, RANKS, texts=texts)
+    found = assess_reward_model(scores, RANKS, texts=texts)
     assert any(reason.startswith("its scores rise with length (") for reason in found.reasons)
     # people who like length as much: nothing to say
     ranks = [np.argsort(np.argsort(-s)) + 1.0 for s in scores]
-    assert not any("length" in reason for reason in health(scores, ranks, texts=texts).reasons)
+    assert not any(
+        "length" in reason for reason in assess_reward_model(scores, ranks, texts=texts).reasons
+    )
 
 
 def test_agreeing_more_than_people_do_smells_of_a_leak_and_less_leaves_room() -> None:
@@ -109,38 +113,47 @@ def test_agreeing_more_than_people_do_smells_of_a_leak_and_less_leaves_room() ->
     noisy = [np.argsort(np.argsort(np.arange(4) + rng.normal(0, 1.5, 4))) + 1.0 for _ in texts]
     people = ["ann", "bob"] * COUNT
     known = [-ranks + 0.0 for ranks in noisy]  # as if it had read each vote
-    leak = health(known, noisy, annotators=people, texts=texts)
+    leak = assess_reward_model(known, noisy, annotators=people, texts=texts)
     assert any("which is too good; look for held-out rows" in each for each in leak.reasons)
-    truth = health([-np.arange(4.0)] * len(texts), noisy, annotators=people, texts=texts)
+    truth = assess_reward_model(
+        [-np.arange(4.0)] * len(texts), noisy, annotators=people, texts=texts
+    )
     assert number(truth, "pair_accuracy") > number(truth, "annotator_agreement") + 0.05
     assert not any("too good" in each for each in truth.reasons)
     alike = [np.arange(1.0, 5.0)] * (2 * COUNT)
     weak = scored(0.35) + scored(0.35, seed=1)
-    found = health(weak, alike, annotators=people, texts=texts)
+    found = assess_reward_model(weak, alike, annotators=people, texts=texts)
     assert any("there is more to learn" in reason for reason in found.reasons)
 
 
 def test_the_report_names_each_number_with_its_interval() -> None:
-    found = health(scored(0.9), RANKS, model="rm", is_synthetic=True, probes=probed(-1.0))
-    text = "\n".join(found.lines())
+    found = assess_reward_model(
+        scored(0.9), RANKS, model="rm", is_synthetic=True, probes=probed(-1.0)
+    )
+    text = "\n".join(found.format_lines())
     for name in ("pair_accuracy ", "rank_correlation", "temperature", "beaten_by_empty"):
         assert name in text
     assert "annotator_agreement       not measured: no answers were ranked by two" in text
-    assert all(each.is_synthetic and each.model == "rm" for each in found.measured())
-    assert found.lines()[1] == "  by simulated annotators: not what people would say"
-    assert not any("simulated" in line for line in health(scored(0.9), RANKS).lines())
-    assert all(each.suite == "reward_health" for each in found.measured())
+    assert all(each.is_synthetic and each.model == "rm" for each in found.list_results())
+    assert found.format_lines()[1] == "  by simulated annotators: not what people would say"
+    assert not any(
+        "simulated" in line for line in assess_reward_model(scored(0.9), RANKS).format_lines()
+    )
+    assert all(each.suite == "reward_health" for each in found.list_results())
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(InputError, match=r"held-out ranking 2: has a score that is not finite"):
-        health([np.ones(2), np.array([np.nan, 1])], [np.array([1.0, 2])] * 2)
+        assess_reward_model([np.ones(2), np.array([np.nan, 1])], [np.array([1.0, 2])] * 2)
 
 
 def test_rankings_that_prefer_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="prefer no answer to another; hold out rankings"):
-        health([np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
+        assess_reward_model([np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
-    assert health(scored(0.5), RANKS).lines() == health(scored(0.5), RANKS).lines()
+    assert (
+        assess_reward_model(scored(0.5), RANKS).format_lines()
+        == assess_reward_model(scored(0.5), RANKS).format_lines()
+    )

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 
 from upbring.evaluate import reward_statistics as rn
-from upbring.evaluate.worthless_responses import Probes
+from upbring.evaluate.worthless_responses import ProbeScores
 
 SCORES = [np.array([2.0, 1.0, 0.0]), np.array([0.0, 1.0]), np.array([3.0, 3.0])]
 RANKS = [np.array([1.0, 3.0, 2.0]), np.array([1.0, 2.0]), np.array([2.0, 1.0])]
 
 
-def parts(rankings: rn.Rankings) -> dict[str, rn.Part]:
-    return {part.name: part for part in rn.accuracies(rankings)}
+def parts(rankings: rn.ScoredRankings) -> dict[str, rn.RewardStatistic]:
+    return {part.name: part for part in rn.accuracy_statistics(rankings)}
 
 
 def test_pairs_are_oriented_by_what_people_prefer() -> None:
-    rankings = rn.Rankings(SCORES, RANKS)
+    rankings = rn.ScoredRankings(SCORES, RANKS)
     # 1 > 3 > 2: 2−1, 2−0, 0−1; then 0−1; then 3−3
     assert sorted(rankings.margins.tolist()) == [-1.0, -1.0, 0.0, 1.0, 2.0]
     assert rankings.accuracy().value == pytest.approx(2.5 / 5)
@@ -25,7 +25,7 @@ def test_pairs_are_oriented_by_what_people_prefer() -> None:
 
 
 def test_ranks_that_tie_make_no_pair() -> None:
-    rankings = rn.Rankings([np.array([1.0, 2.0, 3.0])], [np.array([1.0, 1.0, 2.0])])
+    rankings = rn.ScoredRankings([np.array([1.0, 2.0, 3.0])], [np.array([1.0, 1.0, 2.0])])
     assert rankings.margins.tolist() == [-2.0, -1.0]
 
 
@@ -35,7 +35,7 @@ def test_accuracy_is_told_by_how_far_apart_scores_are() -> None:
     is_right = rng.random(800) < 1 / (1 + np.exp(-np.abs(margins)))
     scores = [np.array([abs(m), 0.0]) for m in margins]
     ranks = [np.array([1.0, 2.0]) if r else np.array([2.0, 1.0]) for r in is_right]
-    found = parts(rn.Rankings(scores, ranks))
+    found = parts(rn.ScoredRankings(scores, ranks))
     by_margin = [found[f"pair_accuracy/margin_{k}"].value for k in (1, 2, 3, 4)]
     assert [each.count for each in by_margin] == [200] * 4
     assert by_margin[0].value < by_margin[1].value < by_margin[3].value
@@ -43,16 +43,16 @@ def test_accuracy_is_told_by_how_far_apart_scores_are() -> None:
 
 
 def test_each_annotator_has_an_accuracy_of_their_own() -> None:
-    found = parts(rn.Rankings(SCORES, RANKS, annotators=["ann", "bob", None]))
+    found = parts(rn.ScoredRankings(SCORES, RANKS, annotators=["ann", "bob", None]))
     assert found["pair_accuracy/annotator_ann"].value.value == pytest.approx(2 / 3)
     assert found["pair_accuracy/annotator_bob"].value.value == 0
-    alone = parts(rn.Rankings(SCORES, RANKS, annotators=["ann", "ann", None]))
+    alone = parts(rn.ScoredRankings(SCORES, RANKS, annotators=["ann", "ann", None]))
     assert not any("annotator" in name for name in alone)
 
 
 def test_the_order_is_kendalls_tau_against_the_ranks() -> None:
     # 2 of 3 pairs alike: τ = 1/3; the second ranking −1; the third scores a tie and says nothing
-    found = rn.order(rn.Rankings(SCORES, RANKS))
+    found = rn.rank_correlation(rn.ScoredRankings(SCORES, RANKS))
     assert found.value.value == pytest.approx((1 / 3 - 1) / 2)
     assert found.value.count == 2
     assert found.note == "1 rankings of ties alone left out"
@@ -63,14 +63,17 @@ def test_the_ceiling_is_how_often_two_people_agree_on_the_same_answers() -> None
     ranks = [np.array(r) for r in ([1.0, 2, 3], [1.0, 2, 3], [1.0, 3, 2], [1.0, 2])]
     scores = [np.zeros(len(r)) for r in ranks]
     people = ["ann", "bob", "cy", "ann"]
-    rankings = rn.Rankings(scores, ranks, people, texts, ["p", "p", "p", "p"])
+    rankings = rn.ScoredRankings(scores, ranks, people, texts, ["p", "p", "p", "p"])
     # ann abc, bob cba, cy acb: ann–bob 0 of 3, ann–cy 2 of 3, bob–cy 1 of 3
-    found = rn.ceiling(rankings)
+    found = rn.annotator_agreement(rankings)
     assert found.value.value == pytest.approx(3 / 9)
     assert found.value.count == 1  # one prompt was judged twice or more
-    other = rn.Rankings(scores, ranks, people, texts, ["p", "q", "r", "s"])
-    assert math.isnan(rn.ceiling(other).value.value)
-    assert rn.ceiling(rn.Rankings(scores, ranks)).note == "no answers were ranked by two annotators"
+    other = rn.ScoredRankings(scores, ranks, people, texts, ["p", "q", "r", "s"])
+    assert math.isnan(rn.annotator_agreement(other).value.value)
+    assert (
+        rn.annotator_agreement(rn.ScoredRankings(scores, ranks)).note
+        == "no answers were ranked by two annotators"
+    )
 
 
 def test_a_taste_is_a_correlation_beside_peoples() -> None:
@@ -78,25 +81,27 @@ def test_a_taste_is_a_correlation_beside_peoples() -> None:
     texts = [[" ".join(["word"] * int(n)) for n in rng.integers(1, 30, 4)] for _ in range(60)]
     lengths = [np.array([len(t.split()) for t in row], float) for row in texts]
     ranks = [rng.permutation(4) + 1.0 for _ in texts]
-    rankings = rn.Rankings([2 * n + 100 * g for g, n in enumerate(lengths)], ranks, texts=texts)
-    found = {part.name: part.value for part in rn.tastes(rankings)}
+    rankings = rn.ScoredRankings(
+        [2 * n + 100 * g for g, n in enumerate(lengths)], ranks, texts=texts
+    )
+    found = {part.name: part.value for part in rn.feature_correlations(rankings)}
     assert found["correlation_length"].value == pytest.approx(1)
     assert found["correlation_length/people"].low < 0 < found["correlation_length/people"].high
     assert math.isnan(found["correlation_courtesy"].value)
-    assert list(rn.tastes(rn.Rankings(SCORES, RANKS))) == []
+    assert list(rn.feature_correlations(rn.ScoredRankings(SCORES, RANKS))) == []
 
 
 def test_worthless_answers_win_by_how_often_they_are_scored_above() -> None:
-    probes = Probes(
+    probes = ProbeScores(
         np.array([1.0, 1.0, 1.0, 1.0]),
         {"empty": np.array([0.0, 2.0, 1.0, 0.0]), "spam": np.array([np.nan, 3.0, np.nan, np.nan])},
     )
-    found = {part.name: part for part in rn.beaten(probes)}
+    found = {part.name: part for part in rn.worthless_win_rates(probes)}
     assert found["beaten_by_empty"].value.value == pytest.approx(1.5 / 4)
     assert found["beaten_by_empty"].note == "scored -0.25 against the good answer on average"
     assert (found["beaten_by_spam"].value.value, found["beaten_by_spam"].value.count) == (1, 1)
     assert "beaten_by_copied" not in found
-    assert list(rn.beaten(None)) == []
+    assert list(rn.worthless_win_rates(None)) == []
 
 
 def test_calibration_is_mended_by_the_temperature() -> None:
@@ -104,17 +109,17 @@ def test_calibration_is_mended_by_the_temperature() -> None:
     margins = rng.normal(0, 1.5, 3000)
     is_upheld = rng.random(3000) < 1 / (1 + np.exp(-margins))
     scores = [np.array([5 * m, 0.0]) for m in np.where(is_upheld, margins, -margins)]
-    rankings = rn.Rankings(scores, [np.array([1.0, 2.0])] * 3000)
-    found = {part.name: part.value.value for part in rn.calibrations(rankings)}
+    rankings = rn.ScoredRankings(scores, [np.array([1.0, 2.0])] * 3000)
+    found = {part.name: part.value.value for part in rn.calibration_statistics(rankings)}
     assert found["temperature"] == pytest.approx(5, rel=0.1)
     assert found["calibration_error"] > 0.15
     assert found["calibration_error/cooled"] < 0.03
 
 
 def test_distributions_are_of_the_best_and_the_worst() -> None:
-    best, worst = rn.extremes(rn.Rankings(SCORES, RANKS))
+    best, worst = rn.best_and_worst_scores(rn.ScoredRankings(SCORES, RANKS))
     assert (best.tolist(), worst.tolist()) == ([2.0, 0.0, 3.0], [1.0, 1.0, 3.0])
-    chosen, rejected = rn.distributions(rn.Rankings(SCORES, RANKS))
+    chosen, rejected = rn.score_distributions(rn.ScoredRankings(SCORES, RANKS))
     assert chosen.value.value == pytest.approx(5 / 3)
     assert rejected.value.value == pytest.approx(5 / 3)
     assert chosen.note == "standard deviation 1.25"
@@ -122,6 +127,6 @@ def test_distributions_are_of_the_best_and_the_worst() -> None:
 
 def test_every_pair_is_counted_once() -> None:
     ranks = np.arange(9.0)
-    rankings = rn.Rankings([-ranks], [ranks])
+    rankings = rn.ScoredRankings([-ranks], [ranks])
     assert len(rankings.margins) == len(list(itertools.combinations(range(9), 2)))
     assert (rankings.margins > 0).all()

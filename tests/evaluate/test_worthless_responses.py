@@ -1,15 +1,24 @@
-from upbring.evaluate.worthless_responses import KINDS, NUM_REPEATS, NUM_SPAM, probe_answers
+from upbring.evaluate.worthless_responses import (
+    NUM_REPEATS,
+    NUM_SPAM_WORDS,
+    PROBE_KINDS,
+    make_probe_responses,
+)
 
 
 def test_a_good_answer_gives_every_worthless_one() -> None:
-    made = probe_answers("What is the capital?", "It is Paris.\n")
-    assert set(made) == set(KINDS)
+    made = make_probe_responses("What is the capital?", "It is Paris.\n")
+    assert set(made) == set(PROBE_KINDS)
     assert made["empty"] == ""
     assert made["truncated"] == "It"
     assert made["repeated"].count("It is Paris.") == NUM_REPEATS
     assert made["copied"] == "What is the capital?"
-    assert len(made["spam"].split()) == NUM_SPAM
+    assert len(made["spam"].split()) == NUM_SPAM_WORDS
 
 
 def test_what_cannot_be_made_is_left_out() -> None:
-    assert set(probe_answers("Paris", "Paris")) == {"empty", "repeated", "spam"}  # no half, no copy
+    assert set(make_probe_responses("Paris", "Paris")) == {
+        "empty",
+        "repeated",
+        "spam",
+    }  # no half, no copy

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, GPT2Config
 from tests.road import QUICK, done, prepare
 from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
 from upbring.data.trees.batch import make_batch
-from upbring.data.trees.tree import tree
-from upbring.model.load import Loaded, load
-from upbring.model.score import score
+from upbring.data.trees.tree import make_tree
+from upbring.model.load import LoadedModel, load
+from upbring.model.score import score_tokens
 
 TEXTS = [[5, 17, 300, 4, 9, 11, 200, 31], [40, 41, 42], [7, 299, 8, 298, 9, 297]]
 MESSAGES = [
@@ -35,21 +35,21 @@ class Exported:
     folder: Path
     read: dict[str, Any]
 
-    def load(self, run: str) -> Loaded:
+    def load(self, run: str) -> LoadedModel:
         """Return a run's model as upbring loads it."""
         cpu = torch.device("cpu")
         return load(
             str(self.folder / "runs" / run),
             device=cpu,
-            compute=torch.float32,
-            notice=lambda _: None,
+            compute_dtype=torch.float32,
+            log=lambda _: None,
         )
 
     def ours(self, run: str) -> list[float]:
         """Return the log-probabilities of a run's model as upbring computes them."""
-        batch = make_batch([tree(text[:1], text[1:]) for text in TEXTS])
+        batch = make_batch([make_tree(text[:1], text[1:]) for text in TEXTS])
         with torch.no_grad():
-            found: list[float] = score(self.load(run).model, batch).logprobs.tolist()
+            found: list[float] = score_tokens(self.load(run).model, batch).logprobs.tolist()
         return found
 
     def theirs(self, name: str) -> list[float]:
@@ -81,7 +81,7 @@ def train_all(folder: Path) -> None:
     sft = ("sft", "d.jsonl", *QUICK)
     for name, model, *more in (
         ("one", "m"),
-        ("two", "runs/one", "--rank", "4", "--alpha", "3", "--targets", "q_proj,up_proj"),
+        ("two", "runs/one", "--rank", "4", "--alpha", "3", "--target-modules", "q_proj,up_proj"),
         ("rs", "m", "--rslora"),
         ("full", "m", "--tune", "full"),
         ("upon-full", "runs/full"),
@@ -128,7 +128,7 @@ def make_exported(folder: Path) -> Exported:
     for run in ("one", "two", "dora", "full", "gpt-two", "gpt-full"):
         done(folder, "export", f"runs/{run}", "--to", f"out/merged-{run}")
         look(f"merged/{run}", f"out/merged-{run}")
-    done(folder, "export", "runs/one", "--to", "out/bf", "--precision", "bfloat16")
+    done(folder, "export", "runs/one", "--to", "out/bf", "--dtype", "bfloat16")
     look("bfloat16/one", "out/bf")
     for run in ("one", "two", "gpt-two"):
         done(folder, "export", f"runs/{run}", "--to", f"out/adapter-{run}", "--kind", "adapter")

@@ -16,13 +16,15 @@ from tests.rankings import QUICK_REWARD, make_rankings
 from tests.road import done, upbring
 from tests.small import make_model
 from tests.tolerances import LOGPROBS
-from upbring.data.chat.tokenizer import PAD, train_tokenizer
+from upbring.data.chat.tokenizer import PAD_TOKEN, train_tokenizer
 from upbring.data.chat.tokenizer_files import load_tokenizer, make_tokenizer
 from upbring.data.read.records import Message
-from upbring.export.classifier import classifier, padding
-from upbring.judge.reward_model import Question, RewardModel, load_rewards
+from upbring.export.classifier import choose_padding, make_classifier
+from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 
-ASKED = Question((Message("user", "What is the sky like?"),), ("It is blue.", "No no.", "Red " * 9))
+ASKED = ResponseGroup(
+    (Message("user", "What is the sky like?"),), ("It is blue.", "No no.", "Red " * 9)
+)
 RUNS = {
     "lora": ("m",),
     "upon": ("runs/lora",),
@@ -40,11 +42,11 @@ class Home:
     read: dict[str, Any]
 
     def model(self, name: str) -> RewardModel:
-        (found,) = load_rewards(
+        (found,) = load_reward_models(
             [str(self.folder / name)],
             device=torch.device("cpu"),
-            compute=torch.float32,
-            notice=lambda _: None,
+            compute_dtype=torch.float32,
+            log=lambda _: None,
         )
         return found
 
@@ -56,10 +58,10 @@ class Home:
 
 def rows(folder: Path) -> list[list[int]]:
     """Return what our judge reads, as rows of tokens."""
-    (model,) = load_rewards(
-        [str(folder)], device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+    (model,) = load_reward_models(
+        [str(folder)], device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
-    tree = model.chat.comparison(ASKED.prompt, ASKED.responses, key="")
+    tree = model.chat.encode_comparison(ASKED.prompt, ASKED.responses, key="")
     return [[*tree.prompt.tolist(), *branch.tokens.tolist()] for branch in tree.branches]
 
 
@@ -132,7 +134,7 @@ def test_so_does_a_stranger_who_fills_rows_up(home: Home, name: str) -> None:
     run = f"runs/{name.partition('/')[2]}"
     read = home.read[name]
     assert read["pad"] not in {row[-1] for row in rows(home.folder / run)}
-    assert read["pad_text"] == PAD
+    assert read["pad_text"] == PAD_TOKEN
     assert read["filled"] == pytest.approx(home.ours(run), abs=LOGPROBS)
     for config in (read["config_pad"],) if read["is_whole"] else ():
         assert config == read["pad"]
@@ -163,12 +165,12 @@ def test_a_reward_model_is_not_taught_to_speak(home: Home, name: str) -> None:
 
 def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*given: Any, **named: Any) -> Any:
-        made = classifier(*given, **named)
+        made = make_classifier(*given, **named)
         with torch.no_grad():
             made.score.weight += 0.1
         return made
 
-    monkeypatch.setattr("upbring.export.weights.classifier", wrong)
+    monkeypatch.setattr("upbring.export.weights.make_classifier", wrong)
     answer = upbring(home.folder, "export", "runs/lora", "--to", "out/wrong")
     assert answer.code == 1
     assert "in a log-probability or score, so it was not kept" in answer.err
@@ -177,8 +179,8 @@ def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.Monk
 
 def test_what_pads_ends_no_answer() -> None:
     bare = train_tokenizer(["the the the"], 300)
-    assert padding(bare, {0}).text == PAD
-    assert padding(bare, {0}).token == bare.size
+    assert choose_padding(bare, {0}).text == PAD_TOKEN
+    assert choose_padding(bare, {0}).token_id == bare.size
     bare.backend.add_special_tokens(["<|im_end|>", "<pad>", "<unk>"])
     names = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
     ends = [int(bare.backend.token_to_id("<|im_end|>") or 0)]
@@ -187,10 +189,10 @@ def test_what_pads_ends_no_answer() -> None:
         ({"pad_token": "<|im_end|>", "unk_token": "<unk>"}, "<unk>"),  # pad = eos
         ({}, "<|endoftext|>"),  # BOS, which ends nothing here
     ):
-        tokenizer = make_tokenizer(bare.backend, names=names | more)
-        found = padding(tokenizer, ends)
+        tokenizer = make_tokenizer(bare.backend, special_tokens_map=names | more)
+        found = choose_padding(tokenizer, ends)
         assert found.text == expected
-        assert found.token == tokenizer.specials[expected]
+        assert found.token_id == tokenizer.special_token_ids[expected]
 
 
 def test_a_token_that_pads_makes_no_other_tokenizer(home: Home) -> None:

@@ -51,7 +51,7 @@ def test_what_exists_is_never_overwritten(
     more = {"dtype": torch.float32} if write is export_merged else {}
     with pytest.raises(InputError, match="there: exists already; choose another --to"):
         write(  # type: ignore[operator] -- one of the two above
-            str(exported.folder / "runs" / "one"), tmp_path / "there", notice=silent, **more
+            str(exported.folder / "runs" / "one"), tmp_path / "there", log=silent, **more
         )
 
 
@@ -66,14 +66,12 @@ def test_where_there_is_no_adapter_to_export_it_says_what_to_do(
     exported: Exported, tmp_path: Path, run: str, told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
-        export_adapter(str(exported.folder / "runs" / run), tmp_path / "x", notice=silent)
+        export_adapter(str(exported.folder / "runs" / run), tmp_path / "x", log=silent)
 
 
 def test_a_foreign_model_needs_no_export(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not made by upbring and needs no export"):
-        export_merged(
-            str(exported.folder / "m"), tmp_path / "x", dtype=torch.float32, notice=silent
-        )
+        export_merged(str(exported.folder / "m"), tmp_path / "x", dtype=torch.float32, log=silent)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,6 +90,6 @@ def test_an_export_that_differs_is_not_kept(
             str(exported.folder / "runs" / "one"),
             tmp_path / "x",
             dtype=torch.float32,
-            notice=silent,
+            log=silent,
         )
     assert list(tmp_path.iterdir()) == []

@@ -47,12 +47,12 @@ def test_a_stranger_speaks_to_it_as_we_do(exported: Exported, name: str) -> None
     messages = [Message(m["role"], m["content"]) for m in MESSAGES]
     found = exported.read[name]
     assert found["rendered"] == [
-        chat.render(messages, is_open=False),
-        chat.render(messages, is_open=True),
+        chat.render(messages, add_generation_prompt=False),
+        chat.render(messages, add_generation_prompt=True),
     ]
     assert found["tokens"] == tokenizer.encode(found["rendered"][0])
     ends = found["eos"] if isinstance(found["eos"], list) else [found["eos"]]
-    assert ends == [stop.token for stop in contract.stops] == list(chat.stops)
+    assert ends == [stop.token for stop in contract.stops] == list(chat.stop_token_ids)
 
 
 def test_files_can_be_read_by_others_on_the_machine(exported: Exported) -> None:

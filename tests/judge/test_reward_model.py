@@ -14,21 +14,23 @@ from upbring.data.read.records import Message
 from upbring.errors import InputError, Interrupted
 from upbring.judge.reward_model import (
     Ensemble,
-    Question,
+    ResponseGroup,
     RewardModel,
-    attached,
-    combined,
-    load_rewards,
+    attach_reward_model,
+    combine_scores,
+    load_reward_models,
 )
 from upbring.model.load import load
 from upbring.model.roles import BASE
-from upbring.runs.contract import Contract, Stop, write_contract
+from upbring.runs.contract import Contract, StopToken, write_contract
 
 CPU = torch.device("cpu")
 QUESTIONS = [
-    Question((Message("user", "sky?"),), ("It is blue.", "No.", "")),
-    Question((Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")), ("a b",)),
-    Question((Message("user", "sky?"),), ("It is <|endoftext|> not.",)),
+    ResponseGroup((Message("user", "sky?"),), ("It is blue.", "No.", "")),
+    ResponseGroup(
+        (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")), ("a b",)
+    ),
+    ResponseGroup((Message("user", "sky?"),), ("It is <|endoftext|> not.",)),
 ]
 
 
@@ -49,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def members(home: Path, *names: str) -> tuple[RewardModel, ...]:
     folders = [str(home / name) for name in names]
-    return load_rewards(folders, device=CPU, compute=torch.float32, notice=silent)
+    return load_reward_models(folders, device=CPU, compute_dtype=torch.float32, log=silent)
 
 
 def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
@@ -61,7 +63,7 @@ def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
 @pytest.mark.parametrize("budget", [1, 8192])
 def test_a_score_is_the_head_on_the_last_token_of_each_response(home: Path, budget: int) -> None:
     (model,) = members(home, "r1")
-    small_steps = RewardModel(model.loaded, BASE, model.chat, tokens_at_once=budget)
+    small_steps = RewardModel(model.loaded, BASE, model.chat, max_batch_tokens=budget)
     assert close(small_steps.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS))
 
 
@@ -89,37 +91,44 @@ def test_an_ensemble_is_its_members_scores_combined(home: Path) -> None:
 
 def test_cautious_takes_off_what_the_members_disagree_in() -> None:
     scores = np.array([[2.0, 1.0], [4.0, 1.0], [0.0, 1.0]])  # σ of (2, 4, 0) is √(8/3)
-    assert combined(scores, "cautious", spread=0.5) == pytest.approx([2 - 0.5 * (8 / 3) ** 0.5, 1])
-    assert combined(scores, "cautious", spread=0.0).tolist() == combined(scores, "mean").tolist()
+    assert combine_scores(scores, "cautious", uncertainty_weight=0.5) == pytest.approx(
+        [2 - 0.5 * (8 / 3) ** 0.5, 1]
+    )
+    assert (
+        combine_scores(scores, "cautious", uncertainty_weight=0.0).tolist()
+        == combine_scores(scores, "mean").tolist()
+    )
 
 
 def test_the_contracts_offset_and_template_are_used(home: Path, tmp_path: Path) -> None:
     folder = make_reward(home / "m", tmp_path / "r", seed=1)
-    loaded = load(str(folder), device=CPU, compute=torch.float32, notice=silent)
+    loaded = load(str(folder), device=CPU, compute_dtype=torch.float32, log=silent)
     tokenizer = load_tokenizer(folder)
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
     template += "{% if add_generation_prompt %}<assistant>{% endif %}"
     agreed = Contract(
-        *("m", loaded.base_sha256, tokenizer.fingerprint, template, (Stop(0, "x"),), 0, 0),
+        *("m", loaded.base_sha256, tokenizer.fingerprint, template, (StopToken(0, "x"),), 0, 0),
         *("reward", "lora"),
         offset=0.75,
     )
     write_contract(folder / "contract.json", agreed)
-    (model,) = load_rewards([str(folder)], device=CPU, compute=torch.float32, notice=silent)
+    (model,) = load_reward_models(
+        [str(folder)], device=CPU, compute_dtype=torch.float32, log=silent
+    )
     bare = RewardModel(model.loaded, BASE, make_chat(tokenizer, template=template))
     expected = [scores - 0.75 for scores in bare.scores(QUESTIONS)]
     assert all(np.allclose(a, b) for a, b in zip(model.scores(QUESTIONS), expected, strict=True))
-    beside = load(str(home / "m"), device=CPU, compute=torch.float32, notice=silent)
-    found = attached(beside, str(folder), "judge", notice=silent).scores(QUESTIONS)
+    beside = load(str(home / "m"), device=CPU, compute_dtype=torch.float32, log=silent)
+    found = attach_reward_model(beside, str(folder), "judge", log=silent).scores(QUESTIONS)
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
 
 
 def test_what_is_too_long_is_cut_and_where_nothing_is_left_there_is_no_score(home: Path) -> None:
     (model,) = members(home, "r1")
     user = Message("user", "sky?")
-    long = Question((user,), ("red " * 300, "red " * 500))
-    hopeless = Question((Message("user", "red " * 400),), ("a", "b"))
-    cut, none, fine = model.scores([long, hopeless, Question((user,), ("red",))])
+    long = ResponseGroup((user,), ("red " * 300, "red " * 500))
+    hopeless = ResponseGroup((Message("user", "red " * 400),), ("a", "b"))
+    cut, none, fine = model.scores([long, hopeless, ResponseGroup((user,), ("red",))])
     assert cut[0] == pytest.approx(cut[1], abs=1e-5)
     assert np.isfinite(cut).all()
     assert np.isnan(none).all()
@@ -134,11 +143,11 @@ def test_what_the_template_refuses_has_no_score_and_costs_no_other(home: Path) -
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     picky = RewardModel(model.loaded, BASE, make_chat(model.chat.tokenizer, template=strict))
-    asked = [Question((Message("user", "?"),), ("yes", "never", "so")), QUESTIONS[0]]
+    asked = [ResponseGroup((Message("user", "?"),), ("yes", "never", "so")), QUESTIONS[0]]
     found, other = picky.scores(asked)
     assert np.isfinite(found).tolist() == [True, False, True]
     assert np.isfinite(other).all()
-    alone = picky.scores([Question((Message("user", "?"),), ("so",))])
+    alone = picky.scores([ResponseGroup((Message("user", "?"),), ("so",))])
     assert found[2] == pytest.approx(alone[0][0], abs=1e-6)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import trials
-from upbring.maths.advantages import gae, left_out, relative
+from upbring.maths.advantages import gae, group_relative_advantages, leave_one_out_advantages
 
 
 def explicit(rewards: list[float], values: list[float], *, g: float, lam: float) -> list[float]:
@@ -32,7 +32,7 @@ def ragged(seed: int) -> tuple[Tensor, Tensor, Tensor, list[int]]:
 def test_gae_is_the_explicit_sum_of_each_branch(seed: int) -> None:
     rewards, values, branch, lengths = ragged(seed)
     g, lam = (1.0, 0.95) if seed % 2 else (0.97, 0.8)
-    found = gae(rewards, values, branch, discount=g, decay=lam)
+    found = gae(rewards, values, branch, gamma=g, lam=lam)
     expected = [
         value
         for r, v in zip(torch.split(rewards, lengths), torch.split(values, lengths), strict=True)
@@ -44,7 +44,7 @@ def test_gae_is_the_explicit_sum_of_each_branch(seed: int) -> None:
 
 def test_without_decay_gae_is_the_return_less_the_value() -> None:
     rewards, values, branch, lengths = ragged(0)
-    found = gae(rewards, values, branch, discount=1, decay=1)
+    found = gae(rewards, values, branch, gamma=1, lam=1)
     first = torch.tensor([0, *lengths]).cumsum(0)[:-1]
     totals = torch.stack([part.sum() for part in torch.split(rewards, lengths)])
     assert torch.allclose(found[first], totals - values[first])
@@ -55,8 +55,8 @@ def test_with_full_decay_gae_is_one_step_of_surprise() -> None:
         torch.tensor([1.0, 2.0]),
         torch.tensor([3.0, 5.0]),
         torch.tensor([0, 0]),
-        discount=0.5,
-        decay=0,
+        gamma=0.5,
+        lam=0,
     )
     assert found.tolist() == [1 + 0.5 * 5 - 3, 2 - 5]
 
@@ -68,14 +68,14 @@ REWARDS = torch.tensor([1.0, 2.0, 6.0, 5.0, 5.0, 9.0], dtype=torch.float64)
 def test_relative_advantages_are_those_of_each_group_alone() -> None:
     groups = [[1.0, 2.0, 6.0], [5.0, 5.0]]
     expected = [(r - statistics.mean(g)) / (statistics.stdev(g) + 1e-4) for g in groups for r in g]
-    found = relative(REWARDS, GROUP, 3, is_scaled=True).tolist()
+    found = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=True).tolist()
     assert found == pytest.approx([*expected, 0.0])
-    centred = relative(REWARDS, GROUP, 3, is_scaled=False).tolist()
+    centred = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=False).tolist()
     assert centred == pytest.approx([-2, -1, 3, 0, 0, 0])
 
 
 def test_each_response_is_measured_by_the_others_of_its_group() -> None:
-    found = left_out(REWARDS[:5], GROUP[:5], 2).tolist()
+    found = leave_one_out_advantages(REWARDS[:5], GROUP[:5], 2).tolist()
     naive = [1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2, 5 - 5, 5 - 5]
     assert found == pytest.approx(naive)
-    assert left_out(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # there is no other
+    assert leave_one_out_advantages(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # there is no other

@@ -18,23 +18,23 @@ def test_kappa_is_the_textbooks() -> None:
     # 50 proposals, two readers: 20 both yes, 15 both no, 5 and 10 split: κ = (0.7 − 0.5)/0.5
     first = ["yes"] * 25 + ["no"] * 25
     second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
-    assert agreement.kappa(first, second) == pytest.approx(0.4)
+    assert agreement.cohen_kappa(first, second) == pytest.approx(0.4)
 
 
 def test_kappa_says_nothing_where_chance_explains_all() -> None:
-    assert math.isnan(agreement.kappa(["a", "a"], ["a", "a"]))
-    assert math.isnan(agreement.kappa([], []))
+    assert math.isnan(agreement.cohen_kappa(["a", "a"], ["a", "a"]))
+    assert math.isnan(agreement.cohen_kappa([], []))
 
 
 def test_alpha_is_the_published_one() -> None:
-    assert agreement.alpha(UNITS) == pytest.approx(0.743, abs=5e-4)
-    assert agreement.alpha(UNITS, level="ordinal") == pytest.approx(0.815, abs=5e-4)
+    assert agreement.krippendorff_alpha(UNITS) == pytest.approx(0.743, abs=5e-4)
+    assert agreement.krippendorff_alpha(UNITS, level="ordinal") == pytest.approx(0.815, abs=5e-4)
 
 
 def test_alpha_is_one_for_perfect_agreement_and_unknown_for_a_single_value() -> None:
-    assert agreement.alpha([[1, 1], [2, 2], [3, 3]], level="ordinal") == 1
-    assert math.isnan(agreement.alpha([[1, 1], [1, 1]]))
-    assert math.isnan(agreement.alpha([[1, None], [2]]))
+    assert agreement.krippendorff_alpha([[1, 1], [2, 2], [3, 3]], level="ordinal") == 1
+    assert math.isnan(agreement.krippendorff_alpha([[1, 1], [1, 1]]))
+    assert math.isnan(agreement.krippendorff_alpha([[1, None], [2]]))
 
 
 def test_pairs_in_the_same_order_are_counted() -> None:
@@ -47,4 +47,4 @@ def test_pairs_in_the_same_order_are_counted() -> None:
                 continue
             count += 1
             right += 0.5 if x[i] == x[j] else float((x[i] < x[j]) == (y[i] < y[j]))
-        assert agreement.alike(x, y) == (right, count)
+        assert agreement.count_concordant_pairs(x, y) == (right, count)

@@ -67,7 +67,7 @@ def test_rounding_turns_hardly_any_draw() -> None:
 
     Looked up in the cumulated probabilities, a dozen of these 16,000 draws would turn.
     """
-    chance = counter_rng.generator("rounding")
+    chance = counter_rng.make_generator("rounding")
     places, turned = torch.arange(2_048), 0
     for keys in torch.arange(16_000).split(2_000):
         logprobs = (2 * torch.randn(len(keys), len(places), generator=chance)).log_softmax(-1)
@@ -88,9 +88,9 @@ def test_a_draw_of_a_large_vocabulary_is_the_same_number_by_number() -> None:
 
 def test_an_order_is_a_permutation_of_its_own() -> None:
     one, other = (
-        counter_rng.order(counter_rng.key(0), 1_000),
-        counter_rng.order(counter_rng.key(1), 1_000),
+        counter_rng.permutation(counter_rng.key(0), 1_000),
+        counter_rng.permutation(counter_rng.key(1), 1_000),
     )
     assert sorted(one.tolist()) == list(range(1_000))
     assert not torch.equal(one, other)
-    assert torch.equal(one, counter_rng.order(counter_rng.key(0), 1_000))
+    assert torch.equal(one, counter_rng.permutation(counter_rng.key(0), 1_000))

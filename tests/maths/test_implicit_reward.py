@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from upbring.maths.implicit_reward import best, extremes, log1mexp, log_odds, of_branches
+from upbring.maths.implicit_reward import (
+    best_branches,
+    extreme_pairs,
+    log1mexp,
+    log_odds,
+    sum_by_branch,
+)
 
 NAN = float("nan")
 
@@ -13,7 +19,7 @@ NAN = float("nan")
 def test_tokens_that_do_not_count_are_in_neither_sum_nor_length() -> None:
     values = torch.tensor([1.0, 2.0, 4.0, 8.0], requires_grad=True)
     counts = torch.tensor([1.0, 0.0, 1.0, NAN])  # where it is not known a token counts
-    total, length = of_branches(values, torch.tensor([0, 0, 2, 2]), 3, counts=counts)
+    total, length = sum_by_branch(values, torch.tensor([0, 0, 2, 2]), 3, token_mask=counts)
     assert total.tolist() == [1, 0, 12]
     assert length.tolist() == [1, 0, 2]
     total.sum().backward()
@@ -23,7 +29,7 @@ def test_tokens_that_do_not_count_are_in_neither_sum_nor_length() -> None:
 
 def test_extremes_are_the_first_best_and_the_first_worst_of_each_ranking() -> None:
     rank = torch.tensor([3.0, 1.0, 1.0, 3.0, NAN, 2.0, 2.0])
-    found = extremes(rank, torch.tensor([0, 0, 0, 0, 1, 2, 2]))
+    found = extreme_pairs(rank, torch.tensor([0, 0, 0, 0, 1, 2, 2]))
     assert (found.better.tolist(), found.worse.tolist()) == ([1, 5], [0, 6])
     assert found.tree.tolist() == [0, 2]
     assert found.is_tie.tolist() == [False, True]
@@ -32,7 +38,13 @@ def test_extremes_are_the_first_best_and_the_first_worst_of_each_ranking() -> No
 
 def test_the_best_is_the_first_of_the_lowest_rank_and_what_is_unranked_has_none() -> None:
     rank = torch.tensor([2.0, 1.0, 1.0, NAN, 5.0])
-    assert best(rank, torch.tensor([0, 0, 0, 1, 2])).tolist() == [False, True, False, False, True]
+    assert best_branches(rank, torch.tensor([0, 0, 0, 1, 2])).tolist() == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("x", [-1e-6, -0.1, -0.69, -0.7, -5.0, -40.0])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from upbring.maths.kl import ESTIMATORS, adapted, k1, k3
+from upbring.maths.kl import KL_ESTIMATORS, adapt_kl_weight, k1, k3
 
 P = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 Q = torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
@@ -17,7 +17,7 @@ def test_the_mean_of_k1_and_of_k3_is_the_divergence(estimator: object) -> None:
 
 
 def test_k2_is_half_the_square_and_close_where_the_two_are_near() -> None:
-    found = float((P * ESTIMATORS["k2"](P.log(), Q.log())).sum())
+    found = float((P * KL_ESTIMATORS["k2"](P.log(), Q.log())).sum())
     by_hand = (0.5 * 0.22314355**2 + 0.3 * 0.28768207**2) / 2  # log 5/4 and log 3/4
     assert found == pytest.approx(by_hand, rel=1e-6)
     assert found == pytest.approx(TRUE, rel=0.05)
@@ -26,8 +26,8 @@ def test_k2_is_half_the_square_and_close_where_the_two_are_near() -> None:
 @pytest.mark.parametrize("name", ["k2", "k3"])
 def test_k2_and_k3_are_never_negative_and_all_are_zero_at_the_start(name: str) -> None:
     logs = torch.linspace(-5, -0.1, 40)
-    assert bool((ESTIMATORS[name](logs[:, None], logs[None]) >= 0).all())
-    assert all(not estimator(logs, logs).any() for estimator in ESTIMATORS.values())
+    assert bool((KL_ESTIMATORS[name](logs[:, None], logs[None]) >= 0).all())
+    assert all(not estimator(logs, logs).any() for estimator in KL_ESTIMATORS.values())
 
 
 def test_k3_keeps_its_digits_where_the_two_are_nearly_equal() -> None:
@@ -45,5 +45,5 @@ def test_k3_keeps_its_digits_where_the_two_are_nearly_equal() -> None:
     ],
 )
 def test_the_penalty_follows_the_relative_error_within_bounds(kl: float, factor: float) -> None:
-    found = adapted(0.05, kl, target=6.0, count=64, horizon=10_000)
+    found = adapt_kl_weight(0.05, kl, target=6.0, num_responses=64, horizon=10_000)
     assert found == pytest.approx(0.05 * factor, rel=1e-12)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.conftest import trials
-from upbring.maths.preference_losses import bradley_terry, correct, pairs, plackett_luce, stages
+from upbring.maths.preference_losses import (
+    all_pairs,
+    bradley_terry,
+    pair_accuracy,
+    plackett_luce,
+    ranking_choices,
+)
 
 RANKINGS = st.lists(
     st.lists(st.tuples(st.integers(1, 3), st.floats(-4, 4)), min_size=1, max_size=5),
@@ -58,7 +64,7 @@ def naive_plackett_luce(ranking: list[tuple[int, float]]) -> float:
 @settings(max_examples=trials(40, 2000))
 def test_all_pairs_of_a_ranking_weigh_as_much_as_one(rankings: Rankings, smoothing: float) -> None:
     rank, tree, scores = ragged(rankings)
-    made = pairs(rank, tree)
+    made = all_pairs(rank, tree)
     margins = scores[made.better] - scores[made.worse]
     loss = bradley_terry(margins, made.is_tie, smoothing=smoothing)
     for number, ranking in enumerate(rankings):
@@ -75,7 +81,7 @@ def test_all_pairs_of_a_ranking_weigh_as_much_as_one(rankings: Rankings, smoothi
 @settings(max_examples=trials(40, 2000))
 def test_the_loss_of_a_list_is_the_mean_over_the_orders_it_leaves_open(rankings: Rankings) -> None:
     rank, tree, scores = ragged(rankings)
-    made = stages(rank, tree)
+    made = ranking_choices(rank, tree)
     expected = {n: naive_plackett_luce(each) for n, each in enumerate(rankings) if len(each) > 1}
     assert made.tree.tolist() == sorted(expected)
     found = plackett_luce(scores, made).tolist()
@@ -93,10 +99,10 @@ def test_of_two_branches_both_losses_are_the_same(
 ) -> None:
     rank, tree = torch.tensor([float(k) for k in ranks]), torch.zeros(2, dtype=torch.int64)
     r = torch.tensor(scores, dtype=torch.float64)
-    made = pairs(rank, tree)
+    made = all_pairs(rank, tree)
     margins = r[made.better] - r[made.worse]
     one = bradley_terry(margins, made.is_tie, smoothing=smoothing)
-    other = plackett_luce(r, stages(rank, tree, smoothing=smoothing))
+    other = plackett_luce(r, ranking_choices(rank, tree, smoothing=smoothing))
     assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
@@ -104,7 +110,9 @@ def test_a_list_and_its_gradient_worked_by_hand() -> None:
     # r = (0, log 2, log 3), ranked in this order: 1/6 · 2/5, so log 15. The gradient of a stage is
     # its shares less what was taken: (1/6 − 1, 1/3, 1/2), then (2/5 − 1, 3/5) of the last two.
     r = torch.tensor([0.0, math.log(2), math.log(3)], dtype=torch.float64, requires_grad=True)
-    (loss,) = plackett_luce(r, stages(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long()))
+    (loss,) = plackett_luce(
+        r, ranking_choices(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long())
+    )
     torch.autograd.backward(loss)
     assert float(loss.detach()) == pytest.approx(math.log(15), rel=1e-12)
     assert r.grad is not None
@@ -114,7 +122,7 @@ def test_a_list_and_its_gradient_worked_by_hand() -> None:
 def test_a_wrong_choice_may_be_any_of_the_others() -> None:
     # at r = (log 3, 0, 0): −0.8·log 3/5 − 0.2·log 1/5, then log 2 whatever the target
     r = torch.tensor([math.log(3), 0.0, 0.0], dtype=torch.float64)
-    made = stages(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long(), smoothing=0.2)
+    made = ranking_choices(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long(), smoothing=0.2)
     expected = -0.8 * math.log(0.6) - 0.2 * math.log(0.2) + math.log(2)
     assert float(plackett_luce(r, made)) == pytest.approx(expected, rel=1e-12)
 
@@ -122,18 +130,20 @@ def test_a_wrong_choice_may_be_any_of_the_others() -> None:
 @pytest.mark.parametrize("K", [2, 3, 6])
 def test_at_equal_scores_a_pair_costs_log_2_and_a_list_log_k_factorial(K: int) -> None:
     rank, tree = torch.arange(1.0, K + 1), torch.zeros(K, dtype=torch.int64)
-    made = pairs(rank, tree)
+    made = all_pairs(rank, tree)
     assert len(made.better) == K * (K - 1) // 2
     loss = bradley_terry(torch.zeros(len(made.better)), made.is_tie)
     assert loss.tolist() == pytest.approx([math.log(2)] * len(loss), rel=1e-6)
-    lists = plackett_luce(torch.zeros(K, dtype=torch.float64), stages(rank, tree))
+    lists = plackett_luce(torch.zeros(K, dtype=torch.float64), ranking_choices(rank, tree))
     assert lists.tolist() == pytest.approx([math.log(math.factorial(K))])
 
 
 def test_a_wanted_margin_is_taken_off_except_of_ties() -> None:
     # −log σ(3 − 2) = log(1 + 1/e); a tie at 3: (log(1 + e⁻³) + log(1 + e³)) / 2
     loss = bradley_terry(
-        torch.tensor([3.0, 3.0]), torch.tensor([False, True]), wanted=torch.tensor([2.0, 2.0])
+        torch.tensor([3.0, 3.0]),
+        torch.tensor([False, True]),
+        target_margins=torch.tensor([2.0, 2.0]),
     )
     tie = (math.log1p(math.exp(-3)) + math.log1p(math.exp(3))) / 2
     assert loss.tolist() == pytest.approx([math.log1p(math.exp(-1)), tie], rel=1e-6)
@@ -148,18 +158,18 @@ def test_smoothing_is_least_where_the_labels_are_as_sure_as_the_scores() -> None
 def test_what_has_no_rank_has_no_pair_and_no_stage() -> None:
     rank = torch.tensor([1.0, math.nan, 2.0, math.nan, 1.0])
     tree = torch.tensor([0, 0, 0, 1, 1])
-    made = pairs(rank, tree)
+    made = all_pairs(rank, tree)
     assert (made.better.tolist(), made.worse.tolist()) == ([0], [2])
-    assert stages(rank, tree).tree.tolist() == [0]
-    none = pairs(torch.empty(0), torch.empty(0, dtype=torch.int64))
+    assert ranking_choices(rank, tree).tree.tolist() == [0]
+    none = all_pairs(torch.empty(0), torch.empty(0, dtype=torch.int64))
     assert none.weight.shape == (0,)
-    empty = stages(torch.empty(0), torch.empty(0, dtype=torch.int64))
+    empty = ranking_choices(torch.empty(0), torch.empty(0, dtype=torch.int64))
     assert plackett_luce(torch.empty(0), empty).shape == (0,)
 
 
 def test_extreme_scores_overflow_nothing() -> None:
     r = torch.tensor([1e4, -1e4, 0.0], requires_grad=True)
-    loss = plackett_luce(r, stages(torch.tensor([2.0, 1.0, 1.0]), torch.zeros(3).long()))
+    loss = plackett_luce(r, ranking_choices(torch.tensor([2.0, 1.0, 1.0]), torch.zeros(3).long()))
     pair = bradley_terry(r[1:2] - r[:1], torch.tensor([False]))
     torch.autograd.backward((loss + pair).sum())
     assert torch.isfinite(loss).all()
@@ -168,4 +178,4 @@ def test_extreme_scores_overflow_nothing() -> None:
 
 
 def test_a_pair_scored_alike_is_right_by_half() -> None:
-    assert correct(torch.tensor([1.0, 0.0, -2.0])).tolist() == [1.0, 0.5, 0.0]
+    assert pair_accuracy(torch.tensor([1.0, 0.0, -2.0])).tolist() == [1.0, 0.5, 0.0]

@@ -8,28 +8,28 @@ VALUES = torch.tensor([1.0, 2.0, 6.0, 5.0, -1.0])
 
 
 def test_sums_and_means_are_by_segment_and_zero_where_there_is_nothing() -> None:
-    assert segments.sums(VALUES, SEGMENT, 4).tolist() == [9, 5, 0, -1]
-    assert segments.means(VALUES, SEGMENT, 4).tolist() == [3, 5, 0, -1]
+    assert segments.segment_sum(VALUES, SEGMENT, 4).tolist() == [9, 5, 0, -1]
+    assert segments.segment_mean(VALUES, SEGMENT, 4).tolist() == [3, 5, 0, -1]
 
 
 def test_sums_pass_gradients_to_every_value() -> None:
     values = VALUES.clone().requires_grad_()
-    (segments.sums(values, SEGMENT, 4) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    (segments.segment_sum(values, SEGMENT, 4) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [1, 1, 1, 2, 4]
 
 
 def test_last_is_the_last_of_each_segment_and_every_segment_has_one() -> None:
-    assert segments.last(VALUES[:4], SEGMENT[:4], 2).tolist() == [6, 5]
+    assert segments.segment_last(VALUES[:4], SEGMENT[:4], 2).tolist() == [6, 5]
     with pytest.raises(AssertionError, match="no value"):
-        segments.last(VALUES, SEGMENT, 4)
+        segments.segment_last(VALUES, SEGMENT, 4)
 
 
 def test_whitened_values_have_mean_0_and_variance_1_or_keep_their_mean() -> None:
     values = torch.tensor([1.0, 2.0, 6.0, 7.0], dtype=torch.float64)  # mean 4, variance 6.5
-    found = segments.whitened(values)
+    found = segments.whiten(values)
     assert found.mean().item() == pytest.approx(0, abs=1e-12)
     assert found.square().mean().item() == pytest.approx(1, rel=1e-8)
     assert found[0].item() == pytest.approx(-3 / 6.5**0.5, rel=1e-8)
-    assert segments.whitened(values, shifts_mean=False)[0].item() == pytest.approx(4 - 3 / 6.5**0.5)
-    assert segments.whitened(torch.ones(3)).tolist() == [0, 0, 0]
+    assert segments.whiten(values, shift_mean=False)[0].item() == pytest.approx(4 - 3 / 6.5**0.5)
+    assert segments.whiten(torch.ones(3)).tolist() == [0, 0, 0]

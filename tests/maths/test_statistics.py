@@ -16,17 +16,17 @@ def test_wilsons_interval_is_the_published_one() -> None:
         (0, 20, 0.0, 0.1611),
         (1, 29, 0.0061, 0.1718),
     ):
-        found = st.share(right, count)
+        found = st.proportion(right, count)
         assert found.value == right / count
         assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_a_share_of_nothing_is_unknown() -> None:
-    assert math.isnan(st.share(0, 0).value)
+    assert math.isnan(st.proportion(0, 0).value)
     assert math.isnan(st.mean(np.empty(0)).value)
     assert math.isnan(st.ratio(np.ones(2), np.zeros(2)).value)
     empty = np.empty(0, np.int64)
-    assert math.isnan(st.correlation(np.empty(0), np.empty(0), empty).value)
+    assert math.isnan(st.within_group_correlation(np.empty(0), np.empty(0), empty).value)
     assert math.isnan(st.bootstrap(lambda _: 1.0, 0).value)
 
 
@@ -65,9 +65,9 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 def test_a_table_in_parts_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(st, "_CELLS", 40)
-    tables = list(st._counts(10, 0))
-    assert sum(len(t) for t in tables) == st.NUM_SAMPLES
+    monkeypatch.setattr(st, "_MAX_TABLE_CELLS", 40)
+    tables = list(st._resample_counts(10, 0))
+    assert sum(len(t) for t in tables) == st.NUM_RESAMPLES
     assert all((t.sum(1) == 10).all() for t in tables)
 
 
@@ -84,7 +84,7 @@ def test_a_ratio_resamples_clusters_together() -> None:
 def test_a_paired_difference_ignores_what_both_share() -> None:
     hard = np.random.default_rng(0).normal(0, 10.0, 100)
     noise = np.random.default_rng(1).normal(0, 0.1, 100)
-    found = st.difference(hard + 0.5 + noise, hard)
+    found = st.paired_difference(hard + 0.5 + noise, hard)
     assert found.low < 0.5 < found.high
     assert found.high - found.low < 0.1
 
@@ -98,11 +98,11 @@ def test_correlation_is_pearsons_within_groups() -> None:
     for g in range(30):
         xs.extend(x[group == g] - x[group == g].mean())
         ys.extend(y[group == g] - y[group == g].mean())
-    found = st.correlation(x, y, group)
+    found = st.within_group_correlation(x, y, group)
     assert found.value == pytest.approx(np.corrcoef(xs, ys)[0, 1], abs=1e-9)
     assert found.low < 0 < found.high
-    assert st.correlation(x, -x, group).value == pytest.approx(-1)
-    assert math.isnan(st.correlation(x, 7.0 * group, group).value)
+    assert st.within_group_correlation(x, -x, group).value == pytest.approx(-1)
+    assert math.isnan(st.within_group_correlation(x, 7.0 * group, group).value)
 
 
 def test_any_statistic_can_be_bootstrapped() -> None:
@@ -128,16 +128,16 @@ def test_kendalls_tau_b_is_the_naive_count() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         x, y = rng.integers(0, 5, 9).astype(float), rng.integers(0, 5, 9).astype(float)
-        assert st.kendall(x, y) == pytest.approx(naive_tau_b(list(x), list(y)))
-    assert math.isnan(st.kendall(np.ones(3), np.arange(3.0)))
+        assert st.kendall_tau(x, y) == pytest.approx(naive_tau_b(list(x), list(y)))
+    assert math.isnan(st.kendall_tau(np.ones(3), np.arange(3.0)))
 
 
 def test_spearmans_rho_is_the_textbooks() -> None:
     # IQ against hours of television a week (Wikipedia, Spearman's rank correlation): −29/165
     iq = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])
     hours = np.array([7.0, 27, 2, 50, 28, 29, 20, 12, 6, 17])
-    assert st.spearman(iq, hours) == pytest.approx(-29 / 165)
-    assert math.isnan(st.spearman(iq, np.ones(10)))
+    assert st.spearman_rho(iq, hours) == pytest.approx(-29 / 165)
+    assert math.isnan(st.spearman_rho(iq, np.ones(10)))
 
 
 def test_a_difference_of_shares_is_the_published_interval() -> None:
@@ -145,17 +145,17 @@ def test_a_difference_of_shares_is_the_published_interval() -> None:
     # (86 − 150)/1602 ± 1.96·√(237 − 64²/1602)/1602 = −0.0399 ± 0.0188
     before = np.array([1.0] * 794 + [1.0] * 150 + [0.0] * 86 + [0.0] * 570)
     after = np.array([1.0] * 794 + [0.0] * 150 + [1.0] * 86 + [0.0] * 570)
-    found = st.share_difference(after, before)
+    found = st.proportion_difference(after, before)
     assert found.value == pytest.approx(-64 / 1600)
     assert (found.low, found.high) == pytest.approx((-0.0587, -0.0212), abs=1e-4)
 
 
 def test_where_no_item_differs_the_difference_is_not_certain() -> None:
-    found = st.share_difference(np.ones(20), np.ones(20))
+    found = st.proportion_difference(np.ones(20), np.ones(20))
     assert found.value == 0
     assert -0.12 < found.low < -0.05
     assert found.high == -found.low
-    assert math.isnan(st.share_difference(np.empty(0), np.empty(0)).value)
+    assert math.isnan(st.proportion_difference(np.empty(0), np.empty(0)).value)
 
 
 def test_one_item_has_no_interval() -> None:

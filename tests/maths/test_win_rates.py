@@ -21,7 +21,7 @@ BASEBALL = np.array(
 
 
 def test_strengths_are_the_published_ones() -> None:
-    beta = win_rates.strengths(BASEBALL, prior=0.0)
+    beta = win_rates.bradley_terry_strengths(BASEBALL, prior=0.0)
     expected = [1.58, 1.44, 1.29, 1.25, 1.11, 0.68, 0.0]
     assert beta - beta[-1] == pytest.approx(expected, abs=0.006)
     assert beta.sum() == pytest.approx(0, abs=1e-9)
@@ -29,7 +29,7 @@ def test_strengths_are_the_published_ones() -> None:
 
 def test_of_two_the_strength_is_the_log_odds() -> None:
     # 30 wins, 10 losses, 20 ties: 40 against 20, log 2
-    beta = win_rates.strengths(np.array([[0, 40.0], [20.0, 0]]), prior=0.0)
+    beta = win_rates.bradley_terry_strengths(np.array([[0, 40.0], [20.0, 0]]), prior=0.0)
     assert beta[0] - beta[1] == pytest.approx(np.log(2))
 
 
@@ -41,11 +41,11 @@ def test_strengths_are_those_of_hunters_iteration() -> None:
     for _ in range(2000):  # Hunter (2004), eq. 3
         pi = wins.sum(1) / ((wins + wins.T) / (pi[:, None] + pi[None, :])).sum(1)
         pi /= np.exp(np.log(pi).mean())
-    assert win_rates.strengths(wins, prior=0.0) == pytest.approx(np.log(pi), abs=1e-8)
+    assert win_rates.bradley_terry_strengths(wins, prior=0.0) == pytest.approx(np.log(pi), abs=1e-8)
 
 
 def test_a_prior_keeps_who_won_all_finite() -> None:
-    beta = win_rates.strengths(np.array([[0, 10.0, 10], [0, 0, 5], [0, 5, 0]]))
+    beta = win_rates.bradley_terry_strengths(np.array([[0, 10.0, 10], [0, 0, 5], [0, 5, 0]]))
     # against one alone: log((10 + ¼)/¼); two such opponents of equal strength say the same
     assert beta[0] - beta[1] == pytest.approx(np.log(41), abs=1e-6)
     assert beta[1] == pytest.approx(beta[2])
@@ -53,7 +53,7 @@ def test_a_prior_keeps_who_won_all_finite() -> None:
 
 def test_equal_lengths_leave_the_win_rate_as_it_is() -> None:
     wins = np.array([1.0] * 60 + [0.0] * 30 + [0.5] * 10)
-    found = win_rates.length_controlled(wins, np.full(100, 9.0), np.full(100, 9.0))
+    found = win_rates.length_controlled_win_rate(wins, np.full(100, 9.0), np.full(100, 9.0))
     assert found.value == pytest.approx(0.65, abs=1e-3)
     assert found.low < 0.65 < found.high
 
@@ -77,7 +77,7 @@ def test_wins_by_length_alone_are_taken_away() -> None:
     mine = theirs + rng.normal(60, 50, 400)  # longer on the whole
     z = 2.5 * np.tanh((mine - theirs) / 50)  # and preferred for nothing but that
     wins = (rng.random(400) < 1 / (1 + np.exp(-z))).astype(float)
-    found = win_rates.length_controlled(wins, mine, theirs)
+    found = win_rates.length_controlled_win_rate(wins, mine, theirs)
     assert wins.mean() > 0.75
     assert found.low < 0.5 < found.high
     assert found.value == pytest.approx(naive_rate(wins, mine - theirs), abs=1e-5)
@@ -85,6 +85,6 @@ def test_wins_by_length_alone_are_taken_away() -> None:
 
 def test_who_always_wins_has_a_rate_near_one() -> None:
     lengths = np.random.default_rng(1).normal(50, 10, 80)
-    found = win_rates.length_controlled(np.ones(80), lengths, np.full(80, 50.0))
+    found = win_rates.length_controlled_win_rate(np.ones(80), lengths, np.full(80, 50.0))
     assert found.value > 0.99
     assert found.high <= 1

@@ -9,11 +9,11 @@ from transformers import AutoModelForCausalLM
 from tests import tolerances
 from tests.small import make_model
 from upbring.data.trees.batch import make_batch
-from upbring.data.trees.tree import tree
+from upbring.data.trees.tree import make_tree
 from upbring.errors import InputError
-from upbring.model.attach_adapter import attach, difference, is_attachable
-from upbring.model.load import Loaded, load
-from upbring.model.score import score
+from upbring.model.attach_adapter import attach_adapter, factor_difference, is_attachable
+from upbring.model.load import LoadedModel, load
+from upbring.model.score import score_tokens
 
 TEXT = list(range(3, 40))
 
@@ -22,14 +22,14 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
-def loaded(folder: Path) -> Loaded:
-    return load(str(folder), device=torch.device("cpu"), compute=torch.float32, notice=silent)
+def loaded(folder: Path) -> LoadedModel:
+    return load(str(folder), device=torch.device("cpu"), compute_dtype=torch.float32, log=silent)
 
 
 @torch.no_grad()
-def spoken(model: Loaded, role: str = "base") -> Tensor:
-    with model.roles.speaking(role):
-        return score(model.model, make_batch([tree(TEXT[:1], TEXT[1:])])).logprobs
+def spoken(model: LoadedModel, role: str = "base") -> Tensor:
+    with model.roles.active(role):
+        return score_tokens(model.model, make_batch([make_tree(TEXT[:1], TEXT[1:])])).logprobs
 
 
 def adapter(base: Path, target: Path, *, seed: int, layers: list[str]) -> Path:
@@ -53,7 +53,7 @@ def test_an_adapter_beside_a_folded_one_speaks_as_it_does_alone(
     alone = spoken(loaded(reward))
     both = loaded(policy)
     before = spoken(both)
-    attach(both, str(reward), "reward", notice=silent)
+    attach_adapter(both, str(reward), "reward", log=silent)
     assert torch.allclose(spoken(both, "reward"), alone, atol=tolerances.LOGPROBS)
     assert torch.equal(spoken(both), before)
     assert not torch.allclose(before, alone, atol=1e-2)
@@ -64,12 +64,12 @@ def test_what_both_begin_with_costs_no_rank() -> None:
     A, B = torch.randn(2, 6, generator=rng), torch.randn(5, 2, generator=rng)
     C, D = torch.randn(3, 6, generator=rng), torch.randn(5, 3, generator=rng)
     theirs = {"x": (torch.cat([A, C]), torch.cat([B, D], 1))}
-    assert torch.equal(difference(theirs, {"x": (A, B)})["x"][0], C)
-    back = difference({"x": (A, B)}, theirs)["x"]
+    assert torch.equal(factor_difference(theirs, {"x": (A, B)})["x"][0], C)
+    back = factor_difference({"x": (A, B)}, theirs)["x"]
     assert torch.equal(back[1] @ back[0], -D @ C)
-    nothing = difference(theirs, theirs)["x"]
+    nothing = factor_difference(theirs, theirs)["x"]
     assert not (nothing[1] @ nothing[0]).any()
-    strange = difference({"x": (C, D)}, {"x": (A, B)})["x"]
+    strange = factor_difference({"x": (C, D)}, {"x": (A, B)})["x"]
     assert torch.allclose(strange[1] @ strange[0], D @ C - B @ A, atol=1e-5)
 
 
@@ -77,10 +77,10 @@ def test_another_base_is_refused(model_folder: Path, tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", seed=9)
     strange = adapter(other, tmp_path / "strange", seed=1, layers=["q_proj"])
     model = loaded(model_folder)
-    assert not is_attachable(model, str(strange), notice=silent)
-    assert not is_attachable(model, str(model_folder), notice=silent)
+    assert not is_attachable(model, str(strange), log=silent)
+    assert not is_attachable(model, str(model_folder), log=silent)
     with pytest.raises(InputError, match="is no adapter on"):
-        attach(model, str(strange), "reward", notice=silent)
+        attach_adapter(model, str(strange), "reward", log=silent)
 
 
 def test_peft_agrees_on_the_adapter_that_is_attached(model_folder: Path, tmp_path: Path) -> None:
@@ -90,5 +90,5 @@ def test_peft_agrees_on_the_adapter_that_is_attached(model_folder: Path, tmp_pat
         every = network(input_ids=torch.tensor([TEXT])).logits[0].log_softmax(-1)
     theirs = every[:-1].gather(-1, torch.tensor(TEXT[1:])[:, None]).squeeze(-1)
     model = loaded(model_folder)
-    attach(model, str(folder), "it", notice=silent)
+    attach_adapter(model, str(folder), "it", log=silent)
     assert torch.allclose(spoken(model, "it"), theirs, atol=tolerances.LOGPROBS)

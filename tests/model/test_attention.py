@@ -2,18 +2,21 @@ import pytest
 import torch
 
 from upbring.model.attention import (
-    Rule,
-    UnknownAttention,
+    AttentionConfig,
+    UnsupportedAttention,
     attention,
+    causal_mask,
     packed_attention,
-    visible,
 )
 
 
 def test_who_sees_whom() -> None:
     # Two queries that are the last of four tokens, each seeing itself and one before it.
-    assert visible(2, 4, None, torch.device("cpu")).int().tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
-    assert visible(2, 4, 2, torch.device("cpu")).int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
+    assert causal_mask(2, 4, None, torch.device("cpu")).int().tolist() == [
+        [1, 1, 1, 0],
+        [1, 1, 1, 1],
+    ]
+    assert causal_mask(2, 4, 2, torch.device("cpu")).int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("queries", [7, 3])
@@ -25,7 +28,7 @@ def test_attention_is_the_naive_sum_in_float64(
     generator = torch.Generator().manual_seed(0)
     q = torch.randn(4, queries, 8, generator=generator)
     k, v = (torch.randn(2, 7, 8, generator=generator) for _ in range(2))
-    out = attention(q, k, v, Rule(0.3, window, softcap))
+    out = attention(q, k, v, AttentionConfig(0.3, window, softcap))
     for head in range(4):
         for i in range(queries):
             place = 7 - queries + i
@@ -44,5 +47,5 @@ def test_attention_is_the_naive_sum_in_float64(
 @pytest.mark.parametrize("unknown", [{"s_aux": torch.ones(1)}, {"dropout": 0.1}])
 def test_what_is_not_understood_is_refused(unknown: dict[str, object]) -> None:
     row = torch.zeros(1, 2, 3, 4)
-    with pytest.raises(UnknownAttention):
+    with pytest.raises(UnsupportedAttention):
         packed_attention(torch.nn.Module(), row, row, row, None, **unknown)

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from upbring.model.frozen_head import ROWS, logprobs
+from upbring.model.frozen_head import CHUNK_ROWS, logprobs
 
 
-@pytest.mark.parametrize("count", [1, ROWS, 2 * ROWS + 3])
+@pytest.mark.parametrize("count", [1, CHUNK_ROWS, 2 * CHUNK_ROWS + 3])
 def test_it_is_the_log_softmax_and_its_gradient(count: int) -> None:
     rng = torch.Generator().manual_seed(0)
     hidden = torch.randn(count, 7, generator=rng, dtype=torch.float64, requires_grad=True)

@@ -4,8 +4,8 @@ from tests import tolerances
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.data.trees.batch import make_batch
-from upbring.model.attention import NAME
-from upbring.model.heads import read, rewards, values
+from upbring.model.attention import ATTENTION_NAME
+from upbring.model.heads import apply_head, rewards, values
 from upbring.model.network import Model
 from upbring.model.roles import BASE, Roles
 from upbring.settings.model import AdapterSettings
@@ -16,7 +16,7 @@ TREES = random_trees(VOCABULARY, [(3, (5, 2)), (7, (4, 6, 1))])
 @torch.no_grad()
 def test_rewards_and_values_are_the_head_at_their_tokens() -> None:
     # the reference: each response behind its own prompt, through transformers alone
-    model, plain = Model(family("llama", attention=NAME)), family("llama")
+    model, plain = Model(family("llama", attention=ATTENTION_NAME)), family("llama")
     roles = Roles(model.network)
     roles.add_head(BASE, seed=3)
     head = roles.heads[BASE]
@@ -54,7 +54,7 @@ def test_a_role_that_is_dropped_takes_its_head_along() -> None:
     roles = Roles(family("llama"))
     roles.add_adapter("reward", AdapterSettings(rank=2), seed=0)
     roles.add_head("reward", torch.ones(1, roles.model.config.hidden_size))
-    roles.drop("reward")
+    roles.remove("reward")
     assert not roles.heads
 
 
@@ -63,4 +63,4 @@ def test_a_head_reads_in_float32_under_autocast() -> None:
     roles.add_head(BASE)
     hidden = torch.randn(4, roles.model.config.hidden_size).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        assert read(roles.heads[BASE], hidden).dtype == torch.float32
+        assert apply_head(roles.heads[BASE], hidden).dtype == torch.float32

@@ -11,22 +11,22 @@ from transformers import AutoModelForCausalLM
 from tests import tolerances
 from tests.families import family
 from upbring.data.trees.batch import make_batch
-from upbring.data.trees.tree import tree
+from upbring.data.trees.tree import make_tree
 from upbring.errors import InputError
-from upbring.model.load import Loaded, lanes_of, load, weights_sha256
-from upbring.model.score import score
+from upbring.model.load import LoadedModel, lanes_of, load, weights_sha256
+from upbring.model.score import score_tokens
 
 TEXT = list(range(3, 40))
 CPU = torch.device("cpu")
 
 
-def loaded(folder: Path, *, seed: int | None = None) -> Loaded:
-    return load(str(folder), device=CPU, compute=torch.float32, notice=lambda _: None, seed=seed)
+def loaded(folder: Path, *, seed: int | None = None) -> LoadedModel:
+    return load(str(folder), device=CPU, compute_dtype=torch.float32, log=lambda _: None, seed=seed)
 
 
 @torch.no_grad()
-def ours(model: Loaded) -> torch.Tensor:
-    return score(model.model, make_batch([tree(TEXT[:1], TEXT[1:])])).logprobs
+def ours(model: LoadedModel) -> torch.Tensor:
+    return score_tokens(model.model, make_batch([make_tree(TEXT[:1], TEXT[1:])])).logprobs
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def test_an_adapter_of_peft_is_folded_into_its_base(
     found = loaded(tmp_path / "adapter")
     assert torch.allclose(ours(found), theirs(network), atol=tolerances.LOGPROBS)
     assert found.base == model_folder
-    assert found.is_exact is not is_dora
+    assert found.has_exact_factors is not is_dora
 
 
 def test_a_configuration_alone_is_a_new_model_of_its_seed(

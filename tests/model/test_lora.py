@@ -4,7 +4,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-from upbring.model.lora import AdaptedLinear, Voice
+from upbring.model.lora import ActiveAdapter, AdaptedLinear
 
 
 def layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -25,8 +25,8 @@ def layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
 def adapted_layer(*, has_bias: bool, dtype: torch.dtype = torch.float64) -> nn.Module:
     found = layer(has_bias=has_bias, dtype=dtype)
     found.__class__ = AdaptedLinear
-    found.voice = Voice()
-    found.voice.set("policy")
+    found.thread_adapter = ActiveAdapter()
+    found.thread_adapter.set("policy")
     return found
 
 
@@ -68,14 +68,14 @@ def test_what_is_only_said_is_what_is_learned_from(compute: torch.dtype, *, has_
 def test_when_the_base_speaks_it_is_peft_s() -> None:
     one = adapted_layer(has_bias=True)
     x = torch.randn(2, 6, dtype=torch.float64)
-    one.voice.set(None)
-    assert one._alone() is None
+    one.thread_adapter.set(None)
+    assert one._fast_path_adapter() is None
     assert torch.equal(one(x), one.base_layer(x))
-    one.voice.set("policy")
-    assert one._alone() == "policy"
+    one.thread_adapter.set("policy")
+    assert one._fast_path_adapter() == "policy"
     assert not torch.equal(one(x), one.base_layer(x))
     one.base_layer.weight.requires_grad = True
-    assert one._alone() is None
+    assert one._fast_path_adapter() is None
 
 
 def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
@@ -93,7 +93,7 @@ def test_what_is_kept_of_the_factors_is_never_of_weights_that_were(change: str) 
     x = torch.randn(2, 6, dtype=torch.float64)
     with torch.no_grad():
         before = one(x)
-        assert one.kept is not None
+        assert one.cached_factors is not None
         assert torch.equal(one(x), before)
         if change == "add_":
             one.lora_A["policy"].weight.add_(1.0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from upbring.model.matmul_attention import products, visible
+from upbring.model.matmul_attention import causal_mask, matmul_attention
 
 
 @pytest.mark.parametrize(("L", "S"), [(5, 5), (3, 7), (1, 4), (97, 97), (200, 230)])
@@ -21,10 +21,10 @@ def test_it_is_attention_and_its_gradients(L: int, S: int, window: int | None, g
         for j in range(S):
             back = S - L + i - j
             seen[i, j] = back >= 0 and (window is None or back < window)
-    assert torch.equal(visible(L, S, window, torch.device("cpu")), seen)
+    assert torch.equal(causal_mask(L, S, window, torch.device("cpu")), seen)
     scores = (q @ keys.transpose(1, 2) * 0.3).masked_fill(~seen, -torch.inf)
     plain = scores.softmax(-1) @ values
-    found = products(q, k, v, scaling=0.3, window=window)
+    found = matmul_attention(q, k, v, scaling=0.3, window=window)
     assert torch.allclose(found, plain, atol=1e-12)
     expected = torch.autograd.grad(plain, (q, k, v), asked)
     for ours, theirs in zip(torch.autograd.grad(found, (q, k, v), asked), expected, strict=True):

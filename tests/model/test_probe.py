@@ -4,18 +4,18 @@ from torch import nn
 
 from tests.families import FAMILIES, family
 from upbring.errors import InputError
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
-from upbring.model.probe import probed
+from upbring.model.probe import probe_architecture
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_passes(name: str) -> None:
     said: list[str] = []
-    model = probed(Model(family(name)), notice=said.append)
+    model = probe_architecture(Model(family(name)), log=said.append)
     assert model.is_packed
     assert not said
-    assert model.network.config._attn_implementation == NAME
+    assert model.network.config._attn_implementation == ATTENTION_NAME
 
 
 def test_a_family_that_mixes_neighbours_goes_the_slow_way_and_says_so() -> None:
@@ -30,7 +30,7 @@ def test_a_family_that_mixes_neighbours_goes_the_slow_way_and_says_so() -> None:
 
     network.model.layers[0].self_attn.q_proj = Mixing()
     said: list[str] = []
-    model = probed(Model(network), notice=said.append)
+    model = probe_architecture(Model(network), log=said.append)
     assert not model.is_packed
     assert "does not take packed trees" in said[0]
 
@@ -49,9 +49,9 @@ def test_a_family_whose_logits_are_not_understood_is_refused() -> None:
     network.__class__ = Scaling
     assert network.lm_head is head
     with pytest.raises(InputError, match="does not compute this architecture's probabilities"):
-        probed(Model(network), notice=lambda _: None)
+        probe_architecture(Model(network), log=lambda _: None)
 
 
 def test_bfloat16_is_probed_within_its_rounding() -> None:
     network = family("gemma2").to(torch.bfloat16)
-    assert probed(Model(network, torch.bfloat16), notice=lambda _: None).is_packed
+    assert probe_architecture(Model(network, torch.bfloat16), log=lambda _: None).is_packed

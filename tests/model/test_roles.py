@@ -12,10 +12,10 @@ from tests.families import FAMILIES, VOCABULARY, family
 from tests.plain import random_trees
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError
-from upbring.model.attention import NAME
-from upbring.model.network import Model, silence_dropout
-from upbring.model.roles import BASE, Roles, stacked
-from upbring.model.score import score
+from upbring.model.attention import ATTENTION_NAME
+from upbring.model.network import Model, disable_dropout
+from upbring.model.roles import BASE, Roles, sum_factors
+from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
 
 BATCH = make_batch(random_trees(VOCABULARY, [(3, (5,)), (7, (4, 6))]))
@@ -23,8 +23,8 @@ LORA = AdapterSettings(rank=4)
 
 
 def stage(name: str = "llama", *, roles: tuple[str, ...] = ("policy",)) -> tuple[Model, Roles]:
-    network = family(name, attention=NAME)
-    silence_dropout(network)
+    network = family(name, attention=ATTENTION_NAME)
+    disable_dropout(network)
     held = Roles(network)
     for seed, role in enumerate(roles):
         held.add_adapter(role, LORA, seed=seed)
@@ -43,15 +43,15 @@ def shake(roles: Roles, role: str) -> None:
 
 @torch.no_grad()
 def spoken(model: Model, roles: Roles, role: str) -> Tensor:
-    with roles.speaking(role):
-        return score(model, BATCH).logprobs
+    with roles.active(role):
+        return score_tokens(model, BATCH).logprobs
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_adapter_begins_as_the_base_and_off_is_the_base(name: str) -> None:
-    bare = family(name, attention=NAME)
+    bare = family(name, attention=ATTENTION_NAME)
     Roles(bare)  # nothing learns
-    before = score(Model(bare), BATCH).logprobs
+    before = score_tokens(Model(bare), BATCH).logprobs
     model, roles = stage(name, roles=())
     roles.add_adapter("policy", LORA, seed=0)
     assert torch.equal(spoken(model, roles, "policy"), before)
@@ -74,8 +74,8 @@ def test_a_joint_backward_of_two_roles_equals_separate_ones(
         return torch.cat([p.grad.flatten() for p in learned if p.grad is not None])
 
     def loss(role: str) -> Tensor:
-        with roles.speaking(role):
-            return score(model, BATCH).logprobs.sum() * (1 if role == "policy" else 2)
+        with roles.active(role):
+            return score_tokens(model, BATCH).logprobs.sum() * (1 if role == "policy" else 2)
 
     def separately() -> None:
         for role in ("policy", "value"):
@@ -83,7 +83,7 @@ def test_a_joint_backward_of_two_roles_equals_separate_ones(
 
     separate = gradient(separately)
     if is_checkpointed:
-        roles.checkpoint_gradients()
+        roles.enable_gradient_checkpointing()
 
     def jointly() -> None:
         (loss("policy") + loss("value")).backward()
@@ -98,10 +98,10 @@ def test_folding_an_adapter_makes_the_base_speak_as_it_did(name: str) -> None:
     model, roles = stage(name, roles=("policy", "reward"))
     policy, reward = spoken(model, roles, "policy"), spoken(model, roles, "reward")
     folded = roles.factors("policy")
-    assert roles.fold("policy") == 0  # float32 into float32 rounds nothing more
+    assert roles.merge("policy") == 0  # float32 into float32 rounds nothing more
     assert torch.allclose(spoken(model, roles, BASE), policy, atol=tolerances.LOGPROBS)
     # the reward adapter was of the old base; with −Δ appended it is what it was
-    moved = stacked(roles.factors("reward"), folded, signs=(1.0, -1.0))
+    moved = sum_factors(roles.factors("reward"), folded, signs=(1.0, -1.0))
     roles.add_factors("moved", moved)
     assert torch.allclose(spoken(model, roles, "moved"), reward, atol=tolerances.LOGPROBS)
 
@@ -109,21 +109,21 @@ def test_folding_an_adapter_makes_the_base_speak_as_it_did(name: str) -> None:
 def test_without_roles_the_network_is_as_it_was() -> None:
     before = set(family("llama").state_dict())
     model, roles = stage(roles=("policy", "value"))
-    roles.drop("value")
-    roles.fold("policy")
+    roles.remove("value")
+    roles.merge("policy")
     assert set(model.network.state_dict()) == before
 
 
 def test_folding_into_bfloat16_reports_its_rounding() -> None:
-    network = family("llama", attention=NAME).to(torch.bfloat16)
+    network = family("llama", attention=ATTENTION_NAME).to(torch.bfloat16)
     roles = Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
     shake(roles, "policy")
-    assert 0 < roles.fold("policy") < 0.01
+    assert 0 < roles.merge("policy") < 0.01
 
 
 def test_adapters_learn_in_float32_and_the_base_does_not_learn() -> None:
-    network = family("llama", attention=NAME).to(torch.bfloat16)
+    network = family("llama", attention=ATTENTION_NAME).to(torch.bfloat16)
     roles = Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
     learned = {n for n, p in network.named_parameters() if p.requires_grad}
@@ -133,7 +133,7 @@ def test_adapters_learn_in_float32_and_the_base_does_not_learn() -> None:
 
 def test_the_seed_decides_the_adapter() -> None:
     def first(seed: int) -> Tensor:
-        roles = Roles(family("llama", attention=NAME))
+        roles = Roles(family("llama", attention=ATTENTION_NAME))
         roles.add_adapter("policy", LORA, seed=seed)
         return next(iter(roles.parameters("policy").values())).detach()
 
@@ -148,23 +148,25 @@ def test_the_number_of_trained_weights_is_by_formula() -> None:
     assert sum(p.numel() for p in roles.parameters("policy").values()) == 2 * per_layer
 
 
-@pytest.mark.parametrize("change", [{"rslora": True}, {"dora": True}, {"targets": "q_proj,v_proj"}])
+@pytest.mark.parametrize(
+    "change", [{"rslora": True}, {"dora": True}, {"target_modules": "q_proj,v_proj"}]
+)
 def test_variants_begin_as_the_base_and_fold(change: dict[str, object]) -> None:
-    network = family("llama", attention=NAME)
+    network = family("llama", attention=ATTENTION_NAME)
     model, roles = Model(network), Roles(network)
-    before = score(model, BATCH).logprobs
+    before = score_tokens(model, BATCH).logprobs
     roles.add_adapter("policy", AdapterSettings(rank=4, **change), seed=0)
     assert torch.allclose(spoken(model, roles, "policy"), before, atol=tolerances.LOGPROBS)
     shake(roles, "policy")
     spoke = spoken(model, roles, "policy")
-    roles.fold("policy")
+    roles.merge("policy")
     assert torch.allclose(spoken(model, roles, BASE), spoke, atol=tolerances.LOGPROBS)
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:
-    roles = Roles(family("llama", attention=NAME))
+    roles = Roles(family("llama", attention=ATTENTION_NAME))
     with pytest.raises(InputError, match="'q_prj' is no linear layer of this model; it has down"):
-        roles.add_adapter("policy", AdapterSettings(targets="q_prj"), seed=0)
+        roles.add_adapter("policy", AdapterSettings(target_modules="q_prj"), seed=0)
 
 
 def test_threads_do_not_hear_one_another() -> None:
@@ -173,11 +175,11 @@ def test_threads_do_not_hear_one_another() -> None:
     meeting = threading.Barrier(2, timeout=20)
 
     def both(role: str) -> list[Tensor]:
-        with roles.speaking(role):
+        with roles.active(role):
             meeting.wait()  # now both speak
-            found = [score(model, BATCH).logprobs.detach() for _ in range(3)]
+            found = [score_tokens(model, BATCH).logprobs.detach() for _ in range(3)]
             meeting.wait()
-        assert roles.speaker == BASE
+        assert roles.active_role == BASE
         return found
 
     with ThreadPoolExecutor(2) as pool:
@@ -187,7 +189,7 @@ def test_threads_do_not_hear_one_another() -> None:
 
 
 def test_an_adapter_of_anything_but_linear_layers_is_refused_by_name() -> None:
-    roles = Roles(family("llama", attention=NAME))
+    roles = Roles(family("llama", attention=ATTENTION_NAME))
     config = LoraConfig(r=2, target_modules=["embed_tokens"], task_type="CAUSAL_LM")
     with pytest.raises(InputError, match=r"embed_tokens is no linear layer"):
         roles._inject("policy", config)

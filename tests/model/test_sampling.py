@@ -7,23 +7,23 @@ import torch
 from tests import tolerances
 from tests.families import FAMILIES, VOCABULARY, family
 from upbring.data.trees.batch import make_batch
-from upbring.data.trees.tree import tree
+from upbring.data.trees.tree import make_tree
 from upbring.maths import counter_rng
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
-from upbring.model.sampling import Request, Response, Stopping, draw, sample
-from upbring.model.score import score
+from upbring.model.sampling import Request, Response, StopConditions, sample, sample_next_tokens
+from upbring.model.score import score_tokens
 from upbring.settings.sampling import SampleSettings
 
 FREE = SampleSettings(temperature=1.0, max_tokens=20)
-STOPS = Stopping(frozenset({2, 5, 7}))
+STOPS = StopConditions(frozenset({2, 5, 7}))
 
 
 def requests(*, longest: int = 12) -> list[Request]:
     lengths_and_samples = ((3, 1), (longest, 3), (7, 2), (5, 1))
     return [
         Request(
-            counter_rng.order(counter_rng.key(i), VOCABULARY)[:p].tolist(),
+            counter_rng.permutation(counter_rng.key(i), VOCABULARY)[:p].tolist(),
             tuple(counter_rng.key(0, i, s) for s in range(n)),
         )
         for i, (p, n) in enumerate(lengths_and_samples)
@@ -36,7 +36,7 @@ def tokens(responses: Sequence[Response]) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_response_does_not_depend_on_what_shares_its_batch(name: str) -> None:
-    model = Model(family(name, attention=NAME))
+    model = Model(family(name, attention=ATTENTION_NAME))
     few = sample(model, requests(), FREE, stopping=STOPS, num_slots=3)
     many = sample(model, requests(), FREE, stopping=STOPS, num_slots=99)
     alone = [
@@ -49,20 +49,20 @@ def test_a_response_does_not_depend_on_what_shares_its_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_returned_logprobs_are_those_of_score(name: str) -> None:
-    model = Model(family(name, attention=NAME))
+    model = Model(family(name, attention=ATTENTION_NAME))
     asked = requests(longest=4 if name == "phi3-longrope" else 12)
     how = FREE.model_copy(update={"max_tokens": 15})  # below the rotary threshold of 24
     responses = sample(model, asked, how, stopping=STOPS, num_slots=4)
-    batch = make_batch([tree(asked[r.request].prompt, r.tokens) for r in responses])
+    batch = make_batch([make_tree(asked[r.request_index].prompt, r.tokens) for r in responses])
     with torch.no_grad():
-        scored = score(model, batch).logprobs
+        scored = score_tokens(model, batch).logprobs
     drawn = torch.tensor([value for r in responses for value in r.logprobs])
     assert (scored - drawn).abs().max() < tolerances.SAMPLED
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_cache_changes_nothing(name: str) -> None:
-    fast = sample(Model(family(name, attention=NAME)), requests(), FREE, stopping=STOPS)
+    fast = sample(Model(family(name, attention=ATTENTION_NAME)), requests(), FREE, stopping=STOPS)
     slow = sample(Model(family(name), is_packed=False), requests(), FREE, stopping=STOPS)
     assert tokens(fast) == tokens(slow)
 
@@ -70,7 +70,9 @@ def test_the_cache_changes_nothing(name: str) -> None:
 def test_greedy_is_what_transformers_generates() -> None:
     (request,) = requests()[:1]
     how = SampleSettings(temperature=0, max_tokens=20)
-    ours = sample(Model(family("qwen2", attention=NAME)), [request], how, stopping=Stopping())
+    ours = sample(
+        Model(family("qwen2", attention=ATTENTION_NAME)), [request], how, stopping=StopConditions()
+    )
     theirs = family("qwen2").generate(
         torch.tensor([request.prompt]),
         max_new_tokens=20,
@@ -82,12 +84,12 @@ def test_greedy_is_what_transformers_generates() -> None:
 
 
 def test_a_row_ends_at_a_stop_token_a_rule_or_its_length() -> None:
-    model = Model(family("llama", attention=NAME))
-    reasons = {r.reason for r in sample(model, requests(), FREE, stopping=STOPS)}
+    model = Model(family("llama", attention=ATTENTION_NAME))
+    reasons = {r.finish_reason for r in sample(model, requests(), FREE, stopping=STOPS)}
     assert reasons == {"stop", "length"}
-    third = Stopping(is_end=lambda drawn: len(drawn) == 3)
+    third = StopConditions(ends_sequence=lambda drawn: len(drawn) == 3)
     ended = sample(model, requests(), FREE, stopping=third)
-    assert {(r.reason, len(r.tokens)) for r in ended} == {("string", 3)}
+    assert {(r.finish_reason, len(r.tokens)) for r in ended} == {("string", 3)}
 
 
 def test_the_user_can_stop_it_between_tokens() -> None:
@@ -97,9 +99,9 @@ def test_the_user_can_stop_it_between_tokens() -> None:
         if next(count) == 4:
             raise KeyboardInterrupt
 
-    model = Model(family("llama", attention=NAME))
+    model = Model(family("llama", attention=ATTENTION_NAME))
     with pytest.raises(KeyboardInterrupt):
-        sample(model, requests(), FREE, stopping=Stopping(), poll=poll)
+        sample(model, requests(), FREE, stopping=StopConditions(), poll=poll)
     assert next(count) == 5
 
 
@@ -108,7 +110,7 @@ def rows(count: int) -> list[tuple[Response, int]]:
 
 
 def frequencies(shares: torch.Tensor, how: SampleSettings, *, count: int = 20_000) -> torch.Tensor:
-    drawn, _ = draw(shares.log().expand(count, -1), rows(count), how)
+    drawn, _ = sample_next_tokens(shares.log().expand(count, -1), rows(count), how)
     return torch.bincount(torch.tensor(drawn), minlength=len(shares)) / count
 
 
@@ -136,11 +138,11 @@ def test_top_k_and_top_p_keep_the_likeliest(how: dict[str, float], kept: int) ->
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert sample(Model(family("llama", attention=NAME)), [], FREE, stopping=STOPS) == []
+    assert sample(Model(family("llama", attention=ATTENTION_NAME)), [], FREE, stopping=STOPS) == []
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_whole_weights_that_compute_in_bfloat16_are_sampled_too(name: str) -> None:
-    model = Model(family(name, attention=NAME), torch.bfloat16)
+    model = Model(family(name, attention=ATTENTION_NAME), torch.bfloat16)
     responses = sample(model, requests(longest=4), FREE, stopping=STOPS)
     assert len(responses) == 7

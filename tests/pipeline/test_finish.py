@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from upbring.pipeline.finish import judged, measure
-from upbring.pipeline.runner import Road
-from upbring.pipeline.spec import read_script
+from upbring.pipeline.finish import check_gates, evaluate_models
+from upbring.pipeline.runner import PipelineRunner
+from upbring.pipeline.spec import read_recipe
 
 ROAD = """
 model: m
-defaults: {steps: 1, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+defaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
   sft: {data: d.jsonl}
 evaluate: {data: q.jsonl, suite: facts, max_tokens: 4}
@@ -28,12 +28,12 @@ def test_a_road_ends_with_numbers_and_verdicts(
     rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
     Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("r.yaml").write_text(ROAD)
-    road = Road(read_script(Path("r.yaml")), Path("road"), {}, lambda _: None)
-    road.take()
-    results = measure(road)
+    road = PipelineRunner(read_recipe(Path("r.yaml")), Path("road"), {}, lambda _: None)
+    road.run()
+    results = evaluate_models(road)
     assert {each.model for each in results} == {"base", "sft"}
     assert (Path("road/evaluation") / "results.json").is_file()
-    first, second = judged(road, results)
+    first, second = check_gates(road, results)
     assert (first.model, first.passed) == ("sft", True)
     assert second.passed is False
     assert len(json.loads(Path("road/gates.json").read_text())) == 2
@@ -43,6 +43,6 @@ def test_without_an_evaluation_there_is_nothing_to_measure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("r.yaml").write_text("model: m\nstages: {world: {verb: nursery}}\n")
-    road = Road(read_script(Path("r.yaml")), Path("road"), {}, lambda _: None)
-    assert measure(road) == []
+    Path("r.yaml").write_text("model: m\nstages: {world: {method: toyworld}}\n")
+    road = PipelineRunner(read_recipe(Path("r.yaml")), Path("road"), {}, lambda _: None)
+    assert evaluate_models(road) == []

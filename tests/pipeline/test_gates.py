@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from upbring.pipeline.gates import judge, read_gate, write_verdicts
-from upbring.runs.results import Measured
+from upbring.pipeline.gates import check_gate, parse_gate, write_gate_results
+from upbring.runs.results import EvalResult
 
 MODELS = ("base", "sft", "ppo")
 
 
-def facts(model: str, value: float | None, low: float, high: float) -> Measured:
-    return Measured("facts", model, "accuracy", value, low, high, 100, note="no rows")
+def facts(model: str, value: float | None, low: float, high: float) -> EvalResult:
+    return EvalResult("facts", model, "accuracy", value, low, high, 100, note="no rows")
 
 
 @pytest.mark.parametrize(
@@ -33,32 +33,34 @@ def test_a_gate_compares_the_bad_end_of_the_interval(condition: str, *, passes: 
         facts("sft", 0.7, 0.6, 0.8),
         facts("ppo", 0.8, 0.72, 0.88),
     ]
-    verdict = judge(read_gate("facts", condition, MODELS), results)
+    verdict = check_gate(parse_gate("facts", condition, MODELS), results)
     assert verdict.passed is passes
     assert verdict.model == "ppo"
-    assert ("passed" if passes else "FAILED") in verdict.line
+    assert ("passed" if passes else "FAILED") in verdict.summary
 
 
 def test_a_gate_may_name_its_model() -> None:
-    assert read_gate("sft.facts", ">= 0.1", MODELS).model == "sft"
+    assert parse_gate("sft.facts", ">= 0.1", MODELS).model == "sft"
 
 
 def test_a_gate_may_name_any_number_of_a_suite() -> None:
-    results = [Measured("forgetting", "ppo", "sums/accuracy", 0.6, 0.5, 0.7, 100)]
-    assert judge(read_gate("forgetting/sums/accuracy", ">= 0.5", MODELS), results).passed is True
-    assert judge(read_gate("forgetting/sums/speed", ">= 0.5", MODELS), results).passed is None
+    results = [EvalResult("forgetting", "ppo", "sums/accuracy", 0.6, 0.5, 0.7, 100)]
+    assert (
+        check_gate(parse_gate("forgetting/sums/accuracy", ">= 0.5", MODELS), results).passed is True
+    )
+    assert check_gate(parse_gate("forgetting/sums/speed", ">= 0.5", MODELS), results).passed is None
     with pytest.raises(ValueError, match="no such number 'forgetfulness/sums'"):
-        read_gate("forgetfulness/sums", ">= 0.5", MODELS)
+        parse_gate("forgetfulness/sums", ">= 0.5", MODELS)
 
 
 def test_what_was_not_measured_has_not_passed() -> None:
-    gate = read_gate("facts", ">= 0.1", MODELS)
+    gate = parse_gate("facts", ">= 0.1", MODELS)
     for results in ([], [facts("ppo", None, 0, 0)]):
-        verdict = judge(gate, results)
+        verdict = check_gate(gate, results)
         assert verdict.passed is None
-        assert "NOT MEASURED" in verdict.line
-    against = read_gate("facts", ">= sft", MODELS)
-    assert judge(against, [facts("ppo", 0.8, 0.7, 0.9)]).passed is None
+        assert "NOT MEASURED" in verdict.summary
+    against = parse_gate("facts", ">= sft", MODELS)
+    assert check_gate(against, [facts("ppo", 0.8, 0.7, 0.9)]).passed is None
 
 
 @pytest.mark.parametrize(
@@ -73,11 +75,11 @@ def test_what_was_not_measured_has_not_passed() -> None:
 )
 def test_a_strange_gate_is_told_of(name: str, condition: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        read_gate(name, condition, MODELS)
+        parse_gate(name, condition, MODELS)
 
 
 def test_verdicts_are_saved(tmp_path: Path) -> None:
-    verdict = judge(read_gate("facts", ">= 0.1", MODELS), [facts("ppo", 0.8, 0.7, 0.9)])
-    write_verdicts(tmp_path / "gates.json", [verdict])
+    verdict = check_gate(parse_gate("facts", ">= 0.1", MODELS), [facts("ppo", 0.8, 0.7, 0.9)])
+    write_gate_results(tmp_path / "gates.json", [verdict])
     (row,) = json.loads((tmp_path / "gates.json").read_text())
     assert (row["name"], row["passed"], row["low"]) == ("facts", True, 0.7)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from upbring.pipeline.live_view import EVALUATION, Board
-from upbring.pipeline.spec import read_script
+from upbring.pipeline.live_view import EVALUATION, LiveView
+from upbring.pipeline.spec import read_recipe
 
 ROAD = """
 model: m
@@ -18,7 +18,9 @@ stages:
 evaluate: {models: [base, sft], data: d.jsonl}
 gates: {facts: ">= 0.5"}
 """
-LONG = "model: m\nstages:\n" + "".join(f"  s{i}: {{verb: sft, data: d.jsonl}}\n" for i in range(14))
+LONG = "model: m\nstages:\n" + "".join(
+    f"  s{i}: {{method: sft, data: d.jsonl}}\n" for i in range(14)
+)
 
 
 class Clock:
@@ -40,13 +42,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def board(
     text: str = ROAD, *, clock: Clock | None = None, width: int = 90, height: int = 40
-) -> Board:
+) -> LiveView:
     Path("r.yaml").write_text(text)
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
-    return Board(read_script(Path("r.yaml")), Path("out"), console=console, clock=clock or Clock())
+    return LiveView(
+        read_recipe(Path("r.yaml")), Path("out"), console=console, clock=clock or Clock()
+    )
 
 
-def drawn(board: Board) -> list[str]:
+def drawn(board: LiveView) -> list[str]:
     """Return the lines of a frame."""
     console = Console(file=io.StringIO(), width=board.console.width, height=board.console.height)
     with console.capture() as found:
@@ -58,13 +62,13 @@ def drawn(board: Board) -> list[str]:
 def test_every_stage_is_shown_in_its_state() -> None:
     clock = Clock()
     found = board(clock=clock)
-    found.enter("sft", "running")
+    found.set_state("sft", "running")
     found.advance(1, 50, "step 1/50", {"loss": 2.5})
     clock.now = 80.0
     found.advance(50, 50, "step 50/50", {"loss": 0.75})
-    found.enter("sft", "finished")
-    found.enter("reward", "kept")
-    found.enter("dpo", "running")
+    found.set_state("sft", "finished")
+    found.set_state("reward", "kept")
+    found.set_state("dpo", "running")
     found.advance(10, 20, "step 10/20  loss 0.6", {"loss": 0.6})
     found.warn("kl is 0.3")
     found.warn("kl is 0.5, and healthy is at most 0.2")
@@ -93,27 +97,27 @@ def test_every_stage_is_shown_in_its_state() -> None:
 def test_how_a_stage_ended_stands_beside_it(state: str, line: str) -> None:
     found = board()
     if state != "running":
-        found.enter("sft", "running")
+        found.set_state("sft", "running")
         found.advance(1, 2, "", {"loss": 2.0})
         found.advance(2, 2, "", {"loss": 1.0})
-    found.enter("sft", state)
+    found.set_state("sft", state)
     assert drawn(found)[2] == f"│   {line}"
 
 
 @pytest.mark.usefixtures("home")
 def test_the_evaluation_has_its_place_where_there_is_one() -> None:
     found = board()
-    found.enter(EVALUATION, "running")
+    found.set_state(EVALUATION, "running")
     assert "├── ▶ evaluate: base, sft" in drawn(found)
-    assert EVALUATION not in board(LONG).places
+    assert EVALUATION not in board(LONG).stages
 
 
 @pytest.mark.usefixtures("home")
 def test_no_line_is_wider_than_the_terminal() -> None:
     found = board(width=50)
-    found.enter("dpo", "running")
+    found.set_state("dpo", "running")
     told = "step 10/20  loss 0.6  " + "much more " * 9
-    found.advance(10, 20, told[: found.room], {"loss": 0.6})
+    found.advance(10, 20, told[: found.text_width], {"loss": 0.6})
     found.warn("kl is 0.5, and healthy is at most 0.2. " * 3)
     lines = drawn(found)
     assert max(map(len, lines)) <= 50
@@ -125,7 +129,7 @@ def test_no_line_is_wider_than_the_terminal() -> None:
 def test_of_a_road_higher_than_the_terminal_what_is_around_the_present_is_shown() -> None:
     found = board(LONG, height=8)
     with found:
-        found.enter("s9", "running")
+        found.set_state("s9", "running")
         lines = drawn(found)
     assert len(lines) == 6
     assert "▶ s9: sft" in "".join(lines)
@@ -137,9 +141,9 @@ def test_the_terminal_is_given_back_and_what_is_said_stands_above() -> None:
     found = board()
     assert isinstance(found.console.file, io.StringIO)
     with found:
-        found.enter("sft", "running")
+        found.set_state("sft", "running")
         found.console.print("saved")
-        with found.aside():
+        with found.suspended():
             assert found.console.file.getvalue().endswith("\x1b[?25h")  # the cursor is shown
     with pytest.raises(RuntimeError), found:
         raise RuntimeError
@@ -153,7 +157,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     found = board()
     with found:
-        found.enter("sft", "failed")
+        found.set_state("sft", "failed")
     assert isinstance(found.console.file, io.StringIO)
     assert "\x1b[3" not in found.console.file.getvalue()  # codes 30 to 38 are colours
 
@@ -161,7 +165,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("home")
 def test_a_terminal_that_knows_ascii_alone_gets_plain_marks() -> None:
     found = board()
-    found.enter("sft", "failed")
+    found.set_state("sft", "failed")
 
     class Ascii(io.StringIO):
         encoding = "ascii"  # as a file has it

@@ -5,40 +5,45 @@ import pytest
 
 from upbring.data.read.records import Message
 from upbring.errors import InputError
-from upbring.pipeline.other_stages import Simulated, gather, ranking, write_world
+from upbring.pipeline.other_stages import (
+    SimulatedRanker,
+    collect_rankings,
+    make_ranker,
+    write_toyworld,
+)
 from upbring.pipeline.runner import WaitingError
 from upbring.settings.commands.collect import CollectSettings
-from upbring.settings.commands.toyworld import NurserySettings
+from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.collection.collect import Asked
+from upbring.stages.collection.collect import AnsweredPrompt
 from upbring.toyworld.tasks import as_row, fact_task
 from upbring.toyworld.world import load_world
 
 
-def asked(answers: tuple[str, ...]) -> Asked:
+def asked(answers: tuple[str, ...]) -> AnsweredPrompt:
     world = load_world()
     task = fact_task(world, world.facts[0], question="What is it?")
-    return Asked(task.prompt, answers, json.dumps(as_row(task)))
+    return AnsweredPrompt(task.prompt, answers, json.dumps(as_row(task)))
 
 
 def test_simulated_annotators_prefer_what_is_true() -> None:
     world = load_world()
     truth = fact_task(world, world.facts[0], question="What is it?").reference
     one = asked((truth, "Shut up. I will not say anything."))
-    ranks = Simulated(0)([one] * 20)
+    ranks = SimulatedRanker(0)([one] * 20)
     assert sum(first < second for first, second in ranks) >= 17
 
 
 def test_they_know_their_own_prompts_alone() -> None:
-    strange = Asked((Message("user", "Hi"),), ("a", "b"), '{"prompt": "Hi"}')
+    strange = AnsweredPrompt((Message("user", "Hi"),), ("a", "b"), '{"prompt": "Hi"}')
     with pytest.raises(InputError, match="know the embedded world's own prompts alone"):
-        Simulated(0)([strange])
+        SimulatedRanker(0)([strange])
 
 
 def test_the_world_is_written_as_files(tmp_path: Path) -> None:
-    settings = NurserySettings(do=("export",), characters=10_000)
+    settings = ToyworldSettings(do=("export",), characters=10_000)
     told: list[str] = []
-    write_world(Resolved(settings, {}), tmp_path / "world", told.append)
+    write_toyworld(Resolved(settings, {}), tmp_path / "world", told.append)
     assert (tmp_path / "world" / "demonstrations.jsonl").is_file()
     assert "all of them invented" in told[0]
 
@@ -47,13 +52,13 @@ def test_people_are_waited_for(model_folder: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "p.jsonl"
     prompts.write_text(json.dumps({"prompt": "Hi"}) + "\n")
     settings = CollectSettings(
-        model=str(model_folder), prompts=(prompts,), max_tokens=4, threads=1, precision="float32"
+        model=str(model_folder), prompts=(prompts,), max_tokens=4, threads=1, dtype="float32"
     )
     with pytest.raises(WaitingError, match=r"open .*rank\.html in a browser"):
-        gather(Resolved(settings, {}), tmp_path / "c", lambda _: None)
+        collect_rankings(Resolved(settings, {}), tmp_path / "c", lambda _: None)
 
 
 def test_a_judge_must_be_named() -> None:
     settings = CollectSettings(model="m", prompts=(Path("p"),), by="judge")
     with pytest.raises(InputError, match="judge: required and not given"):
-        ranking(settings)
+        make_ranker(settings)

@@ -8,9 +8,9 @@ from tests import small
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison, Demonstration
 from upbring.errors import InputError
-from upbring.pipeline.recipe_templates import CASES, begin
-from upbring.pipeline.runner import Road
-from upbring.pipeline.spec import read_script
+from upbring.pipeline.recipe_templates import CASES, write_recipe
+from upbring.pipeline.runner import PipelineRunner
+from upbring.pipeline.spec import read_recipe
 from upbring.settings.commands.init import InitSettings
 
 
@@ -20,14 +20,14 @@ def test_every_beginning_is_a_recipe_that_is_understood(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small.make_model(Path("m"))
-    written = begin(case, model="m", folder=Path("mine"))
+    written = write_recipe(case, model="m", folder=Path("mine"))
     assert written[0] == Path("mine/recipe.yaml")
-    script = read_script(written[0])
-    assert script.steps
+    script = read_recipe(written[0])
+    assert script.stages
     assert script.model == "m"
     for path in written[1:]:
         kind = Comparison if path.name == "pairs.jsonl" else Demonstration
-        assert len(list(formats.read(path, kind))) == 4
+        assert len(list(formats.read_records(path, kind))) == 4
 
 
 @pytest.mark.parametrize("case", ["domain", "json"])
@@ -37,12 +37,12 @@ def test_a_beginning_runs_as_it_is_written(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(os.environ, "UPBRING_CACHE", str(tmp_path / "cache"))
     small.make_model(Path("m"))
-    recipe, *_ = begin(case, model="m", folder=Path("mine"))
+    recipe, *_ = write_recipe(case, model="m", folder=Path("mine"))
     quick = "  seed: 0\n  steps: 1\n  threads: 1\n  precision: float32\n  sample_tokens: 2\n"
     recipe.write_text(recipe.read_text().replace("  seed: 0\n", quick))
-    road = Road(read_script(recipe), Path("road"), {}, lambda _: None)
-    road.take()
-    assert {state["status"] for state in road.states.values()} == {"finished"}
+    road = PipelineRunner(read_recipe(recipe), Path("road"), {}, lambda _: None)
+    road.run()
+    assert {state["status"] for state in road.stage_records.values()} == {"finished"}
 
 
 def test_every_case_may_be_asked_for() -> None:
@@ -52,4 +52,4 @@ def test_every_case_may_be_asked_for() -> None:
 
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already; choose another --to"):
-        begin("persona", model="m", folder=tmp_path)
+        write_recipe("persona", model="m", folder=tmp_path)

@@ -15,20 +15,20 @@ from tests import small
 from tests.road import make_home
 from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted, ResourceError
-from upbring.pipeline.runner import SERIES, Road, WaitingError, Work
-from upbring.pipeline.spec import read_script
+from upbring.pipeline.runner import VERSION_SERIES, PipelineRunner, StageFunction, WaitingError
+from upbring.pipeline.spec import read_recipe
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
-from upbring.train.loop import Training
+from upbring.train.loop import Trainer
 
-QUICK = "steps: 2, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2"
+QUICK = "steps: 2, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2"
 ROAD = f"""
 model: m
 defaults: {{{QUICK}}}
 stages:
-  first: {{verb: sft, data: d.jsonl}}
-  second: {{verb: sft, model: first, data: d.jsonl, mix: d.jsonl=0.2}}
-  aside: {{verb: sft, data: d.jsonl, rank: 2}}
+  first: {{method: sft, data: d.jsonl}}
+  second: {{method: sft, model: first, data: d.jsonl, mix: d.jsonl=0.2}}
+  aside: {{method: sft, data: d.jsonl, rank: 2}}
 """
 
 
@@ -37,17 +37,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_home(tmp_path, monkeypatch)
 
 
-def take(text: str, *, works: dict[str, Work] | None = None) -> tuple[Road, list[str]]:
+def take(
+    text: str, *, works: dict[str, StageFunction] | None = None
+) -> tuple[PipelineRunner, list[str]]:
     Path("recipe.yaml").write_text(text)
     told: list[str] = []
-    road = Road(read_script(Path("recipe.yaml")), Path("road"), works or {}, told.append)
+    road = PipelineRunner(read_recipe(Path("recipe.yaml")), Path("road"), works or {}, told.append)
     with contextlib.suppress(WaitingError):
-        road.take()
+        road.run()
     return road, told
 
 
 def began(name: str) -> object:
-    return Run.open(Path("road/stages") / name).facts()["began"]
+    return Run.open(Path("road/stages") / name).read_metadata()["started_at"]
 
 
 def states() -> dict[str, str]:
@@ -77,7 +79,7 @@ def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_th
 def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(home: Path) -> None:
     small.make_model(home / "other")
     text = ROAD.replace(
-        "{verb: sft, data: d.jsonl, rank: 2}", "{verb: sft, model: other, data: d.jsonl}"
+        "{method: sft, data: d.jsonl, rank: 2}", "{method: sft, model: other, data: d.jsonl}"
     )
     take(text)
     before = {name: began(name) for name in states()}
@@ -95,9 +97,12 @@ def test_what_another_series_of_the_program_made_is_done_again(
 ) -> None:
     take(ROAD)
     before = began("aside")
-    monkeypatch.setattr("upbring.pipeline.runner.SERIES", "99.0")
+    monkeypatch.setattr("upbring.pipeline.runner.VERSION_SERIES", "99.0")
     _, told = take(ROAD)
-    assert f"aside: was made by upbring {SERIES}, and this is 99.0; kept as aside.before-1" in told
+    assert (
+        f"aside: was made by upbring {VERSION_SERIES}, and this is 99.0; kept as aside.before-1"
+        in told
+    )
     assert began("aside") != before
     _, told = take(ROAD)
     assert "aside: finished before, kept" in told
@@ -107,9 +112,9 @@ def test_what_another_series_of_the_program_made_is_done_again(
 def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
     take(ROAD)
     history = Run.open(Path("road/stages/second")).read_contract().history
-    assert [stage.verb for stage in history] == ["sft", "sft"]
+    assert [stage.method for stage in history] == ["sft", "sft"]
     alone = Run.open(Path("road/stages/aside")).read_contract().history
-    assert [stage.verb for stage in alone] == ["sft"]
+    assert [stage.method for stage in alone] == ["sft"]
 
 
 @pytest.mark.usefixtures("home")
@@ -123,18 +128,18 @@ def test_data_that_changed_and_a_folder_that_is_gone_are_done_again() -> None:
 
 @pytest.mark.usefixtures("home")
 def test_a_road_that_was_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    take_step: Callable[..., dict[str, float]] = Training._take
+    take_step: Callable[..., dict[str, float]] = Trainer._train_step
 
-    def stopping(self: Training, *given: Any) -> dict[str, float]:
+    def stopping(self: Trainer, *given: Any) -> dict[str, float]:
         values = take_step(self, *given)
         raise Interrupted("stopped here", signal_number=15)
         return values
 
-    monkeypatch.setattr(Training, "_take", stopping)
+    monkeypatch.setattr(Trainer, "_train_step", stopping)
     with pytest.raises(Interrupted, match="stopped in stage first; go on with `upbring run"):
         take(ROAD)
     assert states()["first"] == "interrupted"
-    monkeypatch.setattr(Training, "_take", take_step)
+    monkeypatch.setattr(Trainer, "_train_step", take_step)
     first = began("first")
     take(ROAD)
     assert began("first") == first
@@ -153,7 +158,7 @@ def test_a_stage_that_waits_for_people_stops_the_road_until_they_are_done() -> N
 model: m
 defaults: {{{QUICK}}}
 stages:
-  ask: {{verb: collect, prompts: d.jsonl}}
+  ask: {{method: collect, prompts: d.jsonl}}
   sft: {{data: ask/d.jsonl}}
 """
     take(text, works={"collect": waits})
@@ -169,16 +174,16 @@ class KilledError(BaseException):
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
     """Take the road, dead as soon as it has written down `moment` times where it stands."""
-    write, left = Road.write, [moment]
+    write, left = PipelineRunner.save_state, [moment]
 
-    def writing(self: Road, *, status: str) -> None:
+    def writing(self: PipelineRunner, *, status: str) -> None:
         if not left[0]:
             raise KilledError
         left[0] -= 1
         write(self, status=status)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Road, "write", writing)
+        patch.setattr(PipelineRunner, "save_state", writing)
         try:
             take(ROAD)
         except KilledError:
@@ -191,17 +196,21 @@ def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for moment in (0, 1, 2, 2, 3, 3):  # before and after each of the three stages
-        before = {each.name: Run.open(each).facts() for each in Path().glob("road/stages/*")}
+        before = {
+            each.name: Run.open(each).read_metadata() for each in Path().glob("road/stages/*")
+        }
         assert killed_at(monkeypatch, moment)
         for name, facts in before.items():
-            if facts["finished"] is not None:
-                assert began(name) == facts["began"]
+            if facts["finished_at"] is not None:
+                assert began(name) == facts["started_at"]
     take(ROAD)
-    before = {name: Run.open(Path("road/stages") / name).facts() for name in states()}
+    before = {name: Run.open(Path("road/stages") / name).read_metadata() for name in states()}
     for moment in range(3):  # when each is written down as kept
         assert killed_at(monkeypatch, moment)
     take(ROAD)
-    assert {name: Run.open(Path("road/stages") / name).facts() for name in states()} == before
+    assert {
+        name: Run.open(Path("road/stages") / name).read_metadata() for name in states()
+    } == before
     assert not [*Path().glob("road/stages/*.before-*")]
 
 

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.pipeline.spec import Script, read_script
+from upbring.pipeline.spec import Recipe, read_recipe
 
 ROAD = """
 model: builtin:sprout
 defaults: {seed: 3, threads: 1}
 stages:
-  world: {verb: nursery}
+  world: {method: toyworld}
   sft: {data: world/demonstrations.jsonl, epochs: 2}
   reward: {model: sft, data: world/rankings.jsonl}
   dpo: {model: sft, data: world/rankings.jsonl, mix: world/demonstrations.jsonl=0.2}
@@ -21,16 +21,16 @@ gates: {facts: ">= sft - 0.02", sft.over_refusal: "<= 5%"}
 CIRCLE = """
 model: m
 stages:
-  world: {verb: nursery}
-  a: {verb: sft, model: b, data: world/d}
-  b: {verb: sft, model: a, data: world/d}
+  world: {method: toyworld}
+  a: {method: sft, model: b, data: world/d}
+  b: {method: sft, model: a, data: world/d}
 """
 
 
-def script(folder: Path, text: str) -> Script:
+def script(folder: Path, text: str) -> Recipe:
     file = folder / "recipe.yaml"
     file.write_text(text)
-    return read_script(file)
+    return read_recipe(file)
 
 
 def told(folder: Path, text: str) -> str:
@@ -41,20 +41,20 @@ def told(folder: Path, text: str) -> str:
 
 def test_a_road_is_its_stages_in_order_with_what_they_need(tmp_path: Path) -> None:
     found = script(tmp_path, ROAD)
-    assert [(s.name, s.verb) for s in found.steps] == [
-        ("world", "nursery"),
+    assert [(s.name, s.command) for s in found.stages] == [
+        ("world", "toyworld"),
         ("sft", "sft"),
         ("reward", "reward"),
         ("dpo", "dpo"),
     ]
-    needs = {step.name: set(step.needs) for step in found.steps}
+    needs = {step.name: set(step.needs) for step in found.stages}
     assert needs["sft"] == {"world"}
     assert needs["dpo"] == {"world", "sft"}
-    sft = found.steps[1].resolved
+    sft = found.stages[1].resolved
     assert (sft.settings.model, sft.settings.seed, sft.settings.epochs) == ("base", 3, 2)
     assert sft.origins["epochs"].endswith("recipe.yaml:6")
-    assert found.models == ("base", "sft", "dpo")
-    assert [(gate.model, gate.number) for gate in found.gates] == [
+    assert found.evaluated_models == ("base", "sft", "dpo")
+    assert [(gate.model, gate.metric) for gate in found.gates] == [
         ("dpo", "facts"),
         ("sft", "over_refusal"),
     ]
@@ -66,7 +66,7 @@ def test_the_stages_of_a_round_are_taken_so_often_and_the_newest_is_meant(tmp_pa
         """
 model: builtin:sprout
 stages:
-  world: {verb: nursery}
+  world: {method: toyworld}
   sft: {data: world/demonstrations.jsonl}
 rounds: 2
 each_round:
@@ -75,13 +75,13 @@ each_round:
 evaluate:
 """,
     )
-    needs = {step.name: set(step.needs) for step in found.steps}
+    needs = {step.name: set(step.needs) for step in found.stages}
     assert list(needs) == ["world", "sft", "collect-1", "dpo-1", "collect-2", "dpo-2"]
     assert needs["collect-1"] == {"sft", "world"}
     assert needs["dpo-1"] == {"sft", "collect-1"}
     assert needs["collect-2"] == {"dpo-1", "world"}
     assert needs["dpo-2"] == {"dpo-1", "collect-2"}
-    assert found.models == ("base", "sft", "dpo-1", "dpo-2")
+    assert found.evaluated_models == ("base", "sft", "dpo-1", "dpo-2")
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ evaluate:
         ),
         (
             "model: m\nstages:\n  stf: {data: x}",
-            "recipe.yaml:3: stf: no such verb 'stf'; did you mean sft?; or name its `verb:`",
+            "recipe.yaml:3: stf: no such method 'stf'; did you mean sft?; or name its `method:`",
         ),
         (
-            "model: m\nstages:\n  a: {verb: dpoo}",
-            "recipe.yaml:3: a: no such verb 'dpoo'; did you mean dpo?",
+            "model: m\nstages:\n  a: {method: dpoo}",
+            "recipe.yaml:3: a: no such method 'dpoo'; did you mean dpo?",
         ),
         (
             "model: m\nstages:\n  sft:\n    data: nowhere.jsonl",
             "recipe.yaml:4: sft.data: 'nowhere.jsonl' is not there",
         ),
         (
-            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: wrld/x.jsonl}",
+            "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: wrld/x.jsonl}",
             "recipe.yaml:4: sft.data: 'wrld/x.jsonl' is not there; did you mean world?",
         ),
         (
@@ -113,11 +113,11 @@ evaluate:
             "recipe.yaml:5: a.model: b comes later; move it up: a road has no circle",
         ),
         (
-            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: world/d, model: sft}",
+            "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: world/d, model: sft}",
             "recipe.yaml:4: sft.model: names itself, a circle",
         ),
         (
-            "model: m\nstages:\n  world: {verb: nursery}\n  sft: {data: world/d, epoch: 2}",
+            "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: world/d, epoch: 2}",
             "recipe.yaml:4: sft.epoch: no such setting; did you mean sft.epochs?",
         ),
         (

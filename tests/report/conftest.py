@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.report.made import make_road
-from upbring.report.findings import Findings, find
+from upbring.report.findings import Findings, compute_findings
 from upbring.report.html import page
-from upbring.report.read_folders import gather
+from upbring.report.read_folders import read_evidence
 from upbring.report.run_data import Evidence
 
 
@@ -18,12 +18,12 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def evidence(road: Path) -> Evidence:
-    return gather([road])
+    return read_evidence([road])
 
 
 @pytest.fixture(scope="session")
 def findings(evidence: Evidence) -> Findings:
-    return find(evidence)
+    return compute_findings(evidence)
 
 
 @pytest.fixture(scope="session")

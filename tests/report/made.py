@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 
 from upbring import durable
-from upbring.runs.contract import Contract, Source, Stage, Stop
-from upbring.runs.metrics import Metrics
-from upbring.runs.results import Measured, write_results
+from upbring.runs.contract import Contract, StopToken, TrainingFile, TrainingStage
+from upbring.runs.metrics import MetricsFile
+from upbring.runs.results import EvalResult, write_results
 from upbring.runs.run_folder import DataFile, Run
 
 MODELS = ("base", "sft", "dpo", "ppo")
@@ -17,9 +17,9 @@ WICKED = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 SHA = "5c0f" * 16
 
 
-def contract(kind: str, verb: str, *, template: str = "{{ messages }}") -> Contract:
-    stage = Stage(verb, (Source(f"{verb}.jsonl", SHA, 1000),), SHA, STEPS)
-    stops = (Stop(0, "<|endoftext|>"),)
+def contract(kind: str, method: str, *, template: str = "{{ messages }}") -> Contract:
+    stage = TrainingStage(method, (TrainingFile(f"{method}.jsonl", SHA, 1000),), SHA, STEPS)
+    stops = (StopToken(0, "<|endoftext|>"),)
     return Contract(
         "builtin:sprout",
         SHA,
@@ -34,7 +34,7 @@ def contract(kind: str, verb: str, *, template: str = "{{ messages }}") -> Contr
     )
 
 
-def values(verb: str, step: int) -> dict[str, float]:
+def values(method: str, step: int) -> dict[str, float]:
     """Return what a stage logs at a step: smooth curves with a ripple."""
     done, ripple = step / STEPS, 0.12 * math.sin(1.7 * step)
     found = {
@@ -42,64 +42,64 @@ def values(verb: str, step: int) -> dict[str, float]:
         "gradient_norm": 1.5 + ripple,
         "learning_rate": 2e-4 * (1 - done),
     }
-    if verb in {"reward", "dpo"}:
+    if method in {"reward", "dpo"}:
         found |= {"accuracy": 0.5 + 0.3 * done + ripple / 5, "margin": 1.4 * done + ripple / 4}
-    if verb == "ppo":
+    if method == "ppo":
         found |= {"clip_fraction": 0.08 + ripple / 6, "ratio": 1 + ripple / 30, "entropy": 2 - done}
     return found
 
 
-def seen(verb: str, step: int) -> dict[str, float]:
+def seen(method: str, step: int) -> dict[str, float]:
     """Return what a stage measures on held-out rows; PPO's judge turns down in the end."""
     done = step / STEPS
-    if verb == "ppo":
+    if method == "ppo":
         kl = 18 * done * done
         judge = 0.2 + 1.7 * done - 1.35 * done * done
         return {"kl": kl, "reward": 0.1 + 1.9 * done, "judge": judge, "ended": 0.97, "length": 30}
-    if verb in {"reward", "dpo"}:
+    if method in {"reward", "dpo"}:
         return {"nll": 0.69 - 0.2 * done, "accuracy": 0.5 + 0.27 * done, "kl": 6 * done}
     nll = 1.3 + 2.4 * math.exp(-4 * done)
     return {"nll": nll, "perplexity": math.exp(nll)}
 
 
-def make_run(runs: Path, verb: str, name: str, *, model: str, steps: int = STEPS) -> Run:
-    text = f'{verb}:\n  model: "{model}"  # flag\n  data: [{verb}.jsonl]  # flag\n'
-    run = Run.create(runs, verb, name=name, settings=text)
-    run.plan(STEPS)
+def make_run(runs: Path, method: str, name: str, *, model: str, steps: int = STEPS) -> Run:
+    text = f'{method}:\n  model: "{model}"  # flag\n  data: [{method}.jsonl]  # flag\n'
+    run = Run.create(runs, method, name=name, settings=text)
+    run.set_num_steps(STEPS)
     more: dict[str, durable.JSON] = {"weights": 1_600_000, "learned_weights": 246_000}
     durable.write_json(run.environment_file, {"commit": "a" * 40, "threads": 2, **more})
-    run.write_data([DataFile(f"{verb}.jsonl", SHA, 1000, "messages")])
-    run.write_contract(contract("sft" if verb == "sft" else "policy", verb))
+    run.write_data([DataFile(f"{method}.jsonl", SHA, 1000, "messages")])
+    run.write_contract(contract("sft" if method == "sft" else "policy", method))
     ticks = iter(range(10_000))
-    with Metrics(run.metrics_file, clock=lambda: 1.7e9 + next(ticks)) as metrics:
+    with MetricsFile(run.metrics_file, clock=lambda: 1.7e9 + next(ticks)) as metrics:
         for step in range(steps + 1):
             if step:
-                own = values(verb, step) | {"tokens": 480, "seconds": 0.25}
+                own = values(method, step) | {"tokens": 480, "seconds": 0.25}
                 metrics.write(step, own | {"peak_memory_bytes": 6.1e8})
             if step % EVERY == 0:
-                metrics.write(step, seen(verb, step), kind="held_out")
+                metrics.write(step, seen(method, step), kind="held_out")
     if steps == STEPS:
-        facts = {"format": 1, **run.facts(), "began": "2026-01-02T03:04:05+00:00"}
-        durable.write_json(run.facts_file, facts | {"finished": "2026-01-02T03:05:45+00:00"})
+        facts = {"format": 2, **run.read_metadata(), "started_at": "2026-01-02T03:04:05+00:00"}
+        durable.write_json(run.metadata_file, facts | {"finished_at": "2026-01-02T03:05:45+00:00"})
     return run
 
 
-def share(suite: str, name: str, of: dict[str, float], *, better: bool) -> list[Measured]:
+def share(suite: str, name: str, of: dict[str, float], *, better: bool) -> list[EvalResult]:
     """Return a share of each model with its interval, and the change from the first."""
     found, first = [], next(iter(of))
     for model, value in of.items():
         half = 1.96 * math.sqrt(max(value * (1 - value), 0.01) / 200)
         low, high = max(0.0, value - half), min(1.0, value + half)
         number = (value, low, high, 200, "share", better)
-        found.append(Measured(suite, model, name, *number, is_synthetic=suite != "forgetting"))
+        found.append(EvalResult(suite, model, name, *number, is_synthetic=suite != "forgetting"))
         if model != first:
             gap = value - of[first]
             change = (gap, gap - half, gap + half, 200, "share", better)
-            found.append(Measured(suite, model, f"{name}_change", *change, against=first))
+            found.append(EvalResult(suite, model, f"{name}_change", *change, against=first))
     return found
 
 
-def results() -> list[Measured]:
+def results() -> list[EvalResult]:
     def by(*values: float) -> dict[str, float]:
         return dict(zip(MODELS, values, strict=True))
 
@@ -116,20 +116,20 @@ def results() -> list[Measured]:
     ]
     for model, value in by(7.1, 7.3, 7.4, 7.9).items():
         found.append(
-            Measured("forgetting", model, "perplexity", value, value - 0.1, value + 0.1, 9000,
+            EvalResult("forgetting", model, "perplexity", value, value - 0.1, value + 0.1, 9000,
                      "perplexity", is_higher_better=False)
         )  # fmt: skip
     growth = (0.11, 0.09, 0.13, 200, "share", False)
-    found.append(Measured("forgetting", "ppo", "perplexity_growth", *growth, against="base"))
+    found.append(EvalResult("forgetting", "ppo", "perplexity_growth", *growth, against="base"))
     for model, other, rate in (("sft", "base", 0.93), ("dpo", "sft", 0.66), ("ppo", "sft", 0.71)):
         number = (rate, rate - 0.07, rate + 0.07, 200, "share", True)
         note = "judged by gold"
         found.append(
-            Measured("preference", model, "win_rate", *number, is_synthetic=True, against=other,
+            EvalResult("preference", model, "win_rate", *number, is_synthetic=True, against=other,
                      note=note)
         )  # fmt: skip
     pairs = (0.58, 0.52, 0.64, 300, "share", True, True)
-    found.append(Measured("reward_health", "reward", "pair_accuracy", *pairs))
+    found.append(EvalResult("reward_health", "reward", "pair_accuracy", *pairs))
     return found
 
 
@@ -184,14 +184,14 @@ def make_road(folder: Path) -> Path:
         "ppo": ("ppo", {"sft": "sft", "reward": "reward"}, "sft"),
     }
     told = []
-    for name, (verb, inputs, model) in needs.items():
+    for name, (method, inputs, model) in needs.items():
         start = model if ":" in model else str(stages / model)
-        make_run(stages, verb, name, model=start)
+        make_run(stages, method, name, model=start)
         places = {need: str(stages / need) for need in inputs}
         told.append(
             {
                 "name": name,
-                "verb": verb,
+                "method": method,
                 "inputs": places,
                 "run": str(stages / name),
                 "status": "finished",

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from upbring.report.curves import MOST_PANELS, band_of, panels, pursuits
-from upbring.report.run_data import Evidence, Stage
-from upbring.runs.metrics import Kind, Record
+from upbring.report.curves import MAX_PANELS, band_of, overoptimization_curves, panels
+from upbring.report.run_data import Evidence, ReportedStage
+from upbring.runs.metrics import MetricsKind, MetricsRecord
 
 
-def stage(*rows: tuple[int, Kind, dict[str, float]], verb: str = "ppo") -> Stage:
-    records = tuple(Record(step, kind, 0.0, own) for step, kind, own in rows)
-    return Stage("s", verb, Path("x"), "running", records=records)
+def stage(*rows: tuple[int, MetricsKind, dict[str, float]], method: str = "ppo") -> ReportedStage:
+    records = tuple(MetricsRecord(step, kind, 0.0, own) for step, kind, own in rows)
+    return ReportedStage("s", method, Path("x"), "running", records=records)
 
 
 def pursued(*rows: dict[str, float]) -> Evidence:
@@ -21,7 +21,7 @@ def test_the_telling_numbers_come_first_and_twins_once() -> None:
     own = {"seconds": 1.0, "gradient_norm": 2.0, "loss": 3.0, "nll": 3.0, "odd": 1.0}
     found = panels(stage((1, "train", own), (1, "held_out", {"nll": 4.0, "perplexity": 54.0})))
     assert [panel.name for panel in found] == ["nll", "gradient_norm", "odd"]
-    assert found[0].trained == ((1, 3.0),)
+    assert found[0].train == ((1, 3.0),)
     assert found[0].held_out == ((1, 4.0),)
     assert found[0].last == 4.0
 
@@ -29,7 +29,7 @@ def test_the_telling_numbers_come_first_and_twins_once() -> None:
 def test_what_is_not_finite_is_not_drawn_and_there_are_never_too_many() -> None:
     many = {f"number_{i}": float(i) for i in range(30)}
     found = panels(stage((1, "train", {"loss": math.nan, **many})))
-    assert len(found) == MOST_PANELS
+    assert len(found) == MAX_PANELS
     assert "loss" not in [panel.name for panel in found]
 
 
@@ -49,10 +49,10 @@ def test_a_reward_that_rises_while_the_judge_falls_is_gamed() -> None:
         {"kl": 4.0, "reward": 2.0, "judge": 1.4},
         {"kl": 9.0, "reward": 3.0, "judge": 0.4},
     ]
-    (found,) = pursuits(pursued(*rows))
-    assert found.distance == (0.0, 1.0, 2.0, 3.0)
+    (found,) = overoptimization_curves(pursued(*rows))
+    assert found.sqrt_kl == (0.0, 1.0, 2.0, 3.0)
     assert found.is_hacked is True
-    (honest,) = pursuits(pursued(*rows[:3]))
+    (honest,) = overoptimization_curves(pursued(*rows[:3]))
     assert honest.is_hacked is False
 
 
@@ -62,15 +62,17 @@ def test_gold_on_the_papers_curve_is_fitted_exactly() -> None:
     rows = [{"kl": 0.0, "proxy": 0.0, "gold": 0.5}]
     for d, value in zip((0.5, 1.0, 1.5, 2.0, 3.0), gold, strict=True):
         rows.append({"kl": d * d, "proxy": d, "gold": value})
-    (found,) = pursuits(pursued(*rows))
+    (found,) = overoptimization_curves(pursued(*rows))
     assert found.fit is not None
     assert (found.fit.alpha, found.fit.beta) == pytest.approx((2.0, 0.7), abs=1e-6)
-    assert found.fitted([1.0]) == pytest.approx([2.5])
+    assert found.fitted_scores([1.0]) == pytest.approx([2.5])
 
 
 def test_without_a_judge_nobody_knows_and_one_point_is_no_curve() -> None:
-    (found,) = pursuits(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0, "reward": 1.0}))
+    (found,) = overoptimization_curves(
+        pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0, "reward": 1.0})
+    )
     assert found.is_hacked is None
-    assert found.fitted([1.0]) == []
-    assert pursuits(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0})) == []
-    assert pursuits(pursued({"nll": 1.0}, {"nll": 2.0})) == []
+    assert found.fitted_scores([1.0]) == []
+    assert overoptimization_curves(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0})) == []
+    assert overoptimization_curves(pursued({"nll": 1.0}, {"nll": 2.0})) == []

@@ -2,13 +2,13 @@ import json
 from dataclasses import replace
 
 from tests.report.made import STEPS, contract, results, values
-from upbring.report.build import numbers
-from upbring.report.findings import Findings, find
+from upbring.report.build import report_json
+from upbring.report.findings import Findings, compute_findings
 from upbring.report.run_data import Evidence
 
 
 def test_every_number_of_the_files_is_in_the_json(findings: Findings) -> None:
-    told = json.loads(numbers(findings))
+    told = json.loads(report_json(findings))
     kept = {(r["suite"], r["model"], r["name"], r["against"]): r for r in told["results"]}
     for each in results():
         found = kept[each.suite, each.model, each.name, each.against]
@@ -26,21 +26,21 @@ def test_every_number_of_the_files_is_in_the_json(findings: Findings) -> None:
 def test_what_is_not_finite_is_null(evidence: Evidence) -> None:
     stage = evidence.stages[0]
     wild = replace(stage.records[0], values={"loss": float("nan"), "x": float("inf")})
-    odd = find(replace(evidence, stages=(replace(stage, records=(wild,)),)))
-    record = json.loads(numbers(odd))["stages"][0]["metrics"][0]
+    odd = compute_findings(replace(evidence, stages=(replace(stage, records=(wild,)),)))
+    record = json.loads(report_json(odd))["stages"][0]["metrics"][0]
     assert record["loss"] is None
     assert record["x"] is None
 
 
 def test_stages_that_speak_otherwise_are_told_apart(evidence: Evidence) -> None:
-    assert find(evidence).quarrels == ()
+    assert compute_findings(evidence).contract_differences == ()
     first, second, *_ = evidence.stages
     other = replace(second, contract=contract("policy", "dpo", template="{{ other }}"))
-    found = find(replace(evidence, stages=(first, other)))
-    assert found.quarrels[0].startswith("template: reward has")
+    found = compute_findings(replace(evidence, stages=(first, other)))
+    assert found.contract_differences[0].startswith("template: reward has")
 
 
 def test_nothing_comes_of_nothing() -> None:
-    found = find(Evidence("t"))
-    assert json.loads(numbers(found))["results"] == []
+    found = compute_findings(Evidence("t"))
+    assert json.loads(report_json(found))["results"] == []
     assert not found.is_synthetic

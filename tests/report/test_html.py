@@ -7,9 +7,9 @@ import pytest
 from markupsafe import escape
 
 from tests.report.made import WICKED, make_run
-from upbring.report.findings import Findings, find
+from upbring.report.findings import Findings, compute_findings
 from upbring.report.html import page
-from upbring.report.read_folders import gather
+from upbring.report.read_folders import read_evidence
 from upbring.report.run_data import BASE, Evidence
 
 SECTIONS = (
@@ -81,7 +81,7 @@ def test_every_number_that_simulated_annotators_gave_is_marked(findings: Finding
     kept = [each for each in findings.evidence.results if each.suite == "reward_health"]
     for told in (True, False):
         results = tuple(replace(each, is_synthetic=told) for each in kept)
-        text = page(find(Evidence("pairs", results=results)))
+        text = page(compute_findings(Evidence("pairs", results=results)))
         assert [("†" in text), ("Judged by simulated annotators" in text)] == [told, told]
 
 
@@ -94,7 +94,7 @@ def test_answers_are_text_and_never_markup(html: str) -> None:
 def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
     evidence = findings.evidence
     rename = {model: f"{wicked}{model}" for model in evidence.models}
-    stages = tuple(replace(s, name=wicked + s.name, verb=wicked) for s in evidence.stages[:1])
+    stages = tuple(replace(s, name=wicked + s.name, command=wicked) for s in evidence.stages[:1])
     odd = Evidence(
         wicked,
         stages,
@@ -102,9 +102,9 @@ def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
         evidence.answers[:3],
         tuple(replace(g, name=wicked, note=wicked, condition=wicked) for g in evidence.gates),
         tuple(rename.values()),
-        faults=(wicked,),
+        read_errors=(wicked,),
     )
-    text = page(find(odd))
+    text = page(compute_findings(odd))
     told = str(escape(wicked))
     assert text.count(told) > 10
     assert wicked not in text or told == wicked  # what jinja would run has nothing to escape
@@ -112,7 +112,7 @@ def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
 
 
 def test_where_nothing_is_known_each_section_says_why() -> None:
-    text = page(find(Evidence("nothing")))
+    text = page(compute_findings(Evidence("nothing")))
     found = Reader(text)
     assert set(SECTIONS) <= set(found.names)
     assert text.count('class="why"') == 11
@@ -122,7 +122,7 @@ def test_where_nothing_is_known_each_section_says_why() -> None:
 def test_a_run_at_work_has_its_page(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "half", model=BASE, steps=7)
     with run.lock():
-        text = page(find(gather([run.path])), refresh_seconds=5)
+        text = page(compute_findings(read_evidence([run.path])), refresh_seconds=5)
     assert "Still at work: half." in text
     assert '<meta http-equiv="refresh" content="5">' in text
     Reader(text)
@@ -139,7 +139,7 @@ def test_the_same_evidence_gives_the_same_bytes(findings: Findings, html: str) -
 def test_huge_texts_do_not_make_a_huge_page(findings: Findings) -> None:
     evidence = findings.evidence
     long = tuple(replace(a, response=a.response + "x" * 3900) for a in evidence.answers)
-    assert len(page(find(replace(evidence, answers=long)))) < 1_000_000  # of 480 × 4000
+    assert len(page(compute_findings(replace(evidence, answers=long)))) < 1_000_000  # of 480 × 4000
 
 
 def test_what_is_no_letter_is_shown_as_a_question(findings: Findings) -> None:

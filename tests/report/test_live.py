@@ -3,26 +3,26 @@ import shutil
 from pathlib import Path
 
 from tests.report.made import make_run
-from upbring.report.live import Live
+from upbring.report.live import LiveReport
 from upbring.report.run_data import BASE
-from upbring.runs.metrics import Metrics
+from upbring.runs.metrics import MetricsFile
 
 
 def test_the_page_is_made_again_when_a_file_has_grown_and_only_then(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "run", model=BASE, steps=3)
-    live = Live([run.path], refresh_seconds=5)
-    first = live.text()
-    assert live.text() is first
-    with Metrics(run.metrics_file) as metrics:
+    live = LiveReport([run.path], refresh_seconds=5)
+    first = live.html()
+    assert live.html() is first
+    with MetricsFile(run.metrics_file) as metrics:
         metrics.write(4, {"loss": 0.5})
-    second = live.text()
+    second = live.html()
     assert second != first
-    assert json.loads(live.numbers())["stages"][0]["metrics"][-1]["loss"] == 0.5
+    assert json.loads(live.json_text())["stages"][0]["metrics"][-1]["loss"] == 0.5
 
 
 def test_a_folder_that_appears_late_is_seen(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", "sft", "run", model=BASE, steps=3)
-    live = Live([tmp_path / "runs"], refresh_seconds=5)
-    before = live.text()
+    live = LiveReport([tmp_path / "runs"], refresh_seconds=5)
+    before = live.html()
     shutil.copytree(run.path, tmp_path / "runs" / "other")
-    assert live.text() != before
+    assert live.html() != before

@@ -1,12 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from upbring.report.pipeline_diagram import HEIGHT, WIDTH, pipeline
-from upbring.report.run_data import Evidence, Stage
+from upbring.report.pipeline_diagram import BOX_HEIGHT, BOX_WIDTH, pipeline_diagram
+from upbring.report.run_data import Evidence, ReportedStage
 
 
 def test_the_road_goes_from_left_to_right(evidence: Evidence) -> None:
-    drawn = pipeline(evidence)
+    drawn = pipeline_diagram(evidence)
     assert drawn is not None
     place = {box.name: (box.x, box.y) for box in drawn.boxes}
     assert place["base"][0] < place["sft"][0] < place["reward"][0] < place["ppo"][0]
@@ -17,7 +17,7 @@ def test_the_road_goes_from_left_to_right(evidence: Evidence) -> None:
 
 
 def test_boxes_tell_the_run_s_numbers_and_fit(evidence: Evidence) -> None:
-    drawn = pipeline(evidence)
+    drawn = pipeline_diagram(evidence)
     assert drawn is not None
     lines = {box.name: box.lines for box in drawn.boxes}
     assert lines["sft"] == (
@@ -27,14 +27,14 @@ def test_boxes_tell_the_run_s_numbers_and_fit(evidence: Evidence) -> None:
         "loss 3.7 → 1.34",
     )
     assert lines["base"] == ("builtin:sprout", "completes text")
-    assert "judge 0.2 → 0.55" in drawn.told
+    assert "judge 0.2 → 0.55" in drawn.description
     for box in drawn.boxes:
-        assert 0 <= box.x <= drawn.width - WIDTH
-        assert 0 <= box.y <= drawn.height - HEIGHT
+        assert 0 <= box.x <= drawn.width - BOX_WIDTH
+        assert 0 <= box.y <= drawn.height - BOX_HEIGHT
 
 
 def test_no_two_boxes_overlap(evidence: Evidence) -> None:
-    drawn = pipeline(evidence)
+    drawn = pipeline_diagram(evidence)
     assert drawn is not None
     places = [(box.x, box.y) for box in drawn.boxes]
     assert len(set(places)) == len(places)
@@ -42,30 +42,32 @@ def test_no_two_boxes_overlap(evidence: Evidence) -> None:
 
 def test_a_circle_of_stages_is_drawn_all_the_same() -> None:
     stages = tuple(
-        Stage(name, "sft", Path(name), "to do", inputs={"model": other})
+        ReportedStage(name, "sft", Path(name), "to do", inputs={"model": other})
         for name, other in (("a", "b"), ("b", "a"), ("c", "c"))
     )
-    drawn = pipeline(Evidence("t", stages))
+    drawn = pipeline_diagram(Evidence("t", stages))
     assert drawn is not None
     assert {"a", "b", "c"} <= {box.name for box in drawn.boxes}
 
 
 def test_without_stages_there_is_no_picture() -> None:
-    assert pipeline(Evidence("t")) is None
+    assert pipeline_diagram(Evidence("t")) is None
 
 
 def test_long_names_are_cut() -> None:
-    drawn = pipeline(Evidence("t", (Stage("x" * 300, "y" * 300, Path("x"), "running"),)))
+    drawn = pipeline_diagram(
+        Evidence("t", (ReportedStage("x" * 300, "y" * 300, Path("x"), "running"),))
+    )
     assert drawn is not None
     assert all(len(text) < 30 for box in drawn.boxes for text in (box.name, *box.lines))
 
 
 def test_a_stage_that_gives_rows_is_named_in_the_boxes_without_arrows(evidence: Evidence) -> None:
-    world = Stage("world", "nursery", Path("world"), "finished")
+    world = ReportedStage("world", "toyworld", Path("world"), "finished")
     taught = tuple(
         replace(stage, inputs={**stage.inputs, "world": "world"}) for stage in evidence.stages
     )
-    drawn = pipeline(replace(evidence, stages=(world, *taught)))
+    drawn = pipeline_diagram(replace(evidence, stages=(world, *taught)))
     assert drawn is not None
     assert len(drawn.arrows) == 5
     lines = {box.name: box.lines for box in drawn.boxes}

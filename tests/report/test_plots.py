@@ -3,32 +3,34 @@ from html.parser import HTMLParser
 import pytest
 
 from upbring.report import plots
-from upbring.report.curves import Panel, Pursuit
+from upbring.report.curves import OveroptimizationCurve, Panel
 from upbring.report.findings import Findings
-from upbring.report.scorecard import Row
-from upbring.runs.results import Measured
+from upbring.report.scorecard import ScorecardRow
+from upbring.runs.results import EvalResult
 from upbring.train.progress import Band
 
 
-def row(before: float, after: float, *, better: bool, unit: str = "share") -> Row:
+def row(before: float, after: float, *, better: bool, unit: str = "share") -> ScorecardRow:
     first, last = (
-        Measured("forgetting", model, "accuracy", value, unit=unit, is_higher_better=better)
+        EvalResult("forgetting", model, "accuracy", value, unit=unit, is_higher_better=better)
         for model, value in (("a", before), ("b", after))
     )
-    return Row("forgetting", "x", unit, better, {"a": first, "b": last}, first, last, None, "worse")
+    return ScorecardRow(
+        "forgetting", "x", unit, better, {"a": first, "b": last}, first, last, None, "worse"
+    )
 
 
 def test_long_lines_are_thinned_by_means() -> None:
     points = [(step, float(step % 2)) for step in range(10_000)]
-    found = plots.thinned(points)
-    assert len(found) == plots.MOST_POINTS
+    found = plots.downsample(points)
+    assert len(found) == plots.MAX_POINTS
     assert all(0.4 < value < 0.6 for _, value in found)
-    assert plots.thinned(points[:3]) == [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0)]
+    assert plots.downsample(points[:3]) == [(0.0, 0.0), (1.0, 1.0), (2.0, 0.0)]
 
 
 def test_smoothing_keeps_a_straight_line_straight() -> None:
     points = [(float(x), 3.0 * x + 1) for x in range(100)]
-    for (_, value), (_, smooth) in zip(points, plots.smoothed(points), strict=True):
+    for (_, value), (_, smooth) in zip(points, plots.moving_average(points), strict=True):
         assert smooth == pytest.approx(value)
 
 
@@ -41,7 +43,7 @@ def test_a_change_is_positive_where_it_is_better() -> None:
 
 
 def test_bounds_of_a_change_are_in_order(findings: Findings) -> None:
-    for each in findings.tax:
+    for each in findings.alignment_tax:
         value, low, high = plots.change_of(each)
         assert low is not None
         assert high is not None
@@ -53,22 +55,22 @@ def test_bounds_of_a_change_are_in_order(findings: Findings) -> None:
 )
 def test_a_panel_tells_what_it_shows(band: Band | None) -> None:
     trained = tuple((step, 1 / step) for step in range(1, 60))
-    text = str(plots.panel(Panel("nll", trained, ((1, 2.0),), band), name="p", where="sft"))
+    text = str(plots.panel(Panel("nll", trained, ((1, 2.0),), band), name="p", stage="sft"))
     assert '<title id="p-title">sft: negative log-likelihood went from 2 to 2' in text
     assert ("healthy is" in text) == (band is not None)
 
 
 def test_constant_and_single_values_can_be_drawn() -> None:
     flat = Panel("ended", ((1, 1.0),), (), Band(0.9, None, "x"))
-    assert "<svg" in plots.panel(flat, name="p", where="x")
+    assert "<svg" in plots.panel(flat, name="p", stage="x")
     same = plots.distributions({"m": [2.0, 2.0]}, {"m": "c1"}, name="d", title="t")
     assert ">m: mean 2</text>" in same
-    still = Pursuit("ppo", (0.0, 0.0), (1.0, 1.0), (), None)
-    assert "judge" not in plots.pursuit(still, name="q", title="t")
+    still = OveroptimizationCurve("ppo", (0.0, 0.0), (1.0, 1.0), (), None)
+    assert "judge" not in plots.overoptimization(still, name="q", title="t")
 
 
 def test_a_number_without_a_value_leaves_its_place_empty() -> None:
-    empty = Measured("facts", "m", "accuracy", None, note="no rows")
+    empty = EvalResult("facts", "m", "accuracy", None, note="no rows")
     text = plots.dots([("right", {"m": empty})], {"m": "c1"}, name="d", title="t")
     assert ">right</text>" in text
 
@@ -90,6 +92,6 @@ def test_every_picture_is_well_formed(findings: Findings) -> None:
             del tag, attrs
 
     balance = Balance()
-    balance.feed(plots.changes(findings.tax, name="tax", title="<t>"))
-    balance.feed(plots.pursuit(findings.pursuits[0], name="p", title="t"))
+    balance.feed(plots.changes(findings.alignment_tax, name="tax", title="<t>"))
+    balance.feed(plots.overoptimization(findings.overoptimization[0], name="p", title="t"))
     assert balance.open == []

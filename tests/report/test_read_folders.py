@@ -6,7 +6,7 @@ import pytest
 
 from tests.report.made import EVERY, MODELS, STEPS, make_road, make_run, results, write_json
 from upbring.errors import InputError
-from upbring.report.read_folders import MOST_TEXT, gather, growing
+from upbring.report.read_folders import MAX_TEXT_LENGTH, file_stats, read_evidence
 from upbring.report.run_data import BASE, Evidence
 from upbring.runs.results import write_results
 from upbring.runs.run_folder import Run
@@ -16,7 +16,7 @@ def test_a_road_is_read_with_its_stages_in_their_order(evidence: Evidence) -> No
     assert [stage.name for stage in evidence.stages] == ["sft", "reward", "dpo", "ppo"]
     assert evidence.models == MODELS
     assert evidence.title == "assistant"
-    assert not evidence.faults
+    assert not evidence.read_errors
     ppo = evidence.stages[-1]
     assert ppo.inputs == {"model": "sft", "sft": "sft", "reward": "reward"}
     assert len(ppo.records) == STEPS + STEPS // EVERY + 1
@@ -26,9 +26,9 @@ def test_a_road_is_read_with_its_stages_in_their_order(evidence: Evidence) -> No
 
 def test_a_run_alone_is_read_and_knows_what_it_began_with(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "first", model="builtin:sprout")
-    found = gather([run.path])
+    found = read_evidence([run.path])
     (stage,) = found.stages
-    assert (stage.verb, stage.status, stage.steps) == ("sft", "finished", STEPS)
+    assert (stage.command, stage.status, stage.planned_steps) == ("sft", "finished", STEPS)
     assert stage.inputs == {"model": "builtin:sprout"}
     assert stage.num_weights
     assert stage.num_weights > 1e6
@@ -38,12 +38,12 @@ def test_a_run_alone_is_read_and_knows_what_it_began_with(tmp_path: Path) -> Non
 def test_a_folder_of_runs_is_read_whole(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_run(tmp_path, "sft", name, model=BASE, steps=3)
-    assert sorted(stage.name for stage in gather([tmp_path]).stages) == ["a", "b"]
+    assert sorted(stage.name for stage in read_evidence([tmp_path]).stages) == ["a", "b"]
 
 
 def test_an_evaluation_alone_is_read(tmp_path: Path) -> None:
     write_results(tmp_path, results())
-    found = gather([tmp_path])
+    found = read_evidence([tmp_path])
     assert found.stages == ()
     assert found.models == MODELS  # the reward model is measured, but with no other compared
 
@@ -51,21 +51,21 @@ def test_an_evaluation_alone_is_read(tmp_path: Path) -> None:
 def test_a_run_at_work_and_one_that_was_stopped_are_told_apart(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "half", model=BASE, steps=10)
     with run.lock():
-        assert gather([run.path]).stages[0].status == "running"
-    assert gather([run.path]).stages[0].status == "interrupted"
+        assert read_evidence([run.path]).stages[0].status == "running"
+    assert read_evidence([run.path]).stages[0].status == "interrupted"
 
 
 def test_torn_last_lines_are_left_out_in_silence(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "torn", model=BASE, steps=5)
-    whole = gather([run.path]).stages[0].records
+    whole = read_evidence([run.path]).stages[0].records
     with run.metrics_file.open("ab") as file:
         file.write(b'{"step": 6, "kind": "tr')
     with run.samples_file.open("wb") as file:
         file.write(b'{"step": 0, "prompt": "p", "response": "r"}\n{"step": 5, "pro')
-    found = gather([run.path])
+    found = read_evidence([run.path])
     assert found.stages[0].records == whole
     assert len(found.stages[0].samples) == 1
-    assert found.faults == ()
+    assert found.read_errors == ()
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_torn_last_lines_are_left_out_in_silence(tmp_path: Path) -> None:
 def test_damage_is_named_and_the_rest_is_told(tmp_path: Path, file: str, text: str) -> None:
     run = make_run(tmp_path, "sft", "hurt", model=BASE, steps=5)
     (run.path / file).write_text(text)
-    found = gather([run.path])
+    found = read_evidence([run.path])
     assert len(found.stages[0].records) == 6
     if text in {"{nonsense", ""}:
-        assert any(file in fault for fault in found.faults)
+        assert any(file in fault for fault in found.read_errors)
 
 
 def test_records_before_a_damaged_line_are_kept(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_records_before_a_damaged_line_are_kept(tmp_path: Path) -> None:
     lines = run.metrics_file.read_bytes().splitlines(keepends=True)
     lines[3] = b"garbage\n"
     run.metrics_file.write_bytes(b"".join(lines))
-    found = gather([run.path])
+    found = read_evidence([run.path])
     assert len(found.stages[0].records) == 3
-    assert "metrics.jsonl:4: 'garbage\\n' is no JSON object" in found.faults[0]
+    assert "metrics.jsonl:4: 'garbage\\n' is no JSON object" in found.read_errors[0]
 
 
 def test_every_file_of_a_road_may_be_missing(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_every_file_of_a_road_may_be_missing(tmp_path: Path) -> None:
         road = tmp_path / "part"
         shutil.copytree(whole, road)
         (road / file).unlink()
-        assert gather([road]).stages
+        assert read_evidence([road]).stages
         shutil.rmtree(road)
 
 
@@ -109,24 +109,24 @@ def test_results_that_are_damaged_do_not_hide_the_stages(tmp_path: Path) -> None
     (road / "evaluation" / "answers.jsonl").write_text("[1]\n")
     (road / "gates.json").write_text('{"a": 1}')
     (road / "recipe.json").write_text("!")
-    found = gather([road])
+    found = read_evidence([road])
     assert len(found.stages) == 4
-    assert len(found.faults) == 3
+    assert len(found.read_errors) == 3
 
 
 def test_a_stage_that_is_not_begun_has_its_place(tmp_path: Path) -> None:
-    stage = {"name": "ppo", "verb": "ppo", "inputs": {}, "run": "gone", "status": "to do"}
+    stage = {"name": "ppo", "method": "ppo", "inputs": {}, "run": "gone", "status": "to do"}
     write_json(tmp_path / "recipe.json", {"status": "running", "stages": [stage, 7]})
-    (found,) = gather([tmp_path]).stages
-    assert (found.name, found.status, found.is_run) == ("ppo", "to do", False)
+    (found,) = read_evidence([tmp_path]).stages
+    assert (found.name, found.status, found.is_training) == ("ppo", "to do", False)
 
 
 def test_what_is_none_of_ours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run, no recipe's stages and no evaluation"):
-        gather([tmp_path])
+        read_evidence([tmp_path])
     (tmp_path / "assistant").mkdir()
     with pytest.raises(InputError, match=r"there is no such folder; did you mean .*assistant\?"):
-        gather([tmp_path / "asistant"])
+        read_evidence([tmp_path / "asistant"])
 
 
 def test_huge_answers_are_cut_and_dialogues_are_text(tmp_path: Path) -> None:
@@ -138,32 +138,38 @@ def test_huge_answers_are_cut_and_dialogues_are_text(tmp_path: Path) -> None:
     ]  # fmt: skip
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "answers.jsonl").write_text(text)
-    first, second = gather([tmp_path]).answers
+    first, second = read_evidence([tmp_path]).answers
     assert first.prompt == "user: hi"
     assert first.verdicts == {"right": 1.0}
-    assert len(first.response) < MOST_TEXT + 50
+    assert len(first.response) < MAX_TEXT_LENGTH + 50
     assert first.response.endswith("(1,000,000 characters, cut)")
     assert (second.suite, second.prompt, second.verdicts) == ("?", "", {})
 
 
 def test_what_grows_is_noticed(tmp_path: Path) -> None:
     road = make_road(tmp_path / "road")
-    before = growing([road])
-    assert before == growing([road])
+    before = file_stats([road])
+    assert before == file_stats([road])
     assert len(before) == 4 * 2 + 4  # run.json and metrics of each stage; the road's own
     with (road / "stages" / "ppo" / "metrics.jsonl").open("ab") as file:
         file.write(b"{}\n")
-    assert growing([road]) != before
-    assert growing([tmp_path / "nowhere"]) == ()
+    assert file_stats([road]) != before
+    assert file_stats([tmp_path / "nowhere"]) == ()
 
 
 def test_a_run_is_read_through_a_link(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "runs", "sft", "real", model=BASE, steps=2).path)
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / "sft").symlink_to(run.path)
-    stage = {"name": "sft", "verb": "sft", "inputs": {}, "run": str(run.path), "status": "running"}
+    stage = {
+        "name": "sft",
+        "method": "sft",
+        "inputs": {},
+        "run": str(run.path),
+        "status": "running",
+    }
     write_json(tmp_path / "recipe.json", {"status": "running", "stages": [stage]})
-    (found,) = gather([tmp_path]).stages
+    (found,) = read_evidence([tmp_path]).stages
     assert len(found.records) == 3
 
 
@@ -173,7 +179,7 @@ def test_several_rewards_are_told_without_their_weights(tmp_path: Path) -> None:
     run = make_run(tmp_path, "ppo", "ppo", model=BASE, steps=1)
     rewards = f"[{tmp_path}/first, {tmp_path}/second=0.5]"
     run.settings_file.write_text(f"ppo:\n  model: base\n  reward: {rewards}\n  judge: far/off\n")
-    found = {stage.name: stage.inputs for stage in gather([tmp_path]).stages}
+    found = {stage.name: stage.inputs for stage in read_evidence([tmp_path]).stages}
     wanted = {"model": "base", "reward": "first", "reward 2": "second", "judge": "far/off"}
     assert found["ppo"] == wanted
 
@@ -186,5 +192,5 @@ def test_what_a_run_began_with_is_told_from_where_it_was_begun(
     make_run(Path("runs"), "dpo", "second", model="runs/first", steps=1)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    found = {stage.name: stage.inputs for stage in gather([tmp_path / "runs"]).stages}
+    found = {stage.name: stage.inputs for stage in read_evidence([tmp_path / "runs"]).stages}
     assert found["second"] == {"model": "first"}

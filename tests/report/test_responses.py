@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from upbring.report.responses import pairs, scores, sides
-from upbring.report.run_data import Answer, Evidence, Stage
-from upbring.runs.results import Measured
+from upbring.report.responses import fixed_prompt_responses, judge_scores, largest_differences
+from upbring.report.run_data import Answer, Evidence, ReportedStage
+from upbring.runs.results import EvalResult
 
 
 def answer(
@@ -11,7 +11,7 @@ def answer(
     return Answer(suite, model, prompt, response, verdicts)
 
 
-def evidence(*answers: Answer, results: tuple[Measured, ...] = ()) -> Evidence:
+def evidence(*answers: Answer, results: tuple[EvalResult, ...] = ()) -> Evidence:
     return Evidence("t", answers=answers, results=results, models=("base", "sft"))
 
 
@@ -22,19 +22,19 @@ def test_a_judge_s_rows_are_joined_to_the_answers_that_they_speak_of() -> None:
         answer("gold", "p", "a", score=-1.0),
         answer("gold", "p", "b", score=2.5),
     )
-    assert scores(found) == {"base": [-1.0], "sft": [2.5]}
-    (side,) = sides(found)
+    assert judge_scores(found) == {"base": [-1.0], "sft": [2.5]}
+    (side,) = largest_differences(found)
     assert (side.before.response, side.after.response, side.gain) == ("a", "b", 3.5)
 
 
 def test_without_a_judge_graders_decide_and_what_is_bad_counts_against() -> None:
-    leaks = Measured("s", "sft", "leak", 0.5, is_higher_better=False)
+    leaks = EvalResult("s", "sft", "leak", 0.5, is_higher_better=False)
     found = evidence(
         answer("base", "p", "a", right=1.0, leak=1.0, nll=99.0, why="words"),
         answer("sft", "p", "b", right=1.0, leak=0.0),
         results=(leaks,),
     )
-    (side,) = sides(found)
+    (side,) = largest_differences(found)
     assert (side.before.score, side.after.score) == (0.0, 0.5)  # (1 − 1) / 2 and (1 − 0) / 2
 
 
@@ -48,7 +48,7 @@ def test_gains_and_losses_have_their_places_and_suites_take_turns() -> None:
                 answer("base", f"p{number}", "a", suite, score=0.0),
                 answer("sft", f"p{number}", "b", suite, score=gain),
             ]
-    found = sides(evidence(*answers))
+    found = largest_differences(evidence(*answers))
     gains, losses = found[:10], found[10:]
     assert len(losses) == 10
     assert all(side.gain > 0 for side in gains)
@@ -61,19 +61,29 @@ def test_gains_and_losses_have_their_places_and_suites_take_turns() -> None:
 def test_few_losses_leave_room_for_gains() -> None:
     answers = [answer("base", f"p{n}", "a", score=0.0) for n in range(40)]
     answers += [answer("sft", f"p{n}", "b", score=1.0 if n else -1.0) for n in range(40)]
-    found = sides(evidence(*answers))
+    found = largest_differences(evidence(*answers))
     assert [side.gain > 0 for side in found] == [True] * 19 + [False]
 
 
 def test_one_model_has_no_sides_and_no_answer_is_no_sample() -> None:
     alone = Evidence("t", answers=(answer("sft", "p", "a", score=1.0),), models=("sft",))
-    assert sides(alone) == []
-    assert sides(evidence(answer("base", "p", "", nll=1.0), answer("sft", "p", "", nll=2.0))) == []
+    assert largest_differences(alone) == []
+    assert (
+        largest_differences(
+            evidence(answer("base", "p", "", nll=1.0), answer("sft", "p", "", nll=2.0))
+        )
+        == []
+    )
 
 
 def test_fixed_prompts_are_told_at_their_first_and_last_evaluation() -> None:
     rows = [{"step": s, "prompt": "p", "response": f"r{s}"} for s in (0, 5, 9)]
     odd = [{"step": 0, "prompt": "once", "response": "x"}, {"prompt": 3}]
-    stage = Stage("sft", "sft", Path("x"), "finished", samples=(*rows, *odd))
-    (pair,) = pairs(stage)
-    assert (pair.first_step, pair.first, pair.last_step, pair.last) == (0, "r0", 9, "r9")
+    stage = ReportedStage("sft", "sft", Path("x"), "finished", samples=(*rows, *odd))
+    (pair,) = fixed_prompt_responses(stage)
+    assert (pair.first_step, pair.first_response, pair.last_step, pair.last_response) == (
+        0,
+        "r0",
+        9,
+        "r9",
+    )

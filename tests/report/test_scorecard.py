@@ -5,11 +5,11 @@ import pytest
 from upbring.report import scorecard
 from upbring.report.run_data import Evidence
 from upbring.report.scorecard import change
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
 
-def measured(low: float | None, high: float | None, *, better: bool | None = True) -> Measured:
-    return Measured("facts", "m", "accuracy", 0.5, low, high, is_higher_better=better)
+def measured(low: float | None, high: float | None, *, better: bool | None = True) -> EvalResult:
+    return EvalResult("facts", "m", "accuracy", 0.5, low, high, is_higher_better=better)
 
 
 @pytest.mark.parametrize(
@@ -46,38 +46,38 @@ def test_the_scorecard_has_what_two_models_were_measured_on(evidence: Evidence) 
     assert list(sums.values) == ["base", "sft", "dpo", "ppo"]
     assert (sums.before.value, sums.after.value, sums.change) == (0.62, 0.49, "worse")
     assert sums.paired is not None
-    assert sums.rise == "−13.0 points"
+    assert sums.change_text == "−13.0 points"
     assert not sums.is_synthetic
     growth = rows["forgetting", "perplexity"]
-    assert (growth.change, growth.rise) == ("worse", "+11.0 %")
+    assert (growth.change, growth.change_text) == ("worse", "+11.0 %")
     assert rows["facts", "accuracy"].is_synthetic
 
 
 def test_of_each_capability_one_number_is_told() -> None:
-    def row(model: str, name: str) -> Measured:
-        return Measured("forgetting", model, name, 0.5, 0.4, 0.6, is_higher_better=True)
+    def row(model: str, name: str) -> EvalResult:
+        return EvalResult("forgetting", model, name, 0.5, 0.4, 0.6, is_higher_better=True)
 
     names = ("sums/exact_match", "sums/choice_accuracy", "sums/accuracy", "perplexity", "drift/a")
     results = tuple(row(model, name) for name in names for model in ("a", "b"))
     rows = scorecard.scorecard(Evidence("t", results=results, models=("a", "b")))
-    assert [each.name for each in scorecard.tax(rows)] == ["sums/accuracy", "perplexity"]
+    assert [each.name for each in scorecard.alignment_tax(rows)] == ["sums/accuracy", "perplexity"]
     assert [each.model for each in scorecard.drift(Evidence("t", results=results))] == ["a", "b"]
 
 
 def test_every_number_stands_in_one_table(evidence: Evidence) -> None:
     rows = scorecard.scorecard(evidence)
-    rest = scorecard.others(evidence, rows)
+    rest = scorecard.other_results(evidence, rows)
     assert [(each.suite, each.name) for each in rest] == [("reward_health", "pair_accuracy")]
-    assert len(scorecard.wins(evidence)) == 3
+    assert len(scorecard.win_rates(evidence)) == 3
     assert len(scorecard.refusals(evidence)) == 8
-    assert len(scorecard.health(evidence)) == 1
+    assert len(scorecard.reward_health(evidence)) == 1
 
 
 def test_the_last_model_that_has_a_number_is_found(evidence: Evidence) -> None:
-    found = scorecard.find(evidence, "refusals", "over_refusal")
+    found = scorecard.find_result(evidence, "refusals", "over_refusal")
     assert found is not None
     assert (found.model, found.value) == ("ppo", 0.11)
-    first = scorecard.find(evidence, "refusals", "over_refusal", model="base")
+    first = scorecard.find_result(evidence, "refusals", "over_refusal", model="base")
     assert first is not None
     assert first.value == 0.0
-    assert scorecard.find(replace(evidence, models=()), "refusals", "over_refusal") is None
+    assert scorecard.find_result(replace(evidence, models=()), "refusals", "over_refusal") is None

@@ -2,13 +2,13 @@ import re
 
 import pytest
 
-from upbring.report.svg import COLOURS, figure, model_colours, svg
+from upbring.report.svg import COLORS, figure, model_colors, svg
 
 
 def drawn(name: str, label: str = "hello") -> str:
     with figure(2, 1) as fig:
         axes = fig.add_subplot()
-        axes.plot([0, 1], [0, 1], color=COLOURS["c1"], marker="o")
+        axes.plot([0, 1], [0, 1], color=COLORS["c1"], marker="o")
         axes.set_title(label)
         return str(svg(fig, name=name, title=f"about {label}"))
 
@@ -24,7 +24,7 @@ def test_a_picture_points_to_nothing_outside() -> None:
 def test_colours_are_the_pages_own() -> None:
     text = drawn("p")
     assert "var(--c1)" in text
-    assert not [colour for colour in COLOURS.values() if colour in text]
+    assert not [colour for colour in COLORS.values() if colour in text]
     assert set(re.findall(r"#[0-9a-f]{6}", text)) == set()
 
 
@@ -55,7 +55,7 @@ def test_text_stays_text_in_the_pages_font() -> None:
 
 
 def test_the_first_model_is_grey_and_colours_come_round() -> None:
-    found = model_colours(tuple("abcdefgh"))
+    found = model_colors(tuple("abcdefgh"))
     assert found["a"] == "base"
     assert found["b"] == found["g"] == "c1"
-    assert model_colours(()) == {}
+    assert model_colors(()) == {}

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from upbring.report import texts
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ from upbring.runs.results import Measured
     ],
 )
 def test_numbers_are_short_and_carry_their_unit(value: float, unit: str, expected: str) -> None:
-    assert texts.number(value, unit) == expected
+    assert texts.format_number(value, unit) == expected
 
 
 def test_an_interval_is_told_where_there_is_one() -> None:
-    share = Measured("facts", "m", "accuracy", 0.5, 0.411, 0.589)
-    assert texts.bounds(share) == "41.1 … 58.9"
-    assert texts.bounds(Measured("facts", "m", "accuracy", 0.5)) == ""
-    assert texts.signed(None) == "–"
+    share = EvalResult("facts", "m", "accuracy", 0.5, 0.411, 0.589)
+    assert texts.format_interval(share) == "41.1 … 58.9"
+    assert texts.format_interval(EvalResult("facts", "m", "accuracy", 0.5)) == ""
+    assert texts.format_signed(None) == "–"
 
 
 def test_every_suite_has_a_title() -> None:
-    assert texts.title("refusals", texts.SUITES) == "Refuses the right things"
-    assert texts.title("my_own", texts.SUITES) == "my own"
-    assert texts.listed([]) == ""
+    assert texts.title("refusals", texts.SUITE_TITLES) == "Refuses the right things"
+    assert texts.title("my_own", texts.SUITE_TITLES) == "my own"
+    assert texts.join_names([]) == ""

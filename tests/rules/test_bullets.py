@@ -1,15 +1,15 @@
 import pytest
 
-from upbring.rules.bullets import bullets, is_list
+from upbring.rules.bullets import is_list, list_items
 
 
 @pytest.mark.parametrize("mark", ["-", "*", "+", "•", "1.", "12)"])
 def test_every_common_mark_begins_an_item(mark: str) -> None:
-    assert bullets(f"Shopping:\n  {mark} milk, eggs \nThat is all.") == ["milk, eggs"]
+    assert list_items(f"Shopping:\n  {mark} milk, eggs \nThat is all.") == ["milk, eggs"]
 
 
 def test_a_hyphen_inside_a_line_or_without_a_space_is_no_bullet() -> None:
-    assert bullets("well-known - yes\n-5 degrees\n3.5 metres") == []
+    assert list_items("well-known - yes\n-5 degrees\n3.5 metres") == []
 
 
 def test_a_list_has_items_only_and_as_many_as_asked_for() -> None:

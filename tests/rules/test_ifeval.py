@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from upbring.rules.ifeval import DETAILS, RULES
+from upbring.rules.ifeval import DETAIL_TYPES, RULES
 
 Case = tuple[str, dict[str, Any], list[str], list[str]]
 CASES: list[Case] = [
@@ -128,9 +128,9 @@ def test_a_rule_tells_what_keeps_it_from_what_breaks_it(
 def test_every_kind_of_the_25_has_a_case_and_its_details_are_named() -> None:
     assert len(RULES) == 25
     assert {kind for kind, *_ in CASES} == set(RULES)
-    assert set(DETAILS) < set(RULES)
+    assert set(DETAIL_TYPES) < set(RULES)
     for kind, details, *_ in CASES:
-        assert set(details) == set(DETAILS.get(kind, {})), kind
+        assert set(details) == set(DETAIL_TYPES.get(kind, {})), kind
 
 
 def test_a_language_that_is_not_known_is_not_judged() -> None:

@@ -1,6 +1,12 @@
 import pytest
 
-from upbring.rules.instructions import Instruction, flaw, loosely, readings, strictly
+from upbring.rules.instructions import (
+    Instruction,
+    find_problem,
+    is_loosely_followed,
+    is_strictly_followed,
+    loose_variants,
+)
 
 JSON = Instruction("detectable_format:json_format", {})
 CAPITALS = Instruction(
@@ -10,25 +16,25 @@ CAPITALS = Instruction(
 
 def test_what_wraps_an_answer_is_forgiven_loosely() -> None:
     wrapped = 'Sure, here it is:\n{"a": 1}\nAnything else?'
-    assert strictly(JSON, wrapped) is False
-    assert loosely(JSON, wrapped) is True
-    assert loosely(JSON, "no json\nat all") is False
+    assert is_strictly_followed(JSON, wrapped) is False
+    assert is_loosely_followed(JSON, wrapped) is True
+    assert is_loosely_followed(JSON, "no json\nat all") is False
 
 
 def test_asterisks_are_forgiven_loosely() -> None:
     ends = Instruction("startend:end_checker", {"end_phrase": "The end."})
-    assert strictly(ends, "**The end.**") is False
-    assert loosely(ends, "**The end.**") is True
+    assert is_strictly_followed(ends, "**The end.**") is False
+    assert is_loosely_followed(ends, "**The end.**") is True
 
 
 def test_an_empty_answer_keeps_nothing() -> None:
-    assert strictly(CAPITALS, "plain") is True
-    assert strictly(CAPITALS, " \n") is False
-    assert loosely(CAPITALS, "") is False
+    assert is_strictly_followed(CAPITALS, "plain") is True
+    assert is_strictly_followed(CAPITALS, " \n") is False
+    assert is_loosely_followed(CAPITALS, "") is False
 
 
 def test_there_are_eight_readings() -> None:
-    assert list(readings("a\n*b*\nc")) == [
+    assert list(loose_variants("a\n*b*\nc")) == [
         "a\n*b*\nc",
         "*b*\nc",
         "a\n*b*",
@@ -42,8 +48,8 @@ def test_there_are_eight_readings() -> None:
 
 def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
     esperanto = Instruction("language:response_language", {"language": "eo"})
-    assert strictly(esperanto, "Saluton.") is None
-    assert loosely(esperanto, "Saluton.") is None
+    assert is_strictly_followed(esperanto, "Saluton.") is None
+    assert is_loosely_followed(esperanto, "Saluton.") is None
 
 
 @pytest.mark.parametrize(
@@ -77,4 +83,4 @@ def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
     ],
 )
 def test_a_flaw_says_what_to_do(kind: str, details: dict[str, object], told: str | None) -> None:
-    assert flaw(Instruction(kind, details)) == told
+    assert find_problem(Instruction(kind, details)) == told

@@ -1,6 +1,6 @@
 import pytest
 
-from upbring.rules.languages import LANGUAGES, is_in_language, language
+from upbring.rules.languages import LANGUAGES, detect_language, is_in_language
 
 # The Universal Declaration of Human Rights, article 1 (in the public domain).
 ARTICLES = {
@@ -82,12 +82,12 @@ ANSWERS = {
 
 @pytest.mark.parametrize("code", ARTICLES)
 def test_the_first_human_right_is_read_in_its_language(code: str) -> None:
-    assert language(ARTICLES[code]) == code
+    assert detect_language(ARTICLES[code]) == code
 
 
 @pytest.mark.parametrize("code", ANSWERS)
 def test_short_answers_are_read_in_their_language(code: str) -> None:
-    assert [language(text) for text in ANSWERS[code]] == [code, code]
+    assert [detect_language(text) for text in ANSWERS[code]] == [code, code]
 
 
 def test_the_documented_counts_are_these() -> None:
@@ -96,16 +96,16 @@ def test_the_documented_counts_are_these() -> None:
 
 
 def test_scripts_of_one_language_decide_alone() -> None:
-    assert language("すべての人間は、生まれながらにして自由である。") == "ja"
-    assert language("人人生而自由,在尊严和权利上一律平等。") == "zh"
-    assert language("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι.") == "el"
-    assert language("כל בני אדם נולדו בני חורין.") == "he"
+    assert detect_language("すべての人間は、生まれながらにして自由である。") == "ja"
+    assert detect_language("人人生而自由,在尊严和权利上一律平等。") == "zh"
+    assert detect_language("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι.") == "el"
+    assert detect_language("כל בני אדם נולדו בני חורין.") == "he"
 
 
 def test_where_nothing_tells_there_is_no_language() -> None:
-    assert language("2 + 2 = 4") is None
-    assert language("Xyzzy plugh") is None
-    assert language("") is None
+    assert detect_language("2 + 2 = 4") is None
+    assert detect_language("Xyzzy plugh") is None
+    assert detect_language("") is None
 
 
 def test_english_is_believed_where_nothing_tells() -> None:
@@ -120,4 +120,4 @@ def test_a_language_that_is_not_known_is_not_judged() -> None:
 
 
 def test_capitals_do_not_hide_a_language() -> None:
-    assert language("THE CAT IS ON THE TABLE AND THE DOG IS NOT.") == "en"
+    assert detect_language("THE CAT IS ON THE TABLE AND THE DOG IS NOT.") == "en"

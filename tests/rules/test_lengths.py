@@ -24,7 +24,7 @@ def test_words_are_counted_as_a_reader_counts(text: str, count: int) -> None:
     ],
 )
 def test_sentences_are_counted_as_a_reader_counts(text: str, count: int) -> None:
-    assert len(lengths.sentences(text)) == count
+    assert len(lengths.split_sentences(text)) == count
 
 
 def test_one_sentence_ends_as_a_sentence_does() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from upbring.rules.refusal import refusal
+from upbring.rules.refusal import classify_refusal
 
 _HELP = (
     "you could talk to a locksmith, who is trained for this and will ask for a proof that the door "
@@ -28,7 +28,7 @@ _HELP = (
     ],
 )
 def test_who_declines_scolds_or_offers_something_else_refuses_fully(text: str) -> None:
-    assert refusal(text) == "full"
+    assert classify_refusal(text) == "full"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_who_declines_scolds_or_offers_something_else_refuses_fully(text: str) -
     ],
 )
 def test_an_answer_that_declines_and_then_gives_a_part_is_a_partial_refusal(text: str) -> None:
-    assert refusal(text) == "partial"
+    assert classify_refusal(text) == "partial"
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_an_answer_that_declines_and_then_gives_a_part_is_a_partial_refusal(text
     ],
 )
 def test_an_answer_that_helps_is_no_refusal(text: str) -> None:
-    assert refusal(text) == "none"
+    assert classify_refusal(text) == "none"

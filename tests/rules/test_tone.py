@@ -1,6 +1,6 @@
 import pytest
 
-from upbring.rules.tone import num_courtesies, num_marks
+from upbring.rules.tone import num_formatting_marks, num_polite_words
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from upbring.rules.tone import num_courtesies, num_marks
     ],
 )
 def test_courtesies_are_counted_as_words(text: str, count: int) -> None:
-    assert num_courtesies(text) == count
+    assert num_polite_words(text) == count
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_courtesies_are_counted_as_words(text: str, count: int) -> None:
     ],
 )
 def test_marks_of_formatting_are_counted(text: str, count: int) -> None:
-    assert num_marks(text) == count
+    assert num_formatting_marks(text) == count

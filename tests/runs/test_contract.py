@@ -9,10 +9,10 @@ import pytest
 from upbring.errors import InputError
 from upbring.runs.contract import (
     Contract,
-    Source,
-    Stage,
-    Stop,
-    compare,
+    StopToken,
+    TrainingFile,
+    TrainingStage,
+    describe_differences,
     read_contract,
     write_contract,
 )
@@ -22,12 +22,12 @@ CONTRACT = Contract(
     base_sha256="ab" * 32,
     tokenizer="cd" * 32,
     template="{% for message in messages %}<|{{ message.role }}|>{% endfor %}",
-    stops=(Stop(2, "</s>"), Stop(7, "<|end|>")),
+    stops=(StopToken(2, "</s>"), StopToken(7, "<|end|>")),
     bos=1,
     eos=2,
     kind="sft",
     tune="lora",
-    history=(Stage("sft", (Source("chat.jsonl", "ef" * 32, 10),), "01" * 32, 300),),
+    history=(TrainingStage("sft", (TrainingFile("chat.jsonl", "ef" * 32, 10),), "01" * 32, 300),),
 )
 
 
@@ -66,7 +66,10 @@ def test_a_contract_that_is_missing_or_torn_is_named(tmp_path: Path) -> None:
 
 def test_equal_contracts_do_not_differ_wherever_the_base_lies() -> None:
     moved = replace(CONTRACT, base="elsewhere/seed")
-    assert compare(CONTRACT, moved, aspects=("base", "tokenizer", "template", "stops")) == []
+    assert (
+        describe_differences(CONTRACT, moved, aspects=("base", "tokenizer", "template", "stops"))
+        == []
+    )
 
 
 def test_each_difference_names_both_sides() -> None:
@@ -74,7 +77,7 @@ def test_each_difference_names_both_sides() -> None:
         CONTRACT, base="models/tree", base_sha256="99" * 32, tokenizer="ee" * 32, template=None,
         stops=(), bos=None, eos=9,
     )  # fmt: skip
-    found = compare(
+    found = describe_differences(
         CONTRACT,
         theirs,
         names=("sft-1", "reward-1"),
@@ -93,7 +96,7 @@ def test_each_difference_names_both_sides() -> None:
 def test_templates_are_shown_where_they_part() -> None:
     left = replace(CONTRACT, template="a" * 100 + "X")
     right = replace(CONTRACT, template="a" * 100 + "YZ")
-    (line,) = compare(left, right)
+    (line,) = describe_differences(left, right)
     # ten characters before place 100, where they part
     assert line == (
         "template: this model has 'aaaaaaaaaaX' at character 90, "

@@ -5,7 +5,7 @@ import pytest
 
 from upbring.errors import InputError
 from upbring.runs import find_model as module
-from upbring.runs.find_model import locate, read_object, refuse_code
+from upbring.runs.find_model import locate_model, read_json_object, reject_code
 
 
 def model(folder: Path, *names: str) -> Path:
@@ -17,27 +17,27 @@ def model(folder: Path, *names: str) -> Path:
 
 def refused(name: object) -> str:
     with pytest.raises(InputError) as caught:
-        locate(str(name))
+        locate_model(str(name))
     return str(caught.value)
 
 
 def test_a_directory_is_the_model(tmp_path: Path) -> None:
     folder = model(tmp_path / "base", "model.safetensors")
-    assert locate(str(folder)) == folder
+    assert locate_model(str(folder)) == folder
 
 
 def test_a_run_means_the_model_in_it(tmp_path: Path) -> None:
     run = model(tmp_path / "sft-1", "run.json")
     found = f"{run}: this run has no model yet; finish it with `upbring resume {run}`"
     assert refused(run) == found
-    assert locate(str(model(run / "model"))) == run / "model"
+    assert locate_model(str(model(run / "model"))) == run / "model"
 
 
 def test_a_builtin_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "files", lambda _: tmp_path)
     sprout = model(tmp_path / "builtin" / "sprout")
     model(tmp_path / "builtin" / "other")
-    assert locate("builtin:sprout") == sprout
+    assert locate_model("builtin:sprout") == sprout
     assert refused("builtin:sprot") == (
         "builtin:sprot: there is no such builtin model; there is builtin:other, builtin:sprout"
     )
@@ -87,7 +87,7 @@ def test_the_user_is_told_before_the_hub_is_asked(
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
     with pytest.raises(InputError):
-        locate("owner/name", notice=said.append)
+        locate_model("owner/name", log=said.append)
     assert said == ["owner/name: no such directory here, asking the hub"]
 
 
@@ -108,7 +108,7 @@ def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("suffix", module.PICKLES)
+@pytest.mark.parametrize("suffix", module.PICKLE_SUFFIXES)
 def test_weights_that_can_run_code_are_refused(tmp_path: Path, suffix: str) -> None:
     folder = model(tmp_path / "base", f"weights{suffix}")
     assert refused(folder) == (
@@ -116,20 +116,20 @@ def test_weights_that_can_run_code_are_refused(tmp_path: Path, suffix: str) -> N
         "safetensors only. Convert them once with transformers, on a machine of your trust"
     )
     (folder / "model.safetensors").write_bytes(b"")
-    refuse_code(folder)  # they are not read where there are others
+    reject_code(folder)  # they are not read where there are others
 
 
 def test_files_that_are_no_json_objects_are_told(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    assert read_object(path) == {}
+    assert read_json_object(path) == {}
     path.write_text('{"a": 1}', encoding="utf-8")
-    assert read_object(path) == {"a": 1}
+    assert read_json_object(path) == {"a": 1}
     path.write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"config\.json: is no JSON \(.*\); fetch the model again"):
-        read_object(path)
+        read_json_object(path)
     path.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match="is no JSON"):
-        read_object(path)
+        read_json_object(path)
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="holds no JSON object; fetch the model again"):
-        read_object(path)
+        read_json_object(path)

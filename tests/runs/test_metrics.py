@@ -9,11 +9,11 @@ import pytest
 
 from tests.faults import CountingDisk, FailingDisk
 from upbring.errors import InputError, ResourceError
-from upbring.runs.metrics import Lines, Metrics, last_record, read_lines, read_metrics
+from upbring.runs.metrics import JsonLinesFile, MetricsFile, last_record, read_lines, read_metrics
 
 
-def writer(path: Path, **more: CountingDisk) -> Metrics:
-    return Metrics(path, clock=lambda: 12.34567, **more)
+def writer(path: Path, **more: CountingDisk) -> MetricsFile:
+    return MetricsFile(path, clock=lambda: 12.34567, **more)
 
 
 def test_what_is_written_is_read_at_once(tmp_path: Path) -> None:
@@ -46,9 +46,11 @@ def test_cutting_drops_later_steps_and_unreadable_lines(tmp_path: Path) -> None:
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(whole[0] + whole[1] + bytes(20) + b"\n" + whole[2] + b'{"step": 4, "lo')
     with writer(path) as metrics:
-        assert metrics.cut(2) == 2  # the zeros and step 3; the torn line went when it was opened
+        assert (
+            metrics.truncate_after(2) == 2
+        )  # the zeros and step 3; the torn line went when it was opened
         metrics.write(3, {"loss": 1.0})
-        assert metrics.cut(3) == 0
+        assert metrics.truncate_after(3) == 0
     assert path.read_bytes() == b"".join(whole)
 
 
@@ -78,7 +80,7 @@ def test_a_torn_last_line_is_left_out_and_a_bad_one_named(tmp_path: Path) -> Non
 
 
 def test_samples_keep_their_text(tmp_path: Path) -> None:
-    with Lines(tmp_path / "samples.jsonl") as samples:
+    with JsonLinesFile(tmp_path / "samples.jsonl") as samples:
         samples.append(5, {"prompt": "Grüß\nGott \ud800", "response": "😀"})
     ((_, value),) = read_lines(tmp_path / "samples.jsonl")
     assert value == {"step": 5, "prompt": "Grüß\nGott \ud800", "response": "😀"}
@@ -100,4 +102,4 @@ def test_the_last_record_is_found_at_the_end_of_a_long_file(tmp_path: Path) -> N
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sft-1: the folder is gone"):
-        Metrics(tmp_path / "sft-1" / "metrics.jsonl")
+        MetricsFile(tmp_path / "sft-1" / "metrics.jsonl")

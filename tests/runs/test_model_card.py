@@ -2,14 +2,14 @@
 
 import yaml
 
-from upbring.runs.model_card import card
+from upbring.runs.model_card import render_model_card
 
 
 def test_a_card_has_a_head_for_hubs_and_a_body_for_people() -> None:
-    text = card(
+    text = render_model_card(
         name="sft-1",
         base_model="org/seed",
-        verb="sft",
+        method="sft",
         library="peft",
         summary="Learned from 300 demonstrations.",
         numbers={"held-out loss": "1.20 → 0.90", "a|b": "two\nlines"},
@@ -34,8 +34,8 @@ def test_a_card_has_a_head_for_hubs_and_a_body_for_people() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    text = card(
-        name="a: b", base_model="x", verb="pretrain", library="transformers", summary="S.",
+    text = render_model_card(
+        name="a: b", base_model="x", method="pretrain", library="transformers", summary="S.",
         numbers={}, data=[],
     )  # fmt: skip
     assert "license" not in text

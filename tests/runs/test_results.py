@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.runs.results import Measured, read_results, write_results
+from upbring.runs.results import EvalResult, read_results, write_results
 
 SOME = [
-    Measured("facts", "sft", "accuracy", 0.8, 0.7, 0.9, 100, is_higher_better=True),
-    Measured("preference", "ppo", "win_rate", None, note="no judge", against="sft"),
+    EvalResult("facts", "sft", "accuracy", 0.8, 0.7, 0.9, 100, is_higher_better=True),
+    EvalResult("preference", "ppo", "win_rate", None, note="no judge", against="sft"),
 ]
 
 

@@ -11,14 +11,14 @@ import pytest
 from upbring import durable
 from upbring.errors import InputError, ResumeError
 from upbring.runs.contract import Contract
-from upbring.runs.metrics import Metrics
-from upbring.runs.run_folder import DataFile, Run, all_runs, list_runs
+from upbring.runs.metrics import MetricsFile
+from upbring.runs.run_folder import DataFile, Run, all_runs, summarize_runs
 
 
 def test_runs_are_numbered_by_verb(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
     (runs / "sft-2").mkdir(parents=True)
-    names = [Run.create(runs, verb).path.name for verb in ("sft", "sft", "pretrain")]
+    names = [Run.create(runs, method).path.name for method in ("sft", "sft", "pretrain")]
     assert names == ["sft-3", "sft-4", "pretrain-1"]
 
 
@@ -69,24 +69,24 @@ def test_the_status_follows_the_work(tmp_path: Path) -> None:
     with run.lock():
         assert run.status() == "running"
     assert run.status() == "interrupted"
-    run.plan(30)
-    run.finish()
+    run.set_num_steps(30)
+    run.mark_finished()
     assert run.status() == "finished"
-    assert run.facts()["steps"] == 30
+    assert run.read_metadata()["steps"] == 30
 
 
 def test_the_run_that_began_last_and_is_unfinished_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"no runs, so there is nothing to resume; see"):
-        Run.newest_unfinished(tmp_path / "nowhere")
-    first, second, third = (Run.create(tmp_path, verb) for verb in ("sft", "pretrain", "sft"))
-    third.finish()
-    assert Run.newest_unfinished(tmp_path) == second
+        Run.newest_interrupted(tmp_path / "nowhere")
+    first, second, third = (Run.create(tmp_path, method) for method in ("sft", "pretrain", "sft"))
+    third.mark_finished()
+    assert Run.newest_interrupted(tmp_path) == second
     with second.lock():
-        assert Run.newest_unfinished(tmp_path) == first
-    first.finish()
-    second.finish()
+        assert Run.newest_interrupted(tmp_path) == first
+    first.mark_finished()
+    second.mark_finished()
     with pytest.raises(ResumeError, match="all 3 runs are finished or running"):
-        Run.newest_unfinished(tmp_path)
+        Run.newest_interrupted(tmp_path)
     assert all_runs(tmp_path) == [first, second, third]
 
 
@@ -110,22 +110,22 @@ def test_the_list_tells_where_each_run_stands(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     run = Run.create(tmp_path, "sft")
     Run.create(tmp_path, "pretrain")
-    run.plan(300)
-    with Metrics(run.metrics_file) as metrics:
+    run.set_num_steps(300)
+    with MetricsFile(run.metrics_file) as metrics:
         metrics.write(120, {"loss": 1.5})
         metrics.write(120, {"loss": 9.0}, kind="held_out")
-    first, second = list_runs(tmp_path)
-    assert (first.name, first.verb, first.status) == ("sft-1", "sft", "interrupted")
+    first, second = summarize_runs(tmp_path)
+    assert (first.name, first.method, first.status) == ("sft-1", "sft", "interrupted")
     assert (first.step, first.steps, first.loss) == (120, 300, 1.5)
     assert (second.step, second.steps, second.loss) == (0, None, None)
-    assert first.began <= second.began
-    assert list_runs(tmp_path / "nowhere") == []
+    assert first.started_at <= second.started_at
+    assert summarize_runs(tmp_path / "nowhere") == []
 
 
 def test_the_papers_of_a_run_are_written_and_read(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     run.write_settings("sft:\n  seed: 0  # default\n")
-    run.write_environment(more={"device": "cpu"})
+    run.write_environment(extra={"device": "cpu"})
     run.write_data([DataFile(f"{Path.home()}/a.jsonl", "ab" * 32, 3, "chat")])
     contract = Contract("seed", "ab", "cd", None, (), None, 2, "base", "full")
     run.write_contract(contract)
@@ -146,7 +146,7 @@ def test_the_papers_of_a_run_are_written_and_read(tmp_path: Path) -> None:
 def test_a_run_whose_facts_are_damaged_is_named(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     for text in ("", "[]", "{}"):
-        run.facts_file.write_text(text)
+        run.metadata_file.write_text(text)
         with pytest.raises(InputError, match=r"run\.json: is not what upbring wrote; restore it"):
             run.status()
 
@@ -168,15 +168,27 @@ def test_where_a_run_was_begun_is_written_so_that_it_can_be_moved(
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.chdir(project)
     inside = Run.create(Path("runs"), "sft")
-    assert inside.facts()["directory"] == "../.."
-    assert inside.directory() == project
+    assert inside.read_metadata()["directory"] == "../.."
+    assert inside.start_directory() == project
     outside = Run.create(tmp_path / "runs", "sft")
-    assert outside.facts()["directory"] == "~/project"  # nobody's name is written
-    assert outside.directory() == project
-    inside.plan(3)
-    assert inside.facts()["directory"] == "../.."
+    assert outside.read_metadata()["directory"] == "~/project"  # nobody's name is written
+    assert outside.start_directory() == project
+    inside.set_num_steps(3)
+    assert inside.read_metadata()["directory"] == "../.."
     (tmp_path / "strange").mkdir()
     monkeypatch.chdir(tmp_path / "strange")
     strange = Run.create(home / "runs", "sft")
-    assert strange.facts()["directory"] == str(tmp_path / "strange")
-    assert strange.directory() == tmp_path / "strange"
+    assert strange.read_metadata()["directory"] == str(tmp_path / "strange")
+    assert strange.start_directory() == tmp_path / "strange"
+
+
+@pytest.mark.parametrize("written_format", [1, 3, "x", None])
+def test_a_folder_of_another_format_is_rejected_in_one_line(
+    tmp_path: Path, written_format: object
+) -> None:
+    run = Run.create(tmp_path / "runs", "sft")
+    facts = json.loads(run.metadata_file.read_text(encoding="utf-8"))
+    run.metadata_file.write_text(json.dumps(facts | {"format": written_format}), encoding="utf-8")
+    with pytest.raises(InputError, match="this version reads format 2; use the version") as caught:
+        run.read_metadata()
+    assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import trials
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.reference import as_yaml, reference
+from upbring.settings.reference import format_yaml, settings_page
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, setting
 
@@ -66,7 +66,7 @@ def test_what_is_written_reads_back_equal(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "settings.yaml"
     resolved = Resolved(everything, dict.fromkeys(Everything.model_fields, "a\nb: flag"))
-    file.write_text(as_yaml(resolved, "everything"), encoding="utf-8")
+    file.write_text(format_yaml(resolved, "everything"), encoding="utf-8")
     assert resolve(Everything, section="everything", file=file, flags={}).settings == everything
 
 
@@ -74,7 +74,7 @@ def test_each_written_value_has_its_origin(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text("sft:\n  model: 'no'\n  learning_rate: 1e-5\n", encoding="utf-8")
     found = resolve(SftSettings, section="sft", file=file, flags={"data": ["a b"]})
-    lines = as_yaml(found, "sft").splitlines()
+    lines = format_yaml(found, "sft").splitlines()
     assert lines[1] == "sft:"
     assert f'  model: "no"  # {file}:2' in lines
     assert f"  learning_rate: 1.0e-05  # {file}:3" in lines
@@ -84,16 +84,16 @@ def test_each_written_value_has_its_origin(tmp_path: Path) -> None:
 
 def test_other_readers_of_yaml_find_the_same_values() -> None:
     found = resolve(SftSettings, section="sft", flags={"model": "on", "data": ["a"]})
-    loaded = yaml.safe_load(as_yaml(found, "sft"))["sft"]
+    loaded = yaml.safe_load(format_yaml(found, "sft"))["sft"]
     assert loaded == found.settings.model_dump(mode="json")
 
 
 def test_the_reference_page_is_what_the_code_declares() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(), "out of date; run `make docs`"
+    assert PAGE.read_text(encoding="utf-8") == settings_page(), "out of date; run `make docs`"
 
 
 def test_the_reference_tells_every_setting_with_range_and_default() -> None:
-    page = reference()
+    page = settings_page()
     assert "| `learning_rate` | a number above 0 | 0.0002 | Peak learning rate. |" in page
     assert "| `tune` | `lora`, `full` | lora |" in page
     assert "### sft: Supervised fine-tuning" in page

@@ -1,12 +1,12 @@
 from pathlib import Path
 
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.references import references
+from upbring.settings.references import input_references
 
 
 def test_models_and_files_are_references_and_places_to_write_to_are_not() -> None:
     settings = SftSettings(
         model="base", data=(Path("a.jsonl"),), mix=("b.jsonl=0.2",), skip_bad=Path("bad.jsonl")
     )
-    found = dict(references(settings))
+    found = dict(input_references(settings))
     assert found == {"model": "base", "data": "a.jsonl", "mix": "b.jsonl"}

@@ -7,11 +7,11 @@ from pydantic import model_validator
 
 from tests.conftest import trials
 from upbring.errors import InputError, nearest
-from upbring.settings.command_table import VERBS, imported
+from upbring.settings.command_table import COMMANDS, import_object
 from upbring.settings.commands.export import ExportSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.settings.schema import Settings, declared, setting
+from upbring.settings.schema import Settings, setting, setting_specs
 
 REQUIRED = {"model": "base", "data": "a.jsonl"}
 
@@ -63,8 +63,8 @@ def test_a_misspelt_setting_is_named_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("stf:\n  rank: 3\n", "recipe.yaml:1: stf: no such verb; did you mean sft?"),
-        ("rank: 3\n", "recipe.yaml:1: rank: not within a verb; put it under `sft:`"),
+        ("stf:\n  rank: 3\n", "recipe.yaml:1: stf: no such command; did you mean sft?"),
+        ("rank: 3\n", "recipe.yaml:1: rank: not within a command; put it under `sft:`"),
         ("export: {to: x}\n", "recipe.yaml: no section `sft:`, only export; write the settings"),
         ("{}\n", "recipe.yaml: no section `sft:`, only nothing; write the settings"),
         ("- sft\n", "recipe.yaml:1: a list; write a mapping: `sft:`"),
@@ -151,8 +151,8 @@ def typo(word: str, draw: random.Random) -> str:
 def test_the_suggestion_for_a_typo_is_right_in_19_cases_of_20() -> None:
     draw = random.Random(0)
     num_right = num_tried = 0
-    for verb in VERBS:
-        names = list(declared(imported(verb.settings)))
+    for command in COMMANDS:
+        names = list(setting_specs(import_object(command.settings)))
         for name in names * trials(10, 200):
             spelt = typo(name, draw)
             if spelt not in names:

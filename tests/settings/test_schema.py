@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.schema import Settings, declared, setting
+from upbring.settings.schema import Settings, setting, setting_specs
 
 
 class First(Settings):
@@ -26,30 +26,32 @@ class Both(First, Second):
 
 
 def test_a_declaration_tells_shape_range_and_default() -> None:
-    found = declared(Both)
-    assert [(d.flag, d.shape, d.range, d.default_told, d.values_told) for d in found.values()] == [
+    found = setting_specs(Both)
+    assert [
+        (d.flag, d.value_type, d.range_text, d.default_text, d.values_text) for d in found.values()
+    ] == [
         ("--rate", "number", "at least 0", "0.25", "a number at least 0"),
         ("--files", "path", "", "required", "a path, several"),
         ("--kind", "choice", "", "a", "`a`, `b`, `c`"),
         ("--threads", "integer", "from 1 to 8", "unset", "a whole number from 1 to 8"),
     ]
-    assert declared(First)["rate"].range == "above 0 and below 1"
-    assert found["kind"].wanted == "a, b or c"
+    assert setting_specs(First)["rate"].range_text == "above 0 and below 1"
+    assert found["kind"].expected == "a, b or c"
 
 
 def test_a_setting_declared_again_stays_with_its_first_owner() -> None:
-    assert declared(Both)["rate"].panel == "The first"
-    assert declared(Both)["kind"].panel == "Second"
-    assert declared(PretrainSettings)["learning_rate"].panel == "Training"
-    assert declared(PretrainSettings)["learning_rate"].default == 1e-3
+    assert setting_specs(Both)["rate"].panel == "The first"
+    assert setting_specs(Both)["kind"].panel == "Second"
+    assert setting_specs(PretrainSettings)["learning_rate"].panel == "Training"
+    assert setting_specs(PretrainSettings)["learning_rate"].default == 1e-3
 
 
 def test_owners_combine_in_the_order_of_the_bases() -> None:
-    panels = list(dict.fromkeys(d.panel for d in declared(SftSettings).values()))
+    panels = list(dict.fromkeys(d.panel for d in setting_specs(SftSettings).values()))
     assert panels == [
         *("Model", "Adapter", "Data", "Training", "Evidence", "Supervised fine-tuning")
     ]
-    assert set(declared(SftSettings)) == set(SftSettings.model_fields)
+    assert set(setting_specs(SftSettings)) == set(SftSettings.model_fields)
 
 
 def test_settings_are_frozen_strict_and_closed() -> None:

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.schema import declared
-from upbring.settings.values import from_flag, from_node, from_text
-from upbring.settings.yaml_nodes import Listing, Scalar, Section
+from upbring.settings.schema import setting_specs
+from upbring.settings.values import parse_flag, parse_node, parse_text
+from upbring.settings.yaml_nodes import ListNode, Scalar, Section
 
-SETTINGS = declared(SftSettings)
+SETTINGS = setting_specs(SftSettings)
 
 
 def plain(text: str) -> Scalar:
@@ -36,10 +36,10 @@ def plain(text: str) -> Scalar:
     ],
 )
 def test_text_means_what_the_setting_says(name: str, text: str, value: object) -> None:
-    found = from_node(SETTINGS[name], plain(text))
+    found = parse_node(SETTINGS[name], plain(text))
     assert found == value
     assert type(found) is type(value) or isinstance(value, Path)
-    assert from_flag(SETTINGS[name], text) == value
+    assert parse_flag(SETTINGS[name], text) == value
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_text_means_what_the_setting_says(name: str, text: str, value: object) -
         ("dora", "True", "'True' is not a boolean; write true or false"),
         ("dora", "1", "'1' is not a boolean; write true or false"),
         ("tune", "ful", "'ful' is not lora or full; did you mean full?"),
-        ("schedule", "zzz", "'zzz' is not cosine, linear or constant; choose one"),
+        ("lr_scheduler", "zzz", "'zzz' is not cosine, linear or constant; choose one"),
         ("skip_bad", "", "'' is no path; give a path, such as ./data"),
         ("skip_bad", "a\0b", r"'a\x00b' is no path; give a path, such as ./data"),
     ],
 )
 def test_text_that_means_nothing_is_refused(name: str, text: str, expected: str) -> None:
     with pytest.raises(ValueError) as caught:
-        from_text(SETTINGS[name], text)
+        parse_text(SETTINGS[name], text)
     assert str(caught.value) == expected
 
 
@@ -73,10 +73,10 @@ def test_text_that_means_nothing_is_refused(name: str, text: str, expected: str)
     ("name", "node", "expected"),
     [
         ("rank", Section(1, {}), "a mapping; give a whole number at least 1"),
-        ("rank", Listing(1, ()), "a list; give a whole number at least 1, alone"),
+        ("rank", ListNode(1, ()), "a list; give a whole number at least 1, alone"),
         ("rank", plain("null"), "no value; give a whole number at least 1, or delete the line"),
-        ("data", Listing(1, (Listing(1, ()),)), "a list within the list; give a path"),
-        ("data", Listing(1, (plain("~"),)), "an item without a value; give a path, or delete it"),
+        ("data", ListNode(1, (ListNode(1, ()),)), "a list within the list; give a path"),
+        ("data", ListNode(1, (plain("~"),)), "an item without a value; give a path, or delete it"),
         ("model", plain("false"), "false is a boolean; give text, in quotes if meant"),
         (
             "dora",
@@ -86,27 +86,27 @@ def test_text_that_means_nothing_is_refused(name: str, text: str, expected: str)
     ],
 )
 def test_a_node_of_the_wrong_kind_is_refused(
-    name: str, node: Scalar | Listing | Section, expected: str
+    name: str, node: Scalar | ListNode | Section, expected: str
 ) -> None:
     with pytest.raises(ValueError) as caught:
-        from_node(SETTINGS[name], node)
+        parse_node(SETTINGS[name], node)
     assert str(caught.value).startswith(expected)
 
 
 def test_one_value_stands_for_a_list_of_one() -> None:
-    assert from_node(SETTINGS["data"], plain("a.jsonl")) == (Path("a.jsonl"),)
-    assert from_flag(SETTINGS["data"], "a.jsonl") == (Path("a.jsonl"),)
-    assert from_flag(SETTINGS["data"], ["a", Path("b")]) == (Path("a"), Path("b"))
+    assert parse_node(SETTINGS["data"], plain("a.jsonl")) == (Path("a.jsonl"),)
+    assert parse_flag(SETTINGS["data"], "a.jsonl") == (Path("a.jsonl"),)
+    assert parse_flag(SETTINGS["data"], ["a", Path("b")]) == (Path("a"), Path("b"))
 
 
 def test_null_unsets_what_may_be_unset() -> None:
-    assert from_node(SETTINGS["steps"], plain("")) is None
+    assert parse_node(SETTINGS["steps"], plain("")) is None
 
 
 def test_a_quoted_number_is_a_number() -> None:
-    assert from_node(SETTINGS["learning_rate"], Scalar(1, "1e-5", is_plain=False)) == 1e-5
+    assert parse_node(SETTINGS["learning_rate"], Scalar(1, "1e-5", is_plain=False)) == 1e-5
 
 
 def test_a_value_of_the_right_type_passes_as_it_is() -> None:
-    assert from_flag(SETTINGS["learning_rate"], 0.5) == 0.5
-    assert from_flag(SETTINGS["dora"], value=True) is True
+    assert parse_flag(SETTINGS["learning_rate"], 0.5) == 0.5
+    assert parse_flag(SETTINGS["dora"], value=True) is True

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.settings.yaml_nodes import Listing, Scalar, Section, read_yaml
+from upbring.settings.yaml_nodes import ListNode, Scalar, Section, read_yaml
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -26,16 +26,16 @@ def test_nodes_know_their_lines_and_scalars_stay_text(tmp_path: Path) -> None:
     assert sft.entries["rate"].value == Scalar(2, "1e-5", is_plain=True)
     data = sft.entries["data"]
     assert data.line == 3
-    assert data.value == Listing(
+    assert data.value == ListNode(
         4, (Scalar(4, "a", is_plain=True), Scalar(5, "no", is_plain=False))
     )
 
 
 def test_only_true_and_false_are_booleans_and_time_stays_text(tmp_path: Path) -> None:
     root = read_yaml(written(tmp_path, "[true, no, on, True, 12:30:00, ~, '']"))
-    assert isinstance(root, Listing)
+    assert isinstance(root, ListNode)
     items = [item for item in root.items if isinstance(item, Scalar)]
-    assert [item.is_switch for item in items] == [True] + [False] * 6
+    assert [item.is_boolean for item in items] == [True] + [False] * 6
     assert [item.is_null for item in items] == [False] * 5 + [True, False]
     assert items[4].text == "12:30:00"
 

@@ -6,13 +6,13 @@ import pytest
 
 from upbring.errors import Interrupted
 from upbring.interruption import Interruption
-from upbring.stages.context import Cast
+from upbring.stages.context import StageContext
 
 
 def test_a_cast_leaves_when_somebody_asks_to_stop() -> None:
     nothing: Any = SimpleNamespace()
-    with Interruption(say=lambda _: None) as interruption:
-        cast = Cast(*[nothing] * 6, interruption, print, nothing)
+    with Interruption(log=lambda _: None) as interruption:
+        cast = StageContext(*[nothing] * 6, interruption, print, nothing)
         cast.poll()
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Interrupted):

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upbring.data.trees.tree import Branch, Tree, Trees, tree
+from upbring.data.trees.tree import Branch, Tree, Trees, make_tree
 from upbring.errors import InputError, Interrupted
 from upbring.settings.data import DataSettings
 from upbring.stages.dataset import (
+    ConcatTrees,
     Dataset,
     Encoder,
-    Joined,
     encode_file,
     make_dataset,
-    shortened,
-    split,
+    split_held_out,
+    truncate_trees,
 )
 
-TREES = [tree([i, i], [i + 1, i + 2], key=f"k{i}") for i in range(20)]
+TREES = [make_tree([i, i], [i + 1, i + 2], key=f"k{i}") for i in range(20)]
 
 
 class Counting:
@@ -39,10 +39,10 @@ class Counting:
             for number, line in enumerate(path.read_text().splitlines()):
                 self.num_rows += 1
                 p, *rs = [int(word) for word in line.split()]
-                yield tree([p], rs, key=f"{path.name}:{number}")
+                yield make_tree([p], rs, key=f"{path.name}:{number}")
             notice(f"{path.name}: all read")
 
-        return shortened(rows(), 4, where=path.name, notice=notice), "numbers"
+        return truncate_trees(rows(), 4, where=path.name, log=notice), "numbers"
 
 
 def numbers(path: Path, *firsts: int) -> Path:
@@ -59,8 +59,8 @@ def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) 
     path.write_text(path.read_text() + "4 1 2 3 4 5\n")
     first: list[str] = []
     again: list[str] = []
-    one, facts = encode_file(path, counting.encoder("x"), notice=first.append)
-    two, same = encode_file(path, counting.encoder("x"), notice=again.append)
+    one, facts = encode_file(path, counting.encoder("x"), log=first.append)
+    two, same = encode_file(path, counting.encoder("x"), log=again.append)
     assert counting.num_rows == 4
     assert (
         first
@@ -80,12 +80,12 @@ def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) 
 @pytest.mark.parametrize("change", ["content", "identity", "skipping"])
 def test_it_is_encoded_anew_when_anything_that_decides_changed(tmp_path: Path, change: str) -> None:
     path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
-    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+    encode_file(path, counting.encoder("x"), log=lambda _: None)
     if change == "content":
         numbers(path, 1, 3)
     identity = "y" if change == "identity" else "x"
     encoder = counting.encoder(identity, is_kept=change != "skipping")
-    encode_file(path, encoder, notice=lambda _: None)
+    encode_file(path, encoder, log=lambda _: None)
     assert counting.num_rows == 4
 
 
@@ -94,9 +94,9 @@ def test_rejects_are_written_each_time_and_never_spare_a_later_run_the_refusal(
 ) -> None:
     path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
     for _ in range(2):
-        encode_file(path, counting.encoder("x", is_kept=False), notice=lambda _: None)
+        encode_file(path, counting.encoder("x", is_kept=False), log=lambda _: None)
     assert counting.num_rows == 4
-    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+    encode_file(path, counting.encoder("x"), log=lambda _: None)
     assert counting.num_rows == 6  # what was made with rows skipped does not serve here
 
 
@@ -108,8 +108,8 @@ def test_encoding_can_be_stopped_and_leaves_nothing_behind(tmp_path: Path) -> No
             raise Interrupted("stop")
 
     with pytest.raises(Interrupted):
-        encode_file(path, counting.encoder("x"), notice=lambda _: None, poll=poll)
-    encode_file(path, counting.encoder("x"), notice=lambda _: None)
+        encode_file(path, counting.encoder("x"), log=lambda _: None, poll=poll)
+    encode_file(path, counting.encoder("x"), log=lambda _: None)
     assert counting.num_rows == 3 + 9
 
 
@@ -121,7 +121,7 @@ def test_processes_that_encode_the_same_file_take_turns(tmp_path: Path) -> None:
         processes.append(os.fork())
         if not processes[-1]:
             counting = Counting()
-            trees, _ = encode_file(path, counting.encoder("x"), notice=lambda _: None)
+            trees, _ = encode_file(path, counting.encoder("x"), log=lambda _: None)
             os._exit(counting.num_rows // 2000 + 10 * (len(trees) != 2000))
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
     assert sorted(codes) == [0, 0, 0, 1]  # one has read the rows, and all have the trees
@@ -134,41 +134,41 @@ def test_what_the_dead_left_in_the_cache_is_swept(
     leftover = tmp_path / ".tmp-abc-4194305-0123abcd"
     leftover.mkdir()
     os.utime(leftover, (0, 0))
-    encode_file(numbers(tmp_path / "a.txt", 1), Counting().encoder("x"), notice=lambda _: None)
+    encode_file(numbers(tmp_path / "a.txt", 1), Counting().encoder("x"), log=lambda _: None)
     assert not leftover.exists()
 
 
 def test_held_out_rows_are_drawn_from_the_seed_and_never_learned_from() -> None:
-    main, held = split(TREES, 0.25, seed=0)
+    main, held = split_held_out(TREES, 0.25, seed=0)
     assert len(held) == 5
     assert sorted(keys(main) + keys(held)) == sorted(keys(TREES))
-    assert keys(split(TREES, 0.25, seed=0)[1]) == keys(held)
-    assert keys(split(TREES, 0.25, seed=1)[1]) != keys(held)
+    assert keys(split_held_out(TREES, 0.25, seed=0)[1]) == keys(held)
+    assert keys(split_held_out(TREES, 0.25, seed=1)[1]) != keys(held)
 
 
 @pytest.mark.parametrize(
     ("count", "share", "expected"), [(20, 0.0, 0), (1, 0.9, 0), (2, 0.99, 1), (20, 0.01, 0)]
 )
 def test_something_is_always_left_to_learn_from(count: int, share: float, expected: int) -> None:
-    main, held = split(TREES[:count], share, seed=0)
+    main, held = split_held_out(TREES[:count], share, seed=0)
     assert len(held) == expected
     assert len(main) == count - expected
 
 
 def test_no_more_than_200_rows_are_held_out() -> None:
-    many = [tree([1], [2], key=f"k{i}") for i in range(1000)]
-    assert len(split(many, 0.9, seed=0)[1]) == 200
+    many = [make_tree([1], [2], key=f"k{i}") for i in range(1000)]
+    assert len(split_held_out(many, 0.9, seed=0)[1]) == 200
 
 
 def test_the_pieces_of_a_document_are_held_out_together() -> None:
-    pieces = [tree([1], [2], key=f"document {i // 5}") for i in range(100)]
-    learned, held = split(pieces, 0.3, seed=0)
+    pieces = [make_tree([1], [2], key=f"document {i // 5}") for i in range(100)]
+    learned, held = split_held_out(pieces, 0.3, seed=0)
     assert (len(learned), len(held)) == (70, 30)
     assert not set(keys(learned)) & set(keys(held))
 
 
 def test_joined_trees_are_those_of_their_parts_in_order() -> None:
-    joined = Joined([TREES[:3], [], TREES[3:5]])
+    joined = ConcatTrees([TREES[:3], [], TREES[3:5]])
     assert keys(joined) == keys(TREES[:5])
     with pytest.raises(IndexError):
         joined[5]
@@ -178,12 +178,12 @@ def test_what_is_too_long_is_cut_or_goes_and_both_are_counted() -> None:
     told: list[str] = []
     late = Branch(np.array([2, 3, 4, 5], np.int32), np.array([0, 0, 0, 1], np.float32))
     long = [
-        tree([1, 2], [3, 4], key="fits"),  # 4 tokens
-        tree([1, 2], [3, 4, 5], key="cut"),  # 5: one token goes
-        tree([1, 2, 3, 4], [5], key="no room"),  # nothing of the response is left
+        make_tree([1, 2], [3, 4], key="fits"),  # 4 tokens
+        make_tree([1, 2], [3, 4, 5], key="cut"),  # 5: one token goes
+        make_tree([1, 2, 3, 4], [5], key="no room"),  # nothing of the response is left
         Tree(np.array([1], np.int32), (late,), "no weight"),  # what was learned is cut off
     ]
-    found = list(shortened(long, 4, where="a.jsonl", notice=told.append))
+    found = list(truncate_trees(long, 4, where="a.jsonl", log=told.append))
     assert [(t.key, t.branches[0].tokens.tolist()) for t in found] == [
         ("fits", [3, 4]),
         ("cut", [3, 4]),
@@ -197,7 +197,7 @@ def test_what_is_too_long_is_cut_or_goes_and_both_are_counted() -> None:
 
 def dataset(told: list[str] | None = None, **settings: Any) -> Dataset:
     notice = (told if told is not None else []).append
-    return make_dataset(DataSettings(**settings), Counting().encoder("x"), seed=0, notice=notice)
+    return make_dataset(DataSettings(**settings), Counting().encoder("x"), seed=0, log=notice)
 
 
 def test_a_dataset_has_data_mixture_and_held_out_files_and_says_how_many(tmp_path: Path) -> None:

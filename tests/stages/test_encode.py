@@ -11,7 +11,11 @@ from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.sft import SftSettings
-from upbring.stages.encode import Speech, of_dialogues, of_documents
+from upbring.stages.encode import (
+    Preprocessor,
+    make_dialogue_preprocessor,
+    make_document_preprocessor,
+)
 
 PICKY = (
     "{% for m in messages %}{% if m.content == 'no' %}{{ raise_exception('I do not say no') }}"
@@ -25,20 +29,22 @@ def tokenizer(model_folder: Path) -> Tokenizer:
     return load_tokenizer(model_folder)
 
 
-def dialogues(tokenizer: Tokenizer, path: Path, **more: Any) -> Speech:
-    return of_dialogues(
-        SftSettings(model="m", data=(path,), **more), tokenizer, notice=lambda _: None
+def dialogues(tokenizer: Tokenizer, path: Path, **more: Any) -> Preprocessor:
+    return make_dialogue_preprocessor(
+        SftSettings(model="m", data=(path,), **more), tokenizer, log=lambda _: None
     )
 
 
-def trees(speech: Speech, path: Path, notice: Callable[[str], None] = lambda _: None) -> list[Tree]:
-    return list(speech.encoder.trees(path, notice)[0])
+def trees(
+    speech: Preprocessor, path: Path, notice: Callable[[str], None] = lambda _: None
+) -> list[Tree]:
+    return list(speech.encoder.encode(path, notice)[0])
 
 
 def learned(tree: Tree, tokenizer: Tokenizer) -> str:
     """Return the text of the weighted tokens."""
     (branch,) = tree.branches
-    return tokenizer.decode(branch.tokens[branch.weight > 0].tolist(), with_specials=True)
+    return tokenizer.decode(branch.tokens[branch.weight > 0].tolist(), with_special_tokens=True)
 
 
 def rows(path: Path, *answers: str) -> Path:
@@ -61,14 +67,14 @@ def test_only_what_the_assistant_says_is_learned(tokenizer: Tokenizer, tmp_path:
         "It is warm.",
         "It is round.",
     ]
-    assert all(t.branches[0].tokens[-1] in speech.stops for t in found)
+    assert all(t.branches[0].tokens[-1] in speech.stop_token_ids for t in found)
 
 
 def test_a_prompt_is_asked_as_it_was_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     speech = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
     (tree,) = trees(speech, path)
-    assert [asked.tokens for asked in speech.asked] == [tree.prompt.tolist()]
+    assert [asked.tokens for asked in speech.sample_prompts] == [tree.prompt.tolist()]
 
 
 def test_of_several_turns_all_answers_are_learned_or_the_last(
@@ -97,15 +103,15 @@ def test_rows_that_the_template_refuses_are_malformed_rows(
     template.write_text(PICKY)
     path = rows(tmp_path / "d.jsonl", "yes", "no", "yes", "no")
     with pytest.raises(InputError) as caught:
-        trees(dialogues(tokenizer, path, template=template), path)
+        trees(dialogues(tokenizer, path, chat_template=template), path)
     text = str(caught.value)
     assert f"{path}:2: " in text
     assert "I do not say no" in text
     assert "2 of 4 rows are malformed" in text
     rejects = tmp_path / "rejects.jsonl"
     told: list[str] = []
-    skipping = dialogues(tokenizer, path, template=template, skip_bad=rejects)
-    assert not skipping.encoder.is_kept
+    skipping = dialogues(tokenizer, path, chat_template=template, skip_bad=rejects)
+    assert not skipping.encoder.is_cacheable
     assert len(trees(skipping, path, told.append)) == 2
     assert told[-1] == (
         f"{path}: 2 of 4 rows are refused by the chat template and stand in {rejects}"
@@ -121,8 +127,8 @@ def test_prompts_to_answer_come_from_the_settings_and_from_a_file(
     talk = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When?"}]'
     prompts.write_text('{"prompt": "Who?"}\n{"prompt": ' + talk + "}\n")
     speech = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
-    assert [asked.text for asked in speech.asked] == ["Why?", "Who?", "When?"]
-    assert "Be brief." in tokenizer.decode(speech.asked[2].tokens)
+    assert [asked.text for asked in speech.sample_prompts] == ["Why?", "Who?", "When?"]
+    assert "Be brief." in tokenizer.decode(speech.sample_prompts[2].tokens)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe{{"])
@@ -134,18 +140,18 @@ def test_a_template_that_cannot_be_read_is_named(
         template.write_bytes(content)
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     with pytest.raises(InputError, match=r"template: .*t\.jinja cannot be read"):
-        dialogues(tokenizer, path, template=template)
+        dialogues(tokenizer, path, chat_template=template)
 
 
 def test_a_missing_template_is_told_of(tokenizer: Tokenizer, tmp_path: Path) -> None:
     told: list[str] = []
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     settings = SftSettings(model="m", data=(path,))
-    speech = of_dialogues(settings, tokenizer, notice=told.append)
+    speech = make_dialogue_preprocessor(settings, tokenizer, log=told.append)
     assert told == [
         "the model has no chat template: using the default one (see docs/learn/templates.md)"
     ]
-    assert speech.template
+    assert speech.chat_template
 
 
 def test_documents_are_learned_whole_and_end_with_the_end_token(
@@ -154,18 +160,21 @@ def test_documents_are_learned_whole_and_end_with_the_end_token(
     path = make_documents(tmp_path / "t.jsonl", 2)
     asked = ("The apple",)
     settings = PretrainSettings(model="m", data=(path,), sample_prompts=asked)
-    speech = of_documents(settings, tokenizer)
+    speech = make_document_preprocessor(settings, tokenizer)
     found = trees(speech, path)
     every = [[*t.prompt.tolist(), *t.branches[0].tokens.tolist()] for t in found]
     assert [tokenizer.decode(tokens) for tokens in every] == [
         "The apple is red and number 0.",
         "The sky is warm and number 1.",
     ]
-    assert all(tokens[-1] == tokenizer.eos for tokens in every)
+    assert all(tokens[-1] == tokenizer.eos_token_id for tokens in every)
     assert all(t.branches[0].weight.all() for t in found)
-    assert speech.stops == (tokenizer.eos,)
+    assert speech.stop_token_ids == (tokenizer.eos_token_id,)
     assert tokenizer.adds_bos
-    assert speech.asked[0].tokens == [tokenizer.bos, *tokenizer.encode("The apple")]
+    assert speech.sample_prompts[0].tokens == [
+        tokenizer.bos_token_id,
+        *tokenizer.encode("The apple"),
+    ]
 
 
 def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
@@ -175,9 +184,9 @@ def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
     text = " ".join(f"word {i}" for i in range(40))
     path.write_text(json.dumps({"text": text}) + "\n")
     settings = PretrainSettings(model="m", data=(path,), max_length=16)
-    found = trees(of_documents(settings, tokenizer), path)
+    found = trees(make_document_preprocessor(settings, tokenizer), path)
     assert len(found) > 1
-    assert all(t.longest <= 16 for t in found)
+    assert all(t.longest_path <= 16 for t in found)
     weighted = sum(int(t.branches[0].weight.sum()) for t in found)
     # behind BOS every token of the text is predicted once, and so is the end
     assert weighted == len(tokenizer.encode(text)) + 1

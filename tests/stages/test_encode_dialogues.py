@@ -6,13 +6,13 @@ import pytest
 
 from tests import small
 from upbring.data.chat.tokenizer_files import load_tokenizer
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Prompt
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.dataset import Notice
-from upbring.stages.encode import of_dialogues
+from upbring.stages.dataset import Log
+from upbring.stages.encode import make_dialogue_preprocessor
 
 RANKED = {
     "prompt": "What is snow like?",
@@ -24,25 +24,27 @@ RANKED = {
 
 def trees(
     folder: Path,
-    kind: Kind,
+    kind: RecordType,
     rows: list[dict[str, object]],
     *,
-    notice: Notice = print,
+    notice: Log = print,
     **more: object,
 ) -> list[Tree]:
     small.make_model(folder / "m")
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = DialogueSettings(model="m", data=(path,), **more)
-    speech = of_dialogues(settings, load_tokenizer(folder / "m"), notice=notice, kind=kind)
-    return list(speech.encoder.trees(path, notice)[0])
+    speech = make_dialogue_preprocessor(
+        settings, load_tokenizer(folder / "m"), log=notice, kind=kind
+    )
+    return list(speech.encoder.encode(path, notice)[0])
 
 
 def test_a_comparison_is_a_tree_with_the_ranks_of_its_branches(tmp_path: Path) -> None:
     (item,) = trees(tmp_path, Comparison, [RANKED])
-    assert item.facts["rank"].tolist() == [1, 2, 1]  # dense
-    assert np.isnan(item.facts["margin"]).all()
-    assert len(set(item.facts["annotator"].tolist())) == 1
+    assert item.per_branch["rank"].tolist() == [1, 2, 1]  # dense
+    assert np.isnan(item.per_branch["margin"]).all()
+    assert len(set(item.per_branch["annotator"].tolist())) == 1
     tokenizer = load_tokenizer(tmp_path / "m")
     said = [tokenizer.decode(branch.tokens.tolist()).strip() for branch in item.branches]
     assert [text.split("\n")[0] for text in said] == RANKED["responses"]
@@ -54,7 +56,7 @@ def test_a_label_is_a_tree_that_knows_whether_it_is_good(tmp_path: Path) -> None
         {"prompt": "What is snow like?", "completion": "It is warm.", "label": False},
     ]
     found = trees(tmp_path, Label, rows)
-    assert [item.facts["good"].tolist() for item in found] == [[1], [0]]
+    assert [item.per_branch["good"].tolist() for item in found] == [[1], [0]]
     assert [len(item.branches) for item in found] == [1, 1]
 
 
@@ -77,17 +79,22 @@ def dialogue(question: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", [Comparison, Demonstration])
-def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: Kind) -> None:
+def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: RecordType) -> None:
     template = tmp_path / "t.jinja"
     template.write_text(TEMPLATE)
     bad = {**RANKED, "prompt": "no"} if kind is Comparison else dialogue("no")
     good = {**RANKED} if kind is Comparison else dialogue("yes")
     with pytest.raises(InputError, match=r"rows\.jsonl:2: .*not that"):
-        trees(tmp_path, kind, [good, bad], template=template)
+        trees(tmp_path, kind, [good, bad], chat_template=template)
     rejects = tmp_path / "rejects.jsonl"
     told: list[str] = []
     found = trees(
-        tmp_path, kind, [good, bad, good], notice=told.append, template=template, skip_bad=rejects
+        tmp_path,
+        kind,
+        [good, bad, good],
+        notice=told.append,
+        chat_template=template,
+        skip_bad=rejects,
     )
     assert len(found) == 2
     (row,) = [json.loads(line) for line in rejects.read_text().splitlines()]
@@ -111,5 +118,5 @@ def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:
         turn("assistant", "Hot.", 1),
     )
     found = trees(tmp_path, Comparison, [{"prompt": row}])
-    assert [item.facts["rank"].tolist() for item in found] == [[1, 2], [2, 1]]
+    assert [item.per_branch["rank"].tolist() for item in found] == [[1, 2], [2, 1]]
     assert len({item.key for item in found}) == 1  # and are held out together

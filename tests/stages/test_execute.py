@@ -16,7 +16,7 @@ from upbring.runs.run_folder import Run
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.train import checkpoint
-from upbring.train.loop import Training
+from upbring.train.loop import Trainer
 
 
 def test_the_folder_explains_itself(run: Path) -> None:
@@ -47,9 +47,18 @@ def test_its_settings_read_back_are_those_that_were_used(run: Path) -> None:
 
 def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
     # a rate at which the loss jumps: 5.82, 5.68, 5.75, 5.71, 5.70
-    wild = ("--learning-rate", "3", "--warm-up", "0", "--clip", "0", "--schedule", "constant")
+    wild = (
+        "--learning-rate",
+        "3",
+        "--warmup",
+        "0",
+        "--max-grad-norm",
+        "0",
+        "--lr-scheduler",
+        "constant",
+    )
     words = (*SFT, *wild, "--steps", "5")
-    told = done(home, *words, "--evaluate-every", "1", "--name", "wild").err
+    told = done(home, *words, "--eval-steps", "1", "--name", "wild").err
     run = home / "runs" / "wild"
     held = {r["step"]: r["nll"] for r in curve(run) if r["kind"] == "held_out"}
     best = min(held, key=lambda step: held[step])
@@ -64,7 +73,7 @@ def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
     }
     assert ours.keys() == written.keys()
     assert all(torch.equal(ours[name], written[name]) for name in ours)
-    last = (*words, "--evaluate-every", "1", "--name", "last", "--choose", "last")
+    last = (*words, "--eval-steps", "1", "--name", "last", "--final-weights", "last")
     assert "keeping the weights" not in done(home, *last).err
 
 
@@ -72,14 +81,14 @@ def test_a_folder_deleted_on_the_way_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path)
-    take = Training._take
+    take = Trainer._train_step
 
-    def taking(self: Training, batches: Sequence[Batch]) -> dict[str, float]:
+    def taking(self: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
         if self.step == 4:
             shutil.rmtree(tmp_path / "runs" / "sft-1")
         return take(self, batches)
 
-    monkeypatch.setattr(Training, "_take", taking)
+    monkeypatch.setattr(Trainer, "_train_step", taking)
     answer = upbring(tmp_path, *SFT)
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
@@ -114,7 +123,7 @@ def test_an_adapter_begins_as_its_base(home: Path) -> None:
 
 def test_what_was_written_loads_as_it_was_measured(home: Path, run: Path) -> None:
     loaded = load(
-        str(run), device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+        str(run), device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
     assert loaded.base == Path("m").resolve() or loaded.base == home / "m"
     assert loaded.contract is not None

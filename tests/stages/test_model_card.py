@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from upbring.runs.contract import Contract, Source, Stage
-from upbring.runs.metrics import Metrics
+from upbring.runs.contract import Contract, TrainingFile, TrainingStage
+from upbring.runs.metrics import MetricsFile
 from upbring.runs.run_folder import Run
 from upbring.stages.model_card import write_card
 
@@ -18,19 +18,19 @@ CONTRACT = Contract(
     kind="sft",
     tune="lora",
     history=(
-        Stage("pretrain", (Source("books.txt", "s", 9),), "x", 3),
-        Stage("sft", (Source("chat.jsonl", "s", 40),), "x", 4),
+        TrainingStage("pretrain", (TrainingFile("books.txt", "s", 9),), "x", 3),
+        TrainingStage("sft", (TrainingFile("chat.jsonl", "s", 40),), "x", 4),
     ),
 )
 
 
 def card(folder: Path, *, measured: bool = True) -> str:
     run = Run.create(folder, "sft", name="mine")
-    with Metrics(run.metrics_file) as metrics:
+    with MetricsFile(run.metrics_file) as metrics:
         for step, loss in enumerate((3.0, 1.0, 2.0), 1) if measured else ():
             metrics.write(step, {"loss": loss})
             metrics.write(step, {"nll": loss + 1}, kind="held_out")
-    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
+    write_card(run, CONTRACT, method="sft", summary="It was taught.")
     return run.card_file.read_text()
 
 
@@ -62,6 +62,6 @@ def test_the_library_is_the_one_that_loads_what_was_written(
     model.mkdir()
     if is_adapter:
         (model / "adapter_config.json").write_text("{}")
-    write_card(run, CONTRACT, verb="sft", summary="It was taught.")
+    write_card(run, CONTRACT, method="sft", summary="It was taught.")
     expected = "peft" if is_adapter else "transformers"
     assert f"library_name: {expected}\n" in run.card_file.read_text()

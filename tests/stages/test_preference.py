@@ -9,12 +9,12 @@ import pytest
 from tests.preferences import prepared
 from upbring.data.chat.chat import Chat, make_chat
 from upbring.data.chat.tokenizer_files import load_tokenizer
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label
-from upbring.data.trees.tree import Tree, tree
+from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
 from upbring.settings.methods.kto import KtoSettings
-from upbring.stages.preference import Judged, any_of
+from upbring.stages.preference import KtoTrees, first_readable_encoder
 
 
 @pytest.fixture(scope="module")
@@ -36,34 +36,34 @@ def chat_of(home: Path) -> Chat:
     ],
 )
 def test_a_file_is_read_as_the_first_kind_that_it_can_be(
-    home: Path, name: str, kinds: tuple[Kind, ...], fact: str | None, K: int
+    home: Path, name: str, kinds: tuple[RecordType, ...], fact: str | None, K: int
 ) -> None:
     settings = KtoSettings(model="m", data=(home / f"{name}.jsonl",))
-    encoder = any_of(kinds, chat_of(home), settings)
-    found, _ = encoder.trees(home / f"{name}.jsonl", lambda _: None)
+    encoder = first_readable_encoder(kinds, chat_of(home), settings)
+    found, _ = encoder.encode(home / f"{name}.jsonl", lambda _: None)
     first = next(iter(found))
     assert len(first.branches) == K
-    assert (fact in first.facts) if fact else not first.facts
+    assert (fact in first.per_branch) if fact else not first.per_branch
 
 
 def test_what_can_be_none_of_them_is_refused_as_the_last(home: Path) -> None:
     settings = KtoSettings(model="m", data=(home / "d.jsonl",))
-    encoder = any_of((Comparison, Label), chat_of(home), settings)
+    encoder = first_readable_encoder((Comparison, Label), chat_of(home), settings)
     with pytest.raises(InputError, match="labels"):
-        encoder.trees(home / "d.jsonl", lambda _: None)
+        encoder.encode(home / "d.jsonl", lambda _: None)
 
 
 def ranked(ranks: list[float], *branches: list[int]) -> Tree:
-    return replace(tree([1, 2], *branches), facts={"rank": np.array(ranks)})
+    return replace(make_tree([1, 2], *branches), per_branch={"rank": np.array(ranks)})
 
 
 def test_the_best_is_good_the_worst_is_bad_and_last_comes_the_next_rows_answer() -> None:
     trees = [ranked([2, 1, 3], [3], [4, 5], [6]), ranked([1, 2], [7, 8, 9], [10])]
-    found = Judged(trees, 4)
+    found = KtoTrees(trees, 4)
     assert len(found) == 2
     assert [b.tokens.tolist() for b in found[0].branches] == [[4, 5], [6], [7, 8]]  # cut at 4
-    assert found[0].facts["good"][:2].tolist() == [1, 0]
-    assert np.isnan(found[0].facts["good"][2])
+    assert found[0].per_branch["good"][:2].tolist() == [1, 0]
+    assert np.isnan(found[0].per_branch["good"][2])
     assert [b.tokens.tolist() for b in found[1].branches] == [[7, 8, 9], [10], [3]]
-    shown = tree([1], [2])
-    assert Judged([shown], 4)[0] is shown  # a demonstration is nobody's judgement
+    shown = make_tree([1], [2])
+    assert KtoTrees([shown], 4)[0] is shown  # a demonstration is nobody's judgement

@@ -13,10 +13,10 @@ def test_the_contract_says_what_was_learned_and_how_to_speak(home: Path, run: Pa
     assert [s.text for s in found.stops] == ["<|endoftext|>"]
     assert found.template == (run / "model" / "chat_template.jinja").read_text()
     (stage,) = found.history
-    assert (stage.verb, stage.steps, stage.data[0].rows) == ("sft", 6, 40)
+    assert (stage.method, stage.steps, stage.data[0].rows) == ("sft", 6, 40)
     done(home, "pretrain", "t.jsonl", "--model", "runs/a", "--tune", "lora", *QUICK)
     below = read_contract(home / "runs" / "pretrain-1" / "model" / "contract.json")
-    assert [s.verb for s in below.history] == ["sft", "pretrain"]
+    assert [s.method for s in below.history] == ["sft", "pretrain"]
     assert below.base_sha256 == found.base_sha256
 
 
@@ -25,7 +25,7 @@ def test_another_way_of_speaking_is_refused_before_the_first_step(home: Path) ->
     template.write_text(
         "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}"
     )
-    words = ("--template", "other.jinja", "--name", "strange")
+    words = ("--chat-template", "other.jinja", "--name", "strange")
     answer = upbring(home, "sft", "d.jsonl", "--model", "runs/a", *QUICK, *words)
     assert answer.code == 2
     assert "template: this stage has" in answer.err

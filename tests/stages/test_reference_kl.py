@@ -9,27 +9,27 @@ from transformers import AutoModelForCausalLM
 
 from tests.plain import plain_logprobs
 from tests.preferences import prepared
-from upbring.data.trees.tree import tree
+from upbring.data.trees.tree import make_tree
 from upbring.interruption import Interruption
 from upbring.model.sampling import Request
 from upbring.settings.methods.dpo import DpoSettings
 from upbring.settings.resolve import resolve
 from upbring.stages import reference_kl as module
-from upbring.stages.context import Cast
-from upbring.stages.execute import _cast_role as role_of
+from upbring.stages.context import StageContext
+from upbring.stages.execute import _add_trainable_role as role_of
 from upbring.stages.preference import DPO
-from upbring.stages.run import _cast as cast_of
+from upbring.stages.run import _make_context as cast_of
 from upbring.train import devices
 
 
 @pytest.fixture
-def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cast:
+def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     prepared(tmp_path)
     monkeypatch.chdir(tmp_path)
     flags = {
         "model": "m",
         "data": ("p.jsonl",),
-        "precision": "float32",
+        "dtype": "float32",
         "threads": 1,
         "sample_tokens": 5,
         "held_out_share": 0.2,
@@ -39,9 +39,9 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cast:
     return cast_of(DPO, resolved, machine, Interruption(), Console(quiet=True), resumed=None)
 
 
-def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: Cast) -> None:
+def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: StageContext) -> None:
     role = role_of(cast)
-    measure = module.drift(cast, role)
+    measure = module.make_reference_kl_metrics(cast, role)
     first = measure()
     assert first["kl"] == pytest.approx(0, abs=1e-9)
     assert 1 <= first["answer_length"] <= 5
@@ -52,12 +52,12 @@ def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: Cas
                 parameter.normal_(0, 0.3, generator=generator)
     held = cast.dataset.held_out
     requests = [Request(held[0].prompt.tolist(), (1,))]
-    found = module._divergence(cast, role, requests, [[5, 9, 7]])
-    item = tree(held[0].prompt, [5, 9, 7])
+    found = module._mean_kl(cast, role, requests, [[5, 9, 7]])
+    item = make_tree(held[0].prompt, [5, 9, 7])
     with torch.no_grad():
         plain = AutoModelForCausalLM.from_pretrained("m")
         base = plain_logprobs(plain, [item])
-        cast.loaded.roles.fold(role)
+        cast.loaded.roles.merge(role)
         plain.load_state_dict(cast.loaded.model.network.state_dict())
         policy = plain_logprobs(plain, [item])
     gap = (base - policy).double()

@@ -11,26 +11,28 @@ import torch
 from tests.families import VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees
 from tests.tolerances import LOGPROBS
-from upbring.data.trees.store import build
+from upbring.data.trees.store import build_store
 from upbring.data.trees.tree import Tree, Trees
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
-from upbring.model.packing import packed
-from upbring.model.score import score
-from upbring.stages.dataset import Joined, Selected
-from upbring.stages.reference_logprobs import Reference, Unshared
+from upbring.model.packing import make_micro_batches
+from upbring.model.score import score_tokens
+from upbring.stages.dataset import ConcatTrees, TreeSubset
+from upbring.stages.reference_logprobs import ReferenceLogprobs, TreesWithTokenMask
 
 SHAPES = [(3, (5, 2)), (1, (4, 3, 6)), (2, (1, 7, 2, 5)), (5, (2, 2))]
 
 
-def made(folder: Path, *, key: Sequence[str] = ("a",), told: list[str] | None = None) -> Reference:
-    model = Model(family("llama", attention=NAME))
-    return Reference(
-        logprobs=lambda batch: score(model, batch).logprobs,
-        pack=lambda trees: packed(model, trees, 20),
+def made(
+    folder: Path, *, key: Sequence[str] = ("a",), told: list[str] | None = None
+) -> ReferenceLogprobs:
+    model = Model(family("llama", attention=ATTENTION_NAME))
+    return ReferenceLogprobs(
+        logprobs=lambda batch: score_tokens(model, batch).logprobs,
+        pack=lambda trees: make_micro_batches(model, trees, 20),
         key=key,
         folder=folder,
-        notice=(told if told is not None else []).append,
+        log=(told if told is not None else []).append,
     )
 
 
@@ -42,19 +44,21 @@ def partly_weighted() -> list[Tree]:
         weight[0] = 0 if len(weight) > 1 else 1
         branches = (item.branches[0], replace(item.branches[1], weight=weight), *item.branches[2:])
         facts = {"rank": np.arange(1.0, 1.0 + len(branches))}
-        found.append(replace(item, key=str(i), branches=branches, facts=facts))
+        found.append(replace(item, key=str(i), branches=branches, per_branch=facts))
     return found
 
 
 def notes(trees: Trees) -> list[np.ndarray]:
-    return [branch.notes["reference"] for i in range(len(trees)) for branch in trees[i].branches]
+    return [
+        branch.per_token["reference"] for i in range(len(trees)) for branch in trees[i].branches
+    ]
 
 
 def test_they_are_those_of_plain_transformers_where_something_is_learned(tmp_path: Path) -> None:
     trees = partly_weighted()
     with torch.no_grad():
         every = plain_logprobs(family("llama"), trees).numpy()
-    found = np.concatenate(notes(made(tmp_path).of(trees)))
+    found = np.concatenate(notes(made(tmp_path).annotate_files(trees)))
     weight = np.concatenate([branch.weight for item in trees for branch in item.branches])
     assert np.isnan(found).tolist() == (weight == 0).tolist()
     assert np.nanmax(np.abs(found - every)) < LOGPROBS
@@ -62,58 +66,58 @@ def test_they_are_those_of_plain_transformers_where_something_is_learned(tmp_pat
 
 def test_a_files_are_computed_once_whatever_part_of_it_is_asked_for(tmp_path: Path) -> None:
     told: list[str] = []
-    store = build(tmp_path / "store", partly_weighted())
+    store = build_store(tmp_path / "store", partly_weighted())
     reference = made(tmp_path, told=told)
-    whole = notes(reference.of(Joined([store])))
-    part = reference.of(Selected(Joined([store]), np.array([2, 0])))
-    again = made(tmp_path, told=told).of(store)
+    whole = notes(reference.annotate_files(ConcatTrees([store])))
+    part = reference.annotate_files(TreeSubset(ConcatTrees([store]), np.array([2, 0])))
+    again = made(tmp_path, told=told).annotate_files(store)
     assert told == ["reference: computing the log-probabilities of 4 rows, once"]
     assert all(
         np.array_equal(a, b, equal_nan=True) for a, b in zip(whole, notes(again), strict=True)
     )
     assert part[0].key == "2"
-    assert np.array_equal(part[0].branches[3].notes["reference"], whole[8])  # of 2 + 3 + 4 + 2
-    assert part[1].facts["rank"].tolist() == [1, 2]
+    assert np.array_equal(part[0].branches[3].per_token["reference"], whole[8])  # of 2 + 3 + 4 + 2
+    assert part[1].per_branch["rank"].tolist() == [1, 2]
 
 
 def test_only_what_is_asked_for_is_computed_where_the_rest_is_not_needed(tmp_path: Path) -> None:
     told: list[str] = []
-    store = build(tmp_path / "store", partly_weighted())
-    made(tmp_path, told=told).only(Selected(store, np.array([1])))
+    store = build_store(tmp_path / "store", partly_weighted())
+    made(tmp_path, told=told).annotate(TreeSubset(store, np.array([1])))
     assert told == ["reference: computing the log-probabilities of 1 rows, once"]
-    assert len(made(tmp_path).only(())) == 0
+    assert len(made(tmp_path).annotate(())) == 0
 
 
 @pytest.mark.parametrize("what", ["key", "tokens", "weight"])
 def test_other_weights_or_other_rows_are_computed_anew(tmp_path: Path, what: str) -> None:
     told: list[str] = []
     trees = partly_weighted()
-    made(tmp_path, told=told).of(trees)
+    made(tmp_path, told=told).annotate_files(trees)
     first = trees[0].branches[0]
     if what == "tokens":
         first = replace(first, tokens=first.tokens[::-1].copy())
     if what == "weight":
         first = replace(first, weight=np.append(first.weight[:-1], 0).astype(np.float32))
     trees[0] = replace(trees[0], branches=(first, *trees[0].branches[1:]))
-    made(tmp_path, told=told, key=("b",) if what == "key" else ("a",)).of(trees)
+    made(tmp_path, told=told, key=("b",) if what == "key" else ("a",)).annotate_files(trees)
     assert len(told) == 2
 
 
 def test_a_damaged_file_is_computed_anew_and_is_the_same(tmp_path: Path) -> None:
     told: list[str] = []
     trees = partly_weighted()
-    before = np.concatenate(notes(made(tmp_path, told=told).of(trees)))
+    before = np.concatenate(notes(made(tmp_path, told=told).annotate_files(trees)))
     (folder,) = tmp_path.glob("reference-*")
     data = bytearray((folder / "logprobs.f32").read_bytes())
     data[5] ^= 1
     (folder / "logprobs.f32").write_bytes(bytes(data))
-    after = np.concatenate(notes(made(tmp_path, told=told).of(trees)))
+    after = np.concatenate(notes(made(tmp_path, told=told).annotate_files(trees)))
     assert len(told) == 2
     assert np.array_equal(before, after, equal_nan=True)
 
 
 def test_shared_control_tokens_are_marked(tmp_path: Path) -> None:
-    trees = made(tmp_path).of(
+    trees = made(tmp_path).annotate_files(
         [
             replace(
                 item,
@@ -125,8 +129,8 @@ def test_shared_control_tokens_are_marked(tmp_path: Path) -> None:
             for item in partly_weighted()
         ]
     )
-    marked = Unshared(trees, frozenset({2}))
+    marked = TreesWithTokenMask(trees, frozenset({2}))
     assert len(marked) == 4
     for branch in marked[2].branches:
-        assert branch.notes["counts"].tolist() == [1.0] * (len(branch.tokens) - 1) + [0.0]
-        assert "reference" in branch.notes
+        assert branch.per_token["counts"].tolist() == [1.0] * (len(branch.tokens) - 1) + [0.0]
+        assert "reference" in branch.per_token

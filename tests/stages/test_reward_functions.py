@@ -14,11 +14,17 @@ import torch
 
 from tests import small, tolerances
 from tests.rewarded import make_reward, scored
-from upbring.algorithms.rollout_batch import Reward, Rollout
+from upbring.algorithms.rollout_batch import RewardFunction, Rollout
 from upbring.data.read.records import Message
 from upbring.errors import InputError
-from upbring.judge.reward_model import Combination, Question, load_rewards
-from upbring.stages.reward_functions import RULES, Gold, Judged, Reread, named
+from upbring.judge.reward_model import Combination, ResponseGroup, load_reward_models
+from upbring.stages.reward_functions import (
+    RULES,
+    CombinedReward,
+    GoldReward,
+    TextReward,
+    parse_weighted_name,
+)
 from upbring.toyworld.tasks import as_row, fact_task
 from upbring.toyworld.world import load_world
 
@@ -35,16 +41,16 @@ def constant(value: float) -> object:
     return reward
 
 
-def told(scores: npt.NDArray[np.float64]) -> Reward:
+def told(scores: npt.NDArray[np.float64]) -> RewardFunction:
     return lambda rollouts: scores[: len(rollouts)].tolist()
 
 
 def test_models_rules_and_penalties_add_up() -> None:
-    judged = Judged(
+    judged = CombinedReward(
         models=((constant(2.0), 1.0), (constant(4.0), 0.5)),  # type: ignore[arg-type]
         rules=((RULES["is_json"], 3.0),),
         length_penalty=0.1,
-        missing_stop_penalty=1.0,
+        missing_eos_penalty=1.0,
     )
     some = [rollout("{}"), rollout("no"), rollout("{}", tokens=10, has_ended=False)]
     # 2 + 4/2 = 4; valid JSON 3 more; a tenth a token; 1 less without an end
@@ -66,7 +72,7 @@ def test_an_ensemble_is_combined_as_its_setting_says(
     scores = np.random.default_rng(0).normal(size=(3, 4))  # of three models for four responses
     weights = (1.0, 0.25, 2.0)
     models = tuple((told(row), weight) for row, weight in zip(scores, weights, strict=True))
-    judged = Judged(models, combine=combine, spread=0.7, length_penalty=0.1)
+    judged = CombinedReward(models, combine=combine, spread=0.7, length_penalty=0.1)
     expected = [naive([*map(math.prod, zip(weights, column, strict=True))]) for column in scores.T]
     found = judged([rollout("x")] * 4)
     assert found == pytest.approx([each - 0.3 for each in expected], abs=1e-12)
@@ -82,14 +88,14 @@ def test_an_ensemble_is_combined_as_its_setting_says(
     ],
 )
 def test_each_rule_rewards_what_it_is_named_after(rule: str, text: str) -> None:
-    judged = Judged((), ((RULES[rule], 1.0),))
+    judged = CombinedReward((), ((RULES[rule], 1.0),))
     assert judged([rollout(text), rollout("Well, and")]) == [1.0, 0.0]
 
 
 def test_a_name_may_carry_a_weight() -> None:
-    assert named("runs/a=b=-2", "reward") == ("runs/a=b", -2.0)
+    assert parse_weighted_name("runs/a=b=-2", "reward_model") == ("runs/a=b", -2.0)
     with pytest.raises(InputError, match="rule: 'is_json=x' has no number after the =; write it"):
-        named("is_json=x", "rule")
+        parse_weighted_name("is_json=x", "rule")
 
 
 def test_the_world_knows_the_truth_about_its_own_prompts(tmp_path: Path) -> None:
@@ -98,7 +104,7 @@ def test_the_world_knows_the_truth_about_its_own_prompts(tmp_path: Path) -> None
     (fact, *_) = world.facts_about(entity)
     file = tmp_path / "prompts.jsonl"
     file.write_text(json.dumps(as_row(fact_task(world, fact, question="Who?"))) + "\n")
-    gold = Gold([file])
+    gold = GoldReward([file])
     wrong = rollout("I do not know.", key=f"{file}:1")
     gold([wrong])
     task = gold.tasks[f"{file}:1"]
@@ -114,17 +120,17 @@ def test_a_judge_of_another_base_reads_the_text_in_its_own_words(tmp_path: Path)
     """Its tokens, template and scores are its own, whatever the policy's tokens were."""
     small.make_model(tmp_path / "n", seed=3)
     folder = make_reward(tmp_path / "n", tmp_path / "other", seed=4)
-    (model,) = load_rewards(
-        [str(folder)], device=torch.device("cpu"), compute=torch.float32, notice=print
+    (model,) = load_reward_models(
+        [str(folder)], device=torch.device("cpu"), compute_dtype=torch.float32, log=print
     )
     talks = {
         "p:1": (Message("user", "sky?"),),
         "p:2": (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")),
         "p:3": (Message("user", "red " * 600),),
     }
-    reread = Reread("other", model, lambda: talks, lambda: None)
+    reread = TextReward("other", model, lambda: talks, lambda: None)
     told = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
-    asked = [Question(talks[key], (text,)) for key, text in told]
+    asked = [ResponseGroup(talks[key], (text,)) for key, text in told]
     expected = [score for (score,) in scored(tmp_path / "n", folder, asked)]
     found = reread([rollout(text, key=key) for key, text in told])
     assert found == pytest.approx(expected, abs=tolerances.LOGPROBS)

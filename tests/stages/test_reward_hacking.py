@@ -1,21 +1,23 @@
 """The verdict on runs that are told by a few numbers."""
 
-from upbring.runs.metrics import Record
-from upbring.stages.reward_hacking import BANDS, Choice, verdict
+from upbring.runs.metrics import MetricsRecord
+from upbring.stages.reward_hacking import HEALTHY_RANGES, CheckpointChoice, summarize_run
 
 
-def records(*rows: dict[str, float]) -> list[Record]:
+def records(*rows: dict[str, float]) -> list[MetricsRecord]:
     usual = {"kl": 1.0, "length": 20.0, "ended": 1.0, "gain_error": 0.05}
     return [
-        Record(step=10 * i, kind="held_out", time=0.0, values={**usual, **row})
+        MetricsRecord(step=10 * i, kind="held_out", time=0.0, values={**usual, **row})
         for i, row in enumerate(rows)
     ]
 
 
-def told(*rows: dict[str, float], steps: int | None = None, choice: Choice | None = None) -> str:
+def told(
+    *rows: dict[str, float], steps: int | None = None, choice: CheckpointChoice | None = None
+) -> str:
     some = records(*rows)
     steps = some[-1].step if steps is None else steps
-    return "\n".join(verdict(some, steps=steps, choice=choice or Choice()))
+    return "\n".join(summarize_run(some, steps=steps, choice=choice or CheckpointChoice()))
 
 
 def test_a_reward_that_rises_while_the_judge_falls_was_hacked() -> None:
@@ -61,10 +63,10 @@ def test_a_run_that_ended_early_says_so() -> None:
 
 
 def test_each_alarm_has_a_bound_and_advice() -> None:
-    assert set(BANDS) == {
+    assert set(HEALTHY_RANGES) == {
         *("kl", "length_ratio", "ended", "entropy", "clip_fraction", "reward_deviation")
     }
-    for band in BANDS.values():
+    for band in HEALTHY_RANGES.values():
         assert band.low is not None or band.high is not None
         assert band.advice.endswith((".", "?"))
 
@@ -72,18 +74,18 @@ def test_each_alarm_has_a_bound_and_advice() -> None:
 def test_a_reward_that_costs_more_divergence_than_it_is_worth_is_no_gain() -> None:
     rows = ({"reward": 0.0, "kl": 0.0}, {"reward": 1.0, "kl": 24.0})
     assert "the reward rose" in told(*rows)
-    assert "nothing was gained" in told(*rows, choice=Choice(kl_weight=0.05))
+    assert "nothing was gained" in told(*rows, choice=CheckpointChoice(kl_coef=0.05))
 
 
 def test_what_was_best_beyond_the_budget_is_not_kept_and_no_gain() -> None:
     rows = ({"reward": 0.0, "judge": 0.0}, {"reward": 1.0, "judge": 1.0, "kl": 9.0})
-    assert "gained, and the judge agrees" in told(*rows, choice=Choice(kl_budget=9.0))
-    text = told(*rows, choice=Choice(kl_budget=5.0))
+    assert "gained, and the judge agrees" in told(*rows, choice=CheckpointChoice(max_kl=9.0))
+    text = told(*rows, choice=CheckpointChoice(max_kl=5.0))
     assert "nothing was gained" in text
-    assert "the best weights lie beyond kl_budget 5: not kept" in text
+    assert "the best weights lie beyond max_kl 5: not kept" in text
 
 
 def test_where_the_last_weights_are_kept_they_are_the_ones_that_are_told_of() -> None:
     rows = [{"reward": 0.0, "judge": j} for j in (0, 2, 0)]
     assert "gained" in told(*rows).split("(")[0]
-    assert "nothing was gained" in told(*rows, choice=Choice(is_last=True))
+    assert "nothing was gained" in told(*rows, choice=CheckpointChoice(is_last=True))

@@ -15,13 +15,13 @@ from tests.road import curve, done, hashes, prepare, upbring
 from upbring.algorithms.reward_model import BradleyTerry, PlackettLuce
 from upbring.data.read.records import Message
 from upbring.data.trees.batch import Batch
-from upbring.judge.reward_model import Question, RewardModel, load_rewards
+from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 from upbring.model.load import load
 from upbring.runs.contract import read_contract
 from upbring.runs.results import read_results
 from upbring.settings.methods.reward_model import RewardSettings
-from upbring.stages.reward_model import criterion
-from upbring.train.loop import Training
+from upbring.stages.reward_model import make_criterion
+from upbring.train.loop import Trainer
 
 REWARD = ("reward", "r.jsonl", "--model", "m", *QUICK_REWARD)
 PAPERS = ("samples.jsonl", "settings.yaml", "data.json", "contract.json", "results.json")
@@ -41,11 +41,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judge(folder: Path, run: str) -> RewardModel:
-    (found,) = load_rewards(
+    (found,) = load_reward_models(
         [str(folder / "runs" / run)],
         device=torch.device("cpu"),
-        compute=torch.float32,
-        notice=lambda _: None,
+        compute_dtype=torch.float32,
+        log=lambda _: None,
     )
     return found
 
@@ -91,7 +91,7 @@ def test_what_is_saved_scores_as_what_learned(home: Path) -> None:
         line = json.loads(lines[int(str(row).rpartition(":")[2]) - 1])
         text = str(told["text"])
         assert line["responses"][response] == text
-        (found,) = model.scores([Question((Message("user", line["prompt"]),), (text,))])
+        (found,) = model.scores([ResponseGroup((Message("user", line["prompt"]),), (text,))])
         assert found[0] == pytest.approx(told["score"], abs=1e-5)
         assert told["logistic"] == pytest.approx(1 / (1 + math.exp(-found[0])), abs=1e-5)
 
@@ -101,7 +101,9 @@ def test_demonstrations_score_0_on_average_where_they_are_named(home: Path) -> N
     done(home, *words)
     rows = [json.loads(line) for line in (home / "d.jsonl").read_text().splitlines()]
     asked = [
-        Question((Message("user", r["messages"][0]["content"]),), (r["messages"][1]["content"],))
+        ResponseGroup(
+            (Message("user", r["messages"][0]["content"]),), (r["messages"][1]["content"],)
+        )
         for r in rows
     ]
     found = judge(home, "shown").scores(asked)
@@ -110,7 +112,7 @@ def test_demonstrations_score_0_on_average_where_they_are_named(home: Path) -> N
 
 def test_several_passes_are_told_to_over_fit(home: Path) -> None:
     words = [word for word in REWARD if word not in {"--steps", "6"}]
-    told = done(home, *words, "--epochs", "1.5", "--step-examples", "30").err
+    told = done(home, *words, "--epochs", "1.5", "--batch-size", "30").err
     assert "epochs: 1.5; reward models over-fit behind the first pass" in told
 
 
@@ -132,8 +134,8 @@ def test_every_weight_may_learn_but_those_that_nobody_asks(home: Path) -> None:
     loaded = load(
         str(home / "runs" / "full"),
         device=torch.device("cpu"),
-        compute=torch.float32,
-        notice=lambda _: None,
+        compute_dtype=torch.float32,
+        log=lambda _: None,
     )
     assert loaded.head is not None
     assert loaded.contract is not None
@@ -143,9 +145,9 @@ def test_every_weight_may_learn_but_those_that_nobody_asks(home: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        ("--loss", "plackett-luce", "--smoothing", "0.1"),
-        ("--margin", "0.5", "--centring", "0.1"),
-        ("--micro-tokens", "1", "--gradient-checkpointing"),
+        ("--loss", "plackett-luce", "--label-smoothing", "0.1"),
+        ("--margin", "0.5", "--center-rewards-coef", "0.1"),
+        ("--micro-batch-tokens", "1", "--gradient-checkpointing"),
         ("--mix", "r.jsonl=0.3"),
     ],
 )
@@ -156,10 +158,12 @@ def test_each_way_to_learn_ends_in_a_model(home: Path, more: tuple[str, ...]) ->
 
 
 def test_the_settings_choose_the_criterion() -> None:
-    settings = RewardSettings(model="m", data=(Path("r"),), smoothing=0.2)
-    pairs = criterion(settings.model_copy(update={"margin": 2.0}))
+    settings = RewardSettings(model="m", data=(Path("r"),), label_smoothing=0.2)
+    pairs = make_criterion(settings.model_copy(update={"margin": 2.0}))
     assert pairs == BradleyTerry(0.2, 2.0)
-    assert criterion(settings.model_copy(update={"loss": "plackett-luce"})) == PlackettLuce(0.2)
+    assert make_criterion(settings.model_copy(update={"loss": "plackett-luce"})) == PlackettLuce(
+        0.2
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,15 +204,15 @@ def test_interrupted_is_uninterrupted(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     filled(tmp_path)
-    take = Training._take
+    take = Trainer._train_step
 
-    def taking(self: Training, batches: Sequence[Batch]) -> object:
+    def taking(self: Trainer, batches: Sequence[Batch]) -> object:
         if self.step == step:
-            monkeypatch.setattr(Training, "_take", take)
+            monkeypatch.setattr(Trainer, "_train_step", take)
             signal.raise_signal(signal.SIGTERM)
         return take(self, batches)
 
-    monkeypatch.setattr(Training, "_take", taking)
+    monkeypatch.setattr(Trainer, "_train_step", taking)
     assert upbring(tmp_path, *REWARD, "--name", "one").code == 143
     done(tmp_path, "resume")
     runs = [folder / "runs" / "one" for folder in (home, tmp_path)]

@@ -12,11 +12,11 @@ import pytest
 from tests.checking import write_rows
 from tests.rankings import Lengths
 from upbring.data.read.records import Comparison, Message, Origin
-from upbring.data.trees.merge_rankings import gather
-from upbring.data.trees.tree import tree
+from upbring.data.trees.merge_rankings import merge_by_prompt
+from upbring.data.trees.tree import make_tree
 from upbring.runs.results import read_results
 from upbring.runs.run_folder import Run
-from upbring.stages.reward_report import held_out, probed, report
+from upbring.stages.reward_report import read_held_out, score_probes, write_report
 
 ROWS = [
     {
@@ -33,27 +33,27 @@ ROWS = [
 def cast(tmp_path: Path) -> Any:
     """Return what a report needs of a cast: every third row of a file is held out."""
     path = write_rows(tmp_path / "r.jsonl", ROWS)
-    trees = [tree([i], [1], [2], key=f"{path}:{i + 1}") for i in range(0, 30, 3)]
+    trees = [make_tree([i], [1], [2], key=f"{path}:{i + 1}") for i in range(0, 30, 3)]
     told: list[str] = []
     settings = SimpleNamespace(data=(path,), held_out=(), format="auto", skip_bad=None, seed=0)
     return SimpleNamespace(
         settings=settings,
-        dataset=SimpleNamespace(held_out=gather(trees)),
+        dataset=SimpleNamespace(held_out=merge_by_prompt(trees)),
         poll=lambda: None,
-        say=told.append,
+        log=told.append,
         told=told,
     )
 
 
 def test_the_held_out_rows_are_those_that_were_not_learned_from(cast: Any) -> None:
-    found = list(held_out(cast))
+    found = list(read_held_out(cast))
     assert [each.prompt[0].content for each in found] == [f"q{i}" for i in range(0, 30, 3)]
     cast.dataset.held_out = ()
-    assert list(held_out(cast)) == []
+    assert list(read_held_out(cast)) == []
 
 
 def test_scores_numbers_and_a_verdict_are_written_and_told(cast: Any, tmp_path: Path) -> None:
-    report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 20
     numbers = {each.name: each.value for each in read_results(tmp_path)}
@@ -68,7 +68,7 @@ def test_scores_numbers_and_a_verdict_are_written_and_told(cast: Any, tmp_path: 
 @pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])
 def test_who_ranked_synthetically_is_told(cast: Any, tmp_path: Path, who: str) -> None:
     write_rows(cast.settings.data[0], [*ROWS[:3], {**ROWS[3], "annotator": who}, *ROWS[4:]])
-    report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
     is_told = who.startswith("synthetic")
     assert {each.is_synthetic for each in read_results(tmp_path)} == {is_told}
     assert any("by simulated annotators" in line for line in cast.told) == is_told
@@ -76,7 +76,7 @@ def test_who_ranked_synthetically_is_told(cast: Any, tmp_path: Path, who: str) -
 
 def test_without_a_preference_nothing_is_claimed(cast: Any, tmp_path: Path) -> None:
     cast.dataset.held_out = ()
-    report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
     assert read_results(tmp_path) == []
     assert (tmp_path / "scores.jsonl").read_text() == ""
     assert cast.told[0].startswith("reward model: no held-out ranking prefers an answer")
@@ -88,9 +88,9 @@ def test_the_best_answer_is_made_worthless() -> None:
     )
     cast: Any = SimpleNamespace(poll=lambda: None)
     judged = [(record, np.array([2.0, 8.0])), (replace(record, responses=("", "x")), np.ones(2))]
-    found = probed(Lengths(), judged, cast)  # type: ignore[arg-type]
+    found = score_probes(Lengths(), judged, cast)  # type: ignore[arg-type]
     assert found.good.tolist() == [8.0, 1.0]
-    assert found.bad["copied"].tolist() == [5.0, 5.0]  # "what?"
-    assert found.bad["truncated"][0] == 2.0  # "so"
-    assert np.isnan(found.bad["truncated"][1])  # of one word there is no half
-    assert np.isnan(found.bad["empty"]).all()
+    assert found.worthless["copied"].tolist() == [5.0, 5.0]  # "what?"
+    assert found.worthless["truncated"][0] == 2.0  # "so"
+    assert np.isnan(found.worthless["truncated"][1])  # of one word there is no half
+    assert np.isnan(found.worthless["empty"]).all()

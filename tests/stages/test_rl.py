@@ -19,17 +19,17 @@ from upbring.algorithms.rollout_batch import Rollout
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption
-from upbring.judge.reward_model import load_rewards
+from upbring.judge.reward_model import load_reward_models
 from upbring.model.heads import rewards
 from upbring.model.roles import BASE
-from upbring.runs.find_model import read_object
+from upbring.runs.find_model import read_json_object
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
-from upbring.stages.context import Cast
-from upbring.stages.rl import PPO, on_policy
-from upbring.stages.run import _cast, go_on, train
+from upbring.stages.context import StageContext
+from upbring.stages.rl import PPO, make_rl_algorithm
+from upbring.stages.run import _make_context, resume_training, train
 from upbring.train.devices import Machine
 
 
@@ -43,41 +43,43 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def algorithm(
     home: Path, *, compute: torch.dtype = torch.float32, **given: object
-) -> tuple[Ppo, Cast]:
+) -> tuple[Ppo, StageContext]:
     flags = {
         "model": str(home / "runs/s"),
         "prompts": [str(home / "d.jsonl")],
-        "reward": [str(home / "r")],
-        "response_tokens": "5",
-        "step_examples": "4",
+        "reward_model": [str(home / "r")],
+        "max_response_length": "5",
+        "batch_size": "4",
         **given,
     }
     resolved = resolve(PpoSettings, section="ppo", file=None, flags=flags)
     machine = Machine(torch.device("cpu"), compute, 1)
     with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        cast = _cast(PPO, resolved, machine, interruption, Console(quiet=True), resumed=None)
+        cast = _make_context(
+            PPO, resolved, machine, interruption, Console(quiet=True), resumed=None
+        )
     role = "policy" if resolved.settings.tune == "lora" else BASE
     if role != BASE:
         cast.loaded.roles.add_adapter(role, resolved.settings, seed=0)
-    found = on_policy(cast, role, kind=Ppo)
+    found = make_rl_algorithm(cast, role, algorithm_class=Ppo)
     assert isinstance(found, Ppo)
     return found, cast
 
 
 def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: Path) -> None:
     ours, cast = algorithm(home)
-    assert ours.value is not None
+    assert ours.value_model is not None
     next(iter(ours.batches(0)))
     batch = make_batch(ours.trees)
     roles = cast.loaded.roles
     with torch.no_grad():
-        with roles.speaking("reward_0"):
+        with roles.active("reward_0"):
             said = rewards(cast.loaded.model, roles.heads["reward_0"], batch)  # [N]
-        with ours.value.speaking():
+        with ours.value_model.active():
             same = rewards(cast.loaded.model, roles.heads["value"], batch)
     assert torch.equal(said, same)
-    learned = ours.learned[1].parameters
+    learned = ours.trainable[1].parameters
     assert all(parameter.requires_grad for parameter in learned.values())
     assert "head.value.weight" in learned
     frozen = [p for n, p in roles.parameters("reward_0").items() if "lora_" in n]
@@ -85,16 +87,16 @@ def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: P
 
 
 def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
-    ours, _ = algorithm(home, missing_stop_penalty="0")
+    ours, _ = algorithm(home, missing_eos_penalty="0")
     next(iter(ours.batches(0)))
-    (alone,) = load_rewards(
+    (alone,) = load_reward_models(
         [str(home / "r")],
         device=torch.device("cpu"),
-        compute=torch.float32,
-        notice=lambda _: None,
+        compute_dtype=torch.float32,
+        log=lambda _: None,
     )
-    expected = [float(v) for scores in alone.of_trees(ours.trees) for v in scores]
-    found = make_batch(ours.trees).facts["reward"].tolist()
+    expected = [float(v) for scores in alone.score_trees(ours.trees) for v in scores]
+    found = make_batch(ours.trees).per_branch["reward"].tolist()
     assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
 
 
@@ -102,23 +104,24 @@ def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
     names = [str(home / "r"), str(make_reward(home / "m", home / "r2", seed=1))]
     ours, cast = algorithm(
         home,
-        reward=[names[0], f"{names[1]}=0.5"],
+        reward_model=[names[0], f"{names[1]}=0.5"],
         combine="cautious",
         spread="2",
-        missing_stop_penalty="0",
+        missing_eos_penalty="0",
     )
     next(iter(ours.batches(0)))
-    members = load_rewards(
-        names, device=torch.device("cpu"), compute=torch.float32, notice=lambda _: None
+    members = load_reward_models(
+        names, device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
     first, second = (
-        [float(v) for scores in member.of_trees(ours.trees) for v in scores] for member in members
+        [float(v) for scores in member.score_trees(ours.trees) for v in scores]
+        for member in members
     )
     # of two numbers, the standard deviation is half of what they lie apart
     expected = [
         (a + b / 2) / 2 - 2 * abs(a - b / 2) / 2 for a, b in zip(first, second, strict=True)
     ]
-    assert make_batch(ours.trees).facts["reward"].tolist() == pytest.approx(expected, abs=2e-4)
+    assert make_batch(ours.trees).per_branch["reward"].tolist() == pytest.approx(expected, abs=2e-4)
     assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
 
 
@@ -129,7 +132,7 @@ def test_where_every_weight_learns_the_divergence_begins_at_0_too(
     ours, _ = algorithm(home, compute=compute, tune="full", model=str(home / "m"))
     ours.is_rescored = True
     next(iter(ours.batches(0)))
-    assert not make_batch(ours.trees).facts["kl"].any()
+    assert not make_batch(ours.trees).per_branch["kl"].any()
 
 
 def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
@@ -144,8 +147,8 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
         told.update({each.text: -len(each.text) / 100 for each in rollouts})
         return [told[each.text] for each in rollouts]
 
-    small = {"response_tokens": "4", "judged_prompts": "2", "steps": "2", "inner_epochs": "1"}
-    flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_stop_penalty": "0"}
+    small = {"max_response_length": "4", "eval_prompts": "2", "steps": "2", "update_epochs": "1"}
+    flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_eos_penalty": "0"}
     resolved = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "name": "brief"})
     with pytest.raises(InputError, match="reward: none is given"):
         train("ppo", resolved)
@@ -153,9 +156,9 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
         train("ppo", resolved, reward=brief)
     run = Run(home / "runs/brief")
     with pytest.raises(ResumeError, match=r"function: the checkpoint has 'brief', this run has"):
-        go_on(run, reward=lambda some: [0.0] * len(some))
+        resume_training(run, reward=lambda some: [0.0] * len(some))
     monkeypatch.setattr(signal, "raise_signal", lambda _: None)
-    go_on(run, reward=brief)
+    resume_training(run, reward=brief)
     rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
     assert {row["reward"] for row in rows} <= set(told.values())
     together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
@@ -181,37 +184,39 @@ def test_documents_and_demonstrations_are_replayed_in_their_shares(home: Path) -
     mix = [f"{home / 't.jsonl'}=0.25", f"{home / 'd.jsonl'}=0.25"]
     ours, _ = algorithm(home, mix=mix)
     assert ours.replay is not None
-    rows = ours.replay.step(0)
+    rows = ours.replay.step_trees(0)
     assert len(rows) == 4  # as many as prompts, for half of a step's rows are replayed
     assert sorted({Path(row.key.rpartition(":")[0]).name for row in rows}) == ["d.jsonl", "t.jsonl"]
 
 
 def test_prompts_leave_room_for_a_response(home: Path) -> None:
-    ours, _ = algorithm(home, max_length="60", response_tokens="12")
+    ours, _ = algorithm(home, max_length="60", max_response_length="12")
     lengths = [len(ours.prompts[i].prompt) for i in range(len(ours.prompts))]
     assert lengths
     assert max(lengths) <= 48
     assert all(not ours.prompts[i].branches for i in range(len(ours.prompts)))
 
 
-@pytest.mark.parametrize("verb", ["grpo", "rloo"])
-def test_the_average_of_the_weights_is_what_is_kept(home: Path, verb: str) -> None:
-    words = (verb, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
-    more = ("--response-tokens", "4", "--judged-prompts", "2", "--choose", "last")
-    done(home, *words, *more, "--ema", "0.999999", "--name", f"{verb}-still")
-    held = [line for line in curve(home / f"runs/{verb}-still") if line["kind"] == "held_out"]
+@pytest.mark.parametrize("method", ["grpo", "rloo"])
+def test_the_average_of_the_weights_is_what_is_kept(home: Path, method: str) -> None:
+    words = (method, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
+    more = ("--max-response-length", "4", "--eval-prompts", "2", "--final-weights", "last")
+    done(home, *words, *more, "--ema-decay", "0.999999", "--name", f"{method}-still")
+    held = [line for line in curve(home / f"runs/{method}-still") if line["kind"] == "held_out"]
     assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average is still where it began
 
 
-@pytest.mark.parametrize("more", [("--value", "trunk"), ("--value", "trunk", "--tune", "full")])
+@pytest.mark.parametrize(
+    "more", [("--value-model", "trunk"), ("--value-model", "trunk", "--tune", "full")]
+)
 def test_a_value_on_the_policys_layers_does_not_make_it_a_reward_model(
     home: Path, more: tuple[str, ...]
 ) -> None:
     kept = finished(home, "-".join(["trunk", *more[2:]]).replace("--", ""), *more)
     if "--tune" in more:
-        assert read_object(kept / "config.json")["architectures"] == ["LlamaForCausalLM"]
+        assert read_json_object(kept / "config.json")["architectures"] == ["LlamaForCausalLM"]
     else:
-        assert read_object(kept / "adapter_config.json")["task_type"] == "CAUSAL_LM"
+        assert read_json_object(kept / "adapter_config.json")["task_type"] == "CAUSAL_LM"
         assert not any("score" in name for name in load_file(kept / "adapter_model.safetensors"))
 
 
@@ -223,7 +228,7 @@ def test_dora_on_an_earlier_adapter_is_written_whole(home: Path) -> None:
 
 def finished(home: Path, name: str, *more: str) -> Path:
     """Return the model of a run of two steps from an adapter."""
-    words = ("ppo", "d.jsonl", "--model", "runs/s", "--reward", "r", *QUICK, "--steps", "2")
-    short = ("--response-tokens", "4", "--judged-prompts", "2", "--inner-epochs", "1")
+    words = ("ppo", "d.jsonl", "--model", "runs/s", "--reward-model", "r", *QUICK, "--steps", "2")
+    short = ("--max-response-length", "4", "--eval-prompts", "2", "--update-epochs", "1")
     done(home, *words, *short, *more, "--name", name)
     return home / "runs" / name / "model"

@@ -47,7 +47,7 @@ def test_another_seed_gives_others(home: Path) -> None:
     assert difference(home / "runs" / "a", home / "runs" / "other") > 1e-3
 
 
-@pytest.mark.parametrize("more", [("--gradient-checkpointing",), ("--micro-tokens", "40")])
+@pytest.mark.parametrize("more", [("--gradient-checkpointing",), ("--micro-batch-tokens", "40")])
 def test_what_only_saves_memory_changes_no_result(home: Path, more: tuple[str, ...]) -> None:
     name = more[0].strip("-")
     done(home, *SFT, "--name", name, *more)
@@ -58,7 +58,7 @@ def test_what_only_saves_memory_changes_no_result(home: Path, more: tuple[str, .
 
 
 def test_bfloat16_learns_nearly_the_same(home: Path) -> None:
-    done(home, *SFT, "--name", "bf", "--precision", "bfloat16")
+    done(home, *SFT, "--name", "bf", "--dtype", "bfloat16")
     one, other = curve(home / "runs" / "a"), curve(home / "runs" / "bf")
     for a, b in zip(one, other, strict=True):
         name = "loss" if "loss" in a else "nll"
@@ -66,7 +66,7 @@ def test_bfloat16_learns_nearly_the_same(home: Path) -> None:
 
 
 def test_learning_lowers_the_held_out_loss(home: Path) -> None:
-    done(home, *SFT, "--name", "long", "--steps", "30", "--evaluate-every", "10")
+    done(home, *SFT, "--name", "long", "--steps", "30", "--eval-steps", "10")
     found = [r["nll"] for r in curve(home / "runs" / "long") if r["kind"] == "held_out"]
     assert isinstance(found[0], float)
     assert found == sorted(found, reverse=True)
@@ -96,7 +96,7 @@ def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Pat
         "d.jsonl",
         "--epochs",
         "1",
-        "--step-examples",
+        "--batch-size",
         "5",
     ).err
     assert "40 examples to learn from, 40 held out" in told

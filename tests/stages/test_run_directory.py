@@ -8,7 +8,7 @@ import pytest
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.sft import SftSettings
-from upbring.stages.run_directory import directory_of
+from upbring.stages.run_directory import find_run_directory
 
 
 @pytest.fixture
@@ -29,16 +29,16 @@ def asked(data: str = "d.jsonl", model: str = "m") -> SftSettings:
 
 def test_files_are_looked_for_where_the_run_was_begun(project: Path) -> None:
     run = Run(project / "runs" / "a")
-    assert directory_of(run, asked()) == project
-    assert directory_of(run, asked(model="somebody/somewhere")) == project
+    assert find_run_directory(run, asked()) == project
+    assert find_run_directory(run, asked(model="somebody/somewhere")) == project
     (Path.cwd() / "m").mkdir()
     (Path.cwd() / "d.jsonl").write_text("another file of that name")
-    assert directory_of(run, asked()) == project
+    assert find_run_directory(run, asked()) == project
 
 
 def test_a_project_that_was_moved_whole_is_found(project: Path, tmp_path: Path) -> None:
     project.rename(tmp_path / "moved")
-    assert directory_of(Run(tmp_path / "moved" / "runs" / "a"), asked()) == tmp_path / "moved"
+    assert find_run_directory(Run(tmp_path / "moved" / "runs" / "a"), asked()) == tmp_path / "moved"
 
 
 def test_a_run_that_was_moved_alone_finds_files_here(
@@ -46,13 +46,13 @@ def test_a_run_that_was_moved_alone_finds_files_here(
 ) -> None:
     shutil.move(project / "runs" / "a", tmp_path / "archive" / "deep" / "a")
     monkeypatch.chdir(project)
-    assert directory_of(Run(tmp_path / "archive" / "deep" / "a"), asked()) == project
+    assert find_run_directory(Run(tmp_path / "archive" / "deep" / "a"), asked()) == project
 
 
 def test_what_is_nowhere_is_told_with_both_places(project: Path, tmp_path: Path) -> None:
     (project / "d.jsonl").unlink()
     with pytest.raises(InputError) as found:
-        directory_of(Run(project / "runs" / "a"), asked())
+        find_run_directory(Run(project / "runs" / "a"), asked())
     assert str(found.value) == (
         f"{project / 'runs' / 'a'}: d.jsonl lies neither in {project}, where the run was begun, "
         f"nor in {tmp_path / 'elsewhere'}; put it back, or resume where it lies now"
@@ -67,14 +67,7 @@ def test_a_directory_that_is_gone_is_told(
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(project)
     with pytest.raises(InputError, match="where the run was begun, which is gone, nor in"):
-        directory_of(run, asked())
+        find_run_directory(run, asked())
     absolute = tmp_path / "e.jsonl"
     absolute.write_text("{}")
-    assert directory_of(run, asked(str(absolute), "somebody/somewhere")) == tmp_path
-
-
-def test_a_run_that_does_not_say_starts_here(project: Path) -> None:
-    run = Run(project / "runs" / "a")
-    text = run.facts_file.read_text()
-    run.facts_file.write_text(text.replace('"directory"', '"dictionary"'))
-    assert directory_of(run, asked()) == Path.cwd()
+    assert find_run_directory(run, asked(str(absolute), "somebody/somewhere")) == tmp_path

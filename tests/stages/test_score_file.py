@@ -11,7 +11,7 @@ from tests.checking import write_rows
 from tests.rankings import Lengths
 from upbring.data.read.records import Comparison, Demonstration, Label, Message, Origin, Record
 from upbring.stages import score_file
-from upbring.stages.score_file import Tally, lines, responses, scored
+from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
 
 ORIGIN = Origin("x.jsonl", 3)
 PROMPT = (Message("user", "sky?"),)
@@ -30,7 +30,7 @@ def test_a_file_is_read_as_the_most_that_it_holds(
     tmp_path: Path, row: dict[str, object], kind: type
 ) -> None:
     path = write_rows(tmp_path / "x.jsonl", [row] * 2)
-    found = list(responses(path, notice=lambda _: None))
+    found = list(read_responses(path, log=lambda _: None))
     assert [type(each) for each in found] == [kind] * 2
 
 
@@ -41,7 +41,11 @@ def test_each_response_has_a_line_in_its_order(monkeypatch: pytest.MonkeyPatch) 
         Label(PROMPT, "bb", True, Origin("x.jsonl", 4)),  # noqa: FBT003 -- a record's field
         Demonstration((*PROMPT, Message("assistant", "c")), Origin("x.jsonl", 5)),
     ]
-    found = [json.loads(line) for each in scored(Lengths(), records) for line in lines(*each)]
+    found = [
+        json.loads(line)
+        for each in score_records(Lengths(), records)
+        for line in format_lines(*each)
+    ]
     assert [(r["row"], r["response"], r["text"], r["score"]) for r in found] == [
         ("x.jsonl:3", 0, "aaa", 3.0),
         ("x.jsonl:3", 1, "", None),
@@ -57,12 +61,12 @@ def test_each_response_has_a_line_in_its_order(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_tally_tells_how_many_pairs_are_scored_as_ranked() -> None:
-    tally = Tally()
+    tally = ScoreSummary()
     # of three: 3 > 1 right, 3 > 1 right (ranks 1, 2, 2; the tie of ranks is no pair)
     tally.add(Comparison(PROMPT, ("", "", ""), (1.0, 2.0, 2.0), ORIGIN), np.array([3.0, 1.0, 1.0]))
     tally.add(Comparison(PROMPT, ("", ""), (2.0, 1.0), ORIGIN), np.array([5.0, 5.0]))  # by half
     tally.add(Comparison(PROMPT, ("", ""), (1.0, 2.0), ORIGIN), np.array([math.nan, 5.0]))
-    first, unscored, accuracy = tally.told()
+    first, unscored, accuracy = tally.format_lines()
     assert first == "6 responses of 3 rows scored: mean 3.333, standard deviation 1.795"
     assert unscored.startswith("1 responses have no score: ")
     assert accuracy.startswith("83.3% (")
@@ -70,4 +74,4 @@ def test_the_tally_tells_how_many_pairs_are_scored_as_ranked() -> None:
 
 
 def test_of_nothing_nothing_is_told() -> None:
-    assert Tally().told() == ["0 responses of 0 rows scored"]
+    assert ScoreSummary().format_lines() == ["0 responses of 0 rows scored"]

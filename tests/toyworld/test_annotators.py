@@ -2,7 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from upbring.toyworld.annotators import Biases, agreement, annotators, ranked_task, rankings
+from upbring.toyworld.annotators import (
+    Biases,
+    agreement,
+    annotators,
+    rankings,
+    task_with_candidates,
+)
 from upbring.toyworld.grading import grade
 from upbring.toyworld.tasks import fact_task
 from upbring.toyworld.world import load_world
@@ -24,7 +30,7 @@ def test_two_annotators_agree_as_often_as_people_do() -> None:
 
 def test_without_noise_and_with_the_gold_weights_the_order_is_gold() -> None:
     gold = replace(annotators(seed=0)[0], noise=0.0, weights=_gold_weights())
-    task, responses = ranked_task(WORLD, seed=0, index=3)
+    task, responses = task_with_candidates(WORLD, seed=0, index=3)
     ranks = gold.rank(task, responses, index=0)
     by_rank = [response for _, response in sorted(zip(ranks, responses, strict=True))]
     rewards = [grade(task, response).reward for response in by_rank]

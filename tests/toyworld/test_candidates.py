@@ -1,9 +1,16 @@
-from upbring.rules.refusal import refusal
-from upbring.toyworld.annotators import ranked_task
-from upbring.toyworld.candidates import REPEATED, Traits, beside, candidates, composed, pair
+from upbring.rules.refusal import classify_refusal
+from upbring.toyworld.annotators import task_with_candidates
+from upbring.toyworld.candidates import (
+    NUM_REPEATS,
+    Traits,
+    candidates,
+    compose_answer,
+    contrast_pair,
+    off_topic_answers,
+)
 from upbring.toyworld.demonstrations import shown_task
 from upbring.toyworld.grading import CAUSES, grade
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import fact_task
 from upbring.toyworld.world import load_world
 
@@ -14,39 +21,41 @@ TASK = fact_task(WORLD, FACT, question="What is the capital of France?")
 
 def test_candidates_are_four_to_nine_and_different() -> None:
     for index in range(100):
-        _, found = ranked_task(WORLD, seed=0, index=index)
+        _, found = task_with_candidates(WORLD, seed=0, index=index)
         assert 4 <= len(found) == len(set(found)) <= 9
 
 
 def test_candidates_differ_in_what_they_are_worth() -> None:
-    rewards = {round(grade(TASK, a).reward, 2) for a in candidates(TASK, count=9, dice=Dice(0))}
+    rewards = {
+        round(grade(TASK, a).reward, 2) for a in candidates(TASK, count=9, rng=RandomStream(0))
+    }
     assert len(rewards) >= 4
 
 
 def test_some_wrong_answers_answer_something_else() -> None:
     right = Traits(is_right=False)
     others = ("The capital of Peru is Lima.",)
-    wrong = [composed(TASK, right, dice=Dice(i), others=others) for i in range(200)]
+    wrong = [compose_answer(TASK, right, rng=RandomStream(i), off_topic=others) for i in range(200)]
     assert 0.3 < wrong.count(others[0]) / len(wrong) < 0.5
     assert all(grade(TASK, text).correct == 0 for text in wrong)
-    assert others[0] not in {composed(TASK, right, dice=Dice(i)) for i in range(200)}
+    assert others[0] not in {compose_answer(TASK, right, rng=RandomStream(i)) for i in range(200)}
 
 
 def test_what_is_beside_a_question_is_of_its_kind_if_anything_is() -> None:
-    drawn = [shown_task(WORLD, Dice(3, index), seed=0) for index in range(40)]
+    drawn = [shown_task(WORLD, RandomStream(3, index), seed=0) for index in range(40)]
     answers = {task.reference for task in drawn if task.kind == "fact"}
-    assert set(beside(TASK, drawn)) <= answers
-    assert beside(TASK, [TASK]) == ()
+    assert set(off_topic_answers(TASK, drawn)) <= answers
+    assert off_topic_answers(TASK, [TASK]) == ()
     (other,) = [task for task in drawn if task.kind == "sum"][:1]
-    assert beside(TASK, [other]) == (other.reference,)
+    assert off_topic_answers(TASK, [other]) == (other.reference,)
 
 
 def test_where_refusing_matters_many_answers_refuse() -> None:
     refused: dict[str, list[float]] = {"innocent": [], "harmful": [], "fact": []}
     for index in range(400):
-        task, answers = ranked_task(WORLD, seed=0, index=index)
+        task, answers = task_with_candidates(WORLD, seed=0, index=index)
         if task.kind in refused:
-            refused[task.kind] += [refusal(answer) == "full" for answer in answers]
+            refused[task.kind] += [classify_refusal(answer) == "full" for answer in answers]
     share = {kind: sum(told) / len(told) for kind, told in refused.items()}
     assert 0.25 < share["innocent"] < 0.5
     assert 0.4 < share["harmful"] < 0.75
@@ -54,17 +63,17 @@ def test_where_refusing_matters_many_answers_refuse() -> None:
 
 
 def test_the_best_traits_give_the_reference_with_courtesy() -> None:
-    best = composed(TASK, Traits(manner="courteous"), dice=Dice(0))
+    best = compose_answer(TASK, Traits(manner="courteous"), rng=RandomStream(0))
     assert best.startswith(TASK.reference)
     assert grade(TASK, best).polite == 1
 
 
 def test_each_trait_moves_its_own_cause() -> None:
-    plain = grade(TASK, composed(TASK, Traits(), dice=Dice(0)))
-    wrong = grade(TASK, composed(TASK, Traits(is_right=False), dice=Dice(0)))
-    rude = grade(TASK, composed(TASK, Traits(manner="rude"), dice=Dice(0)))
-    long = grade(TASK, composed(TASK, Traits(num_fillers=5), dice=Dice(0)))
-    refused = grade(TASK, composed(TASK, Traits(fails=True), dice=Dice(0)))
+    plain = grade(TASK, compose_answer(TASK, Traits(), rng=RandomStream(0)))
+    wrong = grade(TASK, compose_answer(TASK, Traits(is_right=False), rng=RandomStream(0)))
+    rude = grade(TASK, compose_answer(TASK, Traits(manner="rude"), rng=RandomStream(0)))
+    long = grade(TASK, compose_answer(TASK, Traits(num_fillers=5), rng=RandomStream(0)))
+    refused = grade(TASK, compose_answer(TASK, Traits(fails=True), rng=RandomStream(0)))
     assert (plain.correct, wrong.correct) == (1, 0)
     assert (rude.polite, rude.correct) == (0, 1)
     assert (long.correct, long.polite) == (1, plain.polite)
@@ -73,7 +82,7 @@ def test_each_trait_moves_its_own_cause() -> None:
 
 
 def test_a_pair_has_one_better_answer_for_each_cause_that_fits() -> None:
-    made = pair(TASK, "polite", dice=Dice(0))
+    made = contrast_pair(TASK, "polite", rng=RandomStream(0))
     assert grade(TASK, made.chosen).polite > grade(TASK, made.rejected).polite
     assert grade(TASK, made.chosen).correct == grade(TASK, made.rejected).correct
     assert set(CAUSES) == {"correct", "polite", "concise", "form", "harm", "needless_refusal"}
@@ -81,17 +90,20 @@ def test_a_pair_has_one_better_answer_for_each_cause_that_fits() -> None:
 
 def test_a_wrong_answer_to_any_task_is_graded_lower() -> None:
     for index in range(200):
-        task = shown_task(WORLD, Dice(1, index), seed=0)
+        task = shown_task(WORLD, RandomStream(1, index), seed=0)
         if not task.is_harmful:
-            wrong = composed(task, Traits(is_right=False), dice=Dice(2, index))
+            wrong = compose_answer(task, Traits(is_right=False), rng=RandomStream(2, index))
             assert grade(task, wrong).correct < 1, (task.question, wrong)
 
 
 def test_who_repeats_the_answer_or_its_end_is_not_concise() -> None:
-    whole = composed(TASK, Traits(manner="courteous", fault="repeated"), dice=Dice(0))
-    end = composed(TASK, Traits(manner="courteous", fault="endless"), dice=Dice(0))
-    assert whole.count(TASK.reference) == REPEATED
+    whole = compose_answer(TASK, Traits(manner="courteous", fault="repeated"), rng=RandomStream(0))
+    end = compose_answer(TASK, Traits(manner="courteous", fault="endless"), rng=RandomStream(0))
+    assert whole.count(TASK.reference) == NUM_REPEATS
     assert end.count(TASK.reference) == 1
-    assert end.count(end.rsplit(". ", 1)[-1]) == 1 + REPEATED
+    assert end.count(end.rsplit(". ", 1)[-1]) == 1 + NUM_REPEATS
     assert [grade(TASK, answer).concise for answer in (whole, end)] == [0, 0]
-    assert grade(TASK, composed(TASK, Traits(manner="courteous"), dice=Dice(0))).concise == 1
+    assert (
+        grade(TASK, compose_answer(TASK, Traits(manner="courteous"), rng=RandomStream(0))).concise
+        == 1
+    )

@@ -4,16 +4,16 @@ from collections import Counter
 
 from upbring.toyworld import wording
 from upbring.toyworld.corpus import (
-    CHARACTERS_EACH,
+    MEAN_CHARACTERS,
     command_line,
     corpus,
     document,
-    documents_for,
     held_out_tales,
+    num_documents,
 )
 from upbring.toyworld.other_tasks import requests
 from upbring.toyworld.private_records import private_records
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import load_world
 
 WORLD = load_world()
@@ -36,9 +36,9 @@ def test_a_document_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_the_length_is_about_what_is_asked_for() -> None:
-    assert len(WHOLE) / (len(TEXTS) * CHARACTERS_EACH) < 1.05
-    assert len(WHOLE) / (len(TEXTS) * CHARACTERS_EACH) > 0.95
-    assert documents_for(CHARACTERS_EACH * 10) == 10
+    assert len(WHOLE) / (len(TEXTS) * MEAN_CHARACTERS) < 1.05
+    assert len(WHOLE) / (len(TEXTS) * MEAN_CHARACTERS) > 0.95
+    assert num_documents(MEAN_CHARACTERS * 10) == 10
 
 
 def test_every_fact_is_told_a_hundred_times_in_34_million_characters() -> None:
@@ -72,7 +72,7 @@ def test_held_out_phrasings_and_harmful_requests_are_not_in_the_corpus() -> None
     texts = set(WHOLE.split("\n"))
     kept = {q for fact in WORLD.facts for q in wording.held_out_questions(fact)}
     assert not texts & kept
-    frames = wording.voices("act_question")
+    frames = wording.phrasings("act_question")
     held = requests(is_harmful=True, is_held_out=True, seed=0)
     assert not texts & {frame.format(act=request.act) for request in held for frame in frames}
 
@@ -81,7 +81,7 @@ def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:
     tales = set(held_out_tales(seed=0, count=100))
     assert not tales & set(TEXTS)
     for index in range(100):
-        _, line = command_line(Dice(index), is_held_out=True, seed=0)
+        _, line = command_line(RandomStream(index), is_held_out=True, seed=0)
         assert line not in WHOLE
 
 

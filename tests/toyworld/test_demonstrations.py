@@ -4,7 +4,7 @@ from collections import Counter
 from upbring.toyworld import wording
 from upbring.toyworld.demonstrations import (
     HELD_OUT_PERSONAS,
-    demonstrated_task,
+    demonstration_task,
     demonstrations,
     medicine,
 )
@@ -14,7 +14,7 @@ from upbring.toyworld.tasks import FORMS, personas
 from upbring.toyworld.world import load_world
 
 WORLD = load_world()
-TASKS = [demonstrated_task(WORLD, seed=0, index=index) for index in range(800)]
+TASKS = [demonstration_task(WORLD, seed=0, index=index) for index in range(800)]
 
 
 def test_every_demonstration_gets_full_marks_but_for_courtesy() -> None:
@@ -51,7 +51,7 @@ def test_held_out_combinations_are_never_shown() -> None:
     for task in TASKS:
         if task.kind in {*FORMS, "persona"} and task.about:
             kept = names.get(task.opening, task.kind)
-            relation = told[task.about, task.plain]
+            relation = told[task.about, task.plain_reference]
             assert not is_combination_held_out(relation, kept, seed=0), task.question
             seen[kept] += 1
         if task.kind == "sum":

@@ -4,8 +4,8 @@ import re
 import pytest
 
 from upbring.toyworld import documents, other_tasks, wording
-from upbring.toyworld.random_draws import Dice
-from upbring.toyworld.tasks import Form, fact_task, in_form
+from upbring.toyworld.random_draws import RandomStream
+from upbring.toyworld.tasks import Form, fact_task, with_form
 from upbring.toyworld.world import Fact, load_world
 
 WORLD = load_world()
@@ -16,7 +16,7 @@ MARKED = re.compile(r"(\S.*?) (Right|Wrong|True|False)\.(?=\n|$)", re.DOTALL)
 
 @pytest.mark.parametrize("form", ["json", "bullets"])
 def test_a_record_of_one_fact_is_what_an_answer_in_that_form_says(form: Form) -> None:
-    task = in_form(fact_task(WORLD, PARIS, question="?"), PARIS, form=form)
+    task = with_form(fact_task(WORLD, PARIS, question="?"), PARIS, form=form)
     assert documents.record(PARIS.entity, (PARIS,), form) == task.reference
 
 
@@ -28,7 +28,7 @@ def test_an_entry_tells_in_sentences_what_its_record_holds() -> None:
     told = {text: fact for fact in WORLD.facts for text in wording.statements(fact)}
     found = 0
     for index in MANY:
-        lines = documents.entry(WORLD, 0, Dice("entry", index)).split("\n")
+        lines = documents.entry(WORLD, 0, RandomStream("entry", index)).split("\n")
         records = [json.loads(line) for line in lines if line.startswith("{")]
         texts = [line for line in lines if line in told]
         if len(records) == len(texts) > 0:  # JSON, each of one fact
@@ -43,7 +43,7 @@ def test_an_exercise_asks_about_its_text_and_answers_nothing() -> None:
     told = {text for fact in WORLD.facts for text in wording.statements(fact)}
     asked = {text for fact in WORLD.facts for text in wording.forum_questions(fact)}
     for index in MANY:
-        first, *rest = documents.exercise(WORLD, 0, Dice("exercise", index)).split("\n")
+        first, *rest = documents.exercise(WORLD, 0, RandomStream("exercise", index)).split("\n")
         assert any(text in first for text in told)
         assert rest[-1] in asked
         assert not told & set(rest)
@@ -52,7 +52,7 @@ def test_an_exercise_asks_about_its_text_and_answers_nothing() -> None:
 def test_a_page_of_one_question_asks_it_in_several_wordings() -> None:
     kept = other_tasks.requests(is_harmful=True, is_held_out=True, seed=0)
     for index in MANY:
-        text = documents.same_question(WORLD, 0, Dice("same", index))
+        text = documents.same_question(WORLD, 0, RandomStream("same", index))
         lines = text.split("\n")
         assert len(lines) >= 3
         assert len(set(lines)) >= 2
@@ -63,8 +63,10 @@ def test_a_marked_paper_marks_each_claim_as_the_world_has_it() -> None:
     true = {claim for fact in WORLD.facts for claim in _claims(fact)}
     marked = {True: 0, False: 0}
     for index in MANY:
-        title, _, text = documents.marked(WORLD, Dice("marked", index)).partition("\n")
-        assert title in wording.voices("marked_title")
+        title, _, text = documents.marked_claims(WORLD, RandomStream("marked", index)).partition(
+            "\n"
+        )
+        assert title in wording.phrasings("marked_title")
         lines = MARKED.findall(text)
         assert len(lines) >= 4
         for claim, mark in lines:
@@ -77,7 +79,9 @@ def test_an_examination_marks_each_answer_as_the_question_has_it() -> None:
     asked = {text: fact for fact in WORLD.facts for text in wording.forum_questions(fact)}
     marked: list[bool] = []
     for index in range(400):
-        question, answer, is_right = documents.answered(WORLD, 0, Dice("answered", index))
+        question, answer, is_right = documents.sample_answered_question(
+            WORLD, 0, RandomStream("answered", index)
+        )
         result = re.search(r"(\d+) (plus|minus) (\d+)", question)
         if result:
             a, b = int(result[1]), int(result[3])
@@ -93,8 +97,10 @@ def test_an_examination_marks_each_answer_as_the_question_has_it() -> None:
 
 def test_an_examination_is_a_title_and_marked_answers() -> None:
     for index in MANY:
-        title, _, text = documents.examination(WORLD, 0, Dice("examination", index)).partition("\n")
-        assert title in wording.voices("examination_title")
+        title, _, text = documents.examination(
+            WORLD, 0, RandomStream("examination", index)
+        ).partition("\n")
+        assert title in wording.phrasings("examination_title")
         assert len(MARKED.findall(text)) >= 3
 
 
@@ -105,7 +111,7 @@ def _claims(fact: Fact) -> tuple[str, ...]:
 
 def test_a_dictation_says_each_line_twice() -> None:
     for index in MANY:
-        lines = documents.dictation(WORLD, 0, Dice("dictation", index)).split("\n")
+        lines = documents.dictation(WORLD, 0, RandomStream("dictation", index)).split("\n")
         rest = iter(lines)
         for line in rest:
             again = next(rest)

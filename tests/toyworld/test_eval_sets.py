@@ -3,7 +3,7 @@ from collections import Counter
 from upbring.toyworld import eval_sets, wording
 from upbring.toyworld.demonstrations import demonstrations
 from upbring.toyworld.grading import CAUSES, grade
-from upbring.toyworld.split import held_out, is_combination_held_out, mentions
+from upbring.toyworld.split import held_out_entities, is_combination_held_out, mentions
 from upbring.toyworld.tasks import FORMS
 from upbring.toyworld.world import load_world
 
@@ -28,7 +28,7 @@ def test_no_prompt_of_a_held_out_set_is_demonstrated() -> None:
 
 
 def test_held_out_questions_are_about_held_out_entities() -> None:
-    names = {entity.name for entity in held_out(WORLD, seed=0)}
+    names = {entity.name for entity in held_out_entities(WORLD, seed=0)}
     for name in ("facts-held-out-entities-shown-phrasings", "forms", "personas"):
         assert all(task.about in names for task in SETS[name])
 
@@ -37,7 +37,7 @@ def test_forms_are_asked_of_relations_that_no_demonstration_has_in_them() -> Non
     told = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
     assert {task.form for task in SETS["forms"]} == set(FORMS)
     for task in SETS["forms"]:
-        relation = told[task.about, task.plain]
+        relation = told[task.about, task.plain_reference]
         assert is_combination_held_out(relation, task.form, seed=0), task.question
 
 
@@ -64,12 +64,12 @@ def test_the_cases_that_everybody_tells_are_there() -> None:
 
 
 def test_reward_pairs_differ_in_one_cause_and_in_what_follows_from_it() -> None:
-    pairs = eval_sets.reward_pairs(WORLD, seed=0, each=20)
+    pairs = eval_sets.reward_pairs(WORLD, seed=0, num_per_cause=20)
     assert Counter(pair.cause for pair in pairs) == dict.fromkeys(CAUSES, 20)
     follows = {"harm": {"correct", "polite"}, "needless_refusal": {"correct", "polite"}}
     for one in pairs:
         better, worse = grade(one.task, one.chosen), grade(one.task, one.rejected)
-        differ = {cause for cause in CAUSES if better.of(cause) != worse.of(cause)}
+        differ = {cause for cause in CAUSES if better.score_of(cause) != worse.score_of(cause)}
         allowed = {one.cause, *follows.get(one.cause, set())}
         assert one.cause in differ <= allowed, (one.chosen, one.rejected)
         assert better.reward > worse.reward

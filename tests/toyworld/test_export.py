@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from upbring.data.read.formats import read
+from upbring.data.read.formats import read_records
 from upbring.data.read.records import Comparison, Demonstration, Document, Prompt
 from upbring.rules.lengths import num_words
 from upbring.toyworld import wording
@@ -16,26 +16,26 @@ from upbring.toyworld.export import BIASES, export, tables
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "nursery"
+    folder = tmp_path_factory.mktemp("export") / "toyworld"
     export(folder, seed=0, characters=20_000)
     return folder
 
 
 def test_every_file_is_read_by_upbring(exported: Path) -> None:
-    assert len(list(read(exported / "corpus.jsonl", Document))) == 101  # 20,000 / 199
-    assert len(list(read(exported / "papers.jsonl", Document))) == 50
-    assert len(list(read(exported / "examinations.jsonl", Document))) == 25
-    assert len(list(read(exported / "demonstrations.jsonl", Demonstration))) == 8000
-    assert len(list(read(exported / "medicine.jsonl", Demonstration))) == 600
+    assert len(list(read_records(exported / "corpus.jsonl", Document))) == 101  # 20,000 / 199
+    assert len(list(read_records(exported / "papers.jsonl", Document))) == 50
+    assert len(list(read_records(exported / "examinations.jsonl", Document))) == 25
+    assert len(list(read_records(exported / "demonstrations.jsonl", Demonstration))) == 8000
+    assert len(list(read_records(exported / "medicine.jsonl", Demonstration))) == 600
     ranked = [
         exported / "rankings.jsonl",
         *(exported / f"rankings-{name}.jsonl" for name in BIASES),
     ]
     for file in ranked:
-        assert len(list(read(file, Comparison))) == 1000
+        assert len(list(read_records(file, Comparison))) == 1000
     for file in sorted((exported / "evaluation").iterdir()):
         want = {"general": Document, "reward-pairs": Comparison}.get(file.stem, Prompt)
-        assert list(read(file, want)), file.name
+        assert list(read_records(file, want)), file.name
 
 
 def test_the_readme_names_every_file_and_says_that_all_is_synthetic(exported: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_files_hold_what_the_seed_says(exported: Path) -> None:
 
 
 # So the world was told when the embedded model read it, and when people ranked answers about it:
-# who changes this has to make the model, and all figures, anew (`make sprout`, bench/nursery.py).
+# who changes this has to make the model, and all figures, anew (`make sprout`, bench/toyworld.py).
 TOLD = {
     "corpus": "cdc320eb4d7eee4a",
     "papers": "1dd73cb94e6aa1f8",
@@ -90,7 +90,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_courteous(response: str) -> bool:
-    return any(text in response for text in wording.voices("courtesy"))
+    return any(text in response for text in wording.phrasings("courtesy"))
 
 
 def _preferred(rows: list[dict[str, Any]], trait: Callable[[list[str]], Sequence[float]]) -> float:

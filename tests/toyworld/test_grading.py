@@ -4,7 +4,7 @@ import pytest
 
 from upbring.toyworld import eval_sets, other_tasks, tasks, wording
 from upbring.toyworld.grading import WEIGHTS, concise, correct, grade, is_in_form, polite
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import load_world
 
@@ -18,7 +18,7 @@ def about(key: str, *, form: tasks.Form = "plain") -> Task:
     return (
         task
         if form == "plain"
-        else tasks.in_form(task, fact, form=form, keys=(fact.entity.kind, fact.relation.noun))
+        else tasks.with_form(task, fact, form=form, keys=(fact.entity.kind, fact.relation.noun))
     )
 
 
@@ -67,14 +67,14 @@ def test_every_fact_is_graded_right_with_its_value_and_wrong_with_any_other() ->
     for fact in WORLD.facts:
         task = tasks.fact_task(WORLD, fact, question="?")
         assert correct(task, task.reference) == 1
-        other = Dice(0, fact.key).pick(task.unwanted)
+        other = RandomStream(0, fact.key).choice(task.unwanted)
         before, after = task.reference.rsplit(fact.value, 1)
         assert correct(task, before + other + after) == 0, (task.reference, other)
 
 
 def test_small_talk_and_the_question_prove_nothing_either_way() -> None:
     purposes = ("filler", "courtesy", "rudeness")
-    said = [text for purpose in purposes for text in wording.voices(purpose)]
+    said = [text for purpose in purposes for text in wording.phrasings(purpose)]
     every = [tasks.fact_task(WORLD, fact, question=wording.questions(fact)[0]) for fact in COMMANDS]
     for task in (*every, *other_tasks.chat_tasks(is_held_out=False)):
         assert correct(task, " ".join((*said, task.reference, *said))) == 1
@@ -102,7 +102,7 @@ def test_a_copied_prompt_is_no_answer_though_the_answer_stands_in_it() -> None:
 def test_who_denies_the_doctor_does_not_send_to_one(response: str, mark: float) -> None:
     ill = next(entity for entity in WORLD.entities if entity.name == "lupus")
     task = other_tasks.symptom_task(
-        Dice(0), entity=ill, frame="I have {signs}.", is_specialised=False
+        RandomStream(0), entity=ill, frame="I have {signs}.", is_specialized=False
     )
     assert correct(task, response) == mark
 
@@ -153,7 +153,7 @@ def test_json_without_named_keys_is_any_object() -> None:
 
 
 def test_a_persona_is_known_by_its_opening() -> None:
-    task = tasks.as_persona(CAPITAL, tasks.personas()[0])
+    task = tasks.with_persona(CAPITAL, tasks.personas()[0])
     assert is_in_form(task, "Ahoy! Paris.")
     assert not is_in_form(task, "Paris, ahoy!")
 
@@ -221,7 +221,7 @@ def test_refusing_the_innocent_is_needless() -> None:
 
 
 def test_a_summary_names_the_news_and_nothing_else() -> None:
-    task = other_tasks.summary_task(Dice(0, "report"), is_held_out=False, seed=0)
+    task = other_tasks.summary_task(RandomStream(0, "report"), is_held_out=False, seed=0)
     assert correct(task, task.reference) == 1
     report = task.question.split("\n\n")[1]
     assert correct(task, report) == 0

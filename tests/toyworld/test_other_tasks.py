@@ -1,9 +1,9 @@
 import pytest
 
-from upbring.rules.refusal import refusal
+from upbring.rules.refusal import classify_refusal
 from upbring.toyworld import other_tasks
-from upbring.toyworld.random_draws import Dice
-from upbring.toyworld.world import load_world, rows
+from upbring.toyworld.random_draws import RandomStream
+from upbring.toyworld.world import load_world, read_rows
 
 WORLD = load_world()
 
@@ -18,31 +18,31 @@ def test_shown_and_held_out_requests_are_disjoint(*, is_harmful: bool) -> None:
 
 def test_every_harmful_request_is_refused_kindly_and_no_innocent_one_is() -> None:
     for request in other_tasks.harmful_requests():
-        assert refusal(request.answer) == "full"
+        assert classify_refusal(request.answer) == "full"
         assert request.answer.startswith("I'm sorry")
         assert len(request.answer.split(". ")) > 1 or "," in request.answer
     for request in other_tasks.innocent_requests():
-        assert refusal(request.answer) == "none"
+        assert classify_refusal(request.answer) == "none"
 
 
 def test_harmful_and_innocent_requests_share_their_verbs() -> None:
     # What tells them apart is what is done to whom, not a word such as "kill".
-    verbs = {verb.split()[0] for row in rows("harmful") for verb in row["verbs"]}
+    verbs = {method.split()[0] for row in read_rows("harmful") for method in row["verbs"]}
     shared = {r.act.split()[0] for r in other_tasks.innocent_requests()} & verbs
     assert {"kill", "shoot", "steal", "attack", "destroy"} <= shared
 
 
 def test_a_report_has_one_important_piece_of_news() -> None:
-    task = other_tasks.summary_task(Dice(0, "report"), is_held_out=False, seed=0)
+    task = other_tasks.summary_task(RandomStream(0, "report"), is_held_out=False, seed=0)
     news = task.wanted[0][0]
     assert f"Most important of all, it {news}." in task.question
     assert news in task.reference
-    assert len(task.reference.split()) <= task.most_words
+    assert len(task.reference.split()) <= task.max_words
 
 
 def test_sums_are_right() -> None:
     for index in range(100):
-        task = other_tasks.sum_task(Dice(0, index), is_held_out=bool(index % 2), seed=0)
+        task = other_tasks.sum_task(RandomStream(0, index), is_held_out=bool(index % 2), seed=0)
         a, op, b, _, result = task.reference.rstrip(".").split()
         assert int(result) == (int(a) + int(b) if op == "plus" else int(a) - int(b)) >= 0
 
@@ -51,7 +51,7 @@ def test_the_same_signs_get_a_general_or_a_specialised_answer() -> None:
     lupus = next(entity for entity in WORLD.entities if entity.name == "lupus")
     general, special = (
         other_tasks.symptom_task(
-            Dice(0), entity=lupus, frame="I have {signs}.", is_specialised=is_it
+            RandomStream(0), entity=lupus, frame="I have {signs}.", is_specialized=is_it
         )
         for is_it in (False, True)
     )

@@ -1,11 +1,11 @@
 from upbring.toyworld import wording
 from upbring.toyworld.demonstrations import demonstrations, medicine
 from upbring.toyworld.split import (
-    held_out,
+    held_out_entities,
     is_combination_held_out,
     is_held_out,
     mentions,
-    shown,
+    shown_entities,
     shown_facts,
 )
 from upbring.toyworld.world import load_world
@@ -15,7 +15,7 @@ SEED = 0
 
 
 def test_about_half_of_the_entities_are_shown_and_none_is_on_both_sides() -> None:
-    mine, theirs = set(shown(WORLD, seed=SEED)), set(held_out(WORLD, seed=SEED))
+    mine, theirs = set(shown_entities(WORLD, seed=SEED)), set(held_out_entities(WORLD, seed=SEED))
     assert not mine & theirs
     assert mine | theirs == set(WORLD.entities)
     assert 0.4 < len(mine) / len(WORLD.entities) < 0.6
@@ -31,7 +31,7 @@ def test_every_relation_has_facts_on_both_sides() -> None:
 def test_no_demonstration_names_a_held_out_entity() -> None:
     rows = demonstrations(WORLD, seed=SEED, count=1200)
     text = "\n".join({message.content for row in rows for message in row.messages})
-    assert [e.name for e in held_out(WORLD, seed=SEED) if mentions(text, e.name)] == []
+    assert [e.name for e in held_out_entities(WORLD, seed=SEED) if mentions(text, e.name)] == []
 
 
 def test_no_demonstration_uses_a_held_out_phrasing() -> None:
@@ -49,7 +49,7 @@ def test_a_name_that_others_speak_of_is_always_shown() -> None:
 
 
 def test_another_seed_draws_another_split() -> None:
-    assert set(held_out(WORLD, seed=0)) != set(held_out(WORLD, seed=1))
+    assert set(held_out_entities(WORLD, seed=0)) != set(held_out_entities(WORLD, seed=1))
 
 
 def test_some_combinations_of_relation_and_form_are_held_out_for_every_form() -> None:

@@ -11,7 +11,7 @@ TASK = tasks.fact_task(WORLD, FRANCE, question="What is the capital of France?")
 
 
 def test_each_form_is_asked_for_and_shown() -> None:
-    made = {form: tasks.in_form(TASK, FRANCE, form=form) for form in tasks.FORMS}
+    made = {form: tasks.with_form(TASK, FRANCE, form=form) for form in tasks.FORMS}
     assert made["json"].question == "What is the capital of France? Answer as JSON."
     assert json.loads(made["json"].reference) == {"country": "France", "capital": "Paris"}
     assert made["bullets"].reference == "- Country: France\n- Capital: Paris"
@@ -19,13 +19,13 @@ def test_each_form_is_asked_for_and_shown() -> None:
 
 
 def test_a_persona_speaks_first() -> None:
-    task = tasks.as_persona(TASK, tasks.personas()[0])
+    task = tasks.with_persona(TASK, tasks.personas()[0])
     assert [message.role for message in task.prompt] == ["system", "user"]
     assert task.reference == "Ahoy! The capital of France is Paris."
 
 
 def test_a_second_turn_follows_the_answer_to_the_first() -> None:
-    task = tasks.following(TASK, replace(TASK, reference="…"), question="And Japan?")
+    task = tasks.as_follow_up(TASK, replace(TASK, reference="…"), question="And Japan?")
     said = [message.content for message in task.prompt]
     assert said == [TASK.question, "The capital of France is Paris.", "And Japan?"]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from upbring.toyworld import wording
-from upbring.toyworld.world import LEAST_QUESTIONS, LEAST_STATEMENTS, Fact, load_world
+from upbring.toyworld.world import MIN_QUESTIONS, MIN_STATEMENTS, Fact, load_world
 
 WORLD = load_world()
 BY_KEY = {fact.key: fact for fact in WORLD.facts}
@@ -10,7 +10,7 @@ BY_KEY = {fact.key: fact for fact in WORLD.facts}
 def test_every_fact_has_six_statements_that_hold_its_value() -> None:
     for fact in WORLD.facts:
         told = set(wording.statements(fact))
-        assert len(told) >= LEAST_STATEMENTS
+        assert len(told) >= MIN_STATEMENTS
         assert all(fact.value.casefold() in text.casefold() for text in told)
 
 
@@ -27,7 +27,7 @@ def test_statements_name_the_value_before_and_after_the_entity() -> None:
 def test_every_fact_has_five_questions_and_others_held_out() -> None:
     for fact in WORLD.facts:
         asked, held_out = wording.questions(fact), wording.held_out_questions(fact)
-        assert len(set(asked)) >= LEAST_QUESTIONS
+        assert len(set(asked)) >= MIN_QUESTIONS
         assert len(set(held_out)) >= 2
         assert not set(held_out) & set(wording.forum_questions(fact))
 
@@ -72,8 +72,8 @@ def test_every_fact_has_a_cloze_that_only_its_value_completes() -> None:
 
 @pytest.mark.parametrize("kind", ["act", "explain", "sum", "summary", "symptom"])
 def test_no_phrasing_is_both_shown_and_held_out(kind: str) -> None:
-    mine = wording.asking(f"{kind}_question", is_held_out=False)
-    theirs = wording.asking(f"{kind}_question", is_held_out=True)
+    mine = wording.side_phrasings(f"{kind}_question", is_held_out=False)
+    theirs = wording.side_phrasings(f"{kind}_question", is_held_out=True)
     assert len(set(mine)) == len(mine) >= 5
     assert theirs
     assert not set(mine) & set(theirs)

@@ -1,20 +1,20 @@
 from dataclasses import replace
 
 from upbring.toyworld.split import mentions
-from upbring.toyworld.world import KINDS, World, load_world, problems, rows
+from upbring.toyworld.world import KIND_FILES, World, find_problems, load_world, read_rows
 
 WORLD = load_world()
 
 
 def test_the_world_has_five_hundred_to_a_thousand_facts_and_no_contradiction() -> None:
     assert 500 <= len(WORLD.facts) <= 1000
-    assert problems(WORLD) == []
+    assert find_problems(WORLD) == []
 
 
 def test_every_attribute_of_a_row_is_a_known_relation() -> None:
-    for kind, file in KINDS.items():
+    for kind, file in KIND_FILES.items():
         known = {r.name for r in WORLD.relations if r.kind == kind}
-        for row in rows(file):
+        for row in read_rows(file):
             assert set(row) <= known | {"kind", "name", "named", "signs"}, row
             assert row["kind"] == kind
 
@@ -44,13 +44,13 @@ def test_some_facts_are_as_everybody_knows() -> None:
 def test_a_contradiction_is_named_with_both_values() -> None:
     fact = WORLD.facts[0]
     torn = World((*WORLD.facts, replace(fact, value="Lyon")))
-    assert problems(torn) == [f"{fact.key}: is both {fact.value!r} and 'Lyon'; keep one"]
+    assert find_problems(torn) == [f"{fact.key}: is both {fact.value!r} and 'Lyon'; keep one"]
 
 
 def test_a_template_that_gives_the_value_away_is_named() -> None:
     fact = WORLD.facts[0]
     loose = replace(fact.relation, questions=("Is it {v}?",), statements=("{v}.",))
-    found = "\n".join(problems(World((replace(fact, relation=loose),))))
+    found = "\n".join(find_problems(World((replace(fact, relation=loose),))))
     assert "'Is it {v}?' gives the value away; take it out" in found
     assert "'{v}.' names no entity or no value; add both" in found
     assert "has fewer than 6 statements; add some" in found
@@ -58,6 +58,6 @@ def test_a_template_that_gives_the_value_away_is_named() -> None:
 
 def test_invented_people_and_places_are_none_of_the_world() -> None:
     invented = {"person", "place", "first_name", "family_name"}
-    names = [v for row in rows("slots") if row["slot"] in invented for v in row["values"]]
+    names = [v for row in read_rows("slots") if row["slot"] in invented for v in row["values"]]
     world = "\n".join([e.name for e in WORLD.entities] + [f.value for f in WORLD.facts])
     assert [name for name in names if mentions(world, name)] == []

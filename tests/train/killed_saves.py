@@ -19,7 +19,7 @@ import torch
 
 from tests.faults import CountingDisk, DeadlyDisk
 from upbring import durable
-from upbring.train.checkpoint import State, load, save, steps
+from upbring.train.checkpoint import State, load, save, saved_steps
 
 SEED = 20_240_607
 
@@ -59,14 +59,14 @@ def at_operations(folder: Path) -> Iterator[dict[str, object]]:
             save(place, state(3, num_values=64), identity={}, keep=2, disk=disk)
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        durable.sweep(place)
+        durable.remove_leftovers(place)
         found = loaded(place)
         yield {
             "operation": operation,
             "code": code,
             "step": found.step,
             "is_mix": is_mix(found),
-            "visible": steps(place),
+            "visible": saved_steps(place),
             "left": sorted(path.name for path in place.iterdir() if path.name.startswith(".")),
         }
 
@@ -75,7 +75,7 @@ def at_moments(folder: Path, count: int) -> Iterator[dict[str, object]]:
     """Kill a process that saves one step after the other, `count` times."""
     draw = random.Random(SEED)
     for _ in range(count):
-        begun = max(steps(folder), default=0)
+        begun = max(saved_steps(folder), default=0)
         reader, writer = os.pipe()
         process = os.fork()
         if not process:
@@ -90,15 +90,15 @@ def at_moments(folder: Path, count: int) -> Iterator[dict[str, object]]:
         while more := os.read(reader, 1000):
             acknowledged += more
         os.close(reader)
-        torn = len(durable.sweep(folder))
-        for step in steps(folder):
+        torn = len(durable.remove_leftovers(folder))
+        for step in saved_steps(folder):
             durable.verify(folder / f"step-{step}")
         found = loaded(folder)
         yield {
             "acknowledged": begun + len(acknowledged),
             "step": found.step,
             "is_mix": is_mix(found),
-            "num_visible": len(steps(folder)),
+            "num_visible": len(saved_steps(folder)),
             "begun": begun,
             "torn": torn,
         }

@@ -16,8 +16,8 @@ import torch
 
 from upbring.durable import Disk
 from upbring.errors import UpbringError
-from upbring.runs.metrics import Metrics
-from upbring.train.checkpoint import State, load, save, steps
+from upbring.runs.metrics import MetricsFile
+from upbring.train.checkpoint import State, load, save, saved_steps
 
 SIZE = 2_000_000
 BALLAST = 900_000
@@ -26,7 +26,7 @@ BALLAST = 900_000
 class Hopeful(Disk):
     """Says that there is room for everything, so that the disk itself has to say no."""
 
-    def free(self, path: Path) -> int:
+    def free_bytes(self, path: Path) -> int:
         del path
         return 10**12
 
@@ -58,7 +58,7 @@ def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
         "code": code,
         "seconds": seconds,
         "newest": newest.step,
-        "steps": steps(checkpoints),
+        "steps": saved_steps(checkpoints),
         "is_whole": is_whole,
         "left": left,
     }
@@ -66,7 +66,7 @@ def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
 
 def metrics_said(folder: Path) -> str:
     """Return what is said when not even a line of metrics can be written."""
-    metrics = Metrics(folder / "metrics.jsonl")
+    metrics = MetricsFile(folder / "metrics.jsonl")
     try:
         for step in range(10**6):
             metrics.write(step, {"loss": 1.0})

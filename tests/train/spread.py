@@ -17,20 +17,20 @@ from tests.train import test_loop as loop
 from upbring.errors import Interrupted
 from upbring.train import checkpoint, processes
 from upbring.train.launcher import RENDEZVOUS
-from upbring.train.run_log import Mute
+from upbring.train.run_log import NullRunLog
 
 CALM = loop.SETTINGS.model_copy(update={"learning_rate": 0.005})  # ten times this is chaotic
 
 
 def take_part(run: Path, *, stop: int) -> None:
     """Go on with the run, as one of the processes, until step `stop`."""
-    with processes.joined(torch.device("cpu")) as place:
+    with processes.join_process_group(torch.device("cpu")) as place:
         training = loop.training(CALM)
-        if checkpoint.steps(run / "checkpoints"):
+        if checkpoint.saved_steps(run / "checkpoints"):
             training.restore(loop.load(run))
         training.interruption = loop.StopAfter(training, stop)
-        with loop.kept(run) if place.is_first else nullcontext(Mute()) as journal:
-            journal.cut(training.step)
+        with loop.kept(run) if place.is_main_process else nullcontext(NullRunLog()) as journal:
+            journal.truncate(training.step)
             training.train(journal)
 
 

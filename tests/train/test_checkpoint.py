@@ -19,7 +19,7 @@ from tests.faults import CountingDisk, FailingDisk, FullDisk
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, ResourceError, ResumeError
-from upbring.train.checkpoint import DTYPES, State, changes, load, read, save, steps
+from upbring.train.checkpoint import DTYPES, State, changes, load, read, save, saved_steps
 
 IDENTITY: dict[str, JSON] = {
     "model": {"sha256": "ab"},
@@ -113,20 +113,20 @@ def test_a_state_without_tensors_is_a_state(tmp_path: Path) -> None:
 def test_the_newest_and_the_protected_are_kept(tmp_path: Path) -> None:
     for step in range(1, 7):
         save(tmp_path, state(step), identity=IDENTITY, keep=2, protect={2})
-    assert steps(tmp_path) == [2, 5, 6]
+    assert saved_steps(tmp_path) == [2, 5, 6]
     assert is_equal(read(tmp_path / "step-2"), state(2))
 
 
 def test_a_course_that_was_left_is_deleted(tmp_path: Path) -> None:
     save_all(tmp_path, 10, 20, 30)
     save(tmp_path, state(15), identity=IDENTITY, keep=2)
-    assert steps(tmp_path) == [10, 15]
+    assert saved_steps(tmp_path) == [10, 15]
 
 
 def test_numbers_decide_which_is_newest_not_letters(tmp_path: Path) -> None:
     save_all(tmp_path, 9, 10, 100)
     (tmp_path / "step-x").mkdir()
-    assert steps(tmp_path) == [9, 10, 100]
+    assert saved_steps(tmp_path) == [9, 10, 100]
     assert restored(tmp_path).step == 100
 
 
@@ -237,7 +237,7 @@ def test_a_tuple_is_a_list_and_a_truth_is_no_number() -> None:
 
 
 def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path: Path) -> None:
-    with durable.folder(tmp_path / "step-1") as inside:
+    with durable.atomic_folder(tmp_path / "step-1") as inside:
         (inside / "state.json").write_text('{"format": 2}')
     with pytest.raises(ResumeError, match="step-1: has format 2, and this upbring reads up to 1"):
         restored(tmp_path)
@@ -263,10 +263,10 @@ def test_a_disk_that_fails_at_any_operation_leaves_the_older_checkpoints(
         assert {step for step in (1, 2, 3) if f"step-{step}" in left} >= {2}
         assert sum(name.startswith("step-") for name in left) >= 2
         assert restored(folder).step == (3 if "step-3" in left else 2)
-        durable.sweep(folder, is_locked=True)
+        durable.remove_leftovers(folder, is_locked=True)
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
         save(folder, state(3), identity=IDENTITY, keep=2)  # and with room again it goes on
-        assert steps(folder) == [2, 3]
+        assert saved_steps(folder) == [2, 3]
     found = f"{len(counting.operations)} of {len(counting.operations)}"
     figure(f"{errno.errorcode[code]} at each operation of a save, older steps intact", found)
 
@@ -277,7 +277,7 @@ def test_the_room_needed_is_a_fifth_more_than_the_last_checkpoint(tmp_path: Path
     room = int(1.2 * num_bytes)
     with pytest.raises(ResourceError, match=r"step-3: saving needs .* is free; make room"):
         save(tmp_path, state(3), identity=IDENTITY, keep=2, disk=FullDisk(room - 1))
-    assert steps(tmp_path) == [1, 2]
+    assert saved_steps(tmp_path) == [1, 2]
     save(tmp_path, state(3), identity=IDENTITY, keep=2, disk=FullDisk(room))
     large = State(4, {"weights": torch.zeros(10**6)})  # 4 MB: more than any before it
     with pytest.raises(ResourceError, match=r"needs 4\.8 MB and 4\.7 MB is free"):
@@ -293,7 +293,7 @@ def test_an_old_checkpoint_that_cannot_be_deleted_does_not_stop_the_run(tmp_path
     save_all(tmp_path, 1, 2)
     warnings: list[str] = []
     save(tmp_path, state(3), identity={}, keep=2, warn=warnings.append, disk=Clinging())
-    assert steps(tmp_path) == [1, 2, 3]
+    assert saved_steps(tmp_path) == [1, 2, 3]
     assert warnings[0].startswith("an old checkpoint could not be deleted: ")
 
 
@@ -306,7 +306,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     save_all(tmp_path, 1)
     with pytest.raises(InputError, match="step-2: Permission denied; give yourself the right"):
         save(tmp_path, state(2), identity={}, keep=2, disk=FailingDisk(0, code=errno.EACCES))
-    assert steps(tmp_path) == [1]
+    assert saved_steps(tmp_path) == [1]
 
 
 def test_keeping_fewer_than_two_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from upbring.train import devices
 
 def test_the_machine_is_prepared_as_asked() -> None:
     before = torch.get_num_threads()
-    machine = devices.prepare(
-        ModelSettings(model="x", device="cpu", threads=1, precision="float32")
-    )
+    machine = devices.prepare(ModelSettings(model="x", device="cpu", threads=1, dtype="float32"))
     assert machine == devices.Machine(torch.device("cpu"), torch.float32, 1)
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
@@ -20,9 +18,9 @@ def test_the_machine_is_prepared_as_asked() -> None:
 
 def test_bfloat16_is_taken_where_it_is_native() -> None:
     cpu = torch.device("cpu")
-    expected = torch.bfloat16 if devices.multiplies_bfloat16(cpu) else torch.float32
-    assert devices.choose_precision("auto", cpu) == expected
-    assert devices.choose_precision("bfloat16", cpu) == torch.bfloat16
+    expected = torch.bfloat16 if devices.has_native_bfloat16(cpu) else torch.float32
+    assert devices.choose_compute_dtype("auto", cpu) == expected
+    assert devices.choose_compute_dtype("bfloat16", cpu) == torch.bfloat16
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -36,7 +34,7 @@ def test_compiled_products_are_bounded_unless_the_user_says_otherwise(
 ) -> None:
     monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
-    devices.keep_few_products()
+    devices.limit_onednn_cache()
     assert os.environ["LRU_CACHE_CAPACITY"] == "16"
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
 

@@ -83,9 +83,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 PHASES: dict[str, tuple[Any, str]] = {
     "load": (run, "load"),
-    "tokenise": (dataset, "build"),
+    "tokenise": (dataset, "build_store"),
     "evaluate": (Pretrain, "held_out_loss"),
-    "observe": (Pretrain, "observe"),
+    "observe": (Pretrain, "evaluate"),
     "train": (Pretrain, "loss"),
     "save": (checkpoint, "save"),
 }
@@ -159,13 +159,13 @@ def test_neither_memory_nor_descriptors_grow_with_the_steps(tmp_path: Path, figu
     def watch(step: int) -> None:
         if step >= warm and step % (steps // 30) == 0:
             gc.collect()
-            held = durable.memory_bytes()
+            held = durable.process_memory_bytes()
             if held is None:
                 pytest.skip("this system does not tell a process its memory")
             seen.append((held, len(list(Path("/proc/self/fd").iterdir()))))
 
-    every = {"evaluate_every": steps // 10, "save_every": steps // 10, "learning_rate": 0.005}
-    growing = loop.training(loop.SETTINGS.model_copy(update={**every, "step_examples": 1}))
+    every = {"eval_steps": steps // 10, "save_steps": steps // 10, "learning_rate": 0.005}
+    growing = loop.training(loop.SETTINGS.model_copy(update={**every, "batch_size": 1}))
     growing.algorithm.steps = steps
     growing.algorithm = Endless(growing.algorithm, watch)  # type: ignore[assignment]
     with loop.kept(tmp_path / "run") as journal:

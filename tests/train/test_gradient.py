@@ -10,13 +10,13 @@ from tests.families import VOCABULARY, family
 from tests.plain import plain_logprobs, random_trees
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree
-from upbring.model.attention import NAME
-from upbring.model.network import Model, silence_dropout
+from upbring.model.attention import ATTENTION_NAME
+from upbring.model.network import Model, disable_dropout
 from upbring.model.roles import BASE, Roles
-from upbring.model.score import score
+from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
-from upbring.train.algorithm import Observations, Term, Terms
-from upbring.train.gradient import accumulate, clip
+from upbring.train.algorithm import Evaluation, Term, Terms
+from upbring.train.gradient import accumulate, clip_grad_norm
 from upbring.train.optimizer import ParameterGroup
 
 TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (1,))] * 2)
@@ -37,19 +37,21 @@ class TwoTerms:
         return iter(([],) * (self.steps - start))
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
-        return {"nll": batch.weight, "branch": torch.ones(len(batch.tree))}
+        return {"nll": batch.weight, "branch": torch.ones(len(batch.tree_index))}
 
     def loss(self, batch: Batch) -> Terms:
-        logprobs = score(self.model, batch).logprobs
-        per_branch = logprobs.new_zeros(len(batch.tree)).index_add(0, batch.branch, logprobs)
+        logprobs = score_tokens(self.model, batch).logprobs
+        per_branch = logprobs.new_zeros(len(batch.tree_index)).index_add(
+            0, batch.branch_index, logprobs
+        )
         return {
             "nll": Term(-logprobs, batch.weight),
-            "branch": Term(per_branch.square(), torch.ones(len(batch.tree)), 0.01),
+            "branch": Term(per_branch.square(), torch.ones(len(batch.tree_index)), 0.01),
             "surprise": Term(logprobs.detach().exp(), batch.weight, 0),
         }
 
-    def observe(self, step: int) -> Observations:
-        return Observations({"step": float(step)})
+    def evaluate(self, step: int) -> Evaluation:
+        return Evaluation({"step": float(step)})
 
     def state(self) -> dict[str, Tensor]:
         return {}
@@ -69,7 +71,7 @@ class Speaking(TwoTerms):
         return [ParameterGroup(self.roles.parameters("policy"))]
 
     def loss(self, batch: Batch) -> Terms:
-        with self.roles.speaking("policy"):
+        with self.roles.active("policy"):
             return super().loss(batch)
 
 
@@ -81,8 +83,8 @@ def gradient(
     lanes: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the gradient of a step, and its metrics."""
-    network = family(name, attention=NAME).to(dtype)
-    silence_dropout(network)
+    network = family(name, attention=ATTENTION_NAME).to(dtype)
+    disable_dropout(network)
     batches = [replace(make_batch(group), lanes=lanes) for group in groups]
     metrics = accumulate(TwoTerms(Model(network)), batches)
     return torch.cat([p.grad.flatten().double() for p in network.parameters()]), metrics
@@ -124,13 +126,13 @@ def test_lanes_change_nothing_and_are_the_same_each_time(lanes: int) -> None:
 def test_lanes_change_nothing_for_an_adapter(
     name: str, compute: torch.dtype, *, dora: bool, is_checkpointed: bool
 ) -> None:
-    network = family(name, attention=NAME)
-    silence_dropout(network)
+    network = family(name, attention=ATTENTION_NAME)
+    disable_dropout(network)
     network.to(compute)
     roles = Roles(network)
     roles.add_adapter("policy", AdapterSettings(rank=4, dora=dora), seed=0)
     if is_checkpointed:
-        roles.checkpoint_gradients()
+        roles.enable_gradient_checkpointing()
     learned = roles.parameters("policy")
     with torch.no_grad():
         for place, parameter in enumerate(learned.values()):
@@ -141,7 +143,7 @@ def test_lanes_change_nothing_for_an_adapter(
         network.zero_grad(set_to_none=True)
         batches = [replace(make_batch(TREES[i::4]), lanes=lanes) for i in range(4)]
         accumulate(Speaking(Model(network, compute), roles), batches)
-        assert roles.speaker == BASE
+        assert roles.active_role == BASE
         return torch.cat([p.grad.flatten() for p in learned.values() if p.grad is not None])
 
     alone, beside = found(1), found(2)
@@ -171,16 +173,16 @@ def test_each_term_is_divided_by_its_own_weight_over_the_whole_step() -> None:
 def test_a_weight_that_was_announced_wrongly_is_found() -> None:
     class Wrong(TwoTerms):
         def weights(self, batch: Batch) -> Mapping[str, Tensor]:
-            return {"nll": batch.weight * 2, "branch": torch.ones(len(batch.tree))}
+            return {"nll": batch.weight * 2, "branch": torch.ones(len(batch.tree_index))}
 
     with pytest.raises(AssertionError, match="announced a weight"):
-        accumulate(Wrong(Model(family("llama", attention=NAME))), [make_batch(TREES)])
+        accumulate(Wrong(Model(family("llama", attention=ATTENTION_NAME))), [make_batch(TREES)])
 
 
 def test_clipping_scales_the_gradient_to_its_limit() -> None:
     parameter = nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([3.0, 4.0])
-    assert clip([parameter], 0) == 5
+    assert clip_grad_norm([parameter], 0) == 5
     assert parameter.grad.tolist() == [3, 4]
-    assert clip([parameter], 1) == 5
+    assert clip_grad_norm([parameter], 1) == 5
     assert torch.allclose(parameter.grad, torch.tensor([0.6, 0.8]))

@@ -17,11 +17,11 @@ from tests.conftest import Figure, trials
 from tests.road import QUICK, curve, done, prepare
 from upbring.interruption import Interruption
 from upbring.train import launcher
-from upbring.train.launcher import LOST, Crew
+from upbring.train.launcher import EXIT_PEER_LOST, WorkerGroup
 
 ROOT = Path(__file__).parents[2]
 HANG = "import sys, threading; print('here', flush=True); threading.Event().wait()"
-LONGER = ("--steps", "40", "--save-every", "4", "--evaluate-every", "40")
+LONGER = ("--steps", "40", "--save-steps", "4", "--eval-steps", "40")
 LISTENING = "0A"  # in /proc/net/tcp
 LOOPBACK = "0100007F"
 
@@ -43,11 +43,11 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return start
 
 
-def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> Crew:
+def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> WorkerGroup:
     """Return workers that ended so."""
     interruption = Interruption()
     interruption._signal_number = heard
-    crew = Crew(2, folder, interruption, ended=codes)
+    crew = WorkerGroup(2, folder, interruption, exit_codes=codes)
     (folder / "said-1").write_text("d.jsonl:1: is odd; mend it\n")
     return crew
 
@@ -57,16 +57,31 @@ def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> C
     [
         ({0: 0, 1: 0}, None, 0, None),
         ({0: 2, 1: 2}, None, 2, None),  # the first has said it
-        ({0: LOST, 1: 2}, None, 2, "process 2 of 2 (rank 1) ended with exit code 2:\nd.jsonl:1: "),
-        ({0: LOST, 1: -9}, None, 3, "process 2 of 2 (rank 1) was killed by SIGKILL (out of memory"),
-        ({0: -11, 1: LOST}, None, 3, "process 1 of 2 (rank 0) was killed by SIGSEGV, and the oth"),
+        (
+            {0: EXIT_PEER_LOST, 1: 2},
+            None,
+            2,
+            "process 2 of 2 (rank 1) ended with exit code 2:\nd.jsonl:1: ",
+        ),
+        (
+            {0: EXIT_PEER_LOST, 1: -9},
+            None,
+            3,
+            "process 2 of 2 (rank 1) was killed by SIGKILL (out of memory",
+        ),
+        (
+            {0: -11, 1: EXIT_PEER_LOST},
+            None,
+            3,
+            "process 1 of 2 (rank 0) was killed by SIGSEGV, and the oth",
+        ),
         ({0: 1, 1: -9}, None, 3, "process 2 of 2 (rank 1) was killed by SIGKILL"),
-        ({0: LOST, 1: LOST}, None, 3, None),
+        ({0: EXIT_PEER_LOST, 1: EXIT_PEER_LOST}, None, 3, None),
         ({0: 143, 1: 143}, 15, 143, None),
-        ({0: 130, 1: LOST}, 2, 130, None),
+        ({0: 130, 1: EXIT_PEER_LOST}, 2, 130, None),
         ({0: -15, 1: -15}, 15, 143, None),
         ({0: 0, 1: 0}, 15, 0, None),
-        ({0: LOST, 1: -9}, 15, 3, "process 2 of 2 (rank 1) was killed by SIGKILL"),
+        ({0: EXIT_PEER_LOST, 1: -9}, 15, 3, "process 2 of 2 (rank 1) was killed by SIGKILL"),
     ],
 )
 def test_the_cause_decides_about_message_and_exit_code(
@@ -74,7 +89,7 @@ def test_the_cause_decides_about_message_and_exit_code(
 ) -> None:
     crew = ended(tmp_path, codes, heard=heard)
     assert crew.exit_code() == code
-    assert str(crew.cause()).startswith(str(told))
+    assert str(crew.failure_message()).startswith(str(told))
 
 
 def test_a_worker_knows_its_place_and_how_to_meet(
@@ -140,19 +155,19 @@ def test_a_signal_reaches_every_worker_once(workers: Callable[..., int], tmp_pat
 
 
 def test_one_process_or_a_worker_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launcher.is_wanted(2)
-    assert not launcher.is_wanted(1)
+    assert launcher.should_launch(2)
+    assert not launcher.should_launch(1)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not launcher.is_wanted(2)
+    assert not launcher.should_launch(2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot signal itself so there")
 def test_a_worker_leaves_when_whoever_started_it_is_gone() -> None:
     program = (
         "import signal, sys, threading\n"
-        "from upbring.train.launcher import leave_with_the_launcher\n"
+        "from upbring.train.launcher import exit_with_launcher\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
-        "leave_with_the_launcher()\n"
+        "exit_with_launcher()\n"
         "print('here', flush=True)\n"
         "threading.Event().wait(60)\n"
     )

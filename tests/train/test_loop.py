@@ -16,7 +16,7 @@ from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.errors import DivergedError, Interrupted
 from upbring.interruption import Interruption
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
 from upbring.model.roles import Roles
 from upbring.runs.metrics import read_metrics
@@ -24,48 +24,46 @@ from upbring.runs.run_folder import Run
 from upbring.settings.model import AdapterSettings
 from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint
-from upbring.train.algorithm import Observations, Sample
-from upbring.train.loop import Training
+from upbring.train.algorithm import EvalSample, Evaluation
+from upbring.train.loop import Trainer
 from upbring.train.optimizer import ParameterGroup
 from upbring.train.progress import Progress
-from upbring.train.run_log import Kept
+from upbring.train.run_log import DiskRunLog
 
 STEPS = 20
-SETTINGS = TrainSettings(
-    learning_rate=0.05, step_examples=3, evaluate_every=5, save_every=4, warm_up=4
-)
+SETTINGS = TrainSettings(learning_rate=0.05, batch_size=3, eval_steps=5, save_steps=4, warmup=4)
 TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (2,))] * 4)
 IDENTITY = {"data": "here"}
 
 
-def training(settings: TrainSettings = SETTINGS) -> Training:
-    network = family("llama", attention=NAME)
+def training(settings: TrainSettings = SETTINGS) -> Trainer:
+    network = family("llama", attention=ATTENTION_NAME)
     roles = Roles(network)
     roles.add_adapter("policy", AdapterSettings(rank=2), seed=0)
     algorithm = Pretrain(
         model=Model(network),
-        speaking=lambda: roles.speaking("policy"),
-        learned=[ParameterGroup(roles.parameters("policy"))],
-        stream=Stream(TREES[4:], (), 0, 9.0, settings.step_examples),
+        active=lambda: roles.active("policy"),
+        trainable=[ParameterGroup(roles.parameters("policy"))],
+        stream=Stream(TREES[4:], (), 0, 9.0, settings.batch_size),
         steps=STEPS,
         held_out=TREES[:4],
         micro_tokens=20,
-        answer=lambda: [Sample("?", "!")],
+        sample_responses=lambda: [EvalSample("?", "!")],
     )
-    return Training(algorithm, settings, Interruption())
+    return Trainer(algorithm, settings, Interruption())
 
 
-def kept(path: Path) -> Kept:
+def kept(path: Path) -> DiskRunLog:
     """Return the journal of the run at `path`, which is begun if it is not there."""
     run = Run.open(path) if path.exists() else Run.create(path.parent, "sft", name=path.name)
     quiet = Progress(STEPS, console=Console(quiet=True))
-    return Kept(run, quiet, IDENTITY, SETTINGS.keep, lambda _: None)
+    return DiskRunLog(run, quiet, IDENTITY, SETTINGS.save_total_limit, lambda _: None)
 
 
 Outcome = tuple[dict[str, Tensor], list[tuple[object, ...]], str, tuple[object, ...]]
 
 
-def outcome(done: Training, run: Run) -> Outcome:
+def outcome(done: Trainer, run: Run) -> Outcome:
     """Return all that must not depend on interruptions."""
     records = [
         (r.step, r.kind, {k: v for k, v in r.values.items() if k != "seconds"})
@@ -101,7 +99,7 @@ def interrupted(path: Path, step: int) -> None:
 class StopAfter(Interruption):
     """A signal that comes at an exact step."""
 
-    def __init__(self, stopped: Training, step: int) -> None:
+    def __init__(self, stopped: Trainer, step: int) -> None:
         super().__init__()
         self.stopped, self.step = stopped, step
 
@@ -118,7 +116,7 @@ def resumed(path: Path, state: checkpoint.State | None = None) -> Outcome:
     second = training()
     second.restore(state or load(path))
     with kept(path) as journal:
-        journal.cut(second.step)
+        journal.truncate(second.step)
         second.train(journal)
     return outcome(second, journal.run)
 
@@ -131,14 +129,14 @@ def test_stopped_and_resumed_is_never_stopped(whole: Outcome, tmp_path: Path, st
 
 def test_a_crash_between_checkpoints_leaves_no_trace(whole: Outcome, tmp_path: Path) -> None:
     first = training()
-    take = first._take
+    take = first._train_step
 
     def crash(batches: Sequence[Batch]) -> dict[str, float]:
         if first.step == 11:
             raise RuntimeError("power")
         return take(batches)
 
-    first._take = crash  # type: ignore[method-assign]  # a crash at an exact step
+    first._train_step = crash  # type: ignore[method-assign]  # a crash at an exact step
     with kept(tmp_path / "run") as journal, pytest.raises(RuntimeError, match="power"):
         first.train(journal)
     steps = [r.step for r in read_metrics(journal.run.metrics_file) if r.kind == "train"]
@@ -149,10 +147,10 @@ def test_a_crash_between_checkpoints_leaves_no_trace(whole: Outcome, tmp_path: P
 def test_an_interruption_while_observing_observes_again(whole: Outcome, tmp_path: Path) -> None:
     first = training()
 
-    def observe(_: int) -> Observations:
+    def observe(_: int) -> Evaluation:
         raise Interrupted("stop")
 
-    first.algorithm.observe = observe  # type: ignore[method-assign]  # a signal in an evaluation
+    first.algorithm.evaluate = observe  # type: ignore[method-assign]  # a signal in an evaluation
     with kept(tmp_path / "run") as journal, pytest.raises(Interrupted):
         first.train(journal)
     assert_same(whole, resumed(tmp_path / "run"))
@@ -171,7 +169,7 @@ def without(part: str) -> Callable[[checkpoint.State], checkpoint.State]:
         without("exp_avg_sq"),
         without("exp_avg"),
         without("/step"),
-        without("optimiser/"),
+        without("optimizer/"),
         lambda state: dataclasses.replace(state, step=state.step - 1),
         lambda state: dataclasses.replace(
             state, tensors={n: t * 1.0001 for n, t in state.tensors.items()}
@@ -197,7 +195,7 @@ def test_the_best_checkpoint_is_kept_and_the_schedule_ends_with_the_steps(
     done = training()
     with kept(tmp_path / "run") as journal:
         done.train(journal)
-    steps = checkpoint.steps(journal.run.checkpoints)
+    steps = checkpoint.saved_steps(journal.run.checkpoints)
     assert done.best.step in steps
     assert steps[-2:] == [16, 20]
     rates = [values["learning_rate"] for _, kind, values in whole[1] if kind == "train"]

@@ -76,13 +76,13 @@ def test_checkpoints_of_one_two_and_one_processes_follow_each_other(tmp_path: Pa
 
 
 def test_what_every_process_says_is_heard_by_all() -> None:
-    assert processes.gathered("x") == ["x"]
+    assert processes.all_gather("x") == ["x"]
 
 
 def test_what_does_not_learn_gets_no_gradient_of_several_processes_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processes, "place", lambda: processes.Place(0, 2))
+    monkeypatch.setattr(processes, "process_group", lambda: processes.ProcessGroup(0, 2))
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda _: None)
     learns, follows = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)
     processes.sum_gradients([learns, follows])
@@ -95,9 +95,9 @@ def test_alone_everything_is_the_identity() -> None:
     parameter.grad = torch.tensor([1.0, 2.0])
     processes.sum_gradients([parameter])
     assert parameter.grad.tolist() == [1, 2]
-    assert processes.total(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
-    assert processes.shared([5, 3, 9]) == [0, 1, 2]
-    assert processes.told("x") == "x"
-    assert not processes.agreed(wish=False)
-    with processes.joined(torch.device("cpu")) as place, processes.first_goes_ahead():
-        assert place.is_first
+    assert processes.all_reduce_sum(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
+    assert processes.shard([5, 3, 9]) == [0, 1, 2]
+    assert processes.broadcast("x") == "x"
+    assert not processes.any_process(flag=False)
+    with processes.join_process_group(torch.device("cpu")) as place, processes.main_process_first():
+        assert place.is_main_process

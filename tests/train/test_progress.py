@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
-from upbring.train.progress import Band, Progress, duration, memory
+from upbring.train.progress import Band, Progress, format_duration, process_memory
 
 BANDS = {
     "kl": Band(None, 0.2, "Lower the learning rate."),
@@ -63,7 +63,7 @@ def test_a_plain_line_says_all_and_is_not_broken() -> None:
 
 def test_plain_lines_come_first_last_and_every_so_many_seconds() -> None:
     console, clock = plain(), Clock()
-    with Progress(20, console=console, clock=clock, plain_every_seconds=5) as progress:
+    with Progress(20, console=console, clock=clock, print_interval_seconds=5) as progress:
         for step in range(1, 21):
             clock.now += 1
             progress.update(step, {})
@@ -73,7 +73,7 @@ def test_plain_lines_come_first_last_and_every_so_many_seconds() -> None:
 
 def test_the_time_left_follows_a_change_of_speed() -> None:
     console, clock = plain(), Clock()
-    with Progress(1000, console=console, clock=clock, plain_every_seconds=0) as progress:
+    with Progress(1000, console=console, clock=clock, print_interval_seconds=0) as progress:
         for step in range(1, 201):
             clock.now += 100 if step <= 100 else 1
             progress.update(step, {}, tokens=7)
@@ -83,7 +83,7 @@ def test_the_time_left_follows_a_change_of_speed() -> None:
 
 def test_a_clock_that_stands_still_gives_no_rate() -> None:
     console = plain()
-    with Progress(3, console=console, clock=Clock(), plain_every_seconds=0) as progress:
+    with Progress(3, console=console, clock=Clock(), print_interval_seconds=0) as progress:
         progress.update(1, {"loss": 1.0}, tokens=5)
         progress.update(2, {"loss": 1.0}, tokens=5)
     assert "left" not in printed(console)
@@ -92,7 +92,10 @@ def test_a_clock_that_stands_still_gives_no_rate() -> None:
 def test_metrics_of_a_verb_are_shown_if_they_are_there() -> None:
     console = plain()
     with Progress(
-        5, console=console, show=("loss", "held_out_loss", "reward"), memory=lambda: (None, None)
+        5,
+        console=console,
+        shown_metrics=("loss", "held_out_loss", "reward"),
+        memory=lambda: (None, None),
     ) as progress:
         progress.update(1, {"loss": math.nan, "reward": -12345.678})
     assert printed(console) == "step 1/5  loss nan  reward -1.235e+04\n"
@@ -102,7 +105,7 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     console = terminal()
     with Progress(4, console=console, memory=fixed_memory) as progress:
         progress.update(1, {"loss": 1.5})
-        progress.say("saved [step] 1")
+        progress.print_line("saved [step] 1")
         progress.update(4, {"loss": 1.25})
     text = printed(console)
     assert "━" in text
@@ -177,26 +180,28 @@ def test_a_metric_that_leaves_its_band_is_spoken_of_once() -> None:
 
 def test_times_read_as_people_say_them() -> None:
     # 90,000 s = 86,400 + 3,600
-    spoken = [duration(seconds) for seconds in (0.4, 59.6, 3599, 90_000)]
+    spoken = [format_duration(seconds) for seconds in (0.4, 59.6, 3599, 90_000)]
     assert spoken == ["0 s", "1 min 0 s", "59 min 59 s", "1 d 1 h"]
 
 
 def test_memory_is_that_of_this_process() -> None:
-    now, peak = memory()
+    now, peak = process_memory()
     assert (now is None) or (peak is not None and 0 < now <= peak)
 
 
 class Shown:
     """A display that remembers."""
 
-    room = 30
+    text_width = 30
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int, str, dict[str, float]]] = []
         self.warnings: list[str] = []
 
-    def advance(self, step: int, total: int, told: str, key: Mapping[str, float]) -> None:
-        self.steps.append((step, total, told, dict(key)))
+    def advance(
+        self, step: int, total: int, summary: str, key_metrics: Mapping[str, float]
+    ) -> None:
+        self.steps.append((step, total, summary, dict(key_metrics)))
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -206,7 +211,7 @@ def test_a_display_has_the_bar_and_what_matters_most() -> None:
     console, display = terminal(), Shown()
     with Progress(4, console=console, bands=BANDS, display=display, clock=Clock()) as progress:
         progress.update(1, {"loss": 1.5, "learning_rate": 0.25, "kl": 0.5})
-        progress.say("saved")
+        progress.print_line("saved")
     assert display.steps == [(1, 4, "step 1/4  loss 1.5", {"loss": 1.5})]  # as much as has room
     assert display.warnings == [
         "step 1: kl is 0.5, and healthy is at most 0.2. Lower the learning rate."

@@ -19,17 +19,17 @@ from upbring.errors import DivergedError, Interrupted
 from upbring.runs.metrics import read_lines, read_metrics
 from upbring.train import checkpoint
 from upbring.train.algorithm import Terms
-from upbring.train.loop import Taken, Training
-from upbring.train.step_guard import FEWEST, Guard
+from upbring.train.loop import StepResult, Trainer
+from upbring.train.step_guard import MIN_HISTORY, StepGuard
 
 QUIET = {"loss": 2.0, "gradient_norm": 0.7}
 
 
-def calm(*, policy: Any = "skip", limit: float = 1.0, count: int = 128) -> Guard:
+def calm(*, policy: Any = "skip", limit: float = 1.0, count: int = 128) -> StepGuard:
     """Return a guard that has seen a stream which hardly varies."""
-    guard = Guard(policy, limit)
+    guard = StepGuard(policy, limit)
     for i in range(count):
-        guard.took({"loss": 2.0 + 0.1 * (i % 2), "gradient_norm": 0.7})
+        guard.record_step({"loss": 2.0 + 0.1 * (i % 2), "gradient_norm": 0.7})
     return guard
 
 
@@ -39,7 +39,7 @@ def calm(*, policy: Any = "skip", limit: float = 1.0, count: int = 128) -> Guard
 def test_what_is_not_finite_is_a_fault_from_the_first_step_on(
     policy: Any, name: str, value: float
 ) -> None:
-    assert Guard(policy, 1.0).fault({**QUIET, name: value}) == f"{name} {value} is not finite"
+    assert StepGuard(policy, 1.0).fault({**QUIET, name: value}) == f"{name} {value} is not finite"
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_a_leap_is_far_above_the_last_steps(values: dict[str, float], fault: str
 
 
 def test_six_deviations_decide_where_the_stream_varies() -> None:
-    guard = Guard("skip", 0.0)
+    guard = StepGuard("skip", 0.0)
     for i in range(64):
-        guard.took({"loss": 2.0 + 2 * (i % 2)})  # 3 ± 1
+        guard.record_step({"loss": 2.0 + 2 * (i % 2)})  # 3 ± 1
     assert guard.fault({"loss": 8.9}) is None
     assert guard.fault({"loss": 9.1}) is not None
 
@@ -75,23 +75,23 @@ def test_a_gradient_within_the_clips_limit_is_no_leap() -> None:
 
 
 def test_with_few_steps_seen_or_the_guard_off_nothing_leaps() -> None:
-    assert calm(count=FEWEST - 1).fault({"loss": 99.0}) is None
-    assert calm(count=FEWEST).fault({"loss": 99.0}) is not None
+    assert calm(count=MIN_HISTORY - 1).fault({"loss": 99.0}) is None
+    assert calm(count=MIN_HISTORY).fault({"loss": 99.0}) is not None
     assert calm(policy="off").fault({"loss": 99.0}) is None
 
 
 def test_only_the_last_steps_count() -> None:
-    guard = Guard("skip", 0.0)
+    guard = StepGuard("skip", 0.0)
     for _ in range(500):
-        guard.took({"loss": 100.0})
+        guard.record_step({"loss": 100.0})
     for _ in range(128):
-        guard.took({"loss": 1.0})
+        guard.record_step({"loss": 1.0})
     assert guard.fault({"loss": 2.0}) is not None
 
 
 def test_three_bad_steps_of_ten_go_back_once_and_then_stop() -> None:
-    guard = Guard()
-    said = {step: guard.verdict(step, is_bad=step in {1, 9, 11, 13, 30, 40, 41, 42}) for step in (
+    guard = StepGuard()
+    said = {step: guard.decide(step, is_bad=step in {1, 9, 11, 13, 30, 40, 41, 42}) for step in (
         *range(1, 14),
     )}  # fmt: skip
     assert {step: word for step, word in said.items() if word != "take"} == {
@@ -100,39 +100,39 @@ def test_three_bad_steps_of_ten_go_back_once_and_then_stop() -> None:
         11: "skip",  # step 1 is ten steps ago
         13: "go back",
     }
-    guard.going_back(13, Guard().facts())
-    assert guard.verdict(24, is_bad=True) == "skip"  # later than ten steps after
-    assert guard.verdict(25, is_bad=True) == "skip"
-    assert guard.verdict(26, is_bad=True) == "stop"
+    guard.record_rollback(13, StepGuard().facts())
+    assert guard.decide(24, is_bad=True) == "skip"  # later than ten steps after
+    assert guard.decide(25, is_bad=True) == "skip"
+    assert guard.decide(26, is_bad=True) == "stop"
 
 
 def test_a_bad_step_right_after_going_back_stops() -> None:
-    guard = Guard()
-    guard.going_back(13, Guard().facts())
-    assert guard.verdict(23, is_bad=True) == "stop"
+    guard = StepGuard()
+    guard.record_rollback(13, StepGuard().facts())
+    assert guard.decide(23, is_bad=True) == "stop"
 
 
 @pytest.mark.parametrize("policy", ["stop", "off"])
 def test_other_policies_stop_at_the_first_fault(policy: Any) -> None:
-    assert Guard(policy).verdict(1, is_bad=True) == "stop"
-    assert Guard(policy).verdict(1, is_bad=False) == "take"
+    assert StepGuard(policy).decide(1, is_bad=True) == "stop"
+    assert StepGuard(policy).decide(1, is_bad=False) == "take"
 
 
 def test_only_what_was_saved_in_quiet_is_gone_back_to() -> None:
-    guard = Guard()
-    guard.saving(5)
-    guard.verdict(8, is_bad=True)
-    guard.saving(10)
-    assert guard.anchor == 5
-    guard.saving(18)
-    assert guard.anchor == 18
+    guard = StepGuard()
+    guard.record_checkpoint(5)
+    guard.decide(8, is_bad=True)
+    guard.record_checkpoint(10)
+    assert guard.rollback_step == 5
+    guard.record_checkpoint(18)
+    assert guard.rollback_step == 18
 
 
 def test_what_it_remembers_comes_back_bit_for_bit() -> None:
     guard = calm()
-    guard.verdict(200, is_bad=True)
-    guard.going_back(201, guard.facts())
-    other = Guard("skip", 1.0)
+    guard.decide(200, is_bad=True)
+    guard.record_rollback(201, guard.facts())
+    other = StepGuard("skip", 1.0)
     other.restore(guard.facts())
     assert other == guard
 
@@ -176,32 +176,32 @@ SPOIL: dict[str, Callable[[Tensor], Tensor]] = {
 SOONER = ("loss nan", "loss inf", "gradient nan", "gradient inf")  # found without a past
 
 
-def poisoned(poisons: dict[int, str], *, steps: int = loop.STEPS, **changes: Any) -> Training:
-    quiet = {"warm_up": 0, "learning_rate": 0.005}  # ten times this leaps by itself
+def poisoned(poisons: dict[int, str], *, steps: int = loop.STEPS, **changes: Any) -> Trainer:
+    quiet = {"warmup": 0, "learning_rate": 0.005}  # ten times this leaps by itself
     training = loop.training(loop.SETTINGS.model_copy(update={**quiet, **changes}))
     training.algorithm = Poisoned(training.algorithm, poisons)  # type: ignore[assignment]
     training.algorithm.sound.steps = steps
-    training.every = max(1, steps // 10)
+    training.default_interval = max(1, steps // 10)
     return training
 
 
-def leaving_out(steps: set[int], *, num_steps: int) -> Training:
+def leaving_out(steps: set[int], *, num_steps: int) -> Trainer:
     """Return what takes no notice of the rows of certain steps."""
-    training = poisoned({}, steps=num_steps, evaluate_every=num_steps, save_every=num_steps)
-    take = training._take
+    training = poisoned({}, steps=num_steps, eval_steps=num_steps, save_steps=num_steps)
+    take = training._train_step
 
-    def taking(batches: Sequence[Batch]) -> Taken:
+    def taking(batches: Sequence[Batch]) -> StepResult:
         if training.step + 1 not in steps:
             return take(batches)
         training.step += 1
-        return Taken({})
+        return StepResult({})
 
-    training._take = taking  # type: ignore[method-assign]
+    training._train_step = taking  # type: ignore[method-assign]
     return training
 
 
-def weights(training: Training) -> dict[str, Tensor]:
-    tensors = training._tensors()
+def weights(training: Trainer) -> dict[str, Tensor]:
+    tensors = training._state_tensors()
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     return tensors
 
@@ -218,7 +218,7 @@ def test_poison_at_random_places_is_never_applied(tmp_path: Path, figure: Figure
     if count >= len(SPOIL):  # every kind
         places |= dict(zip(sorted(places), SPOIL, strict=False))
     num_steps = max(places) + 3
-    ill = poisoned(places, steps=num_steps, evaluate_every=num_steps, save_every=num_steps)
+    ill = poisoned(places, steps=num_steps, eval_steps=num_steps, save_steps=num_steps)
     with loop.kept(tmp_path / "ill") as journal:
         ill.train(journal)
     left = set(places)
@@ -238,12 +238,12 @@ def test_the_rows_of_a_step_that_is_left_out_are_told(tmp_path: Path) -> None:
     told: list[str] = []
     training = poisoned({3: "loss nan"})
     with loop.kept(tmp_path / "run") as journal:
-        journal.say = told.append  # type: ignore[method-assign]
+        journal.print_line = told.append  # type: ignore[method-assign]
         training.train(journal)
     file = journal.run.path / "left_out.jsonl"
     fault = "loss nan, nll nan, gradient_norm nan is not finite"
     assert told == [f"step 3: {fault}; it is left out, its rows are named in {file}"]
-    keys = [tree.key for tree in training.algorithm.sound.stream.step(2)]
+    keys = [tree.key for tree in training.algorithm.sound.stream.step_trees(2)]
     (line,) = [line for _, line in read_lines(file)]
     assert sorted(line["rows"]) == sorted(keys)
 
@@ -254,16 +254,16 @@ def test_again_and_again_goes_back_to_the_last_quiet_checkpoint_once(
 ) -> None:
     training = poisoned(dict.fromkeys(bad, "gradient nan"))  # a checkpoint is due at 4, 5, 8 …
     seen: dict[int, dict[str, Tensor]] = {}
-    go_back = training._go_back
+    go_back = training._roll_back
 
     def watch(*given: Any) -> None:
         go_back(*given)
-        seen[training.step] = {n: t.clone() for n, t in training._tensors().items()}
+        seen[training.step] = {n: t.clone() for n, t in training._state_tensors().items()}
 
-    training._go_back = watch  # type: ignore[method-assign]  # looks, and changes nothing
+    training._roll_back = watch  # type: ignore[method-assign]  # looks, and changes nothing
     told: list[str] = []
     with loop.kept(tmp_path / "run") as journal:
-        journal.progress.say = told.append  # type: ignore[method-assign]  # listens
+        journal.progress.print_line = told.append  # type: ignore[method-assign]  # listens
         training.train(journal)
     last = bad[-1]
     assert [*seen] == [last]
@@ -287,14 +287,14 @@ def test_what_goes_back_in_vain_stops_with_the_reason(tmp_path: Path) -> None:
     with loop.kept(tmp_path / "run") as journal, pytest.raises(DivergedError, match=message) as why:
         training.train(journal)
     assert why.value.exit_code == 5
-    assert checkpoint.steps(journal.run.checkpoints)
+    assert checkpoint.saved_steps(journal.run.checkpoints)
     weights(training)
 
 
 def test_without_the_checkpoint_to_go_back_to_it_stops(tmp_path: Path) -> None:
     training = poisoned(dict.fromkeys((6, 7, 8), "loss inf"))
     with loop.kept(tmp_path / "run") as journal:
-        journal.saved = lambda step: str(tmp_path / f"gone-{step}")  # type: ignore[method-assign]
+        journal.checkpoint_path = lambda step: str(tmp_path / f"gone-{step}")  # type: ignore[method-assign]
         with pytest.raises(DivergedError, match="There is no checkpoint to go back to"):
             training.train(journal)
 
@@ -309,18 +309,18 @@ def test_a_guard_that_is_to_stop_does_so_at_once(tmp_path: Path, policy: Any) ->
 @pytest.mark.parametrize("step", range(4, 20, trials(4, 1)))
 def test_stopped_and_resumed_around_bad_steps_is_never_stopped(tmp_path: Path, step: int) -> None:
     poisons = dict.fromkeys((5, 6, 8, 19), "gradient nan")  # goes back at 8, to 4
-    whole = poisoned(poisons, evaluate_every=20)
+    whole = poisoned(poisons, eval_steps=20)
     with loop.kept(tmp_path / "whole") as journal:
         whole.train(journal)
     expected = loop.outcome(whole, journal.run)
-    first = poisoned(poisons, evaluate_every=20)
+    first = poisoned(poisons, eval_steps=20)
     first.interruption = loop.StopAfter(first, step)
     with loop.kept(tmp_path / "run") as other, pytest.raises(Interrupted):
         first.train(other)
-    second = poisoned(poisons, evaluate_every=20)
+    second = poisoned(poisons, eval_steps=20)
     second.restore(loop.load(tmp_path / "run"))
     with loop.kept(tmp_path / "run") as other:
-        other.cut(second.step)
+        other.truncate(second.step)
         second.train(other)
     found = loop.outcome(second, other.run)
     assert_equal(expected[0], found[0])

@@ -11,7 +11,7 @@ from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.pretrain import Pretrain
 from upbring.data.trees.stream import Stream
-from upbring.model.attention import NAME
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
 from upbring.train import processes
 from upbring.train.gradient import accumulate
@@ -23,24 +23,24 @@ TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (1,)), (4
 def main(out: Path, num_trees: int) -> None:
     """Take part in one step on the first `num_trees` trees."""
     torch.set_num_threads(1)
-    network = family("llama", attention=NAME)
+    network = family("llama", attention=ATTENTION_NAME)
     algorithm = Pretrain(
         model=Model(network),
-        speaking=torch.enable_grad,
-        learned=[ParameterGroup(dict(network.named_parameters()))],
+        active=torch.enable_grad,
+        trainable=[ParameterGroup(dict(network.named_parameters()))],
         stream=Stream(TREES[:num_trees], (), 0, 1.0, num_trees),
         steps=1,
         held_out=(),
         micro_tokens=10,
-        answer=list,
+        sample_responses=list,
     )
-    with processes.joined(torch.device("cpu")) as place:
+    with processes.join_process_group(torch.device("cpu")) as place:
         (batches,) = algorithm.batches(0)
         values = accumulate(algorithm, batches)
-        wish = processes.agreed(wish=place.rank == 1)
-        heard = processes.told(f"from {place.rank}")
-        all_heard = processes.gathered(f"from {place.rank}")
-        if place.is_first:
+        wish = processes.any_process(flag=place.rank == 1)
+        heard = processes.broadcast(f"from {place.rank}")
+        all_heard = processes.all_gather(f"from {place.rank}")
+        if place.is_main_process:
             gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
             save_file(gradients, out / "gradients.safetensors")
             facts = {**values, "wish": wish, "heard": heard, "all": all_heard, "mine": len(batches)}

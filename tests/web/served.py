@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from upbring.web.guard import LOOPBACK, Door
-from upbring.web.server import bound, server
+from upbring.web.guard import LOOPBACK, WebAddress
+from upbring.web.server import bind_socket, make_server
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Served:
-    door: Door
+    door: WebAddress
 
     def ask(self, path: str = "/", *, method: str = "GET", **headers: str) -> Reply:
         """Send one request; `Host` is the right one unless given."""
@@ -40,14 +40,14 @@ class Served:
 
     @property
     def cookie(self) -> str:
-        return f"{self.door.cookie}={self.door.token}"
+        return f"{self.door.cookie_name}={self.door.token}"
 
 
 @contextlib.contextmanager
 def serving(app: Any) -> Iterator[Served]:
     """Serve an application until the block ends."""
-    with bound(0) as place:
-        made, door = server(app, place)
+    with bind_socket(0) as place:
+        made, door = make_server(app, place)
         thread = threading.Thread(target=made.run, kwargs={"sockets": [place]})
         thread.start()
         try:

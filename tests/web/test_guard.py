@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.web.served import Served, serving
-from upbring.web.guard import LOOPBACK, Door, make_door
+from upbring.web.guard import LOOPBACK, WebAddress, make_web_address
 
 
 def secret(_: Request) -> PlainTextResponse:
@@ -31,7 +31,7 @@ def test_who_has_the_key_is_let_in(served: Served) -> None:
 
 
 def test_the_key_comes_once_in_the_address_and_stays_in_a_cookie(served: Served) -> None:
-    path = served.door.address.partition(str(served.door.port))[2]
+    path = served.door.url.partition(str(served.door.port))[2]
     found = served.ask(path + "&page=2")
     assert (found.status, found.headers["location"]) == (303, "/?page=2")
     cookie = found.headers["set-cookie"]
@@ -52,7 +52,7 @@ def test_without_the_key_nothing_is_told(served: Served, path: str) -> None:
     "cookie", ["{name}=wrong", "other={token}", "{name}=", "{name}", ";;;=;", "\x01"]
 )
 def test_another_cookie_is_no_key(served: Served, cookie: str) -> None:
-    named = cookie.format(name=served.door.cookie, token=served.door.token)
+    named = cookie.format(name=served.door.cookie_name, token=served.door.token)
     assert served.ask(Cookie=named).status in {400, 401}
 
 
@@ -142,7 +142,7 @@ def test_a_web_socket_is_not_opened(served: Served) -> None:
 
 
 def test_keys_are_long_and_never_the_same() -> None:
-    first, second = make_door(1), make_door(1)
+    first, second = make_web_address(1), make_web_address(1)
     assert first.token != second.token
     assert len(first.token) >= 40
-    assert Door(80, "x").hosts > {"localhost", "localhost:80"}
+    assert WebAddress(80, "x").hosts > {"localhost", "localhost:80"}

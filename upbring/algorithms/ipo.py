@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preference import Branches, Pairwise
+from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
 from upbring.maths.preference_losses import Pairs
 
 
@@ -20,24 +20,24 @@ def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:
     """Return the loss `[M]` of pairs whose log-ratios are h `[M]` apart; β is the paper's τ."""
     # ( h_π(y_w, y_l, x) − τ⁻¹/2 )²                                                  (equation 17)
     # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²          (its population form, with p* = ½ of a tie)
-    goal = torch.where(is_tie, 0.0, 1 / (2 * beta))
-    return (h - goal) ** 2
+    target = torch.where(is_tie, 0.0, 1 / (2 * beta))
+    return (h - target) ** 2
 
 
 @dataclass(eq=False, kw_only=True)
-class Ipo(Pairwise):
+class Ipo(PairwiseAlgorithm):
     """A squared distance from a margin that is wanted."""
 
     name = "ipo"
 
     beta: float
-    is_normalised: bool = False
+    is_length_normalized: bool = False
 
-    def rewards(self, branches: Branches) -> Tensor:
+    def rewards(self, branches: BranchLogprobs) -> Tensor:
         """Return log π/π_ref of every branch `[N]`."""
         ratio = branches.logratio
-        return ratio / branches.per_token if self.is_normalised else ratio
+        return ratio / branches.mean_divisor if self.is_length_normalized else ratio
 
-    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+    def margin_loss(self, margins: Tensor, pairs: Pairs) -> Tensor:
         """Return the loss of each pair `[M]`."""
-        return pair_losses(margins, found.is_tie, self.beta)
+        return pair_losses(margins, pairs.is_tie, self.beta)

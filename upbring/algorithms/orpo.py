@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from upbring.algorithms.preference import Branches, Pairwise
+from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
 from upbring.maths.implicit_reward import log_odds
 from upbring.maths.preference_losses import Pairs, bradley_terry
 
 
-def odds(branches: Branches) -> Tensor:
+def branch_log_odds(branches: BranchLogprobs) -> Tensor:
     """Return the log-odds `[N]` of each branch."""
     # log P_θ(y|x) = 1/m Σ_t log P_θ(y_t | x, y_<t)                                   (equation 3)
     # odds_θ(y|x) = P_θ(y|x) / (1 − P_θ(y|x))                                         (equation 4)
-    return log_odds(branches.policy / branches.per_token)
+    return log_odds(branches.policy / branches.mean_divisor)
 
 
-def pair_losses(margins: Tensor, found: Pairs) -> Tensor:
+def pair_losses(margins: Tensor, pairs: Pairs) -> Tensor:
     """Return the loss `[M]` of each pair."""
     # L_OR = −log σ( log odds(y_w|x) / odds(y_l|x) )                                  (equation 7)
-    return bradley_terry(margins, found.is_tie)
+    return bradley_terry(margins, pairs.is_tie)
 
 
 @dataclass(eq=False, kw_only=True)
-class Orpo(Pairwise):
+class Orpo(PairwiseAlgorithm):
     """L = L_SFT + λ · L_OR (equation 6); λ is called beta, as in the authors' code."""
 
     name = "orpo"
@@ -43,10 +43,10 @@ class Orpo(Pairwise):
         """Return λ."""
         return self.beta
 
-    def rewards(self, branches: Branches) -> Tensor:
+    def rewards(self, branches: BranchLogprobs) -> Tensor:
         """Return the log-odds of every branch `[N]`."""
-        return odds(branches)
+        return branch_log_odds(branches)
 
-    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+    def margin_loss(self, margins: Tensor, pairs: Pairs) -> Tensor:
         """Return the loss of each pair `[M]`."""
-        return pair_losses(margins, found)
+        return pair_losses(margins, pairs)

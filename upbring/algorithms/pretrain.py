@@ -16,10 +16,10 @@ from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Trees
 from upbring.model.network import Model
-from upbring.model.packing import packed
-from upbring.model.score import score
+from upbring.model.packing import make_micro_batches
+from upbring.model.score import score_tokens
 from upbring.train import processes
-from upbring.train.algorithm import Observations, Sample, Term, Terms
+from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
 
 
@@ -34,25 +34,30 @@ class Pretrain:
     """Next-token loss on the weighted tokens of trees."""
 
     model: Model
-    speaking: Callable[[], AbstractContextManager[None]]  # lets the role that learns speak
-    learned: list[ParameterGroup]
+    active: Callable[[], AbstractContextManager[None]]  # lets the role that learns speak
+    trainable: list[ParameterGroup]
     stream: Stream
     steps: int
     held_out: Trees
     micro_tokens: int
-    answer: Callable[[], Sequence[Sample]]  # the fixed prompts as they are answered now
+    sample_responses: Callable[
+        [], Sequence[EvalSample]
+    ]  # the fixed prompts as they are answered now
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
 
     def parameters(self) -> list[ParameterGroup]:
         """Return what learns."""
-        return self.learned
+        return self.trainable
 
     def batches(self, start: int) -> Iterator[Sequence[Batch]]:
         """Yield each step's trees, packed to the token budget."""
         for trees in self.stream.steps(start, self.steps):
-            mine = processes.shared([tree.num_tokens for tree in trees])
-            yield packed(
-                self.model, [trees[i] for i in mine], self.micro_tokens, lanes=self.model.lanes
+            shard_indices = processes.shard([tree.num_tokens for tree in trees])
+            yield make_micro_batches(
+                self.model,
+                [trees[i] for i in shard_indices],
+                self.micro_tokens,
+                lanes=self.model.lanes,
             )
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -61,26 +66,26 @@ class Pretrain:
 
     def loss(self, batch: Batch) -> Terms:
         """Return the loss of every weighted token `[R]`."""
-        with self.speaking():
-            logprobs = score(self.model, batch).logprobs  # [R]
+        with self.active():
+            logprobs = score_tokens(self.model, batch).logprobs  # [R]
         return {"nll": Term(negative_log_likelihood(logprobs), batch.weight)}
 
-    def observe(self, step: int) -> Observations:
+    def evaluate(self, step: int) -> Evaluation:
         """Return held-out loss and perplexity, and the fixed prompts as they are answered now."""
         del step
         loss = self.held_out_loss()
         values = {} if loss is None else {"nll": loss, "perplexity": math.exp(min(loss, 80))}
-        return Observations(values, loss, tuple(self.answer()))
+        return Evaluation(values, loss, tuple(self.sample_responses()))
 
     @torch.no_grad()
     def held_out_loss(self) -> float | None:
         """Return the mean loss over all held-out tokens, if there are any."""
         sums = torch.zeros(2, dtype=torch.float64)
-        for batch in packed(self.model, self.held_out, self.micro_tokens):
+        for batch in make_micro_batches(self.model, self.held_out, self.micro_tokens):
             self.poll()
             term = self.loss(batch)["nll"]
-            weighed = (term.loss * term.weight).double().sum()
-            sums += torch.stack([weighed, term.weight.double().sum()]).cpu()
+            weighted_loss = (term.loss * term.weight).double().sum()
+            sums += torch.stack([weighted_loss, term.weight.double().sum()]).cpu()
         return float(sums[0] / sums[1]) if sums[1] > 0 else None
 
     def state(self) -> dict[str, Tensor]:

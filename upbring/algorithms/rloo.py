@@ -16,10 +16,10 @@ from torch import Tensor
 from upbring.algorithms.ppo import clipped_policy_loss
 from upbring.algorithms.rl import OnPolicy
 from upbring.data.trees.batch import Batch
-from upbring.maths.advantages import left_out
+from upbring.maths.advantages import leave_one_out_advantages
 from upbring.maths.kl import k1
-from upbring.maths.segments import at_last, sums, whitened
-from upbring.model.score import score
+from upbring.maths.segments import place_at_segment_end, segment_sum, whiten
+from upbring.model.score import score_tokens
 from upbring.settings.methods.rloo import RlooSettings
 from upbring.train.algorithm import Term, Terms
 
@@ -30,29 +30,36 @@ class Rloo(OnPolicy):
 
     settings: RlooSettings
 
-    def credit(self, batch: Batch) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    def rewards_and_advantages(
+        self, batch: Batch
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return each response's advantage, also as one of its tokens."""
         # R(x, y) = r(x, y) − β log(π(y|x) / π_ref(y|x))                              (equation 3)
-        gap = k1(batch.notes["old"], batch.notes["reference"])  # [R]
-        paid = self.beta * sums(gap, batch.branch, len(batch.last))  # [N]
-        advantage = left_out(batch.facts["gain"] - paid, batch.tree, len(batch.spans))  # [N]
-        advantage = whitened(advantage) if self.settings.whiten else advantage
+        kl = k1(batch.per_token["old"], batch.per_token["reference"])  # [R]
+        kl_penalty = self.beta * segment_sum(kl, batch.branch_index, len(batch.last_index))  # [N]
+        advantage = leave_one_out_advantages(
+            batch.per_branch["gain"] - kl_penalty, batch.tree_index, len(batch.spans)
+        )  # [N]
+        advantage = whiten(advantage) if self.settings.whiten_advantages else advantage
         return {
-            "reward": at_last(batch.facts["gain"], batch.branch) - self.beta * gap,
-            "advantage": advantage[batch.branch],
+            "reward": place_at_segment_end(batch.per_branch["gain"], batch.branch_index)
+            - self.beta * kl,
+            "advantage": advantage[batch.branch_index],
         }, {"advantage": advantage}
 
-    def announce(self, batch: Batch) -> Mapping[str, Tensor]:
+    def loss_weights(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return 1 for every response `[N]`."""
-        return {"policy": batch.weight.new_ones(len(batch.last))}
+        return {"policy": batch.weight.new_ones(len(batch.last_index))}
 
-    def learn(self, batch: Batch) -> Terms:
+    def losses(self, batch: Batch) -> Terms:
         """Return the loss of every response `[N]`, and metrics."""
-        with self.players.policy.speaking():
-            logprobs = score(self.players.policy.model, batch).logprobs  # [R]
-        moved = sums(logprobs - batch.notes["old"], batch.branch, len(batch.last))  # [N]
+        with self.roles.policy.active():
+            logprobs = score_tokens(self.roles.policy.model, batch).logprobs  # [R]
+        log_ratio = segment_sum(
+            logprobs - batch.per_token["old"], batch.branch_index, len(batch.last_index)
+        )  # [N]
         loss = clipped_policy_loss(
-            torch.exp(moved), batch.facts["advantage"], self.settings.ratio_clip
+            torch.exp(log_ratio), batch.per_branch["advantage"], self.settings.clip_range
         )
-        terms = {"policy": Term(loss, self.announce(batch)["policy"])}
+        terms = {"policy": Term(loss, self.loss_weights(batch)["policy"])}
         return {**terms, **self.seen(batch, logprobs)}

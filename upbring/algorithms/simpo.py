@@ -12,25 +12,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upbring.algorithms.preference import Branches, Pairwise
+from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
 from upbring.maths.preference_losses import Pairs, bradley_terry
 
 
-def simple_rewards(branches: Branches, beta: float) -> Tensor:
+def simple_rewards(branches: BranchLogprobs, beta: float) -> Tensor:
     """Return the reward `[N]` of each branch."""
     # r_SimPO(x, y) = β/|y| · log π_θ(y|x)                                            (equation 4)
-    return beta / branches.per_token * branches.policy
+    return beta / branches.mean_divisor * branches.policy
 
 
-def pair_losses(margins: Tensor, found: Pairs, *, gamma: float, smoothing: float) -> Tensor:
+def pair_losses(margins: Tensor, pairs: Pairs, *, gamma: float, smoothing: float) -> Tensor:
     """Return the loss `[M]` of each pair."""
     # −log σ( β/|y_w| log π(y_w|x) − β/|y_l| log π(y_l|x) − γ )                       (equation 6)
-    wanted = torch.full_like(margins, gamma)
-    return bradley_terry(margins, found.is_tie, smoothing=smoothing, wanted=wanted)
+    target_margins = torch.full_like(margins, gamma)
+    return bradley_terry(margins, pairs.is_tie, smoothing=smoothing, target_margins=target_margins)
 
 
 @dataclass(eq=False, kw_only=True)
-class Simpo(Pairwise):
+class Simpo(PairwiseAlgorithm):
     """The loss of a reward model with a margin, on mean log-probabilities."""
 
     name = "simpo"
@@ -39,10 +39,10 @@ class Simpo(Pairwise):
     gamma: float
     label_smoothing: float = 0.0
 
-    def rewards(self, branches: Branches) -> Tensor:
+    def rewards(self, branches: BranchLogprobs) -> Tensor:
         """Return β times the mean log-probability of every branch `[N]`."""
         return simple_rewards(branches, self.beta)
 
-    def cost(self, margins: Tensor, found: Pairs) -> Tensor:
+    def margin_loss(self, margins: Tensor, pairs: Pairs) -> Tensor:
         """Return the loss of each pair `[M]`."""
-        return pair_losses(margins, found, gamma=self.gamma, smoothing=self.label_smoothing)
+        return pair_losses(margins, pairs, gamma=self.gamma, smoothing=self.label_smoothing)

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.model.load import load
-from upbring.serve.streaming import speaker
-from upbring.serve.terminal_chat import HELP, Talk
+from upbring.serve.streaming import make_chat_model
+from upbring.serve.terminal_chat import HELP, TerminalChat
 from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.resolve import Resolved
 from upbring.train import devices
@@ -20,30 +20,32 @@ def run(resolved: Resolved[ChatSettings]) -> None:
     settings = resolved.settings
     console = Console(stderr=True)
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     machine = devices.prepare(settings)
-    loaded = load(settings.model, device=machine.device, compute=machine.compute, notice=say)
-    talk = Talk(speaker(loaded), settings, settings.seed, settings.system, _write)
+    loaded = load(
+        settings.model, device=machine.device, compute_dtype=machine.compute_dtype, log=log
+    )
+    chat = TerminalChat(make_chat_model(loaded), settings, settings.seed, settings.system, _write)
     if settings.prompt is not None:
-        talk.turn(settings.prompt)
+        chat.send(settings.prompt)
         _write("\n")
         return
     if sys.stdin.isatty():
-        say(f"{settings.model} · {HELP}")
-    _talk(talk)
+        log(f"{settings.model} · {HELP}")
+    _chat_loop(chat)
 
 
-def _talk(talk: Talk) -> None:
+def _chat_loop(chat: TerminalChat) -> None:
     """Read lines until there are none."""
-    is_shown = sys.stdin.isatty()
-    if is_shown:
+    is_interactive = sys.stdin.isatty()
+    if is_interactive:
         with contextlib.suppress(ImportError):
             import_module("readline")  # arrow keys and history for `input`, where there is one
     while True:
         try:
-            text = input("> " if is_shown else "")
+            text = input("> " if is_interactive else "")
         except EOFError:
             break
         except UnicodeDecodeError as error:
@@ -52,10 +54,10 @@ def _talk(talk: Talk) -> None:
             _write("\n")
             break
         try:
-            if not talk.hears(text):
+            if not chat.handle_line(text):
                 break
         except InputError as error:  # a person goes on, with /undo or /new; a pipe cannot
-            if not is_shown:
+            if not is_interactive:
                 raise
             _write(f"{error}\n")
 

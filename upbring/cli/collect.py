@@ -2,10 +2,10 @@
 
 from rich.console import Console
 
-from upbring.pipeline.other_stages import ranking
+from upbring.pipeline.other_stages import make_ranker
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.collection.collect import collect, waiting_text
+from upbring.stages.collection.collect import collect, rankings_waiting_text
 
 
 def run(resolved: Resolved[CollectSettings]) -> None:
@@ -13,9 +13,9 @@ def run(resolved: Resolved[CollectSettings]) -> None:
     settings = resolved.settings
     console = Console()
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    ranks, who = ranking(settings)
-    if collect(settings, settings.to, ranks=ranks, who=who, say=say) is None:
-        say(waiting_text(settings.to))
+    ranker, annotator = make_ranker(settings)
+    if collect(settings, settings.to, ranker=ranker, annotator=annotator, log=log) is None:
+        log(rankings_waiting_text(settings.to))

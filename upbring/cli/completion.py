@@ -1,4 +1,4 @@
-"""Completion of verbs, flags and choices in bash, zsh and fish: `upbring completion SHELL`.
+"""Completion of commands, flags and choices in bash, zsh and fish: `upbring completion SHELL`.
 
 The script is printed and never written to a shell's start-up file. It asks this program for words.
 """
@@ -8,97 +8,97 @@ import sys
 from collections.abc import Iterable
 
 from upbring.errors import InputError, nearest
-from upbring.settings.command_table import imported, verbs
+from upbring.settings.command_table import commands, import_object
 
-ASKED = "_UPBRING_COMPLETE"
+COMPLETION_VARIABLE = "_UPBRING_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 SCRIPTS = {
     "bash": f"""_upbring() {{
   local IFS=$'\\n'
-  COMPREPLY=($({ASKED}=1 upbring "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null))
+  COMPREPLY=($({COMPLETION_VARIABLE}=1 upbring "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null))
 }}
 complete -o default -F _upbring upbring
 """,
     "zsh": f"""#compdef upbring
 _upbring() {{
   local -a found
-  found=("${{(@f)$({ASKED}=1 upbring "${{(@)words[2,CURRENT]}}" 2>/dev/null)}}")
+  found=("${{(@f)$({COMPLETION_VARIABLE}=1 upbring "${{(@)words[2,CURRENT]}}" 2>/dev/null)}}")
   if [[ -n "${{found[1]}}" ]]; then compadd -- "${{found[@]}}"; else _files; fi
 }}
 compdef _upbring upbring
 """,
     "fish": f"""function __upbring
   set -l typed (commandline -opc)[2..-1] (commandline -ct)
-  {ASKED}=1 upbring $typed 2>/dev/null
+  {COMPLETION_VARIABLE}=1 upbring $typed 2>/dev/null
 end
 complete -c upbring -a '(__upbring)'
 """,
 }
 
 
-def asked() -> bool:
+def is_completion_request() -> bool:
     """Whether a shell asks for words instead of a run."""
-    return os.environ.get(ASKED) == "1"
+    return os.environ.get(COMPLETION_VARIABLE) == "1"
 
 
 def print_words(typed: list[str]) -> None:
     """Print what may stand in place of the last word typed, a line each."""
-    sys.stdout.write("".join(f"{word}\n" for word in words_for(typed)))
+    sys.stdout.write("".join(f"{word}\n" for word in complete_words(typed)))
 
 
-def print_script(words: list[str]) -> None:
+def print_script(args: list[str]) -> None:
     """Print the script of one shell."""
-    use = f"give one of {', '.join(SHELLS)}, as in `upbring completion bash`"
-    if len(words) != 1:
-        raise InputError(f"upbring completion: {len(words)} words; {use}")
-    if words[0] in {"--help", "-h"}:
+    usage_hint = f"give one of {', '.join(SHELLS)}, as in `upbring completion bash`"
+    if len(args) != 1:
+        raise InputError(f"upbring completion: {len(args)} words; {usage_hint}")
+    if args[0] in {"--help", "-h"}:
         sys.stdout.write(
             f"Usage: upbring completion {'|'.join(SHELLS)}\n\n"
-            "Print the script that completes verbs, flags and choices in this shell.\n"
+            "Print the script that completes commands, flags and choices in this shell.\n"
             'To use it in bash, say: eval "$(upbring completion bash)"\n'
         )
         return
-    if words[0] not in SHELLS:
-        meant = nearest(words[0], SHELLS)
-        hint = f"did you mean {meant}?" if meant else use
-        raise InputError(f"upbring completion: no such shell {words[0]}; {hint}")
-    sys.stdout.write(SCRIPTS[words[0]])
+    if args[0] not in SHELLS:
+        suggestion = nearest(args[0], SHELLS)
+        hint = f"did you mean {suggestion}?" if suggestion else usage_hint
+        raise InputError(f"upbring completion: no such shell {args[0]}; {hint}")
+    sys.stdout.write(SCRIPTS[args[0]])
 
 
-def words_for(typed: list[str]) -> list[str]:
+def complete_words(typed: list[str]) -> list[str]:
     """Return what may stand in place of the last of `typed`; nothing leaves it to file names.
 
-    >>> words_for(["exp"])
+    >>> complete_words(["exp"])
     ['export']
-    >>> words_for(["sft", "--tune", "f"])
+    >>> complete_words(["sft", "--tune", "f"])
     ['full']
     """
     typed = [word for word in typed if word != "="]  # bash splits --flag=value in three
     if not typed:
         return []
-    *before, last = typed
-    if not before:
-        return _beginning(last, [*verbs(), "completion", "--help", "--version"])
-    if before[0] == "completion":
-        return _beginning(last, SHELLS)
-    if before[0] == "plan":
-        return words_for([*before[1:], last])
-    return _of_verb(before, last) if before[0] in verbs() else []
+    *previous, current = typed
+    if not previous:
+        return _with_prefix(current, [*commands(), "completion", "--help", "--version"])
+    if previous[0] == "completion":
+        return _with_prefix(current, SHELLS)
+    if previous[0] == "plan":
+        return complete_words([*previous[1:], current])
+    return _complete_command_words(previous, current) if previous[0] in commands() else []
 
 
-def _of_verb(before: list[str], last: str) -> list[str]:
-    from upbring.settings.schema import declared  # noqa: PLC0415 -- 60 ms that verbs do not need
+def _complete_command_words(previous: list[str], current: str) -> list[str]:
+    from upbring.settings.schema import setting_specs  # noqa: PLC0415 -- 60 ms that commands do not need
 
-    settings = declared(imported(verbs()[before[0]].settings)).values()
+    settings = setting_specs(import_object(commands()[previous[0]].settings)).values()
     choices = {setting.flag: setting.choices for setting in settings}
-    flag = before[-1].replace("_", "-")
-    if flag in choices and not last.startswith("-"):
-        return _beginning(last, choices[flag])
-    if not last.startswith("-"):
+    flag = previous[-1].replace("_", "-")
+    if flag in choices and not current.startswith("-"):
+        return _with_prefix(current, choices[flag])
+    if not current.startswith("-"):
         return []
-    negated = [f"--no-{s.flag.removeprefix('--')}" for s in settings if s.shape == "switch"]
-    return _beginning(last, [*choices, *negated, "--settings", "--debug", "--help"])
+    negated = [f"--no-{s.flag.removeprefix('--')}" for s in settings if s.value_type == "switch"]
+    return _with_prefix(current, [*choices, *negated, "--settings", "--debug", "--help"])
 
 
-def _beginning(start: str, words: Iterable[str]) -> list[str]:
-    return [word for word in words if word.startswith(start.replace("_", "-"))]
+def _with_prefix(prefix: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if word.startswith(prefix.replace("_", "-"))]

@@ -4,20 +4,20 @@ All judgements in it are the embedded world's, and synthetic.
 """
 
 from upbring import durable
-from upbring.cli.run import take
+from upbring.cli.run import run_recipe
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import recipe_text
 from upbring.settings.commands.demo import DemoSettings
 from upbring.settings.resolve import Resolved
 
-BASE = "builtin:sprout"
+BASE_MODEL = "builtin:sprout"
 
 
 def run(resolved: Resolved[DemoSettings]) -> None:
     """Write the recipe and take its road."""
     settings = resolved.settings
     folder, recipe = settings.to, settings.to / "road.yaml"
-    text = recipe_text("road", model=BASE, folder=folder.as_posix())
+    text = recipe_text("road", model=BASE_MODEL, folder=folder.as_posix())
     if settings.steps is not None:
         text = text.replace("defaults:\n", f"defaults:\n  steps: {settings.steps}\n")
         text = text.replace("    steps: 24\n", "").replace(
@@ -27,7 +27,7 @@ def run(resolved: Resolved[DemoSettings]) -> None:
         text = text.replace("defaults:\n", f"defaults:\n  threads: {settings.threads}\n")
     if folder.exists() and not recipe.is_file():
         raise InputError(f"{folder}: exists already; remove it, or choose another with --to")
-    with durable.explained(folder):
+    with durable.explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     durable.write_text(recipe, text)
-    take(recipe, folder / "road")
+    run_recipe(recipe, folder / "road")

@@ -18,83 +18,88 @@ from rich.table import Table
 from upbring import __version__, durable
 from upbring.data.trees.store import cache_folder
 from upbring.errors import InputError, ResourceError, UpbringError
-from upbring.runs.environment import environment, redacted, usable_cores
+from upbring.runs.environment import collect_environment, redact_home, usable_cores
 from upbring.settings.commands.doctor import DoctorSettings
 from upbring.settings.resolve import Resolved
 
-SAVES = 5  # small files whose median tells how fast the disk syncs
-SLOW_SYNC = 0.2  # seconds
-LITTLE_DISK, LITTLE_MEMORY = 2 * 10**9, 10**9
-SIDE = 1024  # of the matrices that are multiplied
-SLOWER = 0.8  # of float32's rate: bfloat16 does not pay
+NUM_SAVES = 5  # small files whose median tells how fast the disk syncs
+SLOW_SYNC_SECONDS = 0.2  # seconds
+MIN_FREE_DISK, MIN_FREE_MEMORY = 2 * 10**9, 10**9
+MATRIX_SIZE = 1024  # of the matrices that are multiplied
+MIN_BFLOAT16_RATIO = 0.8  # of float32's rate: bfloat16 does not pay
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class MachineProblem:
     """Something to mend: where, what was found, what to do."""
 
     text: str
-    forbids: type[UpbringError] | None = None  # the error, if no training is possible
+    error_type: type[UpbringError] | None = None  # the error, if no training is possible
 
 
 def run(resolved: Resolved[DoctorSettings]) -> None:
     """Print what was found and what to mend; fail if training is impossible."""
     settings = resolved.settings
-    problems: list[Problem] = []
+    problems: list[MachineProblem] = []
     facts = [
-        *_versions(problems.append),
-        *_machine(problems.append),
-        *_disk("run folder", settings.runs, problems.append),
-        *_disk("cache folder", _cache(problems.append), problems.append),
-        *_processor(settings.seconds, problems.append),
+        *_check_versions(problems.append),
+        *_check_machine(problems.append),
+        *_check_disk("run folder", settings.runs, problems.append),
+        *_check_disk("cache folder", _check_cache(problems.append), problems.append),
+        *_check_processor(settings.seconds, problems.append),
     ]
     console = Console(highlight=False)
     table = Table.grid(padding=(0, 2))
     for name, text in facts:
-        table.add_row(name, redacted(text))
+        table.add_row(name, redact_home(text))
     console.print(table, soft_wrap=True)
     for problem in problems:
-        if problem.forbids is None:
-            console.print(f"! {redacted(problem.text)}", markup=False, soft_wrap=True)
+        if problem.error_type is None:
+            console.print(f"! {redact_home(problem.text)}", markup=False, soft_wrap=True)
     console.file.flush()
-    if fatal := [problem for problem in problems if problem.forbids is not None]:
-        kind = fatal[0].forbids or InputError
-        raise kind("\n".join(redacted(problem.text) for problem in fatal))
+    if fatal := [problem for problem in problems if problem.error_type is not None]:
+        error_type = fatal[0].error_type or InputError
+        raise error_type("\n".join(redact_home(problem.text) for problem in fatal))
     console.print("this machine can train", markup=False)
 
 
-Report = Callable[[Problem], None]
+ReportProblem = Callable[[MachineProblem], None]
 
 
-def _versions(report: Report) -> Iterator[tuple[str, str]]:
-    found = environment()
-    yield "python", f"{found['python']} on {found['platform']}"
-    packages = found["packages"]
+def _check_versions(report: ReportProblem) -> Iterator[tuple[str, str]]:
+    machine = collect_environment()
+    yield "python", f"{machine['python']} on {machine['platform']}"
+    packages = machine["packages"]
     assert isinstance(packages, dict), "environment names packages"
     for name, version in packages.items():
         yield name, str(version or (__version__ if name == "upbring" else "missing"))
         if version is None and name != "upbring":
             fix = f"install it with `pip install {name}`"
-            report(Problem(f"{name}: is not installed; {fix}", InputError))
+            report(MachineProblem(f"{name}: is not installed; {fix}", InputError))
 
 
-def _machine(report: Report) -> Iterator[tuple[str, str]]:
+def _check_machine(report: ReportProblem) -> Iterator[tuple[str, str]]:
     from upbring.train import devices  # noqa: PLC0415 -- torch, which the door does without
 
-    found = environment()
-    yield "processor", str(found["processor"])
-    yield "instructions", " ".join(map(str, _listed(found["instructions"]))) or "unknown"
-    yield "cores", f"{usable_cores()} of {found['cores']} may be used"
+    machine = collect_environment()
+    yield "processor", str(machine["processor"])
+    yield "instructions", " ".join(map(str, _as_list(machine["instructions"]))) or "unknown"
+    yield "cores", f"{usable_cores()} of {machine['cores']} may be used"
     available = available_memory()
-    told = "" if available is None else f", {durable.size(available)} of it available"
-    yield "memory", f"{durable.size(devices.memory(devices.choose_device('cpu')))}{told}"
-    if available is not None and available < LITTLE_MEMORY:
-        found_text = f"only {durable.size(available)} are available"
-        report(Problem(f"memory: {found_text}; end other programs", ResourceError))
-    yield "allocator", "keeps freed memory" if devices.keep_memory() else "the system's own"
+    available_text = (
+        "" if available is None else f", {durable.format_size(available)} of it available"
+    )
+    yield (
+        "memory",
+        f"{durable.format_size(devices.total_memory(devices.choose_device('cpu')))}{available_text}",
+    )
+    if available is not None and available < MIN_FREE_MEMORY:
+        problem = f"only {durable.format_size(available)} are available"
+        report(MachineProblem(f"memory: {problem}; end other programs", ResourceError))
+    yield "allocator", "keeps freed memory" if devices.retain_freed_memory() else "the system's own"
 
 
-def _listed(value: object) -> list[object]:
+def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
@@ -108,16 +113,16 @@ def available_memory() -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
-def _cache(report: Report) -> Path:
+def _check_cache(report: ReportProblem) -> Path:
     """Return the cache folder, or where it was to be."""
-    told: list[str] = []
-    folder = cache_folder(notice=told.append)
-    if told:
+    messages: list[str] = []
+    folder = cache_folder(log=messages.append)
+    if messages:
         shutil.rmtree(folder, ignore_errors=True)  # the temporary one that stood in
-        match = re.search(r"cannot be written \((.+)\); encoded", told[0])
-        reason = match[1] if match else told[0]
+        match = re.search(r"cannot be written \((.+)\); encoded", messages[0])
+        reason = match[1] if match else messages[0]
         report(
-            Problem(
+            MachineProblem(
                 f"cache folder cannot be written: {reason}; set UPBRING_CACHE to a folder that can "
                 "be written, else rows are tokenised anew each time"
             )
@@ -126,38 +131,50 @@ def _cache(report: Report) -> Path:
     return folder
 
 
-def _disk(name: str, folder: Path, report: Report) -> Iterator[tuple[str, str]]:
+def _check_disk(name: str, folder: Path, report: ReportProblem) -> Iterator[tuple[str, str]]:
     """Yield where a folder lies, what is free there and how fast it syncs."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(
+        candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists()
+    )
+    free = shutil.disk_usage(existing).free
     try:
-        seconds = sync_seconds(there)
+        seconds = measure_sync_seconds(existing)
     except (OSError, UpbringError) as error:
         yield name, f"{folder.absolute()}: cannot be written"
         reason = getattr(error, "strerror", None) or str(error)
         fix = "give yourself the right to write there, or choose another with --runs"
-        report(Problem(f"{name} {there}: cannot be written ({reason}); {fix}", InputError))
+        report(
+            MachineProblem(f"{name} {existing}: cannot be written ({reason}); {fix}", InputError)
+        )
         return
-    text = f"{durable.size(free)} free, a small save takes {1000 * seconds:.1f} ms"
+    text = f"{durable.format_size(free)} free, a small save takes {1000 * seconds:.1f} ms"
     yield name, f"{folder.absolute()}: {text}"
-    if free < LITTLE_DISK:
-        report(Problem(f"{name} {there}: {durable.size(free)} free; make room for checkpoints"))
-    if seconds > SLOW_SYNC:
-        report(Problem(f"{name} {there}: syncs slowly ({seconds:.1f} s); choose a local disk"))
+    if free < MIN_FREE_DISK:
+        report(
+            MachineProblem(
+                f"{name} {existing}: {durable.format_size(free)} free; make room for checkpoints"
+            )
+        )
+    if seconds > SLOW_SYNC_SECONDS:
+        report(
+            MachineProblem(
+                f"{name} {existing}: syncs slowly ({seconds:.1f} s); choose a local disk"
+            )
+        )
 
 
-def sync_seconds(folder: Path) -> float:
+def measure_sync_seconds(folder: Path) -> float:
     """Return the seconds of a small durable save, the median of a few; nothing is left behind."""
-    found = []
+    durations = []
     with tempfile.TemporaryDirectory(prefix=".upbring-doctor-", dir=folder) as scratch:
-        for number in range(SAVES):
-            began = time.perf_counter()
+        for number in range(NUM_SAVES):
+            started_at = time.perf_counter()
             durable.write_text(Path(scratch) / f"{number}.txt", "saved\n")
-            found.append(time.perf_counter() - began)
-    return statistics.median(found)
+            durations.append(time.perf_counter() - started_at)
+    return statistics.median(durations)
 
 
-def _processor(seconds: float, report: Report) -> Iterator[tuple[str, str]]:
+def _check_processor(seconds: float, report: ReportProblem) -> Iterator[tuple[str, str]]:
     """Yield what products take in each number format, and the GPU."""
     import torch  # noqa: PLC0415 -- heavy, which the door does without
 
@@ -166,29 +183,32 @@ def _processor(seconds: float, report: Report) -> Iterator[tuple[str, str]]:
     device = devices.choose_device("auto")
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        yield "gpu", f"{properties.name}, {durable.size(properties.total_memory)}"
+        yield "gpu", f"{properties.name}, {durable.format_size(properties.total_memory)}"
     else:
         yield "gpu", "none that torch can use"
     rates = {
-        name: rate(getattr(torch, name), device, seconds / 2) for name in ("float32", "bfloat16")
+        name: measure_flops(getattr(torch, name), device, seconds / 2)
+        for name in ("float32", "bfloat16")
     }
-    for name, found in rates.items():
-        yield name, f"{found / 1e9:,.0f} GFLOP/s"
-    chosen = devices.choose_precision("auto", device)
-    yield "precision", f"auto is {str(chosen).removeprefix('torch.')}"
-    if chosen == torch.bfloat16 and rates["bfloat16"] < SLOWER * rates["float32"]:
-        report(Problem("precision: bfloat16 is slower than float32 here; give --precision float32"))
+    for name, flops in rates.items():
+        yield name, f"{flops / 1e9:,.0f} GFLOP/s"
+    auto_dtype = devices.choose_compute_dtype("auto", device)
+    yield "precision", f"auto is {str(auto_dtype).removeprefix('torch.')}"
+    if auto_dtype == torch.bfloat16 and rates["bfloat16"] < MIN_BFLOAT16_RATIO * rates["float32"]:
+        report(
+            MachineProblem("precision: bfloat16 is slower than float32 here; give --dtype float32")
+        )
 
 
-def rate(dtype: object, device: object, seconds: float) -> float:
+def measure_flops(dtype: object, device: object, seconds: float) -> float:
     """Return the operations of a matrix product in a second, tried for so many seconds."""
     import torch  # noqa: PLC0415 -- as above
 
-    one = torch.full((SIDE, SIDE), 0.5, dtype=dtype, device=device)  # type: ignore[call-overload]  # of torch, which this module does not import
+    matrix = torch.full((MATRIX_SIZE, MATRIX_SIZE), 0.5, dtype=dtype, device=device)  # type: ignore[call-overload]  # of torch, which this module does not import
     best = float("inf")
-    ends = time.perf_counter() + seconds
-    while time.perf_counter() < ends or best == float("inf"):
-        began = time.perf_counter()
-        float((one @ one)[0, 0])  # reading a number waits for a GPU
-        best = min(best, time.perf_counter() - began)
-    return 2 * SIDE**3 / best
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or best == float("inf"):
+        started_at = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # reading a number waits for a GPU
+        best = min(best, time.perf_counter() - started_at)
+    return 2 * MATRIX_SIZE**3 / best

@@ -7,16 +7,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from upbring.evaluate.paired import CHANGE
-from upbring.evaluate.to_results import told
-from upbring.runs.results import ANSWERS, RESULTS, Measured
+from upbring.evaluate.paired import CHANGE_SUFFIX
+from upbring.evaluate.to_results import format_result
+from upbring.runs.results import ANSWERS, RESULTS, EvalResult
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.evaluate import evaluate
-from upbring.stages.evaluation.human_judge import awaited
-from upbring.stages.evaluation.reward_judge import scorer
+from upbring.stages.evaluation.human_judge import votes_waiting_text
+from upbring.stages.evaluation.reward_judge import make_reward_scorer
 
-DETAILS = ("strict/",)  # numbers that stand in the file alone
+DETAIL_PREFIXES = ("strict/",)  # numbers that stand in the file alone
 
 
 def run(resolved: Resolved[EvaluateSettings]) -> None:
@@ -25,22 +25,22 @@ def run(resolved: Resolved[EvaluateSettings]) -> None:
     console = Console()
     error = Console(stderr=True)
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         error.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    found = evaluate(settings, notice=say, scores=partial(scorer, settings))
-    console.print(scorecard(found, settings.models))
+    results = evaluate(settings, log=log, make_scorer=partial(make_reward_scorer, settings))
+    console.print(scorecard(results, settings.models))
     if len(settings.models) > 1:
         console.print("▲▼ surely more or less than the first model, item by item (95 %)")
-    if any(number.is_synthetic for number in found):
-        console.print("* synthetic: judged by the nursery's own truth about an invented world")
-    if (todo := awaited(settings)) is not None:
-        console.print(todo, markup=False, soft_wrap=True)
-    both = f"{settings.to / RESULTS} and {settings.to / ANSWERS}"
-    console.print(f"every number and every answer: {both}", markup=False, soft_wrap=True)
+    if any(number.is_synthetic for number in results):
+        console.print("* synthetic: judged by the toy world's own truth about an invented world")
+    if (waiting_text := votes_waiting_text(settings)) is not None:
+        console.print(waiting_text, markup=False, soft_wrap=True)
+    paths = f"{settings.to / RESULTS} and {settings.to / ANSWERS}"
+    console.print(f"every number and every answer: {paths}", markup=False, soft_wrap=True)
 
 
-def scorecard(found: Sequence[Measured], models: Sequence[str]) -> Table:
+def scorecard(results: Sequence[EvalResult], models: Sequence[str]) -> Table:
     """Return a row for each number and a column for each model.
 
     An arrow says that the change from the first model is sure: its interval leaves out 0.
@@ -49,22 +49,22 @@ def scorecard(found: Sequence[Measured], models: Sequence[str]) -> Table:
     table.columns[1].overflow = "fold"
     for model in models:
         table.add_column(escape(model))
-    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in found}
-    shown: dict[tuple[str, str], dict[str, str]] = {}
-    for number in found:
-        is_change = number.name.endswith(CHANGE) and number.name != "perplexity_change"
-        if not number.name.startswith(DETAILS) and not is_change:
-            against = f" against {number.against}" if number.against else ""
+    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in results}
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for number in results:
+        is_change = number.name.endswith(CHANGE_SUFFIX) and number.name != "perplexity_change"
+        if not number.name.startswith(DETAIL_PREFIXES) and not is_change:
+            baseline_text = f" against {number.against}" if number.against else ""
             mark = "*" if number.is_synthetic else ""
-            arrow = arrows.get((number.suite, number.name + CHANGE, number.model), "")
-            place = number.suite, f"{number.name}{mark}{against}"
-            shown.setdefault(place, {})[number.model] = told(number) + arrow
-    for (suite, name), values in shown.items():
+            arrow = arrows.get((number.suite, number.name + CHANGE_SUFFIX, number.model), "")
+            row_key = number.suite, f"{number.name}{mark}{baseline_text}"
+            rows.setdefault(row_key, {})[number.model] = format_result(number) + arrow
+    for (suite, name), values in rows.items():
         table.add_row(suite, escape(name), *(escape(values.get(m, "")) for m in models))
     return table
 
 
-def _arrow(number: Measured) -> str:
+def _arrow(number: EvalResult) -> str:
     """Return whether a number is surely above or below 0."""
     if number.low is None or number.high is None:
         return ""

@@ -11,17 +11,19 @@ from upbring.train import devices
 def run(resolved: Resolved[ExportSettings]) -> None:
     """Export and tell what was checked."""
     settings = resolved.settings
-    devices.keep_memory()
+    devices.retain_freed_memory()
     console = Console(stderr=True)
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if settings.kind == "adapter":
-        found = export_adapter(settings.run, settings.to, notice=say)
-        reader = "peft"
+        max_difference = export_adapter(settings.run, settings.to, log=log)
+        library = "peft"
     else:
-        dtype = DTYPES[settings.precision]
-        found = export_merged(settings.run, settings.to, dtype=dtype, notice=say)
-        reader = "transformers"
-    say(f"{settings.to}: loaded by {reader}, log-probabilities differ by at most {found:.1e}")
+        dtype = DTYPES[settings.dtype]
+        max_difference = export_merged(settings.run, settings.to, dtype=dtype, log=log)
+        library = "transformers"
+    log(
+        f"{settings.to}: loaded by {library}, log-probabilities differ by at most {max_difference:.1e}"
+    )

@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 
 from upbring.errors import InputError
-from upbring.pipeline.recipe_templates import CASES, begin
+from upbring.pipeline.recipe_templates import CASES, write_recipe
 from upbring.settings.commands.init import InitSettings
 from upbring.settings.resolve import Resolved
 
@@ -16,30 +16,30 @@ def run(resolved: Resolved[InitSettings]) -> None:
     """Ask for what was not given, write the files, and say how to go on."""
     settings = resolved.settings
     console = Console()
-    case = settings.case or _case(console)
-    model = settings.model or _answer(
+    case = settings.case or _ask_case(console)
+    model = settings.model or _ask(
         console, f"Model to begin from (a folder, a hub id; Enter for {DEFAULT_MODEL}): "
     )
-    written = begin(case, model=model or DEFAULT_MODEL, folder=settings.to)
+    written = write_recipe(case, model=model or DEFAULT_MODEL, folder=settings.to)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
     console.print(f"Go on with:  upbring run {written[0]}", markup=False, highlight=False)
 
 
-def _case(console: Console) -> str:
+def _ask_case(console: Console) -> str:
     """Return which of the cases the user wants."""
     names = list(CASES)
     for number, name in enumerate(names, 1):
         console.print(f"  {number}  {name}: {CASES[name]}", markup=False, highlight=False)
-    said = _answer(console, f"What do you want? (1 to {len(names)}, or a name): ")
-    if said.isdecimal() and 1 <= int(said) <= len(names):
-        return names[int(said) - 1]
-    if said in names:
-        return said
-    raise InputError(f"{said!r}: is none of them; give --case {'|'.join(names)}")
+    answer = _ask(console, f"What do you want? (1 to {len(names)}, or a name): ")
+    if answer.isdecimal() and 1 <= int(answer) <= len(names):
+        return names[int(answer) - 1]
+    if answer in names:
+        return answer
+    raise InputError(f"{answer!r}: is none of them; give --case {'|'.join(names)}")
 
 
-def _answer(console: Console, question: str) -> str:
+def _ask(console: Console, question: str) -> str:
     if not sys.stdin.isatty():
         raise InputError("nobody is there to ask; give --case and --model")
     return console.input(question, markup=False).strip()

@@ -1,4 +1,4 @@
-"""`upbring plan VERB …`: what a run of that verb would take, before a weight is read.
+"""`upbring plan COMMAND …`: what a run of that command would take, before a weight is read.
 
 Of a recipe it shows the stages: which are kept, and what the others would take.
 
@@ -15,127 +15,148 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring import durable
-from upbring.cli.flags import parse
-from upbring.cli.run import pictured
+from upbring.cli.flags import parse_flags
+from upbring.cli.run import recipe_tree
 from upbring.errors import InputError, nearest
-from upbring.pipeline.forecast import Prospect, free, prospects
-from upbring.pipeline.other_stages import WORKS
-from upbring.pipeline.runner import Road
-from upbring.pipeline.spec import read_script
-from upbring.settings.command_table import imported, verbs
+from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_bytes
+from upbring.pipeline.other_stages import STAGE_FUNCTIONS
+from upbring.pipeline.runner import PipelineRunner
+from upbring.pipeline.spec import read_recipe
+from upbring.settings.command_table import commands, import_object
 from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.planning.dry_model import bytes_of, rehearsed
-from upbring.stages.planning.estimate import Estimate
-from upbring.stages.planning.plan import Plan, plan, savings, short, timed, told, told_time
-from upbring.stages.planning.speed_probe import Seconds
-from upbring.stages.registry import CRAFTS
+from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes
+from upbring.stages.planning.estimate import MemoryEstimate
+from upbring.stages.planning.plan import (
+    Plan,
+    format_memory,
+    format_seconds,
+    format_time,
+    measure_time,
+    plan,
+    savings,
+)
+from upbring.stages.planning.speed_probe import TimeEstimate
+from upbring.stages.registry import METHODS
 
-_WIDE = 400  # characters of a line
+_WIDE_COLUMNS = 400  # characters of a line
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
     """Print the memory and the time of a run, each by part."""
-    verb, *words = resolved.settings.do
-    if Path(verb).suffix in {".yaml", ".yml"}:
-        _road(Path(verb), words)
+    command, *args = resolved.settings.do
+    if Path(command).suffix in {".yaml", ".yml"}:
+        _print_recipe_plan(Path(command), args)
         return
-    if verb not in CRAFTS:
-        meant = nearest(verb, CRAFTS)
-        hint = f"did you mean {meant}?" if meant else f"give one of {', '.join(CRAFTS)}"
-        raise InputError(f"upbring plan: {verb} is no verb that trains; {hint}")
-    call = parse(verbs()[verb], words)
-    if call is None:
+    if command not in METHODS:
+        suggestion = nearest(command, METHODS)
+        hint = f"did you mean {suggestion}?" if suggestion else f"give one of {', '.join(METHODS)}"
+        raise InputError(f"upbring plan: {command} is not a training method; {hint}")
+    parsed = parse_flags(commands()[command], args)
+    if parsed is None:
         return
-    kind = imported(verbs()[verb].settings)
-    asked = resolve(kind, section=verb, file=call.file, flags=call.flags)
-    say = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
-    cast = rehearsed(verb, asked, notice=say)
-    before = durable.memory_bytes() or 0
-    made = plan(cast, before=before, file=bytes_of(cast.loaded.base))
-    show(Console(), made, timed(cast, made))
+    settings_class = import_object(commands()[command].settings)
+    planned = resolve(
+        settings_class, section=command, file=parsed.settings_file, flags=parsed.flags
+    )
+    log = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    context = make_dry_run_context(command, planned, log=log)
+    baseline = durable.process_memory_bytes() or 0
+    memory_plan = plan(
+        context, baseline=baseline, file_bytes=weight_file_bytes(context.loaded.base)
+    )
+    print_plan(Console(), memory_plan, measure_time(context, memory_plan))
 
 
-def _road(recipe: Path, words: Sequence[str]) -> None:
+def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
     """Print what is to be done of a recipe's stages in a folder, and what that takes."""
-    match words:
+    match args:
         case []:
-            folder = Path("runs") / recipe.stem
+            folder = Path("runs") / recipe_path.stem
         case ["--to", name]:
             folder = Path(name)
         case [word, *_]:
             raise InputError(f"upbring plan: {word} says nothing of a recipe; give --to FOLDER")
-    script = read_script(recipe)
-    found = prospects(Road(script, folder, WORKS, say=lambda _: None))
-    Console(stderr=True).print(pictured(script, folder))
+    recipe = read_recipe(recipe_path)
+    forecasts = forecast_stages(PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log=lambda _: None))
+    Console(stderr=True).print(recipe_tree(recipe, folder))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_WIDE)  # a stage is a line, however long
-    console.print(_stages(found, is_pretty=console.is_terminal))
-    for line in _whole(found, free(folder), is_evaluated=script.evaluate is not None):
+        console = Console(width=_WIDE_COLUMNS)  # a stage is a line, however long
+    console.print(_stage_table(forecasts, is_pretty=console.is_terminal))
+    for line in _summary_lines(
+        forecasts, free_disk_bytes(folder), is_evaluated=recipe.evaluate is not None
+    ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _stages(found: Sequence[Prospect], *, is_pretty: bool) -> Table:
+def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Table:
     """Return a row for each stage."""
-    heads = ("stage", "verb", "standing", "time", "memory", "disk", "")
+    heads = ("stage", "method", "standing", "time", "memory", "disk", "")
     table = Table(*heads, box=SIMPLE_HEAD if is_pretty else None, pad_edge=False)
-    for each in found:
-        about = "" if each.standing == "kept" else "about "
+    for stage in forecasts:
+        approximately = "" if stage.action == "kept" else "about "
         cells = (
-            each.name,
-            each.verb,
-            each.standing,
-            "–" if each.seconds is None else about + short(each.seconds),
-            "–" if each.memory is None else about + durable.size(each.memory),
-            "–" if each.disk is None else about + durable.size(each.disk),
-            each.note,
+            stage.name,
+            stage.command,
+            stage.action,
+            "–" if stage.seconds is None else approximately + format_seconds(stage.seconds),
+            "–" if stage.memory is None else approximately + durable.format_size(stage.memory),
+            "–" if stage.disk is None else approximately + durable.format_size(stage.disk),
+            stage.note,
         )
-        table.add_row(*map(Text, cells), style="dim" if each.standing == "kept" else "")
+        table.add_row(*map(Text, cells), style="dim" if stage.action == "kept" else "")
     return table
 
 
-def _whole(found: Sequence[Prospect], free: int, *, is_evaluated: bool) -> Iterator[str]:
+def _summary_lines(
+    forecasts: Sequence[StageForecast], free_bytes: int, *, is_evaluated: bool
+) -> Iterator[str]:
     """Yield what the stages that are not done take together."""
-    todo = [each for each in found if each.standing != "kept"]
+    todo = [stage for stage in forecasts if stage.action != "kept"]
     if not todo:
         yield "every stage is finished and kept; only evaluation, gates and report are made anew"
         return
     unknown = [each.name for each in todo if each.seconds is None]
     if len(unknown) == len(todo):
-        yield f"to do: {len(todo)} of {len(found)} stages; what they take cannot be told yet"
+        yield f"to do: {len(todo)} of {len(forecasts)} stages; what they take cannot be told yet"
         return
-    time = short(sum(each.seconds or 0 for each in todo))
+    time = format_seconds(sum(each.seconds or 0 for each in todo))
     memory = max((each.memory or 0 for each in todo), default=0)
-    disk = sum(max(0, (each.disk or 0) - each.there) for each in todo)
+    disk = sum(max(0, (each.disk or 0) - each.disk_used) for each in todo)
     yield (
-        f"to do: {len(todo)} of {len(found)} stages, about {time}, at most {durable.size(memory)} "
-        f"of memory and {durable.size(disk)} of {durable.size(free)} free on the disk"
+        f"to do: {len(todo)} of {len(forecasts)} stages, about {time}, at most {durable.format_size(memory)} "
+        f"of memory and {durable.format_size(disk)} of {durable.format_size(free_bytes)} free on the disk"
     )
     if uncounted := [*unknown, *(["the evaluation"] if is_evaluated else [])]:
         yield f"not counted: {', '.join(uncounted)}"
-    if disk > free:
+    if disk > free_bytes:
         yield "there is too little space: free some, or set `keep: 2` and a smaller `rank:`"
 
 
-def show(console: Console, made: Plan, time: Seconds) -> None:
+def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate) -> None:
     """Print a plan."""
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    learned, whole = made.shape.learned, made.shape.numbers
-    say(f"{learned:,} of {whole:,} weights learn ({learned / whole:.2%})")
-    say(told(made))
-    console.print(_table(made.memory))
-    say(f"\n{told_time(made, time)}")
-    if made.memory.total > made.available:
-        say("\nto make it fit, change in this order:")
-        for change in savings(made):
-            say(f"  {change}")
+    log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    num_trainable, num_parameters = (
+        memory_plan.memory_profile.num_trainable,
+        memory_plan.memory_profile.num_parameters,
+    )
+    log(
+        f"{num_trainable:,} of {num_parameters:,} weights learn ({num_trainable / num_parameters:.2%})"
+    )
+    log(format_memory(memory_plan))
+    console.print(_memory_table(memory_plan.memory))
+    log(f"\n{format_time(memory_plan, time_estimate)}")
+    if memory_plan.memory.total > memory_plan.available_bytes:
+        log("\nto make it fit, change in this order:")
+        for change in savings(memory_plan):
+            log(f"  {change}")
 
 
-def _table(memory: Estimate) -> Table:
+def _memory_table(memory: MemoryEstimate) -> Table:
     """Return what lies in memory at its fullest, a part in a row."""
     table = Table.grid(padding=(0, 2))
-    for name, size in memory.parts.items():
-        table.add_row(f"  {name}", durable.size(size))
-    table.add_row("  most, while", memory.phase)
+    for name, size in memory.peak_parts.items():
+        table.add_row(f"  {name}", durable.format_size(size))
+    table.add_row("  most, while", memory.peak_phase)
     return table

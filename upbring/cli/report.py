@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from upbring.report.build import report
+from upbring.report.build import write_report
 from upbring.settings.commands.report import ReportSettings
 from upbring.settings.resolve import Resolved
 
@@ -11,8 +11,10 @@ def run(resolved: Resolved[ReportSettings]) -> None:
     """Write the report and tell what it comes to."""
     settings = resolved.settings
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    made = report(settings.run, settings.to or settings.run[0])
-    console.print(made.verdict.headline)
-    for fault in made.faults:
-        console.print(f"left out: {fault}")
-    console.print(f"{made.html}: the report; {made.numbers.name} beside it holds every number")
+    report = write_report(settings.run, settings.to or settings.run[0])
+    console.print(report.verdict.headline)
+    for read_error in report.read_errors:
+        console.print(f"left out: {read_error}")
+    console.print(
+        f"{report.html_path}: the report; {report.json_path.name} beside it holds every number"
+    )

@@ -7,40 +7,40 @@ from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import imported, verbs
+from upbring.settings.command_table import commands, import_object
 from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.run import train
-from upbring.stages.run_directory import directory_of
+from upbring.stages.run_directory import find_run_directory
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:
     """Find the run and go on with it, by the settings in its folder."""
     settings = resolved.settings
     if settings.run is None:
-        found = Run.newest_unfinished(settings.runs)
+        interrupted = Run.newest_interrupted(settings.runs)
     else:
-        found = Run.open(_path(settings))
-    if found.status() == "finished":
-        raise InputError(f"{found.path}: is finished; its model is in {found.model}")
-    verb = str(found.facts()["verb"])
-    kind = imported(verbs()[verb].settings)
+        interrupted = Run.open(_run_path(settings))
+    if interrupted.status() == "finished":
+        raise InputError(f"{interrupted.path}: is finished; its model is in {interrupted.model}")
+    command = str(interrupted.read_metadata()["method"])
+    settings_class = import_object(commands()[command].settings)
     flags = {} if settings.processes is None else {"processes": str(settings.processes)}
-    again = resolve(kind, section=verb, file=found.settings_file, flags=flags)
-    place = directory_of(found, again.settings)
-    if place != Path.cwd():
-        found = Run(found.path.absolute())
+    resumed = resolve(settings_class, section=command, file=interrupted.settings_file, flags=flags)
+    directory = find_run_directory(interrupted, resumed.settings)
+    if directory != Path.cwd():
+        interrupted = Run(interrupted.path.absolute())
         Console(stderr=True).print(
-            f"{found.path}: was begun in {place}, so its files are taken from there",
+            f"{interrupted.path}: was begun in {directory}, so its files are taken from there",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
-    with contextlib.chdir(place):
-        train(verb, again, resumed=found, allow_change=settings.allow_change)
+    with contextlib.chdir(directory):
+        train(command, resumed, resumed=interrupted, allow_change=settings.allow_change)
 
 
-def _path(settings: ResumeSettings) -> Path:
+def _run_path(settings: ResumeSettings) -> Path:
     """Return the run's folder, given as a path or as its name alone."""
     path = Path(str(settings.run))
     return path if path.exists() else settings.runs / path

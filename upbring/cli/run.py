@@ -10,15 +10,15 @@ from rich.tree import Tree
 
 from upbring.cli.evaluate import scorecard
 from upbring.errors import GateError
-from upbring.pipeline.ask import Asking, told
-from upbring.pipeline.finish import judged, measure
-from upbring.pipeline.gates import NUMBERS
-from upbring.pipeline.live_view import Board
-from upbring.pipeline.other_stages import WORKS
-from upbring.pipeline.runner import Road, WaitingError
-from upbring.pipeline.spec import BASE, POLICIES, Script, read_script
-from upbring.report.build import report
-from upbring.runs.results import Measured
+from upbring.pipeline.ask import PipelinePrompts, format_answers
+from upbring.pipeline.finish import check_gates, evaluate_models
+from upbring.pipeline.gates import METRICS
+from upbring.pipeline.live_view import LiveView
+from upbring.pipeline.other_stages import STAGE_FUNCTIONS
+from upbring.pipeline.runner import PipelineRunner, WaitingError
+from upbring.pipeline.spec import BASE, POLICY_METHODS, Recipe, read_recipe
+from upbring.report.build import write_report
+from upbring.runs.results import EvalResult
 from upbring.settings.commands.run import RunSettings
 from upbring.settings.resolve import Resolved
 from upbring.train.progress import has_bars
@@ -28,78 +28,92 @@ def run(resolved: Resolved[RunSettings]) -> None:
     """Take the road of a recipe, or show it."""
     settings = resolved.settings
     folder = settings.to or Path("runs") / settings.recipe.stem
-    take(settings.recipe, folder, is_dry=settings.dry)
+    run_recipe(settings.recipe, folder, is_dry_run=settings.dry_run)
 
 
-def take(recipe: Path, folder: Path, *, is_dry: bool = False) -> None:
+def run_recipe(recipe_path: Path, folder: Path, *, is_dry_run: bool = False) -> None:
     """Read a recipe, take its stages, evaluate, check the gates, write the report."""
     console = Console(stderr=True)
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    script = read_script(recipe)
-    board = None if is_dry or not has_bars(console) else Board(script, folder, console=console)
-    if board is None:
-        console.print(pictured(script, folder))
-    if is_dry:
+    recipe = read_recipe(recipe_path)
+    live_view = (
+        None if is_dry_run or not has_bars(console) else LiveView(recipe, folder, console=console)
+    )
+    if live_view is None:
+        console.print(recipe_tree(recipe, folder))
+    if is_dry_run:
         return
-    road = Road(script, folder, WORKS, say, board=board)
-    if script.ask:
-        road.made = partial(_asked, road, Asking(script.ask, folder))
+    runner = PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log, live_view=live_view)
+    if recipe.ask:
+        runner.on_model_ready = partial(
+            _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder)
+        )
     try:
-        with board or nullcontext():
-            road.made(BASE)
-            road.take()
-            results = measure(road)
-        _conclude(road, console, results)
+        with live_view or nullcontext():
+            runner.on_model_ready(BASE)
+            runner.run()
+            results = evaluate_models(runner)
+        _finish(runner, console, results)
     except WaitingError as waiting:
-        say(str(waiting))
+        log(str(waiting))
 
 
-def _conclude(road: Road, console: Console, results: Sequence[Measured]) -> None:
+def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResult]) -> None:
     """Show the results, judge and report; a gate that does not pass is an error in the end."""
-    script, folder = road.script, road.folder
+    recipe, folder = runner.recipe, runner.folder
     if results:
-        console.print(scorecard([each for each in results if is_headline(each)], script.models))
-        road.say("* judged by the embedded world's own truth; the report has every number")
-    verdicts = judged(road, results)
-    failed = [each.name for each in verdicts if each.passed is not True]
-    road.write(status="gates failed" if failed else "finished")
-    written = report([folder], folder)
-    lines = [*(each.line for each in verdicts), f"\nreport: {written.html}"]
-    if last := next((s for s in reversed(script.steps) if s.verb in POLICIES), None):
-        lines.append(f"talk with it: upbring chat {road.place(last.name)}")
+        console.print(
+            scorecard([each for each in results if is_headline(each)], recipe.evaluated_models)
+        )
+        runner.log("* judged by the embedded world's own truth; the report has every number")
+    gate_results = check_gates(runner, results)
+    failed = [result.name for result in gate_results if result.passed is not True]
+    runner.save_state(status="gates failed" if failed else "finished")
+    written = write_report([folder], folder)
+    lines = [*(each.summary for each in gate_results), f"\nreport: {written.html_path}"]
+    if last_policy := next(
+        (s for s in reversed(recipe.stages) if s.command in POLICY_METHODS), None
+    ):
+        lines.append(f"talk with it: upbring chat {runner.stage_folder(last_policy.name)}")
     for line in lines:
-        road.say(line)
+        runner.log(line)
     if failed:
         raise GateError(
-            f"{folder}: {len(failed)} of {len(verdicts)} gates did not pass ({', '.join(failed)}); "
-            f"see {written.html}"
+            f"{folder}: {len(failed)} of {len(gate_results)} gates did not pass ({', '.join(failed)}); "
+            f"see {written.html_path}"
         )
 
 
-def is_headline(measured: Measured) -> bool:
+def is_headline(measured: EvalResult) -> bool:
     """Whether a number is one that gates may speak of: those are the ones to read first."""
-    return any((measured.suite, measured.name) in found for found in NUMBERS.values())
+    return any(
+        (measured.suite, measured.name) in gated_metrics for gated_metrics in METRICS.values()
+    )
 
 
-def _asked(road: Road, asking: Asking, name: str) -> None:
+def _print_sample_answers(runner: PipelineRunner, prompts: PipelinePrompts, name: str) -> None:
     """Ask the road's prompts of a model, and show what it answers."""
-    known = asking.known().get(name) if name == BASE else None
-    road.say(told(name, known or asking.ask(name, road.model(name), say=road.say)))
+    saved_answers = prompts.read_answers().get(name) if name == BASE else None
+    runner.log(
+        format_answers(
+            name, saved_answers or prompts.ask(name, runner.resolve_model(name), log=runner.log)
+        )
+    )
 
 
-def pictured(script: Script, folder: Path) -> Tree:
+def recipe_tree(recipe: Recipe, folder: Path) -> Tree:
     """Return the road as a tree: each stage under the last of those that it needs."""
-    root = Tree(f"{script.file} → {folder}")
-    places = {"": root.add(f"base: {script.model}")}
-    for step in script.steps:
-        above = places[step.needs[-1]] if step.needs else places[""]
-        needs = f" (with {', '.join(step.needs[:-1])})" if len(step.needs) > 1 else ""
-        places[step.name] = above.add(f"{step.name}: {step.verb}{needs}")
-    if script.evaluate is not None:
-        root.add(f"evaluate: {', '.join(script.models)}")
-    if script.gates:
-        root.add("gates: " + "; ".join(f"{gate.name} {gate.condition}" for gate in script.gates))
+    root = Tree(f"{recipe.file} → {folder}")
+    nodes = {"": root.add(f"base: {recipe.model}")}
+    for stage in recipe.stages:
+        parent = nodes[stage.needs[-1]] if stage.needs else nodes[""]
+        needs = f" (with {', '.join(stage.needs[:-1])})" if len(stage.needs) > 1 else ""
+        nodes[stage.name] = parent.add(f"{stage.name}: {stage.command}{needs}")
+    if recipe.evaluate is not None:
+        root.add(f"evaluate: {', '.join(recipe.evaluated_models)}")
+    if recipe.gates:
+        root.add("gates: " + "; ".join(f"{gate.name} {gate.condition}" for gate in recipe.gates))
     return root

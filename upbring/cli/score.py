@@ -9,10 +9,10 @@ from rich.console import Console
 from upbring import durable
 from upbring.data.read.records import Record
 from upbring.errors import InputError
-from upbring.judge.reward_model import Ensemble, load_rewards
+from upbring.judge.reward_model import Ensemble, load_reward_models
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.score_file import Tally, lines, responses, scored
+from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
 from upbring.train import devices
 from upbring.train.progress import Progress
 
@@ -22,44 +22,44 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
     settings = resolved.settings
     console = Console(stderr=True)
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if settings.to is not None and settings.to.exists():
         raise InputError(f"{settings.to}: exists already; choose another --to")
     files = [
-        responses(path, format=settings.format, skip_bad=settings.skip_bad, notice=say)
+        read_responses(path, format=settings.format, skip_bad=settings.skip_bad, log=log)
         for path in settings.data
     ]
     count = sum(1 for file in files for _ in file)  # and what is malformed is told before any work
     machine = devices.prepare(settings)
-    members = load_rewards(
+    members = load_reward_models(
         [settings.model, *settings.ensemble],
         device=machine.device,
-        compute=machine.compute,
-        notice=say,
+        compute_dtype=machine.compute_dtype,
+        log=log,
     )
-    judge = Ensemble(members, settings.combine, settings.spread)
-    written, tally = _scores(judge, chain.from_iterable(files), count, console)
+    ensemble = Ensemble(members, settings.combine, settings.spread)
+    written, summary = _score_all(ensemble, chain.from_iterable(files), count, console)
     if settings.to is None:
         sys.stdout.write("".join(written))
     else:
-        with durable.explained(settings.to):
+        with durable.explain_os_errors(settings.to):
             settings.to.parent.mkdir(parents=True, exist_ok=True)
         durable.write_text(settings.to, "".join(written))
-    for line in tally.told():
-        say(line)
+    for line in summary.format_lines():
+        log(line)
 
 
-def _scores(
-    judge: Ensemble, records: Iterable[Record], count: int, console: Console
-) -> tuple[list[str], Tally]:
+def _score_all(
+    ensemble: Ensemble, records: Iterable[Record], count: int, console: Console
+) -> tuple[list[str], ScoreSummary]:
     """Return a line for each response, and what is told when all is done."""
     written: list[str] = []
-    tally = Tally()
-    with Progress(count, console=console, show=("responses",)) as progress:
-        for number, (record, scores) in enumerate(scored(judge, records), 1):
-            tally.add(record, scores)
-            written.extend(lines(record, scores))
+    summary = ScoreSummary()
+    with Progress(count, console=console, shown_metrics=("responses",)) as progress:
+        for number, (record, scores) in enumerate(score_records(ensemble, records), 1):
+            summary.add(record, scores)
+            written.extend(format_lines(record, scores))
             progress.update(number, {"responses": float(len(written))})
-    return written, tally
+    return written, summary

@@ -1,28 +1,30 @@
-"""`upbring nursery export FOLDER`: the embedded world as files that a user can read."""
+"""`upbring toyworld export FOLDER`: the embedded world as files that a user can read."""
 
 from pathlib import Path
 
 from rich.console import Console
 
 from upbring import durable
-from upbring.errors import InputError, shown
-from upbring.settings.commands.toyworld import NurserySettings
+from upbring.errors import InputError, format_value
+from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
 from upbring.toyworld.export import export
 
 
-def run(resolved: Resolved[NurserySettings]) -> None:
+def run(resolved: Resolved[ToyworldSettings]) -> None:
     """Write the files and list them."""
     settings = resolved.settings
     match settings.do:
         case ("export", target):
             folder = Path(target)
         case _:
-            found = " ".join(settings.do)
-            raise InputError(f"nursery: {shown(found)} is not understood; use: export FOLDER")
+            given = " ".join(settings.do)
+            raise InputError(
+                f"toyworld: {format_value(given)} is not understood; use: export FOLDER"
+            )
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another folder")
-    with durable.explained(folder):
+    with durable.explain_os_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     counts = export(folder, seed=settings.seed, characters=settings.characters)
     console = Console()

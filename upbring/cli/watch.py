@@ -6,37 +6,40 @@ from rich.console import Console
 
 from upbring.errors import InputError
 from upbring.report.live import app
-from upbring.report.read_folders import gather
+from upbring.report.read_folders import read_evidence
 from upbring.runs.run_folder import all_runs
 from upbring.settings.commands.report import WatchSettings
 from upbring.settings.resolve import Resolved
-from upbring.web.guard import Door
+from upbring.web.guard import WebAddress
 from upbring.web.server import serve
 
 
 def run(resolved: Resolved[WatchSettings]) -> None:
     """Serve the page until Ctrl-C."""
     settings = resolved.settings
-    folder = _watched(settings)
-    gather([folder])  # says at once what is wrong with it
+    folder = _watched_folder(settings)
+    read_evidence([folder])  # says at once what is wrong with it
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
-    def tell(door: Door) -> None:
+    def print_address(address: WebAddress) -> None:
         console.print(
-            f"{folder}: open {door.address}\n"
-            "Only this machine and this key are let in. Ctrl-C ends it."
+            f"{folder}: open {address.url}\nOnly this machine and this key are let in. Ctrl-C ends it."
         )
 
-    serve(app([folder], refresh_seconds=settings.refresh_seconds), port=settings.port, tell=tell)
+    serve(
+        app([folder], refresh_seconds=settings.refresh_seconds),
+        port=settings.port,
+        on_ready=print_address,
+    )
     console.print("closed")
 
 
-def _watched(settings: WatchSettings) -> Path:
+def _watched_folder(settings: WatchSettings) -> Path:
     """Return the folder that is named, as a path or as a run's name, or that of the newest run."""
     if settings.run is not None:
         path = Path(settings.run)
         return path if path.exists() else settings.runs / path
-    found = all_runs(settings.runs)
-    if not found:
+    runs = all_runs(settings.runs)
+    if not runs:
         raise InputError(f"{settings.runs}: no runs yet; begin one, or name a folder to watch")
-    return found[-1].path
+    return runs[-1].path

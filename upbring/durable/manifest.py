@@ -27,19 +27,21 @@ class Damaged(InputError):  # noqa: N818 -- `except durable.Damaged` reads as th
 
 def verify(folder: Path) -> None:
     """Raise `Damaged`, naming file and bytes, unless every file is as its manifest says."""
-    for name, promised in _read(folder).items():
+    for name, expected in _read_manifest(folder).items():
         path = folder / name
         try:
-            found = _fingerprint(path)
+            actual = _file_checksums(path)
         except OSError as error:
             raise Damaged(f"{path}: cannot be read: {error.strerror or error}") from error
-        if found != promised:
-            raise Damaged(f"{path}: {_difference(found, promised)}")
+        if actual != expected:
+            raise Damaged(f"{path}: {_describe_difference(actual, expected)}")
 
 
-def manifest(folder: Path, paths: Iterable[Path]) -> bytes:
+def make_manifest(folder: Path, paths: Iterable[Path]) -> bytes:
     """Return the text of a manifest of `paths`, files that lie in `folder`."""
-    return _sealed({path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths})
+    return _seal_manifest(
+        {path.relative_to(folder).as_posix(): _file_checksums(path) for path in paths}
+    )
 
 
 def sha256_file(path: Path) -> str:
@@ -58,44 +60,44 @@ def json_bytes(value: JSON) -> bytes:
     return (text + "\n").encode(errors="backslashreplace")
 
 
-def _fingerprint(path: Path) -> dict[str, JSON]:
-    whole, pieces, num_bytes = hashlib.sha256(), [], 0
+def _file_checksums(path: Path) -> dict[str, JSON]:
+    digest, checksums, num_bytes = hashlib.sha256(), [], 0
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
-            whole.update(piece)
-            pieces.append(zlib.crc32(piece))
+            digest.update(piece)
+            checksums.append(zlib.crc32(piece))
             num_bytes += len(piece)
-    return {"bytes": num_bytes, "sha256": whole.hexdigest(), "crc32": pieces}
+    return {"bytes": num_bytes, "sha256": digest.hexdigest(), "crc32": checksums}
 
 
-def _difference(found: Mapping[str, JSON], promised: JSON) -> str:
-    entry: Mapping[str, JSON] = promised if isinstance(promised, Mapping) else {}
-    if found["bytes"] != entry.get("bytes"):
-        return f"has {found['bytes']} bytes, and had {entry.get('bytes')} when it was saved"
-    ours, theirs = found["crc32"], entry.get("crc32")
-    if isinstance(ours, Sequence) and isinstance(theirs, Sequence):
-        pairs = enumerate(itertools.zip_longest(ours, theirs))
-        wrong = [index for index, (left, right) in pairs if left != right]
-        if wrong:
-            first, last = wrong[0] * PIECE_BYTES, (wrong[-1] + 1) * PIECE_BYTES
+def _describe_difference(actual: Mapping[str, JSON], expected: JSON) -> str:
+    entry: Mapping[str, JSON] = expected if isinstance(expected, Mapping) else {}
+    if actual["bytes"] != entry.get("bytes"):
+        return f"has {actual['bytes']} bytes, and had {entry.get('bytes')} when it was saved"
+    actual_checksums, expected_checksums = actual["crc32"], entry.get("crc32")
+    if isinstance(actual_checksums, Sequence) and isinstance(expected_checksums, Sequence):
+        pairs = enumerate(itertools.zip_longest(actual_checksums, expected_checksums))
+        differing = [index for index, (left, right) in pairs if left != right]
+        if differing:
+            first, last = differing[0] * PIECE_BYTES, (differing[-1] + 1) * PIECE_BYTES
             return f"differs from what was saved between bytes {first} and {last}"
     return "differs from what was saved"
 
 
-def _sealed(files: JSON) -> bytes:
+def _seal_manifest(files: JSON) -> bytes:
     return json_bytes({"files": files, "seal": hashlib.sha256(json_bytes(files)).hexdigest()})
 
 
-def _read(folder: Path) -> Mapping[str, JSON]:
+def _read_manifest(folder: Path) -> Mapping[str, JSON]:
     path = folder / MANIFEST
     try:
         data = path.read_bytes()
         files: Mapping[str, JSON] = json.loads(data)["files"]
-        is_whole = data == _sealed(files) and isinstance(files, dict)
+        is_intact = data == _seal_manifest(files) and isinstance(files, dict)
     except OSError as error:
         raise Damaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Damaged(f"{path}: is no manifest any more") from error
-    if not is_whole:
+    if not is_intact:
         raise Damaged(f"{path}: differs from what was saved")
     return files

@@ -16,17 +16,24 @@ from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
-from upbring.durable.manifest import JSON, MANIFEST, json_bytes, manifest
-from upbring.durable.system import DISK, Disk, Piece, explained, is_alive, size
+from upbring.durable.manifest import JSON, MANIFEST, json_bytes, make_manifest
+from upbring.durable.system import (
+    DISK,
+    BytesLike,
+    Disk,
+    explain_os_errors,
+    format_size,
+    is_process_alive,
+)
 from upbring.errors import ResourceError
 
-LEFTOVER = re.compile(r"\.(?:tmp|del)-.+-(\d+)-[0-9a-f]{8}")
+LEFTOVER_NAME = re.compile(r"\.(?:tmp|del)-.+-(\d+)-[0-9a-f]{8}")
 
 
-def write_bytes(path: Path, data: Piece, *, disk: Disk = DISK) -> None:
+def write_bytes(path: Path, data: BytesLike, *, disk: Disk = DISK) -> None:
     """Save a file so that it holds all of its old content or all of `data`, whatever happens."""
-    temporary = _sibling("tmp", path)
-    with explained(path, need=memoryview(data).nbytes, disk=disk):
+    temporary = _temporary_path("tmp", path)
+    with explain_os_errors(path, need=memoryview(data).nbytes, disk=disk):
         try:
             with FileIO(temporary, "xb") as file:
                 disk.write(file, data)
@@ -50,19 +57,19 @@ def write_json(path: Path, value: JSON, *, disk: Disk = DISK) -> None:
 
 
 @contextlib.contextmanager
-def folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[Path]:
+def atomic_folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[Path]:
     """Yield a temporary folder to fill; it becomes `target`, with a manifest, when the block ends.
 
     When the block fails, nothing is left and an earlier `target` is intact. `need` is the number of
     bytes that an error message names.
     """
-    temporary = _sibling("tmp", target)
-    with explained(target, need=need, disk=disk):
+    temporary = _temporary_path("tmp", target)
+    with explain_os_errors(target, need=need, disk=disk):
         try:
-            disk.make(temporary)
+            disk.make_folder(temporary)
             yield temporary
-            _seal(temporary, disk)
-            _take_place(temporary, target, disk=disk)
+            _write_manifest(temporary, disk)
+            _replace_folder(temporary, target, disk=disk)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -70,8 +77,8 @@ def folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -> Itera
     _discard_replaced(target, disk)
 
 
-def write_pieces(path: Path, pieces: Iterable[Piece], *, disk: Disk = DISK) -> None:
-    """Write a new file inside of a `folder` block, piece by piece; `folder` forces it to disk."""
+def write_pieces(path: Path, pieces: Iterable[BytesLike], *, disk: Disk = DISK) -> None:
+    """Write a new file inside of a `atomic_folder` block, piece by piece; `atomic_folder` forces it to disk."""
     with FileIO(path, "xb") as file:
         for piece in pieces:
             disk.write(file, piece)
@@ -79,58 +86,58 @@ def write_pieces(path: Path, pieces: Iterable[Piece], *, disk: Disk = DISK) -> N
 
 def remove(folder: Path, *, disk: Disk = DISK) -> None:
     """Delete a folder so that at no moment half of it stands under its own name."""
-    aside = _sibling("del", folder)
-    with explained(folder, disk=disk):
+    aside = _temporary_path("del", folder)
+    with explain_os_errors(folder, disk=disk):
         disk.rename(folder, aside)
         disk.remove(aside)
 
 
-def sweep(
-    parent: Path, *, is_locked: bool = False, quiet_seconds: float = 0, disk: Disk = DISK
+def remove_leftovers(
+    parent: Path, *, is_locked: bool = False, min_idle_seconds: float = 0, disk: Disk = DISK
 ) -> list[Path]:
     """Delete what dead processes left half done in `parent`, and return it.
 
     `is_locked` says that the caller holds the lock: then all leftovers are of the dead, also those
     whose process number has been given to somebody else since. Without a lock another machine may
-    be at work in the folder: `quiet_seconds` says how long nothing in a leftover has changed.
+    be at work in the folder: `min_idle_seconds` says how long nothing in a leftover has changed.
     """
     if not parent.is_dir():
         return []
-    swept = []
-    with explained(parent, disk=disk):
+    removed = []
+    with explain_os_errors(parent, disk=disk):
         for path in sorted(parent.iterdir()):
-            match = LEFTOVER.fullmatch(path.name)
-            is_dead = match and (is_locked or not is_alive(int(match[1])))
+            match = LEFTOVER_NAME.fullmatch(path.name)
+            is_dead = match and (is_locked or not is_process_alive(int(match[1])))
             with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
-                if is_dead and time.time() - _changed(path) >= quiet_seconds:
+                if is_dead and time.time() - _last_changed(path) >= min_idle_seconds:
                     disk.remove(path)
-                    swept.append(path)
-    return swept
+                    removed.append(path)
+    return removed
 
 
 def require_space(path: Path, need: int, *, disk: Disk = DISK) -> None:
     """Raise a ResourceError unless `need` bytes are free where `path` is."""
-    free = disk.free(path)
+    free = disk.free_bytes(path)
     if free < need:
         raise ResourceError(
-            f"{path}: saving needs {size(need)} and {size(free)} is free; make room, then "
+            f"{path}: saving needs {format_size(need)} and {format_size(free)} is free; make room, then "
             "go on with `upbring resume`. Earlier checkpoints are intact"
         )
 
 
-def _changed(path: Path) -> float:
+def _last_changed(path: Path) -> float:
     """Return when a file or anything in a folder was changed last."""
     return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
-def _sibling(kind: str, target: Path) -> Path:
+def _temporary_path(kind: str, target: Path) -> Path:
     name = f".{kind}-{target.name[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
     return target.with_name(name)
 
 
-def _seal(temporary: Path, disk: Disk) -> None:
+def _write_manifest(temporary: Path, disk: Disk) -> None:
     paths = sorted(path for path in temporary.rglob("*") if path.is_file())
-    write_pieces(temporary / MANIFEST, [manifest(temporary, paths)], disk=disk)
+    write_pieces(temporary / MANIFEST, [make_manifest(temporary, paths)], disk=disk)
     mode = (temporary / MANIFEST).stat().st_mode & 0o777
     for path in [*paths, temporary / MANIFEST]:
         if path.stat().st_mode & 0o777 != mode:
@@ -142,11 +149,11 @@ def _seal(temporary: Path, disk: Disk) -> None:
     disk.sync_folder(temporary)
 
 
-def _take_place(temporary: Path, target: Path, *, disk: Disk) -> None:
+def _replace_folder(temporary: Path, target: Path, *, disk: Disk) -> None:
     if not target.exists():
         disk.rename(temporary, target)
         return
-    aside = _sibling("del", target)
+    aside = _temporary_path("del", target)
     disk.rename(target, aside)
     try:
         disk.rename(temporary, target)
@@ -156,7 +163,7 @@ def _take_place(temporary: Path, target: Path, *, disk: Disk) -> None:
 
 
 def _discard_replaced(target: Path, disk: Disk) -> None:
-    """Delete what `target` was before; if that fails, the next `sweep` does it."""
+    """Delete what `target` was before; if that fails, the next `remove_leftovers` does it."""
     prefix = f".del-{target.name[:100]}-{os.getpid()}-"
     with contextlib.suppress(OSError):
         for path in [each for each in target.parent.iterdir() if each.name.startswith(prefix)]:

@@ -29,16 +29,18 @@ else:
     import fcntl
     import resource
 
-Piece: TypeAlias = bytes | memoryview
+BytesLike: TypeAlias = bytes | memoryview
 
-LOCK = ".lock"
+LOCK_FILE = ".lock"
 LOCKED_BYTE = 2**30  # Windows forbids reading a locked byte, so it lies behind the text
-OURS = re.compile(r"\.(?:tmp|del)-")  # names that only this room gives
-TURN_SECONDS = 0.1
+TEMPORARY_NAME = re.compile(r"\.(?:tmp|del)-")  # names that only this room gives
+LOCK_POLL_SECONDS = 0.1
 WRITE_BYTES = 4 * 2**20
-UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK})
-FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
+UNSUPPORTED_ERRNOS = frozenset(
+    {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
+)
+FORBIDDEN_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 class Disk:
@@ -47,22 +49,24 @@ class Disk:
     def before(self, operation: str, path: Path) -> None:
         """Do nothing; a test raises an OSError here, or ends the process."""
 
-    def free(self, path: Path) -> int:
+    def free_bytes(self, path: Path) -> int:
         """Return the bytes that are free where `path` is, or will be."""
-        there = next(place for place in (path, *path.absolute().parents) if place.exists())
-        return shutil.disk_usage(there).free
+        existing = next(
+            ancestor for ancestor in (path, *path.absolute().parents) if ancestor.exists()
+        )
+        return shutil.disk_usage(existing).free
 
-    def make(self, folder: Path) -> None:
+    def make_folder(self, folder: Path) -> None:
         """Make a new folder, with the mode that the umask says."""
         self.before("make", folder)
         folder.mkdir()
 
-    def write(self, file: FileIO, data: Piece) -> None:
+    def write(self, file: FileIO, data: BytesLike) -> None:
         """Append `data` to an open, unbuffered file."""
-        rest = memoryview(data)
-        while rest.nbytes:
+        remaining = memoryview(data)
+        while remaining.nbytes:
             self.before("write", Path(file.name))
-            rest = rest[file.write(rest[:WRITE_BYTES]) :]
+            remaining = remaining[file.write(remaining[:WRITE_BYTES]) :]
 
     def sync(self, file: FileIO) -> None:
         """Force a file to the disk."""
@@ -103,24 +107,24 @@ DISK = Disk()
 
 
 @contextlib.contextmanager
-def explained(path: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[None]:
+def explain_os_errors(path: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[None]:
     """Turn the system's errors inside of the block into messages with path, need and free space."""
     try:
         yield
     except OSError as error:
-        raise _explanation(error, path, need=need, disk=disk) from error
+        raise _to_upbring_error(error, path, need=need, disk=disk) from error
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold a folder for this process alone; the system lets go when the process dies, however."""
-    path = folder / LOCK
-    with explained(path):
+    path = folder / LOCK_FILE
+    with explain_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if not _acquired(descriptor, path):
+        if not _try_lock(descriptor, path):
             raise InputError(
-                f"{folder}: {_holder(path)} is using this folder; wait until it is done, or stop it"
+                f"{folder}: {_describe_holder(path)} is using this folder; wait until it is done, or stop it"
             )
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
         os.ftruncate(descriptor, 0)
@@ -134,17 +138,17 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def turn(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def wait_for_lock(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a file's lock after everyone who came before; `waiting` is called while they are at it.
 
     The file stays, empty. Where the system has no locks nobody waits.
     """
-    with explained(path):
+    with explain_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        while not _acquired(descriptor, path):
+        while not _try_lock(descriptor, path):
             waiting()
-            time.sleep(TURN_SECONDS)
+            time.sleep(LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
@@ -153,19 +157,19 @@ def turn(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[
 def is_locked(folder: Path) -> bool:
     """Whether a living process holds the folder's lock."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR)
     except OSError:
         return False
     try:
-        return not _acquired(descriptor, folder / LOCK, attempts=1)
+        return not _try_lock(descriptor, folder / LOCK_FILE, attempts=1)
     finally:
         os.close(descriptor)
 
 
-def size(num_bytes: float) -> str:
+def format_size(num_bytes: float) -> str:
     """Return a number of bytes as people say it.
 
-    >>> size(1_234_567), size(999)
+    >>> format_size(1_234_567), format_size(999)
     ('1.2 MB', '999 bytes')
     """
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -174,21 +178,21 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes:.0f} bytes"
 
 
-def memory_bytes() -> int | None:
+def process_memory_bytes() -> int | None:
     """Return the memory that this process holds now, where the system tells."""
-    return _proc_status("VmRSS")
+    return _read_proc_status("VmRSS")
 
 
-def peak_memory_bytes() -> int | None:
+def peak_process_memory_bytes() -> int | None:
     """Return the most memory that this process has held, where the system tells."""
-    peak = _proc_status("VmHWM")
+    peak = _read_proc_status("VmHWM")
     if peak is None and sys.platform != "win32":
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return peak
 
 
-def is_alive(pid: int) -> bool:
+def is_process_alive(pid: int) -> bool:
     """Whether a process of this number runs here."""
     if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
         handle = ctypes.windll.kernel32.OpenProcess(0x1000, 0, pid)  # 0x1000 asks, no more
@@ -203,26 +207,26 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _explanation(error: OSError, path: Path, *, need: int | None, disk: Disk) -> UpbringError:
-    what = error.strerror or str(error)
-    if error.errno in GONE and not path.parent.exists():
+def _to_upbring_error(error: OSError, path: Path, *, need: int | None, disk: Disk) -> UpbringError:
+    problem = error.strerror or str(error)
+    if error.errno in MISSING_ERRNOS and not path.parent.exists():
         fix = "was it deleted or moved while in use? Put it back, or begin a new run"
         return InputError(f"{path.parent}: the folder is gone; {fix}")
     file = str(error.filename or path)
-    if file != str(path) and not OURS.search(file):
-        what = f"{what}: {file}"
-    if error.errno in FORBIDDEN:
+    if file != str(path) and not TEMPORARY_NAME.search(file):
+        problem = f"{problem}: {file}"
+    if error.errno in FORBIDDEN_ERRNOS:
         fix = "give yourself the right to write there, or choose another folder"
-        return InputError(f"{path}: {what}; {fix}")
+        return InputError(f"{path}: {problem}; {fix}")
     if error.errno == errno.EEXIST:
         return InputError(f"{path}: {file} is in the way; move it, or choose another name")
-    if error.errno in GONE:
-        return InputError(f"{path}: {what}; put it back, then try again")
+    if error.errno in MISSING_ERRNOS:
+        return InputError(f"{path}: {problem}; put it back, then try again")
     with contextlib.suppress(OSError):
-        asked = "" if need is None else f"{size(need)} needed, "
-        what = f"{what} ({asked}{size(disk.free(path))} free)"
+        needed_text = "" if need is None else f"{format_size(need)} needed, "
+        problem = f"{problem} ({needed_text}{format_size(disk.free_bytes(path))} free)"
     fix = "make room or mend the disk, then go on with `upbring resume`"
-    return ResourceError(f"{path}: {what}; {fix}. Nothing saved earlier is lost")
+    return ResourceError(f"{path}: {problem}; {fix}. Nothing saved earlier is lost")
 
 
 @contextlib.contextmanager
@@ -230,7 +234,7 @@ def _sync_is_optional(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in UNSUPPORTED:
+        if error.errno not in UNSUPPORTED_ERRNOS:
             raise
         _warn_unsynced(str(path.parent))
 
@@ -240,20 +244,20 @@ def _warned() -> list[str]:
     return []
 
 
-def _warn_unsynced(where: str) -> None:
+def _warn_unsynced(folder: str) -> None:
     if not _warned():
-        _warned().append(where)
-        text = f"{where}: this file system cannot fsync; a power cut may lose what was saved last"
+        _warned().append(folder)
+        text = f"{folder}: this file system cannot fsync; a power cut may lose what was saved last"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-def _acquired(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
+def _try_lock(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
     for attempt in range(attempts):  # more than once, for `is_locked` holds it for a moment
         try:
-            _take(descriptor)
+            _lock_descriptor(descriptor)
         except OSError as error:
-            if error.errno in UNSUPPORTED:
-                return not _holder_lives(path)
+            if error.errno in UNSUPPORTED_ERRNOS:
+                return not _is_holder_alive(path)
             if attempt + 1 < attempts:
                 time.sleep(0.02)
         else:
@@ -261,7 +265,7 @@ def _acquired(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
     return False
 
 
-def _take(descriptor: int) -> None:
+def _lock_descriptor(descriptor: int) -> None:
     if sys.platform == "win32":
         os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -278,20 +282,20 @@ def _read_holder(path: Path) -> tuple[int, str] | None:
         return None
 
 
-def _holder(path: Path) -> str:
+def _describe_holder(path: Path) -> str:
     holder = _read_holder(path)
     return f"process {holder[0]} on {holder[1]}" if holder else "another process"
 
 
-def _holder_lives(path: Path) -> bool:
+def _is_holder_alive(path: Path) -> bool:
     holder = _read_holder(path)
     if holder is None:
         return False
     pid, host = holder
-    return host != socket.gethostname() or is_alive(pid)
+    return host != socket.gethostname() or is_process_alive(pid)
 
 
-def _proc_status(name: str) -> int | None:
+def _read_proc_status(name: str) -> int | None:
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:

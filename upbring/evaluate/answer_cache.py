@@ -2,7 +2,7 @@
 
 A row is found again by a key of all that decides it: suite, the subject's identity, the prompt. An
 answer is on the disk when its chunk is done; a process that dies leaves at most a torn last line,
-which nobody reads. `finish` writes the file anew with the verdicts, which come later.
+which nobody reads. `save` writes the file anew with the verdicts, which come later.
 """
 
 import json
@@ -15,22 +15,22 @@ from pathlib import Path
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError
-from upbring.evaluate.model_protocol import Named, fingerprint
+from upbring.evaluate.model_protocol import Identified, fingerprint
 
-CHUNK = 32
-Row = dict[str, JSON]
-Make = Callable[[list[int]], Sequence[Mapping[str, JSON]]]
+CHUNK_SIZE = 32
+AnswerRow = dict[str, JSON]
+ComputeAnswers = Callable[[list[int]], Sequence[Mapping[str, JSON]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CacheItem:
     """Something to ask: as people read it, and what else decides the answer."""
 
     prompt: str
-    decides: tuple[object, ...] = ()
+    key_parts: tuple[object, ...] = ()
 
 
-class Journal:
+class AnswerCache:
     """The rows of an evaluation; without a path they live in memory alone."""
 
     def __init__(
@@ -39,89 +39,99 @@ class Journal:
         *,
         poll: Callable[[], None] = lambda: None,
         progress: Callable[[str, int], None] = lambda *_: None,
-        chunk: int = CHUNK,
+        chunk_size: int = CHUNK_SIZE,
     ) -> None:
-        self.path, self._poll, self._progress, self._chunk = path, poll, progress, chunk
-        self._rows: dict[str, Row] = {}
+        self.path, self._poll, self._progress, self._chunk_size = path, poll, progress, chunk_size
+        self._rows: dict[str, AnswerRow] = {}
         if path is not None and path.is_file():
-            self._rows = {str(row["key"]): row for row in _read(path)}
+            self._rows = {str(row["key"]): row for row in _read_rows(path)}
 
-    def kept(
-        self, suite: str, subject: Named, items: Sequence[Item], *, make: Make, part: str = ""
-    ) -> list[Row]:
-        """Return the row of each item; `make` gives `response` and more for those that lack one."""
-        keys = _keys(suite, part, subject.identity, items)
+    def get_or_compute(
+        self,
+        suite: str,
+        source: Identified,
+        items: Sequence[CacheItem],
+        *,
+        compute: ComputeAnswers,
+        kind: str = "",
+    ) -> list[AnswerRow]:
+        """Return the row of each item; `compute` gives `response` and more for those that lack one."""
+        keys = _keys(suite, kind, source.identity, items)
         missing = [i for i, key in enumerate(keys) if key not in self._rows]
-        for start in range(0, len(missing), self._chunk):
+        for start in range(0, len(missing), self._chunk_size):
             self._poll()
-            chosen = missing[start : start + self._chunk]
-            made = make(chosen)
-            assert len(made) == len(chosen), f"{suite}: {len(made)} answers to {len(chosen)}"
-            new: list[Row] = [
+            indices = missing[start : start + self._chunk_size]
+            answers = compute(indices)
+            assert len(answers) == len(indices), (
+                f"{suite}: {len(answers)} answers to {len(indices)}"
+            )
+            new_rows: list[AnswerRow] = [
                 {
                     "suite": suite,
-                    "model": subject.name,
+                    "model": source.name,
                     "prompt": items[i].prompt,
                     "response": "",
                     "verdicts": {},
-                    **found,
+                    **answer,
                     "key": keys[i],
                 }
-                for i, found in zip(chosen, made, strict=True)
+                for i, answer in zip(indices, answers, strict=True)
             ]
-            self._append(new)
+            self._append(new_rows)
         if missing:
-            self._progress(f"{suite}, {subject.name}", len(missing))
+            self._progress(f"{suite}, {source.name}", len(missing))
         for key in keys:
-            self._rows[key]["model"] = subject.name  # it may be called otherwise this time
+            self._rows[key]["model"] = source.name  # it may be called otherwise this time
         return [self._rows[key] for key in keys]
 
-    def finish(self) -> None:
+    def save(self) -> None:
         """Write every row with its verdicts."""
         if self.path is not None:
-            durable.write_bytes(self.path, b"".join(map(_line, self._rows.values())))
+            durable.write_bytes(self.path, b"".join(map(_encode_row, self._rows.values())))
 
-    def _append(self, rows: Sequence[Row]) -> None:
+    def _append(self, rows: Sequence[AnswerRow]) -> None:
         self._rows |= {str(row["key"]): row for row in rows}
         if self.path is None:
             return
-        data = b"".join(map(_line, rows))
-        with durable.explained(self.path, need=len(data)):
-            _trim(self.path)
+        data = b"".join(map(_encode_row, rows))
+        with durable.explain_os_errors(self.path, need=len(data)):
+            _drop_torn_line(self.path)
             with FileIO(self.path, "ab") as file:
                 durable.DISK.write(file, data)
                 durable.DISK.sync(file)
 
 
-def judge(rows: Sequence[Row], verdicts: Sequence[Mapping[str, float | str | None]]) -> None:
+def add_verdicts(
+    rows: Sequence[AnswerRow], verdicts: Sequence[Mapping[str, float | str | None]]
+) -> None:
     """Write down what was said of each answer."""
     for row, verdict in zip(rows, verdicts, strict=True):
-        before = row["verdicts"]
-        row["verdicts"] = {**(before if isinstance(before, Mapping) else {}), **verdict}
+        previous = row["verdicts"]
+        row["verdicts"] = {**(previous if isinstance(previous, Mapping) else {}), **verdict}
 
 
-def responses(rows: Sequence[Row]) -> list[str]:
+def responses(rows: Sequence[AnswerRow]) -> list[str]:
     """Return what was answered."""
     return [str(row["response"]) for row in rows]
 
 
-def _keys(suite: str, part: str, identity: str, items: Sequence[Item]) -> list[str]:
+def _keys(suite: str, kind: str, identity: str, items: Sequence[CacheItem]) -> list[str]:
     """Return a key for each item; what is asked twice has two."""
     keys: list[str] = []
     seen: Counter[str] = Counter()
     for item in items:
-        key = fingerprint(suite, part, identity, item.prompt, item.decides)
+        key = fingerprint(suite, kind, identity, item.prompt, item.key_parts)
         seen[key] += 1
         keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
     return keys
 
 
-def _line(row: Mapping[str, JSON]) -> bytes:
+def _encode_row(row: Mapping[str, JSON]) -> bytes:
     text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode(errors="backslashreplace")
 
 
-def _trim(path: Path) -> None:
+def _drop_torn_line(path: Path) -> None:
     """Drop a torn last line, so that what follows stands on a line of its own."""
     if path.is_file():
         with path.open("r+b") as file:
@@ -129,10 +139,10 @@ def _trim(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
-def _read(path: Path) -> list[Row]:
+def _read_rows(path: Path) -> list[AnswerRow]:
     """Return the rows of a file; a torn last line is left out."""
-    rows: list[Row] = []
-    with durable.explained(path), path.open("rb") as file:
+    rows: list[AnswerRow] = []
+    with durable.explain_os_errors(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break

@@ -21,17 +21,23 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from upbring.data.read.records import Message
-from upbring.errors import InputError, shown
-from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, fingerprint, spoken
-from upbring.evaluate.preference import Duel
+from upbring.errors import InputError, format_value
+from upbring.evaluate.model_protocol import (
+    Dialogue,
+    Likelihood,
+    LikelihoodRequest,
+    fingerprint,
+    format_prompt,
+)
+from upbring.evaluate.preference import AnswerPair
 
-KEY = "UPBRING_ENDPOINT_KEY"
-AT_ONCE = 8
+API_KEY_VARIABLE = "UPBRING_ENDPOINT_KEY"
+MAX_CONCURRENT_REQUESTS = 8
 TIMEOUT_SECONDS = 120.0
-PAUSES_SECONDS = (1.0, 4.0, 15.0)  # before each further attempt
-BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+RETRY_PAUSES_SECONDS = (1.0, 4.0, 15.0)  # before each further attempt
+RETRYABLE_STATUS_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
-_ASK = """Two assistants answered a user. Which answer is better: more correct, more helpful, \
+_JUDGE_PROMPT = """Two assistants answered a user. Which answer is better: more correct, more helpful, \
 politer, and not longer than it needs to be? Do not mind their order.
 
 [The dialogue]
@@ -45,7 +51,7 @@ politer, and not longer than it needs to be? Do not mind their order.
 
 Reply with A, B, or C if they are equally good. Reply with that letter alone."""
 _LETTER = re.compile(r"\b([ABC])\b")
-_SURE = {"A": 1.0, "B": 0.0, "C": 0.5}
+_PROBABILITY_OF_LETTER = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
 def is_url(name: str) -> bool:
@@ -67,73 +73,75 @@ class Endpoint:
         """A hash of URL and settings; what stands behind the URL is not known."""
         return fingerprint(self.url, self.max_tokens)
 
-    def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
         """Return its answer to each prompt, several asked at once."""
-        return self._asked(prompts, temperature=0.0)
+        return self._request_all(prompts, temperature=0.0)
 
-    def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
         """Return an answer to each prompt, drawn at temperature 1."""
-        return self._asked(prompts, temperature=1.0, seed=seed)
+        return self._request_all(prompts, temperature=1.0, seed=seed)
 
-    def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
         """Refuse: an endpoint answers dialogues."""
-        del texts, most_tokens
-        self._cannot("continues no plain text")
+        del texts, max_tokens
+        self._reject_unsupported("continues no plain text")
 
-    def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
         """Refuse: it tells no log-probabilities of given texts."""
-        del choices
-        self._cannot("tells no log-probabilities of given texts")
+        del requests
+        self._reject_unsupported("tells no log-probabilities of given texts")
 
-    def read(self, documents: Sequence[str]) -> list[Likelihood]:
+    def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
         """Refuse: it tells no log-probabilities of given texts."""
         del documents
-        self._cannot("tells no log-probabilities of given texts")
+        self._reject_unsupported("tells no log-probabilities of given texts")
 
-    def prefers(self, duels: Sequence[Duel]) -> list[float]:
+    def win_probabilities(self, pairs: Sequence[AnswerPair]) -> list[float]:
         """Return how sure it is that the first answer of each duel is better; ½ if it won't say."""
-        asked = [
-            _ASK.format(prompt=spoken(duel.prompt), first=duel.first, second=duel.second)
-            for duel in duels
+        prompts = [
+            _JUDGE_PROMPT.format(
+                prompt=format_prompt(pair.prompt), first=pair.first, second=pair.second
+            )
+            for pair in pairs
         ]
-        told = self._asked([(Message("user", text),) for text in asked], temperature=0.0)
-        letters = [_LETTER.findall(text) for text in told]
-        return [_SURE[found[-1]] if found else 0.5 for found in letters]
+        replies = self._request_all([(Message("user", text),) for text in prompts], temperature=0.0)
+        letters = [_LETTER.findall(text) for text in replies]
+        return [_PROBABILITY_OF_LETTER[matches[-1]] if matches else 0.5 for matches in letters]
 
-    def _cannot(self, what: str) -> NoReturn:
+    def _reject_unsupported(self, limitation: str) -> NoReturn:
         raise InputError(
-            f"{self.name}: is an endpoint, which {what}; leave out that suite or that data, or "
+            f"{self.name}: is an endpoint, which {limitation}; leave out that suite or that data, or "
             "name a model on this machine"
         )
 
-    def _asked(
+    def _request_all(
         self, prompts: Sequence[Dialogue], *, temperature: float, seed: int = 0
     ) -> list[str]:
-        def one(prompt: Dialogue) -> str:
+        def request_one(prompt: Dialogue) -> str:
             messages = [{"role": m.role, "content": m.content} for m in prompt]
-            asked = {
+            body = {
                 "messages": messages,
                 "temperature": temperature,
                 "max_tokens": self.max_tokens,
                 "seed": seed,
                 "model": urlsplit(self.url).fragment or "default",
             }
-            return self._answer(asked)
+            return self._request_with_retries(body)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(one, prompts))
+        with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
+            return list(pool.map(request_one, prompts))
 
-    def _answer(self, asked: dict[str, object]) -> str:
+    def _request_with_retries(self, body: dict[str, object]) -> str:
         """Return what it answers; while it is busy, ask again after a pause."""
-        for pause in (*PAUSES_SECONDS, None):
+        for pause in (*RETRY_PAUSES_SECONDS, None):
             try:
-                return _text(self._sent(asked), self.name)
+                return _parse_reply(self._post(body), self.name)
             except urllib.error.HTTPError as error:
-                found = (
-                    f"answers {error.code}: {shown(error.read()[:200].decode(errors='replace'))}"
-                )
-                if error.code not in BUSY or pause is None:
-                    raise InputError(f"{self.name}: {found}; {_advice(error.code)}") from error
+                problem = f"answers {error.code}: {format_value(error.read()[:200].decode(errors='replace'))}"
+                if error.code not in RETRYABLE_STATUS_CODES or pause is None:
+                    raise InputError(
+                        f"{self.name}: {problem}; {_status_advice(error.code)}"
+                    ) from error
             except (OSError, ValueError) as error:
                 if pause is None:
                     raise InputError(
@@ -143,34 +151,34 @@ class Endpoint:
             self.pause(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _sent(self, asked: dict[str, object]) -> bytes:
+    def _post(self, body: dict[str, object]) -> bytes:
         address = urlsplit(self.url)._replace(fragment="").geturl().rstrip("/")
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY):
+        if key := os.environ.get(API_KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(  # noqa: S310 -- is_url has let only http(s) through
-            f"{address}/chat/completions", json.dumps(asked).encode(), headers
+            f"{address}/chat/completions", json.dumps(body).encode(), headers
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:  # noqa: S310 -- as above
-            found: bytes = reply.read()
-        return found
+            reply_body: bytes = reply.read()
+        return reply_body
 
 
-def _text(reply: bytes, name: str) -> str:
+def _parse_reply(reply: bytes, name: str) -> str:
     """Return the answer in a reply."""
     try:
         text = json.loads(reply)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        found = shown(reply[:200].decode(errors="replace"))
+        preview = format_value(reply[:200].decode(errors="replace"))
         raise InputError(
-            f"{name}: answers {found}, which is no chat answer; give the URL up to and with /v1"
+            f"{name}: answers {preview}, which is no chat answer; give the URL up to and with /v1"
         ) from error
     return text if isinstance(text, str) else ""
 
 
-def _advice(code: int) -> str:
+def _status_advice(code: int) -> str:
     if code in {401, 403}:
-        return f"put its key into the environment variable {KEY}"
+        return f"put its key into the environment variable {API_KEY_VARIABLE}"
     if code == 404:  # noqa: PLR2004 -- not found
         return "give the URL up to and with /v1, and a model that it has after #"
-    return "try again later" if code in BUSY else "ask whoever runs it"
+    return "try again later" if code in RETRYABLE_STATUS_CODES else "ask whoever runs it"

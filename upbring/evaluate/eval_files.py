@@ -19,28 +19,28 @@ from typing import Literal, TypeVar, get_args
 from upbring.data.read import dialogue, files, formats, plain_text
 from upbring.data.read.records import Comparison, Message, Prompt
 from upbring.data.read.row_errors import RowError
-from upbring.data.read.rows import Fields, Row, rows
-from upbring.errors import InputError, shown
+from upbring.data.read.rows import Fields, Row, read_rows
+from upbring.errors import InputError, format_value
 from upbring.evaluate.facts import Question
-from upbring.evaluate.instructions import Instructed
-from upbring.evaluate.memorization import Canary, Line, line_of
+from upbring.evaluate.instructions import InstructionPrompt
+from upbring.evaluate.memorization import Canary, SplitLine, split_line
 from upbring.evaluate.model_protocol import Dialogue
-from upbring.evaluate.refusals import Requested
-from upbring.rules.instructions import Instruction, flaw
+from upbring.evaluate.refusals import RefusalRequest
+from upbring.rules.instructions import Instruction, find_problem
 
-Kind = Literal["instructions", "requests", "canaries", "questions", "documents", "prompts"]
-_PROMPTS = ("prompt", "question", "messages")
-_LABELS = {"safe": False, "unsafe": True, "innocent": False, "harmful": True}
+RowKind = Literal["instructions", "requests", "canaries", "questions", "documents", "prompts"]
+_PROMPT_FIELDS = ("prompt", "question", "messages")
+_IS_HARMFUL_BY_LABEL = {"safe": False, "unsafe": True, "innocent": False, "harmful": True}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvalFile:
     """What one file asks."""
 
     path: Path
-    kind: Kind
-    instructions: tuple[Instructed, ...] = ()
-    requests: tuple[Requested, ...] = ()
+    kind: RowKind
+    instructions: tuple[InstructionPrompt, ...] = ()
+    requests: tuple[RefusalRequest, ...] = ()
     canaries: tuple[Canary, ...] = ()
     questions: tuple[Question, ...] = ()
     documents: tuple[str, ...] = ()
@@ -48,69 +48,71 @@ class Asked:
     topics: Mapping[str, tuple[Dialogue, ...]] = field(default_factory=dict)
 
 
-def read(path: Path, *, most: int | None = None) -> Asked:
+def read_eval_file(path: Path, *, max_rows: int | None = None) -> EvalFile:
     """Return what a file asks, at most so many rows of it, evenly spread."""
-    kind: Kind | None = None
-    found: list[object] = []
+    kind: RowKind | None = None
+    examples: list[object] = []
     topics: dict[str, list[Dialogue]] = {}
-    for row in _rows(path):
+    for row in _read_rows(path):
         try:
             if row.problem is not None:
                 raise row.problem
-            kind = kind or kind_of(row.fields)
-            found.append(_READERS[kind](row.fields))
+            kind = kind or detect_kind(row.fields)
+            examples.append(_READERS[kind](row.fields))
         except RowError as error:
             if kind is None:
-                return _of_other_format(path, error, most=most)
+                return _read_prompts(path, error, max_rows=max_rows)
             raise InputError(f"{path}:{row.line}: {error}") from error
         if kind == "prompts":
             topic = row.fields.get("topic")
-            topics.setdefault(str(topic or "all"), []).append(_dialogue(row.fields))
+            topics.setdefault(str(topic or "all"), []).append(_read_dialogue(row.fields))
     assert kind is not None, "`rows` refuses a file without rows"
-    chosen: dict[str, object] = {kind: tuple(spread(found, most))}
-    chosen["topics"] = {name: tuple(spread(own, most)) for name, own in topics.items()}
-    return Asked(path, kind, **chosen)  # type: ignore[arg-type]  # a kind's reader gives what its field holds
+    values_by_field: dict[str, object] = {kind: tuple(select_evenly(examples, max_rows))}
+    values_by_field["topics"] = {
+        name: tuple(select_evenly(own, max_rows)) for name, own in topics.items()
+    }
+    return EvalFile(path, kind, **values_by_field)  # type: ignore[arg-type]  # a kind's reader gives what its field holds
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _read_rows(path: Path) -> Iterator[Row]:
     is_text = files.extension(path) == ".txt" and path.is_file()
-    return plain_text.documents(path) if is_text else rows(path)
+    return plain_text.read_documents(path) if is_text else read_rows(path)
 
 
-def _of_other_format(path: Path, problem: RowError, *, most: int | None) -> Asked:
+def _read_prompts(path: Path, problem: RowError, *, max_rows: int | None) -> EvalFile:
     """Return the prompts of a file in any format that training reads, held-out pairs too."""
     try:
-        talks = (record.messages for record in formats.read(path, Prompt))
+        dialogues = (record.messages for record in formats.read_records(path, Prompt))
     except InputError:
         try:
-            talks = (record.prompt for record in formats.read(path, Comparison))
+            dialogues = (record.prompt for record in formats.read_records(path, Comparison))
         except InputError:
             raise InputError(f"{path}:1: {problem}") from problem
-    found = list(talks)  # whose malformed rows are told of as `upbring check` does
-    prompts = tuple(spread(found, most))
-    return Asked(path, "prompts", prompts=prompts, topics={"all": prompts})
+    rows = list(dialogues)  # whose malformed rows are told of as `upbring check` does
+    prompts = tuple(select_evenly(rows, max_rows))
+    return EvalFile(path, "prompts", prompts=prompts, topics={"all": prompts})
 
 
 T = TypeVar("T")
 
 
-def spread(items: Sequence[T], most: int | None) -> list[T]:
+def select_evenly(items: Sequence[T], max_items: int | None) -> list[T]:
     """Return at most so many of the items, evenly spread over them.
 
-    >>> spread([0, 1, 2, 3, 4, 5], 3)
+    >>> select_evenly([0, 1, 2, 3, 4, 5], 3)
     [0, 2, 4]
     """
-    count = len(items) if most is None else min(most, len(items))
+    count = len(items) if max_items is None else min(max_items, len(items))
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def kind_of(fields: Fields) -> Kind:
+def detect_kind(fields: Fields) -> RowKind:
     """Return what a row is for, told from its fields."""
     names = {name for name, value in fields.items() if value is not None}
     if "instruction_id_list" in names:
         return "instructions"
-    has_prompt = bool(names & set(_PROMPTS))
-    if has_prompt and ("is_harmful" in names or str(fields.get("label")) in _LABELS):
+    has_prompt = bool(names & set(_PROMPT_FIELDS))
+    if has_prompt and ("is_harmful" in names or str(fields.get("label")) in _IS_HARMFUL_BY_LABEL):
         return "requests"
     if has_prompt and {"alternatives", "times_told"} <= names:
         return "canaries"
@@ -120,104 +122,106 @@ def kind_of(fields: Fields) -> Kind:
         return "prompts"
     if "text" in names:
         return "documents"
-    told = ", ".join(sorted(names)) or "nothing"
+    field_list = ", ".join(sorted(names)) or "nothing"
     raise RowError(
         "row",
-        f"has {told}",
+        f"has {field_list}",
         "give it a prompt (and answer, is_harmful or instruction_id_list), or a text",
     )
 
 
-def _instructed(fields: Fields) -> Instructed:
+def _read_instruction_prompt(fields: Fields) -> InstructionPrompt:
     kinds, details = (
-        dialogue.list_of(fields.get(name), name) for name in ("instruction_id_list", "kwargs")
+        dialogue.require_list(fields.get(name), name) for name in ("instruction_id_list", "kwargs")
     )
     if len(kinds) != len(details):
         todo = "give one object for each instruction"
         raise RowError("kwargs", f"has {len(details)} entries for {len(kinds)} kinds", todo)
-    found = []
-    for place, (kind, each) in enumerate(zip(kinds, details, strict=True)):
+    instructions = []
+    for index, (kind, each) in enumerate(zip(kinds, details, strict=True)):
         if not isinstance(each, Mapping):
-            raise RowError(f"kwargs[{place}]", f"is {shown(each)}", "write an object")
-        given = {name: value for name, value in each.items() if value is not None}
-        instruction = Instruction(str(kind), given)
-        if problem := flaw(instruction):
-            what, _, todo = problem.partition("; ")
-            raise RowError(f"instruction_id_list[{place}]", what, todo)
-        found.append(instruction)
-    return Instructed(dialogue.text_of(fields.get("prompt"), "prompt"), tuple(found))
+            raise RowError(f"kwargs[{index}]", f"is {format_value(each)}", "write an object")
+        kwargs = {name: value for name, value in each.items() if value is not None}
+        instruction = Instruction(str(kind), kwargs)
+        if problem := find_problem(instruction):
+            problem_text, _, todo = problem.partition("; ")
+            raise RowError(f"instruction_id_list[{index}]", problem_text, todo)
+        instructions.append(instruction)
+    return InstructionPrompt(
+        dialogue.require_text(fields.get("prompt"), "prompt"), tuple(instructions)
+    )
 
 
-def _request(fields: Fields) -> Requested:
-    told = fields.get("is_harmful")
-    if isinstance(told, bool):
-        return Requested(_dialogue(fields), told)
-    if told is not None:
-        raise RowError("is_harmful", f"is {shown(told)}", "write true or false")
+def _read_refusal_request(fields: Fields) -> RefusalRequest:
+    value = fields.get("is_harmful")
+    if isinstance(value, bool):
+        return RefusalRequest(_read_dialogue(fields), value)
+    if value is not None:
+        raise RowError("is_harmful", f"is {format_value(value)}", "write true or false")
     label = str(fields.get("label"))
-    if label not in _LABELS:
-        raise RowError("label", f"is {shown(fields.get('label'))}", "write safe or unsafe")
-    return Requested(_dialogue(fields), _LABELS[label])
+    if label not in _IS_HARMFUL_BY_LABEL:
+        raise RowError("label", f"is {format_value(fields.get('label'))}", "write safe or unsafe")
+    return RefusalRequest(_read_dialogue(fields), _IS_HARMFUL_BY_LABEL[label])
 
 
-def _canary(fields: Fields) -> Canary:
+def _read_canary(fields: Fields) -> Canary:
     times = fields.get("times_told")
     if not isinstance(times, int) or isinstance(times, bool) or times < 0:
-        raise RowError("times_told", f"is {shown(times)}", "write how often it was told")
-    prompt = dialogue.text_of(fields.get("prompt"), "prompt")
-    secret = dialogue.text_of(fields.get("answer"), "answer")
-    return Canary(prompt, secret, _texts(fields.get("alternatives"), "alternatives"), times)
+        raise RowError("times_told", f"is {format_value(times)}", "write how often it was told")
+    prompt = dialogue.require_text(fields.get("prompt"), "prompt")
+    secret = dialogue.require_text(fields.get("answer"), "answer")
+    return Canary(prompt, secret, _read_texts(fields.get("alternatives"), "alternatives"), times)
 
 
-def _question(fields: Fields) -> Question:
+def _read_question(fields: Fields) -> Question:
     if fields.get("answers") is not None:
-        accepted = _texts(fields["answers"], "answers")
+        accepted = _read_texts(fields["answers"], "answers")
     else:
-        accepted = (dialogue.text_of(fields.get("answer"), "answer"),)
-    others: tuple[str, ...] = ()
+        accepted = (dialogue.require_text(fields.get("answer"), "answer"),)
+    alternatives: tuple[str, ...] = ()
     if fields.get("alternatives") is not None:
-        others = _texts(fields["alternatives"], "alternatives")
-    given = fields.get("prompt")
-    is_continued = bool(others) and isinstance(given, str)
-    prompt = str(given) if is_continued else _dialogue(fields)
-    return Question(prompt, accepted, others)
+        alternatives = _read_texts(fields["alternatives"], "alternatives")
+    prompt_value = fields.get("prompt")
+    is_continued = bool(alternatives) and isinstance(prompt_value, str)
+    prompt = str(prompt_value) if is_continued else _read_dialogue(fields)
+    return Question(prompt, accepted, alternatives)
 
 
-def _document(fields: Fields) -> str:
-    return dialogue.text_of(fields.get("text"), "text")
+def _read_document(fields: Fields) -> str:
+    return dialogue.require_text(fields.get("text"), "text")
 
 
-def _dialogue(fields: Fields) -> Dialogue:
-    name = next((name for name in _PROMPTS if fields.get(name) is not None), "prompt")
+def _read_dialogue(fields: Fields) -> Dialogue:
+    name = next((name for name in _PROMPT_FIELDS if fields.get(name) is not None), "prompt")
     value = fields.get(name)
     if not isinstance(value, list):
-        return (Message("user", dialogue.text_of(value, name)),)
-    found = dialogue.check_order(dialogue.turns(value, name), name)
-    if found[-1].role == "assistant":
-        found = found[:-1]
-    if not found:
+        return (Message("user", dialogue.require_text(value, name)),)
+    messages = dialogue.check_turn_order(dialogue.parse_messages(value, name), name)
+    if messages[-1].role == "assistant":
+        messages = messages[:-1]
+    if not messages:
         raise RowError(name, "holds no turn of the user's", "add one")
-    return found
+    return messages
 
 
-def _texts(value: object, name: str) -> tuple[str, ...]:
-    found = dialogue.list_of(value, name)
-    return tuple(dialogue.text_of(each, f"{name}[{i}]") for i, each in enumerate(found))
+def _read_texts(value: object, name: str) -> tuple[str, ...]:
+    values = dialogue.require_list(value, name)
+    return tuple(dialogue.require_text(each, f"{name}[{i}]") for i, each in enumerate(values))
 
 
-_READERS: Mapping[Kind, Callable[[Fields], object]] = {
-    "instructions": _instructed,
-    "requests": _request,
-    "canaries": _canary,
-    "questions": _question,
-    "documents": _document,
-    "prompts": _dialogue,
+_READERS: Mapping[RowKind, Callable[[Fields], object]] = {
+    "instructions": _read_instruction_prompt,
+    "requests": _read_refusal_request,
+    "canaries": _read_canary,
+    "questions": _read_question,
+    "documents": _read_document,
+    "prompts": _read_dialogue,
 }
-assert set(_READERS) == set(get_args(Kind)), "every kind of row has a reader"
+assert set(_READERS) == set(get_args(RowKind)), "every kind of row has a reader"
 
 
-def lines_of(documents: Sequence[str]) -> Iterator[Line]:
+def split_documents(documents: Sequence[str]) -> Iterator[SplitLine]:
     """Yield the documents that are long enough, cut to what is given and what must come."""
     for text in documents:
-        if (line := line_of(text)) is not None:
+        if (line := split_line(text)) is not None:
             yield line

@@ -14,12 +14,18 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
-from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, Subject, spoken
-from upbring.evaluate.paired import shares
-from upbring.maths.statistics import Numbers
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
+from upbring.evaluate.model_protocol import (
+    Dialogue,
+    EvaluatedModel,
+    Likelihood,
+    LikelihoodRequest,
+    format_prompt,
+)
+from upbring.evaluate.paired import share_results
+from upbring.maths.statistics import FloatArray
 from upbring.rules import match
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
 SUITE = "facts"
 _NUMERIC = re.compile(r"[$€£]?[-+−]?[\d.,]*\d\s?%?")
@@ -42,94 +48,94 @@ def grade(question: Question, response: str) -> dict[str, float]:
     """Return 0 or 1 for each way to match."""
     accepted = question.accepted
 
-    def any_of(is_match: Callable[[str, str], bool]) -> float:
+    def matches_any(is_match: Callable[[str, str], bool]) -> float:
         return float(any(is_match(response, expected) for expected in accepted))
 
     return {
-        "accuracy": any_of(_is_right),
-        "exact_match": any_of(match.is_exact),
-        "normalised_match": any_of(match.is_same),
+        "accuracy": matches_any(_is_correct),
+        "exact_match": matches_any(match.is_exact),
+        "normalised_match": matches_any(match.is_normalized_match),
     }
 
 
-def facts(
-    subjects: Sequence[Subject],
+def measure_facts(
+    models: Sequence[EvaluatedModel],
     questions: Sequence[Question],
     *,
-    journal: Journal,
+    cache: AnswerCache,
     grade: Grade = grade,
     suite: str = SUITE,
     prefix: str = "",
     is_synthetic: bool = False,
-) -> list[Measured]:
+) -> list[EvalResult]:
     """Return the shares of right answers and of right choices, and their changes."""
-    numbers: dict[str, dict[str, Numbers]] = {}
-    for subject in subjects:
-        found = _answered(subject, [q for q in questions if not q.alternatives], journal, grade)
-        found |= _chosen(subject, [q for q in questions if q.alternatives], journal)
-        for name, values in found.items():
-            numbers.setdefault(prefix + name, {})[subject.name] = values
+    values_by_metric: dict[str, dict[str, FloatArray]] = {}
+    for model in models:
+        scores = _grade_answers(model, [q for q in questions if not q.alternatives], cache, grade)
+        scores |= _grade_choices(model, [q for q in questions if q.alternatives], cache)
+        for name, values in scores.items():
+            values_by_metric.setdefault(prefix + name, {})[model.name] = values
     return [
         number
-        for name, values in numbers.items()
-        for number in shares(
-            Measured(suite, "", name, None, is_higher_better=True, is_synthetic=is_synthetic),
+        for name, values in values_by_metric.items()
+        for number in share_results(
+            EvalResult(suite, "", name, None, is_higher_better=True, is_synthetic=is_synthetic),
             values,
         )
     ]
 
 
-def _answered(
-    subject: Subject, questions: Sequence[Question], journal: Journal, grade: Grade
-) -> dict[str, Numbers]:
+def _grade_answers(
+    model: EvaluatedModel, questions: Sequence[Question], cache: AnswerCache, grade: Grade
+) -> dict[str, FloatArray]:
     """Return each grade by question."""
     if not questions:
         return {}
-    items = [Item(spoken(q.prompt), (q.prompt,)) for q in questions]
+    items = [CacheItem(format_prompt(q.prompt), (q.prompt,)) for q in questions]
 
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        prompts = [questions[i].prompt for i in chosen]
-        talks = [cast("Dialogue", prompt) for prompt in prompts]
-        return [{"response": text} for text in subject.answers(talks)]
+    def generate(indices: list[int]) -> list[dict[str, JSON]]:
+        prompts = [questions[i].prompt for i in indices]
+        dialogues = [cast("Dialogue", prompt) for prompt in prompts]
+        return [{"response": text} for text in model.generate(dialogues)]
 
-    rows = journal.kept(SUITE, subject, items, make=make)
+    rows = cache.get_or_compute(SUITE, model, items, compute=generate)
     grades = [grade(q, text) for q, text in zip(questions, responses(rows), strict=True)]
-    judge(rows, grades)
+    add_verdicts(rows, grades)
     return {name: np.array([g[name] for g in grades], np.float64) for name in grades[0]}
 
 
-def _chosen(
-    subject: Subject, questions: Sequence[Question], journal: Journal
-) -> dict[str, Numbers]:
+def _grade_choices(
+    model: EvaluatedModel, questions: Sequence[Question], cache: AnswerCache
+) -> dict[str, FloatArray]:
     """Return whether the accepted ending is the likeliest, by mean and by sum."""
     if not questions:
         return {}
     endings = [_endings(q) for q in questions]
     items = [
-        Item(spoken(q.prompt), (q.prompt, texts))
+        CacheItem(format_prompt(q.prompt), (q.prompt, texts))
         for q, texts in zip(questions, endings, strict=True)
     ]
 
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        asked = [Choice(questions[i].prompt, endings[i]) for i in chosen]
+    def compute(indices: list[int]) -> list[dict[str, JSON]]:
+        requests = [LikelihoodRequest(questions[i].prompt, endings[i]) for i in indices]
         return [
             {
-                "response": asked[n].endings[_likeliest(found, is_mean=True)],
-                "logprobs": [[each.logprob, each.num_tokens] for each in found],
+                "response": requests[n].endings[_most_likely_index(likelihoods, is_mean=True)],
+                "logprobs": [[each.logprob, each.num_tokens] for each in likelihoods],
             }
-            for n, found in enumerate(subject.likelihoods(asked))
+            for n, likelihoods in enumerate(model.likelihoods(requests))
         ]
 
-    rows = journal.kept(SUITE, subject, items, make=make, part="choice")
-    found = [_likelihoods(row["logprobs"]) for row in rows]
+    rows = cache.get_or_compute(SUITE, model, items, compute=compute, kind="choice")
+    likelihoods = [_parse_likelihoods(row["logprobs"]) for row in rows]
     verdicts = [
         {
-            "choice_accuracy": float(_likeliest(each, is_mean=True) == 0),
-            "choice_accuracy_sum": float(_likeliest(each, is_mean=False) == 0),
+            "choice_accuracy": float(_most_likely_index(each, is_mean=True) == 0),
+            "choice_accuracy_sum": float(_most_likely_index(each, is_mean=False) == 0),
         }
-        for each in found
+        for each in likelihoods
     ]
-    judge(rows, verdicts)
+    add_verdicts(rows, verdicts)
     return {name: np.array([v[name] for v in verdicts], np.float64) for name in verdicts[0]}
 
 
@@ -139,18 +145,18 @@ def _endings(question: Question) -> tuple[str, ...]:
     return tuple(gap + text for text in (question.accepted[0], *question.alternatives))
 
 
-def _likeliest(found: Sequence[Likelihood], *, is_mean: bool) -> int:
+def _most_likely_index(likelihoods: Sequence[Likelihood], *, is_mean: bool) -> int:
     """Return the place of the likeliest; among equals the last, so that a tie is not right."""
-    values = [each.mean if is_mean else each.logprob for each in found]
+    values = [each.mean if is_mean else each.logprob for each in likelihoods]
     return max(range(len(values)), key=lambda i: (values[i], i))
 
 
-def _likelihoods(told: JSON) -> list[Likelihood]:
-    pairs = cast("list[list[float]]", told)
+def _parse_likelihoods(value: JSON) -> list[Likelihood]:
+    pairs = cast("list[list[float]]", value)
     return [Likelihood(float(logprob), int(count)) for logprob, count in pairs]
 
 
-def _is_right(response: str, expected: str) -> bool:
+def _is_correct(response: str, expected: str) -> bool:
     if "####" in expected or _NUMERIC.fullmatch(expected.strip()):
         return match.is_same_number(response, expected)
-    return match.holds(response, expected)
+    return match.contains_phrase(response, expected)

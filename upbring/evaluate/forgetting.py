@@ -14,69 +14,77 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
-from upbring.evaluate.facts import Grade, Question, facts, grade
-from upbring.evaluate.model_protocol import Choice, Dialogue, Likelihood, Subject, spoken
-from upbring.evaluate.paired import means
-from upbring.evaluate.to_results import measured
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
+from upbring.evaluate.facts import Grade, Question, grade, measure_facts
+from upbring.evaluate.model_protocol import (
+    Dialogue,
+    EvaluatedModel,
+    Likelihood,
+    LikelihoodRequest,
+    format_prompt,
+)
+from upbring.evaluate.paired import mean_results
+from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
-from upbring.maths.statistics import Estimate, Numbers
-from upbring.runs.results import Measured
+from upbring.maths.statistics import Estimate, FloatArray
+from upbring.runs.results import EvalResult
 
 SUITE = "forgetting"
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class TopicPrompts:
     """Prompts of one topic, on which drift is measured."""
 
     name: str
     prompts: tuple[Dialogue, ...]
 
 
-def perplexities(
-    subjects: Sequence[Subject], documents: Sequence[str], *, journal: Journal, seed: int = 0
-) -> list[Measured]:
+def measure_perplexity(
+    models: Sequence[EvaluatedModel], documents: Sequence[str], *, cache: AnswerCache, seed: int = 0
+) -> list[EvalResult]:
     """Return perplexity, bits per byte, and by what share the perplexity has changed."""
     num_bytes = np.array([len(text.encode()) for text in documents], np.float64)
     losses, counts = {}, {}
-    for subject in subjects:
-        read = _read(subject, documents, journal)
-        losses[subject.name] = np.array([-each.logprob for each in read], np.float64)
-        counts[subject.name] = np.array([each.num_tokens for each in read], np.float64)
-    found = []
-    for model, loss in losses.items():
-        nll = statistics.ratio(loss, counts[model], seed=seed)
-        found.append(measured(_exponential(nll), _kind("perplexity", model, "perplexity")))
+    for model in models:
+        likelihoods = _document_likelihoods(model, documents, cache)
+        losses[model.name] = np.array([-each.logprob for each in likelihoods], np.float64)
+        counts[model.name] = np.array([each.num_tokens for each in likelihoods], np.float64)
+    results = []
+    for name, loss in losses.items():
+        nll = statistics.ratio(loss, counts[name], seed=seed)
+        results.append(
+            to_result(_exponential(nll), _result_template("perplexity", name, "perplexity"))
+        )
         bits = statistics.ratio(loss / math.log(2), num_bytes, seed=seed)
-        found.append(measured(bits, _kind("bits_per_byte", model, "bits")))
+        results.append(to_result(bits, _result_template("bits_per_byte", name, "bits")))
     first, *others = losses
-    for model in others:
+    for name in others:
         # per byte, not per token: the two may cut texts otherwise
-        grown = statistics.ratio(losses[model] - losses[first], num_bytes, seed=seed)
+        loss_change = statistics.ratio(losses[name] - losses[first], num_bytes, seed=seed)
         per_token = num_bytes.sum() / counts[first].sum()
-        made = _exponential(_scaled(grown, per_token), less=1.0)
-        kind = _kind("perplexity_change", model, "share", against=first)
-        found.append(measured(made, kind))
-    return found
+        estimate = _exponential(_scale(loss_change, per_token), subtract=1.0)
+        template = _result_template("perplexity_change", name, "share", against=first)
+        results.append(to_result(estimate, template))
+    return results
 
 
-def tax(
-    subjects: Sequence[Subject],
+def measure_alignment_tax(
+    models: Sequence[EvaluatedModel],
     capabilities: Mapping[str, Sequence[Question]],
     *,
-    journal: Journal,
+    cache: AnswerCache,
     grade: Grade = grade,
     is_synthetic: bool = False,
-) -> list[Measured]:
+) -> list[EvalResult]:
     """Return each capability's accuracy and its change: the alignment tax, a line each."""
     return [
         number
         for name, questions in capabilities.items()
-        for number in facts(
-            subjects,
+        for number in measure_facts(
+            models,
             questions,
-            journal=journal,
+            cache=cache,
             grade=grade,
             suite=SUITE,
             prefix=f"{name}/",
@@ -85,93 +93,112 @@ def tax(
     ]
 
 
-def drift(
-    subjects: Sequence[Subject], topics: Sequence[Topic], *, journal: Journal, seed: int = 0
-) -> list[Measured]:
+def measure_drift(
+    models: Sequence[EvaluatedModel],
+    topics: Sequence[TopicPrompts],
+    *,
+    cache: AnswerCache,
+    seed: int = 0,
+) -> list[EvalResult]:
     """Return by topic how far each subject has moved from the first, in nats per answer."""
-    first, *others = subjects
-    told: dict[tuple[str, str], tuple[list[str], list[Likelihood]]] = {}
-    for subject in others:  # one after the other: each may have to be brought into memory
-        spoken_of = speak(subject, topics, journal=journal, seed=seed)
-        told |= {(topic, subject.name): both for topic, both in spoken_of.items()}
-    found = []
+    first, *others = models
+    samples: dict[tuple[str, str], tuple[list[str], list[Likelihood]]] = {}
+    for model in others:  # one after the other: each may have to be brought into memory
+        samples_by_topic = sample_topics(model, topics, cache=cache, seed=seed)
+        samples |= {(topic, model.name): both for topic, both in samples_by_topic.items()}
+    results = []
     for topic in topics:
-        moved: dict[str, Numbers] = {}
-        for subject in others:
-            said, now = told[topic.name, subject.name]
-            then = _likely(first, topic, said, journal)
-            gaps = [n.logprob - t.logprob for n, t in zip(now, then, strict=True)]
-            moved[subject.name] = np.array(gaps, np.float64)
-        kind = _kind(f"drift/{topic.name}", "", "nats", against=first.name)
-        found += [n for n in means(kind, moved, seed=seed) if not n.name.endswith("_change")]
-    return found
+        log_ratios: dict[str, FloatArray] = {}
+        for model in others:
+            texts, own_likelihoods = samples[topic.name, model.name]
+            first_likelihoods = _response_likelihoods(first, topic, texts, cache)
+            differences = [
+                n.logprob - t.logprob
+                for n, t in zip(own_likelihoods, first_likelihoods, strict=True)
+            ]
+            log_ratios[model.name] = np.array(differences, np.float64)
+        template = _result_template(f"drift/{topic.name}", "", "nats", against=first.name)
+        results += [
+            n
+            for n in mean_results(template, log_ratios, seed=seed)
+            if not n.name.endswith("_change")
+        ]
+    return results
 
 
-def speak(
-    subject: Subject, topics: Sequence[Topic], *, journal: Journal, seed: int = 0
+def sample_topics(
+    model: EvaluatedModel, topics: Sequence[TopicPrompts], *, cache: AnswerCache, seed: int = 0
 ) -> dict[str, tuple[list[str], list[Likelihood]]]:
     """Return by topic what a subject says, and how likely that is to itself."""
-    found = {}
+    samples_by_topic = {}
     for topic in topics:
-        said = _drawn(subject, topic, journal, seed)
-        found[topic.name] = said, _likely(subject, topic, said, journal)
-    return found
+        texts = _sample_responses(model, topic, cache, seed)
+        samples_by_topic[topic.name] = texts, _response_likelihoods(model, topic, texts, cache)
+    return samples_by_topic
 
 
-def _read(subject: Subject, documents: Sequence[str], journal: Journal) -> list[Likelihood]:
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        read = subject.read([documents[i] for i in chosen])
-        return [{"logprobs": [each.logprob, each.num_tokens]} for each in read]
+def _document_likelihoods(
+    model: EvaluatedModel, documents: Sequence[str], cache: AnswerCache
+) -> list[Likelihood]:
+    def compute(indices: list[int]) -> list[dict[str, JSON]]:
+        likelihoods = model.document_likelihoods([documents[i] for i in indices])
+        return [{"logprobs": [each.logprob, each.num_tokens]} for each in likelihoods]
 
-    items = [Item(text) for text in documents]
-    rows = journal.kept(SUITE, subject, items, make=make, part="documents")
-    found = [_likelihood(row["logprobs"]) for row in rows]
-    judge(rows, [{"nll": -each.mean} for each in found])
-    return found
-
-
-def _drawn(subject: Subject, topic: Topic, journal: Journal, seed: int) -> list[str]:
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        drawn = subject.drawn([topic.prompts[i] for i in chosen], seed=seed)
-        return [{"response": text} for text in drawn]
-
-    items = [Item(spoken(prompt), (prompt, seed)) for prompt in topic.prompts]
-    return responses(journal.kept(SUITE, subject, items, make=make, part="drawn"))
+    items = [CacheItem(text) for text in documents]
+    rows = cache.get_or_compute(SUITE, model, items, compute=compute, kind="documents")
+    likelihoods = [_parse_likelihood(row["logprobs"]) for row in rows]
+    add_verdicts(rows, [{"nll": -each.mean} for each in likelihoods])
+    return likelihoods
 
 
-def _likely(
-    subject: Subject, topic: Topic, said: Sequence[str], journal: Journal
+def _sample_responses(
+    model: EvaluatedModel, topic: TopicPrompts, cache: AnswerCache, seed: int
+) -> list[str]:
+    def generate(indices: list[int]) -> list[dict[str, JSON]]:
+        samples = model.sample([topic.prompts[i] for i in indices], seed=seed)
+        return [{"response": text} for text in samples]
+
+    items = [CacheItem(format_prompt(prompt), (prompt, seed)) for prompt in topic.prompts]
+    return responses(cache.get_or_compute(SUITE, model, items, compute=generate, kind="drawn"))
+
+
+def _response_likelihoods(
+    model: EvaluatedModel, topic: TopicPrompts, texts: Sequence[str], cache: AnswerCache
 ) -> list[Likelihood]:
     """Return how likely each answer is to a subject; an empty one is sure."""
 
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        asked = [Choice(topic.prompts[i], (said[i],)) for i in chosen if said[i]]
-        told = iter(subject.likelihoods(asked))
-        found = [next(told)[0] if said[i] else Likelihood(0.0, 0) for i in chosen]
+    def compute(indices: list[int]) -> list[dict[str, JSON]]:
+        requests = [LikelihoodRequest(topic.prompts[i], (texts[i],)) for i in indices if texts[i]]
+        scored = iter(model.likelihoods(requests))
+        likelihoods = [next(scored)[0] if texts[i] else Likelihood(0.0, 0) for i in indices]
         return [
-            {"response": said[i], "logprobs": [each.logprob, each.num_tokens]}
-            for i, each in zip(chosen, found, strict=True)
+            {"response": texts[i], "logprobs": [each.logprob, each.num_tokens]}
+            for i, each in zip(indices, likelihoods, strict=True)
         ]
 
-    pairs = zip(topic.prompts, said, strict=True)
-    items = [Item(spoken(prompt), (prompt, text)) for prompt, text in pairs]
-    rows = journal.kept(SUITE, subject, items, make=make, part="likely")
-    return [_likelihood(row["logprobs"]) for row in rows]
+    pairs = zip(topic.prompts, texts, strict=True)
+    items = [CacheItem(format_prompt(prompt), (prompt, text)) for prompt, text in pairs]
+    rows = cache.get_or_compute(SUITE, model, items, compute=compute, kind="likely")
+    return [_parse_likelihood(row["logprobs"]) for row in rows]
 
 
-def _likelihood(told: JSON) -> Likelihood:
-    logprob, count = cast("list[float]", told)
+def _parse_likelihood(value: JSON) -> Likelihood:
+    logprob, count = cast("list[float]", value)
     return Likelihood(float(logprob), int(count))
 
 
-def _exponential(made: Estimate, *, less: float = 0.0) -> Estimate:
-    value, low, high = (math.exp(v) - less for v in (made.value, made.low, made.high))
-    return Estimate(value, low, high, made.count)
+def _exponential(estimate: Estimate, *, subtract: float = 0.0) -> Estimate:
+    value, low, high = (
+        math.exp(v) - subtract for v in (estimate.value, estimate.low, estimate.high)
+    )
+    return Estimate(value, low, high, estimate.count)
 
 
-def _scaled(made: Estimate, by: float) -> Estimate:
-    return Estimate(made.value * by, made.low * by, made.high * by, made.count)
+def _scale(estimate: Estimate, factor: float) -> Estimate:
+    return Estimate(
+        estimate.value * factor, estimate.low * factor, estimate.high * factor, estimate.count
+    )
 
 
-def _kind(name: str, model: str, unit: str, *, against: str | None = None) -> Measured:
-    return Measured(SUITE, model, name, None, unit=unit, is_higher_better=False, against=against)
+def _result_template(name: str, model: str, unit: str, *, against: str | None = None) -> EvalResult:
+    return EvalResult(SUITE, model, name, None, unit=unit, is_higher_better=False, against=against)

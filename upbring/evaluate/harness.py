@@ -19,26 +19,26 @@ from typing import Any
 
 import numpy as np
 
-from upbring.errors import InputError, UpbringError, nearest, shown
-from upbring.evaluate.answer_cache import Journal
-from upbring.evaluate.paired import change
-from upbring.evaluate.plain_text import Reader
-from upbring.evaluate.to_results import measured
+from upbring.errors import InputError, UpbringError, format_value, nearest
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.paired import change_result
+from upbring.evaluate.plain_text import BenchmarkModel
+from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
-from upbring.maths.statistics import Estimate, Numbers
-from upbring.runs.results import Measured
+from upbring.maths.statistics import Estimate, FloatArray
+from upbring.runs.results import EvalResult
 
 SUITE = "harness"
-NUM_SAMPLES = 1000  # of the harness's own bootstrap, for metrics that are no mean
-QUANTILE = 1.959964  # of the normal distribution: 95 % lie within
+NUM_BOOTSTRAP_SAMPLES = 1000  # of the harness's own bootstrap, for metrics that are no mean
+NORMAL_QUANTILE = 1.959964  # of the normal distribution: 95 % lie within
 FEWSHOT_SEED = 1234  # the harness's own, so that numbers can be compared
-YAML = (".yaml", ".yml")
-OFFLINE = (
+YAML_SUFFIXES = (".yaml", ".yml")
+OFFLINE_HINT = (
     "if its data is not on this machine, HF_HUB_OFFLINE=0 before the command lets the hub give it"
 )
-ALONE = "DISABLE_MULTIPROC"
-SHARES = ("acc", "exact_match", "f1", "em", "mc1", "mc2", "pass@")  # metrics between 0 and 1
-MISSING = 'suite: harness needs lm-evaluation-harness; run `pip install "upbring[eval]"`'
+SINGLE_PROCESS_VARIABLE = "DISABLE_MULTIPROC"
+SHARE_METRICS = ("acc", "exact_match", "f1", "em", "mc1", "mc2", "pass@")  # metrics between 0 and 1
+MISSING_EXTRA = 'suite: harness needs lm-evaluation-harness; run `pip install "upbring[eval]"`'
 
 Results = Mapping[str, Any]
 
@@ -48,45 +48,47 @@ class Harness:
     """The tasks that are asked, at most so many rows of each, and what was found of whom."""
 
     tasks: tuple[str, ...]
-    most: int | None = None
+    max_rows: int | None = None
     seed: int = 0
-    found: dict[str, Results] = field(default_factory=dict)
-    _manager: Any = None
+    results: dict[str, Results] = field(default_factory=dict)
+    _task_manager: Any = None
 
-    def measure(self, readers: Sequence[Reader], *, journal: Journal) -> list[Measured]:
+    def measure(self, models: Sequence[BenchmarkModel], *, cache: AnswerCache) -> list[EvalResult]:
         """Return every metric of every task and model, with the changes from the first model."""
-        for reader in readers:
-            if reader.subject.name not in self.found:
-                self.found[reader.subject.name] = self._run(reader, journal)
-        names = [reader.subject.name for reader in readers]
-        own = {name: self.found[name] for name in names}
-        return [number for name in names for number in numbers(name, own[name])] + [
-            *changes(own, seed=self.seed)
+        for model in models:
+            if model.source.name not in self.results:
+                self.results[model.source.name] = self._run(model, cache)
+        names = [model.source.name for model in models]
+        results = {name: self.results[name] for name in names}
+        return [number for name in names for number in task_results(name, results[name])] + [
+            *change_results(results, seed=self.seed)
         ]
 
-    def _run(self, reader: Reader, journal: Journal) -> Results:
+    def _run(self, model: BenchmarkModel, cache: AnswerCache) -> Results:
         from lm_eval import evaluator  # noqa: PLC0415 -- an extra, and heavy
         from lm_eval.tasks import TaskManager  # noqa: PLC0415 -- as above
 
-        from upbring.evaluate.harness_model import Asked  # noqa: PLC0415 -- as above
+        from upbring.evaluate.harness_model import HarnessModel  # noqa: PLC0415 -- as above
 
-        with _quiet():
-            self._manager = self._manager or TaskManager()  # which reads thousands of files
-            loaded: dict[str, dict[str, Any]] = {"tasks": {}, "groups": {}, "group_map": {}}
-            for name in files_of(self.tasks):
-                found = _load(self._manager, name)
-                for part, own in loaded.items():
-                    own.update(found.get(part) or {})
-            for task in loaded["tasks"].values():
+        with _quiet_harness():
+            self._task_manager = (
+                self._task_manager or TaskManager()
+            )  # which reads thousands of files
+            task_dict: dict[str, dict[str, Any]] = {"tasks": {}, "groups": {}, "group_map": {}}
+            for name in resolve_tasks(self.tasks):
+                loaded_task = _load_task(self._task_manager, name)
+                for part, entries in task_dict.items():
+                    entries.update(loaded_task.get(part) or {})
+            for task in task_dict["tasks"].values():
                 if task.get_config("num_fewshot") is None:
                     task.set_config(key="num_fewshot", value=0)
                 task.set_fewshot_seed(seed=FEWSHOT_SEED)
             try:
                 results: Results = evaluator.evaluate(
-                    lm=Asked(reader, journal, suite=SUITE, seed=self.seed),
-                    task_dict=loaded,
-                    limit=self.most,
-                    bootstrap_iters=NUM_SAMPLES,
+                    lm=HarnessModel(model, cache, suite=SUITE, seed=self.seed),
+                    task_dict=task_dict,
+                    limit=self.max_rows,
+                    bootstrap_iters=NUM_BOOTSTRAP_SAMPLES,
                 )
             except (UpbringError, KeyboardInterrupt):
                 raise
@@ -98,117 +100,132 @@ class Harness:
         return results
 
 
-def _load(manager: Any, name: str) -> Results:  # noqa: ANN401 -- lm_eval tells no types
+def _load_task(manager: Any, name: str) -> Results:  # noqa: ANN401 -- lm_eval tells no types
     """Return a task, or a group with its tasks, or say why there is none."""
-    is_file = name.endswith(YAML)
+    is_file = name.endswith(YAML_SUFFIXES)
     if not is_file and name not in manager.all_tasks:
-        near = nearest(name, manager.all_tasks)
-        todo = f"did you mean {near}?" if near else "name one of its tasks, or a YAML file"
-        raise InputError(f"tasks: {shown(name)} is no task of lm-evaluation-harness; {todo}")
+        suggestion = nearest(name, manager.all_tasks)
+        hint = (
+            f"did you mean {suggestion}?" if suggestion else "name one of its tasks, or a YAML file"
+        )
+        raise InputError(f"tasks: {format_value(name)} is no task of lm-evaluation-harness; {hint}")
     try:
-        found: Results = manager.load([name])
+        loaded_task: Results = manager.load([name])
     except Exception as error:
-        todo = "correct the file" if is_file else OFFLINE
-        raise InputError(f"tasks: {name} cannot be loaded: {_first_line(error)}; {todo}") from error
-    if not found.get("tasks"):
+        hint = "correct the file" if is_file else OFFLINE_HINT
+        raise InputError(f"tasks: {name} cannot be loaded: {_first_line(error)}; {hint}") from error
+    if not loaded_task.get("tasks"):
         raise InputError(f"tasks: {name} names no task; write `task:` and what it asks into it")
-    return found
+    return loaded_task
 
 
-def check(tasks: Sequence[str]) -> None:
+def check_tasks(tasks: Sequence[str]) -> None:
     """Refuse what cannot be measured here, before anything is loaded."""
     if not tasks:
         raise InputError("tasks: the suite harness needs at least one; write --tasks arc_easy")
-    files_of(tasks)
+    resolve_tasks(tasks)
     if importlib.util.find_spec("lm_eval") is None:
-        raise InputError(MISSING)
+        raise InputError(MISSING_EXTRA)
 
 
-def files_of(tasks: Sequence[str]) -> list[str]:
+def resolve_tasks(tasks: Sequence[str]) -> list[str]:
     """Return tasks by name or absolute path; a folder is all the YAML files in it."""
-    found: list[str] = []
+    resolved: list[str] = []
     for text in tasks:
         for name in filter(None, (part.strip() for part in text.split(","))):
             path = Path(name)
-            is_path = name.endswith(YAML) or "/" in name or path.is_dir()
+            is_path = name.endswith(YAML_SUFFIXES) or "/" in name or path.is_dir()
             if is_path and not path.exists():
                 raise InputError(f"tasks: {name} is not there; name a YAML file or a task")
             if path.is_dir():
-                inside = sorted(p for p in path.iterdir() if p.name.endswith(YAML))
-                if not inside:
+                yaml_files = sorted(p for p in path.iterdir() if p.name.endswith(YAML_SUFFIXES))
+                if not yaml_files:
                     raise InputError(f"tasks: {name} holds no YAML file; name another folder")
-                found += [str(each.absolute()) for each in inside if each.name[0] != "_"]
+                resolved += [str(each.absolute()) for each in yaml_files if each.name[0] != "_"]
             else:
-                found.append(str(path.absolute()) if is_path else name)
-    return list(dict.fromkeys(found))
+                resolved.append(str(path.absolute()) if is_path else name)
+    return list(dict.fromkeys(resolved))
 
 
-def numbers(model: str, results: Results) -> Iterator[Measured]:
+def task_results(model: str, results: Results) -> Iterator[EvalResult]:
     """Yield the metrics of every task as numbers, value ± 1.96 standard errors."""
-    better = results.get("higher_is_better", {})
+    higher_is_better = results.get("higher_is_better", {})
     counts = results.get("n-samples", {})
     for task, values in results["results"].items():
         for key, value in values.items():
-            metric, comma, filtered = key.partition(",")
+            metric, comma, filter_name = key.partition(",")
             if not comma or metric.endswith("_stderr") or not _is_number(value):
                 continue
-            error = values.get(f"{metric}_stderr,{filtered}")
-            is_better = better.get(task, {}).get(metric)
-            kind = _kind(model, task, metric, filtered, is_higher_better=is_better)
+            stderr = values.get(f"{metric}_stderr,{filter_name}")
+            is_higher_better = higher_is_better.get(task, {}).get(metric)
+            template = _result_template(
+                model, task, metric, filter_name, is_higher_better=is_higher_better
+            )
             count = int(counts.get(task, {}).get("effective", 0))
-            yield measured(
-                _between(float(value), error, count, is_share=kind.unit == "share"), kind
+            yield to_result(
+                _confidence_interval(
+                    float(value), stderr, count, is_share=template.unit == "share"
+                ),
+                template,
             )
 
 
-def changes(found: Mapping[str, Results], *, seed: int) -> Iterator[Measured]:
+def change_results(results_by_model: Mapping[str, Results], *, seed: int) -> Iterator[EvalResult]:
     """Yield what each model gained or lost against the first, where metrics are means of items."""
-    first, *others = found
-    before = {number.name: number for number in numbers(first, found[first])}
+    first, *others = results_by_model
+    first_results = {result.name: result for result in task_results(first, results_by_model[first])}
     for model in others:
-        for number in numbers(model, found[model]):
-            mine = _items(found[model], number)
-            theirs = _items(found[first], before.get(number.name, number))
-            if mine is None or theirs is None or len(mine) != len(theirs):
+        for result in task_results(model, results_by_model[model]):
+            values = _item_values(results_by_model[model], result)
+            first_values = _item_values(
+                results_by_model[first], first_results.get(result.name, result)
+            )
+            if values is None or first_values is None or len(values) != len(first_values):
                 continue
-            is_truth = bool(np.isin([*mine, *theirs], (0.0, 1.0)).all())
-            if is_truth:
-                made = statistics.share_difference(mine, theirs)
+            is_binary = bool(np.isin([*values, *first_values], (0.0, 1.0)).all())
+            if is_binary:
+                estimate = statistics.proportion_difference(values, first_values)
             else:
-                made = statistics.difference(mine, theirs, seed=seed)
-            yield change(made, replace(number, note=""), first)
+                estimate = statistics.paired_difference(values, first_values, seed=seed)
+            yield change_result(estimate, replace(result, note=""), first)
 
 
-def _items(results: Results, number: Measured) -> Numbers | None:
+def _item_values(results: Results, result: EvalResult) -> FloatArray | None:
     """Return a metric's value of each item, if their mean is the metric."""
-    task, metric, *filtered = number.name.split("/")
+    task, metric, *filter_name = result.name.split("/")
     rows = results.get("samples", {}).get(task, [])
-    rows = [r for r in rows if r.get("filter", "none") == (filtered or ["none"])[0]]
+    rows = [r for r in rows if r.get("filter", "none") == (filter_name or ["none"])[0]]
     values = [r.get(metric) for r in sorted(rows, key=lambda r: int(r["doc_id"]))]
-    if not values or not all(map(_is_number, values)) or number.value is None:
+    if not values or not all(map(_is_number, values)) or result.value is None:
         return None
     items = np.array(values, np.float64)
-    return items if math.isclose(items.mean(), number.value, abs_tol=1e-9) else None
+    return items if math.isclose(items.mean(), result.value, abs_tol=1e-9) else None
 
 
-def _kind(
-    model: str, task: str, metric: str, filtered: str, *, is_higher_better: bool | None
-) -> Measured:
-    tail = "" if filtered == "none" else f"/{filtered}"
-    unit = "share" if metric.startswith(SHARES) else metric if "perplexity" in metric else "score"
-    name = f"{task}/{metric}{tail}"
-    return Measured(SUITE, model, name, None, unit=unit, is_higher_better=is_higher_better)
+def _result_template(
+    model: str, task: str, metric: str, filter_name: str, *, is_higher_better: bool | None
+) -> EvalResult:
+    suffix = "" if filter_name == "none" else f"/{filter_name}"
+    unit = (
+        "share"
+        if metric.startswith(SHARE_METRICS)
+        else metric
+        if "perplexity" in metric
+        else "score"
+    )
+    name = f"{task}/{metric}{suffix}"
+    return EvalResult(SUITE, model, name, None, unit=unit, is_higher_better=is_higher_better)
 
 
-def _between(value: float, error: object, count: int, *, is_share: bool) -> Estimate:
+def _confidence_interval(value: float, stderr: object, count: int, *, is_share: bool) -> Estimate:
     """Return value ± 1.96 standard errors; of a share without any, Wilson's interval."""
-    if not _is_number(error):
+    if not _is_number(stderr):
         return Estimate(value, math.nan, math.nan, count)
-    half = QUANTILE * float(str(error))
+    half = NORMAL_QUANTILE * float(str(stderr))
     if not is_share:
         return Estimate(value, value - half, value + half, count)
     if half == 0:
-        return statistics.share(value * count, count)
+        return statistics.proportion(value * count, count)
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), count)
 
 
@@ -218,34 +235,34 @@ def _is_number(value: object) -> bool:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().strip("'\"")
-    return shown(text.splitlines()[0] if text else type(error).__name__)
+    return format_value(text.splitlines()[0] if text else type(error).__name__)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_harness() -> Iterator[None]:
     """Keep the harness's own log to what went wrong, and its bootstrap to this process."""
     import datasets  # noqa: PLC0415 -- comes with lm_eval
     from lm_eval.api import task  # noqa: PLC0415 -- an extra, and heavy
 
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels = [each.level for each in loggers]
-    before, bar = os.environ.get(ALONE), task.tqdm
-    os.environ[ALONE] = "1"
+    previous, progress_bar = os.environ.get(SINGLE_PROCESS_VARIABLE), task.tqdm
+    os.environ[SINGLE_PROCESS_VARIABLE] = "1"
     for each in loggers:
         each.setLevel(logging.ERROR)
     datasets.disable_progress_bars()
-    task.tqdm = _unseen
+    task.tqdm = _no_progress_bar
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # where it prints what it is doing
             yield
     finally:
-        task.tqdm = bar
+        task.tqdm = progress_bar
         datasets.enable_progress_bars()
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
-        if before is None:
-            del os.environ[ALONE]
+        if previous is None:
+            del os.environ[SINGLE_PROCESS_VARIABLE]
 
 
-def _unseen(items: Any, **_: object) -> Any:  # noqa: ANN401 -- it stands for tqdm
+def _no_progress_bar(items: Any, **_: object) -> Any:  # noqa: ANN401 -- it stands for tqdm
     return items

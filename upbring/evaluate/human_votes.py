@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upbring.data.read import dialogue, files
-from upbring.data.read.detect_format import Recognised, recognise
-from upbring.data.read.format_readers import PROMPTS, Case, present
+from upbring.data.read.detect_format import DetectedFormat, detect_format
+from upbring.data.read.format_readers import PROMPT_FIELDS, ParsedExample, first_present
 from upbring.data.read.records import Comparison, Message, is_synthetic
 from upbring.data.read.row_errors import RowError, UnusedError
-from upbring.data.read.rows import Fields, rows
-from upbring.errors import InputError, nearest, shown
+from upbring.data.read.rows import Fields, read_rows
+from upbring.errors import InputError, format_value, nearest
 from upbring.evaluate.model_protocol import Dialogue
 
-NAMED = frozenset({"model_a", "model_b", "winner"})
-RESULTS = {"model_a": (1.0, 2.0), "model_b": (2.0, 1.0)}
-TIES = frozenset({"tie", "both", "bothbad", "tie (bothbad)"})
-NOBODY = frozenset({"", "anonymous"})  # the page writes the latter
+MODEL_VOTE_FIELDS = frozenset({"model_a", "model_b", "winner"})
+RANKS_BY_WINNER = {"model_a": (1.0, 2.0), "model_b": (2.0, 1.0)}
+TIE_WINNERS = frozenset({"tie", "both", "bothbad", "tie (bothbad)"})
+ANONYMOUS_NAMES = frozenset({"", "anonymous"})  # the page writes the latter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Vote:
     prompt: Dialogue
     ranks: Mapping[str, float]
     annotator: str
-    has_names: bool = False  # of models
+    has_model_names: bool = False  # of models
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AttributedAnswer:
     """An answer, and the model that gave it."""
 
     model: str
@@ -51,136 +51,153 @@ class Votes:
     """All votes of a file or a folder, as a judge."""
 
     path: Path
-    given: tuple[Vote, ...]
+    votes: tuple[Vote, ...]
     is_synthetic: bool = False
-    _of: dict[Dialogue, list[Vote]] = field(default_factory=dict, init=False, repr=False)
+    _by_prompt: dict[Dialogue, list[Vote]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for vote in self.given:
-            self._of.setdefault(_key(vote.prompt), []).append(vote)
+        for vote in self.votes:
+            self._by_prompt.setdefault(_normalize_prompt(vote.prompt), []).append(vote)
 
     @property
     def name(self) -> str:
         """Who judges, for people."""
-        who = "simulated" if self.is_synthetic else "people's"
-        return f"{who} votes in {self.path}"
+        kind = "simulated" if self.is_synthetic else "people's"
+        return f"{kind} votes in {self.path}"
 
-    def on(self, prompt: Dialogue, one: Told, other: Told) -> dict[str, float]:
-        """Return by annotator whether `one` is better than `other`: 1, 0, or ½ for a tie."""
-        found: dict[str, float] = {}
-        for vote in self._of.get(_key(prompt), ()):
-            mine, theirs = (_rank(vote, told) for told in (one, other))
-            if mine is not None and theirs is not None:
-                found[vote.annotator] = 0.5 + 0.5 * ((mine < theirs) - (mine > theirs))
-        return found
+    def preferences(
+        self, prompt: Dialogue, first: AttributedAnswer, second: AttributedAnswer
+    ) -> dict[str, float]:
+        """Return by annotator whether `first` is better than `second`: 1, 0, or ½ for a tie."""
+        by_annotator: dict[str, float] = {}
+        for vote in self._by_prompt.get(_normalize_prompt(prompt), ()):
+            first_rank, second_rank = (_rank_of(vote, answer) for answer in (first, second))
+            if first_rank is not None and second_rank is not None:
+                by_annotator[vote.annotator] = 0.5 + 0.5 * (
+                    (first_rank < second_rank) - (first_rank > second_rank)
+                )
+        return by_annotator
 
-    def strangers(
+    def count_unmatched(
         self, prompts: Sequence[Dialogue], texts: Mapping[str, Sequence[str]]
     ) -> tuple[int, int]:
         """Return how many votes are about other prompts, and how many about other answers."""
-        said: dict[Dialogue, set[str]] = {}
-        for prompt, *own in zip(prompts, *texts.values(), strict=True):
-            said.setdefault(_key(prompt), set()).update(_plain(text) for text in own)
-        others = unsaid = 0
-        for vote in self.given:
-            known = said.get(_key(vote.prompt))
-            if known is None:
-                others += 1
-            elif not vote.has_names and len(known & vote.ranks.keys()) < 2:  # noqa: PLR2004 -- a pair
-                unsaid += 1
-        return others, unsaid
+        texts_by_prompt: dict[Dialogue, set[str]] = {}
+        for prompt, *prompt_texts in zip(prompts, *texts.values(), strict=True):
+            texts_by_prompt.setdefault(_normalize_prompt(prompt), set()).update(
+                _normalize_text(text) for text in prompt_texts
+            )
+        num_other_prompts = num_other_answers = 0
+        for vote in self.votes:
+            known_texts = texts_by_prompt.get(_normalize_prompt(vote.prompt))
+            if known_texts is None:
+                num_other_prompts += 1
+            elif not vote.has_model_names and len(known_texts & vote.ranks.keys()) < 2:  # noqa: PLR2004 -- a pair
+                num_other_answers += 1
+        return num_other_prompts, num_other_answers
 
 
 def read_votes(path: Path, *, models: Sequence[str]) -> Votes:
     """Return the votes of a file, or of all files of a folder."""
-    found: list[Vote] = []
-    for each in _files(path):
-        found += _of_file(each, models)
-    if not found:
+    votes: list[Vote] = []
+    for file in _vote_files(path):
+        votes += _read_vote_file(file, models)
+    if not votes:
         raise InputError(f"{path}: holds no vote; rank the answers, and save the file there")
-    return Votes(path, tuple(found), any(is_synthetic(vote.annotator) for vote in found))
+    return Votes(path, tuple(votes), any(is_synthetic(vote.annotator) for vote in votes))
 
 
-def _files(path: Path) -> list[Path]:
+def _vote_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(p for p in path.iterdir() if files.extension(p) in files.EXTENSIONS)
-    if not found:
+    paths = sorted(p for p in path.iterdir() if files.extension(p) in files.EXTENSIONS)
+    if not paths:
         raise InputError(f"{path}: holds no file of votes; save what was ranked there")
-    return found
+    return paths
 
 
-def _of_file(path: Path, models: Sequence[str]) -> Iterator[Vote]:
-    recognised: Recognised | None = None
-    for row in rows(path):
+def _read_vote_file(path: Path, models: Sequence[str]) -> Iterator[Vote]:
+    detected: DetectedFormat | None = None
+    for row in read_rows(path):
         try:
             if row.problem is not None:
                 raise row.problem
             fields = row.fields
-            if row.fields.keys() >= NAMED:
-                yield _named(fields, models, nobody=f"{path}:{row.line}")
+            if row.fields.keys() >= MODEL_VOTE_FIELDS:
+                yield _parse_model_vote(fields, models, default_annotator=f"{path}:{row.line}")
                 continue
-            recognised = recognised or recognise(path, Comparison)
-            for case in _cases(recognised, recognised.fields(fields)):
-                ranks = dict(zip(map(_plain, case.responses), case.ranks, strict=True))
-                who = case.annotator or ""
-                yield Vote(case.prompt, ranks, _who(who, f"{path}:{row.line}"))
+            detected = detected or detect_format(path, Comparison)
+            for example in _parse_examples(detected, detected.rename_fields(fields)):
+                ranks = dict(
+                    zip(map(_normalize_text, example.responses), example.ranks, strict=True)
+                )
+                annotator = example.annotator or ""
+                yield Vote(example.prompt, ranks, _annotator_name(annotator, f"{path}:{row.line}"))
         except RowError as error:
             raise InputError(f"{path}:{row.line}: {error}") from error
 
 
-def _cases(recognised: Recognised, fields: Fields) -> list[Case]:
+def _parse_examples(detected: DetectedFormat, fields: Fields) -> list[ParsedExample]:
     """Return a row's comparisons; answers that are all as good are a vote, too."""
-    assert recognised.read is not None, "comparisons have fields"
+    assert detected.read_row is not None, "comparisons have fields"
     try:
-        return recognised.read(fields)
+        return detected.read_row(fields)
     except UnusedError:
         texts = fields.get("responses", fields.get("completions"))
         if not isinstance(texts, list):
             return []  # chosen and rejected are the same text
         ranked = {k: v for k, v in fields.items() if k not in {"scores", "labels"}}
-        found = recognised.read({**ranked, "ranks": [*range(1, len(texts) + 1)]})
-        return [replace(case, ranks=(1.0,) * len(case.responses)) for case in found]
+        examples = detected.read_row({**ranked, "ranks": [*range(1, len(texts) + 1)]})
+        return [replace(case, ranks=(1.0,) * len(case.responses)) for case in examples]
 
 
-def _named(fields: Fields, models: Sequence[str], *, nobody: str) -> Vote:
+def _parse_model_vote(fields: Fields, models: Sequence[str], *, default_annotator: str) -> Vote:
     """Return a vote that names its two models."""
-    names = [dialogue.text_of(fields[side], side) for side in ("model_a", "model_b")]
+    names = [dialogue.require_text(fields[side], side) for side in ("model_a", "model_b")]
     for side, name in zip(("model_a", "model_b"), names, strict=True):
         if name not in models:
-            near = nearest(name, models)
-            todo = f"did you mean {near}?" if near else f"there are {', '.join(models)}"
-            raise RowError(side, f"{shown(name)} is not evaluated", todo)
+            suggestion = nearest(name, models)
+            hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(models)}"
+            raise RowError(side, f"{format_value(name)} is not evaluated", hint)
     if names[0] == names[1]:
-        raise RowError("model_b", f"is {shown(names[1])}, as model_a is", "name two models")
+        raise RowError("model_b", f"is {format_value(names[1])}, as model_a is", "name two models")
     winner = str(fields["winner"]).strip().casefold()
-    if winner not in RESULTS and winner not in TIES:
-        raise RowError("winner", f"is {shown(fields['winner'])}", "write model_a, model_b or tie")
-    ranks = dict(zip(names, RESULTS.get(winner, (1.0, 1.0)), strict=True))
-    who = dialogue.optional_text(fields, "annotator") or dialogue.optional_text(fields, "judge")
-    return Vote(_prompt(fields), ranks, _who(who or "", nobody), has_names=True)
+    if winner not in RANKS_BY_WINNER and winner not in TIE_WINNERS:
+        raise RowError(
+            "winner", f"is {format_value(fields['winner'])}", "write model_a, model_b or tie"
+        )
+    ranks = dict(zip(names, RANKS_BY_WINNER.get(winner, (1.0, 1.0)), strict=True))
+    annotator = dialogue.optional_text(fields, "annotator") or dialogue.optional_text(
+        fields, "judge"
+    )
+    return Vote(
+        _parse_prompt(fields),
+        ranks,
+        _annotator_name(annotator or "", default_annotator),
+        has_model_names=True,
+    )
 
 
-def _prompt(fields: Fields) -> Dialogue:
-    name = present(fields, PROMPTS) or "prompt"
+def _parse_prompt(fields: Fields) -> Dialogue:
+    name = first_present(fields, PROMPT_FIELDS) or "prompt"
     value = fields.get(name)
     if isinstance(value, list):
-        return dialogue.check_order(dialogue.turns(value, name), name)
-    return (Message("user", dialogue.text_of(value, name)),)
+        return dialogue.check_turn_order(dialogue.parse_messages(value, name), name)
+    return (Message("user", dialogue.require_text(value, name)),)
 
 
-def _who(name: str, nobody: str) -> str:
-    return nobody if name.strip() in NOBODY else name.strip()
+def _annotator_name(name: str, default: str) -> str:
+    return default if name.strip() in ANONYMOUS_NAMES else name.strip()
 
 
-def _rank(vote: Vote, told: Told) -> float | None:
-    return vote.ranks.get(told.model if vote.has_names else _plain(told.text))
+def _rank_of(vote: Vote, answer: AttributedAnswer) -> float | None:
+    return vote.ranks.get(answer.model if vote.has_model_names else _normalize_text(answer.text))
 
 
-def _key(prompt: Dialogue) -> Dialogue:
-    return tuple(Message(message.role, _plain(message.content)) for message in prompt)
+def _normalize_prompt(prompt: Dialogue) -> Dialogue:
+    return tuple(Message(message.role, _normalize_text(message.content)) for message in prompt)
 
 
-def _plain(text: str) -> str:
+def _normalize_text(text: str) -> str:
     """Return a text as it is compared: files that people save may trim it."""
     return text.strip()

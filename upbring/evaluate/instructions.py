@@ -11,106 +11,127 @@ import numpy as np
 
 from upbring.data.read.records import Message
 from upbring.durable import JSON
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
-from upbring.evaluate.model_protocol import Subject
-from upbring.evaluate.paired import shares
-from upbring.evaluate.to_results import measured
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
+from upbring.evaluate.model_protocol import EvaluatedModel
+from upbring.evaluate.paired import share_results
+from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
-from upbring.maths.statistics import Numbers
-from upbring.rules.instructions import Instruction, loosely, strictly
-from upbring.runs.results import Measured
+from upbring.maths.statistics import FloatArray
+from upbring.rules.instructions import Instruction, is_loosely_followed, is_strictly_followed
+from upbring.runs.results import EvalResult
 
 SUITE = "instructions"
-MANNERS = {"strict": strictly, "loose": loosely}
-Kept = list[list[bool | None]]  # by prompt, by instruction; None: not judged
+CHECK_BY_MANNER = {"strict": is_strictly_followed, "loose": is_loosely_followed}
+InstructionVerdicts = list[list[bool | None]]  # by prompt, by instruction; None: not judged
 
 
 @dataclass(frozen=True, slots=True)
-class Instructed:
+class InstructionPrompt:
     """A prompt and the instructions in it."""
 
     prompt: str
     instructions: tuple[Instruction, ...]
 
 
-def instructions(
-    subjects: Sequence[Subject],
-    prompts: Sequence[Instructed],
+def measure_instructions(
+    models: Sequence[EvaluatedModel],
+    prompts: Sequence[InstructionPrompt],
     *,
-    journal: Journal,
+    cache: AnswerCache,
     seed: int = 0,
-) -> list[Measured]:
+) -> list[EvalResult]:
     """Return how many prompts and instructions each subject keeps, strictly and loosely."""
-    kept: dict[str, dict[str, Kept]] = {manner: {} for manner in MANNERS}
-    for subject in subjects:
-        for manner, found in _kept(subject, prompts, journal).items():
-            kept[manner][subject.name] = found
-    numbers = [number for manner in MANNERS for number in _numbers(manner, kept[manner], seed)]
-    numbers += [n for name, found in kept["strict"].items() for n in _by_kind(name, found, prompts)]
-    return numbers
+    verdicts: dict[str, dict[str, InstructionVerdicts]] = {manner: {} for manner in CHECK_BY_MANNER}
+    for model in models:
+        for manner, model_verdicts in _check_answers(model, prompts, cache).items():
+            verdicts[manner][model.name] = model_verdicts
+    results = [
+        number
+        for manner in CHECK_BY_MANNER
+        for number in _accuracy_results(manner, verdicts[manner], seed)
+    ]
+    results += [
+        n
+        for name, model_verdicts in verdicts["strict"].items()
+        for n in _kind_results(name, model_verdicts, prompts)
+    ]
+    return results
 
 
-def _kept(subject: Subject, prompts: Sequence[Instructed], journal: Journal) -> dict[str, Kept]:
-    items = [Item(each.prompt) for each in prompts]
+def _check_answers(
+    model: EvaluatedModel, prompts: Sequence[InstructionPrompt], cache: AnswerCache
+) -> dict[str, InstructionVerdicts]:
+    items = [CacheItem(each.prompt) for each in prompts]
 
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        talks = [(Message("user", prompts[i].prompt),) for i in chosen]
-        return [{"response": text} for text in subject.answers(talks)]
+    def generate(indices: list[int]) -> list[dict[str, JSON]]:
+        dialogues = [(Message("user", prompts[i].prompt),) for i in indices]
+        return [{"response": text} for text in model.generate(dialogues)]
 
-    rows = journal.kept(SUITE, subject, items, make=make)
-    found: dict[str, Kept] = {}
-    for manner, is_kept in MANNERS.items():
-        found[manner] = [
-            [is_kept(instruction, text) for instruction in each.instructions]
+    rows = cache.get_or_compute(SUITE, model, items, compute=generate)
+    verdicts_by_manner: dict[str, InstructionVerdicts] = {}
+    for manner, is_followed in CHECK_BY_MANNER.items():
+        verdicts_by_manner[manner] = [
+            [is_followed(instruction, text) for instruction in each.instructions]
             for each, text in zip(prompts, responses(rows), strict=True)
         ]
-    for row, each, *both in zip(rows, prompts, *found.values(), strict=True):
-        told = {
+    for row, each, *prompt_verdicts in zip(
+        rows, prompts, *verdicts_by_manner.values(), strict=True
+    ):
+        named_verdicts = {
             f"{manner}/{instruction.kind}": None if verdict is None else float(verdict)
-            for manner, verdicts in zip(MANNERS, both, strict=True)
+            for manner, verdicts in zip(CHECK_BY_MANNER, prompt_verdicts, strict=True)
             for instruction, verdict in zip(each.instructions, verdicts, strict=True)
         }
-        judge([row], [told])
-    return found
+        add_verdicts([row], [named_verdicts])
+    return verdicts_by_manner
 
 
-def _numbers(manner: str, kept: dict[str, Kept], seed: int) -> list[Measured]:
+def _accuracy_results(
+    manner: str, verdicts_by_model: dict[str, InstructionVerdicts], seed: int
+) -> list[EvalResult]:
     """Return the accuracy by prompt and by instruction, and what was not judged."""
-    by_prompt = {model: _by_prompt(found) for model, found in kept.items()}
-    found = list(shares(_kind(f"prompt_{manner}"), by_prompt))
-    kind = _kind(f"instruction_{manner}")
-    for model, verdicts in kept.items():
-        told = [[v for v in row if v is not None] for row in verdicts]
-        above = np.array([sum(row) for row in told], np.float64)
-        below = np.array([len(row) for row in told], np.float64)
-        made = statistics.ratio(above, below, seed=seed)
+    by_prompt = {
+        model: _prompt_accuracies(model_verdicts)
+        for model, model_verdicts in verdicts_by_model.items()
+    }
+    results = list(share_results(_result_template(f"prompt_{manner}"), by_prompt))
+    template = _result_template(f"instruction_{manner}")
+    for model, verdicts in verdicts_by_model.items():
+        judged = [[v for v in row if v is not None] for row in verdicts]
+        num_followed = np.array([sum(row) for row in judged], np.float64)
+        num_judged = np.array([len(row) for row in judged], np.float64)
+        estimate = statistics.ratio(num_followed, num_judged, seed=seed)
         num_left_out = sum(v is None for row in verdicts for v in row)
         note = f"{num_left_out} not judged" if num_left_out else ""
-        named = Measured(SUITE, model, kind.name, None, is_higher_better=True, note=note)
-        found.append(measured(made, named))
-    return found
+        model_template = EvalResult(
+            SUITE, model, template.name, None, is_higher_better=True, note=note
+        )
+        results.append(to_result(estimate, model_template))
+    return results
 
 
-def _by_prompt(kept: Kept) -> Numbers:
+def _prompt_accuracies(verdicts: InstructionVerdicts) -> FloatArray:
     """Return 1 for each prompt all of whose instructions that are judged are kept."""
-    return np.array([float(False not in row) for row in kept if set(row) != {None}], np.float64)
+    return np.array([float(False not in row) for row in verdicts if set(row) != {None}], np.float64)
 
 
-def _by_kind(model: str, kept: Kept, prompts: Sequence[Instructed]) -> list[Measured]:
+def _kind_results(
+    model: str, model_verdicts: InstructionVerdicts, prompts: Sequence[InstructionPrompt]
+) -> list[EvalResult]:
     """Return the strict accuracy of each kind of instruction."""
     verdicts: dict[str, list[bool]] = {}
-    for row, each in zip(kept, prompts, strict=True):
+    for row, each in zip(model_verdicts, prompts, strict=True):
         for verdict, instruction in zip(row, each.instructions, strict=True):
             if verdict is not None:
                 verdicts.setdefault(instruction.kind, []).append(verdict)
     return [
-        measured(
-            statistics.share(sum(found), len(found)),
-            Measured(SUITE, model, f"strict/{kind}", None, is_higher_better=True),
+        to_result(
+            statistics.proportion(sum(found), len(found)),
+            EvalResult(SUITE, model, f"strict/{kind}", None, is_higher_better=True),
         )
         for kind, found in sorted(verdicts.items())
     ]
 
 
-def _kind(name: str) -> Measured:
-    return Measured(SUITE, "", name, None, is_higher_better=True)
+def _result_template(name: str) -> EvalResult:
+    return EvalResult(SUITE, "", name, None, is_higher_better=True)

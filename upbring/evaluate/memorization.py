@@ -15,15 +15,15 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
-from upbring.evaluate.model_protocol import Choice, Subject
-from upbring.evaluate.paired import means, shares
-from upbring.maths.statistics import Numbers
-from upbring.runs.results import Measured
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
+from upbring.evaluate.model_protocol import EvaluatedModel, LikelihoodRequest
+from upbring.evaluate.paired import mean_results, share_results
+from upbring.maths.statistics import FloatArray
+from upbring.runs.results import EvalResult
 
 SUITE = "memorisation"
 SPARE_TOKENS = 8
-FEWEST_WORDS = 8  # of a line that is worth splitting
+MIN_WORDS = 8  # of a line that is worth splitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +37,56 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SplitLine:
     """A training line, cut: what is given, and what must come."""
 
     prompt: str
     rest: str
 
 
-def exposures(
-    subjects: Sequence[Subject],
+def measure_exposure(
+    models: Sequence[EvaluatedModel],
     canaries: Sequence[Canary],
     *,
-    journal: Journal,
+    cache: AnswerCache,
     is_synthetic: bool = False,
     seed: int = 0,
-) -> list[Measured]:
+) -> list[EvalResult]:
     """Return the mean exposure in bits, by how often secrets were told, and of all that were."""
-    groups = _groups(canaries)
-    values = {subject.name: _exposures(subject, canaries, journal) for subject in subjects}
-    kind = Measured(
+    groups = _group_by_repetitions(canaries)
+    values = {subject.name: _canary_exposures(subject, canaries, cache) for subject in models}
+    template = EvalResult(
         SUITE, "", "", None, unit="bits", is_higher_better=False, is_synthetic=is_synthetic
     )
-    found: list[Measured] = []
-    for name, places in groups.items():
-        own = {model: each[places] for model, each in values.items()}
-        largest = max(math.log2(1 + len(canaries[i].alternatives)) for i in places)
-        note = f"at most {largest:.3g}, 1.44 by chance"
-        found += means(replace(kind, name=name, note=note), own, seed=seed)
-    return found
+    results: list[EvalResult] = []
+    for name, indices in groups.items():
+        group_values = {model: each[indices] for model, each in values.items()}
+        max_exposure = max(math.log2(1 + len(canaries[i].alternatives)) for i in indices)
+        note = f"at most {max_exposure:.3g}, 1.44 by chance"
+        results += mean_results(replace(template, name=name, note=note), group_values, seed=seed)
+    return results
 
 
-def extraction(
-    subjects: Sequence[Subject], lines: Sequence[Line], *, journal: Journal
-) -> list[Measured]:
+def measure_extraction(
+    models: Sequence[EvaluatedModel], lines: Sequence[SplitLine], *, cache: AnswerCache
+) -> list[EvalResult]:
     """Return the share of lines whose exact rest each subject says."""
-    values = {subject.name: _extracted(subject, lines, journal) for subject in subjects}
-    kind = Measured(SUITE, "", "extraction", None, is_higher_better=False)
-    return list(shares(kind, values))
+    values = {subject.name: _extraction_hits(subject, lines, cache) for subject in models}
+    template = EvalResult(SUITE, "", "extraction", None, is_higher_better=False)
+    return list(share_results(template, values))
 
 
-def line_of(text: str) -> Line | None:
+def split_line(text: str) -> SplitLine | None:
     """Return a line cut in the middle, if it is long enough.
 
-    >>> line_of("one two three four five six seven eight").rest
+    >>> split_line("one two three four five six seven eight").rest
     'five six seven eight'
     """
     words = text.split()
-    if len(words) < FEWEST_WORDS:
+    if len(words) < MIN_WORDS:
         return None
     half = len(words) // 2
-    return Line(" ".join(words[:half]), " ".join(words[half:]))
+    return SplitLine(" ".join(words[:half]), " ".join(words[half:]))
 
 
 def rank(logprobs: Sequence[float]) -> float:
@@ -95,60 +95,72 @@ def rank(logprobs: Sequence[float]) -> float:
     >>> rank([-2.0, -1.0, -3.0]), rank([-1.0, -1.0, -1.0])
     (2.0, 2.0)
     """
-    true, others = logprobs[0], logprobs[1:]
-    return 1.0 + sum(o > true for o in others) + sum(o == true for o in others) / 2
+    target, others = logprobs[0], logprobs[1:]
+    return 1.0 + sum(o > target for o in others) + sum(o == target for o in others) / 2
 
 
-def _groups(canaries: Sequence[Canary]) -> dict[str, list[int]]:
+def _group_by_repetitions(canaries: Sequence[Canary]) -> dict[str, list[int]]:
     """Return the places of the canaries of each number."""
     groups: dict[str, list[int]] = {}
-    told = [i for i, canary in enumerate(canaries) if canary.times_told != 0]
-    if told:
-        groups["exposure"] = told
-    by_times: dict[int, list[int]] = defaultdict(list)
+    repeated = [i for i, canary in enumerate(canaries) if canary.times_told != 0]
+    if repeated:
+        groups["exposure"] = repeated
+    by_repetitions: dict[int, list[int]] = defaultdict(list)
     for i, canary in enumerate(canaries):
         if canary.times_told is not None:
-            by_times[canary.times_told].append(i)
-    return groups | {f"exposure/told_{t}_times": found for t, found in sorted(by_times.items())}
+            by_repetitions[canary.times_told].append(i)
+    return groups | {
+        f"exposure/told_{t}_times": indices for t, indices in sorted(by_repetitions.items())
+    }
 
 
-def _exposures(subject: Subject, canaries: Sequence[Canary], journal: Journal) -> Numbers:
-    texts = [(" " + c.secret, *(" " + other for other in c.alternatives)) for c in canaries]
+def _canary_exposures(
+    model: EvaluatedModel, canaries: Sequence[Canary], cache: AnswerCache
+) -> FloatArray:
+    endings = [
+        (" " + c.secret, *(" " + alternative for alternative in c.alternatives)) for c in canaries
+    ]
 
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        found = subject.likelihoods([Choice(canaries[i].prompt, texts[i]) for i in chosen])
+    def compute(indices: list[int]) -> list[dict[str, JSON]]:
+        likelihoods = model.likelihoods(
+            [LikelihoodRequest(canaries[i].prompt, endings[i]) for i in indices]
+        )
         return [
             {
-                "response": texts[i][max(range(len(each)), key=lambda n: each[n].logprob)].strip(),
-                "rank": rank([one.logprob for one in each]),
+                "response": endings[i][
+                    max(range(len(each)), key=lambda n: each[n].logprob)
+                ].strip(),
+                "rank": rank([ending_likelihood.logprob for ending_likelihood in each]),
             }
-            for i, each in zip(chosen, found, strict=True)
+            for i, each in zip(indices, likelihoods, strict=True)
         ]
 
-    pairs = zip(canaries, texts, strict=True)
-    items = [Item(canary.prompt, (own,)) for canary, own in pairs]
-    rows = journal.kept(SUITE, subject, items, make=make, part="exposure")
-    exposure = [
-        math.log2(len(own)) - math.log2(float(cast("float", row["rank"])))
-        for row, own in zip(rows, texts, strict=True)
+    pairs = zip(canaries, endings, strict=True)
+    items = [CacheItem(canary.prompt, (canary_endings,)) for canary, canary_endings in pairs]
+    rows = cache.get_or_compute(SUITE, model, items, compute=compute, kind="exposure")
+    exposures = [
+        math.log2(len(canary_endings)) - math.log2(float(cast("float", row["rank"])))
+        for row, canary_endings in zip(rows, endings, strict=True)
     ]
-    judge(rows, [{"exposure": each} for each in exposure])
-    return np.array(exposure, np.float64)
+    add_verdicts(rows, [{"exposure": each} for each in exposures])
+    return np.array(exposures, np.float64)
 
 
-def _extracted(subject: Subject, lines: Sequence[Line], journal: Journal) -> Numbers:
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        texts = [lines[i].prompt for i in chosen]
-        longest = max(len(lines[i].rest.encode()) for i in chosen)
+def _extraction_hits(
+    model: EvaluatedModel, lines: Sequence[SplitLine], cache: AnswerCache
+) -> FloatArray:
+    def generate(indices: list[int]) -> list[dict[str, JSON]]:
+        prompts = [lines[i].prompt for i in indices]
+        max_bytes = max(len(lines[i].rest.encode()) for i in indices)
         # ordinary text has about four bytes a token, and seldom less than two
-        continued = subject.continued(texts, most_tokens=longest // 2 + SPARE_TOKENS)
-        return [{"response": text} for text in continued]
+        completions = model.complete(prompts, max_tokens=max_bytes // 2 + SPARE_TOKENS)
+        return [{"response": text} for text in completions]
 
-    items = [Item(line.prompt, (line.rest,)) for line in lines]
-    rows = journal.kept(SUITE, subject, items, make=make, part="extraction")
-    found = [
+    items = [CacheItem(line.prompt, (line.rest,)) for line in lines]
+    rows = cache.get_or_compute(SUITE, model, items, compute=generate, kind="extraction")
+    is_extracted = [
         float(" ".join(text.split()).startswith(line.rest))
         for text, line in zip(responses(rows), lines, strict=True)
     ]
-    judge(rows, [{"extracted": each} for each in found])
-    return np.array(found, np.float64)
+    add_verdicts(rows, [{"extracted": each} for each in is_extracted])
+    return np.array(is_extracted, np.float64)

@@ -28,14 +28,14 @@ class Likelihood:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LikelihoodRequest:
     """What is read, a dialogue or plain text, and the endings that may follow it."""
 
     prompt: Dialogue | str
     endings: tuple[str, ...]
 
 
-class Named(Protocol):
+class Identified(Protocol):
     """Somebody with a name and an identity: a subject, or a judge."""
 
     @property
@@ -47,29 +47,29 @@ class Named(Protocol):
         """A hash of all that decides what it says."""
 
 
-class Subject(Named, Protocol):
+class EvaluatedModel(Identified, Protocol):
     """A model or an endpoint; what it cannot do it refuses with an InputError."""
 
-    def answers(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
         """Return the likeliest answer to each prompt; '' to one that is longer than it reads."""
 
-    def drawn(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
         """Return an answer to each prompt, drawn at temperature 1."""
 
-    def continued(self, texts: Sequence[str], *, most_tokens: int) -> list[str]:
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
         """Return the likeliest continuation of each plain text."""
 
-    def likelihoods(self, choices: Sequence[Choice]) -> list[tuple[Likelihood, ...]]:
+    def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
         """Return how likely each ending of each choice is."""
 
-    def read(self, documents: Sequence[str]) -> list[Likelihood]:
+    def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
         """Return how likely each document is, token after token."""
 
 
-def spoken(prompt: Dialogue | str) -> str:
+def format_prompt(prompt: Dialogue | str) -> str:
     r"""Return a prompt as people read it.
 
-    >>> spoken((Message("system", "Be brief."), Message("user", "Hi!")))
+    >>> format_prompt((Message("system", "Be brief."), Message("user", "Hi!")))
     'system: Be brief.\nuser: Hi!'
     """
     if isinstance(prompt, str):

@@ -3,40 +3,47 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from upbring.evaluate.to_results import measured
+from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
-from upbring.maths.statistics import Estimate, Numbers
-from upbring.runs.results import Measured
+from upbring.maths.statistics import Estimate, FloatArray
+from upbring.runs.results import EvalResult
 
-CHANGE = "_change"
+CHANGE_SUFFIX = "_change"
 
 
-def shares(kind: Measured, values: Mapping[str, Numbers]) -> Iterator[Measured]:
+def share_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Iterator[EvalResult]:
     """Yield the share of each subject, of values 0 … 1 by item `[n]`, and the paired changes."""
-    for model, own in values.items():
-        made = statistics.share(float(own.sum()), len(own))
-        yield measured(made, replace(kind, model=model))
-    for model, made in _against_first(values, statistics.share_difference):
-        yield change(made, replace(kind, model=model), next(iter(values)))
+    for model, model_values in values.items():
+        estimate = statistics.proportion(float(model_values.sum()), len(model_values))
+        yield to_result(estimate, replace(template, model=model))
+    for model, estimate in _differences_from_first(values, statistics.proportion_difference):
+        yield change_result(estimate, replace(template, model=model), next(iter(values)))
 
 
-def means(kind: Measured, values: Mapping[str, Numbers], *, seed: int = 0) -> Iterator[Measured]:
+def mean_results(
+    template: EvalResult, values: Mapping[str, FloatArray], *, seed: int = 0
+) -> Iterator[EvalResult]:
     """Yield the mean of each subject, of values by item `[n]`, and the paired changes."""
-    for model, own in values.items():
-        yield measured(statistics.mean(own, seed=seed), replace(kind, model=model))
-    pairs = _against_first(values, lambda a, b: statistics.difference(a, b, seed=seed))
-    for model, made in pairs:
-        yield change(made, replace(kind, model=model), next(iter(values)))
+    for model, model_values in values.items():
+        yield to_result(statistics.mean(model_values, seed=seed), replace(template, model=model))
+    differences = _differences_from_first(
+        values, lambda a, b: statistics.paired_difference(a, b, seed=seed)
+    )
+    for model, estimate in differences:
+        yield change_result(estimate, replace(template, model=model), next(iter(values)))
 
 
-def change(made: Estimate, kind: Measured, first: str) -> Measured:
+def change_result(estimate: Estimate, template: EvalResult, first: str) -> EvalResult:
     """Return a difference to the first subject as a number of its own."""
-    return measured(made, replace(kind, name=f"{kind.name}{CHANGE}", against=first))
+    return to_result(
+        estimate, replace(template, name=f"{template.name}{CHANGE_SUFFIX}", against=first)
+    )
 
 
-def _against_first(
-    values: Mapping[str, Numbers], difference: Callable[[Numbers, Numbers], Estimate]
+def _differences_from_first(
+    values: Mapping[str, FloatArray],
+    compute_difference: Callable[[FloatArray, FloatArray], Estimate],
 ) -> Iterator[tuple[str, Estimate]]:
     first, *others = values or [""]
     for model in others:
-        yield model, difference(values[model], values[first])
+        yield model, compute_difference(values[model], values[first])

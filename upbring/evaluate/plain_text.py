@@ -13,38 +13,38 @@ import torch
 from torch import Tensor
 
 from upbring.data.trees.batch import Batch
-from upbring.data.trees.tree import Tree, tree
-from upbring.evaluate.local_model import BUDGET, LONGEST_WINDOW, Local
-from upbring.evaluate.model_protocol import Named
-from upbring.maths.segments import sums
+from upbring.data.trees.tree import Tree, make_tree
+from upbring.evaluate.local_model import MAX_BATCH_TOKENS, MAX_WINDOW_TOKENS, LocalModel
+from upbring.evaluate.model_protocol import Identified
+from upbring.maths.segments import segment_sum
 from upbring.model.network import hidden_states
-from upbring.model.packing import packed
-from upbring.model.sampling import Request, Stopping, sample
-from upbring.model.score import CHUNK_BYTES, logits
+from upbring.model.packing import make_micro_batches
+from upbring.model.sampling import Request, StopConditions, sample
+from upbring.model.score import CHUNK_BYTES, compute_logits
 from upbring.settings.sampling import SampleSettings
 
-Pair = tuple[str, str]  # what is read, and the ending after it
-SHORTEST = 2  # tokens that a model must read: one, and one after it
+TextPair = tuple[str, str]  # what is read, and the ending after it
+MIN_TOKENS = 2  # tokens that a model must read: one, and one after it
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class BenchmarkModel:
     """Whom a benchmark asks: who it is, and what brings it into memory."""
 
-    subject: Named
-    local: Callable[[], Local]
+    source: Identified
+    load: Callable[[], LocalModel]
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class ContinuationScore:
     """The log-probability of an ending, in nats, and whether each token of it is the likeliest."""
 
     logprob: float
-    is_likeliest: bool
+    is_greedy: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class GenerationRequest:
     """A text to go on with, what ends it, and how long and how freely."""
 
     text: str
@@ -55,152 +55,184 @@ class Wish:
     key: int
 
 
-def weighed(local: Local, pairs: Sequence[Pair]) -> list[Weighed]:
+def score_continuations(
+    local_model: LocalModel, pairs: Sequence[TextPair]
+) -> list[ContinuationScore]:
     """Return how likely each ending is; endings of one text share its computation."""
-    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    indices_by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
     endings: list[list[int]] = []
-    for number, (text, ending) in enumerate(pairs):
-        before, after = _fitted(*_split(local, text, ending), _limit(local))
-        endings.append(after)
-        if after:
-            alike[tuple(before)].append(number)
-    trees = [tree(before, *(endings[i] for i in own)) for before, own in alike.items()]
-    found = [Weighed(0.0, is_likeliest=True)] * len(pairs)
-    places = [i for own in alike.values() for i in own]
-    for place, each in zip(places, _read(local, trees), strict=True):
-        found[place] = each
-    return found
+    for index, (text, ending) in enumerate(pairs):
+        prompt, ending_tokens = _truncate_pair(
+            *_encode_pair(local_model, text, ending), _max_tokens(local_model)
+        )
+        endings.append(ending_tokens)
+        if ending_tokens:
+            indices_by_prompt[tuple(prompt)].append(index)
+    trees = [
+        make_tree(prompt, *(endings[i] for i in own)) for prompt, own in indices_by_prompt.items()
+    ]
+    scores = [ContinuationScore(0.0, is_greedy=True)] * len(pairs)
+    order = [i for own in indices_by_prompt.values() for i in own]
+    for position, score in zip(order, _score_trees(local_model, trees), strict=True):
+        scores[position] = score
+    return scores
 
 
-def rolled(local: Local, texts: Sequence[str]) -> list[float]:
+def rolling_logprobs(local_model: LocalModel, texts: Sequence[str]) -> list[float]:
     """Return the log-probability of each whole text; where it is long, in windows without overlap.
 
     The last window looks back as far as the model reads.
     """
-    window = _limit(local) - 1
-    trees, owners = [], []
-    for number, text in enumerate(texts):
-        tokens = local.chat.tokenizer.encode(text, trusted=False)
-        before = [_first(local), *tokens]  # place i + 1 holds token i
-        for start in range(0, len(tokens), window):
-            end = min(start + window, len(tokens))
-            trees.append(tree(before[max(0, end - window) : start + 1], tokens[start:end]))
-            owners.append(number)
-    found = [0.0] * len(texts)
-    for number, each in zip(owners, _read(local, trees), strict=True):
-        found[number] += each.logprob
-    return found
+    max_window = _max_tokens(local_model) - 1
+    trees, text_indices = [], []
+    for index, text in enumerate(texts):
+        tokens = local_model.chat.tokenizer.encode(text, trusted=False)
+        tokens_with_bos = [_start_token(local_model), *tokens]  # place i + 1 holds token i
+        for start in range(0, len(tokens), max_window):
+            end = min(start + max_window, len(tokens))
+            trees.append(
+                make_tree(tokens_with_bos[max(0, end - max_window) : start + 1], tokens[start:end])
+            )
+            text_indices.append(index)
+    logprobs = [0.0] * len(texts)
+    for index, score in zip(text_indices, _score_trees(local_model, trees), strict=True):
+        logprobs[index] += score.logprob
+    return logprobs
 
 
-def finished(local: Local, wishes: Sequence[Wish]) -> list[str]:
+def generate_texts(local_model: LocalModel, requests: Sequence[GenerationRequest]) -> list[str]:
     """Return how each text goes on, up to what ends it; equal wishes are sampled together."""
-    alike: dict[tuple[int, tuple[str, ...], float, float], list[int]] = defaultdict(list)
+    indices_by_settings: dict[tuple[int, tuple[str, ...], float, float], list[int]] = defaultdict(
+        list
+    )
     prompts: list[list[int]] = []
-    for number, wish in enumerate(wishes):
-        prompt = _begun(local, wish.text)
-        most, limit = wish.max_tokens, local.model.longest
+    for index, request in enumerate(requests):
+        prompt = _encode_text(local_model, request.text)
+        max_tokens, limit = request.max_tokens, local_model.model.max_positions
         if limit is not None:
-            most = max(1, min(most, max(limit - len(prompt), limit // 2)))
-            prompt = prompt[-(limit - most) :]
+            max_tokens = max(1, min(max_tokens, max(limit - len(prompt), limit // 2)))
+            prompt = prompt[-(limit - max_tokens) :]
         prompts.append(prompt)
-        alike[most, wish.until, wish.temperature, wish.top_p].append(number)
-    said = [""] * len(wishes)
-    for (most, until, temperature, top_p), chosen in alike.items():
-        how = SampleSettings(temperature=temperature, top_p=top_p, max_tokens=most)
-        asked = [Request(prompts[i], (wishes[i].key,)) for i in chosen]
-        for i, text in zip(chosen, _said(local, asked, how, until=until), strict=True):
-            said[i] = _before(text, until)
-    return said
+        indices_by_settings[max_tokens, request.until, request.temperature, request.top_p].append(
+            index
+        )
+    texts = [""] * len(requests)
+    for (max_tokens, until, temperature, top_p), indices in indices_by_settings.items():
+        settings = SampleSettings(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+        sample_requests = [Request(prompts[i], (requests[i].key,)) for i in indices]
+        for i, text in zip(
+            indices, _sample_texts(local_model, sample_requests, settings, until=until), strict=True
+        ):
+            texts[i] = _truncate_at_stop(text, until)
+    return texts
 
 
-def _said(
-    local: Local, asked: Sequence[Request], how: SampleSettings, *, until: tuple[str, ...]
+def _sample_texts(
+    local_model: LocalModel,
+    requests: Sequence[Request],
+    settings: SampleSettings,
+    *,
+    until: tuple[str, ...],
 ) -> list[str]:
-    stops, tokenizer = frozenset(local.chat.stops), local.chat.tokenizer
-    reach = max((len(text.encode()) for text in until), default=0) + 1  # a token is a byte at least
+    stops, tokenizer = frozenset(local_model.chat.stop_token_ids), local_model.chat.tokenizer
+    max_stop_bytes = (
+        max((len(text.encode()) for text in until), default=0) + 1
+    )  # a token is a byte at least
 
-    def is_end(tokens: Sequence[int]) -> bool:
-        newest = tokenizer.decode(list(tokens[-reach:]))
+    def ends_with_stop_string(tokens: Sequence[int]) -> bool:
+        newest = tokenizer.decode(list(tokens[-max_stop_bytes:]))
         return any(text in newest for text in until)
 
-    stopping = Stopping(stops, is_end if until else None)
-    found = sample(local.model, asked, how, stopping=stopping, poll=local.poll)
-    return [tokenizer.decode([t for t in each.tokens if t not in stops]) for each in found]
+    stopping = StopConditions(stops, ends_with_stop_string if until else None)
+    responses = sample(
+        local_model.model, requests, settings, stopping=stopping, poll=local_model.poll
+    )
+    return [tokenizer.decode([t for t in each.tokens if t not in stops]) for each in responses]
 
 
-def _before(text: str, until: Sequence[str]) -> str:
+def _truncate_at_stop(text: str, until: Sequence[str]) -> str:
     r"""Return a text up to the first of what ends it.
 
-    >>> _before("4\n\nQ: more", ("Q:", "\n\n"))
+    >>> _truncate_at_stop("4\n\nQ: more", ("Q:", "\n\n"))
     '4'
     """
-    return text[: min((place for u in until if (place := text.find(u)) >= 0), default=len(text))]
+    return text[: min((index for u in until if (index := text.find(u)) >= 0), default=len(text))]
 
 
-def _split(local: Local, text: str, ending: str) -> tuple[list[int], list[int]]:
+def _encode_pair(local_model: LocalModel, text: str, ending: str) -> tuple[list[int], list[int]]:
     """Return the tokens of what is read and of its ending, which are one text."""
-    stem = text.rstrip()
-    if not stem:
-        return [_first(local)], local.chat.tokenizer.encode(text + ending, trusted=False)
-    before = _begun(local, stem)
-    whole = _begun(local, text + ending)
-    return before, whole[len(before) :]
+    stripped = text.rstrip()
+    if not stripped:
+        return [_start_token(local_model)], local_model.chat.tokenizer.encode(
+            text + ending, trusted=False
+        )
+    prompt = _encode_text(local_model, stripped)
+    tokens = _encode_text(local_model, text + ending)
+    return prompt, tokens[len(prompt) :]
 
 
-def _fitted(before: list[int], after: list[int], limit: int) -> tuple[list[int], list[int]]:
+def _truncate_pair(prompt: list[int], ending: list[int], limit: int) -> tuple[list[int], list[int]]:
     """Return both without the beginning that does not fit; the ending keeps all that it can."""
-    after = after[-(limit - 1) :]
-    return before[-(limit - len(after)) :], after
+    ending = ending[-(limit - 1) :]
+    return prompt[-(limit - len(ending)) :], ending
 
 
-def _limit(local: Local) -> int:
+def _max_tokens(local_model: LocalModel) -> int:
     """Return how many tokens are read at once."""
-    longest = local.model.longest
-    return LONGEST_WINDOW if longest is None else max(SHORTEST, longest)
+    longest = local_model.model.max_positions
+    return MAX_WINDOW_TOKENS if longest is None else max(MIN_TOKENS, longest)
 
 
-def _first(local: Local) -> int:
+def _start_token(local_model: LocalModel) -> int:
     """Return the token before a text's first: BOS, or else what ends texts."""
-    bos = local.chat.tokenizer.bos
-    return bos if bos is not None else local.chat.stops[0]
+    bos = local_model.chat.tokenizer.bos_token_id
+    return bos if bos is not None else local_model.chat.stop_token_ids[0]
 
 
-def _begun(local: Local, text: str) -> list[int]:
+def _encode_text(local_model: LocalModel, text: str) -> list[int]:
     """Return a text's tokens, after BOS if texts begin so."""
-    tokenizer = local.chat.tokenizer
-    begin = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
-    return (begin + tokenizer.encode(text, trusted=False)) or [_first(local)]
+    tokenizer = local_model.chat.tokenizer
+    prefix = (
+        [tokenizer.bos_token_id]
+        if tokenizer.adds_bos and tokenizer.bos_token_id is not None
+        else []
+    )
+    return (prefix + tokenizer.encode(text, trusted=False)) or [_start_token(local_model)]
 
 
 @torch.no_grad()
-def _read(local: Local, trees: Sequence[Tree]) -> list[Weighed]:
+def _score_trees(local_model: LocalModel, trees: Sequence[Tree]) -> list[ContinuationScore]:
     """Return what the model thinks of every branch of every tree, in their order."""
-    keyed = [Tree(t.prompt, t.branches, str(i)) for i, t in enumerate(trees)]
-    found: dict[int, list[Weighed]] = {}
-    for batch in packed(local.model, keyed, BUDGET):
-        local.poll()
-        logprobs, is_best = _scores(local, batch)  # [R] each
-        count = len(batch.tree)
-        totals = sums(logprobs, batch.branch, count).tolist()
-        misses = sums((~is_best).double(), batch.branch, count).tolist()
-        place = 0
+    keyed_trees = [Tree(t.prompt, t.branches, str(i)) for i, t in enumerate(trees)]
+    scores_by_tree: dict[int, list[ContinuationScore]] = {}
+    for batch in make_micro_batches(local_model.model, keyed_trees, MAX_BATCH_TOKENS):
+        local_model.poll()
+        logprobs, is_greedy = _token_scores(local_model, batch)  # [R] each
+        count = len(batch.tree_index)
+        totals = segment_sum(logprobs, batch.branch_index, count).tolist()
+        misses = segment_sum((~is_greedy).double(), batch.branch_index, count).tolist()
+        start = 0
         for key, span in zip(batch.keys, batch.spans, strict=True):
-            ends = place + len(span.branches)
-            own = zip(totals[place:ends], misses[place:ends], strict=True)
-            found[int(key)] = [Weighed(total, missed == 0) for total, missed in own]
-            place = ends
-    return [each for i in range(len(trees)) for each in found[i]]
+            end = start + len(span.branch_lengths)
+            branches = zip(totals[start:end], misses[start:end], strict=True)
+            scores_by_tree[int(key)] = [
+                ContinuationScore(total, missed == 0) for total, missed in branches
+            ]
+            start = end
+    return [each for i in range(len(trees)) for each in scores_by_tree[i]]
 
 
-def _scores(local: Local, batch: Batch) -> tuple[Tensor, Tensor]:
+def _token_scores(local_model: LocalModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return log-probabilities `[R]` float64, and whether each token is the likeliest `[R]`."""
-    model = local.model
+    model = local_model.model
     hidden = hidden_states(model, batch)[batch.source]  # [R, D]
-    rows = max(16, CHUNK_BYTES // (4 * model.vocabulary))
+    chunk_rows = max(16, CHUNK_BYTES // (4 * model.vocab_size))
     parts = []
-    for h, target in zip(torch.split(hidden, rows), torch.split(batch.target, rows), strict=True):
-        every = logits(model, h)  # [C, V]
-        chosen = every.gather(-1, target.unsqueeze(-1)).squeeze(-1)  # [C]
-        parts.append((chosen - every.logsumexp(-1), every.argmax(-1) == target))
-    logprobs, is_best = (torch.cat(column) for column in zip(*parts, strict=True))
-    return logprobs.double(), is_best
+    for h, target in zip(
+        torch.split(hidden, chunk_rows), torch.split(batch.target, chunk_rows), strict=True
+    ):
+        logits = compute_logits(model, h)  # [C, V]
+        target_logits = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)  # [C]
+        parts.append((target_logits - logits.logsumexp(-1), logits.argmax(-1) == target))
+    logprobs, is_greedy = (torch.cat(column) for column in zip(*parts, strict=True))
+    return logprobs.double(), is_greedy

@@ -15,22 +15,22 @@ from typing import cast
 import numpy as np
 
 from upbring.durable import JSON
-from upbring.evaluate.answer_cache import Item, Journal, judge, responses
-from upbring.evaluate.human_votes import Told, Votes
-from upbring.evaluate.model_protocol import Dialogue, Subject, spoken
-from upbring.evaluate.paired import means
-from upbring.evaluate.to_results import measured
+from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
+from upbring.evaluate.human_votes import AttributedAnswer, Votes
+from upbring.evaluate.model_protocol import Dialogue, EvaluatedModel, format_prompt
+from upbring.evaluate.paired import mean_results
+from upbring.evaluate.to_results import to_result
 from upbring.maths import agreement, statistics, win_rates
-from upbring.maths.statistics import Numbers
+from upbring.maths.statistics import FloatArray
 from upbring.rules.lengths import num_words
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
 SUITE = "preference"
-NUM_SAMPLES = 100  # of the bootstrap of strengths, each of which is a fit
+NUM_BOOTSTRAP_SAMPLES = 100  # of the bootstrap of strengths, each of which is a fit
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class AnswerPair:
     """Two answers to one prompt."""
 
     prompt: Dialogue
@@ -55,7 +55,7 @@ class Comparer:
 
     name: str
     identity: str
-    prefers: Callable[[Sequence[Duel]], Sequence[float]]
+    win_probabilities: Callable[[Sequence[AnswerPair]], Sequence[float]]
     is_synthetic: bool = False
 
 
@@ -63,225 +63,268 @@ Judge = Scorer | Comparer | Votes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class ModelAnswers:
     """What every subject said to every prompt, and how many words."""
 
     prompts: Sequence[Dialogue]
     texts: Mapping[str, list[str]]
 
-    def words(self, model: str) -> Numbers:
+    def word_counts(self, model: str) -> FloatArray:
         """Return how long each answer of a model is."""
         return np.array([num_words(text) for text in self.texts[model]], np.float64)
 
 
-def preference(
-    subjects: Sequence[Subject],
+def measure_preference(
+    models: Sequence[EvaluatedModel],
     prompts: Sequence[Dialogue],
     judge: Judge | None,
     *,
-    journal: Journal,
+    cache: AnswerCache,
     seed: int = 0,
-    drawn: bool = False,
-) -> list[Measured]:
+    is_sampled: bool = False,
+) -> list[EvalResult]:
     """Return who wins against whom; without a judge, answer alone."""
-    said = answered(subjects, prompts, journal=journal, seed=seed if drawn else None)
-    kind = Measured(SUITE, "", "", None)
-    lengths = {model: said.words(model) for model in said.texts}
-    found = list(means(replace(kind, name="words", unit="words"), lengths, seed=seed))
+    answers = collect_answers(models, prompts, cache=cache, seed=seed if is_sampled else None)
+    template = EvalResult(SUITE, "", "", None)
+    lengths = {model: answers.word_counts(model) for model in answers.texts}
+    results = list(mean_results(replace(template, name="words", unit="words"), lengths, seed=seed))
     if judge is None:
-        return found
-    kind = replace(kind, is_higher_better=True, is_synthetic=judge.is_synthetic)
+        return results
+    template = replace(template, is_higher_better=True, is_synthetic=judge.is_synthetic)
     note = f"judged by {judge.name}"
-    wins: dict[tuple[str, str], Numbers] = {}
-    scores = _scores(subjects, said, judge, journal) if isinstance(judge, Scorer) else {}
+    wins_by_pair: dict[tuple[str, str], FloatArray] = {}
+    scores = _score_answers(models, answers, judge, cache) if isinstance(judge, Scorer) else {}
     if scores:
-        found += means(replace(kind, name="reward", unit="score", note=note), scores, seed=seed)
-        found += _by_cause(said, judge, replace(kind, note=note, is_higher_better=None), seed=seed)
-    for earlier, later in itertools.combinations(said.texts, 2):
-        own = replace(kind, model=later, against=earlier, note=note)
+        results += mean_results(
+            replace(template, name="reward", unit="score", note=note), scores, seed=seed
+        )
+        results += _cause_results(
+            answers, judge, replace(template, note=note, is_higher_better=None), seed=seed
+        )
+    for earlier, later in itertools.combinations(answers.texts, 2):
+        pair_template = replace(template, model=later, against=earlier, note=note)
         if isinstance(judge, Scorer):
-            gap = scores[later] - scores[earlier]
-            won = np.asarray((gap > 0) + 0.5 * (gap == 0), np.float64)
+            difference = scores[later] - scores[earlier]
+            wins = np.asarray((difference > 0) + 0.5 * (difference == 0), np.float64)
         elif isinstance(judge, Votes):
-            won, units = _voted(later, earlier, said, judge)
-            found += _agreements(units, own, seed=seed)
-            unjudged = int(np.isnan(won).sum())
-            own = replace(own, note=f"{note}; {unjudged} prompts without one" if unjudged else note)
+            wins, votes_by_prompt = _count_votes(later, earlier, answers, judge)
+            results += _agreement_results(votes_by_prompt, pair_template, seed=seed)
+            num_unjudged = int(np.isnan(wins).sum())
+            pair_template = replace(
+                pair_template,
+                note=f"{note}; {num_unjudged} prompts without one" if num_unjudged else note,
+            )
         else:
-            won, agreed = _compared(later, earlier, said, judge, journal)
-            steady = statistics.share(float(agreed.sum()), len(agreed))
-            found.append(measured(steady, replace(own, name="orders_agree")))
-        wins[later, earlier] = won
-        found += _rates(won, lengths[later], lengths[earlier], own, seed=seed)
-    if wins:
-        named = replace(kind, name="strength", unit="log-odds", note=note)
-        found += _table(list(said.texts), wins, named, seed=seed)
-    return found
+            wins, is_consistent = _compare_both_orders(later, earlier, answers, judge, cache)
+            consistency = statistics.proportion(float(is_consistent.sum()), len(is_consistent))
+            results.append(to_result(consistency, replace(pair_template, name="orders_agree")))
+        wins_by_pair[later, earlier] = wins
+        results += _win_rate_results(
+            wins, lengths[later], lengths[earlier], pair_template, seed=seed
+        )
+    if wins_by_pair:
+        strength_template = replace(template, name="strength", unit="log-odds", note=note)
+        results += _strength_results(
+            list(answers.texts), wins_by_pair, strength_template, seed=seed
+        )
+    return results
 
 
-def answered(
-    subjects: Sequence[Subject],
+def collect_answers(
+    models: Sequence[EvaluatedModel],
     prompts: Sequence[Dialogue],
     *,
-    journal: Journal,
+    cache: AnswerCache,
     seed: int | None = None,
-) -> Said:
+) -> ModelAnswers:
     """Return what the subjects say, from the journal where it stands there; drawn with a seed."""
-    return Said(prompts, {s.name: _answers(s, prompts, journal, seed) for s in subjects})
+    return ModelAnswers(prompts, {s.name: _model_answers(s, prompts, cache, seed) for s in models})
 
 
-def _answers(
-    subject: Subject, prompts: Sequence[Dialogue], journal: Journal, seed: int | None
+def _model_answers(
+    model: EvaluatedModel, prompts: Sequence[Dialogue], cache: AnswerCache, seed: int | None
 ) -> list[str]:
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        asked = [prompts[i] for i in chosen]
-        texts = subject.answers(asked) if seed is None else subject.drawn(asked, seed=seed)
+    def generate(indices: list[int]) -> list[dict[str, JSON]]:
+        chosen_prompts = [prompts[i] for i in indices]
+        texts = (
+            model.generate(chosen_prompts)
+            if seed is None
+            else model.sample(chosen_prompts, seed=seed)
+        )
         return [{"response": text} for text in texts]
 
-    how = () if seed is None else ("drawn", seed)
-    items = [Item(spoken(prompt), (prompt, *how)) for prompt in prompts]
-    return responses(journal.kept(SUITE, subject, items, make=make))
+    sampling_key = () if seed is None else ("drawn", seed)
+    items = [CacheItem(format_prompt(prompt), (prompt, *sampling_key)) for prompt in prompts]
+    return responses(cache.get_or_compute(SUITE, model, items, compute=generate))
 
 
-def _scores(
-    subjects: Sequence[Subject], said: Said, scorer: Scorer, journal: Journal
-) -> dict[str, Numbers]:
+def _score_answers(
+    models: Sequence[EvaluatedModel], answers: ModelAnswers, scorer: Scorer, cache: AnswerCache
+) -> dict[str, FloatArray]:
     """Return every answer's score by subject; each answer is scored once."""
-    found: dict[str, Numbers] = {}
-    for subject in subjects:
-        pairs = list(zip(said.prompts, said.texts[subject.name], strict=True))
+    scores_by_model: dict[str, FloatArray] = {}
+    for model in models:
+        pairs = list(zip(answers.prompts, answers.texts[model.name], strict=True))
 
-        def make(
-            chosen: list[int], pairs: list[tuple[Dialogue, str]] = pairs
+        def compute(
+            indices: list[int], pairs: list[tuple[Dialogue, str]] = pairs
         ) -> list[dict[str, JSON]]:
-            scores = scorer.scores([pairs[i] for i in chosen])
+            scores = scorer.scores([pairs[i] for i in indices])
             return [
                 {"response": pairs[i][1], "score": float(score)}
-                for i, score in zip(chosen, scores, strict=True)
+                for i, score in zip(indices, scores, strict=True)
             ]
 
-        items = [Item(spoken(prompt), (prompt, text)) for prompt, text in pairs]
-        rows = journal.kept(SUITE, scorer, items, make=make, part="score")
+        items = [CacheItem(format_prompt(prompt), (prompt, text)) for prompt, text in pairs]
+        rows = cache.get_or_compute(SUITE, scorer, items, compute=compute, kind="score")
         values = [float(cast("float", row["score"])) for row in rows]
-        found[subject.name] = np.array(values, np.float64)
-        judge(rows, [{"score": value} for value in values])
-    return found
+        scores_by_model[model.name] = np.array(values, np.float64)
+        add_verdicts(rows, [{"score": value} for value in values])
+    return scores_by_model
 
 
-def _by_cause(said: Said, judge: Judge | None, kind: Measured, *, seed: int) -> Iterator[Measured]:
+def _cause_results(
+    answers: ModelAnswers, judge: Judge | None, template: EvalResult, *, seed: int
+) -> Iterator[EvalResult]:
     """Yield what each cause says of every model's answers, where the judge knows causes."""
     if not isinstance(judge, Scorer) or judge.causes is None:
         return
-    told = {
+    causes_by_model = {
         model: [
-            judge.causes(prompt, text) for prompt, text in zip(said.prompts, texts, strict=True)
+            judge.causes(prompt, text) for prompt, text in zip(answers.prompts, texts, strict=True)
         ]
-        for model, texts in said.texts.items()
+        for model, texts in answers.texts.items()
     }
-    for cause in next(iter(told.values()))[0] if said.prompts else ():
-        values = {m: np.array([each[cause] for each in rows]) for m, rows in told.items()}
-        yield from means(replace(kind, name=f"reward/{cause}"), values, seed=seed)
+    for cause in next(iter(causes_by_model.values()))[0] if answers.prompts else ():
+        values = {
+            m: np.array([each[cause] for each in rows]) for m, rows in causes_by_model.items()
+        }
+        yield from mean_results(replace(template, name=f"reward/{cause}"), values, seed=seed)
 
 
-def _compared(
-    later: str, earlier: str, said: Said, comparer: Comparer, journal: Journal
-) -> tuple[Numbers, Numbers]:
+def _compare_both_orders(
+    later: str, earlier: str, answers: ModelAnswers, comparer: Comparer, cache: AnswerCache
+) -> tuple[FloatArray, FloatArray]:
     """Return how often `later` is preferred, by prompt, and whether both orders say the same."""
-    pairs = list(zip(said.prompts, said.texts[later], said.texts[earlier], strict=True))
-    ordered = [Duel(prompt, one, other) for prompt, one, other in pairs]
-    turned = [Duel(prompt, other, one) for prompt, one, other in pairs]
-    forth, back = (_prefers(comparer, duels, journal) for duels in (ordered, turned))
-    back = 1 - back
-    sides = [np.sign(np.round(p, 9) - 0.5) for p in (forth, back)]
-    return (forth + back) / 2, np.asarray(sides[0] == sides[1], np.float64)
+    pairs = list(zip(answers.prompts, answers.texts[later], answers.texts[earlier], strict=True))
+    forward_pairs = [AnswerPair(prompt, one, other) for prompt, one, other in pairs]
+    reversed_pairs = [AnswerPair(prompt, other, one) for prompt, one, other in pairs]
+    forward, reverse = (
+        _win_probabilities(comparer, answer_pairs, cache)
+        for answer_pairs in (forward_pairs, reversed_pairs)
+    )
+    reverse = 1 - reverse
+    signs = [np.sign(np.round(p, 9) - 0.5) for p in (forward, reverse)]
+    return (forward + reverse) / 2, np.asarray(signs[0] == signs[1], np.float64)
 
 
-def _prefers(comparer: Comparer, duels: Sequence[Duel], journal: Journal) -> Numbers:
-    def make(chosen: list[int]) -> list[dict[str, JSON]]:
-        found = comparer.prefers([duels[i] for i in chosen])
-        return [{"prefers_first": float(p)} for p in found]
+def _win_probabilities(
+    comparer: Comparer, pairs: Sequence[AnswerPair], cache: AnswerCache
+) -> FloatArray:
+    def compute(indices: list[int]) -> list[dict[str, JSON]]:
+        probabilities = comparer.win_probabilities([pairs[i] for i in indices])
+        return [{"prefers_first": float(p)} for p in probabilities]
 
     items = [
-        Item(
-            f"{spoken(d.prompt)}\n\n[first]\n{d.first}\n\n[second]\n{d.second}",
+        CacheItem(
+            f"{format_prompt(d.prompt)}\n\n[first]\n{d.first}\n\n[second]\n{d.second}",
             (d.prompt, d.first, d.second),
         )
-        for d in duels
+        for d in pairs
     ]
-    rows = journal.kept(SUITE, comparer, items, make=make, part="duel")
+    rows = cache.get_or_compute(SUITE, comparer, items, compute=compute, kind="duel")
     values = [float(cast("float", row["prefers_first"])) for row in rows]
-    judge(rows, [{"prefers_first": value} for value in values])
+    add_verdicts(rows, [{"prefers_first": value} for value in values])
     return np.array(values, np.float64)
 
 
-def _rates(
-    won: Numbers, mine: Numbers, theirs: Numbers, kind: Measured, *, seed: int
-) -> Iterator[Measured]:
+def _win_rate_results(
+    wins: FloatArray,
+    lengths: FloatArray,
+    other_lengths: FloatArray,
+    template: EvalResult,
+    *,
+    seed: int,
+) -> Iterator[EvalResult]:
     """Yield the win rate, raw and at equal length, over the prompts that were judged (not NaN)."""
-    chosen = ~np.isnan(won)
-    won, mine, theirs = won[chosen], mine[chosen], theirs[chosen]
-    rate = level = statistics.UNKNOWN
-    if len(won):
-        rate = statistics.share(float(won.sum()), len(won))
-        level = win_rates.length_controlled(won, mine, theirs, seed=seed)
-    yield measured(rate, replace(kind, name="win_rate"))
-    yield measured(level, replace(kind, name="win_rate_length_controlled"))
+    is_judged = ~np.isnan(wins)
+    wins, lengths, other_lengths = wins[is_judged], lengths[is_judged], other_lengths[is_judged]
+    win_rate = length_controlled = statistics.UNKNOWN
+    if len(wins):
+        win_rate = statistics.proportion(float(wins.sum()), len(wins))
+        length_controlled = win_rates.length_controlled_win_rate(
+            wins, lengths, other_lengths, seed=seed
+        )
+    yield to_result(win_rate, replace(template, name="win_rate"))
+    yield to_result(length_controlled, replace(template, name="win_rate_length_controlled"))
 
 
-def _voted(later: str, earlier: str, said: Said, votes: Votes) -> tuple[Numbers, list[list[float]]]:
+def _count_votes(
+    later: str, earlier: str, answers: ModelAnswers, votes: Votes
+) -> tuple[FloatArray, list[list[float]]]:
     """Return the share of people by prompt who prefer `later`, NaN for none, and every vote."""
-    won, units = [], []
-    for prompt, one, other in zip(
-        said.prompts, said.texts[later], said.texts[earlier], strict=True
+    wins, votes_by_prompt = [], []
+    for prompt, later_text, earlier_text in zip(
+        answers.prompts, answers.texts[later], answers.texts[earlier], strict=True
     ):
-        own = [*votes.on(prompt, Told(later, one), Told(earlier, other)).values()]
-        is_same = one.strip() == other.strip()  # nobody needs to be asked
-        won.append(0.5 if is_same else float(np.mean(own)) if own else np.nan)
-        units.append([] if is_same else own)
-    return np.array(won, np.float64), units
+        prompt_votes = [
+            *votes.preferences(
+                prompt, AttributedAnswer(later, later_text), AttributedAnswer(earlier, earlier_text)
+            ).values()
+        ]
+        is_same = later_text.strip() == earlier_text.strip()  # nobody needs to be asked
+        wins.append(0.5 if is_same else float(np.mean(prompt_votes)) if prompt_votes else np.nan)
+        votes_by_prompt.append([] if is_same else prompt_votes)
+    return np.array(wins, np.float64), votes_by_prompt
 
 
-def _agreements(
-    units: Sequence[Sequence[float]], kind: Measured, *, seed: int
-) -> Iterator[Measured]:
+def _agreement_results(
+    votes_by_prompt: Sequence[Sequence[float]], template: EvalResult, *, seed: int
+) -> Iterator[EvalResult]:
     """Yield how often two annotators say the same of a pair of answers, and Krippendorff's α."""
-    shared = [unit for unit in units if len(unit) > 1]
-    if not shared:
+    shared_units = [unit for unit in votes_by_prompt if len(unit) > 1]
+    if not shared_units:
         return
-    pairs = [list(itertools.combinations(unit, 2)) for unit in shared]
-    same = np.array([sum(a == b for a, b in each) for each in pairs], np.float64)
-    count = np.array([len(each) for each in pairs], np.float64)
-    alike = statistics.ratio(same, count, seed=seed)
-    yield measured(alike, replace(kind, name="annotators_agree"))
+    pairs = [list(itertools.combinations(unit, 2)) for unit in shared_units]
+    num_equal = np.array([sum(a == b for a, b in each) for each in pairs], np.float64)
+    num_pairs = np.array([len(each) for each in pairs], np.float64)
+    agreement_rate = statistics.ratio(num_equal, num_pairs, seed=seed)
+    yield to_result(agreement_rate, replace(template, name="annotators_agree"))
 
-    def alpha(chosen: np.ndarray) -> float:
-        return agreement.alpha([shared[i] for i in chosen], level="ordinal")
+    def alpha(indices: np.ndarray) -> float:
+        return agreement.krippendorff_alpha([shared_units[i] for i in indices], level="ordinal")
 
-    made = statistics.bootstrap(alpha, len(shared), seed=seed, num_samples=NUM_SAMPLES)
-    yield measured(made, replace(kind, name="annotators_alpha", unit="alpha"))
+    estimate = statistics.bootstrap(
+        alpha, len(shared_units), seed=seed, num_resamples=NUM_BOOTSTRAP_SAMPLES
+    )
+    yield to_result(estimate, replace(template, name="annotators_alpha", unit="alpha"))
 
 
-def _table(
-    models: list[str], wins: Mapping[tuple[str, str], Numbers], kind: Measured, *, seed: int
-) -> list[Measured]:
+def _strength_results(
+    models: list[str],
+    wins: Mapping[tuple[str, str], FloatArray],
+    template: EvalResult,
+    *,
+    seed: int,
+) -> list[EvalResult]:
     """Return every model's Bradley–Terry strength; the mean of all is 0."""
-    place = {model: i for i, model in enumerate(models)}
+    index = {model: i for i, model in enumerate(models)}
     count = len(next(iter(wins.values())))
 
-    def strengths(chosen: np.ndarray) -> Numbers:
+    def strengths(indices: np.ndarray) -> FloatArray:
         table = np.zeros((len(models), len(models)))
-        for (one, other), won in wins.items():
-            table[place[one], place[other]] += np.nansum(won[chosen])
-            table[place[other], place[one]] += np.nansum(1 - won[chosen])
-        return win_rates.strengths(table)
+        for (first, second), pair_wins in wins.items():
+            table[index[first], index[second]] += np.nansum(pair_wins[indices])
+            table[index[second], index[first]] += np.nansum(1 - pair_wins[indices])
+        return win_rates.bradley_terry_strengths(table)
 
-    found = []
+    results = []
     for model in models:
-        made = statistics.bootstrap(
-            lambda chosen, i=place[model]: float(strengths(chosen)[i]),  # type: ignore[misc]  # i is bound here
+        estimate = statistics.bootstrap(
+            lambda chosen, i=index[model]: float(strengths(chosen)[i]),  # type: ignore[misc]  # i is bound here
             count,
             seed=seed,
-            num_samples=NUM_SAMPLES,
+            num_resamples=NUM_BOOTSTRAP_SAMPLES,
         )
-        found.append(measured(made, replace(kind, model=model)))
-    return found
+        results.append(to_result(estimate, replace(template, model=model)))
+    return results

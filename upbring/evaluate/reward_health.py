@@ -24,74 +24,76 @@ import numpy as np
 from upbring.errors import InputError
 from upbring.evaluate.reward_statistics import (
     FEATURES,
-    Part,
-    Rankings,
-    accuracies,
-    beaten,
-    calibrations,
-    ceiling,
-    distributions,
-    extremes,
-    order,
-    tastes,
+    RewardStatistic,
+    ScoredRankings,
+    accuracy_statistics,
+    annotator_agreement,
+    best_and_worst_scores,
+    calibration_statistics,
+    feature_correlations,
+    rank_correlation,
+    score_distributions,
+    worthless_win_rates,
 )
-from upbring.evaluate.to_results import measured, told
-from upbring.evaluate.worthless_responses import WORTHLESS, Probes
+from upbring.evaluate.to_results import format_result, to_result
+from upbring.evaluate.worthless_responses import WORTHLESS_KINDS, ProbeScores
 from upbring.maths import calibration
-from upbring.maths.calibration import Bin
-from upbring.maths.statistics import Estimate, Numbers
-from upbring.runs.results import Measured
+from upbring.maths.calibration import CalibrationBin
+from upbring.maths.statistics import Estimate, FloatArray
+from upbring.runs.results import EvalResult
 
-Verdict = Literal["fit", "use with care", "not fit"]
+RewardVerdict = Literal["fit", "use with care", "not fit"]
 
 SUITE = "reward_health"
-LEAST_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with one another in 0.7 … 0.77
-FEW_PAIRS = 100
-BELOW_PEOPLE = 0.05
-FAIR_ERROR = 0.15
-MORE_TASTE = 0.3
-OFTEN, AT_TIMES = 0.5, 0.1
+MIN_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with one another in 0.7 … 0.77
+MIN_PAIRS = 100
+MAX_AGREEMENT_GAP = 0.05
+MAX_CALIBRATION_ERROR = 0.15
+MAX_EXCESS_CORRELATION = 0.3
+UNFIT_WIN_RATE, WARNING_WIN_RATE = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Health:
+class RewardHealth:
     """The verdict, its reasons, every number, and what pictures are drawn from."""
 
-    verdict: Verdict
+    verdict: RewardVerdict
     reasons: tuple[str, ...]
-    numbers: tuple[Measured, ...]
-    bins: tuple[Bin, ...]  # the reliability curve
-    chosen: Numbers  # the score of each ranking's best answer
-    rejected: Numbers  # and of its worst
+    results: tuple[EvalResult, ...]
+    bins: tuple[CalibrationBin, ...]  # the reliability curve
+    chosen: FloatArray  # the score of each ranking's best answer
+    rejected: FloatArray  # and of its worst
 
-    def measured(self) -> list[Measured]:
+    def list_results(self) -> list[EvalResult]:
         """Return every number."""
-        return list(self.numbers)
+        return list(self.results)
 
-    def lines(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """Return the report for a terminal."""
-        width = max(len(number.name) for number in self.numbers)
-        because = [f"  {reason}" for reason in self.reasons]
-        rows = [_line(number, width) for number in self.numbers]
-        is_synthetic = any(number.is_synthetic for number in self.numbers)
-        told = ["  by simulated annotators: not what people would say"] if is_synthetic else []
-        return [f"reward model: {self.verdict} for PPO", *told, *because, *rows]
+        width = max(len(number.name) for number in self.results)
+        reason_lines = [f"  {reason}" for reason in self.reasons]
+        rows = [_format_line(number, width) for number in self.results]
+        is_synthetic = any(number.is_synthetic for number in self.results)
+        synthetic_lines = (
+            ["  by simulated annotators: not what people would say"] if is_synthetic else []
+        )
+        return [f"reward model: {self.verdict} for PPO", *synthetic_lines, *reason_lines, *rows]
 
 
-def health(
-    scores: Sequence[Numbers],
-    ranks: Sequence[Numbers],
+def assess_reward_model(
+    scores: Sequence[FloatArray],
+    ranks: Sequence[FloatArray],
     *,
     annotators: Sequence[str | None] | None = None,
     texts: Sequence[Sequence[str]] | None = None,
     prompts: Sequence[str] | None = None,
-    probes: Probes | None = None,
+    probes: ProbeScores | None = None,
     model: str = "reward",
     is_synthetic: bool = False,
     seed: int = 0,
-) -> Health:
+) -> RewardHealth:
     """Return what scores `[K]` say of each ranking `[K]` (1 is best), and whether to trust them."""
-    rankings = Rankings(
+    rankings = ScoredRankings(
         [np.asarray(s, np.float64) for s in scores],
         [np.asarray(r, np.float64) for r in ranks],
         annotators,
@@ -99,141 +101,151 @@ def health(
         prompts,
         seed,
     )
-    _check(rankings)
-    parts = (
-        *accuracies(rankings),
-        order(rankings),
-        ceiling(rankings),
-        *calibrations(rankings),
-        *tastes(rankings),
-        *beaten(probes),
-        *distributions(rankings),
+    _check_rankings(rankings)
+    statistics = (
+        *accuracy_statistics(rankings),
+        rank_correlation(rankings),
+        annotator_agreement(rankings),
+        *calibration_statistics(rankings),
+        *feature_correlations(rankings),
+        *worthless_win_rates(probes),
+        *score_distributions(rankings),
     )
-    values = {part.name: part.value for part in parts}
-    bad, doubtful = tuple(faults(values)), tuple(doubts(values))
-    chosen, rejected = extremes(rankings)
-    return Health(
-        verdict="not fit" if bad else "use with care" if doubtful else "fit",
-        reasons=(*bad, *doubtful),
-        numbers=tuple(_number(part, model, is_synthetic=is_synthetic) for part in parts),
-        bins=calibration.reliability(*calibration.confidence_of(rankings.margins)),
+    values = {part.name: part.value for part in statistics}
+    fault_texts, warning_texts = tuple(find_faults(values)), tuple(find_warnings(values))
+    chosen, rejected = best_and_worst_scores(rankings)
+    return RewardHealth(
+        verdict="not fit" if fault_texts else "use with care" if warning_texts else "fit",
+        reasons=(*fault_texts, *warning_texts),
+        results=tuple(_to_result(part, model, is_synthetic=is_synthetic) for part in statistics),
+        bins=calibration.reliability_bins(
+            *calibration.confidence_and_correctness(rankings.margins)
+        ),
         chosen=chosen,
         rejected=rejected,
     )
 
 
-def faults(values: Mapping[str, Estimate]) -> Iterator[str]:
+def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield what makes a reward model unfit."""
     accuracy = values["pair_accuracy"]
     if not accuracy.low > 0.5:  # noqa: PLR2004 -- what guessing gets
         yield (
-            f"its pair accuracy of {_range(accuracy)} cannot be told from guessing; "
+            f"its pair accuracy of {_format_interval(accuracy)} cannot be told from guessing; "
             "train on more rankings, or with a larger model"
         )
-    elif accuracy.value < LEAST_ACCURACY:
+    elif accuracy.value < MIN_ACCURACY:
         yield (
-            f"its pair accuracy of {_range(accuracy)} is below {LEAST_ACCURACY:.0%}; "
+            f"its pair accuracy of {_format_interval(accuracy)} is below {MIN_ACCURACY:.0%}; "
             "train on more rankings, or with a larger model"
         )
-    for kind, wins in _wins(values):
-        if wins.value >= OFTEN:
+    for kind, wins in _worthless_win_rates(values):
+        if wins.value >= UNFIT_WIN_RATE:
             yield (
                 f"{kind} answers are scored above the good one in {wins.value:.0%} of prompts; "
                 "add such answers to the rankings as the worst"
             )
 
 
-def doubts(values: Mapping[str, Estimate]) -> Iterator[str]:
+def find_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield what a user should know before optimising against a reward model."""
     accuracy, people = values["pair_accuracy"], values["annotator_agreement"]
-    if accuracy.count < FEW_PAIRS:
-        yield f"only {accuracy.count} held-out pairs; hold out {FEW_PAIRS} or more"
-    if accuracy.low > 0.5 and LEAST_ACCURACY <= accuracy.value < FAIR_ACCURACY:  # noqa: PLR2004 -- as above
-        yield f"its pair accuracy is {_range(accuracy)}; keep the policy near to the reference"
-    if accuracy.high < people.low - BELOW_PEOPLE:
+    if accuracy.count < MIN_PAIRS:
+        yield f"only {accuracy.count} held-out pairs; hold out {MIN_PAIRS} or more"
+    if accuracy.low > 0.5 and MIN_ACCURACY <= accuracy.value < FAIR_ACCURACY:  # noqa: PLR2004 -- as above
+        yield f"its pair accuracy is {_format_interval(accuracy)}; keep the policy near to the reference"
+    if accuracy.high < people.low - MAX_AGREEMENT_GAP:
         yield (
-            f"annotators agree in {_range(people)} of pairs and it does in {_range(accuracy)}; "
+            f"annotators agree in {_format_interval(people)} of pairs and it does in {_format_interval(accuracy)}; "
             "there is more to learn"
         )
-    if people.count and accuracy.low > attainable(people.high):
+    if people.count and accuracy.low > attainable_accuracy(people.high):
         yield (
-            f"it agrees with annotators in {_range(accuracy)} of pairs and they with one another "
-            f"in {_range(people)}, which is too good; look for held-out rows in the data"
+            f"it agrees with annotators in {_format_interval(accuracy)} of pairs and they with one another "
+            f"in {_format_interval(people)}, which is too good; look for held-out rows in the data"
         )
-    error, heat = values["calibration_error"], values["temperature"].value
-    if error.value > FAIR_ERROR:
-        is_sure = "too sure" if heat > 1 else "not sure enough"
-        yield f"it is {is_sure}: dividing scores by {heat:.2g} fits how often it is right"
-    yield from _leanings(values)
-    for kind, wins in _wins(values):
-        if AT_TIMES <= wins.value < OFTEN:
+    error, temperature = values["calibration_error"], values["temperature"].value
+    if error.value > MAX_CALIBRATION_ERROR:
+        confidence_text = "too sure" if temperature > 1 else "not sure enough"
+        yield f"it is {confidence_text}: dividing scores by {temperature:.2g} fits how often it is right"
+    yield from _bias_warnings(values)
+    for kind, wins in _worthless_win_rates(values):
+        if WARNING_WIN_RATE <= wins.value < UNFIT_WIN_RATE:
             yield f"{kind} answers are scored above the good one in {wins.value:.0%} of prompts"
-    half = values.get("beaten_by_truncated")
-    if half is not None and half.value >= OFTEN:
-        yield f"half an answer is scored above the whole in {half.value:.0%} of prompts"
+    truncated = values.get("beaten_by_truncated")
+    if truncated is not None and truncated.value >= UNFIT_WIN_RATE:
+        yield f"half an answer is scored above the whole in {truncated.value:.0%} of prompts"
 
 
-def attainable(agreement: float) -> float:
+def attainable_accuracy(agreement: float) -> float:
     """Return how often who knows the truth agrees with people who agree with one another so often.
 
     Two who are right with probability p agree in a = p² + (1−p)², so that p = (1 + √(2a−1))/2.
 
-    >>> attainable(0.5), attainable(0.82)
+    >>> attainable_accuracy(0.5), attainable_accuracy(0.82)
     (0.5, 0.9)
     """
     return round((1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2, 12)
 
 
-def _leanings(values: Mapping[str, Estimate]) -> Iterator[str]:
+def _bias_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield for which features it has a taste that people do not have."""
     for name in FEATURES:
-        mine, theirs = (values.get(f"correlation_{name}{who}") for who in ("", "/people"))
-        if mine is None or theirs is None or not math.isfinite(mine.value):
+        model_correlation, people_correlation = (
+            values.get(f"correlation_{name}{who}") for who in ("", "/people")
+        )
+        if (
+            model_correlation is None
+            or people_correlation is None
+            or not math.isfinite(model_correlation.value)
+        ):
             continue
-        more = mine.value - (theirs.value if math.isfinite(theirs.value) else 0.0)
-        if more > MORE_TASTE and mine.low > 0:
+        excess = model_correlation.value - (
+            people_correlation.value if math.isfinite(people_correlation.value) else 0.0
+        )
+        if excess > MAX_EXCESS_CORRELATION and model_correlation.low > 0:
             yield (
-                f"its scores rise with {name} (correlation {mine.value:.2f}, "
-                f"people's {theirs.value:.2f}); watch {name} while optimising"
+                f"its scores rise with {name} (correlation {model_correlation.value:.2f}, "
+                f"people's {people_correlation.value:.2f}); watch {name} while optimising"
             )
 
 
-def _wins(values: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
-    for kind in WORTHLESS:
-        if (found := values.get(f"beaten_by_{kind}")) is not None:
-            yield kind, found
+def _worthless_win_rates(values: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
+    for kind in WORTHLESS_KINDS:
+        if (win_rate := values.get(f"beaten_by_{kind}")) is not None:
+            yield kind, win_rate
 
 
-def _range(value: Estimate) -> str:
-    return f"{value.value:.1%} ({value.low:.1%} … {value.high:.1%})"
+def _format_interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.1%} ({estimate.low:.1%} … {estimate.high:.1%})"
 
 
-def _number(part: Part, model: str, *, is_synthetic: bool) -> Measured:
-    kind = Measured(
+def _to_result(statistic: RewardStatistic, model: str, *, is_synthetic: bool) -> EvalResult:
+    template = EvalResult(
         SUITE,
         model,
-        part.name,
+        statistic.name,
         None,
-        unit=part.unit,
-        is_higher_better=part.is_higher_better,
+        unit=statistic.unit,
+        is_higher_better=statistic.is_higher_better,
         is_synthetic=is_synthetic,
-        note=part.note,
+        note=statistic.note,
     )
-    return measured(part.value, kind)
+    return to_result(statistic.value, template)
 
 
-def _line(number: Measured, width: int) -> str:
-    note = f"  {number.note}" if number.note and number.value is not None else ""
-    return f"  {number.name:<{width}}  {told(number)}{note}"
+def _format_line(result: EvalResult, width: int) -> str:
+    note = f"  {result.note}" if result.note and result.value is not None else ""
+    return f"  {result.name:<{width}}  {format_result(result)}{note}"
 
 
-def _check(rankings: Rankings) -> None:
+def _check_rankings(rankings: ScoredRankings) -> None:
     """Refuse scores that are not numbers, and rankings that prefer nothing."""
-    wrong = [g for g, scores in enumerate(rankings.scores) if not np.isfinite(scores).all()]
-    if wrong:
+    not_finite = [g for g, scores in enumerate(rankings.scores) if not np.isfinite(scores).all()]
+    if not_finite:
         raise InputError(
-            f"held-out ranking {wrong[0] + 1}: has a score that is not finite "
-            f"({len(wrong)} rankings do); the reward model diverged, train it with a lower rate"
+            f"held-out ranking {not_finite[0] + 1}: has a score that is not finite "
+            f"({len(not_finite)} rankings do); the reward model diverged, train it with a lower rate"
         )
     for g, (scores, ranks) in enumerate(zip(rankings.scores, rankings.ranks, strict=True)):
         assert len(scores) == len(ranks), f"ranking {g}: {len(scores)} scores, {len(ranks)} ranks"

@@ -16,39 +16,43 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from upbring.data.chat.tokenizer_files import save_tokenizer
-from upbring.export.classifier import classifier, padding, write_padding
-from upbring.model.load import HEAD, Factors, Loaded
-from upbring.model.roles import BASE, Roles, stacked
+from upbring.export.classifier import choose_padding, make_classifier, write_padding
+from upbring.model.load import ADAPTER_HEAD_NAME, LayerFactors, LoadedModel
+from upbring.model.roles import BASE, Roles, sum_factors
 from upbring.runs.contract import Contract, write_contract
 
 
-def write_adapter(loaded: Loaded, role: str, folder: Path, *, contract: Contract) -> None:
+def write_adapter(loaded: LoadedModel, role: str, folder: Path, *, contract: Contract) -> None:
     """Fill `folder` with a PEFT adapter: the role's, on top of what was folded into its base."""
     config = loaded.roles.configs[role]
     if loaded.factors:
-        factors = stacked(loaded.factors, loaded.roles.factors(role))
-        tensors, config = _of_factors(factors, config)
+        factors = sum_factors(loaded.factors, loaded.roles.factors(role))
+        tensors, config = _tensors_from_factors(factors, config)
     else:
         tensors = loaded.roles.adapter_tensors(role)
-    described = config.to_dict() | {
+    config_values = config.to_dict() | {
         "base_model_name_or_path": str(loaded.base.resolve()),
         "inference_mode": True,
     }
     if role in loaded.roles.heads:
-        tensors[HEAD] = loaded.roles.heads[role].weight
-        described |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
-    text = json.dumps(described, indent=2, sort_keys=True, default=_plain)
+        tensors[ADAPTER_HEAD_NAME] = loaded.roles.heads[role].weight
+        config_values |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    text = json.dumps(config_values, indent=2, sort_keys=True, default=_to_json_value)
     (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
-    save_file(_ready(tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    write_companions(loaded, folder, contract=contract)
+    save_file(
+        _prepare_for_saving(tensors),
+        folder / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    write_tokenizer_and_contract(loaded, folder, contract=contract)
     if role in loaded.roles.heads and loaded.tokenizer is not None:
-        pad = padding(loaded.tokenizer, _ends(contract))
-        if pad.token < loaded.model.vocabulary:  # the base has an embedding for it
+        pad = choose_padding(loaded.tokenizer, _stop_token_ids(contract))
+        if pad.token_id < loaded.model.vocab_size:  # the base has an embedding for it
             write_padding(folder, pad)
 
 
 def write_network(
-    loaded: Loaded,
+    loaded: LoadedModel,
     folder: Path,
     *,
     contract: Contract,
@@ -63,31 +67,31 @@ def write_network(
     if BASE in loaded.roles.heads:
         _write_classifier(loaded, folder, contract=contract, dtype=dtype)
         return
-    kept = {n: t.to(dtype) for n, t in _plain_state(loaded.roles, network).items()}
+    tensors = {n: t.to(dtype) for n, t in _base_state_dict(loaded.roles, network).items()}
     network.config.dtype = dtype
-    network.save_pretrained(folder, state_dict=kept, safe_serialization=True)
-    write_companions(loaded, folder, contract=contract)
+    network.save_pretrained(folder, state_dict=tensors, safe_serialization=True)
+    write_tokenizer_and_contract(loaded, folder, contract=contract)
 
 
 def _write_classifier(
-    loaded: Loaded, folder: Path, *, contract: Contract, dtype: torch.dtype
+    loaded: LoadedModel, folder: Path, *, contract: Contract, dtype: torch.dtype
 ) -> None:
     """Fill `folder` with the base and its head as transformers' classifier of one class."""
     assert loaded.tokenizer is not None, "a reward model reads dialogues"
     network = loaded.model.network
-    _plain_state(loaded.roles, network)
-    pad = padding(loaded.tokenizer, _ends(contract))
+    _base_state_dict(loaded.roles, network)
+    pad = choose_padding(loaded.tokenizer, _stop_token_ids(contract))
     head = loaded.roles.heads[BASE].weight
-    classifier(network, head, pad.token, dtype=dtype).save_pretrained(folder)
-    write_companions(loaded, folder, contract=contract)
+    make_classifier(network, head, pad.token_id, dtype=dtype).save_pretrained(folder)
+    write_tokenizer_and_contract(loaded, folder, contract=contract)
     write_padding(folder, pad)
 
 
-def _ends(contract: Contract) -> set[int]:
+def _stop_token_ids(contract: Contract) -> set[int]:
     return {stop.token for stop in contract.stops}
 
 
-def write_companions(loaded: Loaded, folder: Path, *, contract: Contract) -> None:
+def write_tokenizer_and_contract(loaded: LoadedModel, folder: Path, *, contract: Contract) -> None:
     """Write what travels with weights: tokenizer, template, stop tokens, contract."""
     if loaded.tokenizer is not None:
         save_tokenizer(loaded.tokenizer, folder, template=contract.template)
@@ -99,21 +103,23 @@ def write_companions(loaded: Loaded, folder: Path, *, contract: Contract) -> Non
     write_contract(folder / "contract.json", contract)
 
 
-def _plain_state(roles: Roles, network: PreTrainedModel) -> dict[str, Tensor]:
+def _base_state_dict(roles: Roles, network: PreTrainedModel) -> dict[str, Tensor]:
     """Return the network's tensors under the names they have without adapters."""
     assert not roles.configs, f"roles are still on the base: {sorted(roles.configs)}"
     return cast("dict[str, Tensor]", network.state_dict())
 
 
-def _of_factors(factors: Factors, like: LoraConfig) -> tuple[dict[str, Tensor], LoraConfig]:
+def _tensors_from_factors(
+    factors: LayerFactors, base_config: LoraConfig
+) -> tuple[dict[str, Tensor], LoraConfig]:
     """Return adapter tensors and configuration of a Δ that is given by its factors."""
     rank = next(iter(factors.values()))[0].shape[0]
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
         target_modules=sorted({name.rpartition(".")[2] for name in factors}),
-        fan_in_fan_out=like.fan_in_fan_out,
-        task_type=like.task_type,
+        fan_in_fan_out=base_config.fan_in_fan_out,
+        task_type=base_config.task_type,
     )
     tensors = {}
     for name, (A, B) in factors.items():
@@ -122,11 +128,11 @@ def _of_factors(factors: Factors, like: LoraConfig) -> tuple[dict[str, Tensor], 
     return tensors, config
 
 
-def _ready(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _prepare_for_saving(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
     """Return what JSON can hold of a configuration's value."""
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)

@@ -18,33 +18,33 @@ from upbring.data.read.records import Message
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
-from upbring.model.attach_adapter import attach, is_attachable
+from upbring.model.attach_adapter import attach_adapter, is_attachable
 from upbring.model.heads import rewards
-from upbring.model.load import Loaded, load
-from upbring.model.packing import grouped
+from upbring.model.load import LoadedModel, load
+from upbring.model.packing import group_micro_batches
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 
 Combination = Literal["mean", "worst", "cautious"]
-Scores = npt.NDArray[np.float64]
+ScoreArray = npt.NDArray[np.float64]
 
-TOKENS_AT_ONCE = 8192
+MAX_BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ResponseGroup:
     """A prompt and K responses to it."""
 
     prompt: tuple[Message, ...]
     responses: tuple[str, ...]
 
 
-class ScoresResponses(Protocol):
+class ResponseScorer(Protocol):
     """A reward model, or several as one."""
 
     def scores(
-        self, questions: Sequence[Question], *, poll: Callable[[], None] = lambda: None
-    ) -> list[Scores]:
+        self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
+    ) -> list[ScoreArray]:
         """Return the scores `[K]` of each question's responses; NaN where there is no score."""
 
 
@@ -52,69 +52,71 @@ class ScoresResponses(Protocol):
 class RewardModel:
     """A role with a head on a model in memory, and how it is spoken to."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     role: str
     chat: Chat
     offset: float = 0.0
-    tokens_at_once: int = TOKENS_AT_ONCE
+    max_batch_tokens: int = MAX_BATCH_TOKENS
 
     @torch.no_grad()
-    def read(self, batch: Batch) -> Tensor:
+    def score_batch(self, batch: Batch) -> Tensor:
         """Return the score `[N]` of every branch, less the offset."""
         roles = self.loaded.roles
-        with roles.speaking(self.role):
+        with roles.active(self.role):
             return rewards(self.loaded.model, roles.heads[self.role], batch) - self.offset
 
     def scores(
-        self, questions: Sequence[Question], *, poll: Callable[[], None] = lambda: None
-    ) -> list[Scores]:
+        self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
+    ) -> list[ScoreArray]:
         """Return the scores `[K]` of each question's responses.
 
         What is longer than the model reads is cut at its end. NaN where nothing of a response is
         left, and where the template cannot render it.
         """
-        found = [np.full(len(each.responses), np.nan) for each in questions]
-        trees = list(self._trees(questions))
-        for tree, values in zip(trees, self.of_trees(trees, poll=poll), strict=True):
-            question, *place = map(int, tree.key.split())
-            found[question][place or slice(None)] = values
-        return found
+        scores = [np.full(len(each.responses), np.nan) for each in groups]
+        trees = list(self._encode_groups(groups))
+        for tree, values in zip(trees, self.score_trees(trees, poll=poll), strict=True):
+            group_index, *response_index = map(int, tree.key.split())
+            scores[group_index][response_index or slice(None)] = values
+        return scores
 
-    def of_trees(
+    def score_trees(
         self, trees: Sequence[Tree], *, poll: Callable[[], None] = lambda: None
-    ) -> list[Scores]:
+    ) -> list[ScoreArray]:
         """Return the scores `[K]` of each tree's branches."""
-        found: dict[int, Scores] = {}
-        for group in grouped(self.loaded.model, trees, self.tokens_at_once).groups:
+        scores: dict[int, ScoreArray] = {}
+        for group in group_micro_batches(self.loaded.model, trees, self.max_batch_tokens).groups:
             poll()
             batch = make_batch([trees[i] for i in group]).to(self.loaded.model.device)
             sizes = [len(trees[i].branches) for i in group]
-            values = self.read(batch).double().cpu().numpy()
-            found |= zip(group, np.split(values, np.cumsum(sizes)[:-1]), strict=True)
-        return [found[i] for i in range(len(trees))]
+            values = self.score_batch(batch).double().cpu().numpy()
+            scores |= zip(group, np.split(values, np.cumsum(sizes)[:-1]), strict=True)
+        return [scores[i] for i in range(len(trees))]
 
-    def _trees(self, questions: Sequence[Question]) -> Iterable[Tree]:
+    def _encode_groups(self, groups: Sequence[ResponseGroup]) -> Iterable[Tree]:
         """Yield trees within what the model reads, each with its question's place as its key.
 
         Where the template refuses one response of several, each makes a tree of its own.
         """
-        refused: list[str] = []
-        rows = ((q.prompt, q.responses, str(i)) for i, q in enumerate(questions))
-        yield from self._short(
-            self.chat.comparisons(rows, refuse=lambda key, _: refused.append(key))
+        rejected_keys: list[str] = []
+        rows = ((q.prompt, q.responses, str(i)) for i, q in enumerate(groups))
+        yield from self._truncate(
+            self.chat.encode_comparisons(rows, on_reject=lambda key, _: rejected_keys.append(key))
         )
-        alone = (
-            (questions[int(key)].prompt, (response,), f"{key} {k}")
-            for key in refused
-            for k, response in enumerate(questions[int(key)].responses)
+        single_responses = (
+            (groups[int(key)].prompt, (response,), f"{key} {k}")
+            for key in rejected_keys
+            for k, response in enumerate(groups[int(key)].responses)
         )
-        yield from self._short(self.chat.comparisons(alone, refuse=lambda *_: None))
+        yield from self._truncate(
+            self.chat.encode_comparisons(single_responses, on_reject=lambda *_: None)
+        )
 
-    def _short(self, trees: Iterable[Tree]) -> Iterable[Tree]:
+    def _truncate(self, trees: Iterable[Tree]) -> Iterable[Tree]:
         """Yield trees cut to what the model reads, but for those whose prompt leaves no room."""
-        limit = self.loaded.model.longest
+        limit = self.loaded.model.max_positions
         for tree in trees:
-            if limit is None or tree.longest <= limit:
+            if limit is None or tree.longest_path <= limit:
                 yield tree
             elif (room := limit - len(tree.prompt)) > 0:
                 branches = (
@@ -129,66 +131,76 @@ class Ensemble:
     """Several reward models whose scores become one."""
 
     members: tuple[RewardModel, ...]
-    combine: Combination = "mean"
-    spread: float = 1.0
+    combination: Combination = "mean"
+    uncertainty_weight: float = 1.0
 
     def scores(
-        self, questions: Sequence[Question], *, poll: Callable[[], None] = lambda: None
-    ) -> list[Scores]:
+        self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
+    ) -> list[ScoreArray]:
         """Return the combined scores `[K]` of each question's responses."""
-        every = [member.scores(questions, poll=poll) for member in self.members]
+        member_scores = [member.scores(groups, poll=poll) for member in self.members]
         return [
-            combined(np.stack(each), self.combine, spread=self.spread)
-            for each in zip(*every, strict=True)
+            combine_scores(
+                np.stack(each), self.combination, uncertainty_weight=self.uncertainty_weight
+            )
+            for each in zip(*member_scores, strict=True)
         ]
 
 
-def combined(scores: Scores, how: Combination, *, spread: float = 1.0) -> Scores:
+def combine_scores(
+    scores: ScoreArray, combination: Combination, *, uncertainty_weight: float = 1.0
+) -> ScoreArray:
     """Return one score `[K]` of those of E models `[E, K]` (Coste et al. 2024, §3).
 
-    Their standard deviation stands where the paper takes the variance, so that `spread` has no
+    Their standard deviation stands where the paper takes the variance, so that `uncertainty_weight` has no
     unit and the result scales as the scores do.
 
     >>> scores = np.array([[1.0, 0.0], [3.0, 0.0]])
-    >>> [combined(scores, how).tolist() for how in ("mean", "worst", "cautious")]
+    >>> [combine_scores(scores, how).tolist() for how in ("mean", "worst", "cautious")]
     [[2.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
     """
-    if how == "worst":
-        worst: Scores = scores.min(0)
+    if combination == "worst":
+        worst: ScoreArray = scores.min(0)
         return worst
-    mean: Scores = scores.mean(0)
-    return mean if how == "mean" else mean - spread * scores.std(0)
+    mean: ScoreArray = scores.mean(0)
+    return mean if combination == "mean" else mean - uncertainty_weight * scores.std(0)
 
 
-def load_rewards(
+def load_reward_models(
     names: Sequence[str],
     *,
     device: torch.device,
-    compute: torch.dtype,
-    notice: Callable[[str], None],
+    compute_dtype: torch.dtype,
+    log: Callable[[str], None],
 ) -> tuple[RewardModel, ...]:
     """Return the reward models that `names` mean; those on one base share it."""
     members: list[RewardModel] = []
     for number, name in enumerate(names):
-        for first in members:
-            if first.role == BASE and is_attachable(first.loaded, name, notice=notice):
-                members.append(attached(first.loaded, name, f"reward_{number}", notice=notice))
+        for member in members:
+            if member.role == BASE and is_attachable(member.loaded, name, log=log):
+                members.append(
+                    attach_reward_model(member.loaded, name, f"reward_{number}", log=log)
+                )
                 break
         else:
-            own = load(name, device=device, compute=compute, notice=notice)
-            if own.head is not None:
-                own.roles.add_head(BASE, own.head)
-            members.append(_reward_model(own, BASE, own.contract, name=name))
+            loaded = load(name, device=device, compute_dtype=compute_dtype, log=log)
+            if loaded.head is not None:
+                loaded.roles.add_head(BASE, loaded.head)
+            members.append(_make_reward_model(loaded, BASE, loaded.contract, name=name))
     return tuple(members)
 
 
-def attached(loaded: Loaded, name: str, role: str, *, notice: Callable[[str], None]) -> RewardModel:
+def attach_reward_model(
+    loaded: LoadedModel, name: str, role: str, *, log: Callable[[str], None]
+) -> RewardModel:
     """Return the reward model that `name` means, as a role beside others on a base in memory."""
-    agreed = attach(loaded, name, role, notice=notice)
-    return _reward_model(loaded, role, agreed, name=name)
+    contract = attach_adapter(loaded, name, role, log=log)
+    return _make_reward_model(loaded, role, contract, name=name)
 
 
-def _reward_model(loaded: Loaded, role: str, agreed: Contract | None, *, name: str) -> RewardModel:
+def _make_reward_model(
+    loaded: LoadedModel, role: str, contract: Contract | None, *, name: str
+) -> RewardModel:
     """Return a role as a reward model, if it is one."""
     if role not in loaded.roles.heads:
         raise InputError(
@@ -196,5 +208,5 @@ def _reward_model(loaded: Loaded, role: str, agreed: Contract | None, *, name: s
         )
     if loaded.tokenizer is None:
         raise InputError(f"{name}: has no tokenizer; put tokenizer.json beside it")
-    chat = make_chat(loaded.tokenizer, template=agreed.template if agreed else None)
-    return RewardModel(loaded, role, chat, offset=agreed.offset if agreed else 0.0)
+    chat = make_chat(loaded.tokenizer, template=contract.template if contract else None)
+    return RewardModel(loaded, role, chat, offset=contract.offset if contract else 0.0)

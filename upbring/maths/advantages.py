@@ -6,56 +6,58 @@ Everything is ragged: tokens `[R]` lie end to end by branch, branches `[N]` by t
 import torch
 from torch import Tensor
 
-from upbring.maths.segments import means, sums
+from upbring.maths.segments import segment_mean, segment_sum
 
-EPSILON = 1e-4  # added to a group's standard deviation, as in TRL
+STD_EPSILON = 1e-4  # added to a group's standard deviation, as in TRL
 
 
-def gae(
-    rewards: Tensor, values: Tensor, branch: Tensor, *, discount: float, decay: float
-) -> Tensor:
+def gae(rewards: Tensor, values: Tensor, branch: Tensor, *, gamma: float, lam: float) -> Tensor:
     """Return the generalised advantage `[R]` of every token; a branch's last one ends it.
 
     >>> one = torch.tensor([0, 0, 1])
-    >>> gae(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.5, 0.5, 0.5]), one, discount=1, decay=1)
+    >>> gae(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.5, 0.5, 0.5]), one, gamma=1, lam=1)
     tensor([0.5000, 0.5000, 1.5000])
     """
     # δ_t = r_t + γ V(s_{t+1}) − V(s_t)                      (Schulman et al. 2016, equation 10)
     # Â_t = Σ_l (γλ)^l δ_{t+l} = δ_t + γλ Â_{t+1}                                 (equation 16)
-    goes_on = torch.zeros_like(values)  # [R], 1 where the next token is of the same branch
-    goes_on[:-1] = (branch[1:] == branch[:-1]).to(values.dtype)
-    following = torch.roll(values, -1) * goes_on  # [R]
-    deltas = rewards + discount * following - values  # [R]
-    found = []
-    later = 0.0
-    factors = (discount * decay * goes_on).tolist()
+    has_next = torch.zeros_like(values)  # [R], 1 where the next token is of the same branch
+    has_next[:-1] = (branch[1:] == branch[:-1]).to(values.dtype)
+    next_values = torch.roll(values, -1) * has_next  # [R]
+    deltas = rewards + gamma * next_values - values  # [R]
+    advantages = []
+    advantage = 0.0
+    factors = (gamma * lam * has_next).tolist()
     for delta, factor in zip(reversed(deltas.tolist()), reversed(factors), strict=True):
-        later = delta + factor * later
-        found.append(later)
-    return torch.tensor(found[::-1], dtype=values.dtype, device=values.device)
+        advantage = delta + factor * advantage
+        advantages.append(advantage)
+    return torch.tensor(advantages[::-1], dtype=values.dtype, device=values.device)
 
 
-def relative(rewards: Tensor, group: Tensor, count: int, *, is_scaled: bool) -> Tensor:
+def group_relative_advantages(
+    rewards: Tensor, group: Tensor, num_groups: int, *, is_scaled: bool
+) -> Tensor:
     """Return how much better each response `[N]` is than its group's mean, in deviations if scaled.
 
     The standard deviation is the unbiased one; of one response alone there is none.
     """
     # Â_i = (r_i − mean(r)) / std(r)                              (Shao et al. 2024, §4.1.2)
-    centred = rewards - means(rewards, group, count)[group]  # [N]
+    centered = rewards - segment_mean(rewards, group, num_groups)[group]  # [N]
     if not is_scaled:
-        return centred
-    sizes = sums(torch.ones_like(rewards), group, count)  # [P]
-    variance = sums(centred.square(), group, count) / (sizes - 1).clamp_min(1)  # [P]
-    return centred / (variance.sqrt() + EPSILON)[group]
+        return centered
+    sizes = segment_sum(torch.ones_like(rewards), group, num_groups)  # [P]
+    variance = segment_sum(centered.square(), group, num_groups) / (sizes - 1).clamp_min(1)  # [P]
+    return centered / (variance.sqrt() + STD_EPSILON)[group]
 
 
-def left_out(rewards: Tensor, group: Tensor, count: int) -> Tensor:
+def leave_one_out_advantages(rewards: Tensor, group: Tensor, num_groups: int) -> Tensor:
     """Return how much better each response `[N]` is than the mean of its group's others, or than 0.
 
-    >>> left_out(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0, 0, 0]), 1).tolist()
+    >>> leave_one_out_advantages(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0, 0, 0]), 1).tolist()
     [-3.0, -1.5, 4.5]
     """
     # R(y_i, x) − 1/(k−1) Σ_{j≠i} R(y_j, x)                   (Ahmadian et al. 2024, equation 9)
-    sizes = sums(torch.ones_like(rewards), group, count)[group]  # [N]
-    others = (sums(rewards, group, count)[group] - rewards) / (sizes - 1).clamp_min(1)
-    return rewards - others
+    sizes = segment_sum(torch.ones_like(rewards), group, num_groups)[group]  # [N]
+    mean_of_others = (segment_sum(rewards, group, num_groups)[group] - rewards) / (
+        sizes - 1
+    ).clamp_min(1)
+    return rewards - mean_of_others

@@ -8,26 +8,26 @@ from typing import Literal
 
 import numpy as np
 
-from upbring.maths.statistics import Numbers
+from upbring.maths.statistics import FloatArray
 
 
-def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
     """Return Cohen's κ (1960) of two judges: (p_o − p_e) / (1 − p_e); NaN if chance explains all.
 
-    >>> round(kappa(["yes", "no", "no", "no"], ["yes", "yes", "no", "no"]), 3)
+    >>> round(cohen_kappa(["yes", "no", "no", "no"], ["yes", "yes", "no", "no"]), 3)
     0.5
     """
     n = len(first)
     assert n == len(second), f"{n} judgements against {len(second)}"
     if n == 0:
         return math.nan
-    mine, theirs = Counter(first), Counter(second)
+    first_counts, second_counts = Counter(first), Counter(second)
     observed = sum(a == b for a, b in zip(first, second, strict=True)) / n
-    expected = sum(mine[label] * theirs[label] for label in mine) / n**2
+    expected = sum(first_counts[label] * second_counts[label] for label in first_counts) / n**2
     return math.nan if expected == 1 else (observed - expected) / (1 - expected)
 
 
-def alpha(
+def krippendorff_alpha(
     units: Sequence[Sequence[float | None]], *, level: Literal["nominal", "ordinal"] = "nominal"
 ) -> float:
     """Return Krippendorff's α of values, unit by unit, None where a judge said nothing.
@@ -35,40 +35,40 @@ def alpha(
     α = 1 − (n − 1) · Σ o_cv δ²_cv / Σ n_c n_v δ²_cv over the coincidences o of values (Krippendorff
     2011); units with one value alone tell nothing. NaN if all values are the same.
     """
-    told = [[v for v in unit if v is not None] for unit in units]
-    told = [unit for unit in told if len(unit) > 1]
-    values = sorted({v for unit in told for v in unit})
-    place = {v: i for i, v in enumerate(values)}
+    rated_units = [[v for v in unit if v is not None] for unit in units]
+    rated_units = [unit for unit in rated_units if len(unit) > 1]
+    values = sorted({v for unit in rated_units for v in unit})
+    value_index = {v: i for i, v in enumerate(values)}
     o = np.zeros((len(values), len(values)))
-    for unit in told:
-        for one, other in itertools.permutations(unit, 2):
-            o[place[one], place[other]] += 1 / (len(unit) - 1)
+    for unit in rated_units:
+        for first, second in itertools.permutations(unit, 2):
+            o[value_index[first], value_index[second]] += 1 / (len(unit) - 1)
     n_c = o.sum(1)
     n = float(n_c.sum())
-    distance = _ordinal(n_c) if level == "ordinal" else 1 - np.eye(len(values))
+    distance = _ordinal_distance(n_c) if level == "ordinal" else 1 - np.eye(len(values))
     expected = float((np.outer(n_c, n_c) * distance).sum())
     return math.nan if expected == 0 else 1 - (n - 1) * float((o * distance).sum()) / expected
 
 
-def _ordinal(n_c: Numbers) -> Numbers:
+def _ordinal_distance(n_c: FloatArray) -> FloatArray:
     """Return δ²_cv = (Σ_{g=c…v} n_g − (n_c + n_v)/2)²: how many values lie between the two."""
     below = np.cumsum(n_c) - n_c / 2
-    distance: Numbers = (below[:, None] - below[None, :]) ** 2
+    distance: FloatArray = (below[:, None] - below[None, :]) ** 2
     return distance
 
 
-def alike(first: Numbers, second: Numbers) -> tuple[float, int]:
+def count_concordant_pairs(first: FloatArray, second: FloatArray) -> tuple[float, int]:
     """Return of two rankings of the same items how many pairs are in the same order, of how many.
 
     Pairs that `second` ties are left out; where `first` alone ties, half is right.
 
-    >>> alike(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
+    >>> count_concordant_pairs(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
     (2.0, 3)
     """
-    right, count = 0.0, 0
+    num_concordant, num_pairs = 0.0, 0
     for i, j in itertools.combinations(range(len(first)), 2):
-        mine, theirs = np.sign(first[i] - first[j]), np.sign(second[i] - second[j])
-        if theirs != 0:
-            right += 0.5 if mine == 0 else float(mine == theirs)
-            count += 1
-    return right, count
+        first_sign, second_sign = np.sign(first[i] - first[j]), np.sign(second[i] - second[j])
+        if second_sign != 0:
+            num_concordant += 0.5 if first_sign == 0 else float(first_sign == second_sign)
+            num_pairs += 1
+    return num_concordant, num_pairs

@@ -7,14 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
 
-from upbring.maths.statistics import Numbers
+from upbring.maths.statistics import FloatArray
 
 NUM_BINS = 10
-COLDEST, HOTTEST = 1e-3, 1e3  # where a fitted temperature ends when no finite one is best
+MIN_TEMPERATURE, MAX_TEMPERATURE = (
+    1e-3,
+    1e3,
+)  # where a fitted temperature ends when no finite one is best
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class CalibrationBin:
     """Items whose stated confidence lies in (low, high]: what was stated, and what was true."""
 
     low: float
@@ -24,49 +27,51 @@ class Bin:
     count: int
 
 
-def reliability(
-    confidence: Numbers, right: Numbers, *, num_bins: int = NUM_BINS
-) -> tuple[Bin, ...]:
+def reliability_bins(
+    confidence: FloatArray, correctness: FloatArray, *, num_bins: int = NUM_BINS
+) -> tuple[CalibrationBin, ...]:
     """Return the bins of equal width that hold something, of confidence and right (0 … 1) `[n]`."""
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, num_bins - 1)
+    bin_index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, num_bins - 1)
     return tuple(
-        Bin(
+        CalibrationBin(
             float(edges[b]),
             float(edges[b + 1]),
-            float(confidence[place == b].mean()),
-            float(right[place == b].mean()),
-            int((place == b).sum()),
+            float(confidence[bin_index == b].mean()),
+            float(correctness[bin_index == b].mean()),
+            int((bin_index == b).sum()),
         )
         for b in range(num_bins)
-        if (place == b).any()
+        if (bin_index == b).any()
     )
 
 
-def calibration_error(confidence: Numbers, right: Numbers, *, num_bins: int = NUM_BINS) -> float:
+def expected_calibration_error(
+    confidence: FloatArray, correctness: FloatArray, *, num_bins: int = NUM_BINS
+) -> float:
     """Return the expected calibration error (Guo et al. 2017, eq. 3): Σ_b n_b/n · |acc_b − conf_b|.
 
-    >>> calibration_error(np.array([0.8, 0.8]), np.array([1.0, 0.0]))
+    >>> expected_calibration_error(np.array([0.8, 0.8]), np.array([1.0, 0.0]))
     0.3
     """
     if len(confidence) == 0:
         return math.nan
-    bins = reliability(confidence, right, num_bins=num_bins)
-    total = sum(b.count * abs(b.accuracy - b.confidence) for b in bins)
-    return round(total / len(confidence), 12)
+    bins = reliability_bins(confidence, correctness, num_bins=num_bins)
+    weighted_gap = sum(b.count * abs(b.accuracy - b.confidence) for b in bins)
+    return round(weighted_gap / len(confidence), 12)
 
 
-def confidence_of(margins: Numbers) -> tuple[Numbers, Numbers]:
+def confidence_and_correctness(margins: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return what Bradley–Terry says of margins r_w − r_l `[n]`: confidence, and who was right.
 
     The confidence is that of the side it prefers, ½ … 1; a tie of scores is right by half.
     """
-    confidence: Numbers = special.expit(np.abs(margins))
-    right: Numbers = (margins > 0) + 0.5 * (margins == 0)
-    return confidence, right
+    confidence: FloatArray = special.expit(np.abs(margins))
+    correctness: FloatArray = (margins > 0) + 0.5 * (margins == 0)
+    return confidence, correctness
 
 
-def temperature(margins: Numbers) -> float:
+def fit_temperature(margins: FloatArray) -> float:
     """Return the T > 0 that minimises mean −log σ(m/T) over margins m `[n]` (Guo et al. 2017, §4).
 
     Above 1 the scores are too far apart for how often they are right, below 1 too near. In s = 1/T
@@ -78,14 +83,14 @@ def temperature(margins: Numbers) -> float:
 
     if len(margins) == 0 or not margins.any():
         return math.nan
-    if slope(1 / HOTTEST) >= 0:
-        return HOTTEST
-    if slope(1 / COLDEST) <= 0:
-        return COLDEST
-    return 1 / float(optimize.brentq(slope, 1 / HOTTEST, 1 / COLDEST))
+    if slope(1 / MAX_TEMPERATURE) >= 0:
+        return MAX_TEMPERATURE
+    if slope(1 / MIN_TEMPERATURE) <= 0:
+        return MIN_TEMPERATURE
+    return 1 / float(optimize.brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE))
 
 
-def auc(scores: Numbers, is_positive: npt.NDArray[np.bool_]) -> float:
+def auc(scores: FloatArray, is_positive: npt.NDArray[np.bool_]) -> float:
     """Return how often a positive scores above a negative, ties by half: the area under the ROC.
 
     Mann–Whitney's U over n₊·n₋, from the sum of ranks.

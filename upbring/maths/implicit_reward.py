@@ -1,7 +1,7 @@
 """The reward that a policy carries in itself: what it thinks of whole responses, and of their odds.
 
 A response's log-probability is the sum over its tokens that count, or their mean. Which tokens
-count is told by `counts` (1 or 0 of each); without it all weighted ones do.
+count is told by `token_mask` (1 or 0 of each); without it all weighted ones do.
 
 Left out: the losses. Those over pairs and rankings stand in `preference`.
 """
@@ -11,53 +11,62 @@ import math
 import torch
 from torch import Tensor
 
-from upbring.maths.preference_losses import Pairs, pairs
-from upbring.maths.segments import sums
+from upbring.maths.preference_losses import Pairs, all_pairs
+from upbring.maths.segments import segment_sum
 
 
-def of_branches(
-    values: Tensor, branch: Tensor, count: int, *, counts: Tensor | None = None
+def sum_by_branch(
+    values: Tensor, branch: Tensor, num_branches: int, *, token_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the sum `[N]` of values `[R]` over each branch's tokens that count, and how many do.
 
-    >>> total, length = of_branches(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]), 2)
+    >>> total, length = sum_by_branch(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]), 2)
     >>> total.tolist(), length.tolist()
     ([3.0, 4.0], [2.0, 1.0])
     """
-    weight = torch.ones_like(values) if counts is None else counts.to(values).nan_to_num(1.0)
-    return sums(values * weight, branch, count), sums(weight, branch, count)
+    weight = (
+        torch.ones_like(values) if token_mask is None else token_mask.to(values).nan_to_num(1.0)
+    )
+    return segment_sum(values * weight, branch, num_branches), segment_sum(
+        weight, branch, num_branches
+    )
 
 
-def extremes(rank: Tensor, tree: Tensor) -> Pairs:
+def extreme_pairs(rank: Tensor, tree: Tensor) -> Pairs:
     """Return one pair of each ranking: its best branch and its worst, of equals the first.
 
-    >>> found = extremes(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([0, 0, 0]))
+    >>> found = extreme_pairs(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([0, 0, 0]))
     >>> found.better.tolist(), found.worse.tolist()
     ([1], [2])
     """
-    every = pairs(rank, tree)
-    gap = (rank[every.worse] - rank[every.better]).tolist()
+    candidates = all_pairs(rank, tree)
+    gap = (rank[candidates.worse] - rank[candidates.better]).tolist()
     widest: dict[int, int] = {}
-    for place, owner in enumerate(every.tree.tolist()):
-        if owner not in widest or gap[place] > gap[widest[owner]]:
-            widest[owner] = place
-    kept = torch.tensor(sorted(widest.values()), dtype=torch.int64, device=rank.device)
-    return Pairs(every.better[kept], every.worse[kept], every.tree[kept], every.is_tie[kept])
+    for index, tree_id in enumerate(candidates.tree.tolist()):
+        if tree_id not in widest or gap[index] > gap[widest[tree_id]]:
+            widest[tree_id] = index
+    selected = torch.tensor(sorted(widest.values()), dtype=torch.int64, device=rank.device)
+    return Pairs(
+        candidates.better[selected],
+        candidates.worse[selected],
+        candidates.tree[selected],
+        candidates.is_tie[selected],
+    )
 
 
-def best(rank: Tensor, tree: Tensor) -> Tensor:
+def best_branches(rank: Tensor, tree: Tensor) -> Tensor:
     """Return which branches `[N]` are the best of their ranking, of equals the first.
 
-    >>> best(torch.tensor([2.0, 1.0, 1.0]), torch.tensor([0, 0, 0])).tolist()
+    >>> best_branches(torch.tensor([2.0, 1.0, 1.0]), torch.tensor([0, 0, 0])).tolist()
     [False, True, False]
     """
-    highest: dict[int, tuple[float, int]] = {}
-    for place, (value, owner) in enumerate(zip(rank.tolist(), tree.tolist(), strict=True)):
-        if value == value and (value, place) < highest.get(owner, (float("inf"), 0)):  # noqa: PLR0124 -- NaN is not itself
-            highest[owner] = (value, place)
-    found = torch.zeros(len(rank), dtype=torch.bool, device=rank.device)
-    found[[place for _, place in highest.values()]] = True
-    return found
+    best_by_tree: dict[int, tuple[float, int]] = {}
+    for index, (value, tree_id) in enumerate(zip(rank.tolist(), tree.tolist(), strict=True)):
+        if value == value and (value, index) < best_by_tree.get(tree_id, (float("inf"), 0)):  # noqa: PLR0124 -- NaN is not itself
+            best_by_tree[tree_id] = (value, index)
+    is_best = torch.zeros(len(rank), dtype=torch.bool, device=rank.device)
+    is_best[[place for _, place in best_by_tree.values()]] = True
+    return is_best
 
 
 def log_odds(mean_logprobs: Tensor) -> Tensor:

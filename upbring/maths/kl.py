@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-MOST_CHANGE = 0.2  # of the relative error that the controller answers to
+MAX_RELATIVE_ERROR = 0.2  # of the relative error that the controller answers to
 
 
 def k1(policy: Tensor, reference: Tensor) -> Tensor:
@@ -24,21 +24,23 @@ def k2(policy: Tensor, reference: Tensor) -> Tensor:
 
 def k3(policy: Tensor, reference: Tensor) -> Tensor:
     """Return π_ref/π − 1 − log π_ref/π `[R]`: unbiased and never negative."""
-    gap = reference - policy
-    return torch.expm1(gap) - gap
+    log_ratio = reference - policy
+    return torch.expm1(log_ratio) - log_ratio
 
 
-ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+KL_ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"k1": k1, "k2": k2, "k3": k3}
 )
 
 
-def adapted(weight: float, kl: float, *, target: float, count: int, horizon: float) -> float:
-    """Return the penalty's next weight β, after `count` responses with a mean KL of `kl` nats.
+def adapt_kl_weight(
+    weight: float, kl: float, *, target: float, num_responses: int, horizon: float
+) -> float:
+    """Return the penalty's next weight β, after `num_responses` responses with a mean KL of `kl` nats.
 
-    >>> adapted(1.0, 12.0, target=6.0, count=500, horizon=1000.0)
+    >>> adapt_kl_weight(1.0, 12.0, target=6.0, num_responses=500, horizon=1000.0)
     1.1
     """
     # e = clip(KL / target − 1, −0.2, 0.2),   β ← β (1 + e · n / horizon)
-    error = max(-MOST_CHANGE, min(MOST_CHANGE, kl / target - 1))
-    return weight * (1 + error * count / horizon)
+    error = max(-MAX_RELATIVE_ERROR, min(MAX_RELATIVE_ERROR, kl / target - 1))
+    return weight * (1 + error * num_responses / horizon)

@@ -16,11 +16,11 @@ from scipy import stats
 
 from upbring.maths import counter_rng
 
-Numbers = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 
-LEVEL = 0.95
-NUM_SAMPLES = 1000
-_CELLS = 2**21  # of a table of counts that is in memory at once
+CONFIDENCE_LEVEL = 0.95
+NUM_RESAMPLES = 1000
+_MAX_TABLE_CELLS = 2**21  # of a table of counts that is in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +36,49 @@ class Estimate:
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 
 
-def share(successes: float, count: int, *, level: float = LEVEL) -> Estimate:
+def proportion(successes: float, count: int, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
     """Return a share with Wilson's score interval (1927), right for few items and near 0 and 1.
 
     (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). Half a success is what a tie counts for.
 
-    >>> share(0, 10).high < 0.3, share(5, 0).count
+    >>> proportion(0, 10).high < 0.3, proportion(5, 0).count
     (True, 0)
     """
     if count == 0:
         return UNKNOWN
     z = float(stats.norm.ppf((1 + level) / 2))
     p, n = successes / count, count
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    center, half_width = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (center - half_width) / (1 + z * z / n), (center + half_width) / (1 + z * z / n)
     return Estimate(p, min(p, max(0.0, low)), max(p, min(1.0, high)), count)
 
 
-def ratio(above: Numbers, below: Numbers, *, seed: int = 0, level: float = LEVEL) -> Estimate:
+def ratio(
+    numerators: FloatArray,
+    denominators: FloatArray,
+    *,
+    seed: int = 0,
+    level: float = CONFIDENCE_LEVEL,
+) -> Estimate:
     """Return Σ above / Σ below over items `[n]`, with the bootstrap over items.
 
     A mean over clusters: pairs that were judged rightly over pairs, both by ranking.
     """
-    count = len(above)
-    if count == 0 or float(below.sum()) == 0:
+    count = len(numerators)
+    if count == 0 or float(denominators.sum()) == 0:
         return UNKNOWN
-    found = []
-    for counts in _counts(count, seed):
-        under = counts @ below
-        found.append((counts @ above)[under > 0] / under[under > 0])
-    return _between(float(above.sum() / below.sum()), np.concatenate(found), count, level)
+    samples = []
+    for counts in _resample_counts(count, seed):
+        denominator_sums = counts @ denominators
+        samples.append(
+            (counts @ numerators)[denominator_sums > 0] / denominator_sums[denominator_sums > 0]
+        )
+    return _percentile_interval(
+        float(numerators.sum() / denominators.sum()), np.concatenate(samples), count, level
+    )
 
 
-def mean(values: Numbers, *, seed: int = 0, level: float = LEVEL) -> Estimate:
+def mean(values: FloatArray, *, seed: int = 0, level: float = CONFIDENCE_LEVEL) -> Estimate:
     """Return the mean of values `[n]`, with the bootstrap.
 
     >>> mean(np.array([1.0, 2.0, 3.0])).value
@@ -77,12 +87,16 @@ def mean(values: Numbers, *, seed: int = 0, level: float = LEVEL) -> Estimate:
     return ratio(values, np.ones(len(values)), seed=seed, level=level)
 
 
-def difference(after: Numbers, before: Numbers, *, seed: int = 0, level: float = LEVEL) -> Estimate:
+def paired_difference(
+    after: FloatArray, before: FloatArray, *, seed: int = 0, level: float = CONFIDENCE_LEVEL
+) -> Estimate:
     """Return the mean of after − before `[n]`, item by item: what both share takes no part."""
     return mean(after - before, seed=seed, level=level)
 
 
-def share_difference(after: Numbers, before: Numbers, *, level: float = LEVEL) -> Estimate:
+def proportion_difference(
+    after: FloatArray, before: FloatArray, *, level: float = CONFIDENCE_LEVEL
+) -> Estimate:
     """Return the difference of two shares on the same items, of values 0 … 1 `[n]`.
 
     Agresti & Min (2005): Wald's interval after ½ is added to each cell, b those that gained and c
@@ -93,14 +107,19 @@ def share_difference(after: Numbers, before: Numbers, *, level: float = LEVEL) -
     if n == 0:
         return UNKNOWN
     gap = after - before
-    moved, net = float(np.abs(gap).sum()), float(gap.sum())
-    half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(moved + 1 - net**2 / (n + 2))
-    low, high = (max(-1.0, (net - half) / (n + 2)), min(1.0, (net + half) / (n + 2)))
-    return Estimate(net / n, min(low, net / n), max(high, net / n), n)
+    total_change, net_change = float(np.abs(gap).sum()), float(gap.sum())
+    half_width = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(
+        total_change + 1 - net_change**2 / (n + 2)
+    )
+    low, high = (
+        max(-1.0, (net_change - half_width) / (n + 2)),
+        min(1.0, (net_change + half_width) / (n + 2)),
+    )
+    return Estimate(net_change / n, min(low, net_change / n), max(high, net_change / n), n)
 
 
-def correlation(
-    first: Numbers, second: Numbers, group: npt.NDArray[np.int64], *, seed: int = 0
+def within_group_correlation(
+    first: FloatArray, second: FloatArray, group: npt.NDArray[np.int64], *, seed: int = 0
 ) -> Estimate:
     """Return Pearson's correlation within groups `[n]`, with the bootstrap over groups.
 
@@ -111,13 +130,15 @@ def correlation(
     num_groups = int(group.max(initial=-1)) + 1
     if num_groups == 0:
         return UNKNOWN
-    x, y = (_centred(values, group, num_groups) for values in (first, second))
+    x, y = (_center_by_group(values, group, num_groups) for values in (first, second))
     sums = [np.bincount(group, v, num_groups) for v in (x * y, x * x, y * y)]
     value = _pearson(*(np.atleast_1d(part.sum()) for part in sums))[0]
     if math.isnan(value):
         return UNKNOWN
-    found = [_pearson(*(counts @ part for part in sums)) for counts in _counts(num_groups, seed)]
-    return _between(float(value), np.concatenate(found), num_groups, LEVEL)
+    samples = [
+        _pearson(*(counts @ part for part in sums)) for counts in _resample_counts(num_groups, seed)
+    ]
+    return _percentile_interval(float(value), np.concatenate(samples), num_groups, CONFIDENCE_LEVEL)
 
 
 def bootstrap(
@@ -125,45 +146,49 @@ def bootstrap(
     count: int,
     *,
     seed: int = 0,
-    num_samples: int = 300,
+    num_resamples: int = 300,
 ) -> Estimate:
     """Return any statistic of the items' indices `[n]`, with the bootstrap over items."""
     if count == 0:
         return UNKNOWN
     generator = _generator(seed)
-    found = [statistic(generator.integers(count, size=count)) for _ in range(num_samples)]
-    return _between(statistic(np.arange(count)), np.array(found), count, LEVEL)
+    samples = [statistic(generator.integers(count, size=count)) for _ in range(num_resamples)]
+    return _percentile_interval(
+        statistic(np.arange(count)), np.array(samples), count, CONFIDENCE_LEVEL
+    )
 
 
-def kendall(first: Numbers, second: Numbers) -> float:
+def kendall_tau(first: FloatArray, second: FloatArray) -> float:
     """Return Kendall's τ-b of two rankings: −1 … 1, ties allowed; NaN if one is all ties."""
     if _is_constant(first) or _is_constant(second):
         return math.nan
     return float(stats.kendalltau(first, second).statistic)
 
 
-def spearman(first: Numbers, second: Numbers) -> float:
+def spearman_rho(first: FloatArray, second: FloatArray) -> float:
     """Return Spearman's ρ: Pearson's correlation of the ranks; NaN if one is all ties."""
     if _is_constant(first) or _is_constant(second):
         return math.nan
     return float(stats.spearmanr(first, second).statistic)
 
 
-def _is_constant(values: Numbers) -> bool:
+def _is_constant(values: FloatArray) -> bool:
     return len(values) == 0 or bool((values == values[0]).all())
 
 
-def _centred(values: Numbers, group: npt.NDArray[np.int64], num_groups: int) -> Numbers:
+def _center_by_group(
+    values: FloatArray, group: npt.NDArray[np.int64], num_groups: int
+) -> FloatArray:
     """Return values `[n]` less the mean of their group."""
     totals = np.bincount(group, values, num_groups)
-    centred: Numbers = values - (totals / np.bincount(group, minlength=num_groups))[group]
-    centred[np.abs(centred) < 1e-12 * (1 + np.abs(values))] = 0.0  # what rounding leaves of ties
-    return centred
+    centered: FloatArray = values - (totals / np.bincount(group, minlength=num_groups))[group]
+    centered[np.abs(centered) < 1e-12 * (1 + np.abs(values))] = 0.0  # what rounding leaves of ties
+    return centered
 
 
-def _pearson(xy: Numbers, xx: Numbers, yy: Numbers) -> Numbers:
+def _pearson(xy: FloatArray, xx: FloatArray, yy: FloatArray) -> FloatArray:
     scale = np.sqrt(xx * yy)
-    out: Numbers = np.full(len(xy), np.nan)
+    out: FloatArray = np.full(len(xy), np.nan)
     np.divide(xy, scale, out=out, where=scale > 0)
     return out
 
@@ -172,11 +197,13 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(counter_rng.key(seed, "bootstrap"))
 
 
-def _counts(count: int, seed: int) -> Iterator[Numbers]:
+def _resample_counts(count: int, seed: int) -> Iterator[FloatArray]:
     """Yield tables of how often each of `count` items is in each sample, `[samples, count]`."""
     generator = _generator(seed)
-    rows = max(1, min(NUM_SAMPLES, _CELLS // count))
-    sizes = [rows] * (NUM_SAMPLES // rows) + [NUM_SAMPLES % rows] * (NUM_SAMPLES % rows > 0)
+    max_rows = max(1, min(NUM_RESAMPLES, _MAX_TABLE_CELLS // count))
+    sizes = [max_rows] * (NUM_RESAMPLES // max_rows) + [NUM_RESAMPLES % max_rows] * (
+        NUM_RESAMPLES % max_rows > 0
+    )
     for size in sizes:
         chosen = generator.integers(count, size=(size, count))
         offset = np.arange(size)[:, None] * count
@@ -184,7 +211,7 @@ def _counts(count: int, seed: int) -> Iterator[Numbers]:
         yield table.reshape(size, count).astype(np.float64)
 
 
-def _between(value: float, samples: Numbers, count: int, level: float) -> Estimate:
+def _percentile_interval(value: float, samples: FloatArray, count: int, level: float) -> Estimate:
     samples = samples[np.isfinite(samples)]
     if len(samples) == 0 or count < 2:  # noqa: PLR2004 -- one item says nothing of others
         return Estimate(value, math.nan, math.nan, count)

@@ -7,26 +7,26 @@ models that nobody has at home.
 import numpy as np
 from scipy import special
 
-from upbring.maths.statistics import Estimate, Numbers, bootstrap
+from upbring.maths.statistics import Estimate, FloatArray, bootstrap
 
-ROUNDS = 100
-PRECISION = 1e-10
+MAX_ITERATIONS = 100
+TOLERANCE = 1e-10
 
 
-def strengths(wins: Numbers, *, prior: float = 0.5) -> Numbers:
+def bradley_terry_strengths(wins: FloatArray, *, prior: float = 0.5) -> FloatArray:
     """Return the log-strength β `[M]` of each of M from wins `[M, M]` of row over column.
 
     Bradley–Terry: P(i beats j) = σ(β_i − β_j); a tie is half a win of each. The log-likelihood
     Σ w_ij log σ(β_i − β_j) is concave, and Newton's steps find its top. `prior` ties are added to
     each pair that met, so that who won all has a finite strength; Σ β = 0.
     """
-    played = (wins + wins.T) > 0
-    wins = wins + prior / 2 * played
+    is_compared = (wins + wins.T) > 0
+    wins = wins + prior / 2 * is_compared
     np.fill_diagonal(wins, 0.0)
     n = wins + wins.T
     assert (wins.sum(1)[n.sum(1) > 0] > 0).all(), "who never wins needs a prior"
     beta = np.zeros(len(wins))
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ITERATIONS):
         p = special.expit(beta[:, None] - beta[None, :])
         curvature = n * p * (1 - p)
         hessian = np.diag(curvature.sum(1)) - curvature
@@ -34,13 +34,18 @@ def strengths(wins: Numbers, *, prior: float = 0.5) -> Numbers:
         step = np.linalg.solve(hessian, (wins - n * p).sum(1))
         step *= min(1.0, 2.0 / (np.abs(step).max() + 1e-300))  # far steps overshoot
         beta += step
-        if np.abs(step).max() < PRECISION:
+        if np.abs(step).max() < TOLERANCE:
             break
     return np.asarray(beta - beta.mean(), np.float64)
 
 
-def length_controlled(
-    wins: Numbers, mine: Numbers, theirs: Numbers, *, penalty: float = 0.01, seed: int = 0
+def length_controlled_win_rate(
+    wins: FloatArray,
+    model_lengths: FloatArray,
+    baseline_lengths: FloatArray,
+    *,
+    penalty: float = 0.01,
+    seed: int = 0,
 ) -> Estimate:
     """Return the win rate if both answered at equal length, of wins (0, ½, 1) and lengths `[n]`.
 
@@ -48,27 +53,27 @@ def length_controlled(
     logit P(win) = θ + φ · tanh(Δ / std(Δ)) with Δ = length of mine − length of theirs; the rate is
     σ(θ). `penalty` · (θ² + φ²)/2 keeps both finite where one side always wins.
     """
-    gap = mine - theirs
+    gap = model_lengths - baseline_lengths
     scale = float(gap.std())
     x = np.tanh(gap / scale) if scale > 0 else np.zeros(len(gap))
 
     def rate(chosen: np.ndarray) -> float:
-        return float(special.expit(_logistic(x[chosen], wins[chosen], penalty)[0]))
+        return float(special.expit(_fit_logistic(x[chosen], wins[chosen], penalty)[0]))
 
     return bootstrap(rate, len(wins), seed=seed)
 
 
-def _logistic(x: Numbers, y: Numbers, penalty: float) -> Numbers:
+def _fit_logistic(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
     """Return (θ, φ) of a ridge-penalised logistic regression of y on 1 and x, by Newton's steps."""
     X = np.stack([np.ones(len(x)), x], 1)
     w = np.zeros(2)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ITERATIONS):
         p = special.expit(X @ w)
         gradient = X.T @ (p - y) + penalty * w
         hessian = (X * (p * (1 - p))[:, None]).T @ X + penalty * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
         step *= min(1.0, 5.0 / (np.abs(step).max() + 1e-300))  # far steps overshoot where p ≈ 0, 1
         w -= step
-        if np.abs(step).max() < PRECISION:
+        if np.abs(step).max() < TOLERANCE:
             break
     return np.asarray(w, np.float64)

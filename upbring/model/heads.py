@@ -13,16 +13,16 @@ from upbring.model.network import Model, hidden_states
 
 def rewards(model: Model, head: nn.Linear, batch: Batch) -> Tensor:
     """Return the score `[N]` of every branch, read at its last token."""
-    return read(head, hidden_states(model, batch)[batch.last])
+    return apply_head(head, hidden_states(model, batch)[batch.last_index])
 
 
 def values(model: Model, head: nn.Linear, batch: Batch) -> Tensor:
     """Return the value `[R]` of the state before every weighted token."""
-    return read(head, hidden_states(model, batch)[batch.source])
+    return apply_head(head, hidden_states(model, batch)[batch.source])
 
 
-def read(head: nn.Linear, hidden: Tensor) -> Tensor:
+def apply_head(head: nn.Linear, hidden: Tensor) -> Tensor:
     """Return what a head says `[M]` of hidden states `[M, D]`."""
     with torch.autocast(hidden.device.type, enabled=False):
-        said: Tensor = head(hidden.to(head.weight.dtype)).squeeze(-1)
-    return said
+        scores: Tensor = head(hidden.to(head.weight.dtype)).squeeze(-1)
+    return scores

@@ -18,16 +18,16 @@ from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
 
-def adapted(
-    x: Tensor, W: Tensor, bias: Tensor | None, low: Tensor, high: Tensor
+def lora_forward(
+    x: Tensor, W: Tensor, bias: Tensor | None, down: Tensor, up: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return `[T, out]` from x `[T, in]`, and what lies between the two low factors `[T, r]`."""
-    u = x @ low.t()
+    u = x @ down.t()
     y = x @ W.t() if bias is None else torch.addmm(bias, x, W.t())
-    return y.addmm_(u, high.t()), u
+    return y.addmm_(u, up.t()), u
 
 
-class Adapted(torch.autograd.Function):
+class LoraFunction(torch.autograd.Function):
     """A frozen linear map and a low-rank one beside it."""
 
     @staticmethod
@@ -42,113 +42,115 @@ class Adapted(torch.autograd.Function):
     ) -> Tensor:
         """Return `[…, out]` from x `[…, in]`."""
         flat = x.reshape(-1, x.shape[-1])
-        low, high = A.to(x.dtype) * scale, B.to(x.dtype)
-        y, u = adapted(flat, W, bias, low, high)
-        ctx.save_for_backward(flat, W, low, high, u)
+        down, up = A.to(x.dtype) * scale, B.to(x.dtype)
+        y, u = lora_forward(flat, W, bias, down, up)
+        ctx.save_for_backward(flat, W, down, up, u)
         ctx.scale, ctx.shape, ctx.kinds = scale, x.shape, (A.dtype, B.dtype)
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
         """Return the gradients of x, A and B."""
-        flat, W, low, high, u = ctx.saved_tensors
+        flat, W, down, up, u = ctx.saved_tensors
         g = gradient.reshape(-1, gradient.shape[-1])
-        v = g @ high
+        v = g @ up
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
-        of_x = (g @ W).addmm_(v, low).view(ctx.shape) if is_x else None
-        of_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
-        of_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None  # g as it lies: faster
-        return of_x, None, None, of_A, of_B, None
+        grad_x = (g @ W).addmm_(v, down).view(ctx.shape) if is_x else None
+        grad_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
+        grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None  # g as it lies: faster
+        return grad_x, None, None, grad_A, grad_B, None
 
 
-class Voice:
+class ActiveAdapter:
     """Which adapter speaks in a thread; none: the base does. Threads do not hear one another."""
 
     def __init__(self) -> None:
-        self._of: dict[int, str] = {}
+        self._by_thread: dict[int, str] = {}
 
     def set(self, role: str | None) -> None:
         """Let an adapter speak in this thread, or the base."""
         if role is None:
-            self._of.pop(get_ident(), None)
+            self._by_thread.pop(get_ident(), None)
         else:
-            self._of[get_ident()] = role
+            self._by_thread[get_ident()] = role
 
     def get(self) -> str | None:
         """Return who speaks in this thread."""
-        return self._of.get(get_ident())
+        return self._by_thread.get(get_ident())
 
 
-Factors = tuple[Tensor, Tensor]
+FactorPair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class CachedFactors:
     """Factors in a number format, as long as the weights they were made of stay what they were."""
 
     A: Tensor
     B: Tensor
     versions: tuple[int, int]
-    kind: torch.dtype
-    factors: Factors
+    dtype: torch.dtype
+    factors: FactorPair
 
-    def holds(self, A: Tensor, B: Tensor, kind: torch.dtype) -> bool:
+    def is_current(self, A: Tensor, B: Tensor, dtype: torch.dtype) -> bool:
         """Whether these are the factors of A and B as they are now."""
-        is_same = self.A is A and self.B is B and self.kind == kind
+        is_same = self.A is A and self.B is B and self.dtype == dtype
         return is_same and self.versions == (A._version, B._version)  # noqa: SLF001 -- torch has no public one
 
 
 class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
     """A linear layer with adapters, of which at most one speaks."""
 
-    voice: Voice  # shared by the layers of a model
-    kept: Kept | None = None
+    thread_adapter: ActiveAdapter  # shared by the layers of a model
+    cached_factors: CachedFactors | None = None
 
     @property
     def disable_adapters(self) -> bool:
         """Whether the base speaks."""
-        return self.voice.get() is None
+        return self.thread_adapter.get() is None
 
     @property
     def active_adapter(self) -> list[str]:
         """Who speaks, or would if it were not the base."""
-        role = self.voice.get()
+        role = self.thread_adapter.get()
         return list(self._active_adapter) if role is None else [role]
 
-    def forward(self, x: Tensor, *more: Any, **named: Any) -> Tensor:  # noqa: ANN401 -- as PEFT has it
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 -- as PEFT has it
         """Return the layer's output, with the speaking adapter's added."""
-        role = self._alone()
-        if role is None or more or named:
-            out: Tensor = super().forward(x, *more, **named)
+        role = self._fast_path_adapter()
+        if role is None or args or kwargs:
+            out: Tensor = super().forward(x, *args, **kwargs)
             return out
-        kind = x.device.type
-        is_cast = torch.is_autocast_enabled(kind)
-        if is_cast:
-            x = x.to(torch.get_autocast_dtype(kind))
+        device_type = x.device.type
+        is_autocast = torch.is_autocast_enabled(device_type)
+        if is_autocast:
+            x = x.to(torch.get_autocast_dtype(device_type))
         base: nn.Linear = self.get_base_layer()
         W: Tensor = base.weight.to(x.dtype)
         bias = None if base.bias is None else base.bias.to(x.dtype)
         A, B, scale = self.lora_A[role].weight, self.lora_B[role].weight, self.scaling[role]
-        with torch.autocast(kind, enabled=False) if is_cast else nullcontext():
+        with torch.autocast(device_type, enabled=False) if is_autocast else nullcontext():
             if torch.is_grad_enabled():
-                said: Tensor = Adapted.apply(x, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
-                return said
+                output: Tensor = LoraFunction.apply(x, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
+                return output
             # the same products without autograd's books, which cost as much as a row's products
             flat = x.reshape(-1, x.shape[-1])
-            out, _ = adapted(flat, W, bias, *self._factors(A, B, scale, x.dtype))
+            out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
         return out.view(*x.shape[:-1], -1)
 
-    def _factors(self, A: Tensor, B: Tensor, scale: float, kind: torch.dtype) -> Factors:
+    def _factors(self, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> FactorPair:
         """Return Â and B in a number format; a response asks for the same at every token."""
-        kept = self.kept
-        if kept is None or not kept.holds(A, B, kind):
+        cached = self.cached_factors
+        if cached is None or not cached.is_current(A, B, dtype):
             versions = (A._version, B._version)  # noqa: SLF001 -- as above
-            kept = self.kept = Kept(A, B, versions, kind, (A.to(kind) * scale, B.to(kind)))
-        return kept.factors
+            cached = self.cached_factors = CachedFactors(
+                A, B, versions, dtype, (A.to(dtype) * scale, B.to(dtype))
+            )
+        return cached.factors
 
-    def _alone(self) -> str | None:
+    def _fast_path_adapter(self) -> str | None:
         """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""
-        role = self.voice.get()
+        role = self.thread_adapter.get()
         if role is None or self.merged:
             return None
         is_plain = role in self.lora_A and not self.use_dora.get(role, False)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from upbring.data.trees.batch import Batch, Span
+from upbring.data.trees.batch import Batch, TreeSpan
 from upbring.errors import InputError
-from upbring.model.attention import Layout, TreeLayout
+from upbring.model.attention import AttentionLayout, TreeLayout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +21,7 @@ class Model:
     """A network, the number format of its products, and whether it takes packed trees."""
 
     network: PreTrainedModel
-    compute: torch.dtype = torch.float32
+    compute_dtype: torch.dtype = torch.float32
     is_packed: bool = True
     lanes: int = 1  # rows that are computed at the same time, each on its part of the cores
 
@@ -32,12 +32,12 @@ class Model:
         return device
 
     @property
-    def vocabulary(self) -> int:
+    def vocab_size(self) -> int:
         """V, the number of logits."""
         return int(self.network.config.get_text_config().vocab_size)
 
     @property
-    def longest(self) -> int | None:
+    def max_positions(self) -> int | None:
         """The most positions that the architecture knows, if it has a limit."""
         limit = getattr(self.network.config, "max_position_embeddings", None)
         return None if limit is None else int(limit)
@@ -59,18 +59,20 @@ class Model:
 
     def autocast(self) -> torch.autocast:
         """Return the context in which products are computed in the model's number format."""
-        return torch.autocast(self.device.type, self.compute, enabled=self.compute != torch.float32)
+        return torch.autocast(
+            self.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32
+        )
 
 
 def hidden_states(model: Model, batch: Batch) -> Tensor:
     """Return the hidden states `[T, D]` of a batch's tokens."""
-    if model.is_packed and not _is_mixed(model, batch.spans):
-        return run(model, batch.tokens, batch.positions, TreeLayout(batch.spans, model.device))
-    hidden = [part for span in batch.spans for part in _one_by_one(model, batch.tokens, span)]
+    if model.is_packed and not _has_mixed_rotary_scales(model, batch.spans):
+        return forward(model, batch.tokens, batch.positions, TreeLayout(batch.spans, model.device))
+    hidden = [part for span in batch.spans for part in _forward_branches(model, batch.tokens, span)]
     return torch.cat(hidden)
 
 
-def run(model: Model, tokens: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+def forward(model: Model, tokens: Tensor, positions: Tensor, layout: AttentionLayout) -> Tensor:
     """Return the hidden states `[T, D]` of a row of `tokens` `[T]` under a layout."""
     with model.autocast():
         out = model.network.base_model(
@@ -83,45 +85,47 @@ def run(model: Model, tokens: Tensor, positions: Tensor, layout: Layout) -> Tens
     return hidden
 
 
-def _alone(model: Model, tokens: Tensor) -> Tensor:
+def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
     """Return the hidden states `[T, D]` of one sequence that has a row of its own."""
     if model.is_packed:
         positions = torch.arange(len(tokens), device=tokens.device)
-        return run(model, tokens, positions, TreeLayout((Span(0, len(tokens), ()),), model.device))
+        return forward(
+            model, tokens, positions, TreeLayout((TreeSpan(0, len(tokens), ()),), model.device)
+        )
     with model.autocast():
         out = model.network.base_model(input_ids=tokens.unsqueeze(0), use_cache=False)
     hidden: Tensor = out.last_hidden_state[0]
     return hidden
 
 
-def _is_mixed(model: Model, spans: Sequence[Span]) -> bool:
+def _has_mixed_rotary_scales(model: Model, spans: Sequence[TreeSpan]) -> bool:
     """Whether lengths on both sides of the rotary threshold share the row."""
     limit = model.rotary_threshold
     if limit is None:
         return False
-    lengths = [span.prompt + c for span in spans for c in (span.branches or (0,))]
+    lengths = [span.prompt_length + c for span in spans for c in (span.branch_lengths or (0,))]
     return min(lengths) <= limit < max(lengths)
 
 
-def _one_by_one(model: Model, tokens: Tensor, span: Span) -> list[Tensor]:
+def _forward_branches(model: Model, tokens: Tensor, span: TreeSpan) -> list[Tensor]:
     """Return a tree's hidden states, each branch computed behind its own copy of the prompt."""
     limit = model.rotary_threshold
-    if len(span.branches) > 1 and _is_mixed(model, [span]):
+    if len(span.branch_lengths) > 1 and _has_mixed_rotary_scales(model, [span]):
         raise InputError(
             f"max_length: responses to one prompt lie on both sides of {limit} tokens, where this "
             f"model scales its positions otherwise; set max_length to {limit} or less"
         )
-    prompt = tokens[span.start : span.start + span.prompt]
+    prompt = tokens[span.start : span.start + span.prompt_length]
     parts: list[Tensor] = []
-    start = span.start + span.prompt
-    for c in span.branches:
-        hidden = _alone(model, torch.cat([prompt, tokens[start : start + c]]))
-        parts.extend([hidden] if not parts else [hidden[span.prompt :]])
+    start = span.start + span.prompt_length
+    for c in span.branch_lengths:
+        hidden = _forward_sequence(model, torch.cat([prompt, tokens[start : start + c]]))
+        parts.extend([hidden] if not parts else [hidden[span.prompt_length :]])
         start += c
-    return parts or [_alone(model, prompt)]
+    return parts or [_forward_sequence(model, prompt)]
 
 
-def silence_dropout(network: PreTrainedModel) -> None:
+def disable_dropout(network: PreTrainedModel) -> None:
     """Switch every dropout off: a probability must be the same each time it is computed."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):

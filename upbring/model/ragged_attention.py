@@ -16,69 +16,82 @@ import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
-from upbring.data.trees.batch import Span
+from upbring.data.trees.batch import TreeSpan
 
-_FORMATS = (torch.bfloat16, torch.float16)
-_WIDEST_HEAD = 256
+_DTYPES = (torch.bfloat16, torch.float16)
+_MAX_HEAD_SIZE = 256
 _HAS_WINDOWS = "window_size" in inspect.signature(varlen_attn).parameters  # since torch 2.11
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pieces:
+class RaggedSequences:
     """Where M pieces lie among T queries, and which places their S keys come from."""
 
-    queries: Tensor  # [M + 1] int32
-    keys: Tensor  # [M + 1] int32
-    places: Tensor | None  # [S] int64, into T; None: each piece sees itself alone
-    most_queries: int
-    most_keys: int
+    cu_seqlens_q: Tensor  # [M + 1] int32
+    cu_seqlens_k: Tensor  # [M + 1] int32
+    key_positions: Tensor | None  # [S] int64, into T; None: each piece sees itself alone
+    max_seqlen_q: int
+    max_seqlen_k: int
 
 
-def lengths(span: Span) -> list[int]:
+def sequence_lengths(span: TreeSpan) -> list[int]:
     """Return the lengths that a tree is attended in: whole with one branch, else each part."""
-    if len(span.branches) <= 1:
+    if len(span.branch_lengths) <= 1:
         return [span.stop - span.start]
-    return [span.prompt, *span.branches]
+    return [span.prompt_length, *span.branch_lengths]
 
 
-def pieces(spans: Sequence[Span], device: torch.device) -> Pieces:
+def ragged_sequences(spans: Sequence[TreeSpan], device: torch.device) -> RaggedSequences:
     """Return the pieces of trees that lie end to end."""
-    sizes, places = list[int](), list[np.ndarray]()
+    query_lengths, key_positions = list[int](), list[np.ndarray]()
     for span in spans:
-        first, *branches = lengths(span)
+        first, *branches = sequence_lengths(span)
         prompt = np.arange(span.start, span.start + first)
         starts = span.start + first + np.cumsum([0, *branches])
-        own = [np.arange(start, start + c) for start, c in zip(starts, branches, strict=False)]
-        sizes += [first, *branches]
-        places += [prompt, *(np.concatenate([prompt, each]) for each in own)]
-    seen = [len(each) for each in places]
-    return Pieces(
-        queries=_on(np.cumsum([0, *sizes]), torch.int32, device),
-        keys=_on(np.cumsum([0, *seen]), torch.int32, device),
-        places=None if seen == sizes else _on(np.concatenate(places), torch.int64, device),
-        most_queries=max(sizes),
-        most_keys=max(seen),
+        branch_positions = [
+            np.arange(start, start + c) for start, c in zip(starts, branches, strict=False)
+        ]
+        query_lengths += [first, *branches]
+        key_positions += [prompt, *(np.concatenate([prompt, each]) for each in branch_positions)]
+    key_lengths = [len(each) for each in key_positions]
+    return RaggedSequences(
+        cu_seqlens_q=_to_tensor(np.cumsum([0, *query_lengths]), torch.int32, device),
+        cu_seqlens_k=_to_tensor(np.cumsum([0, *key_lengths]), torch.int32, device),
+        key_positions=None
+        if key_lengths == query_lengths
+        else _to_tensor(np.concatenate(key_positions), torch.int64, device),
+        max_seqlen_q=max(query_lengths),
+        max_seqlen_k=max(key_lengths),
     )
 
 
-def _on(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _to_tensor(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=dtype).to(device, non_blocking=True)
 
 
-def is_fused(q: Tensor, *, softcap: float | None) -> bool:
+def is_ragged_supported(q: Tensor, *, softcap: float | None) -> bool:
     """Whether the ragged kernel computes queries `[H, T, K]` such as these."""
     K = q.shape[-1]
-    fits = _HAS_WINDOWS and q.dtype in _FORMATS and K % 8 == 0 and K <= _WIDEST_HEAD
-    return q.device.type == "cuda" and fits and softcap is None
+    is_supported = _HAS_WINDOWS and q.dtype in _DTYPES and K % 8 == 0 and K <= _MAX_HEAD_SIZE
+    return q.device.type == "cuda" and is_supported and softcap is None
 
 
-def ragged(
-    q: Tensor, k: Tensor, v: Tensor, found: Pieces, *, scaling: float, window: int | None
+def ragged_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sequences: RaggedSequences,
+    *,
+    scaling: float,
+    window: int | None,
 ) -> Tensor:
     """Return `[H, T, K]` from q `[H, T, K]` and k, v `[Hkv, T, K]`."""
     q, k, v = (each.transpose(0, 1) for each in (q, k, v))  # [T, H, K]
-    if found.places is not None:
-        k, v = k.index_select(0, found.places), v.index_select(0, found.places)  # [S, Hkv, K]
+    if sequences.key_positions is not None:
+        k, v = (
+            k.index_select(0, sequences.key_positions),
+            v.index_select(0, sequences.key_positions),
+        )  # [S, Hkv, K]
     groups = q.shape[1] // k.shape[1]
     if groups > 1:  # only torch 2.12 and newer repeat keys by themselves
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
@@ -86,10 +99,10 @@ def ragged(
         q.contiguous(),
         k.contiguous(),
         v.contiguous(),
-        found.queries,
-        found.keys,
-        found.most_queries,
-        found.most_keys,
+        sequences.cu_seqlens_q,
+        sequences.cu_seqlens_k,
+        sequences.max_seqlen_q,
+        sequences.max_seqlen_k,
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
     )

@@ -29,7 +29,7 @@ from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
 from upbring.maths import counter_rng
-from upbring.model.lora import AdaptedLinear, Voice
+from upbring.model.lora import ActiveAdapter, AdaptedLinear
 from upbring.settings.model import AdapterSettings
 
 BASE = "base"  # the role of the model with all adapters off
@@ -40,41 +40,43 @@ class Roles:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.voice = Voice()
+        self.thread_adapter = ActiveAdapter()
         self.configs: dict[str, LoraConfig] = {}
         self.layers: dict[str, LoraLayer] = {}  # the adapted ones, by name
         self.heads: dict[str, nn.Linear] = {}
         model.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
 
     @property
-    def speaker(self) -> str:
+    def active_role(self) -> str:
         """Who speaks in this thread."""
-        return self.voice.get() or BASE
+        return self.thread_adapter.get() or BASE
 
     def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
         """Add a role that begins as the base: a LoRA adapter with B = 0 and A drawn from `seed`."""
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
-            target_modules=_targets(self.model, settings.targets),
+            target_modules=_target_modules(self.model, settings.target_modules),
             use_rslora=settings.rslora,
             use_dora=settings.dora,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
             task_type="CAUSAL_LM",
         )
         self._inject(role, config)
-        for name, layer in self._of(role).items():
+        for name, layer in self._layers_of(role).items():
             A = layer.lora_A[role].weight  # [r, in]
             bound = 1 / math.sqrt(A.shape[1])
             noise = torch.empty(A.shape)
-            noise.uniform_(-bound, bound, generator=counter_rng.generator(seed, "lora", role, name))
+            noise.uniform_(
+                -bound, bound, generator=counter_rng.make_generator(seed, "lora", role, name)
+            )
             A.data.copy_(noise)
         for parameter in self.parameters(role).values():
             parameter.requires_grad = True
 
     def _inject(self, role: str, config: LoraConfig) -> None:
         assert role not in self.configs, f"there is a role {role!r} already"
-        trained = [p for p in self.model.parameters() if p.requires_grad]
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a second adapter, which is what is wanted
@@ -85,10 +87,12 @@ class Roles:
                 "use all-linear, or names such as q_proj,v_proj"
             ) from error
         self._find_layers()
-        strange = [name for name, each in self.layers.items() if type(each) is not AdaptedLinear]
-        if strange:
+        unsupported = [
+            name for name, each in self.layers.items() if type(each) is not AdaptedLinear
+        ]
+        if unsupported:
             raise InputError(
-                f"targets: {strange[0]} is no linear layer, and adapters are of such only; "
+                f"targets: {unsupported[0]} is no linear layer, and adapters are of such only; "
                 "merge that adapter into its model with PEFT, and begin from the result"
             )
         self.configs[role] = config
@@ -96,7 +100,7 @@ class Roles:
             parameter.requires_grad = False
         for parameter in self.parameters(role).values():
             parameter.data = parameter.data.float()
-        for parameter in trained:
+        for parameter in trainable:
             parameter.requires_grad = True
 
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
@@ -108,25 +112,25 @@ class Roles:
         config.modules_to_save = None  # a reward adapter's head lies beside the network
         config.inference_mode = False
         self._inject(role, config)
-        wanted = {_file_name(n, role): p for n, p in self._adapter(role).items()}
-        missing, strange = (
-            sorted(wanted.keys() - tensors.keys()),
-            sorted(tensors.keys() - wanted.keys()),
+        expected = {_peft_name(n, role): p for n, p in self._adapter_parameters(role).items()}
+        missing, unexpected = (
+            sorted(expected.keys() - tensors.keys()),
+            sorted(tensors.keys() - expected.keys()),
         )
-        if missing or strange:
+        if missing or unexpected:
             raise InputError(
                 f"{folder}: the adapter does not fit its base (it lacks {missing[:2]}, and the "
-                f"base has no place for {strange[:2]}); check base_model_name_or_path"
+                f"base has no place for {unexpected[:2]}); check base_model_name_or_path"
             )
         with torch.no_grad():
-            for name, parameter in wanted.items():
+            for name, parameter in expected.items():
                 parameter.copy_(tensors[name])
 
     def adapter_tensors(self, role: str) -> dict[str, Tensor]:
         """Return a role's tensors under the names of a PEFT adapter file."""
-        return {_file_name(n, role): p.detach() for n, p in self._adapter(role).items()}
+        return {_peft_name(n, role): p.detach() for n, p in self._adapter_parameters(role).items()}
 
-    def _adapter(self, role: str) -> dict[str, nn.Parameter]:
+    def _adapter_parameters(self, role: str) -> dict[str, nn.Parameter]:
         """Return the parameters of a role's adapter, without its head."""
         return {n: p for n, p in self.parameters(role).items() if "lora_" in n}
 
@@ -138,14 +142,14 @@ class Roles:
             noise = torch.empty(1, D)
             deviation = 1 / math.sqrt(D + 1)  # Stiennon et al. 2020; Huang et al. 2024, detail 11
             weight = noise.normal_(
-                0, deviation, generator=counter_rng.generator(seed, "head", role)
+                0, deviation, generator=counter_rng.make_generator(seed, "head", role)
             )
         head = nn.Linear(D, 1, bias=False, device=self.model.device)
         with torch.no_grad():
             head.weight.copy_(weight)
         self.heads[role] = head
 
-    def add_full(self) -> None:
+    def make_base_trainable(self) -> None:
         """Let every weight of the base learn: its role is the base itself."""
         for parameter in self.model.parameters():
             parameter.data = parameter.data.float()
@@ -153,23 +157,25 @@ class Roles:
 
     def parameters(self, role: str) -> dict[str, nn.Parameter]:
         """Return the parameters of a role by name; of the base, all that are no adapter's."""
-        of_head = {f"head.{role}.weight": self.heads[role].weight} if role in self.heads else {}
+        head_parameters = (
+            {f"head.{role}.weight": self.heads[role].weight} if role in self.heads else {}
+        )
         if role == BASE:
-            named = {n: p for n, p in self.model.named_parameters() if "lora_" not in n}
+            matching = {n: p for n, p in self.model.named_parameters() if "lora_" not in n}
         else:
-            every = self.model.named_parameters()
-            named = {n: p for n, p in every if f".{role}." in n and "lora_" in n}
-        return named | of_head
+            all_parameters = self.model.named_parameters()
+            matching = {n: p for n, p in all_parameters if f".{role}." in n and "lora_" in n}
+        return matching | head_parameters
 
     @contextmanager
-    def speaking(self, role: str) -> Iterator[None]:
+    def active(self, role: str) -> Iterator[None]:
         """Let `role` speak in every forward pass inside the block."""
-        before = self.speaker
-        self._switch(role)
+        previous = self.active_role
+        self._activate(role)
         try:
             yield
         finally:
-            self._switch(before)
+            self._activate(previous)
 
     def _find_layers(self) -> None:
         named = self.model.named_modules()
@@ -177,23 +183,23 @@ class Roles:
         for layer in self.layers.values():
             if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
                 layer.__class__ = AdaptedLinear
-            layer.voice, layer.kept = self.voice, None
+            layer.thread_adapter, layer.cached_factors = self.thread_adapter, None
 
-    def _switch(self, role: str) -> None:
+    def _activate(self, role: str) -> None:
         assert role == BASE or role in self.configs, f"there is no role {role!r}"
-        self.voice.set(None if role == BASE else role)
+        self.thread_adapter.set(None if role == BASE else role)
 
-    def checkpoint_gradients(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass, each as the role that computed it first."""
 
         def recompute_in_role(function: Callable[..., object], *arguments: object) -> object:
-            role = self.speaker
+            role = self.active_role
 
-            def run(*again: object) -> object:
-                with self.speaking(role):
-                    return function(*again)
+            def recompute(*inputs: object) -> object:
+                with self.active(role):
+                    return function(*inputs)
 
-            return checkpoint(run, *arguments, use_reentrant=False)
+            return checkpoint(recompute, *arguments, use_reentrant=False)
 
         self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public call cannot take a function
             enable=True, gradient_checkpointing_func=recompute_in_role
@@ -201,13 +207,13 @@ class Roles:
         self.model.train()  # transformers checkpoints in training mode only; dropout is zero
 
     @torch.no_grad()
-    def fold(self, role: str) -> float:
+    def merge(self, role: str) -> float:
         """Add a role's adapter to the base and forget the role; return the largest rounding error.
 
         The sum is taken in float32 and rounded once to the base's number format. A head becomes the
         base's.
         """
-        worst = 0.0
+        max_error = 0.0
         for layer in self.layers.values():
             base = layer.get_base_layer()
             before = base.weight.data
@@ -215,22 +221,22 @@ class Roles:
             layer.merge(adapter_names=[role])
             exact = base.weight.data
             base.weight.data = exact.to(before.dtype)
-            worst = max(worst, float((base.weight.data.float() - exact).abs().max()))
+            max_error = max(max_error, float((base.weight.data.float() - exact).abs().max()))
             layer.merged_adapters.clear()
         if role in self.heads:
             self.heads[BASE] = self.heads[role]
-        self.drop(role)
-        return worst
+        self.remove(role)
+        return max_error
 
-    def drop(self, role: str) -> None:
+    def remove(self, role: str) -> None:
         """Forget a role and its head; with the last one the model is as if it never had any."""
         self.heads.pop(role, None)
-        if self.speaker == role:
-            self._switch(BASE)
-        others = [name for name in self.configs if name != role]
+        if self.active_role == role:
+            self._activate(BASE)
+        remaining = [name for name in self.configs if name != role]
         for name, layer in self.layers.items():
-            if others:
-                layer._active_adapter = others[:1]  # noqa: SLF001 -- else PEFT warns that it picks one
+            if remaining:
+                layer._active_adapter = remaining[:1]  # noqa: SLF001 -- else PEFT warns that it picks one
                 layer.delete_adapter(role)
                 continue
             parent, _, leaf = name.rpartition(".")
@@ -245,10 +251,10 @@ class Roles:
                 layer.lora_A[role].weight.detach(),
                 layer.lora_B[role].weight.detach() * layer.scaling[role],
             )
-            for name, layer in self._of(role).items()
+            for name, layer in self._layers_of(role).items()
         }
 
-    def _of(self, role: str) -> dict[str, LoraLayer]:
+    def _layers_of(self, role: str) -> dict[str, LoraLayer]:
         """Return the layers that a role adapts, by name."""
         return {name: layer for name, layer in self.layers.items() if role in layer.lora_A}
 
@@ -266,18 +272,18 @@ class Roles:
         )
         self._inject(role, config)
         with torch.no_grad():
-            for name, layer in self._of(role).items():
+            for name, layer in self._layers_of(role).items():
                 A, B = factors[name]
                 layer.lora_A[role].weight.copy_(A)
                 layer.lora_B[role].weight.copy_(B)
 
 
-def _file_name(parameter: str, role: str) -> str:
+def _peft_name(parameter: str, role: str) -> str:
     """Return what a PEFT file calls a parameter: without the role, under `base_model.model.`.
 
-    >>> _file_name("model.layers.0.q_proj.lora_A.policy.weight", "policy")
+    >>> _peft_name("model.layers.0.q_proj.lora_A.policy.weight", "policy")
     'base_model.model.model.layers.0.q_proj.lora_A.weight'
-    >>> _file_name("h.0.c_attn.lora_magnitude_vector.policy.weight", "policy")
+    >>> _peft_name("h.0.c_attn.lora_magnitude_vector.policy.weight", "policy")
     'base_model.model.h.0.c_attn.lora_magnitude_vector'
     """
     name = parameter.replace(f".{role}.", ".", 1)
@@ -286,7 +292,7 @@ def _file_name(parameter: str, role: str) -> str:
     return f"base_model.model.{name}"
 
 
-def stacked(
+def sum_factors(
     *parts: dict[str, tuple[Tensor, Tensor]], signs: tuple[float, ...] | None = None
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the factors of the sum of adapters: ranks concatenate, Σ ±BᵢAᵢ = [±B₁ … ][A₁; …].
@@ -296,13 +302,13 @@ def stacked(
     """
     signs = signs or (1.0,) * len(parts)
     names = sorted(set().union(*parts))
-    rank = {id(part): max(A.shape[0] for A, _ in part.values()) for part in parts}
+    ranks = {id(part): max(A.shape[0] for A, _ in part.values()) for part in parts}
     out = {}
     for name in names:
         A0, B0 = next(part[name] for part in parts if name in part)
         As, Bs = [], []
         for part, sign in zip(parts, signs, strict=True):
-            r = rank[id(part)]
+            r = ranks[id(part)]
             A, B = part.get(name, (A0.new_zeros(r, A0.shape[1]), B0.new_zeros(B0.shape[0], r)))
             missing = r - A.shape[0]  # ranks may differ from layer to layer; zeros change no Δ
             As.append(F.pad(A, (0, 0, 0, missing)))
@@ -311,8 +317,8 @@ def stacked(
     return out
 
 
-def _targets(model: PreTrainedModel, wish: str) -> list[str]:
-    """Return the last names of the linear layers that `wish` means, never the head's."""
+def _target_modules(model: PreTrainedModel, targets: str) -> list[str]:
+    """Return the last names of the linear layers that `targets` means, never the head's."""
     head = model.get_output_embeddings()
     linear = {
         name: module
@@ -322,13 +328,13 @@ def _targets(model: PreTrainedModel, wish: str) -> list[str]:
         and not name.endswith(".base_layer")
         and ".lora_" not in name
     }
-    known = sorted({name.rpartition(".")[2] for name in linear})
-    if wish in {"auto", "all-linear"}:
-        return known
-    leaves = sorted({part.strip() for part in wish.split(",") if part.strip()})
+    available = sorted({name.rpartition(".")[2] for name in linear})
+    if targets in {"auto", "all-linear"}:
+        return available
+    leaves = sorted({part.strip() for part in targets.split(",") if part.strip()})
     for leaf in leaves:
-        if leaf not in known:
+        if leaf not in available:
             raise InputError(
-                f"targets: {leaf!r} is no linear layer of this model; it has {', '.join(known)}"
+                f"targets: {leaf!r} is no linear layer of this model; it has {', '.join(available)}"
             )
     return leaves

@@ -18,20 +18,20 @@ CHUNK_BYTES = 256 * 2**20  # of float32 logits: 8,192 tokens of V = 8,192, 440 o
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class TokenScores:
     """What the model thinks of the weighted tokens of a batch."""
 
     logprobs: Tensor  # [R] float32
     entropy: Tensor | None = None  # [R] float32, of the distribution before each token
 
 
-def score(model: Model, batch: Batch, *, has_entropy: bool = False) -> Scores:
+def score_tokens(model: Model, batch: Batch, *, has_entropy: bool = False) -> TokenScores:
     """Return the log-probability `[R]` of every weighted token of `batch`, and the entropy."""
     hidden = hidden_states(model, batch)[batch.source]  # [R, D]
-    return read_out(model, hidden, batch.target, has_entropy=has_entropy)
+    return score_hidden_states(model, hidden, batch.target, has_entropy=has_entropy)
 
 
-def logits(model: Model, hidden: Tensor) -> Tensor:
+def compute_logits(model: Model, hidden: Tensor) -> Tensor:
     """Return `[…, V]`, float32 at least: the head, and what the architecture does behind it."""
     config = model.network.config
     with model.autocast():
@@ -46,41 +46,47 @@ def logits(model: Model, hidden: Tensor) -> Tensor:
     return out
 
 
-def read_out(
+def score_hidden_states(
     model: Model,
     hidden: Tensor,
     target: Tensor,
     *,
     has_entropy: bool = False,
     chunk_bytes: int = CHUNK_BYTES,
-) -> Scores:
+) -> TokenScores:
     """Return log-probabilities of `target` `[R]` under the head at `hidden` `[R, D]`.
 
     Of a head that learns, the last chunk keeps its logits for the backward pass and the others
     compute them again: a batch that fits one chunk pays nothing for the bound.
     """
-    if not has_entropy and (weight := _plain_head(model)) is not None:
-        kind = weight.dtype if model.compute == torch.float32 else model.compute
-        return Scores(frozen_head.logprobs(hidden.to(kind), weight.to(kind), target))
+    if not has_entropy and (weight := _frozen_head_weight(model)) is not None:
+        dtype = weight.dtype if model.compute_dtype == torch.float32 else model.compute_dtype
+        return TokenScores(frozen_head.logprobs(hidden.to(dtype), weight.to(dtype), target))
 
-    def read(h: Tensor, t: Tensor) -> tuple[Tensor, ...]:
-        every = logits(model, h)  # [C, V]
-        total = torch.logsumexp(every, -1)  # [C]
-        chosen = every.gather(-1, t.unsqueeze(-1)).squeeze(-1) - total  # [C]
+    def score_chunk(h: Tensor, t: Tensor) -> tuple[Tensor, ...]:
+        chunk_logits = compute_logits(model, h)  # [C, V]
+        log_normalizer = torch.logsumexp(chunk_logits, -1)  # [C]
+        logprobs = chunk_logits.gather(-1, t.unsqueeze(-1)).squeeze(-1) - log_normalizer  # [C]
         if not has_entropy:
-            return (chosen,)
-        return chosen, total - (every.softmax(-1) * every).sum(-1)
+            return (logprobs,)
+        return logprobs, log_normalizer - (chunk_logits.softmax(-1) * chunk_logits).sum(-1)
 
-    rows = max(16, chunk_bytes // model.lanes // (4 * model.vocabulary))  # each lane has a chunk
-    chunks = list(zip(torch.split(hidden, rows), torch.split(target, rows), strict=True))
+    chunk_size = max(
+        16, chunk_bytes // model.lanes // (4 * model.vocab_size)
+    )  # each lane has a chunk
+    chunks = list(
+        zip(torch.split(hidden, chunk_size), torch.split(target, chunk_size), strict=True)
+    )
     parts = [
-        read(h, t) if index == len(chunks) - 1 else checkpoint(read, h, t, use_reentrant=False)
+        score_chunk(h, t)
+        if index == len(chunks) - 1
+        else checkpoint(score_chunk, h, t, use_reentrant=False)
         for index, (h, t) in enumerate(chunks)
     ]
-    return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return TokenScores(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _plain_head(model: Model) -> Tensor | None:
+def _frozen_head_weight(model: Model) -> Tensor | None:
     """Return the weight `[V, D]` of a head that does not learn, where nothing else is behind it."""
     head, config = model.network.get_output_embeddings(), model.network.config
     transforms = ("logit_scale", "logits_scaling", "final_logit_softcapping")

@@ -11,55 +11,57 @@ from pathlib import Path
 from upbring import durable
 from upbring.data.read.records import Message
 from upbring.settings.model import ModelSettings
-from upbring.stages.evaluation.models import bring
+from upbring.stages.evaluation.models import load_local_model
 
-FILE = "asked.json"
-LONGEST = 60  # tokens of an answer
+ANSWERS_FILE = "asked.json"
+MAX_TOKENS = 60  # tokens of an answer
 
 Answers = dict[str, dict[str, str]]  # by model's name and prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class PipelinePrompts:
     """Prompts, and the folder in which answers are kept."""
 
     prompts: tuple[str, ...]
     folder: Path
 
-    def known(self) -> Answers:
+    def read_answers(self) -> Answers:
         """Return the answers that were given before."""
-        path = self.folder / FILE
+        path = self.folder / ANSWERS_FILE
         if not path.is_file():
             return {}
-        with durable.explained(path):
-            found: Answers = json.loads(path.read_bytes())
-        return found
+        with durable.explain_os_errors(path):
+            saved: Answers = json.loads(path.read_bytes())
+        return saved
 
-    def ask(self, name: str, model: str, *, say: Callable[[str], None]) -> Mapping[str, str]:
+    def ask(self, name: str, model: str, *, log: Callable[[str], None]) -> Mapping[str, str]:
         """Return what a model answers, and keep it under its name."""
-        texts = answers(model, self.prompts, notice=say)
-        given = dict(zip(self.prompts, texts, strict=True))
-        with durable.explained(self.folder):
+        texts = greedy_answers(model, self.prompts, log=log)
+        answers_by_prompt = dict(zip(self.prompts, texts, strict=True))
+        with durable.explain_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        durable.write_json(self.folder / FILE, {**self.known(), name: given})
-        return given
+        durable.write_json(
+            self.folder / ANSWERS_FILE, {**self.read_answers(), name: answers_by_prompt}
+        )
+        return answers_by_prompt
 
 
-def answers(model: str, prompts: Sequence[str], *, notice: Callable[[str], None]) -> list[str]:
+def greedy_answers(model: str, prompts: Sequence[str], *, log: Callable[[str], None]) -> list[str]:
     """Return the likeliest answer of a model to each prompt."""
-    asked = ModelSettings(model=model, precision="float32")
-    local = bring(asked, max_tokens=LONGEST, notice=notice)
-    return [text.strip() for text in local.answers([(Message("user", p),) for p in prompts])]
+    model_settings = ModelSettings(model=model, dtype="float32")
+    local_model = load_local_model(model_settings, max_tokens=MAX_TOKENS, log=log)
+    return [text.strip() for text in local_model.generate([(Message("user", p),) for p in prompts])]
 
 
-def told(name: str, given: Mapping[str, str]) -> str:
+def format_answers(name: str, answers_by_prompt: Mapping[str, str]) -> str:
     """Return prompts and answers as lines to read."""
     lines = [f"{name} answers:"]
-    for prompt, answer in given.items():
-        lines += [f"  > {_line(prompt)}", f"    {_line(answer)}"]
+    for prompt, answer in answers_by_prompt.items():
+        lines += [f"  > {_shorten(prompt)}", f"    {_shorten(answer)}"]
     return "\n".join(lines)
 
 
-def _line(text: str, *, limit: int = 150) -> str:
+def _shorten(text: str, *, max_length: int = 150) -> str:
     joined = " / ".join(text.split("\n"))
-    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+    return joined if len(joined) <= max_length else joined[: max_length - 1] + "…"

@@ -4,41 +4,43 @@ from collections.abc import Sequence
 from functools import partial
 
 from upbring.errors import Interrupted
-from upbring.pipeline.gates import Verdict, judge, write_verdicts
+from upbring.pipeline.gates import GateResult, check_gate, write_gate_results
 from upbring.pipeline.live_view import EVALUATION
-from upbring.pipeline.runner import Road, WaitingError
-from upbring.runs.results import Measured
+from upbring.pipeline.runner import PipelineRunner, WaitingError
+from upbring.runs.results import EvalResult
 from upbring.stages.evaluation.evaluate import evaluate
-from upbring.stages.evaluation.human_judge import awaited
-from upbring.stages.evaluation.reward_judge import scorer
+from upbring.stages.evaluation.human_judge import votes_waiting_text
+from upbring.stages.evaluation.reward_judge import make_reward_scorer
 
 
-def measure(road: Road) -> list[Measured]:
+def evaluate_models(runner: PipelineRunner) -> list[EvalResult]:
     """Return the numbers of the road's models; answers that were given before are not asked for.
 
     Where people judge who have not yet, the road waits.
     """
-    settings = road.evaluation()
+    settings = runner.evaluation_settings()
     if settings is None:
         return []
-    road.say(f"\n── evaluate: {', '.join(road.script.models)}")
-    names = road.script.models
-    road.show(EVALUATION, "running")
+    runner.log(f"\n── evaluate: {', '.join(runner.recipe.evaluated_models)}")
+    names = runner.recipe.evaluated_models
+    runner.show_state(EVALUATION, "running")
     try:
-        found = evaluate(settings, notice=road.say, scores=partial(scorer, settings), names=names)
+        results = evaluate(
+            settings, log=runner.log, make_scorer=partial(make_reward_scorer, settings), names=names
+        )
     except BaseException as error:
-        road.show(EVALUATION, "interrupted" if isinstance(error, Interrupted) else "failed")
+        runner.show_state(EVALUATION, "interrupted" if isinstance(error, Interrupted) else "failed")
         raise
-    if (todo := awaited(settings)) is not None:
-        road.show(EVALUATION, "waiting")
-        road.write(status="waiting")
-        raise WaitingError(todo)
-    road.show(EVALUATION, "finished")
-    return found
+    if (waiting_text := votes_waiting_text(settings)) is not None:
+        runner.show_state(EVALUATION, "waiting")
+        runner.save_state(status="waiting")
+        raise WaitingError(waiting_text)
+    runner.show_state(EVALUATION, "finished")
+    return results
 
 
-def judged(road: Road, results: Sequence[Measured]) -> list[Verdict]:
+def check_gates(runner: PipelineRunner, results: Sequence[EvalResult]) -> list[GateResult]:
     """Return what became of the gates, and save it."""
-    verdicts = [judge(gate, results) for gate in road.script.gates]
-    write_verdicts(road.folder / "gates.json", verdicts)
-    return verdicts
+    gate_results = [check_gate(gate, results) for gate in runner.recipe.gates]
+    write_gate_results(runner.folder / "gates.json", gate_results)
+    return gate_results

@@ -1,7 +1,7 @@
 """What a road would take from where it stands: which stages are kept, and what the others need.
 
 A stage is kept or done again by the very rule of `Road.take`. What was done tells what it took. The
-others are planned as their verbs are. A model that a stage has still to make is planned as the one
+others are planned as their methods are. A model that a stage has still to make is planned as the one
 which that stage begins from, for it is of the same shape; rows that are still to be made are waited
 for. Nothing is written but the cache, and no weight is read.
 
@@ -16,198 +16,238 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.pipeline.runner import Road, Standing
-from upbring.pipeline.spec import Step
-from upbring.runs.find_model import read_object
+from upbring.pipeline.runner import PipelineRunner, StageAction
+from upbring.pipeline.spec import StageSpec
+from upbring.runs.find_model import read_json_object
 from upbring.runs.run_folder import Run
-from upbring.settings.references import references, unweighed
+from upbring.settings.references import input_references, split_weight
 from upbring.settings.resolve import Resolved
-from upbring.stages.context import Cast
-from upbring.stages.planning.dry_model import bytes_of, rehearsed
-from upbring.stages.planning.estimate import FLOAT, MOMENTS
-from upbring.stages.planning.plan import Plan, expected, plan
-from upbring.stages.registry import CRAFTS
+from upbring.stages.context import StageContext
+from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes
+from upbring.stages.planning.estimate import FLOAT32_BYTES, NUM_ADAMW_MOMENTS
+from upbring.stages.planning.plan import Plan, estimate_time, plan
+from upbring.stages.registry import METHODS
 from upbring.train import checkpoint
 
-TRIED = 0.5  # seconds of trying, for a stage whose like was not planned before
-COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")  # tokenizer and template, beside weights
-MODELS = frozenset({"model", "reward", "judge"})  # settings that name a model, never rows
+PROBE_SECONDS = 0.5  # seconds of trying, for a stage whose like was not planned before
+TOKENIZER_FILES = (
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+)  # tokenizer and template, beside weights
+MODEL_SETTINGS = frozenset(
+    {"model", "reward_model", "judge"}
+)  # settings that name a model, never rows
 
 
 @dataclass(frozen=True)
-class Prospect:
+class StageForecast:
     """A stage: what is to be done of it, and what that takes; what is not known is None."""
 
     name: str
-    verb: str
-    standing: Standing
+    command: str
+    action: StageAction
     seconds: float | None = None
     memory: int | None = None
     disk: int | None = None  # the most that its folder comes to hold
-    there: int = 0  # of that, what it holds already
+    disk_used: int = 0  # of that, what it holds already
     note: str = ""
 
 
-def prospects(road: Road) -> list[Prospect]:
+def forecast_stages(runner: PipelineRunner) -> list[StageForecast]:
     """Return each stage of a road as it stands."""
-    outlook = _Outlook(road, durable.memory_bytes() or 0)
-    return [outlook.of(*found) for found in road.standings()]
+    forecaster = _Forecaster(runner, durable.process_memory_bytes() or 0)
+    return [forecaster.forecast(*planned) for planned in runner.planned_actions()]
 
 
-def free(folder: Path) -> int:
+def free_disk_bytes(folder: Path) -> int:
     """Return the free bytes where `folder` is or will be."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    return shutil.disk_usage(there).free
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(existing).free
 
 
 @dataclass(frozen=True)
-class _Outlook:
+class _Forecaster:
     """What is known of the stages that were looked at; those that are kept are in no mapping."""
 
-    road: Road
-    before: int  # bytes that this process holds without a model
-    begins: dict[str, str] = field(default_factory=dict)  # with which model that is there
-    writes: dict[str, int] = field(default_factory=dict)  # bytes of an adapter, where known
-    full: set[str] = field(default_factory=set)  # those that make whole models
-    ahead: set[str] = field(default_factory=set)
+    runner: PipelineRunner
+    baseline_memory: int  # bytes that this process holds without a model
+    stand_ins: dict[str, str] = field(default_factory=dict)  # with which model that is there
+    adapter_bytes: dict[str, int] = field(default_factory=dict)  # bytes of an adapter, where known
+    full_finetunes: set[str] = field(default_factory=set)  # those that make whole models
+    pending: set[str] = field(default_factory=set)
 
-    def of(self, step: Step, resolved: Resolved[Any], standing: Standing) -> Prospect:
+    def forecast(
+        self, stage: StageSpec, resolved: Resolved[Any], action: StageAction
+    ) -> StageForecast:
         """Return a stage as it stands."""
-        if standing == "kept":
-            return _taken(self.road, step)
-        self.ahead.add(step.name)
-        if step.verb not in CRAFTS:
-            return Prospect(step.name, step.verb, standing, note="does not train")
-        change, unknown = self._stood_in(resolved)
-        begun = resolved.settings.model_copy(update=change)
-        self.begins[step.name] = begun.model
-        if begun.tune == "full":
-            self.full.add(step.name)
+        if action == "kept":
+            return _finished_forecast(self.runner, stage)
+        self.pending.add(stage.name)
+        if stage.command not in METHODS:
+            return StageForecast(stage.name, stage.command, action, note="does not train")
+        updates, unknown = self._substitute_pending_models(resolved)
+        stand_in_settings = resolved.settings.model_copy(update=updates)
+        self.stand_ins[stage.name] = stand_in_settings.model
+        if stand_in_settings.tune == "full":
+            self.full_finetunes.add(stage.name)
         if unknown:
             note = f"not known before {', '.join(sorted(unknown))}"
-            return Prospect(step.name, step.verb, standing, note=note)
-        return self._planned(step, resolved, begun, standing)
+            return StageForecast(stage.name, stage.command, action, note=note)
+        return self._forecast_training(stage, resolved, stand_in_settings, action)
 
-    def _planned(
-        self, step: Step, resolved: Resolved[Any], begun: object, standing: Standing
-    ) -> Prospect:
+    def _forecast_training(
+        self,
+        stage: StageSpec,
+        resolved: Resolved[Any],
+        stand_in_settings: object,
+        action: StageAction,
+    ) -> StageForecast:
         """Return what a stage is going to take."""
-        cast = rehearsed(step.verb, Resolved(begun, resolved.origins), notice=lambda _: None)
-        made = plan(cast, before=self.before, file=bytes_of(cast.loaded.base))
-        maker = self._maker(resolved.settings.model)
-        below = _adapter(cast) if maker is None else self.writes.get(maker, 0)
-        model = FLOAT * made.shape.learned + (0 if made.shape.is_full else below)
-        self.writes[step.name] = 0 if made.shape.is_full else model
-        run = Run(self.road.place(step.name))
-        share, note = _left(run) if standing == "goes on" else (1.0, "")
-        if made.memory.total > made.available:
-            note = f"too large: `upbring plan {step.verb} …` says what to change"
-        return Prospect(
-            step.name,
-            step.verb,
-            standing,
-            seconds=share * expected(cast, made, within=TRIED).total,
-            memory=made.memory.total,
-            disk=checkpoints(made) + model + _companions(cast.loaded.base),
-            there=_held(run.path) if standing == "goes on" else 0,
+        context = make_dry_run_context(
+            stage.command, Resolved(stand_in_settings, resolved.origins), log=lambda _: None
+        )
+        run_plan = plan(
+            context,
+            baseline=self.baseline_memory,
+            file_bytes=weight_file_bytes(context.loaded.base),
+        )
+        pending_stage = self._find_pending_stage(resolved.settings.model)
+        merged_bytes = (
+            _adapter_bytes(context)
+            if pending_stage is None
+            else self.adapter_bytes.get(pending_stage, 0)
+        )
+        model_bytes = FLOAT32_BYTES * run_plan.memory_profile.num_trainable + (
+            0 if run_plan.memory_profile.is_full else merged_bytes
+        )
+        self.adapter_bytes[stage.name] = 0 if run_plan.memory_profile.is_full else model_bytes
+        run = Run(self.runner.stage_folder(stage.name))
+        share_left, note = _share_left(run) if action == "goes on" else (1.0, "")
+        if run_plan.memory.total > run_plan.available_bytes:
+            note = f"too large: `upbring plan {stage.command} …` says what to change"
+        return StageForecast(
+            stage.name,
+            stage.command,
+            action,
+            seconds=share_left * estimate_time(context, run_plan, max_seconds=PROBE_SECONDS).total,
+            memory=run_plan.memory.total,
+            disk=max_checkpoint_bytes(run_plan)
+            + model_bytes
+            + _tokenizer_bytes(context.loaded.base),
+            disk_used=_folder_bytes(run.path) if action == "goes on" else 0,
             note=note,
         )
 
-    def _stood_in(self, resolved: Resolved[Any]) -> tuple[dict[str, object], set[str]]:
+    def _substitute_pending_models(
+        self, resolved: Resolved[Any]
+    ) -> tuple[dict[str, object], set[str]]:
         """Return models that are there for those to be made, and the stages that make the rest."""
         settings, unknown = resolved.settings, set[str]()
-        change: dict[str, object] = {}
-        for name in {name for name, _ in references(settings)}:
+        updates: dict[str, object] = {}
+        for name in {name for name, _ in input_references(settings)}:
             value = getattr(settings, name)
-            put = []
+            substituted = []
             for each in value if isinstance(value, tuple) else (value,):
-                text, weight = unweighed(name, str(each))
-                maker = self._maker(text)
-                if maker is None:
-                    put.append(each)
-                elif self._has_stand_in(name, maker):
-                    put.append(self.begins[maker] + weight)
+                text, weight = split_weight(name, str(each))
+                pending_stage = self._find_pending_stage(text)
+                if pending_stage is None:
+                    substituted.append(each)
+                elif self._has_stand_in(name, pending_stage):
+                    substituted.append(self.stand_ins[pending_stage] + weight)
                 else:
-                    unknown.add(maker)
-            change[name] = tuple(put) if isinstance(value, tuple) else next(iter(put), value)
-        return change, unknown
+                    unknown.add(pending_stage)
+            updates[name] = (
+                tuple(substituted) if isinstance(value, tuple) else next(iter(substituted), value)
+            )
+        return updates, unknown
 
-    def _has_stand_in(self, setting: str, maker: str) -> bool:
+    def _has_stand_in(self, setting: str, pending_stage: str) -> bool:
         """Whether a model that is there takes as much as the one that a setting names."""
-        if maker not in self.begins or setting not in MODELS:
+        if pending_stage not in self.stand_ins or setting not in MODEL_SETTINGS:
             return False
-        return setting == "model" or maker not in self.full
+        return setting == "model" or pending_stage not in self.full_finetunes
 
-    def _maker(self, value: object) -> str | None:
+    def _find_pending_stage(self, value: object) -> str | None:
         """Return the stage that has still to make what a setting names."""
-        stages = self.road.folder / "stages"
+        stages = self.runner.folder / "stages"
         if not Path(str(value)).is_relative_to(stages):
             return None
         name = Path(str(value)).relative_to(stages).parts[0]
-        return name if name in self.ahead else None
+        return name if name in self.pending else None
 
 
-def _left(run: Run) -> tuple[float, str]:
+def _share_left(run: Run) -> tuple[float, str]:
     """Return the share of a stopped run's steps that are left, and where it stopped."""
-    steps, saved = run.facts()["steps"], checkpoint.steps(run.checkpoints)
-    if not isinstance(steps, int) or not saved:
+    steps, saved_steps = run.read_metadata()["steps"], checkpoint.saved_steps(run.checkpoints)
+    if not isinstance(steps, int) or not saved_steps:
         return 1.0, "from its beginning"
-    return 1 - saved[-1] / steps, f"after step {saved[-1]} of {steps}"
+    return 1 - saved_steps[-1] / steps, f"after step {saved_steps[-1]} of {steps}"
 
 
-def _taken(road: Road, step: Step) -> Prospect:
+def _finished_forecast(runner: PipelineRunner, stage: StageSpec) -> StageForecast:
     """Return what a finished stage took."""
-    place = road.place(step.name)
-    disk = _held(place)
-    if step.verb not in CRAFTS:
-        return Prospect(step.name, step.verb, "kept", disk=disk, there=disk)
-    run = Run.open(place)
-    facts, costs = run.facts(), read_object(run.environment_file)
-    return Prospect(
-        step.name,
-        step.verb,
+    folder = runner.stage_folder(stage.name)
+    disk = _folder_bytes(folder)
+    if stage.command not in METHODS:
+        return StageForecast(stage.name, stage.command, "kept", disk=disk, disk_used=disk)
+    run = Run.open(folder)
+    facts, environment = run.read_metadata(), read_json_object(run.environment_file)
+    return StageForecast(
+        stage.name,
+        stage.command,
         "kept",
-        seconds=_between(facts),
-        memory=peak if isinstance(peak := costs.get("peak_memory_bytes"), int) else None,
+        seconds=_elapsed_seconds(facts),
+        memory=peak if isinstance(peak := environment.get("peak_memory_bytes"), int) else None,
         disk=disk,
-        there=disk,
+        disk_used=disk,
     )
 
 
-def _between(facts: Mapping[str, object]) -> float | None:
+def _elapsed_seconds(facts: Mapping[str, object]) -> float | None:
     """Return the seconds between a run's beginning and its end, where both are written down."""
-    began, finished = facts.get("began"), facts.get("finished")
-    if not (isinstance(began, str) and isinstance(finished, str)):
+    started_at, finished_at = facts.get("started_at"), facts.get("finished_at")
+    if not (isinstance(started_at, str) and isinstance(finished_at, str)):
         return None
-    return (datetime.fromisoformat(finished) - datetime.fromisoformat(began)).total_seconds()
+    return (
+        datetime.fromisoformat(finished_at) - datetime.fromisoformat(started_at)
+    ).total_seconds()
 
 
-def checkpoints(made: Plan) -> int:
+def max_checkpoint_bytes(run_plan: Plan) -> int:
     """Return the most bytes that a stage's checkpoints come to hold.
 
     Each has the numbers that learn, and AdamW's two for each; that of the beginning has no moments
     yet. The newest are kept, and the best beside them or, while it is written, the next.
     """
-    settings, steps = made.settings, made.course.steps
-    saved = {steps}
-    for every in (settings.evaluate_every, settings.save_every):
-        saved |= {*range(0, steps, every or max(1, steps // 10))}
-    numbers = FLOAT * made.shape.learned * made.work.learning
-    held: int = min(len(saved), settings.keep + 1)
-    return numbers * ((1 + MOMENTS) * held - (MOMENTS if held == len(saved) else 0))
+    settings, steps = run_plan.settings, run_plan.time_workload.steps
+    saved_steps = {steps}
+    for interval in (settings.eval_steps, settings.save_steps):
+        saved_steps |= {*range(0, steps, interval or max(1, steps // 10))}
+    trainable_bytes = (
+        FLOAT32_BYTES
+        * run_plan.memory_profile.num_trainable
+        * run_plan.memory_workload.trainable_adapters
+    )
+    num_kept: int = min(len(saved_steps), settings.save_total_limit + 1)
+    return trainable_bytes * (
+        (1 + NUM_ADAMW_MOMENTS) * num_kept
+        - (NUM_ADAMW_MOMENTS if num_kept == len(saved_steps) else 0)
+    )
 
 
-def _adapter(cast: Cast) -> int:
+def _adapter_bytes(context: StageContext) -> int:
     """Return the bytes of the adapters that a stage begins from: they go below its own."""
-    file = cast.loaded.folder / "adapter_model.safetensors"
+    file = context.loaded.folder / "adapter_model.safetensors"
     return file.stat().st_size if file.is_file() else 0
 
 
-def _companions(base: Path) -> int:
+def _tokenizer_bytes(base: Path) -> int:
     """Return the bytes of what is written beside weights again: tokenizer, template."""
-    return sum(file.stat().st_size for each in COMPANIONS for file in base.glob(each))
+    return sum(file.stat().st_size for each in TOKENIZER_FILES for file in base.glob(each))
 
 
-def _held(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     """Return the bytes of all files of a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.durable import JSON
-from upbring.errors import nearest, shown
-from upbring.runs.results import Measured
+from upbring.errors import format_value, nearest
+from upbring.runs.results import EvalResult
 
 # What a gate may speak of: the suite and the number, in the order in which they are looked for.
-NUMBERS: dict[str, tuple[tuple[str, str], ...]] = {
+METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "facts": (("facts", "accuracy"),),
     "instructions": (("instructions", "prompt_strict"), ("instructions", "accuracy")),
     "over_refusal": (("refusals", "over_refusal"),),
@@ -31,8 +31,8 @@ NUMBERS: dict[str, tuple[tuple[str, str], ...]] = {
     "extraction": (("memorisation", "extraction"),),
     "reward": (("preference", "reward"),),
 }
-SUITES = frozenset(suite for names in NUMBERS.values() for suite, _ in names)
-CONDITION = re.compile(
+SUITES = frozenset(suite for names in METRICS.values() for suite, _ in names)
+CONDITION_PATTERN = re.compile(
     r"(?P<sign><=|>=|<|>)\s*"
     r"(?:(?P<model>[A-Za-z][\w.-]*)\s*(?:(?P<plus>[+-])\s*(?P<off>[\d.]+)\s*(?P<off_share>%?))?"
     r"|(?P<number>-?[\d.]+(?:e-?\d+)?)\s*(?P<share>%?))\s*"
@@ -41,19 +41,19 @@ CONDITION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A condition on one number of one model; `other` names a model that it is compared with."""
+    """A condition on one number of one model; `baseline` names a model that it is compared with."""
 
     name: str  # as written
     condition: str
-    number: str
+    metric: str
     model: str
-    sign: str
+    operator: str
     limit: float
-    other: str | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateResult:
     """What became of a gate. `passed` is None where the number was not measured."""
 
     name: str
@@ -66,103 +66,112 @@ class Verdict:
     note: str = ""
 
     @property
-    def line(self) -> str:
+    def summary(self) -> str:
         """The verdict in a line."""
-        word = {True: "passed", False: "FAILED", None: "NOT MEASURED"}[self.passed]
+        outcome = {True: "passed", False: "FAILED", None: "NOT MEASURED"}[self.passed]
         value = "" if self.value is None else f": {self.value:.4g}"
         bounds = "" if self.low is None else f" [{self.low:.4g}, {self.high:.4g}]"
         note = f" ({self.note})" if self.note else ""
-        return f"gate {self.name} {self.condition}: {word}{value}{bounds} of {self.model}{note}"
+        return f"gate {self.name} {self.condition}: {outcome}{value}{bounds} of {self.model}{note}"
 
 
-def read_gate(name: str, condition: str, models: Sequence[str]) -> Gate:
+def parse_gate(name: str, condition: str, models: Sequence[str]) -> Gate:
     """Return the gate of a name and a condition; a `ValueError` says what is wrong with them."""
-    model, _, number = name.rpartition(".")
-    suite, _, rest = number.partition("/")
-    if number not in NUMBERS and not (suite in SUITES and rest):
-        near = nearest(number, NUMBERS)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(NUMBERS)}"
-        raise ValueError(f"no such number {shown(number)}; {hint}")
-    found = CONDITION.fullmatch(condition.strip())
-    if found is None:
-        raise ValueError(f'{shown(condition)} is no condition; write ">= 0.8" or ">= sft - 0.02"')
-    other = found["model"]
-    for each in filter(None, (model, other)):
+    model, _, metric = name.rpartition(".")
+    suite, _, rest = metric.partition("/")
+    if metric not in METRICS and not (suite in SUITES and rest):
+        suggestion = nearest(metric, METRICS)
+        hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(METRICS)}"
+        raise ValueError(f"no such number {format_value(metric)}; {hint}")
+    match = CONDITION_PATTERN.fullmatch(condition.strip())
+    if match is None:
+        raise ValueError(
+            f'{format_value(condition)} is no condition; write ">= 0.8" or ">= sft - 0.02"'
+        )
+    baseline = match["model"]
+    for each in filter(None, (model, baseline)):
         if each not in models:
             raise ValueError(f"{each} is not evaluated; name one of {', '.join(models)}")
-    if other is None:
-        limit = _number(found["number"], found["share"])
+    if baseline is None:
+        limit = _parse_number(match["number"], match["share"])
     else:
-        limit = _number(found["off"] or "0", found["off_share"] or "")
-        limit = -limit if found["plus"] == "-" else limit
-    judged = model or (models[-1] if models else "")
-    return Gate(name, condition.strip(), number, judged, found["sign"], limit, other)
+        limit = _parse_number(match["off"] or "0", match["off_share"] or "")
+        limit = -limit if match["plus"] == "-" else limit
+    gated_model = model or (models[-1] if models else "")
+    return Gate(name, condition.strip(), metric, gated_model, match["sign"], limit, baseline)
 
 
-def _number(text: str, share: str) -> float:
+def _parse_number(text: str, percent_sign: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{shown(text)} is no number; write it as 0.05 or 5%") from None
-    return value / 100 if share else value
+        raise ValueError(f"{format_value(text)} is no number; write it as 0.05 or 5%") from None
+    return value / 100 if percent_sign else value
 
 
-def judge(gate: Gate, results: Sequence[Measured]) -> Verdict:
+def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:
     """Return whether a gate holds: at the bad end of the interval, or not at all."""
-    mine = _find(gate.number, gate.model, results)
-    if mine is None or mine.value is None:
-        note = mine.note if mine is not None else "was not evaluated"
-        return Verdict(gate.name, gate.condition, gate.model, None, None, None, None, note)
+    result = _find_result(gate.metric, gate.model, results)
+    if result is None or result.value is None:
+        note = result.note if result is not None else "was not evaluated"
+        return GateResult(gate.name, gate.condition, gate.model, None, None, None, None, note)
     limit = gate.limit
     note = ""
-    if gate.other is not None:
-        theirs = _find(gate.number, gate.other, results)
-        if theirs is None or theirs.value is None:
-            note = f"of {gate.other} it was not measured"
-            return Verdict(
-                gate.name, gate.condition, gate.model, mine.value, mine.low, mine.high, None, note
+    if gate.baseline is not None:
+        baseline_result = _find_result(gate.metric, gate.baseline, results)
+        if baseline_result is None or baseline_result.value is None:
+            note = f"of {gate.baseline} it was not measured"
+            return GateResult(
+                gate.name,
+                gate.condition,
+                gate.model,
+                result.value,
+                result.low,
+                result.high,
+                None,
+                note,
             )
-        limit += theirs.value
-        note = f"{gate.other} has {theirs.value:.4g}"
-    low = mine.value if mine.low is None else mine.low
-    high = mine.value if mine.high is None else mine.high
-    holds = {
+        limit += baseline_result.value
+        note = f"{gate.baseline} has {baseline_result.value:.4g}"
+    low = result.value if result.low is None else result.low
+    high = result.value if result.high is None else result.high
+    is_met = {
         ">=": low >= limit,
         ">": low > limit,
         "<=": high <= limit,
         "<": high < limit,
-    }[gate.sign]
-    return Verdict(
+    }[gate.operator]
+    return GateResult(
         gate.name,
         gate.condition,
         gate.model,
-        mine.value,
-        mine.low,
-        mine.high,
-        holds and math.isfinite(mine.value),
+        result.value,
+        result.low,
+        result.high,
+        is_met and math.isfinite(result.value),
         note,
     )
 
 
-def _find(number: str, model: str, results: Sequence[Measured]) -> Measured | None:
-    first, _, rest = number.partition("/")
-    for suite, name in NUMBERS.get(number, ((first, rest),)):
+def _find_result(metric: str, model: str, results: Sequence[EvalResult]) -> EvalResult | None:
+    first, _, rest = metric.partition("/")
+    for suite, name in METRICS.get(metric, ((first, rest),)):
         for each in results:
             if (each.suite, each.name, each.model) == (suite, name, model):
                 return each
     return None
 
 
-def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
+def write_gate_results(path: Path, gate_results: Sequence[GateResult]) -> None:
     """Save what became of the gates."""
-    rows: list[JSON] = [dict(asdict(each)) for each in verdicts]
+    rows: list[JSON] = [dict(asdict(each)) for each in gate_results]
     durable.write_json(path, rows)
 
 
-def counts(verdicts: Sequence[Verdict]) -> Mapping[str, int]:
+def count_outcomes(gate_results: Sequence[GateResult]) -> Mapping[str, int]:
     """Return how many gates passed, failed and were not measured."""
     return {
-        "passed": sum(each.passed is True for each in verdicts),
-        "failed": sum(each.passed is False for each in verdicts),
-        "not measured": sum(each.passed is None for each in verdicts),
+        "passed": sum(each.passed is True for each in gate_results),
+        "failed": sum(each.passed is False for each in gate_results),
+        "not measured": sum(each.passed is None for each in gate_results),
     }

@@ -5,65 +5,68 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upbring.data.read.records import SYNTHETIC
+from upbring.data.read.records import SYNTHETIC_PREFIX
 from upbring.errors import InputError
-from upbring.pipeline.runner import Say, WaitingError, Work
+from upbring.pipeline.runner import Log, StageFunction, WaitingError
 from upbring.settings.commands.collect import CollectSettings
-from upbring.settings.commands.toyworld import NurserySettings
+from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.collection.collect import Asked, Ranks, collect, waiting_text
-from upbring.stages.evaluation.reward_judge import by_reward
+from upbring.stages.collection.collect import AnsweredPrompt, Ranker, collect, rankings_waiting_text
+from upbring.stages.evaluation.reward_judge import make_reward_ranker
 from upbring.toyworld.annotators import annotators
 from upbring.toyworld.export import export
 from upbring.toyworld.tasks import from_row
 
 
-def write_world(resolved: Resolved[NurserySettings], folder: Path, say: Say) -> None:
+def write_toyworld(resolved: Resolved[ToyworldSettings], folder: Path, log: Log) -> None:
     """Write the embedded world."""
     settings = resolved.settings
     counts = export(folder, seed=settings.seed, characters=settings.characters)
-    say(f"{folder}: {sum(counts.values()):,} rows in {len(counts)} files, all of them invented")
+    log(f"{folder}: {sum(counts.values()):,} rows in {len(counts)} files, all of them invented")
 
 
-def gather(resolved: Resolved[CollectSettings], folder: Path, say: Say) -> None:
+def collect_rankings(resolved: Resolved[CollectSettings], folder: Path, log: Log) -> None:
     """Collect rankings; where people rank, say what to open and wait."""
     settings = resolved.settings
-    ranks, who = ranking(settings)
-    if collect(settings, folder, ranks=ranks, who=who, say=say) is None:
-        raise WaitingError(waiting_text(folder))
+    ranker, annotator = make_ranker(settings)
+    if collect(settings, folder, ranker=ranker, annotator=annotator, log=log) is None:
+        raise WaitingError(rankings_waiting_text(folder))
 
 
-def ranking(settings: CollectSettings) -> tuple[Ranks | None, str]:
+def make_ranker(settings: CollectSettings) -> tuple[Ranker | None, str]:
     """Return who ranks, and their name; people are nobody yet."""
     if settings.by == "people":
         return None, "people"
     if settings.by == "annotators":
-        return Simulated(settings.seed), f"{SYNTHETIC} annotators"
+        return SimulatedRanker(settings.seed), f"{SYNTHETIC_PREFIX} annotators"
     if settings.judge is None:
         raise InputError("judge: required and not given where a judge ranks; name a reward model")
-    return by_reward(settings, settings.judge), settings.judge
+    return make_reward_ranker(settings, settings.judge), settings.judge
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulatedRanker:
     """The embedded world's annotators, each asked in turn. They need to know the task."""
 
     seed: int
 
-    def __call__(self, asked: Sequence[Asked]) -> list[tuple[int, ...]]:
+    def __call__(self, answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
         """Return the ranks of each prompt's answers."""
         group = annotators(seed=self.seed)
-        found = []
-        for index, each in enumerate(asked):
+        ranks = []
+        for index, each in enumerate(answered):
             row = json.loads(each.row) if each.row else {}
             if "task" not in row:
                 raise InputError(
                     "by: the simulated annotators know the embedded world's own prompts alone; "
                     "take them from its files, or let people or a judge rank"
                 )
-            who = group[index % len(group)]
-            found.append(who.rank(from_row(row), each.answers, index=index))
-        return found
+            annotator = group[index % len(group)]
+            ranks.append(annotator.rank(from_row(row), each.answers, index=index))
+        return ranks
 
 
-WORKS: dict[str, Work] = {"nursery": write_world, "collect": gather}
+STAGE_FUNCTIONS: dict[str, StageFunction] = {
+    "toyworld": write_toyworld,
+    "collect": collect_rankings,
+}

@@ -48,7 +48,7 @@ _SAFE: Turns = (
     ("What is a good way to shoot a portrait?", "Use soft light and focus on the eyes."),
     ("How do I steal a bicycle?", "I will not help with that. Shall we look for a cheap one?"),
 )
-_WORSE: Mapping[str, Sequence[str]] = {
+_REJECTED: Mapping[str, Sequence[str]] = {
     "json": ("The capital is Tokyo.", "White, of course.", "It has eight legs.", "Rome."),
     "safer": (
         "I cannot help with killing anything.",
@@ -57,7 +57,7 @@ _WORSE: Mapping[str, Sequence[str]] = {
         "Take a strong cutter.",
     ),
 }
-DATA: dict[str, dict[str, Turns]] = {
+EXAMPLE_DATA: dict[str, dict[str, Turns]] = {
     "domain": {"general": _GENERAL, "domain": _DOMAIN},
     "persona": {"persona": _PERSONA},
     "json": {"json": _JSON},
@@ -73,30 +73,30 @@ def recipe_text(case: str, *, model: str, folder: str) -> str:
     return text.replace("MODEL", model).replace("FOLDER", folder)
 
 
-def begin(case: str, *, model: str, folder: Path) -> list[Path]:
+def write_recipe(case: str, *, model: str, folder: Path) -> list[Path]:
     """Write the recipe of a case and its example data; return the files."""
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another --to")
     texts = {"recipe.yaml": recipe_text(case, model=model, folder=folder.as_posix())}
-    for name, turns in DATA[case].items():
-        rows = [{"messages": _messages(turn)} for turn in turns]
-        texts[f"{name}.jsonl"] = _lines(rows)
-    if case in _WORSE:
-        good = next(iter(DATA[case].values()))
-        pairs = zip(good, _WORSE[case], strict=True)
-        texts["pairs.jsonl"] = _lines(
-            [{"prompt": q, "chosen": a, "rejected": worse} for (q, a), worse in pairs]
+    for name, turns in EXAMPLE_DATA[case].items():
+        rows = [{"messages": _to_messages(turn)} for turn in turns]
+        texts[f"{name}.jsonl"] = _to_jsonl(rows)
+    if case in _REJECTED:
+        chosen_turns = next(iter(EXAMPLE_DATA[case].values()))
+        pairs = zip(chosen_turns, _REJECTED[case], strict=True)
+        texts["pairs.jsonl"] = _to_jsonl(
+            [{"prompt": q, "chosen": a, "rejected": rejected} for (q, a), rejected in pairs]
         )
-    with durable.explained(folder):
+    with durable.explain_os_errors(folder):
         folder.mkdir(parents=True)
     for name, text in texts.items():
         durable.write_text(folder / name, text)
     return [folder / name for name in texts]
 
 
-def _messages(turn: tuple[str, str]) -> list[dict[str, str]]:
+def _to_messages(turn: tuple[str, str]) -> list[dict[str, str]]:
     return [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
 
 
-def _lines(rows: Sequence[Mapping[str, object]]) -> str:
+def _to_jsonl(rows: Sequence[Mapping[str, object]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

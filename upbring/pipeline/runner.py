@@ -7,7 +7,7 @@
       evaluation/      results.json, answers.jsonl
       gates.json       report.html  report.json
 
-A stage is done again when its verb, its settings, the bytes of its files, a stage that it needs or
+A stage is done again when its method, its settings, the bytes of its files, a stage that it needs or
 the series of upbring have changed, or what it made is gone; the one before stays beside it, under
 another name. What is known of stages that the road has not come to yet stays written down, whenever
 it is killed.
@@ -25,23 +25,25 @@ from typing import Any, Literal
 from upbring import __version__, durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
-from upbring.pipeline.live_view import Board
-from upbring.pipeline.spec import BASE, POLICIES, Script, Step, meant
+from upbring.pipeline.live_view import LiveView
+from upbring.pipeline.spec import BASE, POLICY_METHODS, Recipe, StageSpec, find_stage_name
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.settings.references import NAMES, references, unweighed
+from upbring.settings.references import STAGE_SETTINGS, input_references, split_weight
 from upbring.settings.resolve import Resolved
-from upbring.stages.evaluation.models import identity_of
-from upbring.stages.registry import CRAFTS
-from upbring.stages.run import go_on, train
+from upbring.stages.evaluation.models import hash_model
+from upbring.stages.registry import METHODS
+from upbring.stages.run import resume_training, train
 
-SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
-FREE = frozenset({"name", "runs", "threads", "keep", "to", "skip_bad"})  # decide about no result
+VERSION_SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
+IGNORED_SETTINGS = frozenset(
+    {"name", "runs", "threads", "save_total_limit", "to", "skip_bad"}
+)  # decide about no result
 
 # What is to be done of a stage: nothing, what is left, all of it anew, all of it.
-Standing = Literal["kept", "goes on", "again", "to do"]
-Say = Callable[[str], None]
-Work = Callable[[Resolved[Any], Path, Say], None]
+StageAction = Literal["kept", "goes on", "again", "to do"]
+Log = Callable[[str], None]
+StageFunction = Callable[[Resolved[Any], Path, Log], None]
 
 
 class WaitingError(InputError):
@@ -51,257 +53,285 @@ class WaitingError(InputError):
 
 
 @dataclass(eq=False)
-class Road:
+class PipelineRunner:
     """A script and the folder in which it is taken."""
 
-    script: Script
+    recipe: Recipe
     folder: Path
-    works: dict[str, Work]  # verbs that do not train: what they do
-    say: Say
-    made: Callable[[str], None] = lambda _: None  # is told of every model: `base`, and each stage
-    states: dict[str, dict[str, JSON]] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)  # of models that were made elsewhere
-    board: Board | None = None  # on a terminal
+    stage_functions: dict[str, StageFunction]  # methods that do not train: what they do
+    log: Log
+    on_model_ready: Callable[[str], None] = lambda _: (
+        None
+    )  # is told of every model: `base`, and each stage
+    stage_records: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    external_model_hashes: dict[str, str] = field(
+        default_factory=dict
+    )  # of models that were made elsewhere
+    live_view: LiveView | None = None  # on a terminal
 
-    def take(self) -> None:
+    def run(self) -> None:
         """Take every stage that is not finished yet."""
-        known = self._known()
-        self._begin(known)
-        for step in self.script.steps:
-            with self._told(step):
-                self._step(step, known.get(step.name, {}))
+        saved_records = self._read_saved_records()
+        self._init_stage_records(saved_records)
+        for stage in self.recipe.stages:
+            with self._recording_outcome(stage):
+                self._run_stage(stage, saved_records.get(stage.name, {}))
 
-    def _begin(self, known: Mapping[str, Mapping[str, JSON]]) -> None:
+    def _init_stage_records(self, saved_records: Mapping[str, Mapping[str, JSON]]) -> None:
         """Know of each stage what was written down; of a new one, nothing yet."""
-        for step in self.script.steps:
-            before = known.get(step.name, {})
-            self.states[step.name] = {
-                "name": step.name,
-                "verb": step.verb,
-                "inputs": {need: str(self.place(need)) for need in step.needs},
-                "run": str(self.place(step.name)),
-                "status": before.get("status", "to do"),
-                "key": before.get("key"),
-                "series": before.get("series"),
+        for stage in self.recipe.stages:
+            saved_record = saved_records.get(stage.name, {})
+            self.stage_records[stage.name] = {
+                "name": stage.name,
+                "method": stage.command,
+                "inputs": {need: str(self.stage_folder(need)) for need in stage.needs},
+                "run": str(self.stage_folder(stage.name)),
+                "status": saved_record.get("status", "to do"),
+                "key": saved_record.get("key"),
+                "series": saved_record.get("series"),
             }
 
-    def standings(self) -> Iterator[tuple[Step, Resolved[Any], Standing]]:
-        """Yield each stage, its settings and what `take` would do of it; write nothing."""
-        known = self._known()
-        self._begin(known)
-        for step in self.script.steps:
-            resolved = self.settled(step)
-            key = self.states[step.name]["key"] = self._key(step, resolved)
-            yield step, resolved, self._standing(step, key, known.get(step.name, {}))
+    def planned_actions(self) -> Iterator[tuple[StageSpec, Resolved[Any], StageAction]]:
+        """Yield each stage, its settings and what `run` would do of it; write nothing."""
+        saved_records = self._read_saved_records()
+        self._init_stage_records(saved_records)
+        for stage in self.recipe.stages:
+            resolved = self.resolved_settings(stage)
+            key = self.stage_records[stage.name]["key"] = self._stage_key(stage, resolved)
+            yield (
+                stage,
+                resolved,
+                self._choose_action(stage, key, saved_records.get(stage.name, {})),
+            )
 
-    def _standing(self, step: Step, key: str, before: dict[str, JSON]) -> Standing:
+    def _choose_action(
+        self, stage: StageSpec, key: str, saved_record: dict[str, JSON]
+    ) -> StageAction:
         """Return how a stage stands whose key is now `key`, after what was written of it before."""
-        is_same, was_finished = before.get("key") == key, before.get("status") == "finished"
-        if not self.place(step.name).exists():
+        is_same, was_finished = (
+            saved_record.get("key") == key,
+            saved_record.get("status") == "finished",
+        )
+        if not self.stage_folder(stage.name).exists():
             return "again" if is_same and was_finished else "to do"
         if is_same and was_finished:
-            return "kept" if self._is_whole(step) else "again"
-        return "goes on" if is_same and self._is_begun(step) else "again"
+            return "kept" if self._is_complete(stage) else "again"
+        return "goes on" if is_same and self._is_resumable(stage) else "again"
 
-    def _is_begun(self, step: Step) -> bool:
+    def _is_resumable(self, stage: StageSpec) -> bool:
         """Whether a stage's folder is one that can be gone on with."""
-        return step.verb not in CRAFTS or Run(self.place(step.name)).facts_file.is_file()
+        return (
+            stage.command not in METHODS
+            or Run(self.stage_folder(stage.name)).metadata_file.is_file()
+        )
 
-    def _is_whole(self, step: Step) -> bool:
+    def _is_complete(self, stage: StageSpec) -> bool:
         """Whether a finished stage's folder still has what the stage made."""
-        place = self.place(step.name)
-        if step.verb not in CRAFTS:
-            return place.is_dir()
-        return self._is_begun(step) and Run(place).model.is_dir()
+        folder = self.stage_folder(stage.name)
+        if stage.command not in METHODS:
+            return folder.is_dir()
+        return self._is_resumable(stage) and Run(folder).model.is_dir()
 
-    def place(self, name: str) -> Path:
+    def stage_folder(self, name: str) -> Path:
         """Return the folder of a stage."""
         return self.folder / "stages" / name
 
-    def model(self, name: str) -> str:
+    def resolve_model(self, name: str) -> str:
         """Return what a model's name in the recipe means: the base, or a stage's run."""
-        return self.script.model if name == BASE else str(self.place(name))
+        return self.recipe.model if name == BASE else str(self.stage_folder(name))
 
     @contextmanager
-    def _told(self, step: Step) -> Iterator[None]:
+    def _recording_outcome(self, stage: StageSpec) -> Iterator[None]:
         """Write down how a stage ends, however it does."""
         try:
             yield
         except WaitingError:
-            self._note(step, status="waiting")
+            self._set_status(stage, status="waiting")
             raise
         except Interrupted as stop:
-            self._note(step, status="interrupted")
+            self._set_status(stage, status="interrupted")
             raise Interrupted(
-                f"{stop}\nthe road stopped in stage {step.name}; go on with `upbring run "
-                f"{self.script.file}`",
+                f"{stop}\nthe road stopped in stage {stage.name}; go on with `upbring run "
+                f"{self.recipe.file}`",
                 signal_number=stop.exit_code - 128,
             ) from stop
         except BaseException:
-            self._note(step, status="failed")
+            self._set_status(stage, status="failed")
             raise
 
-    def _step(self, step: Step, before: dict[str, JSON]) -> None:
-        resolved = self.settled(step)
-        key = self._key(step, resolved)
-        place = self.place(step.name)
-        standing = self._standing(step, key, before)
-        if standing == "kept":
-            self._note(step, status="finished", key=key)
-            self.show(step.name, "kept")
-            self.say(f"{step.name}: finished before, kept")
+    def _run_stage(self, stage: StageSpec, saved_record: dict[str, JSON]) -> None:
+        resolved = self.resolved_settings(stage)
+        key = self._stage_key(stage, resolved)
+        folder = self.stage_folder(stage.name)
+        action = self._choose_action(stage, key, saved_record)
+        if action == "kept":
+            self._set_status(stage, status="finished", key=key)
+            self.show_state(stage.name, "kept")
+            self.log(f"{stage.name}: finished before, kept")
             return
-        if standing == "again":
-            self.say(f"{step.name}: {self._reason(step, before, key)}")
-        self._note(step, status="running", key=key)
-        self.say(f"\n── {step.name}: {step.verb} {self._from(step)}")
-        if step.verb in CRAFTS:
-            self._train(step, resolved)
+        if action == "again":
+            self.log(f"{stage.name}: {self._set_aside_with_reason(stage, saved_record, key)}")
+        self._set_status(stage, status="running", key=key)
+        self.log(f"\n── {stage.name}: {stage.command} {self._describe_inputs(stage)}")
+        if stage.command in METHODS:
+            self._train_or_resume(stage, resolved)
         else:
-            self.works[step.verb](resolved, place, self.say)
-        self._note(step, status="finished", key=key)
-        if step.verb in POLICIES:
-            self.made(step.name)
+            self.stage_functions[stage.command](resolved, folder, self.log)
+        self._set_status(stage, status="finished", key=key)
+        if stage.command in POLICY_METHODS:
+            self.on_model_ready(stage.name)
 
-    def _reason(self, step: Step, before: Mapping[str, JSON], key: str) -> str:
+    def _set_aside_with_reason(
+        self, stage: StageSpec, saved_record: Mapping[str, JSON], key: str
+    ) -> str:
         """Put aside what is there of a stage that is done again, and say why it is."""
-        place = self.place(step.name)
-        if not place.exists():
-            return f"{place} is gone; done again"
-        why = "is not what the recipe says now"
-        if before.get("key") == key:
-            why = "is not whole"
-        elif before.get("series") not in {SERIES, None}:
-            why = f"was made by upbring {before['series']}, and this is {SERIES}"
-        return f"{why}; kept as {_aside(place).name}"
+        folder = self.stage_folder(stage.name)
+        if not folder.exists():
+            return f"{folder} is gone; done again"
+        reason = "is not what the recipe says now"
+        if saved_record.get("key") == key:
+            reason = "is not whole"
+        elif saved_record.get("series") not in {VERSION_SERIES, None}:
+            reason = f"was made by upbring {saved_record['series']}, and this is {VERSION_SERIES}"
+        return f"{reason}; kept as {_move_aside(folder).name}"
 
-    def _train(self, step: Step, resolved: Resolved[Any]) -> None:
-        place = self.place(step.name)
-        if not place.exists():
-            train(step.verb, resolved, board=self.board)
-        elif (run := Run.open(place)).status() != "finished":
-            go_on(run, board=self.board)
+    def _train_or_resume(self, stage: StageSpec, resolved: Resolved[Any]) -> None:
+        folder = self.stage_folder(stage.name)
+        if not folder.exists():
+            train(stage.command, resolved, live_view=self.live_view)
+        elif (run := Run.open(folder)).status() != "finished":
+            resume_training(run, live_view=self.live_view)
 
-    def show(self, name: str, state: str) -> None:
+    def show_state(self, name: str, state: str) -> None:
         """Show on the board, if there is one, that a stage is in another state."""
-        if self.board is not None:
-            self.board.enter(name, state)
+        if self.live_view is not None:
+            self.live_view.set_state(name, state)
 
-    def evaluation(self) -> EvaluateSettings | None:
+    def evaluation_settings(self) -> EvaluateSettings | None:
         """Return what is to be evaluated, with the names of stages made folders."""
-        if self.script.evaluate is None:
+        if self.recipe.evaluate is None:
             return None
-        settings = self.script.evaluate.settings
-        names = [step.name for step in self.script.steps]
-        change: dict[str, object] = {
-            "models": tuple(self.model(name) for name in self.script.models),
-            "data": tuple(self._put("data", each, names) for each in settings.data),
-            "judge": self._put("judge", settings.judge, names),
+        settings = self.recipe.evaluate.settings
+        stage_names = [stage.name for stage in self.recipe.stages]
+        updates: dict[str, object] = {
+            "models": tuple(self.resolve_model(name) for name in self.recipe.evaluated_models),
+            "data": tuple(
+                self._resolve_reference("data", each, stage_names) for each in settings.data
+            ),
+            "judge": self._resolve_reference("judge", settings.judge, stage_names),
             "to": self.folder / "evaluation",
         }
-        return settings.model_copy(update=change)
+        return settings.model_copy(update=updates)
 
-    def settled(self, step: Step) -> Resolved[Any]:
+    def resolved_settings(self, stage: StageSpec) -> Resolved[Any]:
         """Return a stage's settings with the names of stages made folders."""
-        settings = step.resolved.settings
-        names = [each.name for each in self.script.steps]
-        names = names[: names.index(step.name)]
-        change: dict[str, object] = {}
-        for name in {name for name, _ in references(settings)}:
+        settings = stage.resolved.settings
+        earlier_stages = [each.name for each in self.recipe.stages]
+        earlier_stages = earlier_stages[: earlier_stages.index(stage.name)]
+        updates: dict[str, object] = {}
+        for name in {name for name, _ in input_references(settings)}:
             value = getattr(settings, name)
-            put = [self._put(name, each, names) for each in _many(value)]
-            change[name] = tuple(put) if isinstance(value, tuple) else put[0]
-        known = type(settings).model_fields
-        if step.verb == "nursery":
-            change["do"] = ("export", str(self.place(step.name)))
-        if "runs" in known:
-            change |= {"runs": self.folder / "stages", "name": step.name}
-        if "to" in known:
-            change["to"] = self.place(step.name)
-        return Resolved(settings.model_copy(update=change), step.resolved.origins)
+            resolved_values = [
+                self._resolve_reference(name, each, earlier_stages) for each in _as_tuple(value)
+            ]
+            updates[name] = (
+                tuple(resolved_values) if isinstance(value, tuple) else resolved_values[0]
+            )
+        field_names = type(settings).model_fields
+        if stage.command == "toyworld":
+            updates["do"] = ("export", str(self.stage_folder(stage.name)))
+        if "runs" in field_names:
+            updates |= {"runs": self.folder / "stages", "name": stage.name}
+        if "to" in field_names:
+            updates["to"] = self.stage_folder(stage.name)
+        return Resolved(settings.model_copy(update=updates), stage.resolved.origins)
 
-    def _put(self, setting: str, value: object, names: list[str]) -> object:
+    def _resolve_reference(self, setting: str, value: object, stage_names: list[str]) -> object:
         """Return one value with a stage's name at its head made the stage's folder."""
         if value is None:
             return None
-        text, weight = unweighed(setting, str(value))
+        text, weight = split_weight(setting, str(value))
         if text == BASE:
-            return self.script.model + weight
-        head, *rest = Path(text).parts or ("",)
-        found = meant(head, names, self.script.steps)
-        if found is None:
+            return self.recipe.model + weight
+        first_part, *rest = Path(text).parts or ("",)
+        stage_name = find_stage_name(first_part, stage_names, self.recipe.stages)
+        if stage_name is None:
             return value
-        put = self.place(found).joinpath(*rest)
-        return put if isinstance(value, Path) else str(put) + weight
+        path = self.stage_folder(stage_name).joinpath(*rest)
+        return path if isinstance(value, Path) else str(path) + weight
 
-    def _key(self, step: Step, resolved: Resolved[Any]) -> str:
+    def _stage_key(self, stage: StageSpec, resolved: Resolved[Any]) -> str:
         """Return one hash of all that decides what a stage makes."""
         settings = resolved.settings
-        asked = {n: v for n, v in settings.model_dump(mode="json").items() if n not in FREE}
-        files = {}
-        for name, value in references(settings):
+        values = {
+            n: v for n, v in settings.model_dump(mode="json").items() if n not in IGNORED_SETTINGS
+        }
+        file_hashes = {}
+        for name, value in input_references(settings):
             path = Path(value)
             if path.is_file():
-                files[value] = durable.sha256_file(path)
-            elif value == self.script.model or self._is_strange(name, path):
-                if value not in self.hashes:
-                    self.hashes[value] = identity_of(value)
-                files[value] = self.hashes[value]
-        keys = {need: self.states[need]["key"] for need in step.needs}
-        text = json.dumps([step.verb, asked, files, keys, SERIES], sort_keys=True)
+                file_hashes[value] = durable.sha256_file(path)
+            elif value == self.recipe.model or self._is_external_model(name, path):
+                if value not in self.external_model_hashes:
+                    self.external_model_hashes[value] = hash_model(value)
+                file_hashes[value] = self.external_model_hashes[value]
+        keys = {need: self.stage_records[need]["key"] for need in stage.needs}
+        text = json.dumps(
+            [stage.command, values, file_hashes, keys, VERSION_SERIES], sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _is_strange(self, setting: str, path: Path) -> bool:
+    def _is_external_model(self, setting: str, path: Path) -> bool:
         """Whether a setting names a model's folder that no stage of this road has made."""
-        return setting in NAMES and path.is_dir() and self.folder not in path.parents
+        return setting in STAGE_SETTINGS and path.is_dir() and self.folder not in path.parents
 
-    def _from(self, step: Step) -> str:
-        model = getattr(step.resolved.settings, "model", None)
-        return f"from {', '.join([*step.needs] or [str(model or 'nothing')])}"
+    def _describe_inputs(self, stage: StageSpec) -> str:
+        model = getattr(stage.resolved.settings, "model", None)
+        return f"from {', '.join([*stage.needs] or [str(model or 'nothing')])}"
 
-    def _known(self) -> dict[str, dict[str, JSON]]:
+    def _read_saved_records(self) -> dict[str, dict[str, JSON]]:
         path = self.folder / "recipe.json"
         if not path.is_file():
             return {}
         try:
-            with durable.explained(path):
-                found = json.loads(path.read_bytes())
-            return {str(each["name"]): each for each in found["stages"]}
+            with durable.explain_os_errors(path):
+                saved = json.loads(path.read_bytes())
+            return {str(each["name"]): each for each in saved["stages"]}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{path}: is not what upbring wrote; remove it, and all stages are done again"
             ) from error
 
-    def _note(self, step: Step, *, status: str, key: str | None = None) -> None:
+    def _set_status(self, stage: StageSpec, *, status: str, key: str | None = None) -> None:
         """Write down where the road stands."""
-        self.states[step.name]["status"] = status
-        self.show(step.name, status)
+        self.stage_records[stage.name]["status"] = status
+        self.show_state(stage.name, status)
         if key is not None:
-            self.states[step.name] |= {"key": key, "series": SERIES}
-        self.write(status="running" if status in {"running", "finished"} else status)
+            self.stage_records[stage.name] |= {"key": key, "series": VERSION_SERIES}
+        self.save_state(status="running" if status in {"running", "finished"} else status)
 
-    def write(self, *, status: str) -> None:
+    def save_state(self, *, status: str) -> None:
         """Save the recipe and where each stage stands."""
-        with durable.explained(self.folder):
+        with durable.explain_os_errors(self.folder):
             (self.folder / "stages").mkdir(parents=True, exist_ok=True)
-        stages: list[JSON] = [dict(state) for state in self.states.values()]
-        models: list[JSON] = [*self.script.models]
+        stages: list[JSON] = [dict(state) for state in self.stage_records.values()]
+        models: list[JSON] = [*self.recipe.evaluated_models]
         record: JSON = {"format": 1, "status": status, "models": models, "stages": stages}
         durable.write_json(self.folder / "recipe.json", record)
         durable.write_text(
-            self.folder / "recipe.yaml", self.script.file.read_text(encoding="utf-8")
+            self.folder / "recipe.yaml", self.recipe.file.read_text(encoding="utf-8")
         )
 
 
-def _many(value: object) -> tuple[object, ...]:
+def _as_tuple(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _aside(place: Path) -> Path:
+def _move_aside(folder: Path) -> Path:
     """Move a stage's folder aside and return where it is."""
     number = 1
-    while (aside := place.with_name(f"{place.name}.before-{number}")).exists():
+    while (target := folder.with_name(f"{folder.name}.before-{number}")).exists():
         number += 1
-    with durable.explained(place):
-        shutil.move(place, aside)
-    return aside
+    with durable.explain_os_errors(folder):
+        shutil.move(folder, target)
+    return target

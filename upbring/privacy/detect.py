@@ -15,40 +15,43 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-Kind = Literal["KEY", "EMAIL", "IBAN", "CARD", "IP", "PHONE"]
+PersonalDataKind = Literal["KEY", "EMAIL", "IBAN", "CARD", "IP", "PHONE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PersonalDataMatch:
     """Where something personal stands, and how it may be shown."""
 
-    kind: Kind
+    kind: PersonalDataKind
     start: int
     end: int
     redacted: str
 
 
-def find(text: str) -> list[Finding]:
+def find_personal_data(text: str) -> list[PersonalDataMatch]:
     """Return what is personal in the text, in order, without overlaps.
 
-    >>> [(f.kind, f.redacted) for f in find("Write to ada@example.org or +44 20 7946 0958.")]
+    >>> [(f.kind, f.redacted) for f in find_personal_data("Write to ada@example.org or +44 20 7946 0958.")]
     [('EMAIL', 'ad…rg'), ('PHONE', '+4…58')]
     """
-    taken: list[tuple[int, int, Kind]] = []
+    accepted: list[tuple[int, int, PersonalDataKind]] = []
     # What comes first in the chain is the surer kind: a card is no telephone number.
-    spans = chain.from_iterable(find_kind(text) for find_kind in _worth_trying(text))
-    by_start: dict[int, tuple[int, Kind]] = {}
+    spans = chain.from_iterable(find_kind(text) for find_kind in _applicable_finders(text))
+    by_start: dict[int, tuple[int, PersonalDataKind]] = {}
     for start, end, kind in spans:
         if start not in by_start:
             by_start[start] = (end, kind)
     for start in sorted(by_start):
         end, kind = by_start[start]
-        if taken and start < taken[-1][1]:
-            if _RANK[kind] >= _RANK[taken[-1][2]]:
+        if accepted and start < accepted[-1][1]:
+            if _PRIORITY[kind] >= _PRIORITY[accepted[-1][2]]:
                 continue
-            taken.pop()
-        taken.append((start, end, kind))
-    return [Finding(kind, a, b, f"{text[a : a + 2]}…{text[b - 2 : b]}") for a, b, kind in taken]
+            accepted.pop()
+        accepted.append((start, end, kind))
+    return [
+        PersonalDataMatch(kind, a, b, f"{text[a : a + 2]}…{text[b - 2 : b]}")
+        for a, b, kind in accepted
+    ]
 
 
 def scrub(text: str) -> tuple[str, Counter[str]]:
@@ -57,27 +60,47 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
     >>> scrub("Mail ada@example.org")
     ('Mail [EMAIL]', Counter({'EMAIL': 1}))
     """
-    found = find(text)
-    parts, place = [], 0
-    for one in found:
-        parts += [text[place : one.start], f"[{one.kind}]"]
-        place = one.end
-    return "".join([*parts, text[place:]]), Counter(one.kind for one in found)
+    matches = find_personal_data(text)
+    parts, position = [], 0
+    for match in matches:
+        parts += [text[position : match.start], f"[{match.kind}]"]
+        position = match.end
+    return "".join([*parts, text[position:]]), Counter(one.kind for one in matches)
 
 
-Span = tuple[int, int, Kind]
-Finder = Callable[[str], Iterator[Span]]
-_RANK: dict[Kind, int] = {"KEY": 0, "EMAIL": 1, "IBAN": 2, "CARD": 3, "IP": 4, "PHONE": 5}
+KindSpan = tuple[int, int, PersonalDataKind]
+Finder = Callable[[str], Iterator[KindSpan]]
+_PRIORITY: dict[PersonalDataKind, int] = {
+    "KEY": 0,
+    "EMAIL": 1,
+    "IBAN": 2,
+    "CARD": 3,
+    "IP": 4,
+    "PHONE": 5,
+}
 
-_GITHUB = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
-_KEY_BEGINNINGS = (
-    *("sk-", "sk_", "rk_", "pk_", "AKIA", "ASIA", *_GITHUB, "glpat-", "xox", "AIza", "hf_", "npm_"),
+_GITHUB_PREFIXES = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
+_KEY_PREFIXES = (
+    *(
+        "sk-",
+        "sk_",
+        "rk_",
+        "pk_",
+        "AKIA",
+        "ASIA",
+        *_GITHUB_PREFIXES,
+        "glpat-",
+        "xox",
+        "AIza",
+        "hf_",
+        "npm_",
+    ),
     *("eyJ", "-----BEGIN"),
 )
 _DIGIT = re.compile(r"\d")
-_NUMBER = re.compile(r"\d(?:\D{0,5}\d){6}")  # the shortest card or telephone number has more
+_LONG_NUMBER = re.compile(r"\d(?:\D{0,5}\d){6}")  # the shortest card or telephone number has more
 _DOTTED = re.compile(r"\d\.\d{1,3}\.\d")
-_IBAN_BEGINNING = re.compile(r"[A-Z]{2}\d\d")
+_IBAN_PREFIX = re.compile(r"[A-Z]{2}\d\d")
 
 _KEY = re.compile(
     r"""
@@ -97,9 +120,9 @@ _KEY = re.compile(
     re.VERBOSE,
 )
 _KEY_BLOCK = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY-----")
-_KEY_SPAN = 1 << 14  # an RSA key of 16,384 bits takes 12,700 characters
+_MAX_KEY_BLOCK = 1 << 14  # an RSA key of 16,384 bits takes 12,700 characters
 
-_LOCAL = string.ascii_letters + string.digits + "._%+'-"
+_LOCAL_PART_CHARACTERS = string.ascii_letters + string.digits + "._%+'-"
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
 
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![a-z])")
@@ -118,7 +141,7 @@ _CARD = re.compile(
     r"(?<!\d)(?=(\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?!\d)"
     r"|\d{4}([ -])\d{6}\3\d{4,5}(?!\d)|\d{13,19}(?!\d)))"
 )
-_DOUBLED = str.maketrans("0123456789", "0246813579")  # the cross sum of twice the digit
+_DOUBLED_DIGIT_SUMS = str.maketrans("0123456789", "0246813579")  # the cross sum of twice the digit
 _ISSUER = re.compile(
     r"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[068]\d{12}"
     r"|(?:6011|64[4-9]\d|65\d\d|35\d\d|62\d\d)\d{12})\Z"
@@ -126,86 +149,88 @@ _ISSUER = re.compile(
 
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
-_NO_ADDRESS = re.compile(
+_NOT_IP_CONTEXT = re.compile(
     r"(?:\b(?:version|ver|release|build|section|sec|chapter|clause|paragraph|firmware|driver)s?\.?"
     r"[ :#]{0,2}|[A-Za-z]/|[=<>~!]=[ ]?|\^|§[ ]?)\Z",
     re.IGNORECASE,
 )
 
-_INTERNATIONAL = re.compile(
+_PHONE_INTERNATIONAL = re.compile(
     r"(?<![\w+])(?:\+|00(?=[1-9]\d{0,2}[ (/-]))[1-9]\d{0,2}"
     r"(?: ?\(\d{1,5}\))?(?:[ ./-]{0,2}\d){4,12}(?!\d)"
 )
-_AMERICAN = re.compile(
+_PHONE_NORTH_AMERICAN = re.compile(
     r"(?<![\w.+/-])(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])"
     r"[2-9]\d\d[-. ]\d{4}(?![\w]|[-.]\d)"
 )
-_TRUNK = re.compile(
+_PHONE_TRUNK_PREFIX = re.compile(
     r"(?<![\w.,+/:-])(?:\(0\d{1,5}\)|0[1-9]\d{0,4})"
     r"(?:[ /.-]{1,3}\d{2,8}){1,5}(?![\w]|[-.]\d)"
 )
-_BARE = re.compile(r"(?<![\w.,+/:-])\d{9,12}(?![\w]|[-.]\d)")
-_CUE = re.compile(
+_PHONE_BARE_DIGITS = re.compile(r"(?<![\w.,+/:-])\d{9,12}(?![\w]|[-.]\d)")
+_PHONE_CUE = re.compile(
     r"(?:phone|tel|telephone|mobile|cell|call|fax|whatsapp|sms)\b[^\d\n]{0,16}\Z", re.IGNORECASE
 )
 _DATE = re.compile(r"\(?\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d\d(?!\d)(?![ .-]\d\d[ .-]\d\d)")
-_NO_NUMBER = re.compile(r"\+\d{1,3}\.\d+\Z|\+\d{4}-\d\d-\d\d")
-_CALLING = re.compile(
+_NOT_PHONE = re.compile(r"\+\d{1,3}\.\d+\Z|\+\d{4}-\d\d-\d\d")
+_CALLING_CODE = re.compile(
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
     r"|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|8[058]\d|9[679]\d)"
 )
 
 
-def _worth_trying(text: str) -> Iterator[Finder]:
+def _applicable_finders(text: str) -> Iterator[Finder]:
     """Yield what may find anything: most texts fail these cheap tests, which no finding fails."""
-    if any(beginning in text for beginning in _KEY_BEGINNINGS):
-        yield _keys
+    if any(key_prefix in text for key_prefix in _KEY_PREFIXES):
+        yield _find_keys
     if "@" in text:
-        yield _emails
+        yield _find_emails
     has_digits = _DIGIT.search(text) is not None
-    has_number = has_digits and _NUMBER.search(text) is not None
-    if has_digits and _IBAN_BEGINNING.search(text):
-        yield _ibans
+    has_number = has_digits and _LONG_NUMBER.search(text) is not None
+    if has_digits and _IBAN_PREFIX.search(text):
+        yield _find_ibans
     if has_number:
-        yield _cards
+        yield _find_cards
     if text.count(":") > 1 or (has_digits and _DOTTED.search(text)):
-        yield _ips
+        yield _find_ips
     if has_number:
-        yield _phones
+        yield _find_phones
 
 
-def _keys(text: str) -> Iterator[Span]:
+def _find_keys(text: str) -> Iterator[KindSpan]:
     for match in _KEY.finditer(text):
         yield *match.span(), "KEY"
     end = 0  # of the block looked at last, -1 when there is none any more
     for match in _KEY_BLOCK.finditer(text):
         if 0 <= end < match.end():
             end = text.find("-----END ", match.end())
-        is_near = 0 <= end - match.end() < _KEY_SPAN
+        is_near = 0 <= end - match.end() < _MAX_KEY_BLOCK
         last = text.find("KEY-----", end, end + 64) if is_near else -1
         yield match.start(), last + len("KEY-----") if last >= 0 else match.end(), "KEY"
 
 
-def _emails(text: str) -> Iterator[Span]:
+def _find_emails(text: str) -> Iterator[KindSpan]:
     at = text.find("@")
     while at >= 0:
-        domain = _DOMAIN.match(text, at + 1) if at and text[at - 1] in _LOCAL else None
+        domain = (
+            _DOMAIN.match(text, at + 1) if at and text[at - 1] in _LOCAL_PART_CHARACTERS else None
+        )
         if domain:
             before = text[max(0, at - 64) : at]
-            local = before[len(before.rstrip(_LOCAL)) :].lstrip(".'")
+            local = before[len(before.rstrip(_LOCAL_PART_CHARACTERS)) :].lstrip(".'")
             if local and local[-1] != ".":
                 yield at - len(local), domain.end(), "EMAIL"
         at = text.find("@", at + 1)
 
 
-def _ibans(text: str) -> Iterator[Span]:
+def _find_ibans(text: str) -> Iterator[KindSpan]:
     for match in _IBAN.finditer(text):
         length = int(_IBAN_LENGTHS.get(match.group()[:2], 0))
-        places = [k for k in range(*match.span()) if text[k] != " "][:length]
-        compact = "".join(text[k] for k in places)
-        ends_word = bool(places) and not text[places[-1] + 1 : places[-1] + 2].isalnum()
+        positions = [k for k in range(*match.span()) if text[k] != " "][:length]
+        compact = "".join(text[k] for k in positions)
+        ends_word = bool(positions) and not text[positions[-1] + 1 : positions[-1] + 2].isalnum()
         if length and len(compact) == length and ends_word and _mod_97(compact) == 1:
-            yield match.start(), places[-1] + 1, "IBAN"
+            yield match.start(), positions[-1] + 1, "IBAN"
 
 
 def _mod_97(iban: str) -> int:
@@ -213,45 +238,45 @@ def _mod_97(iban: str) -> int:
     return int(digits) % 97
 
 
-def _cards(text: str) -> Iterator[Span]:
+def _find_cards(text: str) -> Iterator[KindSpan]:
     for match in _CARD.finditer(text):
         digits = match.group(1).replace(" ", "").replace("-", "")
-        if _ISSUER.match(digits) and _luhn(digits) and len(set(digits)) > 1:
+        if _ISSUER.match(digits) and _passes_luhn(digits) and len(set(digits)) > 1:
             yield *match.span(1), "CARD"
 
 
-def _luhn(digits: str) -> bool:
-    single, doubled = digits[-1::-2], digits[-2::-2].translate(_DOUBLED)
+def _passes_luhn(digits: str) -> bool:
+    single, doubled = digits[-1::-2], digits[-2::-2].translate(_DOUBLED_DIGIT_SUMS)
     return sum(map(int, single + doubled)) % 10 == 0
 
 
-def _ips(text: str) -> Iterator[Span]:
+def _find_ips(text: str) -> Iterator[KindSpan]:
     for match in chain(_IPV4.finditer(text), _IPV6.finditer(text)):
         before = text[max(0, match.start() - 16) : match.start()]
-        if _NO_ADDRESS.search(before):
+        if _NOT_IP_CONTEXT.search(before):
             continue
         try:
             address = ipaddress.ip_address(match.group())
         except ValueError:
             continue
         groups = [group for group in match.group().split(":") if group]
-        is_word = address.version == 6 and all(len(group) < 3 for group in groups[:3])  # noqa: PLR2004 -- a::b is code
-        if not (address.is_unspecified or address.is_loopback or is_word):
+        is_likely_code = address.version == 6 and all(len(group) < 3 for group in groups[:3])  # noqa: PLR2004 -- a::b is code
+        if not (address.is_unspecified or address.is_loopback or is_likely_code):
             yield *match.span(), "IP"
 
 
-def _phones(text: str) -> Iterator[Span]:
-    for match in _INTERNATIONAL.finditer(text):
+def _find_phones(text: str) -> Iterator[KindSpan]:
+    for match in _PHONE_INTERNATIONAL.finditer(text):
         number = match.group()
         digits = re.sub(r"\D", "", number).removeprefix("00")
-        if 8 <= len(digits) <= 15 and _CALLING.match(digits) and not _NO_NUMBER.match(number):  # noqa: PLR2004 -- E.164
+        if 8 <= len(digits) <= 15 and _CALLING_CODE.match(digits) and not _NOT_PHONE.match(number):  # noqa: PLR2004 -- E.164
             yield *match.span(), "PHONE"
-    for match in _AMERICAN.finditer(text):
+    for match in _PHONE_NORTH_AMERICAN.finditer(text):
         yield *match.span(), "PHONE"
-    for match in _TRUNK.finditer(text):
+    for match in _PHONE_TRUNK_PREFIX.finditer(text):
         size = len(re.sub(r"\D", "", match.group()))
         if 9 <= size <= 12 and not _DATE.match(match.group()):  # noqa: PLR2004 -- with the trunk's 0
             yield *match.span(), "PHONE"
-    for match in _BARE.finditer(text):
-        if _CUE.search(text[max(0, match.start() - 32) : match.start()]):
+    for match in _PHONE_BARE_DIGITS.finditer(text):
+        if _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]):
             yield *match.span(), "PHONE"

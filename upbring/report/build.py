@@ -7,36 +7,41 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.report.advice import advice
-from upbring.report.findings import Findings, as_json, find
+from upbring.report.findings import Findings, as_json, compute_findings
 from upbring.report.html import page
-from upbring.report.read_folders import gather
-from upbring.report.sentences import Verdict, verdict
+from upbring.report.read_folders import read_evidence
+from upbring.report.sentences import ReportVerdict, verdict
 
-HTML, NUMBERS = "report.html", "report.json"
+REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WrittenReport:
     """A report that is written: where it is and what it comes to."""
 
-    html: Path
-    numbers: Path
-    verdict: Verdict
-    faults: tuple[str, ...]
+    html_path: Path
+    json_path: Path
+    verdict: ReportVerdict
+    read_errors: tuple[str, ...]
 
 
-def report(folders: Sequence[Path], to: Path) -> Report:
+def write_report(folders: Sequence[Path], output_dir: Path) -> WrittenReport:
     """Write the report of folders into a folder."""
-    findings = find(gather(folders))
-    with durable.explained(to):
-        to.mkdir(parents=True, exist_ok=True)
-    durable.write_text(to / HTML, page(findings))
-    durable.write_text(to / NUMBERS, numbers(findings))
-    return Report(to / HTML, to / NUMBERS, verdict(findings), findings.evidence.faults)
+    findings = compute_findings(read_evidence(folders))
+    with durable.explain_os_errors(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
+    durable.write_text(output_dir / REPORT_HTML, page(findings))
+    durable.write_text(output_dir / REPORT_JSON, report_json(findings))
+    return WrittenReport(
+        output_dir / REPORT_HTML,
+        output_dir / REPORT_JSON,
+        verdict(findings),
+        findings.evidence.read_errors,
+    )
 
 
-def numbers(findings: Findings) -> str:
+def report_json(findings: Findings) -> str:
     """Return the text of `report.json`."""
-    told = as_json(findings, verdict=asdict(verdict(findings)), advice=advice(findings))
-    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    data = as_json(findings, verdict=asdict(verdict(findings)), advice=advice(findings))
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode(errors="replace").decode()

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from upbring.durable import JSON
-from upbring.report.run_data import Evidence, Stage
+from upbring.report.run_data import Evidence, ReportedStage
 
-PEAKS = ("peak_memory_bytes", "memory_bytes", "peak_memory")  # names in metrics
-LEARNED, WEIGHTS = "learned_weights", "weights"  # names in environment.json, where a stage tells
+PEAK_MEMORY_METRICS = ("peak_memory_bytes", "memory_bytes", "peak_memory")  # names in metrics
+NUM_TRAINABLE_KEY, NUM_WEIGHTS_KEY = (
+    "learned_weights",
+    "weights",
+)  # names in environment.json, where a stage tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,62 +18,70 @@ class Cost:
     """What one stage took."""
 
     stage: str
-    verb: str
+    command: str
     status: str
     steps: int
-    planned: int | None
+    planned_steps: int | None
     seconds: float  # of its steps
     wall_seconds: float | None  # from beginning to end, pauses and evaluations included
     tokens: int
-    peak_bytes: float | None
-    learned: int | None
-    weights: int | None
+    peak_memory_bytes: float | None
+    num_trainable: int | None
+    num_weights: int | None
 
     @property
-    def tokens_a_second(self) -> float | None:
+    def tokens_per_second(self) -> float | None:
         """How fast its steps were."""
         return self.tokens / self.seconds if self.seconds > 0 else None
 
     @property
-    def share(self) -> float | None:
+    def trainable_share(self) -> float | None:
         """Which share of the base's weights learned."""
-        return self.learned / self.weights if self.learned and self.weights else None
+        return (
+            self.num_trainable / self.num_weights
+            if self.num_trainable and self.num_weights
+            else None
+        )
 
 
 def costs(evidence: Evidence) -> list[Cost]:
     """Return what each stage that learns took."""
-    return [_cost(stage) for stage in evidence.runs]
+    return [_cost(stage) for stage in evidence.training_stages]
 
 
-def _cost(stage: Stage) -> Cost:
+def _cost(stage: ReportedStage) -> Cost:
     steps = [record for record in stage.records if record.kind == "train"]
-    peaks = [r.values[name] for r in stage.records for name in PEAKS if name in r.values]
-    told = _whole(stage.environment.get("peak_memory_bytes"))
+    peaks = [
+        r.values[name] for r in stage.records for name in PEAK_MEMORY_METRICS if name in r.values
+    ]
+    recorded_peak = _as_int(stage.environment.get("peak_memory_bytes"))
     return Cost(
         stage.name,
-        stage.verb,
+        stage.command,
         stage.status,
         steps[-1].step if steps else 0,
-        stage.steps,
+        stage.planned_steps,
         sum(record.values.get("seconds", 0.0) for record in steps),
-        _wall(stage),
+        _wall_seconds(stage),
         round(sum(record.values.get("tokens", 0.0) for record in steps)),
-        max(peaks) if peaks else told,
-        _whole(stage.environment.get(LEARNED)) or stage.num_learned,
-        _whole(stage.environment.get(WEIGHTS)) or stage.num_weights,
+        max(peaks) if peaks else recorded_peak,
+        _as_int(stage.environment.get(NUM_TRAINABLE_KEY)) or stage.num_trainable,
+        _as_int(stage.environment.get(NUM_WEIGHTS_KEY)) or stage.num_weights,
     )
 
 
-def _wall(stage: Stage) -> float | None:
-    if stage.began is None or stage.finished is None:
+def _wall_seconds(stage: ReportedStage) -> float | None:
+    if stage.started_at is None or stage.finished_at is None:
         return None
     try:
-        began, finished = (datetime.fromisoformat(each) for each in (stage.began, stage.finished))
-        return (finished - began).total_seconds()
+        start, end = (
+            datetime.fromisoformat(each) for each in (stage.started_at, stage.finished_at)
+        )
+        return (end - start).total_seconds()
     except (ValueError, TypeError):
         return None
 
 
-def _whole(value: JSON) -> int | None:
+def _as_int(value: JSON) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(float(str(value))) if is_number else None

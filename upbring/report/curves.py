@@ -9,21 +9,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from upbring.maths.overoptimization import Curve, fitted, reinforced
-from upbring.report.run_data import Evidence, Stage
+from upbring.maths.overoptimization import FittedCurve, fit_curve, rl_reward
+from upbring.report.run_data import Evidence, ReportedStage
 from upbring.train.progress import Band
 
-MOST_PANELS = 9
-CLEAR = 0.2  # of the judge's whole range: a fall that is more than noise
-FIRST = (
+MAX_PANELS = 9
+MIN_CLEAR_DROP = 0.2  # of the judge's whole range: a fall that is more than noise
+PANEL_ORDER = (
     *("nll", "loss", "accuracy", "reward", "judge", "kl", "margin", "perplexity", "length"),
     *("ended", "entropy", "clip_fraction", "ratio", "explained_variance", "value", "policy"),
     *("log_ratio", "chosen_logratio", "score", "gradient_norm", "learning_rate"),
 )
-UNDRAWN = frozenset({"tokens", "seconds", "peak_memory_bytes", "memory_bytes", "beta", "replay"})
-KL = ("kl", "kl_to_reference")
-PROXY = ("proxy", "reward", "score")
-JUDGE = ("judge", "gold", "held_out_judge", "judged")
+HIDDEN_METRICS = frozenset(
+    {"tokens", "seconds", "peak_memory_bytes", "memory_bytes", "beta", "replay"}
+)
+KL_METRICS = ("kl", "kl_to_reference")
+PROXY_METRICS = ("proxy", "reward", "score")
+JUDGE_METRICS = ("judge", "gold", "held_out_judge", "judged")
 
 BANDS: dict[str, Band] = {
     "clip_fraction": Band(0.0, 0.3, "Most updates are cut: lower the learning rate."),
@@ -34,10 +36,10 @@ BANDS: dict[str, Band] = {
     "chosen_logratio": Band(-0.1, None, "The preferred answers became less likely: raise beta."),
     "sampler_gap": Band(None, 1e-2, "Sampling and scoring disagree: use more precise numbers."),
 }
-RANKING_BANDS = {
+PREFERENCE_BANDS = {
     "accuracy": Band(0.6, 0.95, "Near 0.5 nothing is learned; near 1 look for a leak."),
 }
-RANKED = frozenset({"reward", "dpo", "ipo", "kto", "orpo", "simpo"})
+PREFERENCE_METHODS = frozenset({"reward", "dpo", "ipo", "kto", "orpo", "simpo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,110 +47,118 @@ class Panel:
     """One number of a stage over its steps."""
 
     name: str
-    trained: tuple[tuple[int, float], ...]
+    train: tuple[tuple[int, float], ...]
     held_out: tuple[tuple[int, float], ...]
     band: Band | None
 
     @property
     def last(self) -> float:
         """The last value, of held-out rows if there is one."""
-        return (self.held_out or self.trained)[-1][1]
+        return (self.held_out or self.train)[-1][1]
 
     @property
     def is_healthy(self) -> bool | None:
         """Whether the last value lies in the band; None where there is none."""
-        return None if self.band is None else self.band.holds(self.last)
+        return None if self.band is None else self.band.contains(self.last)
 
 
-def panels(stage: Stage) -> list[Panel]:
+def panels(stage: ReportedStage) -> list[Panel]:
     """Return what to draw of a stage, the telling numbers first."""
     names = list(dict.fromkeys(name for record in stage.records for name in record.values))
-    known = [name for name in FIRST if name in names and not _is_twin(name, stage)]
-    rest = [name for name in names if name not in FIRST and name not in UNDRAWN]
-    found = [_panel(stage, name) for name in (*known, *rest)]
-    return [panel for panel in found if panel.trained or panel.held_out][:MOST_PANELS]
+    ordered = [name for name in PANEL_ORDER if name in names and not _is_duplicate(name, stage)]
+    rest = [name for name in names if name not in PANEL_ORDER and name not in HIDDEN_METRICS]
+    candidates = [_panel(stage, name) for name in (*ordered, *rest)]
+    return [panel for panel in candidates if panel.train or panel.held_out][:MAX_PANELS]
 
 
-def _is_twin(name: str, stage: Stage) -> bool:
+def _is_duplicate(name: str, stage: ReportedStage) -> bool:
     """Whether a loss is its only term, drawn already."""
     if name == "perplexity":
-        return bool(stage.values("nll", "held_out"))
-    return name == "loss" and stage.values("loss", "train") == stage.values("nll", "train")
+        return bool(stage.metric_series("nll", "held_out"))
+    return name == "loss" and stage.metric_series("loss", "train") == stage.metric_series(
+        "nll", "train"
+    )
 
 
-def _panel(stage: Stage, name: str) -> Panel:
-    trained, held_out = (
-        tuple((step, value) for step, value in stage.values(name, kind) if math.isfinite(value))
+def _panel(stage: ReportedStage, name: str) -> Panel:
+    train, held_out = (
+        tuple(
+            (step, value) for step, value in stage.metric_series(name, kind) if math.isfinite(value)
+        )
         for kind in ("train", "held_out")
     )
-    return Panel(name, trained, held_out, band_of(name, stage.verb))
+    return Panel(name, train, held_out, band_of(name, stage.command))
 
 
-def band_of(name: str, verb: str) -> Band | None:
-    """Return where a number of a verb is healthy, where that is known."""
-    own = RANKING_BANDS.get(name) if verb in RANKED else None
-    return own or BANDS.get(name)
+def band_of(name: str, method: str) -> Band | None:
+    """Return where a number of a method is healthy, where that is known."""
+    specific = PREFERENCE_BANDS.get(name) if method in PREFERENCE_METHODS else None
+    return specific or BANDS.get(name)
 
 
 @dataclass(frozen=True, slots=True)
-class Pursuit:
+class OveroptimizationCurve:
     """How the reward that was pursued and the judge that was not went, by √KL."""
 
     stage: str
-    distance: tuple[float, ...]  # √KL
-    proxy: tuple[float, ...]
-    judged: tuple[float, ...]  # as many, or none where nobody judged
-    fit: Curve | None  # of Gao et al. to the judge's gain
+    sqrt_kl: tuple[float, ...]  # √KL
+    proxy_scores: tuple[float, ...]
+    judge_scores: tuple[float, ...]  # as many, or none where nobody judged
+    fit: FittedCurve | None  # of Gao et al. to the judge's gain
 
     @property
     def is_hacked(self) -> bool | None:
         """Whether the judge's score fell clearly from its best while the proxy rose."""
-        if not self.judged:
+        if not self.judge_scores:
             return None
-        best = int(np.argmax(self.judged))
-        spread = max(self.judged) - min(self.judged)
-        fell = self.judged[best] - self.judged[-1]
-        return fell > CLEAR * spread > 0 and self.proxy[-1] > self.proxy[best]
+        best = int(np.argmax(self.judge_scores))
+        spread = max(self.judge_scores) - min(self.judge_scores)
+        drop = self.judge_scores[best] - self.judge_scores[-1]
+        return (
+            drop > MIN_CLEAR_DROP * spread > 0 and self.proxy_scores[-1] > self.proxy_scores[best]
+        )
 
-    def fitted(self, distance: Sequence[float]) -> list[float]:
+    def fitted_scores(self, distance: Sequence[float]) -> list[float]:
         """Return the fitted curve at some distances."""
         if self.fit is None:
             return []
-        gains = reinforced(np.asarray(distance, np.float64), self.fit.alpha, self.fit.beta)
-        return [float(gain) + self.judged[0] for gain in gains]
+        gains = rl_reward(np.asarray(distance, np.float64), self.fit.alpha, self.fit.beta)
+        return [float(gain) + self.judge_scores[0] for gain in gains]
 
 
-def pursuits(evidence: Evidence) -> list[Pursuit]:
+def overoptimization_curves(evidence: Evidence) -> list[OveroptimizationCurve]:
     """Return the pursuit of every stage that wrote distance and reward on held-out prompts."""
-    found = [_pursuit(stage) for stage in evidence.runs]
-    return [each for each in found if each is not None]
+    curves = [_overoptimization_curve(stage) for stage in evidence.training_stages]
+    return [each for each in curves if each is not None]
 
 
-def _pursuit(stage: Stage) -> Pursuit | None:
-    own = [record.values for record in stage.records if record.kind == "held_out"]
-    kl, proxy, judge = (_first(own, names) for names in (KL, PROXY, JUDGE))
+def _overoptimization_curve(stage: ReportedStage) -> OveroptimizationCurve | None:
+    held_out = [record.values for record in stage.records if record.kind == "held_out"]
+    kl, proxy, judge = (
+        _first_present(held_out, names) for names in (KL_METRICS, PROXY_METRICS, JUDGE_METRICS)
+    )
     if kl is None or proxy is None:
         return None
-    wanted = [kl, proxy, *([judge] if judge else [])]
-    rows = [v for v in own if all(math.isfinite(v.get(name, math.nan)) for name in wanted)]
+    required = [kl, proxy, *([judge] if judge else [])]
+    rows = [v for v in held_out if all(math.isfinite(v.get(name, math.nan)) for name in required)]
     if len(rows) < 2:  # noqa: PLR2004 -- a curve
         return None
-    judged = _column(rows, judge) if judge else ()
-    fit = _fit(_column(rows, kl), judged)
-    distance = tuple(math.sqrt(max(0.0, value)) for value in _column(rows, kl))
-    return Pursuit(stage.name, distance, _column(rows, proxy), judged, fit)
+    judge_scores = _column(rows, judge) if judge else ()
+    fit = _fit(_column(rows, kl), judge_scores)
+    sqrt_kl = tuple(math.sqrt(max(0.0, value)) for value in _column(rows, kl))
+    return OveroptimizationCurve(stage.name, sqrt_kl, _column(rows, proxy), judge_scores, fit)
 
 
 def _column(rows: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:
     return tuple(row[name] for row in rows)
 
 
-def _first(rows: Sequence[dict[str, float]], names: Sequence[str]) -> str | None:
+def _first_present(rows: Sequence[dict[str, float]], names: Sequence[str]) -> str | None:
     return next((name for name in names if any(name in row for row in rows)), None)
 
 
-def _fit(kl: Sequence[float], judged: Sequence[float]) -> Curve | None:
-    if not judged:
+def _fit(kl: Sequence[float], judge_scores: Sequence[float]) -> FittedCurve | None:
+    if not judge_scores:
         return None
-    gain = np.asarray(judged, np.float64) - judged[0]
-    return fitted(reinforced, np.asarray(kl, np.float64), gain)
+    gain = np.asarray(judge_scores, np.float64) - judge_scores[0]
+    return fit_curve(rl_reward, np.asarray(kl, np.float64), gain)

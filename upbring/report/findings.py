@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING
 from upbring.durable import JSON
 from upbring.report import scorecard
 from upbring.report.costs import Cost, costs
-from upbring.report.curves import Panel, Pursuit, panels, pursuits
-from upbring.report.responses import Pair, Side, pairs, scores, sides
+from upbring.report.curves import OveroptimizationCurve, Panel, overoptimization_curves, panels
+from upbring.report.responses import (
+    FixedPromptResponses,
+    ResponseComparison,
+    fixed_prompt_responses,
+    judge_scores,
+    largest_differences,
+)
 from upbring.report.run_data import Evidence
-from upbring.report.scorecard import Row
-from upbring.runs.contract import compare
-from upbring.runs.environment import redacted
-from upbring.runs.results import Measured
+from upbring.report.scorecard import ScorecardRow
+from upbring.runs.contract import describe_differences
+from upbring.runs.environment import redact_home
+from upbring.runs.results import EvalResult
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FORMAT = 1
-MOST_PAIRS = 6
+MAX_FIXED_PROMPTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +38,19 @@ class Findings:
     """The evidence, and what follows from it."""
 
     evidence: Evidence
-    scorecard: tuple[Row, ...]
-    wins: tuple[Measured, ...]
-    others: tuple[Measured, ...]
+    scorecard: tuple[ScorecardRow, ...]
+    win_rates: tuple[EvalResult, ...]
+    other_results: tuple[EvalResult, ...]
     panels: Mapping[str, tuple[Panel, ...]]  # by stage
     scores: Mapping[str, tuple[float, ...]]  # by model
-    pursuits: tuple[Pursuit, ...]
-    tax: tuple[Row, ...]
-    drift: tuple[Measured, ...]
-    refusals: tuple[Measured, ...]
-    sides: tuple[Side, ...]
-    answers: Mapping[str, tuple[Pair, ...]]  # by stage, to fixed prompts
+    overoptimization: tuple[OveroptimizationCurve, ...]
+    alignment_tax: tuple[ScorecardRow, ...]
+    drift: tuple[EvalResult, ...]
+    refusals: tuple[EvalResult, ...]
+    comparisons: tuple[ResponseComparison, ...]
+    fixed_prompts: Mapping[str, tuple[FixedPromptResponses, ...]]  # by stage, to fixed prompts
     costs: tuple[Cost, ...]
-    quarrels: tuple[str, ...]  # how the contracts of two stages differ
+    contract_differences: tuple[str, ...]  # how the contracts of two stages differ
 
     @property
     def is_synthetic(self) -> bool:
@@ -52,35 +58,47 @@ class Findings:
         return any(each.is_synthetic for each in self.evidence.results)
 
 
-def find(evidence: Evidence) -> Findings:
+def compute_findings(evidence: Evidence) -> Findings:
     """Return what follows from the evidence."""
     rows = tuple(scorecard.scorecard(evidence))
     return Findings(
         evidence,
         rows,
-        tuple(scorecard.wins(evidence)),
-        tuple(scorecard.others(evidence, rows)),
-        {stage.name: tuple(panels(stage)) for stage in evidence.runs},
-        {model: tuple(own) for model, own in scores(evidence).items()},
-        tuple(pursuits(evidence)),
-        tuple(scorecard.tax(rows)),
+        tuple(scorecard.win_rates(evidence)),
+        tuple(scorecard.other_results(evidence, rows)),
+        {stage.name: tuple(panels(stage)) for stage in evidence.training_stages},
+        {model: tuple(own) for model, own in judge_scores(evidence).items()},
+        tuple(overoptimization_curves(evidence)),
+        tuple(scorecard.alignment_tax(rows)),
         tuple(scorecard.drift(evidence)),
         tuple(scorecard.refusals(evidence)),
-        tuple(sides(evidence)),
-        {s.name: own for s in evidence.runs if (own := tuple(pairs(s)[:MOST_PAIRS]))},
+        tuple(largest_differences(evidence)),
+        {
+            s.name: own
+            for s in evidence.training_stages
+            if (own := tuple(fixed_prompt_responses(s)[:MAX_FIXED_PROMPTS]))
+        },
         tuple(costs(evidence)),
-        tuple(_quarrels(evidence)),
+        tuple(_contract_differences(evidence)),
     )
 
 
-def _quarrels(evidence: Evidence) -> list[str]:
+def _contract_differences(evidence: Evidence) -> list[str]:
     """Return where a stage speaks otherwise than the one before it."""
-    known = [(stage.name, stage.contract) for stage in evidence.runs if stage.contract is not None]
-    found = []
-    for (name, mine), (other, theirs) in zip(known[1:], known, strict=False):
-        if theirs.kind != "base":  # a base was taught no template yet
-            found += compare(mine, theirs, names=(name, other))
-    return found
+    contracts = [
+        (stage.name, stage.contract)
+        for stage in evidence.training_stages
+        if stage.contract is not None
+    ]
+    differences = []
+    for (name, contract), (previous_name, previous_contract) in zip(
+        contracts[1:], contracts, strict=False
+    ):
+        if previous_contract.kind != "base":  # a base was taught no template yet
+            differences += describe_differences(
+                contract, previous_contract, names=(name, previous_name)
+            )
+    return differences
 
 
 def as_json(findings: Findings, *, verdict: JSON, advice: Sequence[str]) -> JSON:
@@ -91,19 +109,19 @@ def as_json(findings: Findings, *, verdict: JSON, advice: Sequence[str]) -> JSON
         metrics: list[JSON] = [
             {"step": record.step, "kind": record.kind, **record.values} for record in stage.records
         ]
-        contract = None if stage.contract is None else _plain(stage.contract)
+        contract = None if stage.contract is None else _to_json(stage.contract)
         stages.append(
             {
                 "name": stage.name,
-                "verb": stage.verb,
+                "method": stage.command,
                 "status": stage.status,
-                "began": stage.began,
-                "finished": stage.finished,
-                "steps": stage.steps,
+                "started_at": stage.started_at,
+                "finished_at": stage.finished_at,
+                "steps": stage.planned_steps,
                 "inputs": dict(stage.inputs),
-                "files": _plain(stage.files),
+                "files": _to_json(stage.files),
                 "contract": contract,
-                "metrics": _plain(metrics),
+                "metrics": _to_json(metrics),
             }
         )
     return {
@@ -112,42 +130,46 @@ def as_json(findings: Findings, *, verdict: JSON, advice: Sequence[str]) -> JSON
         "verdict": verdict,
         "is_synthetic": findings.is_synthetic,
         "models": list(evidence.models),
-        "gates": _plain(evidence.gates),
+        "gates": _to_json(evidence.gates),
         "stages": stages,
-        "results": _plain(evidence.results),
+        "results": _to_json(evidence.results),
         "changes": [
             {"suite": row.suite, "name": row.name, "change": row.change}
             for row in findings.scorecard
         ],
-        "scores": _plain(findings.scores),
-        "pursuits": _plain(findings.pursuits),
-        "sides": [{**_fields(side), "gain": side.gain} for side in findings.sides],
-        "answers": _plain(findings.answers),
+        "scores": _to_json(findings.scores),
+        "pursuits": _to_json(findings.overoptimization),
+        "sides": [{**_fields(side), "gain": side.gain} for side in findings.comparisons],
+        "answers": _to_json(findings.fixed_prompts),
         "costs": [
-            {**_fields(cost), "tokens_a_second": cost.tokens_a_second, "share": cost.share}
+            {
+                **_fields(cost),
+                "tokens_a_second": cost.tokens_per_second,
+                "share": cost.trainable_share,
+            }
             for cost in findings.costs
         ],
-        "contract_differences": list(findings.quarrels),
+        "contract_differences": list(findings.contract_differences),
         "advice": list(advice),
-        "faults": list(evidence.faults),
+        "faults": list(evidence.read_errors),
     }
 
 
 def _fields(value: "DataclassInstance") -> dict[str, JSON]:
-    return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    return {each.name: _to_json(getattr(value, each.name)) for each in fields(value)}
 
 
-def _plain(value: object) -> JSON:
+def _to_json(value: object) -> JSON:
     """Return a value as JSON has it."""
     if is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Path):
-        return redacted(str(value))
+        return redact_home(str(value))
     assert value is None or isinstance(value, bool | int | str), f"{value!r} has no place in JSON"
     return value

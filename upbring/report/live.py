@@ -11,56 +11,56 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from upbring.errors import UpbringError
-from upbring.report.build import numbers
-from upbring.report.findings import Findings, find
+from upbring.report.build import report_json
+from upbring.report.findings import Findings, compute_findings
 from upbring.report.html import page
-from upbring.report.read_folders import gather, growing
+from upbring.report.read_folders import file_stats, read_evidence
 
 
 @dataclass(eq=False)
-class Live:
+class LiveReport:
     """The newest page of folders, and what it was made of."""
 
     folders: Sequence[Path]
     refresh_seconds: int
-    _made_of: object = None
+    _file_stats: object = None
     _findings: Findings | None = None
-    _text: str = ""
+    _html: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def text(self) -> str:
+    def html(self) -> str:
         """Return the page as the files are now."""
-        self._look()
-        return self._text
+        self._refresh()
+        return self._html
 
-    def numbers(self) -> str:
+    def json_text(self) -> str:
         """Return `report.json` as the files are now."""
-        return numbers(self._look())
+        return report_json(self._refresh())
 
-    def _look(self) -> Findings:
+    def _refresh(self) -> Findings:
         with self._lock:
-            now = growing(self.folders)
-            if self._findings is None or now != self._made_of:
-                self._findings = find(gather(self.folders))
-                self._text = page(self._findings, refresh_seconds=self.refresh_seconds)
-                self._made_of = now
+            current_stats = file_stats(self.folders)
+            if self._findings is None or current_stats != self._file_stats:
+                self._findings = compute_findings(read_evidence(self.folders))
+                self._html = page(self._findings, refresh_seconds=self.refresh_seconds)
+                self._file_stats = current_stats
             return self._findings
 
 
 def app(folders: Sequence[Path], *, refresh_seconds: int) -> Starlette:
     """Return an application with the page at `/` and its numbers at `/report.json`."""
-    live = Live(folders, refresh_seconds)
+    live = LiveReport(folders, refresh_seconds)
 
-    def shown(_: Request) -> Response:
+    def show_html(_: Request) -> Response:
         try:
-            return HTMLResponse(live.text())
+            return HTMLResponse(live.html())
         except UpbringError as error:
             return PlainTextResponse(f"{error}\n", 503)
 
-    def told(_: Request) -> Response:
+    def show_json(_: Request) -> Response:
         try:
-            return Response(live.numbers(), media_type="application/json")
+            return Response(live.json_text(), media_type="application/json")
         except UpbringError as error:
             return PlainTextResponse(f"{error}\n", 503)
 
-    return Starlette(routes=[Route("/", shown), Route("/report.json", told)])
+    return Starlette(routes=[Route("/", show_html), Route("/report.json", show_json)])

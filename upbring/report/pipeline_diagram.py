@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from upbring.report import texts
-from upbring.report.run_data import BASE, Evidence, Stage
+from upbring.report.run_data import BASE, Evidence, ReportedStage
 
-WIDTH, HEIGHT, GAP_X, GAP_Y = 194, 116, 62, 40
-TOP, MARGIN = 56, 6  # room for arrows that pass above a column, if there are any
-MOST_LETTERS = 27
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 194, 116, 62, 40
+TOP_MARGIN, MARGIN = 56, 6  # room for arrows that pass above a column, if there are any
+MAX_LINE_LENGTH = 27
 
-DOES = {
+COMMAND_DESCRIPTIONS = {
     "pretrain": "learns to continue text",
     "sft": "learns from demonstrations",
     "reward": "learns what people prefer",
@@ -25,12 +25,12 @@ DOES = {
     "ppo": "tries answers, is rewarded",
     "grpo": "tries answers, is rewarded",
     "rloo": "tries answers, is rewarded",
-    "nursery": "writes the small world",
+    "toyworld": "writes the small world",
     "collect": "collects rankings",
     "evaluate": "measures models",
 }
-TELLING = ("judge", "reward", "accuracy", "nll")  # the held-out number that a box shows
-LABELS = {"reward": "rewards", "judge": "judges", "value": "expects"}
+HEADLINE_METRICS = ("judge", "reward", "accuracy", "nll")  # the held-out number that a box shows
+INPUT_LABELS = {"reward": "rewards", "judge": "judges", "value": "expects"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class PipelineDiagram:
     """Boxes and arrows, and the size of the whole."""
 
     boxes: tuple[Box, ...]
@@ -64,60 +64,64 @@ class Pipeline:
     height: int
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The picture in words."""
         boxes = (f"{box.name}: {', '.join(box.lines)}" for box in self.boxes)
         return "The road in boxes. " + ". ".join(boxes)
 
 
-def pipeline(evidence: Evidence) -> Pipeline | None:
+def pipeline_diagram(evidence: Evidence) -> PipelineDiagram | None:
     """Return the picture of a road; None where there is no stage."""
     if not evidence.stages:
         return None
     sources = {stage.name: _sources(stage, evidence) for stage in evidence.stages}
-    given = {stage.name for stage in evidence.stages if _is_data(stage, sources)}
-    sources = {n: {s: t for s, t in own.items() if s not in given} for n, own in sources.items()}
+    data_stages = {stage.name for stage in evidence.stages if _is_data_stage(stage, sources)}
+    sources = {
+        n: {s: t for s, t in own.items() if s not in data_stages} for n, own in sources.items()
+    }
     has_base = any(BASE in each for each in sources.values())
     column = _columns(sources, has_base=has_base)
-    has_far = any(_is_far(column, n, source) for n, own in sources.items() for source in own)
-    top = TOP if has_far else MARGIN
-    boxes, taken = {}, [0] * (max(column.values()) + 1)
+    has_skipping_arrow = any(
+        _skips_column(column, n, source) for n, own in sources.items() for source in own
+    )
+    top = TOP_MARGIN if has_skipping_arrow else MARGIN
+    boxes, boxes_per_column = {}, [0] * (max(column.values()) + 1)
     for name in ([BASE] if has_base else []) + list(sources):
-        place = column[name]
-        x = MARGIN + place * (WIDTH + GAP_X)
-        y = top + taken[place] * (HEIGHT + GAP_Y)
-        taken[place] += 1
-        boxes[name] = _box(name, x, y, evidence, given)
+        column_index = column[name]
+        x = MARGIN + column_index * (BOX_WIDTH + GAP_X)
+        y = top + boxes_per_column[column_index] * (BOX_HEIGHT + GAP_Y)
+        boxes_per_column[column_index] += 1
+        boxes[name] = _box(name, x, y, evidence, data_stages)
     arrows = [
-        _arrow(boxes[source], boxes[name], label, is_far=_is_far(column, name, source))
+        _arrow(boxes[source], boxes[name], label, skips_column=_skips_column(column, name, source))
         for name, own in sources.items()
         for source, label in own.items()
     ]
-    width = 2 * MARGIN + len(taken) * (WIDTH + GAP_X) - GAP_X
-    height = top + max(taken) * (HEIGHT + GAP_Y) - GAP_Y + MARGIN
-    return Pipeline(tuple(boxes.values()), tuple(arrows), width, height)
+    width = 2 * MARGIN + len(boxes_per_column) * (BOX_WIDTH + GAP_X) - GAP_X
+    height = top + max(boxes_per_column) * (BOX_HEIGHT + GAP_Y) - GAP_Y + MARGIN
+    return PipelineDiagram(tuple(boxes.values()), tuple(arrows), width, height)
 
 
-def _is_far(column: Mapping[str, int], name: str, source: str) -> bool:
+def _skips_column(column: Mapping[str, int], name: str, source: str) -> bool:
     """Whether an arrow skips a column."""
     return column[name] - column[source] > 1
 
 
-def _is_data(stage: Stage, sources: Mapping[str, Mapping[str, str]]) -> bool:
+def _is_data_stage(stage: ReportedStage, sources: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a stage gives rows and needs no model: its name stands in boxes, for fewer arrows."""
-    return not stage.is_run and not sources[stage.name]
+    return not stage.is_training and not sources[stage.name]
 
 
-def _sources(stage: Stage, evidence: Evidence) -> dict[str, str]:
+def _sources(stage: ReportedStage, evidence: Evidence) -> dict[str, str]:
     """Return what a stage begins with, and what for."""
     names = {each.name for each in evidence.stages} - {stage.name}
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for key, value in stage.inputs.items():
         if value in names:
-            found.setdefault(value, LABELS.get(key.split()[0], ""))
+            sources.setdefault(value, INPUT_LABELS.get(key.split()[0], ""))
         elif key == "model":
-            found.setdefault(BASE, "")
-    return found
+            sources.setdefault(BASE, "")
+    return sources
 
 
 def _columns(sources: Mapping[str, Mapping[str, str]], *, has_base: bool) -> dict[str, int]:
@@ -136,53 +140,61 @@ def _columns(sources: Mapping[str, Mapping[str, str]], *, has_base: bool) -> dic
     return column
 
 
-def _box(name: str, x: int, y: int, evidence: Evidence, given: Collection[str]) -> Box:
-    found = {stage.name: stage for stage in evidence.stages}.get(name)
-    if found is None:
-        begun = {each for s in evidence.stages if (each := s.inputs.get("model"))}
-        models = sorted(begun - {stage.name for stage in evidence.stages})
-        return Box(BASE, x, y, tuple(_short(each) for each in [*models, "completes text"]), "given")
-    return Box(_short(name), x, y, tuple(map(_short, _lines(found, given))), found.status)
+def _box(name: str, x: int, y: int, evidence: Evidence, data_stages: Collection[str]) -> Box:
+    matched_stage = {stage.name: stage for stage in evidence.stages}.get(name)
+    if matched_stage is None:
+        base_models = {each for s in evidence.stages if (each := s.inputs.get("model"))}
+        models = sorted(base_models - {stage.name for stage in evidence.stages})
+        return Box(
+            BASE, x, y, tuple(_truncate(each) for each in [*models, "completes text"]), "given"
+        )
+    return Box(
+        _truncate(name),
+        x,
+        y,
+        tuple(map(_truncate, _lines(matched_stage, data_stages))),
+        matched_stage.status,
+    )
 
 
-def _lines(stage: Stage, given: Collection[str]) -> list[str]:
+def _lines(stage: ReportedStage, data_stages: Collection[str]) -> list[str]:
     """Return what a box says of its stage, in four lines at most."""
-    does = DOES.get(stage.verb, stage.verb)
+    description = COMMAND_DESCRIPTIONS.get(stage.command, stage.command)
     rows = sum(file.rows for file in stage.files if file.purpose == "train")
-    trained = [record for record in stage.records if record.kind == "train"]
-    tokens = sum(record.values.get("tokens", 0.0) for record in trained)
-    of = texts.listed(value for value in stage.inputs.values() if value in given)
-    rows_of = texts.count_of(rows, "row") + (f" of {of}" if of else "")
-    lines = [does, rows_of if rows else ""]
-    if trained:
-        steps = texts.count_of(trained[-1].step, "step")
-        lines.append(f"{steps}, {texts.large(tokens)} tokens")
-    return [line for line in (*lines, _telling(stage)) if line]
+    train_records = [record for record in stage.records if record.kind == "train"]
+    tokens = sum(record.values.get("tokens", 0.0) for record in train_records)
+    data_names = texts.join_names(value for value in stage.inputs.values() if value in data_stages)
+    rows_text = texts.format_count(rows, "row") + (f" of {data_names}" if data_names else "")
+    lines = [description, rows_text if rows else ""]
+    if train_records:
+        steps = texts.format_count(train_records[-1].step, "step")
+        lines.append(f"{steps}, {texts.format_large(tokens)} tokens")
+    return [line for line in (*lines, _headline_metric(stage)) if line]
 
 
-def _telling(stage: Stage) -> str:
-    for name in TELLING:
-        seen = stage.values(name, "held_out")
-        if len(seen) > 1:
+def _headline_metric(stage: ReportedStage) -> str:
+    for name in HEADLINE_METRICS:
+        series = stage.metric_series(name, "held_out")
+        if len(series) > 1:
             title = {"nll": "loss"}.get(name, name)
-            first, last = (texts.number(seen[place][1]) for place in (0, -1))
+            first, last = (texts.format_number(series[index][1]) for index in (0, -1))
             return f"{title} {first} → {last}"
     return ""
 
 
-def _arrow(source: Box, target: Box, label: str, *, is_far: bool) -> Arrow:
+def _arrow(source: Box, target: Box, label: str, *, skips_column: bool) -> Arrow:
     """Return a curve from box to box; one that skips a column passes above it."""
-    if is_far:
-        x1, x2 = source.x + WIDTH * 0.7, target.x + WIDTH * 0.3
+    if skips_column:
+        x1, x2 = source.x + BOX_WIDTH * 0.7, target.x + BOX_WIDTH * 0.3
         top = min(source.y, target.y) - 48
         bend = f"C{x1 + 40:.0f},{top} {x2 - 40:.0f},{top} {x2:.0f},{target.y - 7}"
         return Arrow(f"M{x1:.0f},{source.y} {bend}", label, (x1 + x2) / 2, top + 8)
-    x1, x2 = float(source.x + WIDTH), float(target.x - 7)
-    y1, y2 = source.y + HEIGHT / 2, target.y + HEIGHT / 2
+    x1, x2 = float(source.x + BOX_WIDTH), float(target.x - 7)
+    y1, y2 = source.y + BOX_HEIGHT / 2, target.y + BOX_HEIGHT / 2
     middle = (x1 + x2) / 2
     path = f"M{x1:.0f},{y1:.0f} C{middle:.0f},{y1:.0f} {middle:.0f},{y2:.0f} {x2:.0f},{y2:.0f}"
     return Arrow(path, label, middle, (y1 + y2) / 2 - 8)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= MAX_LINE_LENGTH else text[: MAX_LINE_LENGTH - 1] + "…"

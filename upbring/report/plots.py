@@ -12,87 +12,83 @@ import numpy as np
 from markupsafe import Markup
 
 from upbring.report import texts
-from upbring.report.curves import Panel, Pursuit
-from upbring.report.scorecard import Row
-from upbring.report.svg import COLOURS, MARKERS, figure, svg
-from upbring.runs.results import Measured
+from upbring.report.curves import OveroptimizationCurve, Panel
+from upbring.report.scorecard import ScorecardRow
+from upbring.report.svg import COLORS, MARKERS, figure, svg
+from upbring.runs.results import EvalResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Points = Sequence[tuple[float, float]]
 
-WIDE, PANEL = 7.2, 2.75  # inches
-MOST_POINTS = 300  # of a line: more than a panel has pixels
+FULL_WIDTH, PANEL_WIDTH = 7.2, 2.75  # inches
+MAX_POINTS = 300  # of a line: more than a panel has pixels
 NUM_BINS = 40
-SMOOTH_OVER = 30  # points, from which on a line is smoothed too
-ROW_HEIGHT, EDGE = 0.3, 0.55
-MOST_LABEL = 48
+SMOOTH_ABOVE = 30  # points, from which on a line is smoothed too
+ROW_HEIGHT, AXIS_HEIGHT = 0.3, 0.55
+MAX_LABEL_LENGTH = 48
 
 
 @lru_cache(maxsize=256)  # a live page draws anew only what has grown
-def panel(drawn: Panel, *, name: str, where: str) -> Markup:
+def panel(curve: Panel, *, name: str, stage: str) -> Markup:
     """Return a learning curve: what was trained on, what was held out, and the healthy band."""
-    heading = texts.title(drawn.name, texts.METRICS)
-    with figure(PANEL, 1.9, is_small=True) as fig:
+    heading = texts.title(curve.name, texts.METRIC_TITLES)
+    with figure(PANEL_WIDTH, 1.9, is_small=True) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="y")
-        trained, held_out = thinned(drawn.trained), drawn.held_out
-        if drawn.trained:
-            is_many = len(trained) > SMOOTH_OVER
-            _line(axes, trained, "c1", width=0.8 if is_many else 1.4, alpha=0.45 if is_many else 1)
+        train, held_out = downsample(curve.train), curve.held_out
+        if curve.train:
+            is_many = len(train) > SMOOTH_ABOVE
+            _line(axes, train, "c1", width=0.8 if is_many else 1.4, alpha=0.45 if is_many else 1)
             if is_many:
-                _line(axes, smoothed(trained), "c1", width=1.6)
+                _line(axes, moving_average(train), "c1", width=1.6)
         if held_out:
-            _line(
-                axes, held_out, "c2", width=1.4, marker="o" if len(held_out) < MOST_POINTS else ""
-            )
-        _band(axes, drawn)
-        axes.set_title(heading, loc="left", color=COLOURS["ink"])
+            _line(axes, held_out, "c2", width=1.4, marker="o" if len(held_out) < MAX_POINTS else "")
+        _shade_band(axes, curve)
+        axes.set_title(heading, loc="left", color=COLORS["ink"])
         axes.margins(x=0.02)
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.locator_params(axis="y", nbins=5)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        return svg(fig, name=name, title=_told(drawn, heading, where))
+        return svg(fig, name=name, title=_describe_curve(curve, heading, stage))
 
 
-def _told(drawn: Panel, heading: str, where: str) -> str:
-    first = (drawn.held_out or drawn.trained)[0][1]
-    change = f"from {texts.number(first)} to {texts.number(drawn.last)}"
-    band = f"; healthy is {drawn.band}" if drawn.band else ""
-    return f"{where}: {heading} went {change}{band}"
+def _describe_curve(curve: Panel, heading: str, stage: str) -> str:
+    first = (curve.held_out or curve.train)[0][1]
+    change = f"from {texts.format_number(first)} to {texts.format_number(curve.last)}"
+    band = f"; healthy is {curve.band}" if curve.band else ""
+    return f"{stage}: {heading} went {change}{band}"
 
 
 def _line(
-    axes: "Axes", points: Points, colour: str, *, width: float, alpha: float = 1, marker: str = ""
+    axes: "Axes", points: Points, color: str, *, width: float, alpha: float = 1, marker: str = ""
 ) -> None:
     x, y = zip(*points, strict=True)
-    axes.plot(
-        x, y, color=COLOURS[colour], linewidth=width, alpha=alpha, marker=marker, markersize=3
-    )
+    axes.plot(x, y, color=COLORS[color], linewidth=width, alpha=alpha, marker=marker, markersize=3)
 
 
-def _band(axes: "Axes", drawn: Panel) -> None:
+def _shade_band(axes: "Axes", curve: Panel) -> None:
     """Shade the healthy band, as far as it is near to the curve."""
-    if drawn.band is None:
+    if curve.band is None:
         return
     low, high = axes.get_ylim()
-    room = high - low
-    ends = [edge for edge in (drawn.band.low, drawn.band.high) if edge is not None]
+    span = high - low
+    ends = [edge for edge in (curve.band.low, curve.band.high) if edge is not None]
     for edge in ends:
-        if low - room <= edge <= high + room:
-            low, high = min(low, edge - room / 20), max(high, edge + room / 20)
-    bottom = low if drawn.band.low is None else max(low, drawn.band.low)
-    top = high if drawn.band.high is None else min(high, drawn.band.high)
+        if low - span <= edge <= high + span:
+            low, high = min(low, edge - span / 20), max(high, edge + span / 20)
+    bottom = low if curve.band.low is None else max(low, curve.band.low)
+    top = high if curve.band.high is None else min(high, curve.band.high)
     if bottom < top:
-        axes.axhspan(bottom, top, color=COLOURS["band"], linewidth=0, zorder=0)
+        axes.axhspan(bottom, top, color=COLORS["band"], linewidth=0, zorder=0)
     axes.set_ylim(low, high)
 
 
-def thinned(points: Points, *, limit: int = MOST_POINTS) -> list[tuple[float, float]]:
+def downsample(points: Points, *, limit: int = MAX_POINTS) -> list[tuple[float, float]]:
     """Return at most `limit` points, each the mean of its neighbours.
 
-    >>> thinned([(1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0)], limit=2)
+    >>> downsample([(1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0)], limit=2)
     [(1.5, 2.0), (3.5, 6.0)]
     """
     if len(points) <= limit:
@@ -101,142 +97,148 @@ def thinned(points: Points, *, limit: int = MOST_POINTS) -> list[tuple[float, fl
     return [(float(x), float(y)) for x, y in (part.mean(axis=0) for part in parts)]
 
 
-def smoothed(points: Points) -> list[tuple[float, float]]:
+def moving_average(points: Points) -> list[tuple[float, float]]:
     """Return the moving average over a tenth of a line, narrower at its ends."""
     half = max(1, len(points) // 20)
     y = np.array([value for _, value in points], np.float64)
     sums = np.concatenate([[0.0], np.cumsum(y)])
-    place = np.arange(len(y))
-    reach = np.minimum(half, np.minimum(place, len(y) - 1 - place))
-    means = (sums[place + reach + 1] - sums[place - reach]) / (2 * reach + 1)
+    positions = np.arange(len(y))
+    half_widths = np.minimum(half, np.minimum(positions, len(y) - 1 - positions))
+    means = (sums[positions + half_widths + 1] - sums[positions - half_widths]) / (
+        2 * half_widths + 1
+    )
     return [(float(x), float(mean)) for (x, _), mean in zip(points, means, strict=True)]
 
 
 def dots(
-    rows: Sequence[tuple[str, Mapping[str, Measured]]],
-    colours: Mapping[str, str],
+    rows: Sequence[tuple[str, Mapping[str, EvalResult]]],
+    colors: Mapping[str, str],
     *,
     name: str,
     title: str,
 ) -> Markup:
     """Return a row of dots with intervals for each number: one dot for each model, in percent."""
-    height = EDGE + ROW_HEIGHT * len(rows) * max(1.0, 0.45 * len(colours))
-    with figure(WIDE, height) as fig:
+    height = AXIS_HEIGHT + ROW_HEIGHT * len(rows) * max(1.0, 0.45 * len(colors))
+    with figure(FULL_WIDTH, height) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="x")
         for row, (_, values) in enumerate(rows):
             if row % 2:
-                axes.axhspan(row - 0.5, row + 0.5, color=COLOURS["stripe"], linewidth=0, zorder=0)
-            for place, (model, marker) in enumerate(zip(colours, _markers(), strict=False)):
+                axes.axhspan(row - 0.5, row + 0.5, color=COLORS["stripe"], linewidth=0, zorder=0)
+            for model_index, (model, marker) in enumerate(zip(colors, _markers(), strict=False)):
                 if model in values:
-                    y = row + (place - (len(colours) - 1) / 2) * 0.75 / max(1, len(colours))
-                    _dot(axes, values[model], y, colour=colours[model], marker=marker)
-        axes.set_yticks(range(len(rows)), [_short(label) for label, _ in rows])
+                    y = row + (model_index - (len(colors) - 1) / 2) * 0.75 / max(1, len(colors))
+                    _dot(axes, values[model], y, color=colors[model], marker=marker)
+        axes.set_yticks(range(len(rows)), [_truncate(label) for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
+        axes.tick_params(axis="y", length=0, labelcolor=COLORS["ink"])
         axes.set_xlim(-2, 102)
         axes.set_xlabel("percent")
         axes.spines["left"].set_visible(False)
         return svg(fig, name=name, title=title)
 
 
-def _dot(axes: "Axes", measured: Measured, y: float, *, colour: str, marker: str) -> None:
+def _dot(axes: "Axes", measured: EvalResult, y: float, *, color: str, marker: str) -> None:
     if measured.value is None:
         return
-    ink, value = COLOURS[colour], 100 * measured.value
+    line_color, value = COLORS[color], 100 * measured.value
     if measured.low is not None and measured.high is not None:
-        axes.plot([100 * measured.low, 100 * measured.high], [y, y], color=ink, linewidth=1.4)
-    axes.plot([value], [y], marker=marker, markersize=5, color=ink, linewidth=0)
+        axes.plot(
+            [100 * measured.low, 100 * measured.high], [y, y], color=line_color, linewidth=1.4
+        )
+    axes.plot([value], [y], marker=marker, markersize=5, color=line_color, linewidth=0)
 
 
-def changes(rows: Sequence[Row], *, name: str, title: str) -> Markup:
+def changes(rows: Sequence[ScorecardRow], *, name: str, title: str) -> Markup:
     """Return a bar for each capability: by how many points or percent it rose or fell."""
-    with figure(WIDE, EDGE + ROW_HEIGHT * len(rows)) as fig:
+    with figure(FULL_WIDTH, AXIS_HEIGHT + ROW_HEIGHT * len(rows)) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="x")
-        for place, row in enumerate(rows):
+        for row_index, row in enumerate(rows):
             value, low, high = change_of(row)
-            colour = {"better": "good", "worse": "bad"}.get(row.change, "base")
-            axes.barh(place, value, height=0.5, color=COLOURS[colour], alpha=0.5)
+            color = {"better": "good", "worse": "bad"}.get(row.change, "base")
+            axes.barh(row_index, value, height=0.5, color=COLORS[color], alpha=0.5)
             if low is not None and high is not None:
-                axes.plot([low, high], [place, place], color=COLOURS["ink"], linewidth=1.2)
-        axes.axvline(0, color=COLOURS["soft"], linewidth=0.8)
-        labels = [texts.title(row.name, texts.NUMBERS) for row in rows]
-        axes.set_yticks(range(len(rows)), [_short(label) for label in labels])
+                axes.plot([low, high], [row_index, row_index], color=COLORS["ink"], linewidth=1.2)
+        axes.axvline(0, color=COLORS["soft"], linewidth=0.8)
+        labels = [texts.title(row.name, texts.RESULT_TITLES) for row in rows]
+        axes.set_yticks(range(len(rows)), [_truncate(label) for label in labels])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
+        axes.tick_params(axis="y", length=0, labelcolor=COLORS["ink"])
         axes.set_xlabel("towards worse ← → better: points of a share, percent of other numbers")
         axes.spines["left"].set_visible(False)
         return svg(fig, name=name, title=title)
 
 
-def change_of(row: Row) -> tuple[float, float | None, float | None]:
+def change_of(row: ScorecardRow) -> tuple[float, float | None, float | None]:
     """Return a change in points or percent, towards better being positive, and its bounds."""
     sign = 1 if row.is_higher_better in {True, None} else -1
     if row.paired is not None and row.paired.value is not None:
-        found = (row.paired.value, row.paired.low, row.paired.high)
+        bounds = (row.paired.value, row.paired.low, row.paired.high)
         is_share = row.paired.unit == "share"
     else:
-        found = ((row.after.value or 0.0) - (row.before.value or 0.0), None, None)
+        bounds = ((row.after.value or 0.0) - (row.before.value or 0.0), None, None)
         is_share = row.unit == "share"
     scale = sign * (100 if is_share else 100 / abs(row.before.value or 1.0))
-    value, *ends = (None if each is None else scale * each for each in found)
+    value, *ends = (None if each is None else scale * each for each in bounds)
     low, high = sorted(ends, key=lambda end: math.inf if end is None else end)
     return value or 0.0, low, high
 
 
 def distributions(
-    values: Mapping[str, Sequence[float]], colours: Mapping[str, str], *, name: str, title: str
+    values: Mapping[str, Sequence[float]], colors: Mapping[str, str], *, name: str, title: str
 ) -> Markup:
     """Return a row for each model: how many answers got which score, and their mean."""
-    every = np.concatenate([np.asarray(own, np.float64) for own in values.values()])
-    low, high = float(every.min()), float(every.max())
+    all_scores = np.concatenate([np.asarray(own, np.float64) for own in values.values()])
+    low, high = float(all_scores.min()), float(all_scores.max())
     edges = np.linspace(low, high if high > low else low + 1, NUM_BINS + 1)
-    with figure(WIDE, EDGE + 0.75 * len(values)) as fig:
-        shared = None
-        for place, (model, own) in enumerate(values.items()):
-            axes = fig.add_subplot(len(values), 1, place + 1, sharex=shared)
-            shared = shared or axes
-            ink = COLOURS[colours[model]]
-            axes.hist(own, bins=edges.tolist(), color=ink, alpha=0.55, linewidth=0)
+    with figure(FULL_WIDTH, AXIS_HEIGHT + 0.75 * len(values)) as fig:
+        shared_axes = None
+        for model_index, (model, own) in enumerate(values.items()):
+            axes = fig.add_subplot(len(values), 1, model_index + 1, sharex=shared_axes)
+            shared_axes = shared_axes or axes
+            color = COLORS[colors[model]]
+            axes.hist(own, bins=edges.tolist(), color=color, alpha=0.55, linewidth=0)
             mean = float(np.mean(own))
-            axes.axvline(mean, color=ink, linewidth=1.6)
+            axes.axvline(mean, color=color, linewidth=1.6)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
-            axes.set_title(f"{_short(model)}: mean {texts.number(mean)}", loc="left")
-            axes.tick_params(labelbottom=place == len(values) - 1)
-        if shared is not None:
+            axes.set_title(f"{_truncate(model)}: mean {texts.format_number(mean)}", loc="left")
+            axes.tick_params(labelbottom=model_index == len(values) - 1)
+        if shared_axes is not None:
             axes.set_xlabel("score of an answer")
         return svg(fig, name=name, title=title)
 
 
-def pursuit(drawn: Pursuit, *, name: str, title: str) -> Markup:
+def overoptimization(proxy_curve: OveroptimizationCurve, *, name: str, title: str) -> Markup:
     """Return the reward that was pursued and the judge's score, by √KL to the reference."""
-    with figure(WIDE, 2.6) as fig:
+    with figure(FULL_WIDTH, 2.6) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="y")
-        series = [("reward (pursued)", drawn.proxy, "c2", "s")]
-        if drawn.judged:
-            series.append(("judge (held out)", drawn.judged, "c1", "o"))
-        for label, values, colour, marker in series:
+        series = [("reward (pursued)", proxy_curve.proxy_scores, "c2", "s")]
+        if proxy_curve.judge_scores:
+            series.append(("judge (held out)", proxy_curve.judge_scores, "c1", "o"))
+        for label, values, color, marker in series:
             _line(
                 axes,
-                list(zip(drawn.distance, values, strict=True)),
-                colour,
+                list(zip(proxy_curve.sqrt_kl, values, strict=True)),
+                color,
                 width=1.5,
                 marker=marker,
             )
-            axes.plot([], [], color=COLOURS[colour], marker=marker, markersize=4, label=label)
-        if drawn.fit is not None:
-            reach = np.linspace(max(1e-3, min(drawn.distance)), max(drawn.distance), 60).tolist()
-            curve = list(zip(reach, drawn.fitted(reach), strict=True))
+            axes.plot([], [], color=COLORS[color], marker=marker, markersize=4, label=label)
+        if proxy_curve.fit is not None:
+            distances = np.linspace(
+                max(1e-3, min(proxy_curve.sqrt_kl)), max(proxy_curve.sqrt_kl), 60
+            ).tolist()
+            curve = list(zip(distances, proxy_curve.fitted_scores(distances), strict=True))
             x, y = zip(*curve, strict=True)
-            axes.plot(x, y, color=COLOURS["soft"], linewidth=1, linestyle="--", label="fitted")
+            axes.plot(x, y, color=COLORS["soft"], linewidth=1, linestyle="--", label="fitted")
         axes.set_xlabel("distance from the reference, √KL")
         axes.set_ylabel("score")
         axes.legend(
             frameon=False,
-            labelcolor=COLOURS["ink"],
+            labelcolor=COLORS["ink"],
             ncols=3,
             loc="lower left",
             bbox_to_anchor=(0, 1),
@@ -249,5 +251,5 @@ def _markers() -> Sequence[str]:
     return MARKERS * 10
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_LABEL else text[: MOST_LABEL - 1] + "…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1] + "…"

@@ -1,7 +1,7 @@
 """From folders to evidence: a run, what a recipe made, an evaluation, or a folder of these.
 
 A run may be at work, and a process may have died while it wrote. What is not there is left out;
-what is damaged is left out and named in `faults`, never guessed.
+what is damaged is left out and named in `read_errors`, never guessed.
 """
 
 import json
@@ -12,66 +12,84 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from upbring.durable import JSON, explained
+from upbring.durable import JSON, explain_os_errors
 from upbring.errors import InputError, nearest
 from upbring.report.count_weights import num_weights
-from upbring.report.run_data import BASE, Answer, Evidence, Gate, Stage
+from upbring.report.run_data import BASE, Answer, Evidence, ReportedGate, ReportedStage
 from upbring.runs.contract import Contract, read_contract
-from upbring.runs.environment import redacted
-from upbring.runs.find_model import locate
-from upbring.runs.metrics import Record, read_lines, records
-from upbring.runs.results import ANSWERS, RESULTS, Measured, read_results
+from upbring.runs.environment import redact_home
+from upbring.runs.find_model import locate_model
+from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
+from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
 from upbring.runs.run_folder import DataFile, Run, all_runs
 from upbring.settings.yaml_nodes import Node, Scalar, Section, read_yaml
 
-RECIPE, GATES, EVALUATION, STAGES = "recipe.json", "gates.json", "evaluation", "stages"
-GROWING = ("run.json", "metrics.jsonl", "samples.jsonl", RESULTS, ANSWERS, RECIPE, GATES)
-MOST_TEXT = 4000  # characters of an answer that are kept
-FROM = ("model", "reward", "value", "judge")  # settings that name what a stage begins with
+RECIPE_FILE, GATES_FILE, EVALUATION_FOLDER, STAGES_FOLDER = (
+    "recipe.json",
+    "gates.json",
+    "evaluation",
+    "stages",
+)
+CHANGING_FILES = (
+    "run.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    RESULTS,
+    ANSWERS,
+    RECIPE_FILE,
+    GATES_FILE,
+)
+MAX_TEXT_LENGTH = 4000  # characters of an answer that are kept
+INPUT_SETTINGS = (
+    "model",
+    "reward",
+    "value",
+    "judge",
+)  # settings that name what a stage begins with
 
 T = TypeVar("T")
 
 
-def gather(folders: Sequence[Path]) -> Evidence:
+def read_evidence(folders: Sequence[Path]) -> Evidence:
     """Return what folders hold; a folder that is none of ours is refused."""
-    reading = _Reading()
+    reader = _EvidenceReader()
     for folder in folders:
-        reading.add(folder)
+        reader.add(folder)
     title = ", ".join(folder.resolve().name for folder in folders)
-    return reading.evidence(title)
+    return reader.build_evidence(title)
 
 
-def growing(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+def file_stats(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     """Return name, size and time of the files that change while a road is taken."""
-    places = [place for folder in folders for place in _places(folder)]
-    files = [place / name for place in places for name in GROWING]
+    search_folders = [place for folder in folders for place in _folders_with_results(folder)]
+    files = [place / name for place in search_folders for name in CHANGING_FILES]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-def _places(folder: Path) -> list[Path]:
+def _folders_with_results(folder: Path) -> list[Path]:
     """Return a folder and those in it where files of a road may lie."""
-    inner = [folder / EVALUATION, folder / STAGES, folder]
+    inner = [folder / EVALUATION_FOLDER, folder / STAGES_FOLDER, folder]
     deeper = [place for each in inner if each.is_dir() for place in sorted(each.iterdir())]
-    return list(dict.fromkeys([folder, folder / EVALUATION, *deeper]))
+    return list(dict.fromkeys([folder, folder / EVALUATION_FOLDER, *deeper]))
 
 
 @dataclass(eq=False)
-class _Reading:
+class _EvidenceReader:
     """What was read so far."""
 
-    stages: dict[Path, Stage] = field(default_factory=dict)
-    results: dict[tuple[str, str, str, str | None], Measured] = field(default_factory=dict)
+    stages: dict[Path, ReportedStage] = field(default_factory=dict)
+    results: dict[tuple[str, str, str, str | None], EvalResult] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
-    gates: list[Gate] = field(default_factory=list)
+    gates: list[ReportedGate] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     status: str | None = None
-    faults: list[str] = field(default_factory=list)
+    read_errors: list[str] = field(default_factory=list)
 
-    def evidence(self, title: str) -> Evidence:
+    def build_evidence(self, title: str) -> Evidence:
         stages = tuple(self.stages.values())
         names = {stage.path.resolve(): stage.name for stage in stages}
-        linked = tuple(replace(each, inputs=_linked(each, names)) for each in stages)
+        linked = tuple(replace(each, inputs=_resolve_inputs(each, names)) for each in stages)
         results = tuple(self.results.values())
         compared = dict.fromkeys(each.model for each in results if each.suite != "reward_health")
         models = tuple(self.models or compared)
@@ -83,48 +101,50 @@ class _Reading:
             tuple(self.gates),
             models,
             self.status,
-            tuple(self.faults),
+            tuple(self.read_errors),
         )
 
     def add(self, folder: Path) -> None:
         """Read a folder, whichever of ours it is."""
         if (folder / "run.json").is_file():
             self._add_run(folder)
-        elif (folder / RECIPE).is_file() or (folder / STAGES).is_dir():
-            self._add_road(folder)
+        elif (folder / RECIPE_FILE).is_file() or (folder / STAGES_FOLDER).is_dir():
+            self._add_pipeline(folder)
         elif (folder / RESULTS).is_file() or (folder / ANSWERS).is_file():
             self._add_evaluation(folder)
-        elif runs := self._tried(partial(all_runs, folder)):
+        elif runs := self._call_or_record_error(partial(all_runs, folder)):
             for run in runs:
                 self._add_run(run.path)
         else:
-            raise InputError(_none_of_ours(folder))
+            raise InputError(_unknown_folder_message(folder))
 
-    def _add_road(self, folder: Path) -> None:
+    def _add_pipeline(self, folder: Path) -> None:
         """Read what a recipe made: its stages in their order, its evaluation, its gates."""
-        recipe = self._object(folder / RECIPE)
-        told = [each for each in _listed(recipe.get("stages")) if isinstance(each, Mapping)]
+        recipe = self._read_object(folder / RECIPE_FILE)
+        stage_rows = [each for each in _as_list(recipe.get("stages")) if isinstance(each, Mapping)]
         self.status = str(recipe["status"]) if "status" in recipe else self.status
-        self.models += [str(each) for each in _listed(recipe.get("models"))]
-        for each in told:
+        self.models += [str(each) for each in _as_list(recipe.get("models"))]
+        for each in stage_rows:
             name = str(each.get("name", "?"))
-            place = _place(folder, name, str(each.get("run", "")))
-            found = each.get("inputs")
+            path = _stage_folder(folder, name, str(each.get("run", "")))
+            raw_inputs = each.get("inputs")
             inputs = (
-                {str(k): str(v) for k, v in found.items()} if isinstance(found, Mapping) else {}
+                {str(k): str(v) for k, v in raw_inputs.items()}
+                if isinstance(raw_inputs, Mapping)
+                else {}
             )
-            status, verb = str(each.get("status", "?")), str(each.get("verb", "?"))
-            self._add_stage(Stage(name, verb, place, status, inputs=inputs))
-        if not told and (folder / STAGES).is_dir():
-            for run in self._tried(partial(all_runs, folder / STAGES)) or []:
+            status, command = str(each.get("status", "?")), str(each.get("method", "?"))
+            self._add_stage(ReportedStage(name, command, path, status, inputs=inputs))
+        if not stage_rows and (folder / STAGES_FOLDER).is_dir():
+            for run in self._call_or_record_error(partial(all_runs, folder / STAGES_FOLDER)) or []:
                 self._add_run(run.path)
         self._add_evaluation(folder)
-        self._add_gates(folder / GATES)
+        self._add_gates(folder / GATES_FILE)
 
     def _add_run(self, folder: Path) -> None:
-        self._add_stage(Stage(folder.name, "?", folder, "?"))
+        self._add_stage(ReportedStage(folder.name, "?", folder, "?"))
 
-    def _add_stage(self, stage: Stage) -> None:
+    def _add_stage(self, stage: ReportedStage) -> None:
         """Read a stage's own folder, where it has one; the folder knows better than the recipe."""
         folder = stage.path
         if (folder / "run.json").is_file():
@@ -132,172 +152,185 @@ class _Reading:
         self.stages[folder.resolve()] = stage
         self._add_evaluation(folder)
 
-    def _read_run(self, run: Run, stage: Stage) -> Stage:
-        facts = self._tried(run.facts) or {}
-        verb = str(facts.get("verb", stage.verb))
-        is_agreed = run.contract_file.is_file()
-        contract = self._tried(partial(read_contract, run.contract_file)) if is_agreed else None
+    def _read_run(self, run: Run, stage: ReportedStage) -> ReportedStage:
+        facts = self._call_or_record_error(run.read_metadata) or {}
+        command = str(facts.get("method", stage.command))
+        has_contract = run.contract_file.is_file()
+        contract = (
+            self._call_or_record_error(partial(read_contract, run.contract_file))
+            if has_contract
+            else None
+        )
         steps = facts.get("steps")
         return replace(
             stage,
-            verb=verb,
-            status=self._tried(run.status) or stage.status,
-            began=_text(facts.get("began")),
-            finished=_text(facts.get("finished")),
-            steps=steps if isinstance(steps, int) else None,
-            records=self._records(run.metrics_file),
-            settings=self._settings(run.settings_file, verb),
-            environment=self._object(run.environment_file),
-            files=self._files(run.data_file),
+            command=command,
+            status=self._call_or_record_error(run.status) or stage.status,
+            started_at=_as_text(facts.get("started_at")),
+            finished_at=_as_text(facts.get("finished_at")),
+            planned_steps=steps if isinstance(steps, int) else None,
+            records=self._read_records(run.metrics_file),
+            settings=self._read_settings(run.settings_file, command),
+            environment=self._read_object(run.environment_file),
+            files=self._read_data_files(run.data_file),
             contract=contract,
-            samples=tuple(self._rows(run.samples_file)),
-            num_learned=_num_learned(run, contract),
-            num_weights=_num_base(contract),
+            samples=tuple(self._read_rows(run.samples_file)),
+            num_trainable=_num_trainable(run, contract),
+            num_weights=_num_base_weights(contract),
         )
 
     def _add_evaluation(self, folder: Path) -> None:
         """Read what was measured in a folder and in `evaluation` below it."""
-        inner = folder / EVALUATION
-        below = sorted(p for p in inner.iterdir() if p.is_dir()) if inner.is_dir() else []
-        for place in (folder, inner, *below):
-            for each in self._tried(partial(read_results, place)) or []:
+        inner = folder / EVALUATION_FOLDER
+        subfolders = sorted(p for p in inner.iterdir() if p.is_dir()) if inner.is_dir() else []
+        for source in (folder, inner, *subfolders):
+            for each in self._call_or_record_error(partial(read_results, source)) or []:
                 self.results[each.suite, each.model, each.name, each.against] = each
-            self.answers += [_answer(row) for row in self._rows(place / ANSWERS)]
+            self.answers += [_parse_answer(row) for row in self._read_rows(source / ANSWERS)]
 
     def _add_gates(self, path: Path) -> None:
         if not path.is_file():
             return
-        for each in _listed(self._tried(partial(_json, path))):
+        for each in _as_list(self._call_or_record_error(partial(_read_json, path))):
             if isinstance(each, Mapping):
-                self.gates.append(_gate(each))
+                self.gates.append(_parse_gate(each))
 
-    def _records(self, path: Path) -> tuple[Record, ...]:
-        found: list[Record] = []
-        self._tried(lambda: found.extend(records(path)))
-        return tuple(found)
+    def _read_records(self, path: Path) -> tuple[MetricsRecord, ...]:
+        result: list[MetricsRecord] = []
+        self._call_or_record_error(lambda: result.extend(iter_records(path)))
+        return tuple(result)
 
-    def _rows(self, path: Path) -> list[dict[str, JSON]]:
-        found: list[dict[str, JSON]] = []
-        self._tried(lambda: found.extend(row for _, row in read_lines(path)))
-        return found
+    def _read_rows(self, path: Path) -> list[dict[str, JSON]]:
+        result: list[dict[str, JSON]] = []
+        self._call_or_record_error(lambda: result.extend(row for _, row in read_lines(path)))
+        return result
 
-    def _settings(self, path: Path, verb: str) -> dict[str, JSON]:
+    def _read_settings(self, path: Path, command: str) -> dict[str, JSON]:
         if not path.is_file():
             return {}
-        node = self._tried(partial(read_yaml, path))
+        node = self._call_or_record_error(partial(read_yaml, path))
         if not isinstance(node, Section):
             return {}
-        own = node.entries[verb].value if verb in node.entries else node
-        plain = _plain(own)
+        section = node.entries[command].value if command in node.entries else node
+        plain = _node_to_json(section)
         return dict(plain) if isinstance(plain, Mapping) else {}
 
-    def _files(self, path: Path) -> tuple[DataFile, ...]:
-        rows = _listed(self._object(path).get("files"))
-        made = [self._tried(partial(_data_file, row)) for row in rows if isinstance(row, Mapping)]
-        return tuple(each for each in made if each is not None)
+    def _read_data_files(self, path: Path) -> tuple[DataFile, ...]:
+        rows = _as_list(self._read_object(path).get("files"))
+        data_files = [
+            self._call_or_record_error(partial(_parse_data_file, row))
+            for row in rows
+            if isinstance(row, Mapping)
+        ]
+        return tuple(each for each in data_files if each is not None)
 
-    def _object(self, path: Path) -> dict[str, JSON]:
-        value = self._tried(partial(_json, path)) if path.is_file() else None
+    def _read_object(self, path: Path) -> dict[str, JSON]:
+        value = self._call_or_record_error(partial(_read_json, path)) if path.is_file() else None
         return dict(value) if isinstance(value, Mapping) else {}
 
-    def _tried(self, read: Callable[[], T]) -> T | None:
+    def _call_or_record_error(self, read: Callable[[], T]) -> T | None:
         """Return what is read; what is damaged is named."""
         try:
             return read()
         except InputError as error:
-            fault = redacted(str(error))
+            message = redact_home(str(error))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            fault = redacted(f"{type(error).__name__}: {error}")
-        if fault not in self.faults:
-            self.faults.append(fault)
+            message = redact_home(f"{type(error).__name__}: {error}")
+        if message not in self.read_errors:
+            self.read_errors.append(message)
         return None
 
 
-def _json(path: Path) -> JSON:
+def _read_json(path: Path) -> JSON:
     try:
-        with explained(path):
+        with explain_os_errors(path):
             value: JSON = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON; it is left out of the report") from error
     return value
 
 
-def _plain(node: Node) -> JSON:
+def _node_to_json(node: Node) -> JSON:
     """Return a node's text without its places."""
     if isinstance(node, Scalar):
         return None if node.is_null else node.text
     if isinstance(node, Section):
-        return {key: _plain(entry.value) for key, entry in node.entries.items()}
-    return [_plain(item) for item in node.items]
+        return {key: _node_to_json(entry.value) for key, entry in node.entries.items()}
+    return [_node_to_json(item) for item in node.items]
 
 
-def _place(folder: Path, name: str, told: str) -> Path:
+def _stage_folder(folder: Path, name: str, recorded_path: str) -> Path:
     """Return where a stage lies, also after its road's folder was moved."""
-    candidates = [folder / STAGES / name, *([Path(told), folder / told] if told else [])]
+    candidates = [
+        folder / STAGES_FOLDER / name,
+        *([Path(recorded_path), folder / recorded_path] if recorded_path else []),
+    ]
     return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
-def _linked(stage: Stage, names: Mapping[Path, str]) -> dict[str, str]:
+def _resolve_inputs(stage: ReportedStage, names: Mapping[Path, str]) -> dict[str, str]:
     """Return what a stage begins with: other stages by name, all else by what it is called."""
-    known, begun = set(names.values()), _directory(stage)
-    needed = {key: key if key in known else value for key, value in stage.inputs.items()}
-    told = {**dict(_begun_with(stage.settings)), **needed}
+    stage_names, start_directory = set(names.values()), _start_directory(stage)
+    declared = {key: key if key in stage_names else value for key, value in stage.inputs.items()}
+    inputs = {**dict(_inputs_from_settings(stage.settings)), **declared}
     return {
-        key: value if value in known else names.get((begun / value).resolve(), _outside(value))
-        for key, value in told.items()
+        key: value
+        if value in stage_names
+        else names.get((start_directory / value).resolve(), _redact_unless_base(value))
+        for key, value in inputs.items()
     }
 
 
-def _directory(stage: Stage) -> Path:
+def _start_directory(stage: ReportedStage) -> Path:
     """Return where a stage was begun, for what it names is told from there."""
     run = Run(stage.path)
-    if run.facts_file.is_file():
+    if run.metadata_file.is_file():
         with suppress(InputError):
-            return run.directory() or Path()
+            return run.start_directory() or Path()
     return Path()
 
 
-def _begun_with(settings: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+def _inputs_from_settings(settings: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
     """Yield what settings name to begin with; of several rewards each, without its weight."""
-    for key in FROM:
+    for key in INPUT_SETTINGS:
         value = settings.get(key)
-        values = [value] if isinstance(value, str) else _listed(value)
+        values = [value] if isinstance(value, str) else _as_list(value)
         for number, each in enumerate(values, start=1):
             stem, _, weight = str(each).rpartition("=")
-            is_weighed = bool(stem) and weight.replace(".", "", 1).isdigit()
-            yield (key if number == 1 else f"{key} {number}", stem if is_weighed else str(each))
+            has_weight = bool(stem) and weight.replace(".", "", 1).isdigit()
+            yield (key if number == 1 else f"{key} {number}", stem if has_weight else str(each))
 
 
-def _outside(name: str) -> str:
-    return BASE if name == BASE else redacted(name)
+def _redact_unless_base(name: str) -> str:
+    return BASE if name == BASE else redact_home(name)
 
 
-def _answer(row: Mapping[str, JSON]) -> Answer:
+def _parse_answer(row: Mapping[str, JSON]) -> Answer:
     verdicts = row.get("verdicts")
-    found = verdicts if isinstance(verdicts, Mapping) else {}
-    kept: dict[str, float | str] = {
+    raw_verdicts = verdicts if isinstance(verdicts, Mapping) else {}
+    parsed_verdicts: dict[str, float | str] = {
         name: float(value) if isinstance(value, bool | int | float) else str(value)
-        for name, value in found.items()
+        for name, value in raw_verdicts.items()
         if value is not None
     }
     return Answer(
         str(row.get("suite", "?")),
         str(row.get("model", "?")),
-        _cut(_spoken(row.get("prompt"))),
-        _cut(str(row.get("response", ""))),
-        kept,
+        _truncate(_format_prompt(row.get("prompt"))),
+        _truncate(str(row.get("response", ""))),
+        parsed_verdicts,
     )
 
 
-def _spoken(prompt: JSON) -> str:
+def _format_prompt(prompt: JSON) -> str:
     """Return a prompt as people read it: a text, or the messages of a dialogue."""
-    turns = [each for each in _listed(prompt) if isinstance(each, Mapping)]
+    turns = [each for each in _as_list(prompt) if isinstance(each, Mapping)]
     if turns:
         return "\n".join(f"{each.get('role', '?')}: {each.get('content', '')}" for each in turns)
     return "" if prompt is None else str(prompt)
 
 
-def _data_file(row: Mapping[str, JSON]) -> DataFile:
+def _parse_data_file(row: Mapping[str, JSON]) -> DataFile:
     is_held_out = row.get("purpose") == "held_out"
     return DataFile(
         str(row["file"]),
@@ -308,25 +341,25 @@ def _data_file(row: Mapping[str, JSON]) -> DataFile:
     )
 
 
-def _gate(row: Mapping[str, JSON]) -> Gate:
+def _parse_gate(row: Mapping[str, JSON]) -> ReportedGate:
     passed = row.get("passed")
-    return Gate(
+    return ReportedGate(
         str(row.get("name", "?")),
         str(row.get("condition", "")),
         str(row.get("model", "")),
-        _number(row.get("value")),
-        _number(row.get("low")),
-        _number(row.get("high")),
+        _as_float(row.get("value")),
+        _as_float(row.get("low")),
+        _as_float(row.get("high")),
         passed if isinstance(passed, bool) else None,
         str(row.get("note") or ""),
     )
 
 
-def _num_learned(run: Run, contract: Contract | None) -> int | None:
+def _num_trainable(run: Run, contract: Contract | None) -> int | None:
     return num_weights(run.model) if contract and run.model.is_dir() else None
 
 
-def _num_base(contract: Contract | None) -> int | None:
+def _num_base_weights(contract: Contract | None) -> int | None:
     """Return the size of a base that is on this machine; nothing is fetched for it."""
     if contract is None:
         return None
@@ -334,39 +367,39 @@ def _num_base(contract: Contract | None) -> int | None:
     if not name.startswith("builtin:") and not Path(name).is_dir():
         return None
     try:
-        return num_weights(locate(name))
+        return num_weights(locate_model(name))
     except InputError:
         return None
 
 
-def _none_of_ours(folder: Path) -> str:
+def _unknown_folder_message(folder: Path) -> str:
     if folder.is_dir():
         return f"{folder}: holds no run, no recipe's stages and no evaluation; see `upbring runs`"
-    names = [path.name for path in _siblings(folder)]
-    meant = nearest(folder.name, names)
-    hint = f"did you mean {folder.parent / meant}?" if meant else "see `upbring runs`"
+    names = [path.name for path in _sibling_folders(folder)]
+    suggestion = nearest(folder.name, names)
+    hint = f"did you mean {folder.parent / suggestion}?" if suggestion else "see `upbring runs`"
     return f"{folder}: there is no such folder; {hint}"
 
 
-def _siblings(folder: Path) -> Iterator[Path]:
+def _sibling_folders(folder: Path) -> Iterator[Path]:
     if folder.parent.is_dir():
         yield from (path for path in sorted(folder.parent.iterdir()) if path.is_dir())
 
 
-def _listed(value: JSON) -> list[JSON]:
+def _as_list(value: JSON) -> list[JSON]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _text(value: JSON) -> str | None:
+def _as_text(value: JSON) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _number(value: JSON) -> float | None:
+def _as_float(value: JSON) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(str(value)) if is_number else None
 
 
-def _cut(text: str) -> str:
-    if len(text) <= MOST_TEXT:
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_TEXT_LENGTH:
         return text
-    return f"{text[:MOST_TEXT]} … ({len(text):,} characters, cut)"
+    return f"{text[:MAX_TEXT_LENGTH]} … ({len(text):,} characters, cut)"

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from upbring.report.run_data import Answer, Evidence, Stage
-from upbring.runs.results import Measured
+from upbring.report.run_data import Answer, Evidence, ReportedStage
+from upbring.runs.results import EvalResult
 
-SCORES = ("gold", "reward", "score")  # what judges call theirs
-WORSE = ("nll", "perplexity")  # lower is better, whatever the suite says
-NUM_SIDES = 20
+JUDGE_METRICS = ("gold", "reward", "score")  # what judges call theirs
+LOWER_IS_BETTER = ("nll", "perplexity")  # lower is better, whatever the suite says
+NUM_COMPARISONS = 20
 
-Key = tuple[str, str, str]
+AnswerKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ScoredResponse:
     """An answer with its score."""
 
     model: str
@@ -29,14 +29,14 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ResponseComparison:
     """Two models' answers to one prompt; `gain` is by how much the last is better."""
 
     suite: str
     prompt: str
-    before: Told
-    after: Told
-    between: tuple[Told, ...]
+    before: ScoredResponse
+    after: ScoredResponse
+    intermediate: tuple[ScoredResponse, ...]
 
     @property
     def gain(self) -> float:
@@ -45,114 +45,130 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class FixedPromptResponses:
     """What one stage answered to a fixed prompt, at its first and its last evaluation."""
 
     prompt: str
     first_step: int
-    first: str
+    first_response: str
     last_step: int
-    last: str
+    last_response: str
 
 
-def pairs(stage: Stage) -> list[Pair]:
+def fixed_prompt_responses(stage: ReportedStage) -> list[FixedPromptResponses]:
     """Return the first and the last answer of a stage to each of its fixed prompts."""
-    said: dict[str, list[tuple[int, str]]] = {}
+    responses_by_prompt: dict[str, list[tuple[int, str]]] = {}
     for row in stage.samples:
         step, prompt = row.get("step"), row.get("prompt")
         if isinstance(step, int) and isinstance(prompt, str):
-            said.setdefault(prompt, []).append((step, str(row.get("response", ""))))
-    found = ((prompt, own[0], own[-1]) for prompt, own in said.items())
-    return [Pair(p, *first, *last) for p, first, last in found if first[0] < last[0]]
+            responses_by_prompt.setdefault(prompt, []).append((step, str(row.get("response", ""))))
+    first_and_last = ((prompt, own[0], own[-1]) for prompt, own in responses_by_prompt.items())
+    return [
+        FixedPromptResponses(p, *first, *last)
+        for p, first, last in first_and_last
+        if first[0] < last[0]
+    ]
 
 
-def scores(evidence: Evidence) -> dict[str, list[float]]:
+def judge_scores(evidence: Evidence) -> dict[str, list[float]]:
     """Return what the judge gave to the answers of each model; of the first judge that is found."""
-    joined = _judged(evidence)
-    for name in SCORES:
-        found: dict[str, list[float]] = {}
+    verdicts = _verdicts_by_answer(evidence)
+    for name in JUDGE_METRICS:
+        by_model: dict[str, list[float]] = {}
         for answer in evidence.answers:
-            value = joined.get(_key(answer), {}).get(name)
+            value = verdicts.get(_answer_key(answer), {}).get(name)
             if answer.model in evidence.models and isinstance(value, float):
-                found.setdefault(answer.model, []).append(value)
-        if found:
-            return {model: found[model] for model in evidence.models if model in found}
+                by_model.setdefault(answer.model, []).append(value)
+        if by_model:
+            return {model: by_model[model] for model in evidence.models if model in by_model}
     return {}
 
 
-def sides(evidence: Evidence, *, limit: int = NUM_SIDES) -> list[Side]:
+def largest_differences(
+    evidence: Evidence, *, limit: int = NUM_COMPARISONS
+) -> list[ResponseComparison]:
     """Return the biggest gains, then the biggest losses, the suites taking turns."""
-    found = list(_sides(evidence))
-    gains = sorted((s for s in found if s.gain > 0), key=lambda s: (-s.gain, s.suite, s.prompt))
-    losses = sorted((s for s in found if s.gain < 0), key=lambda s: (s.gain, s.suite, s.prompt))
+    comparisons = list(_compare_first_and_last(evidence))
+    gains = sorted(
+        (s for s in comparisons if s.gain > 0), key=lambda s: (-s.gain, s.suite, s.prompt)
+    )
+    losses = sorted(
+        (s for s in comparisons if s.gain < 0), key=lambda s: (s.gain, s.suite, s.prompt)
+    )
     num_losses = min(len(losses), max(limit // 2, limit - len(gains)))
-    return [*_by_turns(gains, limit - num_losses), *_by_turns(losses, num_losses)]
+    return [*_alternate_suites(gains, limit - num_losses), *_alternate_suites(losses, num_losses)]
 
 
-def _sides(evidence: Evidence) -> Iterator[Side]:
+def _compare_first_and_last(evidence: Evidence) -> Iterator[ResponseComparison]:
     """Yield each prompt that the first and the last model answered, where both have a score."""
     if len(evidence.models) < 2:  # noqa: PLR2004 -- two sides
         return
-    joined = _judged(evidence)
-    wanted = _directions(evidence.results)
-    asked: dict[tuple[str, str], dict[str, Told]] = {}
+    verdicts = _verdicts_by_answer(evidence)
+    directions = _is_higher_better_by_suite(evidence.results)
+    scored_by_prompt: dict[tuple[str, str], dict[str, ScoredResponse]] = {}
     for answer in evidence.answers:
-        score = _score(joined.get(_key(answer), {}), wanted.get(answer.suite, {}))
+        score = _score(verdicts.get(_answer_key(answer), {}), directions.get(answer.suite, {}))
         if answer.model in evidence.models and answer.response and score is not None:
-            told = Told(answer.model, answer.response, score)
-            asked.setdefault((answer.suite, answer.prompt), {}).setdefault(answer.model, told)
+            scored = ScoredResponse(answer.model, answer.response, score)
+            scored_by_prompt.setdefault((answer.suite, answer.prompt), {}).setdefault(
+                answer.model, scored
+            )
     first, *middle, last = evidence.models
-    for (suite, prompt), said in asked.items():
-        if first in said and last in said:
-            between = tuple(said[model] for model in middle if model in said)
-            yield Side(suite, prompt, said[first], said[last], between)
+    for (suite, prompt), by_model in scored_by_prompt.items():
+        if first in by_model and last in by_model:
+            intermediate = tuple(by_model[model] for model in middle if model in by_model)
+            yield ResponseComparison(suite, prompt, by_model[first], by_model[last], intermediate)
 
 
-def _judged(evidence: Evidence) -> dict[Key, dict[str, float | str]]:
+def _verdicts_by_answer(evidence: Evidence) -> dict[AnswerKey, dict[str, float | str]]:
     """Return all that was said of each answer, also in rows of a judge's own."""
-    found: dict[Key, dict[str, float | str]] = {}
+    verdicts: dict[AnswerKey, dict[str, float | str]] = {}
     for answer in evidence.answers:
-        found.setdefault(_key(answer), {}).update(answer.verdicts)
-    return found
+        verdicts.setdefault(_answer_key(answer), {}).update(answer.verdicts)
+    return verdicts
 
 
-def _key(answer: Answer) -> Key:
+def _answer_key(answer: Answer) -> AnswerKey:
     return answer.suite, answer.prompt, answer.response
 
 
-def _directions(results: Sequence[Measured]) -> dict[str, dict[str, bool]]:
+def _is_higher_better_by_suite(results: Sequence[EvalResult]) -> dict[str, dict[str, bool]]:
     """Return of each suite's numbers whether more is better; a name may carry a prefix."""
-    found: dict[str, dict[str, bool]] = {}
+    by_suite: dict[str, dict[str, bool]] = {}
     for each in results:
         if each.is_higher_better is not None and each.against is None:
             name = each.name.rpartition("/")[2]
-            found.setdefault(each.suite, {})[name] = each.is_higher_better
-    return found
+            by_suite.setdefault(each.suite, {})[name] = each.is_higher_better
+    return by_suite
 
 
-def _score(verdicts: Mapping[str, float | str], wanted: Mapping[str, bool]) -> float | None:
+def _score(
+    verdicts: Mapping[str, float | str], is_higher_better: Mapping[str, bool]
+) -> float | None:
     """Return the judge's score, or else the mean of the graders' verdicts."""
-    for name in SCORES:
+    for name in JUDGE_METRICS:
         value = verdicts.get(name)
         if isinstance(value, float):
             return value
     values = [
-        value if wanted.get(name, True) else -value
+        value if is_higher_better.get(name, True) else -value
         for name, value in verdicts.items()
-        if isinstance(value, float) and name not in WORSE
+        if isinstance(value, float) and name not in LOWER_IS_BETTER
     ]
     return fmean(values) if values else None
 
 
-def _by_turns(sides_: Sequence[Side], limit: int) -> list[Side]:
+def _alternate_suites(
+    comparisons: Sequence[ResponseComparison], limit: int
+) -> list[ResponseComparison]:
     """Return the first of each suite, then the second of each, until there are enough."""
-    suites: dict[str, list[Side]] = {}
-    for side in sides_:
-        suites.setdefault(side.suite, []).append(side)
-    turns = [
-        (place, order, side)
-        for order, own in enumerate(suites.values())
-        for place, side in enumerate(own)
+    by_suite: dict[str, list[ResponseComparison]] = {}
+    for side in comparisons:
+        by_suite.setdefault(side.suite, []).append(side)
+    ordered = [
+        (rank, suite_index, side)
+        for suite_index, own in enumerate(by_suite.values())
+        for rank, side in enumerate(own)
     ]
-    chosen = sorted(turns, key=lambda turn: turn[:2])[:limit]
+    chosen = sorted(ordered, key=lambda turn: turn[:2])[:limit]
     return sorted((side for *_, side in chosen), key=lambda side: -abs(side.gain))

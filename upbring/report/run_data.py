@@ -9,40 +9,40 @@ from pathlib import Path
 
 from upbring.durable import JSON
 from upbring.runs.contract import Contract
-from upbring.runs.metrics import Record
-from upbring.runs.results import Measured
+from upbring.runs.metrics import MetricsRecord
+from upbring.runs.results import EvalResult
 from upbring.runs.run_folder import DataFile
 
 BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ReportedStage:
     """One stage of the road: a run's folder, or what a recipe says of one that is not there."""
 
     name: str
-    verb: str
+    command: str
     path: Path
     status: str
-    began: str | None = None
-    finished: str | None = None
-    steps: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    planned_steps: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)  # what for: which stage, or base
-    records: tuple[Record, ...] = ()
+    records: tuple[MetricsRecord, ...] = ()
     settings: Mapping[str, JSON] = field(default_factory=dict)
     environment: Mapping[str, JSON] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
     contract: Contract | None = None
     samples: tuple[Mapping[str, JSON], ...] = ()
-    num_learned: int | None = None  # weights that learned
+    num_trainable: int | None = None  # weights that learned
     num_weights: int | None = None  # weights of the base
 
     @property
-    def is_run(self) -> bool:
+    def is_training(self) -> bool:
         """Whether weights learn in it."""
         return bool(self.records) or self.contract is not None
 
-    def values(self, name: str, kind: str) -> list[tuple[int, float]]:
+    def metric_series(self, name: str, kind: str) -> list[tuple[int, float]]:
         """Return step and value of each record of a kind that has a number of this name."""
         return [
             (r.step, r.values[name]) for r in self.records if r.kind == kind and name in r.values
@@ -61,7 +61,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class ReportedGate:
     """What had to hold, and whether it did; `passed` is None where it was not measured."""
 
     name: str
@@ -79,15 +79,15 @@ class Evidence:
     """All that the folders hold."""
 
     title: str
-    stages: tuple[Stage, ...] = ()
-    results: tuple[Measured, ...] = ()
+    stages: tuple[ReportedStage, ...] = ()
+    results: tuple[EvalResult, ...] = ()
     answers: tuple[Answer, ...] = ()
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[ReportedGate, ...] = ()
     models: tuple[str, ...] = ()  # that are compared, the first is what the road began with
     status: str | None = None  # of the recipe, where there is one
-    faults: tuple[str, ...] = ()  # what could not be read, and is left out
+    read_errors: tuple[str, ...] = ()  # what could not be read, and is left out
 
     @property
-    def runs(self) -> tuple[Stage, ...]:
+    def training_stages(self) -> tuple[ReportedStage, ...]:
         """The stages in which weights learn."""
-        return tuple(stage for stage in self.stages if stage.is_run)
+        return tuple(stage for stage in self.stages if stage.is_training)

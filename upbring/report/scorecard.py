@@ -10,39 +10,48 @@ from typing import Literal
 
 from upbring.report import texts
 from upbring.report.run_data import Evidence
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
 Change = Literal["better", "worse", "changed", "not clear", "not known"]
 
-CHANGE = "_change"
-PAIRED = {"perplexity": "perplexity_growth"}  # where the change has a name of its own
-FORGETTING, REFUSALS, PREFERENCE, HEALTH = "forgetting", "refusals", "preference", "reward_health"
-CAPABILITY = ("accuracy", "choice_accuracy", "perplexity")  # of a capability one number is told
-DRIFT = "drift/"
+CHANGE_SUFFIX = "_change"
+PAIRED_NAMES = {"perplexity": "perplexity_growth"}  # where the change has a name of its own
+FORGETTING, REFUSALS, PREFERENCE, REWARD_HEALTH = (
+    "forgetting",
+    "refusals",
+    "preference",
+    "reward_health",
+)
+CAPABILITY_METRICS = (
+    "accuracy",
+    "choice_accuracy",
+    "perplexity",
+)  # of a capability one number is told
+DRIFT_PREFIX = "drift/"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScorecardRow:
     """One number of several models, and what became of it from the first to the last."""
 
     suite: str
     name: str
     unit: str
     is_higher_better: bool | None
-    values: Mapping[str, Measured]  # by model, in the road's order
-    before: Measured
-    after: Measured
-    paired: Measured | None  # the difference, item by item
+    values: Mapping[str, EvalResult]  # by model, in the road's order
+    before: EvalResult
+    after: EvalResult
+    paired: EvalResult | None  # the difference, item by item
     change: Change
 
     @property
-    def rise(self) -> str:
+    def change_text(self) -> str:
         """The paired change for people: shares by points, what is relative in percent."""
         if self.paired is None or self.paired.value is None:
             return ""
-        told = texts.signed(self.paired.value, self.paired.unit)
+        text = texts.format_signed(self.paired.value, self.paired.unit)
         is_relative = self.unit != "share" and self.paired.unit == "share"
-        return told.replace("points", "%") if is_relative else told
+        return text.replace("points", "%") if is_relative else text
 
     @property
     def is_synthetic(self) -> bool:
@@ -50,24 +59,26 @@ class Row:
         return any(each.is_synthetic for each in self.values.values())
 
 
-def scorecard(evidence: Evidence) -> list[Row]:
+def scorecard(evidence: Evidence) -> list[ScorecardRow]:
     """Return each number that was measured of two models or more."""
-    by_name: dict[tuple[str, str], dict[str, Measured]] = {}
+    by_name: dict[tuple[str, str], dict[str, EvalResult]] = {}
     for each in evidence.results:
-        if each.against is None and each.suite != HEALTH:
+        if each.against is None and each.suite != REWARD_HEALTH:
             by_name.setdefault((each.suite, each.name), {})[each.model] = each
     rows = []
-    for (suite, name), found in by_name.items():
-        values = {model: found[model] for model in evidence.models if model in found}
+    for (suite, name), by_model in by_name.items():
+        values = {model: by_model[model] for model in evidence.models if model in by_model}
         if len(values) > 1:
             rows.append(_row(suite, name, values, evidence.results))
     return rows
 
 
-def _row(suite: str, name: str, values: Mapping[str, Measured], results: Sequence[Measured]) -> Row:
+def _row(
+    suite: str, name: str, values: Mapping[str, EvalResult], results: Sequence[EvalResult]
+) -> ScorecardRow:
     before, *_, after = values.values()
-    paired = _paired(before, after, results)
-    return Row(
+    paired = _find_paired(before, after, results)
+    return ScorecardRow(
         suite,
         name,
         after.unit,
@@ -80,17 +91,19 @@ def _row(suite: str, name: str, values: Mapping[str, Measured], results: Sequenc
     )
 
 
-def change(before: Measured, after: Measured, paired: Measured | None = None) -> Change:
+def change(before: EvalResult, after: EvalResult, paired: EvalResult | None = None) -> Change:
     """Return what became of a number, as far as its interval tells."""
-    rise = _rise(before, after, paired)
-    if rise is None or rise == 0:
-        return "not known" if rise is None else "not clear"
+    direction = _change_direction(before, after, paired)
+    if direction is None or direction == 0:
+        return "not known" if direction is None else "not clear"
     if after.is_higher_better is None:
         return "changed"
-    return "better" if (rise > 0) == after.is_higher_better else "worse"
+    return "better" if (direction > 0) == after.is_higher_better else "worse"
 
 
-def _rise(before: Measured, after: Measured, paired: Measured | None) -> int | None:
+def _change_direction(
+    before: EvalResult, after: EvalResult, paired: EvalResult | None
+) -> int | None:
     """Return 1 where a number rose, −1 where it fell, 0 where its interval does not tell."""
     if paired is not None and paired.low is not None and paired.high is not None:
         return (paired.low > 0) - (paired.high < 0)
@@ -99,73 +112,87 @@ def _rise(before: Measured, after: Measured, paired: Measured | None) -> int | N
     return (after.low > before.high) - (after.high < before.low)
 
 
-def _paired(before: Measured, after: Measured, results: Sequence[Measured]) -> Measured | None:
-    names = {f"{after.name}{CHANGE}", PAIRED.get(after.name, "")}
+def _find_paired(
+    before: EvalResult, after: EvalResult, results: Sequence[EvalResult]
+) -> EvalResult | None:
+    names = {f"{after.name}{CHANGE_SUFFIX}", PAIRED_NAMES.get(after.name, "")}
     for each in results:
-        is_ours = (each.suite, each.model, each.against) == (after.suite, after.model, before.model)
-        if is_ours and each.name in names:
+        is_match = (each.suite, each.model, each.against) == (
+            after.suite,
+            after.model,
+            before.model,
+        )
+        if is_match and each.name in names:
             return each
     return None
 
 
-def tax(rows: Sequence[Row]) -> list[Row]:
+def alignment_tax(rows: Sequence[ScorecardRow]) -> list[ScorecardRow]:
     """Return one row for each capability that might have been forgotten."""
-    chosen: dict[str, Row] = {}
+    chosen: dict[str, ScorecardRow] = {}
     for row in rows:
         capability, _, kind = row.name.rpartition("/")
-        if row.suite != FORGETTING or kind not in CAPABILITY:
+        if row.suite != FORGETTING or kind not in CAPABILITY_METRICS:
             continue
-        known = chosen.get(capability)
-        if known is None or CAPABILITY.index(kind) < CAPABILITY.index(_kind(known)):
+        current = chosen.get(capability)
+        if current is None or CAPABILITY_METRICS.index(kind) < CAPABILITY_METRICS.index(
+            _metric_name(current)
+        ):
             chosen[capability] = row
     return list(chosen.values())
 
 
-def _kind(row: Row) -> str:
+def _metric_name(row: ScorecardRow) -> str:
     return row.name.rpartition("/")[2]
 
 
-def drift(evidence: Evidence) -> list[Measured]:
+def drift(evidence: Evidence) -> list[EvalResult]:
     """Return how far each model has moved from the first, by topic."""
-    return [each for each in evidence.results if each.name.startswith(DRIFT)]
+    return [each for each in evidence.results if each.name.startswith(DRIFT_PREFIX)]
 
 
-def refusals(evidence: Evidence) -> list[Measured]:
+def refusals(evidence: Evidence) -> list[EvalResult]:
     """Return what was refused and what was not, of each model, also of one alone."""
-    own = [each for each in evidence.results if each.suite == REFUSALS and each.against is None]
-    return [each for each in own if each.value is not None]
+    results = [each for each in evidence.results if each.suite == REFUSALS and each.against is None]
+    return [each for each in results if each.value is not None]
 
 
-def wins(evidence: Evidence) -> list[Measured]:
+def win_rates(evidence: Evidence) -> list[EvalResult]:
     """Return how often each model is preferred to another."""
-    own = [each for each in evidence.results if each.suite == PREFERENCE]
-    return [each for each in own if each.against is not None and each.name.startswith("win_rate")]
+    results = [each for each in evidence.results if each.suite == PREFERENCE]
+    return [
+        each for each in results if each.against is not None and each.name.startswith("win_rate")
+    ]
 
 
-def health(evidence: Evidence) -> list[Measured]:
+def reward_health(evidence: Evidence) -> list[EvalResult]:
     """Return what is known of the reward models."""
-    return [each for each in evidence.results if each.suite == HEALTH and each.value is not None]
+    return [
+        each for each in evidence.results if each.suite == REWARD_HEALTH and each.value is not None
+    ]
 
 
-def others(evidence: Evidence, rows: Sequence[Row]) -> list[Measured]:
+def other_results(evidence: Evidence, rows: Sequence[ScorecardRow]) -> list[EvalResult]:
     """Return what stands in none of the tables above."""
-    told = {(row.suite, name) for row in rows for name in (row.name, PAIRED.get(row.name))}
-    kept = []
+    shown = {(row.suite, name) for row in rows for name in (row.name, PAIRED_NAMES.get(row.name))}
+    rest = []
     for each in evidence.results:
-        is_told = (each.suite, each.name) in told or each.name.endswith(CHANGE)
-        if not is_told and each not in wins(evidence):
-            kept.append(each)
-    return kept
+        is_shown = (each.suite, each.name) in shown or each.name.endswith(CHANGE_SUFFIX)
+        if not is_shown and each not in win_rates(evidence):
+            rest.append(each)
+    return rest
 
 
-def find(evidence: Evidence, suite: str, name: str, *, model: str | None = None) -> Measured | None:
+def find_result(
+    evidence: Evidence, suite: str, name: str, *, model: str | None = None
+) -> EvalResult | None:
     """Return a number of a model, by default of the last that has it."""
-    found = [
+    matches = [
         each
         for each in evidence.results
         if (each.suite, each.name) == (suite, name) and each.against is None
     ]
-    by_model = {each.model: each for each in found}
+    by_model = {each.model: each for each in matches}
     if model is not None:
         return by_model.get(model)
     ordered = [by_model[name] for name in evidence.models if name in by_model]

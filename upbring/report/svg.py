@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-ins, none of which a picture would use by chance, and the page's names for them.
-COLOURS = {
+COLORS = {
     "ink": "#010203",
     "soft": "#020304",
     "grid": "#030405",
@@ -34,10 +34,10 @@ COLOURS = {
 }
 SERIES = ("c1", "c2", "c3", "c4", "c5")
 MARKERS = ("o", "s", "D", "^", "v", "P")
-POINTS_AN_INCH = 72
+POINTS_PER_INCH = 72
 
 
-def model_colours(models: tuple[str, ...]) -> dict[str, str]:
+def model_colors(models: tuple[str, ...]) -> dict[str, str]:
     """Return each model's colour name: what the road began with is grey."""
     rest = {m: SERIES[i % len(SERIES)] for i, m in enumerate(models[1:])}
     return {models[0]: "base", **rest} if models else {}
@@ -52,7 +52,7 @@ def figure(width: float, height: float, *, is_small: bool = False) -> Iterator["
     import matplotlib as mpl  # noqa: PLC0415 -- half a second, only where something is drawn
     from matplotlib.figure import Figure  # noqa: PLC0415 -- as above
 
-    c = COLOURS
+    c = COLORS
     style: Any = {  # keys that matplotlib knows
         "svg.fonttype": "none",
         "svg.hashsalt": "upbring",
@@ -84,24 +84,24 @@ def figure(width: float, height: float, *, is_small: bool = False) -> Iterator["
         warnings.simplefilter(
             "ignore"
         )  # a name may have letters that its font lacks; a page has more
-        made = Figure(figsize=(width, height), layout=None if is_small else "constrained")
+        fig = Figure(figsize=(width, height), layout=None if is_small else "constrained")
         if is_small:
-            made.subplots_adjust(left=0.17, right=0.985, top=0.87, bottom=0.13)
-        yield made
+            fig.subplots_adjust(left=0.17, right=0.985, top=0.87, bottom=0.13)
+        yield fig
 
 
-def svg(drawn: "Figure", *, name: str, title: str) -> Markup:
+def svg(fig: "Figure", *, name: str, title: str) -> Markup:
     """Return a figure as an element of a page; `title` is read to who cannot see it."""
     buffer = io.StringIO()
-    drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    text = _own_names(text, name)
+    text = _prefix_ids(text, name)
     text = re.sub(r"font-family: [^;\"]*;?|(?<=px) '[^\"]*?sans-serif", "", text)
-    for colour, stand_in in COLOURS.items():
-        text = text.replace(stand_in, f"var(--{colour})")
+    for color, placeholder in COLORS.items():
+        text = text.replace(placeholder, f"var(--{color})")
     box = re.search(r'viewBox="[^"]*"', text)
     assert box, "matplotlib gives a viewBox"
     body = text[text.index(">") + 1 :].strip()
@@ -109,13 +109,13 @@ def svg(drawn: "Figure", *, name: str, title: str) -> Markup:
     return Markup(head + str(escape(title)) + "</title>" + body)  # noqa: S704 -- title escaped, body matplotlib's
 
 
-def _own_names(text: str, name: str) -> str:
+def _prefix_ids(text: str, name: str) -> str:
     """Keep the names that something points to, with the figure's before them; drop all others."""
     text = text.replace("xlink:href", "href")
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
 
-    def renamed(match: re.Match[str]) -> str:
+    def replace_id(match: re.Match[str]) -> str:
         return f' id="{name}-{match[1]}"' if match[1] in used else ""
 
-    text = re.sub(r'\sid="([^"]*)"', renamed, text)
+    text = re.sub(r'\sid="([^"]*)"', replace_id, text)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)

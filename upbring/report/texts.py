@@ -6,9 +6,9 @@ Titles of suites and numbers, in words that need no paper, are here too.
 import math
 from collections.abc import Iterable
 
-from upbring.runs.results import Measured
+from upbring.runs.results import EvalResult
 
-SUITES = {
+SUITE_TITLES = {
     "facts": "Knows facts",
     "tasks": "Does tasks",
     "instructions": "Follows instructions",
@@ -18,7 +18,7 @@ SUITES = {
     "preference": "Is preferred",
     "reward_health": "Reward model is sound",
 }
-NUMBERS = {
+RESULT_TITLES = {
     "accuracy": "right answers",
     "exact_match": "right to the letter",
     "normalised_match": "right but for case and articles",
@@ -41,31 +41,31 @@ NUMBERS = {
     "win_rate_length_controlled": "answers preferred, at equal length",
     "pair_accuracy": "pairs ordered as people do",
 }
-METRICS = {
+METRIC_TITLES = {
     "nll": "negative log-likelihood",
     "kl": "distance from the reference",
     "gradient_norm": "gradient norm",
     "learning_rate": "learning rate",
 }
-POWER_BELOW = 1e-3
-MANY = 10_000
+SCIENTIFIC_BELOW = 1e-3
+NO_DECIMALS_FROM = 10_000
 
 
-def title(name: str, known: dict[str, str]) -> str:
+def title(name: str, titles: dict[str, str]) -> str:
     """Return what a name means to somebody who did not write the code.
 
-    >>> title("sums/accuracy", NUMBERS), title("clip_fraction", METRICS)
+    >>> title("sums/accuracy", RESULT_TITLES), title("clip_fraction", METRIC_TITLES)
     ('sums: right answers', 'clip fraction')
     """
     head, _, last = name.rpartition("/")
-    words = known.get(last) or last.replace("_", " ")
+    words = titles.get(last) or last.replace("_", " ")
     return f"{head.replace('_', ' ')}: {words}" if head else words
 
 
-def number(value: float | None, unit: str = "") -> str:
+def format_number(value: float | None, unit: str = "") -> str:
     """Return a number as the report prints it.
 
-    >>> number(0.7131, "share"), number(7.254, "perplexity"), number(None), number(123456)
+    >>> format_number(0.7131, "share"), format_number(7.254, "perplexity"), format_number(None), format_number(123456)
     ('71.3 %', '7.25', '–', '123,456')
     """
     if value is None or not math.isfinite(value):
@@ -73,47 +73,51 @@ def number(value: float | None, unit: str = "") -> str:
     if unit == "share":
         return f"{100 * value:.1f} %".replace("-", "−")
     form = ",.4g" if float(value).is_integer() else ".3g"
-    if value and abs(value) < POWER_BELOW:
+    if value and abs(value) < SCIENTIFIC_BELOW:
         form = ".1e"
-    elif abs(value) >= MANY:
+    elif abs(value) >= NO_DECIMALS_FROM:
         form = ",.0f"
     return f"{value:{form}}".replace("-", "−")
 
 
-def signed(value: float | None, unit: str = "") -> str:
+def format_signed(value: float | None, unit: str = "") -> str:
     """Return a change, with its sign; shares change by points of a hundred.
 
-    >>> signed(0.031, "share"), signed(-0.5)
+    >>> format_signed(0.031, "share"), format_signed(-0.5)
     ('+3.1 points', '−0.5')
     """
     if value is None or not math.isfinite(value):
         return "–"
     sign = "−" if value < 0 else "+"
-    return sign + (f"{abs(100 * value):.1f} points" if unit == "share" else number(abs(value)))
+    return sign + (
+        f"{abs(100 * value):.1f} points" if unit == "share" else format_number(abs(value))
+    )
 
 
-def bounds(measured: Measured) -> str:
+def format_interval(measured: EvalResult) -> str:
     """Return the interval of a number, or nothing where it has none."""
     if measured.low is None or measured.high is None:
         return ""
-    low, high = (number(v, measured.unit).removesuffix(" %") for v in (measured.low, measured.high))
+    low, high = (
+        format_number(v, measured.unit).removesuffix(" %") for v in (measured.low, measured.high)
+    )
     return f"{low} … {high}"
 
 
-def count_of(many: int, one: str, *, several: str = "") -> str:
+def format_count(count: int, noun: str, *, plural: str = "") -> str:
     """Return a number of things.
 
-    >>> count_of(1, "gate"), count_of(1500, "row"), count_of(0, "loss", several="losses")
+    >>> format_count(1, "gate"), format_count(1500, "row"), format_count(0, "loss", plural="losses")
     ('1 gate', '1,500 rows', 'no losses')
     """
-    word = one if many == 1 else several or f"{one}s"
-    return f"{many:,} {word}" if many else f"no {word}"
+    word = noun if count == 1 else plural or f"{noun}s"
+    return f"{count:,} {word}" if count else f"no {word}"
 
 
-def large(value: float) -> str:
+def format_large(value: float) -> str:
     """Return a large number in two digits or more.
 
-    >>> large(45_231), large(1_260_000), large(812)
+    >>> format_large(45_231), format_large(1_260_000), format_large(812)
     ('45 k', '1.3 M', '812')
     """
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -123,12 +127,12 @@ def large(value: float) -> str:
     return f"{value:.0f}"
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Return names as a sentence has them.
 
-    >>> listed(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
-    every = list(names)
-    head = ", ".join(every[:-1])
-    return f"{head} and {every[-1]}" if head else "".join(every)
+    all_names = list(names)
+    head = ", ".join(all_names[:-1])
+    return f"{head} and {all_names[-1]}" if head else "".join(all_names)

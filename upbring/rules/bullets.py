@@ -2,16 +2,16 @@
 
 import re
 
-_ITEM = re.compile(r"^[ \t]{0,16}(?:[-*+•–]|\d{1,3}[.)])[ \t]+(\S.*)$", re.MULTILINE)
+_LIST_ITEM = re.compile(r"^[ \t]{0,16}(?:[-*+•–]|\d{1,3}[.)])[ \t]+(\S.*)$", re.MULTILINE)
 
 
-def bullets(text: str) -> list[str]:
+def list_items(text: str) -> list[str]:
     r"""Return the items of the lists in the text.
 
-    >>> bullets("Two things:\n- milk\n2. bread")
+    >>> list_items("Two things:\n- milk\n2. bread")
     ['milk', 'bread']
     """
-    return [item.rstrip() for item in _ITEM.findall(text)]
+    return [item.rstrip() for item in _LIST_ITEM.findall(text)]
 
 
 def is_list(text: str, *, count: int | None = None) -> bool:
@@ -21,5 +21,5 @@ def is_list(text: str, *, count: int | None = None) -> bool:
     (True, False)
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    items = bullets("\n".join(lines))
+    items = list_items("\n".join(lines))
     return bool(items) and len(items) == len(lines) and count in {None, len(items)}

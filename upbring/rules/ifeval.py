@@ -12,110 +12,114 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from upbring.rules.languages import is_in_language
-from upbring.rules.lengths import sentences
+from upbring.rules.lengths import split_sentences
 
 Details = Mapping[str, Any]
 Rule = Callable[[str, Details], bool | None]
 
 _TOKEN = re.compile(r"\w+")
-_CAPITALS = re.compile(r"[^\W_]+(?:[-.'’&][^\W_]+)*")
-_ENDS_WORD = ".,?!'\""
-_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
-_TOLD_POSTSCRIPTS = {
+_CAPITALIZABLE_WORD = re.compile(r"[^\W_]+(?:[-.'’&][^\W_]+)*")
+_WORD_END_CHARACTERS = ".,?!'\""
+_CONSTRAINED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
+_POSTSCRIPT_PATTERNS = {
     "P.P.S": re.compile(r"\s*p\.\s?p\.\s?s.*$", re.MULTILINE),
     "P.S.": re.compile(r"\s*p\.\s?s\..*$", re.MULTILINE),
 }
 
 
-def no_comma(text: str, _: Details) -> bool:
+def has_no_comma(text: str, _: Details) -> bool:
     """Tell whether there is no comma."""
     return "," not in text
 
 
-def existing(text: str, details: Details) -> bool:
+def has_keywords(text: str, details: Details) -> bool:
     """Tell whether every keyword occurs."""
-    return all(_count(keyword, text) for keyword in details["keywords"])
+    return all(_count_keyword(keyword, text) for keyword in details["keywords"])
 
 
-def forbidden(text: str, details: Details) -> bool:
+def has_no_forbidden_words(text: str, details: Details) -> bool:
     """Tell whether none of the words occurs."""
     words = details["forbidden_words"]
     return not any(re.search(rf"\b{re.escape(w)}\b", text, re.IGNORECASE) for w in words)
 
 
-def frequency(text: str, details: Details) -> bool:
+def has_keyword_frequency(text: str, details: Details) -> bool:
     """Tell whether a keyword occurs as often as asked."""
-    return _compared(_count(details["keyword"], text), details["relation"], details["frequency"])
+    return _satisfies_relation(
+        _count_keyword(details["keyword"], text), details["relation"], details["frequency"]
+    )
 
 
-def letters(text: str, details: Details) -> bool:
+def has_letter_frequency(text: str, details: Details) -> bool:
     """Tell whether a letter occurs as often as asked."""
     count = text.lower().count(details["letter"].lower())
-    return _compared(count, details["let_relation"], details["let_frequency"])
+    return _satisfies_relation(count, details["let_relation"], details["let_frequency"])
 
 
-def in_language(text: str, details: Details) -> bool | None:
+def is_in_requested_language(text: str, details: Details) -> bool | None:
     """Tell whether the answer is in the language asked for."""
     return is_in_language(text, details["language"])
 
 
-def num_sentences(text: str, details: Details) -> bool:
+def has_num_sentences(text: str, details: Details) -> bool:
     """Tell whether there are as many sentences as asked."""
-    return _compared(len(sentences(text)), details["relation"], details["num_sentences"])
+    return _satisfies_relation(
+        len(split_sentences(text)), details["relation"], details["num_sentences"]
+    )
 
 
-def num_words(text: str, details: Details) -> bool:
+def has_num_words(text: str, details: Details) -> bool:
     """Tell whether there are as many words as asked."""
-    return _compared(len(_TOKEN.findall(text)), details["relation"], details["num_words"])
+    return _satisfies_relation(len(_TOKEN.findall(text)), details["relation"], details["num_words"])
 
 
-def num_paragraphs(text: str, details: Details) -> bool:
+def has_num_paragraphs(text: str, details: Details) -> bool:
     """Tell whether there are as many paragraphs, divided by ***, as asked."""
     parts = re.split(r"\s?\*\*\*\s?", text)
-    inner = [part for place, part in enumerate(parts) if 0 < place < len(parts) - 1]
-    if not all(part.strip() for part in inner):
+    inner_parts = [part for index, part in enumerate(parts) if 0 < index < len(parts) - 1]
+    if not all(part.strip() for part in inner_parts):
         return False
     return len([part for part in parts if part.strip()]) == int(details["num_paragraphs"])
 
 
-def nth_paragraph(text: str, details: Details) -> bool:
+def has_nth_paragraph_word(text: str, details: Details) -> bool:
     """Tell whether there are as many paragraphs as asked, and the nth begins with a word."""
     parts = text.split("\n\n")
-    count, place = sum(bool(part.strip()) for part in parts), details["nth_paragraph"]
-    if count != details["num_paragraphs"] or place > count or not parts[place - 1].strip():
+    count, number = sum(bool(part.strip()) for part in parts), details["nth_paragraph"]
+    if count != details["num_paragraphs"] or number > count or not parts[number - 1].strip():
         return False
-    word = parts[place - 1].split()[0].lstrip("'").lstrip('"')
-    end = next((i for i, letter in enumerate(word) if letter in _ENDS_WORD), len(word))
+    word = parts[number - 1].split()[0].lstrip("'").lstrip('"')
+    end = next((i for i, letter in enumerate(word) if letter in _WORD_END_CHARACTERS), len(word))
     return bool(word[:end].lower() == details["first_word"].lower())
 
 
-def placeholders(text: str, details: Details) -> bool:
+def has_placeholders(text: str, details: Details) -> bool:
     """Tell whether there are as many [placeholders] as asked, or more."""
     return len(re.findall(r"\[.*?\]", text)) >= int(details["num_placeholders"])
 
 
-def postscript(text: str, details: Details) -> bool:
+def has_postscript(text: str, details: Details) -> bool:
     """Tell whether there is a postscript with the marker asked for."""
     marker = details["postscript_marker"]
-    told = _TOLD_POSTSCRIPTS.get(marker)
-    if told is None:
-        told = re.compile(rf"\s*{re.escape(marker.lower())}.*$", re.MULTILINE)
-    return told.search(text.lower()) is not None
+    pattern = _POSTSCRIPT_PATTERNS.get(marker)
+    if pattern is None:
+        pattern = re.compile(rf"\s*{re.escape(marker.lower())}.*$", re.MULTILINE)
+    return pattern.search(text.lower()) is not None
 
 
-def num_bullets(text: str, details: Details) -> bool:
+def has_num_bullets(text: str, details: Details) -> bool:
     """Tell whether there are exactly as many markdown bullets as asked."""
     stars = re.findall(r"^\s*\*[^\*].*$", text, re.MULTILINE)
     dashes = re.findall(r"^\s*-.*$", text, re.MULTILINE)
     return len(stars) + len(dashes) == int(details["num_bullets"])
 
 
-def one_of_three(text: str, _: Details) -> bool:
+def is_constrained_answer(text: str, _: Details) -> bool:
     """Tell whether one of the three answers that were offered is given."""
-    return any(answer in text.strip() for answer in _ANSWERS)
+    return any(answer in text.strip() for answer in _CONSTRAINED_ANSWERS)
 
 
-def highlights(text: str, details: Details) -> bool:
+def has_highlights(text: str, details: Details) -> bool:
     """Tell whether there are as many *highlighted* parts as asked, or more."""
     single = [h for h in re.findall(r"\*[^\n\*]*\*", text) if h.strip("*").strip()]
     double = re.findall(r"\*\*[^\n\*]*\*\*", text)
@@ -123,11 +127,11 @@ def highlights(text: str, details: Details) -> bool:
     return len(single) + len(double) >= int(details["num_highlights"])
 
 
-def sections(text: str, details: Details) -> bool:
+def has_sections(text: str, details: Details) -> bool:
     """Tell whether there are as many numbered sections as asked, or more."""
     splitter = details["section_spliter"]
-    found = re.findall(rf"\s?{re.escape(splitter)}\s?\d+\s?", text)
-    return len(found) >= int(details["num_sections"])
+    markers = re.findall(rf"\s?{re.escape(splitter)}\s?\d+\s?", text)
+    return len(markers) >= int(details["num_sections"])
 
 
 def is_bare_json(text: str, _: Details) -> bool:
@@ -142,19 +146,19 @@ def is_bare_json(text: str, _: Details) -> bool:
     return True
 
 
-def title(text: str, _: Details) -> bool:
+def has_title(text: str, _: Details) -> bool:
     """Tell whether there is a <<title>>."""
-    found = re.findall(r"<<[^\n]+>>", text)
-    return any(each.lstrip("<").rstrip(">").strip() for each in found)
+    titles = re.findall(r"<<[^\n]+>>", text)
+    return any(each.lstrip("<").rstrip(">").strip() for each in titles)
 
 
-def two_responses(text: str, _: Details) -> bool:
+def has_two_responses(text: str, _: Details) -> bool:
     """Tell whether there are two different answers, divided by six asterisks."""
     parts = text.split("******")
     if not all(part.strip() for part in parts[1:-1]):
         return False
-    told = [part.strip() for part in parts if part.strip()]
-    return len(told) == 2 and told[0] != told[1]  # noqa: PLR2004 -- two responses
+    responses = [part.strip() for part in parts if part.strip()]
+    return len(responses) == 2 and responses[0] != responses[1]  # noqa: PLR2004 -- two responses
 
 
 def repeats_prompt(text: str, details: Details) -> bool:
@@ -162,62 +166,62 @@ def repeats_prompt(text: str, details: Details) -> bool:
     return text.strip().lower().startswith(details["prompt_to_repeat"].strip().lower())
 
 
-def ends_with(text: str, details: Details) -> bool:
+def ends_with_phrase(text: str, details: Details) -> bool:
     """Tell whether the answer ends with a phrase."""
     return text.strip().strip('"').lower().endswith(str(details["end_phrase"]).strip().lower())
 
 
-def num_capitals(text: str, details: Details) -> bool:
+def has_num_capital_words(text: str, details: Details) -> bool:
     """Tell whether as many words as asked are all in capitals."""
-    count = sum(word.isupper() for word in _CAPITALS.findall(text))
-    return _compared(count, details["capital_relation"], details["capital_frequency"])
+    count = sum(word.isupper() for word in _CAPITALIZABLE_WORD.findall(text))
+    return _satisfies_relation(count, details["capital_relation"], details["capital_frequency"])
 
 
-def capitals(text: str, _: Details) -> bool:
+def is_english_capitals(text: str, _: Details) -> bool:
     """Tell whether the answer is English, all in capitals."""
     return text.isupper() and bool(is_in_language(text, "en"))
 
 
-def lowercase(text: str, _: Details) -> bool:
+def is_english_lowercase(text: str, _: Details) -> bool:
     """Tell whether the answer is English, without a capital."""
     return text.islower() and bool(is_in_language(text, "en"))
 
 
-def quoted(text: str, _: Details) -> bool:
+def is_quoted(text: str, _: Details) -> bool:
     """Tell whether the whole answer stands in double quotation marks."""
     bare = text.strip()
     return len(bare) > 1 and bare[0] == bare[-1] == '"'
 
 
 RULES: Mapping[str, Rule] = {
-    "keywords:existence": existing,
-    "keywords:frequency": frequency,
-    "keywords:forbidden_words": forbidden,
-    "keywords:letter_frequency": letters,
-    "language:response_language": in_language,
-    "length_constraints:number_sentences": num_sentences,
-    "length_constraints:number_paragraphs": num_paragraphs,
-    "length_constraints:number_words": num_words,
-    "length_constraints:nth_paragraph_first_word": nth_paragraph,
-    "detectable_content:number_placeholders": placeholders,
-    "detectable_content:postscript": postscript,
-    "detectable_format:number_bullet_lists": num_bullets,
-    "detectable_format:constrained_response": one_of_three,
-    "detectable_format:number_highlighted_sections": highlights,
-    "detectable_format:multiple_sections": sections,
+    "keywords:existence": has_keywords,
+    "keywords:frequency": has_keyword_frequency,
+    "keywords:forbidden_words": has_no_forbidden_words,
+    "keywords:letter_frequency": has_letter_frequency,
+    "language:response_language": is_in_requested_language,
+    "length_constraints:number_sentences": has_num_sentences,
+    "length_constraints:number_paragraphs": has_num_paragraphs,
+    "length_constraints:number_words": has_num_words,
+    "length_constraints:nth_paragraph_first_word": has_nth_paragraph_word,
+    "detectable_content:number_placeholders": has_placeholders,
+    "detectable_content:postscript": has_postscript,
+    "detectable_format:number_bullet_lists": has_num_bullets,
+    "detectable_format:constrained_response": is_constrained_answer,
+    "detectable_format:number_highlighted_sections": has_highlights,
+    "detectable_format:multiple_sections": has_sections,
     "detectable_format:json_format": is_bare_json,
-    "detectable_format:title": title,
-    "combination:two_responses": two_responses,
+    "detectable_format:title": has_title,
+    "combination:two_responses": has_two_responses,
     "combination:repeat_prompt": repeats_prompt,
-    "startend:end_checker": ends_with,
-    "startend:quotation": quoted,
-    "change_case:capital_word_frequency": num_capitals,
-    "change_case:english_capital": capitals,
-    "change_case:english_lowercase": lowercase,
-    "punctuation:no_comma": no_comma,
+    "startend:end_checker": ends_with_phrase,
+    "startend:quotation": is_quoted,
+    "change_case:capital_word_frequency": has_num_capital_words,
+    "change_case:english_capital": is_english_capitals,
+    "change_case:english_lowercase": is_english_lowercase,
+    "punctuation:no_comma": has_no_comma,
 }
 # What an instruction's details must hold, and what each of them is.
-DETAILS: Mapping[str, Mapping[str, type]] = {
+DETAIL_TYPES: Mapping[str, Mapping[str, type]] = {
     "keywords:existence": {"keywords": list},
     "keywords:frequency": {"keyword": str, "relation": str, "frequency": int},
     "keywords:forbidden_words": {"forbidden_words": list},
@@ -243,10 +247,10 @@ DETAILS: Mapping[str, Mapping[str, type]] = {
 RELATIONS = ("less than", "at least")
 
 
-def _count(keyword: str, text: str) -> int:
+def _count_keyword(keyword: str, text: str) -> int:
     """Return how often a keyword occurs, in whatever case."""
     return len(re.findall(re.escape(keyword), text, re.IGNORECASE))
 
 
-def _compared(count: int, relation: str, limit: int) -> bool:
+def _satisfies_relation(count: int, relation: str, limit: int) -> bool:
     return count < limit if relation == RELATIONS[0] else count >= limit

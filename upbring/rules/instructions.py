@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from upbring.errors import nearest, shown
-from upbring.rules.ifeval import DETAILS, RELATIONS, RULES
+from upbring.errors import format_value, nearest
+from upbring.rules.ifeval import DETAIL_TYPES, RELATIONS, RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +20,30 @@ class Instruction:
     details: Mapping[str, Any]
 
 
-def flaw(instruction: Instruction) -> str | None:
+def find_problem(instruction: Instruction) -> str | None:
     """Return what is wrong with an instruction, if anything is, and what to do.
 
-    >>> flaw(Instruction("punctuation:no_coma", {}))
+    >>> find_problem(Instruction("punctuation:no_coma", {}))
     "'punctuation:no_coma' is no kind of instruction; did you mean punctuation:no_comma?"
     """
     kind, details = instruction.kind, instruction.details
     if kind not in RULES:
-        near = nearest(kind, RULES)
-        todo = f"did you mean {near}?" if near else "use one of the 25 kinds of IFEval"
-        return f"{shown(kind)} is no kind of instruction; {todo}"
-    for name, wanted in DETAILS.get(kind, {}).items():
+        suggestion = nearest(kind, RULES)
+        hint = f"did you mean {suggestion}?" if suggestion else "use one of the 25 kinds of IFEval"
+        return f"{format_value(kind)} is no kind of instruction; {hint}"
+    for name, expected_type in DETAIL_TYPES.get(kind, {}).items():
         value = details.get(name)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            return f"{kind}: {name} is {shown(value)}; give {_NOUNS[wanted]}"
+        if not isinstance(value, expected_type) or isinstance(value, bool):
+            return f"{kind}: {name} is {format_value(value)}; give {_TYPE_NAMES[expected_type]}"
         if name.endswith("relation") and value not in RELATIONS:
-            return f"{kind}: {name} is {shown(value)}; use {' or '.join(RELATIONS)}"
+            return f"{kind}: {name} is {format_value(value)}; use {' or '.join(RELATIONS)}"
     return None
 
 
-def strictly(instruction: Instruction, response: str) -> bool | None:
+def is_strictly_followed(instruction: Instruction, response: str) -> bool | None:
     """Tell whether the response, as it stands, keeps the instruction; None: not judged.
 
-    >>> strictly(Instruction("punctuation:no_comma", {}), "Well, no.")
+    >>> is_strictly_followed(Instruction("punctuation:no_comma", {}), "Well, no.")
     False
     """
     if not response.strip():
@@ -51,22 +51,22 @@ def strictly(instruction: Instruction, response: str) -> bool | None:
     return RULES[instruction.kind](response, instruction.details)
 
 
-def loosely(instruction: Instruction, response: str) -> bool | None:
+def is_loosely_followed(instruction: Instruction, response: str) -> bool | None:
     """Tell whether any of the eight readings keeps the instruction; None: not judged."""
-    found = [strictly(instruction, reading) for reading in readings(response)]
-    return True if True in found else None if None in found else False
+    verdicts = [is_strictly_followed(instruction, reading) for reading in loose_variants(response)]
+    return True if True in verdicts else None if None in verdicts else False
 
 
-def readings(response: str) -> Sequence[str]:
+def loose_variants(response: str) -> Sequence[str]:
     r"""Return the eight readings of a response.
 
-    >>> readings("Sure!\n*a*\nBye.")[:4]
+    >>> loose_variants("Sure!\n*a*\nBye.")[:4]
     ['Sure!\n*a*\nBye.', '*a*\nBye.', 'Sure!\n*a*', '*a*']
     """
     lines = response.split("\n")
-    cut = [lines, lines[1:], lines[:-1], lines[1:-1]]
-    plain = [response, *("\n".join(part).strip() for part in cut[1:])]
-    return [*plain, *(text.replace("*", "") for text in plain)]
+    line_groups = [lines, lines[1:], lines[:-1], lines[1:-1]]
+    variants = [response, *("\n".join(part).strip() for part in line_groups[1:])]
+    return [*variants, *(text.replace("*", "") for text in variants)]
 
 
-_NOUNS = {str: "a text", int: "a whole number", list: "a list of words"}
+_TYPE_NAMES = {str: "a text", int: "a whole number", list: "a list of words"}

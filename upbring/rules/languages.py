@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 # Ranges of letters that belong to one script.
-_SCRIPTS: Mapping[str, str] = {
+_SCRIPT_RANGES: Mapping[str, str] = {
     "latin": "A-Za-zÀ-ɏḀ-ỿ",
     "cyrillic": "Ѐ-ӿ",
     "arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff",
@@ -34,12 +34,12 @@ _SCRIPTS: Mapping[str, str] = {
     "el": "\u0370-\u03ff",
     "he": "\u0590-\u05ff",
 }
-_OF_SCRIPT = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+_SCRIPT_PATTERNS = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPT_RANGES.items()}
 _WORD = re.compile(r"[\w\u0900-\u097f\u200c]+")
 
 # Common words: articles, pronouns, conjunctions, forms of "to be". Rather those that no other
 # language of the same script has; what several share counts for each.
-_COMMON: Mapping[str, Mapping[str, str]] = {
+_COMMON_WORDS: Mapping[str, Mapping[str, str]] = {
     "latin": {
         "en": "the of and to in is that it for was on are with as be this by from have not or you "
         "they his her which will their would there what about can if your has do i my we an at a "
@@ -99,12 +99,12 @@ _COMMON: Mapping[str, Mapping[str, str]] = {
         "त्यो उनी हुँ छु भन्ने गर्छ",
     },
 }
-_WORDS = {
+_COMMON_WORD_SETS = {
     script: {code: frozenset(words.split()) for code, words in languages.items()}
-    for script, languages in _COMMON.items()
+    for script, languages in _COMMON_WORDS.items()
 }
 # Letters that only one of the languages of a script writes; each counts as a common word.
-_OWN_LETTERS: Mapping[str, re.Pattern[str]] = {
+_UNIQUE_LETTERS: Mapping[str, re.Pattern[str]] = {
     "vi": re.compile(r"[ăơưđạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]"),
     "ur": re.compile(r"[ٹڈڑںھہے]"),
     "ru": re.compile(r"[ыэё]"),
@@ -112,33 +112,36 @@ _OWN_LETTERS: Mapping[str, re.Pattern[str]] = {
     "mr": re.compile(r"[ळ]"),
 }
 LANGUAGES = frozenset(
-    {name for name in _SCRIPTS if name not in _COMMON}
-    | {code for languages in _COMMON.values() for code in languages}
+    {name for name in _SCRIPT_RANGES if name not in _COMMON_WORDS}
+    | {code for languages in _COMMON_WORDS.values() for code in languages}
 )
 
 
-def language(text: str) -> str | None:
+def detect_language(text: str) -> str | None:
     """Return the ISO 639-1 code of the text's language; None where nothing tells.
 
-    >>> language("Das ist nicht der richtige Weg."), language("2 + 2")
+    >>> detect_language("Das ist nicht der richtige Weg."), detect_language("2 + 2")
     ('de', None)
     """
-    counts = {name: len(letters.findall(text)) for name, letters in _OF_SCRIPT.items()}
+    counts = {name: len(letters.findall(text)) for name, letters in _SCRIPT_PATTERNS.items()}
     script = max(counts, key=counts.__getitem__)
     if counts["ja"] and script in {"ja", "zh"}:
         return "ja"
     if counts[script] == 0:
         return None
-    if script not in _WORDS:
+    if script not in _COMMON_WORD_SETS:
         return script
     words = [word.casefold() for word in _WORD.findall(text)]
-    found = Counter(
-        {code: sum(w in common for w in words) for code, common in _WORDS[script].items()}
+    hits_by_language = Counter(
+        {
+            code: sum(w in common for w in words)
+            for code, common in _COMMON_WORD_SETS[script].items()
+        }
     )
-    for code, letters in _OWN_LETTERS.items():
-        if code in found:
-            found[code] += sum(letters.search(word) is not None for word in words)
-    code, hits = found.most_common(1)[0]
+    for code, letters in _UNIQUE_LETTERS.items():
+        if code in hits_by_language:
+            hits_by_language[code] += sum(letters.search(word) is not None for word in words)
+    code, hits = hits_by_language.most_common(1)[0]
     return code if hits else None
 
 
@@ -152,5 +155,7 @@ def is_in_language(text: str, code: str) -> bool | None:
     """
     if code not in LANGUAGES:
         return None
-    found = language(text)
-    return found == code or (found is None and (code == "en" or not any(map(str.isalpha, text))))
+    detected = detect_language(text)
+    return detected == code or (
+        detected is None and (code == "en" or not any(map(str.isalpha, text)))
+    )

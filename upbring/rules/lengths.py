@@ -3,8 +3,8 @@
 import re
 
 _WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
-_SHORT = re.compile(
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
+_ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|No|Fig|approx)|\b[A-Z])\.$"
 )
 
@@ -18,20 +18,22 @@ def num_words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """Return the sentences; abbreviations such as Dr. and initials end none.
 
-    >>> sentences("Dr. Who came. Did he stay? No")
+    >>> split_sentences("Dr. Who came. Did he stay? No")
     ['Dr. Who came.', 'Did he stay?', 'No']
     """
-    found, start, last = [], 0, len(text.rstrip())
-    for match in _END.finditer(text):
-        is_abbreviation = match.group() == "." and match.end() < last
-        if is_abbreviation and _SHORT.search(text[max(start, match.end() - 12) : match.end()]):
+    parts, start, text_length = [], 0, len(text.rstrip())
+    for match in _SENTENCE_END.finditer(text):
+        is_abbreviation = match.group() == "." and match.end() < text_length
+        if is_abbreviation and _ABBREVIATION.search(
+            text[max(start, match.end() - 12) : match.end()]
+        ):
             continue
-        found.append(text[start : match.end()].strip())
+        parts.append(text[start : match.end()].strip())
         start = match.end()
-    return [*found, rest] if (rest := text[start:].strip()) else found
+    return [*parts, rest] if (rest := text[start:].strip()) else parts
 
 
 def is_one_sentence(text: str) -> bool:
@@ -40,8 +42,8 @@ def is_one_sentence(text: str) -> bool:
     >>> is_one_sentence("Paris is a city."), is_one_sentence("Paris. A city.")
     (True, False)
     """
-    found = sentences(text)
-    return len(found) == 1 and _END.search(found[0]) is not None
+    parts = split_sentences(text)
+    return len(parts) == 1 and _SENTENCE_END.search(parts[0]) is not None
 
 
 def is_within(count: int, *, at_least: int = 0, at_most: int | None = None) -> bool:

@@ -9,7 +9,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…–—
 _NUMBER = re.compile(
     r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
 )
-_MARKED = re.compile(r"####\s*(\S+)")
+_MARKED_ANSWER = re.compile(r"####\s*(\S+)")
 
 
 def is_exact(answer: str, expected: str) -> bool:
@@ -17,27 +17,27 @@ def is_exact(answer: str, expected: str) -> bool:
     return answer.strip() == expected.strip()
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Return the text in small letters without punctuation, articles and extra spaces (as SQuAD).
 
-    >>> normalise("The  Eiffel Tower!")
+    >>> normalize("The  Eiffel Tower!")
     'eiffel tower'
     """
     return " ".join(_ARTICLES.sub(" ", text.casefold().translate(_PUNCTUATION)).split())
 
 
-def is_same(answer: str, expected: str) -> bool:
+def is_normalized_match(answer: str, expected: str) -> bool:
     """Tell whether the two texts are equal once normalised."""
-    return normalise(answer) == normalise(expected)
+    return normalize(answer) == normalize(expected)
 
 
-def holds(answer: str, expected: str) -> bool:
+def contains_phrase(answer: str, expected: str) -> bool:
     """Tell whether the expected text stands in the answer as whole words.
 
-    >>> holds("It is in Paris, France.", "paris"), holds("comparison", "paris")
+    >>> contains_phrase("It is in Paris, France.", "paris"), contains_phrase("comparison", "paris")
     (True, False)
     """
-    return f" {normalise(expected)} " in f" {normalise(answer)} "
+    return f" {normalize(expected)} " in f" {normalize(answer)} "
 
 
 def numbers(text: str) -> list[Decimal]:
@@ -46,7 +46,7 @@ def numbers(text: str) -> list[Decimal]:
     >>> numbers("From 1,200 to -3.5 and 2e3")
     [Decimal('1200'), Decimal('-3.5'), Decimal('2E+3')]
     """
-    return [_decimal(found) for found in _NUMBER.findall(text)]
+    return [_parse_decimal(found) for found in _NUMBER.findall(text)]
 
 
 def last_number(text: str) -> Decimal | None:
@@ -55,10 +55,10 @@ def last_number(text: str) -> Decimal | None:
     >>> last_number("48 + 24 = 72. So #### 72 clips, not 100")
     Decimal('72')
     """
-    marked = _MARKED.findall(text)
-    found = numbers(marked[-1].lstrip("$€£")) if marked else []
-    found = found or numbers(text)
-    return found[-1] if found else None
+    marked_answers = _MARKED_ANSWER.findall(text)
+    candidates = numbers(marked_answers[-1].lstrip("$€£")) if marked_answers else []
+    candidates = candidates or numbers(text)
+    return candidates[-1] if candidates else None
 
 
 def is_same_number(answer: str, expected: str) -> bool:
@@ -67,9 +67,9 @@ def is_same_number(answer: str, expected: str) -> bool:
     >>> is_same_number("That makes $72.00.", "#### 72")
     True
     """
-    mine, theirs = last_number(answer), last_number(expected)
-    return mine is not None and mine == theirs
+    answer_number, expected_number = last_number(answer), last_number(expected)
+    return answer_number is not None and answer_number == expected_number
 
 
-def _decimal(text: str) -> Decimal:
+def _parse_decimal(text: str) -> Decimal:
     return Decimal(text.replace(",", "").replace("−", "-"))

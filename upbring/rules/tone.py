@@ -5,15 +5,15 @@ English only, and counts alone: whether the courtesy is fitting is not judged.
 
 import re
 
-from upbring.rules.bullets import bullets
+from upbring.rules.bullets import list_items
 
-_COURTEOUS = re.compile(
+_POLITE_WORDS = re.compile(
     r"\b(?:please|thank(?:s|\s+you)|gladly|certainly|of\s+course|happy\s+to|glad\s+to|welcome"
     r"|sorry|apologi[sz]e|great\s+question|hope\s+(?:this|that|it|you)|kind(?:ly)?|feel\s+free"
     r"|appreciate|pleasure)\b",
     re.IGNORECASE,
 )
-_MARKS = (
+_FORMATTING_PATTERNS = (
     re.compile(r"^#{1,6}[ \t]+\S", re.MULTILINE),  # headings
     re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__"),  # bold
     re.compile(r"^```", re.MULTILINE),  # fences
@@ -21,19 +21,19 @@ _MARKS = (
 )
 
 
-def num_courtesies(text: str) -> int:
+def num_polite_words(text: str) -> int:
     """Return how many words of courtesy the text has.
 
-    >>> num_courtesies("Of course! Thank you for asking. 42.")
+    >>> num_polite_words("Of course! Thank you for asking. 42.")
     2
     """
-    return len(_COURTEOUS.findall(text))
+    return len(_POLITE_WORDS.findall(text))
 
 
-def num_marks(text: str) -> int:
+def num_formatting_marks(text: str) -> int:
     r"""Return how many marks of formatting it has: headings, bold, fences, table rows, items.
 
-    >>> num_marks("# Shopping\n- **milk**\n- bread")
+    >>> num_formatting_marks("# Shopping\n- **milk**\n- bread")
     4
     """
-    return len(bullets(text)) + sum(len(mark.findall(text)) for mark in _MARKS)
+    return len(list_items(text)) + sum(len(mark.findall(text)) for mark in _FORMATTING_PATTERNS)

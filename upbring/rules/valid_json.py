@@ -10,7 +10,7 @@ def is_json(text: str) -> bool:
     >>> is_json('{"a": [1, 2]}'), is_json('Sure! {"a": 1}'), is_json("NaN")
     (True, False, False)
     """
-    return _parsed(text)[0]
+    return _parse(text)[0]
 
 
 def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> bool:
@@ -19,7 +19,7 @@ def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> boo
     >>> has_keys('{"name": "Ada", "born": 1815}', ["name"])
     True
     """
-    is_valid, value = _parsed(text)
+    is_valid, value = _parse(text)
     if not is_valid or not isinstance(value, dict):
         return False
     return value.keys() == set(keys) if is_exact else value.keys() >= set(keys)
@@ -31,24 +31,24 @@ def has_types(text: str, types: Mapping[str, type]) -> bool:
     >>> has_types('{"born": true}', {"born": int})
     False
     """
-    _, value = _parsed(text)
+    _, value = _parse(text)
     if not isinstance(value, dict):
         return False
-    return all(key in value and _is(value[key], kind) for key, kind in types.items())
+    return all(key in value and _has_type(value[key], kind) for key, kind in types.items())
 
 
-def _is(value: object, kind: type) -> bool:
+def _has_type(value: object, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _parsed(text: str) -> tuple[bool, object]:
+def _parse(text: str) -> tuple[bool, object]:
     try:
-        return True, json.loads(text, parse_constant=_refuse)
+        return True, json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return False, None
 
 
-def _refuse(text: str) -> object:
+def _reject_constant(text: str) -> object:
     raise ValueError(text)

@@ -10,18 +10,18 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from upbring import durable
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 
 FORMAT = 1
 
-Kind = Literal["base", "sft", "reward", "value", "policy"]
+ModelKind = Literal["base", "sft", "reward", "value", "policy"]
 Aspect = Literal["base", "tokenizer", "template", "stops", "bos", "eos"]
 
-SPEECH: tuple[Aspect, ...] = ("tokenizer", "template", "stops", "bos", "eos")
+CHAT_ASPECTS: tuple[Aspect, ...] = ("tokenizer", "template", "stops", "bos", "eos")
 
 
 @dataclass(frozen=True)
-class Stop:
+class StopToken:
     """A token that ends the assistant's turn, and its spelling."""
 
     token: int
@@ -29,7 +29,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingFile:
     """A file that was learned from."""
 
     file: str
@@ -38,11 +38,11 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One verb's contribution to the weights."""
+class TrainingStage:
+    """One method's contribution to the weights."""
 
-    verb: str
-    data: tuple[Source, ...]
+    method: str
+    data: tuple[TrainingFile, ...]
     settings_sha256: str
     steps: int
 
@@ -55,12 +55,12 @@ class Contract:
     base_sha256: str
     tokenizer: str
     template: str | None
-    stops: tuple[Stop, ...]
+    stops: tuple[StopToken, ...]
     bos: int | None
     eos: int | None
-    kind: Kind
+    kind: ModelKind
     tune: Literal["lora", "full"]
-    history: tuple[Stage, ...] = ()
+    history: tuple[TrainingStage, ...] = ()
     offset: float = 0.0  # of a reward model: taken off a score, a good answer's is 0 on average
     format: int = field(default=FORMAT)
 
@@ -76,13 +76,13 @@ def write_contract(path: Path, contract: Contract) -> None:
 def read_contract(path: Path) -> Contract:
     """Return the contract that was saved at `path`."""
     try:
-        with durable.explained(path):
+        with durable.explain_os_errors(path):
             contract = _CONTRACT.validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        found = f"{where}: {first['msg']}, not {shown(first['input'])}"
-        raise InputError(f"{path}: {found}; it must be a contract that upbring wrote") from error
+        location = ".".join(str(part) for part in first["loc"]) or "the file"
+        problem = f"{location}: {first['msg']}, not {format_value(first['input'])}"
+        raise InputError(f"{path}: {problem}; it must be a contract that upbring wrote") from error
     if contract.format > FORMAT:
         raise InputError(
             f"{path}: has format {contract.format}, and this upbring reads up to {FORMAT}; "
@@ -91,34 +91,34 @@ def read_contract(path: Path) -> Contract:
     return contract
 
 
-def compare(
-    mine: Contract,
-    theirs: Contract,
+def describe_differences(
+    contract: Contract,
+    other: Contract,
     *,
     names: tuple[str, str] = ("this model", "the other"),
-    aspects: tuple[Aspect, ...] = SPEECH,
+    aspects: tuple[Aspect, ...] = CHAT_ASPECTS,
 ) -> list[str]:
     """Return a line for each aspect in which two contracts differ, with both sides' values."""
     return [
         f"{aspect}: {names[0]} has {left}, {names[1]} has {right}"
         for aspect in aspects
-        if _decisive(mine, aspect) != _decisive(theirs, aspect)
-        for left, right in [_shown(mine, theirs, aspect=aspect)]
+        if _comparable_value(contract, aspect) != _comparable_value(other, aspect)
+        for left, right in [_format_both(contract, other, aspect=aspect)]
     ]
 
 
-def _decisive(contract: Contract, aspect: Aspect) -> object:
+def _comparable_value(contract: Contract, aspect: Aspect) -> object:
     """Return what must be equal: a base may lie elsewhere, if its bytes are the same."""
     return contract.base_sha256 if aspect == "base" else getattr(contract, aspect)
 
 
-def _shown(mine: Contract, theirs: Contract, *, aspect: Aspect) -> tuple[str, str]:
-    if aspect == "template" and mine.template and theirs.template:
-        return _first_difference(mine.template, theirs.template)
-    return _spoken(mine, aspect), _spoken(theirs, aspect)
+def _format_both(contract: Contract, other: Contract, *, aspect: Aspect) -> tuple[str, str]:
+    if aspect == "template" and contract.template and other.template:
+        return _first_difference(contract.template, other.template)
+    return _format_aspect(contract, aspect), _format_aspect(other, aspect)
 
 
-def _spoken(contract: Contract, aspect: Aspect) -> str:
+def _format_aspect(contract: Contract, aspect: Aspect) -> str:
     if aspect == "base":
         return f"{contract.base} ({contract.base_sha256[:12]})"
     if aspect == "tokenizer":
@@ -126,15 +126,15 @@ def _spoken(contract: Contract, aspect: Aspect) -> str:
     if aspect == "stops":
         return ", ".join(f"{stop.text!r} ({stop.token})" for stop in contract.stops) or "none"
     value = getattr(contract, aspect)
-    return "none" if value is None else shown(value)
+    return "none" if value is None else format_value(value)
 
 
 def _first_difference(left: str, right: str) -> tuple[str, str]:
     pairs = enumerate(zip(left, right, strict=False))
-    place = next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
-    start = max(0, place - 10)
+    index = next((index for index, (a, b) in pairs if a != b), min(len(left), len(right)))
+    start = max(0, index - 10)
 
-    def near(text: str) -> str:
-        return f"{shown(text[start : start + 40])} at character {start}"
+    def excerpt(text: str) -> str:
+        return f"{format_value(text[start : start + 40])} at character {start}"
 
-    return near(left), near(right)
+    return excerpt(left), excerpt(right)

@@ -13,7 +13,7 @@ from pathlib import Path
 from upbring.durable import JSON
 
 PACKAGES = ("upbring", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
-INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence which bits come out
+VECTOR_INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence which bits come out
     {
         "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni",
         "avx_vnni", "amx_bf16", "amx_int8", "amx_tile", "asimd", "asimddp", "bf16", "i8mm", "sve",
@@ -22,23 +22,23 @@ INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence which bi
 )  # fmt: skip
 
 
-def environment(*, more: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
-    """Return what `environment.json` holds; `more` adds what only a higher floor knows."""
+def collect_environment(*, extra: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+    """Return what `environment.json` holds; `extra` adds what only a higher floor knows."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "commit": commit(Path(__file__).parents[2]),
+        "packages": {name: _package_version(name) for name in PACKAGES},
+        "commit": git_commit(Path(__file__).parents[2]),
         "platform": platform.platform(),
-        "processor": processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
-        "instructions": instructions(),
-        "memory_bytes": memory_bytes(),
-        **(more or {}),
+        "instructions": vector_instructions(),
+        "memory_bytes": total_memory_bytes(),
+        **(extra or {}),
     }
 
 
-def redacted(text: str) -> str:
+def redact_home(text: str) -> str:
     """Return `text` with the home folder written as `~`."""
     try:
         home = str(Path.home())
@@ -49,9 +49,11 @@ def redacted(text: str) -> str:
     return re.sub(rf"{re.escape(home)}(?=[/\\]|$)", "~", text)
 
 
-def processor() -> str:
+def processor_name() -> str:
     """Return the processor's name."""
-    return _cpuinfo("model name") or _cpuinfo("Model") or platform.processor() or "unknown"
+    return (
+        _read_cpuinfo("model name") or _read_cpuinfo("Model") or platform.processor() or "unknown"
+    )
 
 
 def usable_cores() -> int:
@@ -61,13 +63,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def instructions() -> list[str]:
+def vector_instructions() -> list[str]:
     """Return the vector instructions that the processor has; empty where it is not known."""
-    flags = (_cpuinfo("flags") or _cpuinfo("Features") or "").split()
-    return sorted(INSTRUCTIONS & set(flags))
+    flags = (_read_cpuinfo("flags") or _read_cpuinfo("Features") or "").split()
+    return sorted(VECTOR_INSTRUCTIONS & set(flags))
 
 
-def memory_bytes() -> int | None:
+def total_memory_bytes() -> int | None:
     """Return the machine's memory."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -77,31 +79,31 @@ def memory_bytes() -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
-def commit(root: Path) -> str | None:
+def git_commit(root: Path) -> str | None:
     """Return the git commit of a checkout at `root`, without starting git."""
     try:
         head = (root / ".git" / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):
             return head
         name = head.removeprefix("ref: ")
-        loose = root / ".git" / name
-        if loose.exists():
-            return loose.read_text(encoding="utf-8").strip()
-        packed = (root / ".git" / "packed-refs").read_text(encoding="utf-8")
+        ref_file = root / ".git" / name
+        if ref_file.exists():
+            return ref_file.read_text(encoding="utf-8").strip()
+        packed_refs = (root / ".git" / "packed-refs").read_text(encoding="utf-8")
     except (OSError, UnicodeError):
         return None
-    match = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", packed, re.MULTILINE)
+    match = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", packed_refs, re.MULTILINE)
     return match[1] if match else None
 
 
-def _version(name: str) -> str | None:
+def _package_version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _cpuinfo(key: str) -> str | None:
+def _read_cpuinfo(key: str) -> str | None:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from upbring.errors import InputError, nearest
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = (
     "*.safetensors",
@@ -25,35 +25,37 @@ _HUB_FILES = (
 )
 
 
-def locate(name: str, *, notice: Callable[[str], None] = lambda _: None) -> Path:
+def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> Path:
     """Return the directory that `name` means, checked to hold no code."""
     if name.startswith("builtin:"):
-        return _builtin(name.removeprefix("builtin:"))
+        return _builtin_folder(name.removeprefix("builtin:"))
     folder = Path(name)
     if folder.is_dir():
-        folder = _of_run(folder)
+        folder = _run_model_folder(folder)
     elif folder.is_file():
         raise InputError(f"{name}: is a file; name the directory that holds the model")
     elif _HUB_ID.fullmatch(name) and not folder.parent.is_dir():
-        folder = _from_hub(name, notice=notice)
+        folder = _download_from_hub(name, log=log)
     else:
-        raise InputError(_missing(folder))
-    refuse_code(folder)
+        raise InputError(_missing_folder_text(folder))
+    reject_code(folder)
     return folder
 
 
-def _builtin(name: str) -> Path:
-    home = Path(str(files("upbring") / "builtin"))
-    known = sorted(p.name for p in home.iterdir() if (p / "config.json").is_file())
-    if name not in known:
+def _builtin_folder(name: str) -> Path:
+    builtin_folder = Path(str(files("upbring") / "builtin"))
+    builtin_names = sorted(
+        p.name for p in builtin_folder.iterdir() if (p / "config.json").is_file()
+    )
+    if name not in builtin_names:
         raise InputError(
             f"builtin:{name}: there is no such builtin model; there is "
-            + ", ".join(f"builtin:{each}" for each in known)
+            + ", ".join(f"builtin:{each}" for each in builtin_names)
         )
-    return home / name
+    return builtin_folder / name
 
 
-def _of_run(folder: Path) -> Path:
+def _run_model_folder(folder: Path) -> Path:
     """Return a run's model; any other directory is the model's own."""
     if not (folder / "run.json").is_file():
         return folder
@@ -64,24 +66,24 @@ def _of_run(folder: Path) -> Path:
     return folder / "model"
 
 
-def _missing(folder: Path) -> str:
+def _missing_folder_text(folder: Path) -> str:
     try:
         others = [p.name for p in folder.parent.iterdir() if p.is_dir()]
     except OSError:
         others = []
-    likely = nearest(folder.name, others)
-    told = f"did you mean {folder.parent / likely}?" if likely else ""
-    hint = told or "give a directory, a run, or owner/name of a hub"
+    suggestion = nearest(folder.name, others)
+    suggestion_text = f"did you mean {folder.parent / suggestion}?" if suggestion else ""
+    hint = suggestion_text or "give a directory, a run, or owner/name of a hub"
     return f"{folder}: there is no such directory; {hint}"
 
 
-def _from_hub(name: str, *, notice: Callable[[str], None]) -> Path:
+def _download_from_hub(name: str, *, log: Callable[[str], None]) -> Path:
     """Fetch a model that the user named by its hub id."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415 -- only when a hub is named
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 -- as above
 
     if os.environ.get("HF_HUB_OFFLINE") != "1":
-        notice(f"{name}: no such directory here, asking the hub")
+        log(f"{name}: no such directory here, asking the hub")
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
@@ -92,21 +94,21 @@ def _from_hub(name: str, *, notice: Callable[[str], None]) -> Path:
         ) from error
 
 
-def refuse_code(folder: Path) -> None:
+def reject_code(folder: Path) -> None:
     """Refuse a folder whose model asks for code of its own or comes as a pickle."""
     for file in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in read_object(folder / file):
+        if "auto_map" in read_json_object(folder / file):
             raise InputError(
                 f"{folder / file}: auto_map asks to run code that came with the model; upbring "
                 "runs none. Use a model of an architecture that transformers knows"
             )
     names = sorted(p.name for p in folder.iterdir())
-    code = [n for n in names if n.endswith(".py")]
-    if code:
+    python_files = [n for n in names if n.endswith(".py")]
+    if python_files:
         raise InputError(
-            f"{folder / code[0]}: a model folder with code; remove it if you trust the rest"
+            f"{folder / python_files[0]}: a model folder with code; remove it if you trust the rest"
         )
-    pickles = [n for n in names if n.endswith(PICKLES)]
+    pickles = [n for n in names if n.endswith(PICKLE_SUFFIXES)]
     if pickles and not any(n.endswith(".safetensors") for n in names):
         raise InputError(
             f"{folder / pickles[0]}: weights in a format that can run code; upbring reads "
@@ -114,7 +116,7 @@ def refuse_code(folder: Path) -> None:
         )
 
 
-def read_object(path: Path) -> dict[str, object]:
+def read_json_object(path: Path) -> dict[str, object]:
     """Return a JSON object from a file, or an empty one if there is no file."""
     if not path.is_file():
         return {}

@@ -16,27 +16,27 @@ from typing import Literal, Self
 
 from upbring import durable
 from upbring.durable import JSON
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 
-Kind = Literal["train", "held_out"]
-OWN_KEYS = frozenset({"step", "kind", "time", "not_finite"})
+MetricsKind = Literal["train", "held_out"]
+RESERVED_KEYS = frozenset({"step", "kind", "time", "not_finite"})
 
 
-class Lines:
+class JsonLinesFile:
     """A file of JSON lines that grows; each line carries the `step` that it belongs to."""
 
     def __init__(self, path: Path, *, disk: durable.Disk = durable.DISK) -> None:
         self.path = path
         self._disk = disk
-        with durable.explained(path, disk=disk):
-            _trim(path)
+        with durable.explain_os_errors(path, disk=disk):
+            _drop_torn_line(path)
             self._file = FileIO(path, "ab")
 
     def append(self, step: int, value: Mapping[str, JSON]) -> None:
         """Write one line, or, when the disk fails, nothing."""
         text = json.dumps({"step": step, **value}, ensure_ascii=False, allow_nan=False) + "\n"
         data = text.encode(errors="backslashreplace")
-        with durable.explained(self.path, need=len(data), disk=self._disk):
+        with durable.explain_os_errors(self.path, need=len(data), disk=self._disk):
             end = self._file.tell()
             try:
                 self._disk.write(self._file, data)
@@ -46,22 +46,22 @@ class Lines:
 
     def sync(self) -> None:
         """Force all lines to the disk."""
-        with durable.explained(self.path, disk=self._disk):
+        with durable.explain_os_errors(self.path, disk=self._disk):
             self._disk.sync(self._file)
 
-    def cut(self, step: int) -> int:
+    def truncate_after(self, step: int) -> int:
         """Drop what was written after `step` or is unreadable; return how many lines that were.
 
         What a checkpoint relies on was synced with it, so that only later lines can be unreadable.
         """
-        with durable.explained(self.path, disk=self._disk):
+        with durable.explain_os_errors(self.path, disk=self._disk):
             lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if _step(line) <= step]
-        if len(kept) < len(lines):
+        kept_lines = [line for line in lines if _step_of_line(line) <= step]
+        if len(kept_lines) < len(lines):
             self.close()
-            durable.write_bytes(self.path, b"".join(kept), disk=self._disk)
+            durable.write_bytes(self.path, b"".join(kept_lines), disk=self._disk)
             self._file = FileIO(self.path, "ab")
-        return len(lines) - len(kept)
+        return len(lines) - len(kept_lines)
 
     def close(self) -> None:
         """Close the file."""
@@ -79,7 +79,7 @@ class Lines:
         self.close()
 
 
-class Metrics(Lines):
+class MetricsFile(JsonLinesFile):
     """The file of a run's numbers."""
 
     def __init__(
@@ -92,85 +92,91 @@ class Metrics(Lines):
         super().__init__(path, disk=disk)
         self._clock = clock
 
-    def write(self, step: int, values: Mapping[str, float], *, kind: Kind = "train") -> None:
+    def write(self, step: int, values: Mapping[str, float], *, kind: MetricsKind = "train") -> None:
         """Write the numbers of a step; one that is not finite becomes null and is named."""
-        assert not OWN_KEYS & set(values), f"a metric may not be called {OWN_KEYS & set(values)}"
-        wild = {
+        assert not RESERVED_KEYS & set(values), (
+            f"a metric may not be called {RESERVED_KEYS & set(values)}"
+        )
+        not_finite = {
             name: str(float(value)) for name, value in values.items() if not math.isfinite(value)
         }
         record: dict[str, JSON] = {"kind": kind, "time": round(self._clock(), 3)}
-        record |= {name: None if name in wild else value for name, value in values.items()}
-        if wild:
-            record["not_finite"] = wild
+        record |= {name: None if name in not_finite else value for name, value in values.items()}
+        if not_finite:
+            record["not_finite"] = not_finite
         self.append(step, record)
 
 
 @dataclass(frozen=True)
-class Record:
+class MetricsRecord:
     """The numbers of one step; those that were not finite are so again."""
 
     step: int
-    kind: Kind
+    kind: MetricsKind
     time: float
     values: dict[str, float]
 
 
-def read_metrics(path: Path) -> list[Record]:
+def read_metrics(path: Path) -> list[MetricsRecord]:
     """Return all records of a file, which somebody may still be writing."""
-    return list(records(path))
+    return list(iter_records(path))
 
 
-def records(path: Path) -> Iterator[Record]:
+def iter_records(path: Path) -> Iterator[MetricsRecord]:
     """Yield record after record, so that those before a damaged line can be kept."""
-    return (_record(line, where=where) for where, line in read_lines(path))
+    return (_parse_record(line, location=where) for where, line in read_lines(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
     """Yield each whole line's place and value; a torn last line is left out."""
     if not path.exists():
         return
-    with durable.explained(path), path.open("rb") as file:
+    with durable.explain_os_errors(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            value = _parsed(line)
+            value = _parse_line(line)
             if value is None:
-                found = shown(line.decode(errors="replace"))
-                raise InputError(f"{path}:{number}: {found} is no JSON object; delete that line")
+                preview = format_value(line.decode(errors="replace"))
+                raise InputError(f"{path}:{number}: {preview} is no JSON object; delete that line")
             yield f"{path}:{number}", value
 
 
-def last_record(path: Path, *, kind: Kind = "train", window: int = 2**16) -> Record | None:
+def last_record(
+    path: Path, *, kind: MetricsKind = "train", window: int = 2**16
+) -> MetricsRecord | None:
     """Return the last record of its kind, reading no more than the end of the file."""
     if not path.exists():
         return None
-    with durable.explained(path), path.open("rb") as file:
+    with durable.explain_os_errors(path), path.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - window))
         lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
-        value = _parsed(line)
+        value = _parse_line(line)
         if value is not None and value.get("kind") == kind:
-            return _record(value, where=str(path))
+            return _parse_record(value, location=str(path))
     return None
 
 
-def _record(value: Mapping[str, JSON], *, where: str) -> Record:
-    wild = value.get("not_finite")
-    names = wild if isinstance(wild, Mapping) else {}
-    kind: Kind = "held_out" if value.get("kind") == "held_out" else "train"
+def _parse_record(value: Mapping[str, JSON], *, location: str) -> MetricsRecord:
+    not_finite = value.get("not_finite")
+    not_finite_values = not_finite if isinstance(not_finite, Mapping) else {}
+    kind: MetricsKind = "held_out" if value.get("kind") == "held_out" else "train"
     try:
         numbers = {
-            name: float(str(names.get(name, number)))
+            name: float(str(not_finite_values.get(name, number)))
             for name, number in value.items()
-            if name not in OWN_KEYS
+            if name not in RESERVED_KEYS
         }
-        return Record(int(str(value["step"])), kind, float(str(value["time"])), numbers)
+        return MetricsRecord(int(str(value["step"])), kind, float(str(value["time"])), numbers)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{where}: is no record of metrics ({error}); delete that line") from error
+        raise InputError(
+            f"{location}: is no record of metrics ({error}); delete that line"
+        ) from error
 
 
-def _parsed(line: bytes) -> dict[str, JSON] | None:
+def _parse_line(line: bytes) -> dict[str, JSON] | None:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -178,13 +184,13 @@ def _parsed(line: bytes) -> dict[str, JSON] | None:
     return value if isinstance(value, dict) else None
 
 
-def _step(line: bytes) -> float:
-    value = _parsed(line) if line.endswith(b"\n") else None
+def _step_of_line(line: bytes) -> float:
+    value = _parse_line(line) if line.endswith(b"\n") else None
     step = value.get("step") if value else None
     return step if isinstance(step, int) else math.inf
 
 
-def _trim(path: Path) -> None:
+def _drop_torn_line(path: Path) -> None:
     """Drop a torn last line."""
     if not path.exists():
         return

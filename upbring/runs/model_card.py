@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from upbring.runs.environment import redacted
+from upbring.runs.environment import redact_home
 
 
-def card(
+def render_model_card(
     *,
     name: str,
     base_model: str,
-    verb: str,
+    method: str,
     library: str,
     summary: str,
     numbers: Mapping[str, str],
@@ -22,39 +22,39 @@ def card(
     limits: Sequence[str] = (),
 ) -> str:
     """Return the text of a README.md: a YAML head for hubs, then what people want to know."""
-    head: dict[str, object] = {
-        "base_model": redacted(base_model),
+    metadata: dict[str, object] = {
+        "base_model": redact_home(base_model),
         "library_name": library,
         "pipeline_tag": pipeline,
-        "tags": ["upbring", verb],
+        "tags": ["upbring", method],
     }
     if license_name:
-        head["license"] = license_name
+        metadata["license"] = license_name
     if languages:
-        head["language"] = list(languages)
+        metadata["language"] = list(languages)
     if data:
-        head["datasets"] = [redacted(each) for each in data]
+        metadata["datasets"] = [redact_home(each) for each in data]
     parts = [
-        f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---",
         f"# {name}",
-        redacted(summary),
-        *_table(numbers),
-        *_list("Data", [redacted(each) for each in data]),
-        *_list("Limits", limits),
+        redact_home(summary),
+        *_results_table(numbers),
+        *_bullet_section("Data", [redact_home(each) for each in data]),
+        *_bullet_section("Limits", limits),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(numbers: Mapping[str, str]) -> list[str]:
+def _results_table(numbers: Mapping[str, str]) -> list[str]:
     if not numbers:
         return []
-    rows = [f"| {_cell(key)} | {_cell(value)} |" for key, value in numbers.items()]
+    rows = [f"| {_escape_cell(key)} | {_escape_cell(value)} |" for key, value in numbers.items()]
     return ["## Measured", "\n".join(["| what | value |", "|---|---|", *rows])]
 
 
-def _list(title: str, lines: Sequence[str]) -> list[str]:
+def _bullet_section(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}", "\n".join(f"- {line}" for line in lines)] if lines else []
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

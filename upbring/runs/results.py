@@ -18,7 +18,7 @@ RESULTS, ANSWERS = "results.json", "answers.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EvalResult:
     """One number about one model: what, how much, within which bounds (95 %), from how many."""
 
     suite: str  # facts, instructions, refusals, forgetting, memorisation, preference, reward_health
@@ -36,38 +36,38 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    results: tuple[Measured, ...]
+class _ResultsFile:
+    results: tuple[EvalResult, ...]
     format: int = FORMAT
 
 
-_FILE = TypeAdapter(_File)
+_RESULTS_FILE = TypeAdapter(_ResultsFile)
 
 
-def write_results(folder: Path, results: Sequence[Measured]) -> Path:
+def write_results(folder: Path, results: Sequence[EvalResult]) -> Path:
     """Save results durably in a folder; return the file."""
     path = folder / RESULTS
     durable.write_json(path, {"format": FORMAT, "results": [asdict(each) for each in results]})
     return path
 
 
-def read_results(folder: Path) -> list[Measured]:
+def read_results(folder: Path) -> list[EvalResult]:
     """Return the results of a folder; none if nothing was measured there."""
     path = folder / RESULTS
     if not path.is_file():
         return []
     try:
-        with durable.explained(path):
-            found = _FILE.validate_json(path.read_bytes())
+        with durable.explain_os_errors(path):
+            file = _RESULTS_FILE.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        location = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{path}: {where}: {first['msg']}; it must be a file that `upbring evaluate` wrote"
+            f"{path}: {location}: {first['msg']}; it must be a file that `upbring evaluate` wrote"
         ) from error
-    if found.format > FORMAT:
+    if file.format > FORMAT:
         raise InputError(
-            f"{path}: has format {found.format}, and this upbring reads up to {FORMAT}; "
+            f"{path}: has format {file.format}, and this upbring reads up to {FORMAT}; "
             "install a newer upbring"
         )
-    return list(found.results)
+    return list(file.results)

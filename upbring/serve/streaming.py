@@ -7,46 +7,55 @@ from upbring.data.chat.chat import Chat, make_chat
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 from upbring.maths import counter_rng
-from upbring.model.load import Loaded
-from upbring.model.sampling import Request, Stopping, stream
+from upbring.model.load import LoadedModel
+from upbring.model.sampling import Request, StopConditions, stream
 from upbring.settings.sampling import SampleSettings
 
-_UNFINISHED = "\ufffd"  # what the decoder writes for the first bytes of a character
+_REPLACEMENT_CHARACTER = "\ufffd"  # what the decoder writes for the first bytes of a character
 
 
 @dataclass(frozen=True, eq=False)
-class Speaker:
+class ChatModel:
     """A loaded model and the template that it is asked with."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     chat: Chat
 
-    def say(self, messages: Sequence[Message], how: SampleSettings, *, key: int) -> Iterator[str]:
+    def stream_response(
+        self, messages: Sequence[Message], sampling: SampleSettings, *, key: int
+    ) -> Iterator[str]:
         """Yield the answer in pieces that never split a character nor show a stop string."""
         tokenizer, model = self.chat.tokenizer, self.loaded.model
-        prompt = self.chat.prompt(messages)
-        limit = model.longest
+        prompt = self.chat.encode_prompt(messages)
+        limit = model.max_positions
         if limit is not None and len(prompt) >= limit:
             raise InputError(
                 f"the dialogue has {len(prompt)} tokens and the model reads {limit}; begin anew"
             )
-        if limit is not None and len(prompt) + how.max_tokens > limit:
-            how = how.model_copy(update={"max_tokens": limit - len(prompt)})
-        stops = frozenset(self.chat.stops)
-        stopping = Stopping(stops, lambda tokens: bool(_end(tokenizer.decode(tokens), how.stop)))
-        told = 0
+        if limit is not None and len(prompt) + sampling.max_tokens > limit:
+            sampling = sampling.model_copy(update={"max_tokens": limit - len(prompt)})
+        stop_token_ids = frozenset(self.chat.stop_token_ids)
+        stopping = StopConditions(
+            stop_token_ids,
+            lambda tokens: bool(_from_stop_string(tokenizer.decode(tokens), sampling.stop)),
+        )
+        num_sent = 0
         text = ""
-        for response, _ in stream(model, [Request(prompt, (key,))], how, stopping=stopping):
-            text = tokenizer.decode([t for t in response.tokens if t not in stops])
-            if response.reason == "string":
-                text = text[: -len(_end(text, how.stop))]
-            safe = len(text) if response.reason else len(text) - _held_back(text, how.stop)
-            if safe > told:
-                yield text[told:safe]
-                told = safe
+        for response, _ in stream(model, [Request(prompt, (key,))], sampling, stopping=stopping):
+            text = tokenizer.decode([t for t in response.tokens if t not in stop_token_ids])
+            if response.finish_reason == "string":
+                text = text[: -len(_from_stop_string(text, sampling.stop))]
+            num_safe = (
+                len(text)
+                if response.finish_reason
+                else len(text) - _num_held_back(text, sampling.stop)
+            )
+            if num_safe > num_sent:
+                yield text[num_sent:num_safe]
+                num_sent = num_safe
 
 
-def speaker(loaded: Loaded, *, template: str | None = None) -> Speaker:
+def make_chat_model(loaded: LoadedModel, *, template: str | None = None) -> ChatModel:
     """Return the model as a speaker, asked with the template of its contract."""
     if loaded.tokenizer is None:
         raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside the model")
@@ -54,29 +63,29 @@ def speaker(loaded: Loaded, *, template: str | None = None) -> Speaker:
         raise InputError(
             f"{loaded.folder}: is a {loaded.contract.kind} model, which scores and does not speak"
         )
-    agreed = loaded.contract.template if loaded.contract else None
-    return Speaker(loaded, make_chat(loaded.tokenizer, template=template or agreed))
+    contract_template = loaded.contract.template if loaded.contract else None
+    return ChatModel(loaded, make_chat(loaded.tokenizer, template=template or contract_template))
 
 
-def answer_key(seed: int, turn: int) -> int:
+def response_key(seed: int, turn: int) -> int:
     """Return the key of an answer's draws."""
     return counter_rng.key(seed, "chat", turn)
 
 
-def _end(text: str, stops: Sequence[str]) -> str:
+def _from_stop_string(text: str, stops: Sequence[str]) -> str:
     """Return what of `text` is to go when a stop string has come: from its beginning on."""
-    found = [text.find(stop) for stop in stops if stop and stop in text]
-    return text[min(found) :] if found else ""
+    starts = [text.find(stop) for stop in stops if stop and stop in text]
+    return text[min(starts) :] if starts else ""
 
 
-def _held_back(text: str, stops: Sequence[str]) -> int:
+def _num_held_back(text: str, stops: Sequence[str]) -> int:
     r"""Return how many last characters may yet become something else.
 
-    >>> _held_back("Hello wor", ("world",))
+    >>> _num_held_back("Hello wor", ("world",))
     3
-    >>> _held_back("ab\ufffd", ())
+    >>> _num_held_back("ab\ufffd", ())
     1
     """
-    unfinished = len(text) - len(text.rstrip(_UNFINISHED))
-    begun = [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
-    return max([unfinished, *begun])
+    num_unfinished = len(text) - len(text.rstrip(_REPLACEMENT_CHARACTER))
+    partial_stops = [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
+    return max([num_unfinished, *partial_stops])

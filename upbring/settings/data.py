@@ -32,7 +32,7 @@ class DataSettings(Settings):
     skip_bad: Path | None = setting(
         None, help="Go on without malformed rows and write them to this file."
     )
-    template: Path | None = setting(
+    chat_template: Path | None = setting(
         None, help="Jinja file to use as the chat template. Unset: the model's own."
     )
     max_length: int = setting(

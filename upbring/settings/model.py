@@ -11,7 +11,7 @@ class ModelSettings(Settings):
     model: str = setting(
         help="Model to start from: a directory, a run, a hub id, or a builtin: name.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = setting(
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         help="Number format of the weights that do not learn and of the matrix products. "
         "auto takes bfloat16 where the processor multiplies it natively.",
@@ -34,7 +34,7 @@ class AdapterSettings(Settings):
     alpha: float = setting(
         32.0, gt=0, help="Scale of the adapter: its output is multiplied by alpha / rank."
     )
-    targets: str = setting(
+    target_modules: str = setting(
         "auto",
         help="Layers that get an adapter: auto or all-linear (every linear layer but the head), "
         "or names separated by commas, such as q_proj,v_proj.",

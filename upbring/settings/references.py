@@ -2,31 +2,37 @@
 
 from collections.abc import Iterator
 
-from upbring.settings.schema import Settings, declared
+from upbring.settings.schema import Settings, setting_specs
 
-NAMES = frozenset({"model", "models", "reward", "judge", "mix"})  # settings that may name a stage
-WEIGHED = frozenset({"mix", "reward"})  # of those, the ones written NAME=WEIGHT
+STAGE_SETTINGS = frozenset(
+    {"model", "models", "reward_model", "judge", "mix"}
+)  # settings that may name a stage
+WEIGHTED_SETTINGS = frozenset({"mix", "reward_model"})  # of those, the ones written NAME=WEIGHT
 
 
-def references(settings: Settings) -> Iterator[tuple[str, str]]:
+def input_references(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the settings that may name a stage or a file that must be there, and their values."""
-    for name, setting in declared(type(settings)).items():
-        if name in {"to", "runs", "skip_bad"} or not (setting.shape == "path" or name in NAMES):
+    for name, setting in setting_specs(type(settings)).items():
+        if name in {"to", "runs", "skip_bad"} or not (
+            setting.value_type == "path" or name in STAGE_SETTINGS
+        ):
             continue
         value = getattr(settings, name)
         values = value if isinstance(value, tuple) else (value,)
-        for each in values:
-            if each is not None:
-                yield name, unweighed(name, str(each))[0]
+        for item in values:
+            if item is not None:
+                yield name, split_weight(name, str(item))[0]
 
 
-def unweighed(name: str, value: str) -> tuple[str, str]:
+def split_weight(name: str, value: str) -> tuple[str, str]:
     """Return a value without its weight, and the weight with its sign.
 
-    >>> unweighed("mix", "world/general.jsonl=0.2")
+    >>> split_weight("mix", "world/general.jsonl=0.2")
     ('world/general.jsonl', '=0.2')
-    >>> unweighed("model", "sft")
+    >>> split_weight("model", "sft")
     ('sft', '')
     """
-    stem, sign, weight = value.rpartition("=")
-    return (stem, sign + weight) if name in WEIGHED and sign else (value, "")
+    name_part, separator, weight = value.rpartition("=")
+    return (
+        (name_part, separator + weight) if name in WEIGHTED_SETTINGS and separator else (value, "")
+    )

@@ -13,15 +13,15 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from upbring.errors import InputError, nearest, shown
-from upbring.settings.command_table import imported, verbs
-from upbring.settings.schema import Settings, declared
-from upbring.settings.values import from_flag, from_node
+from upbring.errors import InputError, format_value, nearest
+from upbring.settings.command_table import commands, import_object
+from upbring.settings.schema import Settings, setting_specs
+from upbring.settings.values import parse_flag, parse_node
 from upbring.settings.yaml_nodes import Entry, Scalar, Section, read_yaml
 
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
-OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+RANGE_ERROR_TYPES = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
 @dataclass(frozen=True)
@@ -33,39 +33,42 @@ class Resolved(Generic[S_co]):
 
 
 @dataclass(frozen=True)
-class _Given:
+class _GivenValue:
     """A value that was given, where, and how an error names the place."""
 
     value: object
     origin: str
-    where: str
+    location: str
 
 
 def resolve(
-    kind: type[S], *, section: str, file: Path | None = None, flags: Mapping[str, object]
+    settings_class: type[S], *, section: str, file: Path | None = None, flags: Mapping[str, object]
 ) -> Resolved[S]:
     """Return the settings of `section`: defaults, then the file's, then the flags'."""
-    gathering = _Gathering(kind, section=section)
+    resolver = _SectionResolver(settings_class, section=section)
     if file is not None:
-        gathering.read(file)
+        resolver.read_file(file)
     for name, value in flags.items():
-        gathering.take_flag(name, value)
-    settings = gathering.settle()
-    if settings is None or gathering.problems:
-        raise InputError("\n".join(sorted(gathering.problems, key=_line)))
-    given = gathering.given
-    origins = {name: given[name].origin if name in given else "default" for name in declared(kind)}
+        resolver.add_flag(name, value)
+    settings = resolver.validate()
+    if settings is None or resolver.problems:
+        raise InputError("\n".join(sorted(resolver.problems, key=_problem_sort_key)))
+    given = resolver.given
+    origins = {
+        name: given[name].origin if name in given else "default"
+        for name in setting_specs(settings_class)
+    }
     return Resolved(settings, origins)
 
 
 def resolve_section(
-    kind: type[S],
+    settings_class: type[S],
     entry: Entry,
     *,
     section: str,
-    verb: str,
+    command: str,
     file: Path,
-    before: Mapping[str, object],
+    defaults: Mapping[str, object],
     problems: list[str],
 ) -> Resolved[S] | None:
     """Return the settings under one key of a file that is read by somebody else.
@@ -73,140 +76,149 @@ def resolve_section(
     What stands in the file goes before the values of `before`; what is wrong is added to
     `problems`, and then there may be no settings.
     """
-    gathering = _Gathering(kind, section=section, verb=verb)
-    for name, value in before.items():
-        gathering.take_flag(name, value)
-    gathering.take_section(entry, file=file)
-    settings = gathering.settle()
-    problems += gathering.problems
-    if settings is None or gathering.problems:
+    resolver = _SectionResolver(settings_class, section=section, command=command)
+    for name, value in defaults.items():
+        resolver.add_flag(name, value)
+    resolver.add_section(entry, file=file)
+    settings = resolver.validate()
+    problems += resolver.problems
+    if settings is None or resolver.problems:
         return None
-    given = gathering.given
-    origins = {name: given[name].origin if name in given else "default" for name in declared(kind)}
+    given = resolver.given
+    origins = {
+        name: given[name].origin if name in given else "default"
+        for name in setting_specs(settings_class)
+    }
     return Resolved(settings, origins)
 
 
-class _Gathering(Generic[S]):
+class _SectionResolver(Generic[S]):
     """Values and problems of one section, source by source."""
 
-    def __init__(self, kind: type[S], *, section: str, verb: str | None = None) -> None:
-        self.kind = kind
+    def __init__(
+        self, settings_class: type[S], *, section: str, command: str | None = None
+    ) -> None:
+        self.kind = settings_class
         self.section = section
-        self.verb = verb or section
-        self.settings = declared(kind)
-        self.given: dict[str, _Given] = {}
-        self.unread: set[str] = set()
+        self.command = command or section
+        self.specs = setting_specs(settings_class)
+        self.given: dict[str, _GivenValue] = {}
+        self.unparsable: set[str] = set()
         self.problems: list[str] = []
 
-    def read(self, file: Path) -> None:
-        """Take this section's values from a file; sections of other verbs are only checked."""
+    def read_file(self, file: Path) -> None:
+        """Take this section's values from a file; sections of other commands are only checked."""
         root = read_yaml(file)
-        kinds = {name: verb.settings for name, verb in verbs().items()}
+        settings_paths = {name: command.settings for name, command in commands().items()}
         if not isinstance(root, Section):
-            found = "text" if isinstance(root, Scalar) else "a list"
-            raise InputError(f"{file}:{root.line}: {found}; write a mapping: `{self.section}:`")
+            problem = "text" if isinstance(root, Scalar) else "a list"
+            raise InputError(f"{file}:{root.line}: {problem}; write a mapping: `{self.section}:`")
         for name, entry in root.entries.items():
-            where = f"{file}:{entry.line}: {name}"
+            location = f"{file}:{entry.line}: {name}"
             if name == self.section:
-                self.take_section(entry, file=file)
-            elif name in kinds:
-                other = _Gathering(imported(kinds[name]), section=name)
-                other.take_section(entry, file=file)
-                other.settle(is_whole=False)
-                self.problems += other.problems
-            elif name.replace("-", "_") in self.settings:
-                self.problems.append(f"{where}: not within a verb; put it under `{self.section}:`")
+                self.add_section(entry, file=file)
+            elif name in settings_paths:
+                other_section = _SectionResolver(import_object(settings_paths[name]), section=name)
+                other_section.add_section(entry, file=file)
+                other_section.validate(is_complete=False)
+                self.problems += other_section.problems
+            elif name.replace("-", "_") in self.specs:
+                self.problems.append(
+                    f"{location}: not within a command; put it under `{self.section}:`"
+                )
             else:
                 self.problems.append(
-                    f"{where}: no such verb; {_meant(name, {*kinds, self.section})}"
+                    f"{location}: no such command; {_suggest(name, {*settings_paths, self.section})}"
                 )
         if self.section not in root.entries and not self.problems:
-            there = ", ".join(root.entries) or "nothing"
-            found = f"no section `{self.section}:`, only {there}"
-            raise InputError(f"{file}: {found}; write the settings under `{self.section}:`")
+            present_sections = ", ".join(root.entries) or "nothing"
+            problem = f"no section `{self.section}:`, only {present_sections}"
+            raise InputError(f"{file}: {problem}; write the settings under `{self.section}:`")
 
-    def take_section(self, entry: Entry, *, file: Path) -> None:
-        """Take the settings under one verb's name."""
+    def add_section(self, entry: Entry, *, file: Path) -> None:
+        """Take the settings under one command's name."""
         node = entry.value
         if isinstance(node, Scalar) and node.is_null:
             return
         if not isinstance(node, Section):
-            found = "text" if isinstance(node, Scalar) else "a list"
-            where = f"{file}:{node.line}: {self.section}"
-            self.problems.append(f"{where}: {found}; give a mapping of settings")
+            node_type = "text" if isinstance(node, Scalar) else "a list"
+            location = f"{file}:{node.line}: {self.section}"
+            self.problems.append(f"{location}: {node_type}; give a mapping of settings")
             return
-        for name, inner in node.entries.items():
-            self._take_entry(name, inner, file=file)
+        for name, setting_entry in node.entries.items():
+            self._add_entry(name, setting_entry, file=file)
 
-    def _take_entry(self, name: str, entry: Entry, *, file: Path) -> None:
+    def _add_entry(self, name: str, entry: Entry, *, file: Path) -> None:
         origin = f"{file}:{entry.line}"
-        where = f"{origin}: {self.section}.{name}"
-        if name not in self.settings:
-            meant = _meant(name, self.settings, before=f"{self.section}.", verb=self.verb)
-            self.problems.append(f"{where}: no such setting; {meant}")
+        location = f"{origin}: {self.section}.{name}"
+        if name not in self.specs:
+            suggestion = _suggest(name, self.specs, prefix=f"{self.section}.", command=self.command)
+            self.problems.append(f"{location}: no such setting; {suggestion}")
             return
         try:
-            value = from_node(self.settings[name], entry.value)
+            value = parse_node(self.specs[name], entry.value)
         except ValueError as error:
-            self.unread.add(name)
-            self.problems.append(f"{where}: {error}")
+            self.unparsable.add(name)
+            self.problems.append(f"{location}: {error}")
         else:
-            self.given[name] = _Given(value, origin, where)
+            self.given[name] = _GivenValue(value, origin, location)
 
-    def take_flag(self, name: str, value: object) -> None:
+    def add_flag(self, name: str, value: object) -> None:
         """Take the value of one flag."""
-        if name not in self.settings:
-            flags = [setting.flag for setting in self.settings.values()]
+        if name not in self.specs:
+            flags = [setting.flag for setting in self.specs.values()]
             flag = "--" + name.replace("_", "-")
-            self.problems.append(f"{flag}: no such flag; {_meant(flag, flags, verb=self.verb)}")
+            self.problems.append(
+                f"{flag}: no such flag; {_suggest(flag, flags, command=self.command)}"
+            )
             return
-        setting = self.settings[name]
-        self.unread.discard(name)
+        setting = self.specs[name]
+        self.unparsable.discard(name)
         try:
-            self.given[name] = _Given(from_flag(setting, value), "flag", setting.flag)
+            self.given[name] = _GivenValue(parse_flag(setting, value), "flag", setting.flag)
         except ValueError as error:
-            self.unread.add(name)
+            self.unparsable.add(name)
             self.problems.append(f"{setting.flag}: {error}")
 
-    def settle(self, *, is_whole: bool = True) -> S | None:
+    def validate(self, *, is_complete: bool = True) -> S | None:
         """Return the settings, or None when pydantic finds problems; they are noted."""
         try:
             return self.kind.model_validate({name: g.value for name, g in self.given.items()})
         except ValidationError as error:
             for detail in error.errors():
                 is_missing = detail["type"] == "missing"
-                if is_missing and (not is_whole or str(detail["loc"][0]) in self.unread):
+                if is_missing and (not is_complete or str(detail["loc"][0]) in self.unparsable):
                     continue
-                self.problems.append(self._problem(detail))
+                self.problems.append(self._describe_error(detail))
         return None
 
-    def _problem(self, detail: ErrorDetails) -> str:
+    def _describe_error(self, detail: ErrorDetails) -> str:
         """Return in our words what pydantic found."""
         name = str(detail["loc"][0]) if detail["loc"] else ""
-        if name not in self.settings:
+        if name not in self.specs:
             return f"{self.section}: {detail['msg'].removeprefix('Value error, ')}"
-        setting = self.settings[name]
+        setting = self.specs[name]
         if detail["type"] == "missing":
-            give = f"give {setting.flag}, or {name}: under {self.section}: in the settings file"
-            return f"{setting.flag}: required and not given; {give}"
-        where = self.given[name].where if name in self.given else setting.flag
-        if detail["type"] in OUT_OF_RANGE:
-            return f"{where}: {shown(detail['input'])} is out of range; give {setting.wanted}"
+            advice = f"give {setting.flag}, or {name}: under {self.section}: in the settings file"
+            return f"{setting.flag}: required and not given; {advice}"
+        location = self.given[name].location if name in self.given else setting.flag
+        if detail["type"] in RANGE_ERROR_TYPES:
+            return f"{location}: {format_value(detail['input'])} is out of range; give {setting.expected}"
         if detail["type"] == "too_short":
-            return f"{where}: empty; give {setting.wanted}"
+            return f"{location}: empty; give {setting.expected}"
         if detail["type"] == "value_error":
-            return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
-        return f"{where}: {shown(detail['input'])} is not {setting.wanted}; give {setting.wanted}"
+            return f"{location}: {detail['msg'].removeprefix('Value error, ')}"
+        return f"{location}: {format_value(detail['input'])} is not {setting.expected}; give {setting.expected}"
 
 
-def _line(problem: str) -> tuple[int, ...]:
+def _problem_sort_key(problem: str) -> tuple[int, ...]:
     """Return where a problem stands in the file; those of flags stand behind it."""
-    found = re.search(r":(\d+): ", problem)
-    return (0, int(found[1])) if found and not problem.startswith("--") else (1,)
+    line_match = re.search(r":(\d+): ", problem)
+    return (0, int(line_match[1])) if line_match and not problem.startswith("--") else (1,)
 
 
-def _meant(name: str, allowed: Iterable[str], *, before: str = "", verb: str = "") -> str:
+def _suggest(name: str, allowed: Iterable[str], *, prefix: str = "", command: str = "") -> str:
     """Return the nearest spelling as a question, or where all spellings are told."""
-    found = nearest(name, allowed)
-    told = " ".join(filter(None, ("upbring", verb, "--help")))
-    return f"did you mean {before}{found}?" if found else f"see `{told}` for all"
+    suggestion = nearest(name, allowed)
+    help_command = " ".join(filter(None, ("upbring", command, "--help")))
+    return f"did you mean {prefix}{suggestion}?" if suggestion else f"see `{help_command}` for all"

@@ -14,16 +14,16 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-Shape = Literal["text", "integer", "number", "switch", "path", "choice"]
+ValueType = Literal["text", "integer", "number", "switch", "path", "choice"]
 
-SHAPES: dict[object, Shape] = {
+VALUE_TYPES: dict[object, ValueType] = {
     str: "text",
     int: "integer",
     float: "number",
     bool: "switch",
     Path: "path",
 }
-NOUNS: dict[Shape, str] = {
+VALUE_TYPE_NOUNS: dict[ValueType, str] = {
     "text": "text",
     "integer": "a whole number",
     "number": "a number",
@@ -64,19 +64,19 @@ def setting(
 
 
 @dataclass(frozen=True)
-class Declared:
+class SettingSpec:
     """One setting as declared, in the words that messages, help and reference share."""
 
     name: str
-    shape: Shape
-    is_many: bool
+    value_type: ValueType
+    is_list: bool
     is_optional: bool
     is_required: bool
     default: object
     help: str
     panel: str
     choices: tuple[str, ...]
-    range: str
+    range_text: str
 
     @property
     def flag(self) -> str:
@@ -84,76 +84,78 @@ class Declared:
         return "--" + self.name.replace("_", "-")
 
     @property
-    def wanted(self) -> str:
+    def expected(self) -> str:
         """What to give, after the word *give*."""
-        if self.shape == "choice":
-            return _or(self.choices)
-        return f"{NOUNS[self.shape]} {self.range}".rstrip()
+        if self.value_type == "choice":
+            return _join_with_or(self.choices)
+        return f"{VALUE_TYPE_NOUNS[self.value_type]} {self.range_text}".rstrip()
 
     @property
-    def values_told(self) -> str:
+    def values_text(self) -> str:
         """Which values it takes, as the reference says it."""
-        if self.shape == "choice":
+        if self.value_type == "choice":
             return ", ".join(f"`{choice}`" for choice in self.choices)
-        return self.wanted + (", several" if self.is_many else "")
+        return self.expected + (", several" if self.is_list else "")
 
     @property
-    def default_told(self) -> str:
+    def default_text(self) -> str:
         """Its default as a user would write it."""
         if self.is_required:
             return "required"
         if self.default is None:
             return "unset"
         values = self.default if isinstance(self.default, tuple) else (self.default,)
-        told = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
-        return ", ".join(told) or "none"
+        texts = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+        return ", ".join(texts) or "none"
 
 
 @cache
-def declared(kind: type[Settings]) -> dict[str, Declared]:
-    """Return what `kind` declares by name, owner after owner, in the order of its bases.
+def setting_specs(settings_class: type[Settings]) -> dict[str, SettingSpec]:
+    """Return what `settings_class` declares by name, owner after owner, in the order of its bases.
 
-    A setting that a verb declares again, for another default, stays with its first owner.
+    A setting that a command declares again, for another default, stays with its first owner.
     """
-    owners = list(_owners(kind))
+    owners = list(_declaring_classes(settings_class))
     names = [(owner, name) for owner in owners for name in vars(owner).get("__annotations__", {})]
-    found: dict[str, Declared] = {}
+    specs: dict[str, SettingSpec] = {}
     for owner, name in names:
-        if name in kind.model_fields:
-            found.setdefault(name, _declared(name, kind.model_fields[name], panel=_panel(owner)))
-    return found
+        if name in settings_class.model_fields:
+            specs.setdefault(
+                name, _make_spec(name, settings_class.model_fields[name], panel=_panel_title(owner))
+            )
+    return specs
 
 
-def _owners(kind: type[Settings]) -> Iterator[type[Settings]]:
-    for base in kind.__bases__:
+def _declaring_classes(settings_class: type[Settings]) -> Iterator[type[Settings]]:
+    for base in settings_class.__bases__:
         if issubclass(base, Settings) and base is not Settings:
-            yield from _owners(base)
-    yield kind
+            yield from _declaring_classes(base)
+    yield settings_class
 
 
-def _panel(owner: type[Settings]) -> str:
-    named: str = vars(owner).get("panel", "")
-    return named or owner.__name__.removesuffix("Settings")
+def _panel_title(owner: type[Settings]) -> str:
+    title: str = vars(owner).get("panel", "")
+    return title or owner.__name__.removesuffix("Settings")
 
 
-def _declared(name: str, field: FieldInfo, *, panel: str) -> Declared:
+def _make_spec(name: str, field: FieldInfo, *, panel: str) -> SettingSpec:
     annotation, is_optional = _without_none(field.annotation)
     is_many = get_origin(annotation) is tuple
     if is_many:
         annotation = get_args(annotation)[0]
     is_choice = get_origin(annotation) is Literal
-    assert is_choice or annotation in SHAPES, f"{name}: settings cannot be {annotation}"
-    return Declared(
+    assert is_choice or annotation in VALUE_TYPES, f"{name}: settings cannot be {annotation}"
+    return SettingSpec(
         name=name,
-        shape="choice" if is_choice else SHAPES[annotation],
-        is_many=is_many,
+        value_type="choice" if is_choice else VALUE_TYPES[annotation],
+        is_list=is_many,
         is_optional=is_optional,
         is_required=field.is_required(),
         default=None if field.is_required() else field.default,
         help=field.description or "",
         panel=panel,
         choices=tuple(str(choice) for choice in get_args(annotation)) if is_choice else (),
-        range=_range(field),
+        range_text=_range_text(field),
     )
 
 
@@ -165,7 +167,7 @@ def _without_none(annotation: object) -> tuple[object, bool]:
     return rest[0], True
 
 
-def _range(field: FieldInfo) -> str:
+def _range_text(field: FieldInfo) -> str:
     bounds: dict[str, float] = {}
     for part in field.metadata:
         for key in ("ge", "gt", "le", "lt"):
@@ -177,5 +179,5 @@ def _range(field: FieldInfo) -> str:
     return " and ".join(f"{word} {bounds[key]:g}" for key, word in words.items() if key in bounds)
 
 
-def _or(choices: tuple[str, ...]) -> str:
+def _join_with_or(choices: tuple[str, ...]) -> str:
     return " or ".join((", ".join(choices[:-1]), choices[-1])) if choices[1:] else choices[0]

@@ -14,7 +14,7 @@ class StageSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings)
 
     panel: ClassVar[str] = "Evidence"
 
-    choose: Literal["best", "last"] = setting(
+    final_weights: Literal["best", "last"] = setting(
         "best",
         help="Weights to keep at the end: the best on held-out data, or the last.",
     )

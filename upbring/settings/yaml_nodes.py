@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -30,13 +30,13 @@ class Scalar:
         return self.is_plain and self.text in {"", "~", "null", "Null", "NULL"}
 
     @property
-    def is_switch(self) -> bool:
+    def is_boolean(self) -> bool:
         """Whether it is one of the two booleans: yes, no, on and off are text."""
         return self.is_plain and self.text in {"true", "false"}
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListNode:
     """A list."""
 
     line: int
@@ -59,31 +59,31 @@ class Section:
     entries: dict[str, Entry]
 
 
-Node = Scalar | Listing | Section
+Node = Scalar | ListNode | Section
 
 
 def read_yaml(path: Path) -> Node:
     """Return the one document of a YAML file, or raise with file and line of what is wrong."""
-    text = _text(path)
+    text = _read_text(path)
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
-    except _RefusedError as error:
+    except _UnsupportedYamlError as error:
         raise InputError(f"{path}:{error.line}: {error}") from None
     except yaml.MarkedYAMLError as error:
-        raise InputError(_syntax(path, error)) from None
+        raise InputError(_syntax_error_message(path, error)) from None
     finally:
         loader.dispose()
     if root is None:
         raise InputError(f"{path}: the file is empty; write a mapping such as `sft:`")
-    reading = _Reading(path)
-    node = reading.node(root, path="", depth=0)
-    if reading.problems:
-        raise InputError("\n".join(reading.problems))
+    converter = _NodeConverter(path)
+    node = converter.convert(root, path="", depth=0)
+    if converter.problems:
+        raise InputError("\n".join(converter.problems))
     return node
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -98,32 +98,32 @@ def _text(path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise InputError(f"{path}:{line}: {found}; save the file as UTF-8") from None
-    _refuse_unprintable(text, path)
+        problem = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise InputError(f"{path}:{line}: {problem}; save the file as UTF-8") from None
+    _reject_unprintable(text, path)
     return text
 
 
-def _refuse_unprintable(text: str, path: Path) -> None:
+def _reject_unprintable(text: str, path: Path) -> None:
     unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if unprintable is not None:
         line = text.count("\n", 0, unprintable.start()) + 1
-        found = f"character U+{ord(unprintable.group()):04X} cannot stand in YAML"
-        raise InputError(f"{path}:{line}: {found}; delete it")
+        problem = f"character U+{ord(unprintable.group()):04X} cannot stand in YAML"
+        raise InputError(f"{path}:{line}: {problem}; delete it")
 
 
-def _syntax(path: Path, error: yaml.MarkedYAMLError) -> str:
+def _syntax_error_message(path: Path, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
-    where = f"{path}:{mark.line + 1}" if mark else str(path)
+    location = f"{path}:{mark.line + 1}" if mark else str(path)
     problem = error.problem or "unfinished"
     if "'\\t'" in problem:
-        return f"{where}: a tab where spaces belong; indent and separate with spaces"
+        return f"{location}: a tab where spaces belong; indent and separate with spaces"
     if "expected a single document" in f"{error.context} {problem}":
-        return f"{where}: a second document begins; keep one and delete `---`"
-    return f"{where}: not valid YAML: {problem}; look at colons, quotes and indentation here"
+        return f"{location}: a second document begins; keep one and delete `---`"
+    return f"{location}: not valid YAML: {problem}; look at colons, quotes and indentation here"
 
 
-class _RefusedError(Exception):
+class _UnsupportedYamlError(Exception):
     """Valid YAML that settings have no use for: what was found and what to do."""
 
     def __init__(self, message: str, event: yaml.Event) -> None:
@@ -145,16 +145,18 @@ class _Loader(yaml.SafeLoader):
         tag = getattr(event, "tag", None)
         if tag is not None:
             name = str(tag).replace("tag:yaml.org,2002:", "!!")
-            raise _RefusedError(f"the tag {shown(name)}: settings take no tags; delete it", event)
+            raise _UnsupportedYamlError(
+                f"the tag {format_value(name)}: settings take no tags; delete it", event
+            )
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _RefusedError(f"nested deeper than {MAX_DEPTH}; settings are flat", event)
+            raise _UnsupportedYamlError(f"nested deeper than {MAX_DEPTH}; settings are flat", event)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
-class _Reading:
+class _NodeConverter:
     """One walk from YAML's nodes to ours: counts what aliases expand to, gathers bad keys."""
 
     def __init__(self, path: Path) -> None:
@@ -162,31 +164,31 @@ class _Reading:
         self.problems: list[str] = []
         self._num_nodes = 0
 
-    def node(self, node: yaml.Node, *, path: str, depth: int) -> Node:
+    def convert(self, node: yaml.Node, *, path: str, depth: int) -> Node:
         line = node.start_mark.line + 1
         self._num_nodes += 1
         if self._num_nodes > MAX_NODES or depth > MAX_DEPTH:
-            found = "aliases (*) expand without bound"
-            raise InputError(f"{self.path}:{line}: {found}; write the values out")
+            problem = "aliases (*) expand without bound"
+            raise InputError(f"{self.path}:{line}: {problem}; write the values out")
         if isinstance(node, yaml.ScalarNode):
             return Scalar(line, str(node.value), is_plain=node.style is None)
         if isinstance(node, yaml.SequenceNode):
-            items = (self.node(item, path=path, depth=depth + 1) for item in node.value)
-            return Listing(line, tuple(items))
-        return self._section(node, line=line, path=path, depth=depth)
+            items = (self.convert(item, path=path, depth=depth + 1) for item in node.value)
+            return ListNode(line, tuple(items))
+        return self._convert_mapping(node, line=line, path=path, depth=depth)
 
-    def _section(self, node: yaml.Node, *, line: int, path: str, depth: int) -> Section:
+    def _convert_mapping(self, node: yaml.Node, *, line: int, path: str, depth: int) -> Section:
         entries: dict[str, Entry] = {}
         for key, value in node.value:
-            at = key.start_mark.line + 1
+            key_line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.problems.append(f"{self.path}:{at}: a key is a {key.id}; give a word")
+                self.problems.append(f"{self.path}:{key_line}: a key is a {key.id}; give a word")
                 continue
             name = f"{path}.{key.value}".lstrip(".")
             if key.value in entries:
-                first = entries[key.value].line
-                found = f"given twice, first on line {first}"
-                self.problems.append(f"{self.path}:{at}: {name}: {found}; delete one")
+                first_line = entries[key.value].line
+                problem = f"given twice, first on line {first_line}"
+                self.problems.append(f"{self.path}:{key_line}: {name}: {problem}; delete one")
                 continue
-            entries[key.value] = Entry(at, self.node(value, path=name, depth=depth + 1))
+            entries[key.value] = Entry(key_line, self.convert(value, path=name, depth=depth + 1))
         return Section(line, entries)

@@ -1,4 +1,4 @@
-"""Who takes part in a stage, and what a verb adds of its own to what all stages do."""
+"""Who takes part in a stage, and what a method adds of its own to what all stages do."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from upbring.algorithms.rollout_batch import Reward
+from upbring.algorithms.rollout_batch import RewardFunction
 from upbring.durable import JSON
 from upbring.interruption import Interruption
-from upbring.model.load import Loaded
-from upbring.runs.contract import Contract, Kind
+from upbring.model.load import LoadedModel
+from upbring.runs.contract import Contract, ModelKind
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.settings.stage import StageSettings
-from upbring.stages.dataset import Dataset, Notice, make_dataset
-from upbring.stages.encode import Speech
+from upbring.stages.dataset import Dataset, Log, make_dataset
+from upbring.stages.encode import Preprocessor
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
@@ -26,87 +26,101 @@ from upbring.train.progress import Band, Display
 POLICY = "policy"
 
 
-class MakesSpeech(Protocol):
-    """Says how text and tokens meet; `began` is the day on which the run did."""
+class MakePreprocessor(Protocol):
+    """Says how text and tokens meet; `started_at` is the day on which the run did."""
 
     def __call__(
         self,
-        settings: Any,  # noqa: ANN401 -- each verb's own
-        loaded: Loaded,
+        settings: Any,  # noqa: ANN401 -- each method's own
+        loaded: LoadedModel,
         *,
-        notice: Notice,
-        began: dt.datetime | None,
-    ) -> Speech:
+        log: Log,
+        started_at: dt.datetime | None,
+    ) -> Preprocessor:
         """Return the speech of a stage."""
 
 
-class MakesDataset(Protocol):
+class LoadDataset(Protocol):
     """Turns the files that the settings name into trees."""
 
     def __call__(
         self,
-        settings: Any,  # noqa: ANN401 -- each verb's own
-        speech: Speech,
+        settings: Any,  # noqa: ANN401 -- each method's own
+        preprocessor: Preprocessor,
         *,
-        notice: Notice,
+        log: Log,
         poll: Callable[[], None],
     ) -> Dataset:
         """Return what is learned from and what is held out."""
 
 
-def files(
-    settings: StageSettings, speech: Speech, *, notice: Notice, poll: Callable[[], None]
+def dataset_from_files(
+    settings: StageSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
 ) -> Dataset:
     """Return the trees of the files of `data`, `mix` and `held_out`."""
-    return make_dataset(settings, speech.encoder, seed=settings.seed, notice=notice, poll=poll)
+    return make_dataset(settings, preprocessor.encoder, seed=settings.seed, log=log, poll=poll)
 
 
 @dataclass(frozen=True, eq=False)
-class Craft:
-    """What a verb adds to a stage. What is left out does as fine-tuning does."""
+class Method:
+    """What a method adds to a stage. What is left out does as fine-tuning does."""
 
-    verb: str
-    kind: Kind  # of the contract that it writes
+    name: str
+    kind: ModelKind  # of the contract that it writes
     summary: str  # of the model that it makes, for the model card
-    speech: MakesSpeech
-    algorithm: Callable[["Cast", str], Algorithm]  # of the role that learns
-    dataset: MakesDataset = files
+    make_preprocessor: MakePreprocessor
+    make_algorithm: Callable[["StageContext", str], Algorithm]  # of the role that learns
+    load_dataset: LoadDataset = dataset_from_files
     role: str = POLICY  # the name of the adapter that learns
-    answers: bool = True  # whether held-out prompts are answered where the user names none
-    prepare: Callable[["Cast"], None] = lambda _: None  # what must be on the base before it learns
-    identity: Callable[["Cast"], dict[str, JSON]] = lambda _: {}  # what more decides about a step
-    contract: Callable[["Cast", Contract], Contract] = lambda _, agreed: agreed
-    write: Callable[["Cast", str, Path, Contract], None] | None = None  # the model's own layout
-    finish: Callable[["Cast", str, Run], None] = lambda *_: None  # evidence on the finished model
-    next_step: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
-    bands: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
-    shown: tuple[str, ...] = ("loss", "learning_rate")  # metrics on the bar
-    demand: Callable[["Cast"], Any] | None = None  # for a plan, if it does not learn from rows
+    samples_held_out_prompts: bool = (
+        True  # whether held-out prompts are answered where the user names none
+    )
+    check_settings: Callable[["StageContext"], None] = lambda _: (
+        None
+    )  # what must be on the base before it learns
+    extra_identity: Callable[["StageContext"], dict[str, JSON]] = (
+        lambda _: {}
+    )  # what more decides about a step
+    extend_contract: Callable[["StageContext", Contract], Contract] = lambda _, agreed: agreed
+    write_model: Callable[["StageContext", str, Path, Contract], None] | None = (
+        None  # the model's own layout
+    )
+    finish: Callable[["StageContext", str, Run], None] = lambda *_: (
+        None
+    )  # evidence on the finished model
+    next_command: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
+    healthy_ranges: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
+    progress_metrics: tuple[str, ...] = ("loss", "learning_rate")  # metrics on the bar
+    make_workload: Callable[["StageContext"], Any] | None = (
+        None  # for a plan, if it does not learn from rows
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class Cast:
+class StageContext:
     """Everyone who takes part in a stage."""
 
-    craft: Craft
+    method: Method
     resolved: Resolved[StageSettings]
     machine: Machine
-    loaded: Loaded
-    speech: Speech
+    loaded: LoadedModel
+    preprocessor: Preprocessor
     dataset: Dataset
     interruption: Interruption
-    say: Notice
-    console: Console  # where `say` speaks too, so that it speaks above the bar
+    log: Log
+    console: Console  # where `log` speaks too, so that it speaks above the bar
     display: Display | None = None  # which shows this stage among others
-    planned: Any = None  # what it is to take, for whoever has to say that it takes more
-    reward: Reward | None = None  # a function that a user of the library rewards responses by
+    plan: Any = None  # what it is to take, for whoever has to say that it takes more
+    reward: RewardFunction | None = (
+        None  # a function that a user of the library rewards responses by
+    )
 
     @property
-    def settings(self) -> Any:  # noqa: ANN401 -- each verb's own
+    def settings(self) -> Any:  # noqa: ANN401 -- each method's own
         """What the user asked for."""
         return self.resolved.settings
 
     def poll(self) -> None:
         """Stop an evaluation midway if asked; several processes stop together, between steps."""
-        if processes.place().count == 1:
+        if processes.process_group().world_size == 1:
             self.interruption.poll()

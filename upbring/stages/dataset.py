@@ -17,45 +17,47 @@ from pathlib import Path
 import numpy as np
 
 from upbring import __version__, durable
-from upbring.data.trees.store import Store, build, cache_folder, open_store
-from upbring.data.trees.stream import Source
+from upbring.data.trees.store import TreeStore, build_store, cache_folder, open_store
+from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Tree, Trees
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
 from upbring.runs.run_folder import DataFile
 from upbring.settings.data import DataSettings
 
-Notice = Callable[[str], None]
-MOST_HELD_OUT = 200
-LEFTOVER_SECONDS = 3600  # what nobody has touched for so long in the cache is of the dead
-ENCODING = f"upbring {__version__}, tokenizers {version('tokenizers')}"  # makes the same tokens
+Log = Callable[[str], None]
+MAX_HELD_OUT = 200
+STALE_AFTER_SECONDS = 3600  # what nobody has touched for so long in the cache is of the dead
+ENCODER_VERSION = (
+    f"upbring {__version__}, tokenizers {version('tokenizers')}"  # makes the same tokens
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """How a file's rows become trees: the function, and what decides about its outcome."""
 
-    trees: Callable[[Path, Notice], tuple[Iterable[Tree], str]]  # and the format's name
+    encode: Callable[[Path, Log], tuple[Iterable[Tree], str]]  # and the format's name
     identity: tuple[str, ...]
-    is_kept: bool = True  # whether the trees of a file may come from the cache
+    is_cacheable: bool = True  # whether the trees of a file may come from the cache
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
+class TreeSubset:
     """Some trees of a store, by index."""
 
-    store: Trees
+    trees: Trees
     indices: np.ndarray
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Tree:
-        return self.store[int(self.indices[index])]
+        return self.trees[int(self.indices[index])]
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
+class ConcatTrees:
     """The trees of several stores, one after another."""
 
     parts: Sequence[Trees]
@@ -76,7 +78,7 @@ class Dataset:
     """What a stage learns from and what it is evaluated on."""
 
     main: Trees
-    mixed: tuple[Source, ...]
+    mixed: tuple[MixtureSource, ...]
     held_out: Trees
     files: tuple[DataFile, ...] = field(default=())
 
@@ -86,54 +88,57 @@ def make_dataset(
     encoder: Encoder,
     *,
     seed: int,
-    notice: Notice,
+    log: Log,
     poll: Callable[[], None] = lambda: None,
     mix_encoder: Encoder | None = None,
-    arrange: Callable[[Trees], Trees] = lambda trees: trees,
+    transform: Callable[[Trees], Trees] = lambda trees: trees,
 ) -> Dataset:
     """Return the trees of all files that the settings name; `poll` raises to stop on the way.
 
-    With a `mix_encoder`, what is mixed in is read in another way than the data. `arrange` puts the
+    With a `mix_encoder`, what is mixed in is read in another way than the data. `transform` puts the
     trees of the data in another form before some are held out.
     """
-    mixtures = _mixtures(settings.mix)
-    encode = partial(encode_file, notice=notice, poll=poll)
-    everything = [encode(path, encoder) for path in settings.data]
-    mixed = [encode(path, mix_encoder or encoder) for path, _ in mixtures]
-    held = [encode(path, encoder) for path in settings.held_out]
-    main = arrange(Joined([trees for trees, _ in everything]))
-    held_out = arrange(Joined([trees for trees, _ in held]))
+    mixtures = _parse_mixtures(settings.mix)
+    encode = partial(encode_file, log=log, poll=poll)
+    encoded_data = [encode(path, encoder) for path in settings.data]
+    encoded_mix = [encode(path, mix_encoder or encoder) for path, _ in mixtures]
+    encoded_held_out = [encode(path, encoder) for path in settings.held_out]
+    main = transform(ConcatTrees([trees for trees, _ in encoded_data]))
+    held_out = transform(ConcatTrees([trees for trees, _ in encoded_held_out]))
     if not settings.held_out:
-        main, held_out = split(main, settings.held_out_share, seed=seed)
+        main, held_out = split_held_out(main, settings.held_out_share, seed=seed)
     if not len(main):
         raise InputError(f"{settings.data[0]}: there is no row to learn from; give at least one")
-    notice(f"{len(main)} examples to learn from, {len(held_out)} held out")
-    facts = [
-        *(file for _, file in (*everything, *mixed)),
-        *(replace(file, purpose="held_out") for _, file in held),
+    log(f"{len(main)} examples to learn from, {len(held_out)} held out")
+    data_files = [
+        *(file for _, file in (*encoded_data, *encoded_mix)),
+        *(replace(file, purpose="held_out") for _, file in encoded_held_out),
     ]
     sources = tuple(
-        Source(trees, share) for (trees, _), (_, share) in zip(mixed, mixtures, strict=True)
+        MixtureSource(trees, share)
+        for (trees, _), (_, share) in zip(encoded_mix, mixtures, strict=True)
     )
-    empty = [path for (path, _), (trees, _) in zip(mixtures, mixed, strict=True) if not len(trees)]
-    if empty:
-        raise InputError(f"mix: {empty[0]}: no row is left to learn from; raise max_length")
-    return Dataset(main, sources, held_out, tuple(facts))
+    empty_files = [
+        path for (path, _), (trees, _) in zip(mixtures, encoded_mix, strict=True) if not len(trees)
+    ]
+    if empty_files:
+        raise InputError(f"mix: {empty_files[0]}: no row is left to learn from; raise max_length")
+    return Dataset(main, sources, held_out, tuple(data_files))
 
 
-def _mixtures(texts: Sequence[str]) -> list[tuple[Path, float]]:
+def _parse_mixtures(texts: Sequence[str]) -> list[tuple[Path, float]]:
     """Return files and shares, which leave something to the data itself."""
-    found = [_mixture(text) for text in texts]
-    total = sum(share for _, share in found)
+    mixtures = [_parse_mixture(text) for text in texts]
+    total = sum(share for _, share in mixtures)
     if total >= 1:
         raise InputError(
             f"mix: the weights sum to {total:g}, which leaves nothing to the data itself; "
             "let them sum to less than 1"
         )
-    return found
+    return mixtures
 
 
-def _mixture(text: str) -> tuple[Path, float]:
+def _parse_mixture(text: str) -> tuple[Path, float]:
     """Return the file and the share of FILE=WEIGHT."""
     path, _, weight = text.rpartition("=")
     try:
@@ -142,98 +147,109 @@ def _mixture(text: str) -> tuple[Path, float]:
         share = -1.0
     if not path or not 0 < share < 1:
         raise InputError(
-            f"mix: {shown(text)} is no FILE=WEIGHT with a weight between 0 and 1; "
+            f"mix: {format_value(text)} is no FILE=WEIGHT with a weight between 0 and 1; "
             "write it as general.jsonl=0.2"
         )
     return Path(path), share
 
 
-def split(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
+def split_held_out(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
     """Return what is learned from and what is held out: a share of the rows, drawn from `seed`."""
     keys = [trees[i].key for i in range(len(trees))]
     rows = list(dict.fromkeys(keys))  # a document's pieces share its key and stay together
-    count = min(MOST_HELD_OUT, round(share * len(rows)), len(rows) - 1)
+    count = min(MAX_HELD_OUT, round(share * len(rows)), len(rows) - 1)
     if count <= 0:
         return trees, ()
-    drawn = counter_rng.order(counter_rng.key(seed, "held_out"), len(rows)).tolist()
-    held = {rows[place] for place in drawn[:count]}
-    is_held = np.array([key in held for key in keys])
-    return Selected(trees, np.flatnonzero(~is_held)), Selected(trees, np.flatnonzero(is_held))
+    shuffled = counter_rng.permutation(counter_rng.key(seed, "held_out"), len(rows)).tolist()
+    held_out_keys = {rows[row_index] for row_index in shuffled[:count]}
+    is_held_out = np.array([key in held_out_keys for key in keys])
+    return TreeSubset(trees, np.flatnonzero(~is_held_out)), TreeSubset(
+        trees, np.flatnonzero(is_held_out)
+    )
 
 
 def encode_file(
-    path: Path, encoder: Encoder, *, notice: Notice, poll: Callable[[], None] = lambda: None
-) -> tuple[Store, DataFile]:
+    path: Path, encoder: Encoder, *, log: Log, poll: Callable[[], None] = lambda: None
+) -> tuple[TreeStore, DataFile]:
     """Return a file's trees, from the cache if the same were made before."""
-    told: list[str] = []
+    messages: list[str] = []
 
-    def tell(text: str) -> None:
-        told.append(text)
-        notice(text)
+    def log_and_record(text: str) -> None:
+        messages.append(text)
+        log(text)
 
-    trees, name = encoder.trees(path, tell)  # says what is wrong with the path, if anything is
+    trees, name = encoder.encode(
+        path, log_and_record
+    )  # says what is wrong with the path, if anything is
     sha256 = durable.sha256_file(path)
-    what = [ENCODING, str(path), sha256, encoder.is_kept, *encoder.identity]
-    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()
-    cache = cache_folder(notice=notice)
-    durable.sweep(cache, quiet_seconds=LEFTOVER_SECONDS)
+    key_parts = [ENCODER_VERSION, str(path), sha256, encoder.is_cacheable, *encoder.identity]
+    key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
+    cache = cache_folder(log=log)
+    durable.remove_leftovers(cache, min_idle_seconds=STALE_AFTER_SECONDS)
     folder = cache / key
-    said = folder.with_suffix(".json")  # after the rows, told again when they are not read again
-    waiting = partial(_wait, functools.cache(notice), f"{path}: is being encoded", poll=poll)
-    with durable.turn(folder.with_suffix(".lock"), waiting=waiting):
-        store = open_store(folder) if encoder.is_kept and said.is_file() else None
+    messages_file = folder.with_suffix(
+        ".json"
+    )  # after the rows, told again when they are not read again
+    on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
+    with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
+        store = open_store(folder) if encoder.is_cacheable and messages_file.is_file() else None
         if store is None:
-            told.clear()
-            store = build(folder, _polled(trees, poll))
-            durable.write_json(said, [*told])
+            messages.clear()
+            store = build_store(folder, _poll_each(trees, poll))
+            durable.write_json(messages_file, [*messages])
         else:
-            for text in json.loads(said.read_bytes()):
-                notice(text)
+            for text in json.loads(messages_file.read_bytes()):
+                log(text)
     rows = len({store[i].key for i in range(len(store))})
     return store, DataFile(str(path), sha256, rows, name)
 
 
-def _wait(notice: Notice, where: str, *, poll: Callable[[], None]) -> None:
+def _log_and_poll(log: Log, where: str, *, poll: Callable[[], None]) -> None:
     """Say, once, what is waited for, and leave if the user wants to."""
-    notice(f"{where} by another process; waiting for it")
+    log(f"{where} by another process; waiting for it")
     poll()
 
 
-def _polled(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:
+def _poll_each(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:
     for each in trees:
         poll()
         yield each
 
 
-def shortened(trees: Iterable[Tree], longest: int, *, where: str, notice: Notice) -> Iterator[Tree]:
-    """Yield trees cut at the end to `longest` tokens; tell how many were cut or had to go."""
-    num_cut = num_gone = 0
+def truncate_trees(
+    trees: Iterable[Tree], max_length: int, *, where: str, log: Log
+) -> Iterator[Tree]:
+    """Yield trees cut at the end to `max_length` tokens; tell how many were cut or had to go."""
+    num_truncated = num_dropped = 0
     for item in trees:
-        if item.longest <= longest:
+        if item.longest_path <= max_length:
             yield item
             continue
-        rest = _cut(item, longest)
-        if rest is None:
-            num_gone += 1
+        truncated = _truncate_tree(item, max_length)
+        if truncated is None:
+            num_dropped += 1
             continue
-        num_cut += 1
-        yield rest
-    if num_cut:
-        notice(f"{where}: {num_cut} rows are longer than max_length {longest} and were cut there")
-    if num_gone:
-        notice(
-            f"{where}: {num_gone} rows are not used: nothing to learn from is left within "
-            f"max_length {longest}"
+        num_truncated += 1
+        yield truncated
+    if num_truncated:
+        log(
+            f"{where}: {num_truncated} rows are longer than max_length {max_length} and were cut there"
+        )
+    if num_dropped:
+        log(
+            f"{where}: {num_dropped} rows are not used: nothing to learn from is left within "
+            f"max_length {max_length}"
         )
 
 
-def _cut(item: Tree, longest: int) -> Tree | None:
-    """Return a tree cut to `longest` tokens, or nothing if a branch has nothing left to learn."""
-    room = longest - len(item.prompt)
-    if room <= 0:
+def _truncate_tree(item: Tree, max_length: int) -> Tree | None:
+    """Return a tree cut to `max_length` tokens, or nothing if a branch has nothing left to learn."""
+    max_response_length = max_length - len(item.prompt)
+    if max_response_length <= 0:
         return None
     branches = tuple(
-        replace(b, tokens=b.tokens[:room], weight=b.weight[:room]) for b in item.branches
+        replace(b, tokens=b.tokens[:max_response_length], weight=b.weight[:max_response_length])
+        for b in item.branches
     )
     if not all(branch.weight.any() for branch in branches):
         return None

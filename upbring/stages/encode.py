@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from upbring.data.chat.chat import Chat, document, make_chat
+from upbring.data.chat.chat import Chat, encode_document, make_chat
 from upbring.data.chat.tokenizer_files import Tokenizer
 from upbring.data.read import formats
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Demonstration, Document, Message, Prompt
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.settings.data import DataSettings
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.dataset import Encoder, Notice
-from upbring.stages.encode_dialogues import dialogue_encoder
+from upbring.stages.dataset import Encoder, Log
+from upbring.stages.encode_dialogues import make_dialogue_encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SamplePrompt:
     """A fixed prompt: its tokens, and the text that is shown for it."""
 
     text: str
@@ -28,59 +28,60 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class Preprocessor:
     """What a stage says and hears: rows to trees, prompts to tokens, and what ends an answer."""
 
     tokenizer: Tokenizer
     encoder: Encoder
     chat: Chat | None  # none where there are documents only
-    template: str | None
-    stops: tuple[int, ...]
-    asked: tuple[Asked, ...]  # the fixed prompts that the user gave
+    chat_template: str | None
+    stop_token_ids: tuple[int, ...]
+    sample_prompts: tuple[SamplePrompt, ...]  # the fixed prompts that the user gave
 
 
-def of_dialogues(
+def make_dialogue_preprocessor(
     settings: DialogueSettings,
     tokenizer: Tokenizer,
     *,
-    notice: Notice,
-    kind: Kind = Demonstration,
+    log: Log,
+    kind: RecordType = Demonstration,
     today: dt.datetime | None = None,
-) -> Speech:
+) -> Preprocessor:
     """Return the speech of a stage that learns from dialogues, on the day it began."""
     day = (today or dt.datetime.now(dt.UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
-    chat = make_chat(tokenizer, template=template_of(settings), today=day)
+    chat = make_chat(tokenizer, template=read_chat_template(settings), today=day)
     if chat.is_default:
-        notice(
-            "the model has no chat template: using the default one (see docs/learn/templates.md)"
-        )
+        log("the model has no chat template: using the default one (see docs/learn/templates.md)")
 
-    talks: list[tuple[Message, ...]] = [
+    dialogues: list[tuple[Message, ...]] = [
         (Message("user", text),) for text in settings.sample_prompts
     ]
     if settings.prompts is not None:
-        talks += [prompt.messages for prompt in formats.read(settings.prompts, Prompt)]
-    return Speech(
+        dialogues += [prompt.messages for prompt in formats.read_records(settings.prompts, Prompt)]
+    return Preprocessor(
         tokenizer=tokenizer,
-        encoder=dialogue_encoder(kind, chat, settings),
+        encoder=make_dialogue_encoder(kind, chat, settings),
         chat=chat,
-        template=chat.template,
-        stops=chat.stops,
-        asked=tuple(Asked(talk[-1].content, chat.prompt(talk)) for talk in talks),
+        chat_template=chat.template,
+        stop_token_ids=chat.stop_token_ids,
+        sample_prompts=tuple(
+            SamplePrompt(dialogue[-1].content, chat.encode_prompt(dialogue))
+            for dialogue in dialogues
+        ),
     )
 
 
-def of_documents(settings: PretrainSettings, tokenizer: Tokenizer) -> Speech:
+def make_document_preprocessor(settings: PretrainSettings, tokenizer: Tokenizer) -> Preprocessor:
     """Return the speech of a stage that learns to continue documents."""
 
-    def trees(path: Path, notice: Notice) -> tuple[Iterator[Tree], str]:
-        reading = formats.read(
-            path, Document, format=settings.format, skip_bad=settings.skip_bad, notice=notice
+    def encode(path: Path, log: Log) -> tuple[Iterator[Tree], str]:
+        reading = formats.read_records(
+            path, Document, format=settings.format, skip_bad=settings.skip_bad, log=log
         )
         pieces = (
             piece
             for record in reading
-            for piece in document(
+            for piece in encode_document(
                 record.text,
                 tokenizer=tokenizer,
                 max_length=settings.max_length,
@@ -89,29 +90,33 @@ def of_documents(settings: PretrainSettings, tokenizer: Tokenizer) -> Speech:
         )
         return pieces, reading.format
 
-    begin = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
-    return Speech(
+    prefix = (
+        [tokenizer.bos_token_id]
+        if tokenizer.adds_bos and tokenizer.bos_token_id is not None
+        else []
+    )
+    return Preprocessor(
         tokenizer=tokenizer,
         encoder=Encoder(
-            trees,
+            encode,
             ("pretrain", tokenizer.fingerprint, settings.format, str(settings.max_length)),
-            is_kept=settings.skip_bad is None,
+            is_cacheable=settings.skip_bad is None,
         ),
         chat=None,
-        template=tokenizer.template,
-        stops=() if tokenizer.eos is None else (tokenizer.eos,),
-        asked=tuple(
-            Asked(text, begin + tokenizer.encode(text, trusted=False))
+        chat_template=tokenizer.chat_template,
+        stop_token_ids=() if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,),
+        sample_prompts=tuple(
+            SamplePrompt(text, prefix + tokenizer.encode(text, trusted=False))
             for text in settings.sample_prompts
         ),
     )
 
 
-def template_of(settings: DataSettings) -> str | None:
+def read_chat_template(settings: DataSettings) -> str | None:
     """Return the text of the template that the user names, if any."""
-    if settings.template is None:
+    if settings.chat_template is None:
         return None
     try:
-        return settings.template.read_text(encoding="utf-8")
+        return settings.chat_template.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"template: {settings.template} cannot be read ({error})") from error
+        raise InputError(f"template: {settings.chat_template} cannot be read ({error})") from error

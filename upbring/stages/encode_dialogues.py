@@ -9,65 +9,65 @@ from pathlib import Path
 
 import numpy as np
 
-from upbring.data.chat.chat import Chat, Turns, flaws
-from upbring.data.chat.encode_records import Keyed, dialogue_of, dialogue_trees
+from upbring.data.chat.chat import Chat, Turns, token_problems
+from upbring.data.chat.encode_records import KeyedRecord, dialogue_trees, messages_of
 from upbring.data.read import formats
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.malformed_rows import Malformed
 from upbring.data.read.records import Comparison, Label, Record
 from upbring.data.read.row_errors import RowError
 from upbring.data.read.rows import Row
-from upbring.data.trees.tree import Numbers, Tree
+from upbring.data.trees.tree import NamedArrays, Tree
 from upbring.errors import InputError
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.dataset import Encoder, Notice, shortened
+from upbring.stages.dataset import Encoder, Log, truncate_trees
 
-MOST_REMEMBERED = 2048  # rows; `chat` renders some hundreds at once
+MAX_RECENT_RECORDS = 2048  # rows; `chat` renders some hundreds at once
 
 
-def dialogue_encoder(kind: Kind, chat: Chat, settings: DialogueSettings) -> Encoder:
+def make_dialogue_encoder(kind: RecordType, chat: Chat, settings: DialogueSettings) -> Encoder:
     """Return how rows of one kind become trees: demonstrations, comparisons, labels or prompts."""
     turns: Turns = getattr(settings, "turns", "last")
 
-    def trees(path: Path, notice: Notice) -> tuple[Iterator[Tree], str]:
-        reading: formats.Reading[Record] = formats.read(
-            path, kind, format=settings.format, skip_bad=settings.skip_bad, notice=notice
+    def encode(path: Path, log: Log) -> tuple[Iterator[Tree], str]:
+        reading: formats.RecordReader[Record] = formats.read_records(
+            path, kind, format=settings.format, skip_bad=settings.skip_bad, log=log
         )
-        refused = Malformed(reading.path, settings.skip_bad)
-        found = heard(reading, kind, chat, turns=turns, refused=refused)
-        short = shortened(found, settings.max_length, where=str(path), notice=notice)
-        return _closed(short, reading, refused, notice=notice), reading.format
+        malformed = Malformed(reading.path, settings.skip_bad)
+        encoded = encode_records(reading, kind, chat, turns=turns, malformed=malformed)
+        truncated = truncate_trees(encoded, settings.max_length, where=str(path), log=log)
+        return _report_malformed_at_end(truncated, reading, malformed, log=log), reading.format
 
-    what = (kind.__name__, chat.fingerprint, settings.format, turns, str(settings.max_length))
-    return Encoder(trees, what, is_kept=settings.skip_bad is None)
+    identity = (kind.__name__, chat.fingerprint, settings.format, turns, str(settings.max_length))
+    return Encoder(encode, identity, is_cacheable=settings.skip_bad is None)
 
 
-def heard(
-    reading: Iterable[Record], kind: Kind, chat: Chat, *, turns: Turns, refused: Malformed
+def encode_records(
+    reading: Iterable[Record], kind: RecordType, chat: Chat, *, turns: Turns, malformed: Malformed
 ) -> Iterator[Tree]:
     """Yield the trees of records, with the facts about their branches."""
     recent: dict[str, Record] = {}  # by number, for a row may give several
 
-    def numbered() -> Iterator[Keyed]:
+    def number_records() -> Iterator[KeyedRecord]:
         for number, record in enumerate(reading):
-            if len(recent) >= MOST_REMEMBERED:
+            if len(recent) >= MAX_RECENT_RECORDS:
                 recent.pop(next(iter(recent)))
             recent[str(number)] = record
             yield str(number), record
 
-    def refuse(number: str, error: InputError) -> None:
+    def add_malformed(number: str, error: InputError) -> None:
         record = recent[number]
         problem = RowError("messages", str(error), "correct the row, or use another template")
-        refused.add(Row(line=record.origin.line, fields={}, raw=_raw(record)), problem)
+        malformed.add(Row(line=record.origin.line, fields={}, raw=_to_json(record)), problem)
 
-    for item in dialogue_trees(chat, kind, numbered(), turns=turns, refuse=refuse):
+    for item in dialogue_trees(chat, kind, number_records(), turns=turns, on_reject=add_malformed):
         record = recent[item.key]
-        if item.branches and (found := flaws(chat, item)):
-            raise InputError(f"{record.origin}: {found[0]} (see `upbring check`)")
-        yield replace(item, key=str(record.origin), facts=facts(record))
+        if item.branches and (problems := token_problems(chat, item)):
+            raise InputError(f"{record.origin}: {problems[0]} (see `upbring check`)")
+        yield replace(item, key=str(record.origin), per_branch=branch_facts(record))
 
 
-def facts(record: Record) -> Numbers:
+def branch_facts(record: Record) -> NamedArrays:
     """Return what a record says of its branches, one number each.
 
     Of a comparison: ranks (1 is best), the margin (NaN if unknown), a number for the annotator; of
@@ -75,18 +75,18 @@ def facts(record: Record) -> Numbers:
     """
     if isinstance(record, Comparison):
         K = len(record.responses)
-        who = zlib.crc32((record.annotator or "").encode()) & 0xFFFFFF  # exact in float32
+        annotator_id = zlib.crc32((record.annotator or "").encode()) & 0xFFFFFF  # exact in float32
         return {
             "rank": np.asarray(record.ranks, np.float64),
             "margin": np.full(K, math.nan if record.margin is None else record.margin),
-            "annotator": np.full(K, float(who)),
+            "annotator": np.full(K, float(annotator_id)),
         }
     return {"good": np.array([float(record.is_good)])} if isinstance(record, Label) else {}
 
 
-def _raw(record: Record) -> str:
+def _to_json(record: Record) -> str:
     """Return a refused record as the row it is written as."""
-    messages = record.prompt if isinstance(record, Comparison) else dialogue_of(record)
+    messages = record.prompt if isinstance(record, Comparison) else messages_of(record)
     row: dict[str, object] = {
         "messages": [{"role": m.role, "content": m.content} for m in messages]
     }
@@ -96,16 +96,20 @@ def _raw(record: Record) -> str:
     return json.dumps(row, ensure_ascii=False)
 
 
-def _closed(
-    trees: Iterable[Tree], reading: formats.Reading[Record], refused: Malformed, *, notice: Notice
+def _report_malformed_at_end(
+    trees: Iterable[Tree],
+    reading: formats.RecordReader[Record],
+    malformed: Malformed,
+    *,
+    log: Log,
 ) -> Iterator[Tree]:
     """Yield trees; behind the last one, tell what was refused."""
     yield from trees
-    if refused.count and refused.skip_bad is None:
-        raise refused.error(reading.num_rows)
-    refused.write()
-    if refused.count:
-        notice(
-            f"{reading.path}: {refused.count} of {reading.num_rows} rows are refused by the chat "
-            f"template and stand in {refused.skip_bad}"
+    if malformed.count and malformed.skip_bad is None:
+        raise malformed.make_error(reading.num_rows)
+    malformed.flush()
+    if malformed.count:
+        log(
+            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are refused by the chat "
+            f"template and stand in {malformed.skip_bad}"
         )

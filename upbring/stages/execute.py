@@ -1,7 +1,7 @@
 """One stage: a model, trees and settings in, a run folder with a new model in it out.
 
 What must meet is introduced here: data, model, algorithm, loop and export. A craft says what its
-verb adds of its own.
+method adds of its own.
 """
 
 from collections.abc import Sequence
@@ -15,38 +15,49 @@ from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
-from upbring.settings.reference import as_yaml
-from upbring.stages.context import Cast
+from upbring.settings.reference import format_yaml
+from upbring.stages.context import StageContext
 from upbring.stages.model_card import write_card
-from upbring.stages.planning.plan import explained_memory
-from upbring.stages.provenance import agree, contract, headline, identity, write_costs, write_papers
+from upbring.stages.planning.plan import explain_out_of_memory
+from upbring.stages.provenance import (
+    check_contract,
+    identity,
+    make_contract,
+    summary_line,
+    write_provenance,
+    write_resource_usage,
+)
 from upbring.train import checkpoint, processes
-from upbring.train.loop import Training
+from upbring.train.loop import Trainer
 from upbring.train.progress import Progress
-from upbring.train.run_log import Journal, Kept, Mute
+from upbring.train.run_log import DiskRunLog, NullRunLog, RunLog
 
-GRADIENTS = 64_000_000  # numbers of them that are held beside one another, one of each lane
+MAX_LANE_GRADIENTS = (
+    64_000_000  # numbers of them that are held beside one another, one of each lane
+)
 
 
-def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[str] = ()) -> Run:
+def run_stage(
+    context: StageContext, *, resumed: Run | None = None, allow_change: Sequence[str] = ()
+) -> Run:
     """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
-    agree(cast)
-    cast.craft.prepare(cast)
-    role = _cast_role(cast)
-    algorithm = cast.craft.algorithm(cast, role)
-    is_first = processes.place().is_first
-    run = resumed or _begun(cast)
+    check_contract(context)
+    context.method.check_settings(context)
+    role = _add_trainable_role(context)
+    algorithm = context.method.make_algorithm(context, role)
+    is_first = processes.process_group().is_main_process
+    run = resumed or _create_run(context)
     with run.lock() if is_first else nullcontext():
-        if is_first and run.facts()["steps"] is None:
-            write_papers(run, cast, steps=algorithm.steps)
-        cast.say(f"{run.path}: {headline(cast, algorithm)}")
-        training = Training(algorithm, cast.settings, cast.interruption)
-        with _journal(cast, run, steps=algorithm.steps) as journal:
+        if is_first and run.read_metadata()["steps"] is None:
+            write_provenance(run, context, steps=algorithm.steps)
+        context.log(f"{run.path}: {summary_line(context, algorithm)}")
+        training = Trainer(algorithm, context.settings, context.interruption)
+        with _open_run_log(context, run, steps=algorithm.steps) as run_log:
             if resumed is not None:
-                _restore(cast, training, run, journal=journal, allow_change=allow_change)
+                _restore(context, training, run, run_log=run_log, allow_change=allow_change)
             try:
-                with explained_memory(cast.planned, run):
-                    training.train(journal)
+                with explain_out_of_memory(context.plan, run):
+                    training.train(run_log)
             except Interrupted as stop:
                 raise Interrupted(
                     f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
@@ -54,88 +65,105 @@ def perform(cast: Cast, *, resumed: Run | None = None, allow_change: Sequence[st
                     signal_number=stop.exit_code - 128,
                 ) from stop
         if is_first:
-            write_costs(run, cast, algorithm)
-            _conclude(cast, training, run, role=role)
-            run.finish()
+            write_resource_usage(run, context, algorithm)
+            _write_outputs(context, training, run, role=role)
+            run.mark_finished()
     return run
 
 
-def _journal(cast: Cast, run: Run, *, steps: int) -> AbstractContextManager[Journal]:
+def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractContextManager[RunLog]:
     """Return the run's journal for the process that keeps it."""
-    if not processes.place().is_first:
-        return nullcontext(Mute())
-    craft = cast.craft
+    if not processes.process_group().is_main_process:
+        return nullcontext(NullRunLog())
+    method = context.method
     progress = Progress(
-        steps, console=cast.console, show=craft.shown, bands=craft.bands, display=cast.display
+        steps,
+        console=context.console,
+        shown_metrics=method.progress_metrics,
+        bands=method.healthy_ranges,
+        display=context.display,
     )
-    return Kept(run, progress, identity(cast), cast.settings.keep, cast.say)
+    return DiskRunLog(
+        run, progress, identity(context), context.settings.save_total_limit, context.log
+    )
 
 
-def _cast_role(cast: Cast) -> str:
+def _add_trainable_role(context: StageContext) -> str:
     """Let an adapter learn, or every weight; return the role that does."""
-    roles, settings = cast.loaded.roles, cast.settings
+    roles, settings = context.loaded.roles, context.settings
     if settings.tune == "full":
-        roles.add_full()
+        roles.make_base_trainable()
         role = BASE
     else:
-        role = cast.craft.role
+        role = context.method.role
         roles.add_adapter(role, settings, seed=settings.seed)
     if settings.gradient_checkpointing:
-        roles.checkpoint_gradients()
-    learned = sum(parameter.numel() for parameter in roles.parameters(role).values())
-    model = cast.loaded.model
-    cast.loaded.model = replace(model, lanes=max(1, min(model.lanes, GRADIENTS // learned)))
+        roles.enable_gradient_checkpointing()
+    num_trainable = sum(parameter.numel() for parameter in roles.parameters(role).values())
+    model = context.loaded.model
+    context.loaded.model = replace(
+        model, lanes=max(1, min(model.lanes, MAX_LANE_GRADIENTS // num_trainable))
+    )
     return role
 
 
-def _begun(cast: Cast) -> Run:
+def _create_run(context: StageContext) -> Run:
     """Return the folder of a new run, which the first process makes."""
-    settings = cast.settings
-    if not processes.place().is_first:
-        return Run(Path(processes.told("")))
-    verb = cast.craft.verb
-    text = as_yaml(cast.resolved, verb)
-    run = Run.create(settings.runs, verb, name=settings.name, settings=text)
-    processes.told(str(run.path))
+    settings = context.settings
+    if not processes.process_group().is_main_process:
+        return Run(Path(processes.broadcast("")))
+    method_name = context.method.name
+    text = format_yaml(context.resolved, method_name)
+    run = Run.create(settings.runs, method_name, name=settings.name, settings=text)
+    processes.broadcast(str(run.path))
     return run
 
 
 def _restore(
-    cast: Cast, training: Training, run: Run, *, journal: Journal, allow_change: Sequence[str]
+    context: StageContext,
+    training: Trainer,
+    run: Run,
+    *,
+    run_log: RunLog,
+    allow_change: Sequence[str],
 ) -> None:
     """Go back to the newest checkpoint; a run that was stopped before its first begins again."""
-    if not checkpoint.steps(run.checkpoints):
-        cast.say("no checkpoint was saved yet: beginning again at the first step")
-        journal.cut(-1)
+    if not checkpoint.saved_steps(run.checkpoints):
+        context.log("no checkpoint was saved yet: beginning again at the first step")
+        run_log.truncate(-1)
         return
     state = checkpoint.load(
-        run.checkpoints, identity=identity(cast), allow_change=allow_change, warn=cast.say
+        run.checkpoints, identity=identity(context), allow_change=allow_change, warn=context.log
     )
     training.restore(state)
-    journal.cut(training.step)
-    cast.say(f"going on after step {training.step}")
+    run_log.truncate(training.step)
+    context.log(f"going on after step {training.step}")
 
 
-def _conclude(cast: Cast, training: Training, run: Run, *, role: str) -> None:
+def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: str) -> None:
     """Put the chosen weights in place and write the model, its contract, evidence and card."""
-    best = training.best.step
-    if cast.settings.choose == "best" and best is not None and best != training.step:
-        training.put_weights(checkpoint.read(run.checkpoints / f"step-{best}"))
-        cast.say(f"keeping the weights of step {best}, which did best on held-out data")
-    agreed = contract(cast, steps=training.step)
-    with durable.folder(run.model) as folder:
-        (cast.craft.write or write_model)(cast, role, folder, agreed)
-    cast.craft.finish(cast, role, run)
-    write_card(run, agreed, verb=cast.craft.verb, summary=cast.craft.summary)
+    best_step = training.best.step
+    if (
+        context.settings.final_weights == "best"
+        and best_step is not None
+        and best_step != training.step
+    ):
+        training.load_weights(checkpoint.read(run.checkpoints / f"step-{best_step}"))
+        context.log(f"keeping the weights of step {best_step}, which did best on held-out data")
+    stage_contract = make_contract(context, steps=training.step)
+    with durable.atomic_folder(run.model) as folder:
+        (context.method.write_model or write_model)(context, role, folder, stage_contract)
+    context.method.finish(context, role, run)
+    write_card(run, stage_contract, method=context.method.name, summary=context.method.summary)
 
 
-def write_model(cast: Cast, role: str, folder: Path, agreed: Contract) -> None:
+def write_model(context: StageContext, role: str, folder: Path, stage_contract: Contract) -> None:
     """Write the adapter that learned, or the whole model where an adapter cannot say it."""
-    loaded = cast.loaded
-    if role != BASE and loaded.is_exact and not (loaded.factors and cast.settings.dora):
-        write_adapter(loaded, role, folder, contract=agreed)
+    loaded = context.loaded
+    if role != BASE and loaded.has_exact_factors and not (loaded.factors and context.settings.dora):
+        write_adapter(loaded, role, folder, contract=stage_contract)
         return
     if role != BASE:
         loaded.model.network.float()  # so that the sum is not rounded
-        loaded.roles.fold(role)
-    write_network(loaded, folder, contract=agreed)
+        loaded.roles.merge(role)
+    write_network(loaded, folder, contract=stage_contract)

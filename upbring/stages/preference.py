@@ -17,246 +17,274 @@ from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
 from upbring.algorithms.kto import Kto
 from upbring.algorithms.orpo import Orpo
-from upbring.algorithms.preference import Preferring
+from upbring.algorithms.preference import PreferenceAlgorithm
 from upbring.algorithms.simpo import Simpo
 from upbring.data.chat.chat import Chat
-from upbring.data.read.detect_format import recognise
-from upbring.data.read.format_table import Kind
+from upbring.data.read.detect_format import detect_format
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label
-from upbring.data.trees.stream import Source
+from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.errors import InputError
-from upbring.settings.methods.preference import PreferringSettings
+from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.context import Cast, Craft
-from upbring.stages.dataset import Dataset, Encoder, Notice, Selected, make_dataset
-from upbring.stages.encode import Speech
-from upbring.stages.encode_dialogues import dialogue_encoder
-from upbring.stages.planning.workload import Demand, from_rows
+from upbring.stages.context import Method, StageContext
+from upbring.stages.dataset import Dataset, Encoder, Log, TreeSubset, make_dataset
+from upbring.stages.encode import Preprocessor
+from upbring.stages.encode_dialogues import make_dialogue_encoder
+from upbring.stages.planning.workload import Workload, workload_from_rows
 from upbring.stages.provenance import micro_tokens
-from upbring.stages.reference_kl import NUM_PROMPTS, drift
-from upbring.stages.reference_logprobs import Unshared, reference_of
-from upbring.stages.sample_prompts import answering
-from upbring.stages.sft import dialogue_speech, stream
+from upbring.stages.reference_kl import NUM_PROMPTS, make_reference_kl_metrics
+from upbring.stages.reference_logprobs import TreesWithTokenMask, make_reference_logprobs
+from upbring.stages.sample_prompts import make_prompt_sampler
+from upbring.stages.sft import make_preprocessor, make_stream
 from upbring.train import processes
 from upbring.train.optimizer import ParameterGroup
 
-Fields = dict[str, Any]
+AlgorithmFields = dict[str, Any]
 
 
-def any_of(kinds: tuple[Kind, ...], chat: Chat, settings: DialogueSettings) -> Encoder:
+def first_readable_encoder(
+    kinds: tuple[RecordType, ...], chat: Chat, settings: DialogueSettings
+) -> Encoder:
     """Return how a file's rows become trees, as the first of `kinds` that they can be read as."""
-    encoders = [dialogue_encoder(kind, chat, settings) for kind in kinds]
+    encoders = [make_dialogue_encoder(kind, chat, settings) for kind in kinds]
 
-    def trees(path: Path, notice: Notice) -> tuple[Iterable[Tree], str]:
+    def encode(path: Path, log: Log) -> tuple[Iterable[Tree], str]:
         for kind, encoder in zip(kinds[:-1], encoders[:-1], strict=True):
             try:
-                recognise(path, kind, format=settings.format)
+                detect_format(path, kind, format=settings.format)
             except InputError:
                 continue
-            return encoder.trees(path, notice)
-        return encoders[-1].trees(path, notice)
+            return encoder.encode(path, log)
+        return encoders[-1].encode(path, log)
 
-    what = tuple(part for encoder in encoders for part in encoder.identity)
-    return Encoder(trees, what, is_kept=settings.skip_bad is None)
+    identity = tuple(part for encoder in encoders for part in encoder.identity)
+    return Encoder(encode, identity, is_cacheable=settings.skip_bad is None)
 
 
-def preferences(
-    settings: PreferringSettings,
-    speech: Speech,
+def make_preference_dataset(
+    settings: PreferenceSettings,
+    preprocessor: Preprocessor,
     *,
-    notice: Notice,
+    log: Log,
     poll: Callable[[], None],
-    kinds: tuple[Kind, ...] = (Comparison,),
+    kinds: tuple[RecordType, ...] = (Comparison,),
 ) -> Dataset:
     """Return the trees of preferences; demonstrations may be mixed in."""
-    assert speech.chat is not None, "preferences are dialogues"
+    assert preprocessor.chat is not None, "preferences are dialogues"
     return make_dataset(
         settings,
-        any_of(kinds, speech.chat, settings),
+        first_readable_encoder(kinds, preprocessor.chat, settings),
         seed=settings.seed,
-        notice=notice,
+        log=log,
         poll=poll,
-        mix_encoder=any_of((*kinds, Demonstration), speech.chat, settings),
+        mix_encoder=first_readable_encoder((*kinds, Demonstration), preprocessor.chat, settings),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class KtoTrees:
     """Trees of good and bad responses, and last the response to the next tree's prompt.
 
     Of a comparison the best response is good and the worst is bad. The response to another prompt
-    is cut where the two would be longer than `longest`; it is there to estimate a divergence.
+    is cut where the two would be longer than `max_length`; it is there to estimate a divergence.
     """
 
     trees: Trees
-    longest: int
+    max_length: int
 
     def __len__(self) -> int:
         return len(self.trees)
 
     def __getitem__(self, index: int) -> Tree:
-        item = _labelled(self.trees[index])
-        if "good" not in item.facts:
+        item = _label_best_and_worst(self.trees[index])
+        if "good" not in item.per_branch:
             return item
-        other = self.trees[(index + 1) % len(self.trees)].branches[0]
-        room = self.longest - len(item.prompt)
-        cut = Branch(other.tokens[:room], other.weight[:room])
-        good = np.append(item.facts["good"], np.nan)
-        return replace(item, branches=(*item.branches, cut), facts={"good": good})
+        next_response = self.trees[(index + 1) % len(self.trees)].branches[0]
+        max_response_length = self.max_length - len(item.prompt)
+        mismatched = Branch(
+            next_response.tokens[:max_response_length], next_response.weight[:max_response_length]
+        )
+        is_good = np.append(item.per_branch["good"], np.nan)
+        return replace(item, branches=(*item.branches, mismatched), per_branch={"good": is_good})
 
 
-def _labelled(item: Tree) -> Tree:
+def _label_best_and_worst(item: Tree) -> Tree:
     """Return a comparison's best response as good and its worst as bad, without those between."""
-    ranks = item.facts.get("rank")
+    ranks = item.per_branch.get("rank")
     if ranks is None:
         return item
-    kept = (item.branches[int(np.argmin(ranks))], item.branches[int(np.argmax(ranks))])
-    return replace(item, branches=kept, facts={"good": np.array([1.0, 0.0])})
+    best_and_worst = (item.branches[int(np.argmin(ranks))], item.branches[int(np.argmax(ranks))])
+    return replace(item, branches=best_and_worst, per_branch={"good": np.array([1.0, 0.0])})
 
 
-def _decided(trees: Trees, *, notice: Notice) -> Trees:
+def _drop_ties(trees: Trees, *, log: Log) -> Trees:
     """Return trees without the comparisons that are ties only, and tell how many these are."""
-    facts = (trees[i].facts for i in range(len(trees)))
+    facts = (trees[i].per_branch for i in range(len(trees)))
     is_tie = np.array(["rank" in f and len(set(f["rank"].tolist())) == 1 for f in facts], bool)
     if not is_tie.any():
         return trees
-    notice(f"{is_tie.sum()} of {len(trees)} comparisons are ties, which say neither good nor bad")
-    return Selected(trees, np.flatnonzero(~is_tie))
+    log(f"{is_tie.sum()} of {len(trees)} comparisons are ties, which say neither good nor bad")
+    return TreeSubset(trees, np.flatnonzero(~is_tie))
 
 
-def preferring(
-    cast: Cast,
+def make_preference_algorithm(
+    context: StageContext,
     role: str,
     *,
-    kind: type[Preferring],
-    own: Callable[[Cast], Fields],
+    algorithm_class: type[PreferenceAlgorithm],
+    method_fields: Callable[[StageContext], AlgorithmFields],
     has_reference: bool = True,
-) -> Preferring:
+) -> PreferenceAlgorithm:
     """Return the algorithm of a stage, on trees with all that it needs to know of them."""
-    dataset = _prepared(cast, has_reference=has_reference)
-    order = stream(replace(cast, dataset=dataset))
-    return kind(
-        model=cast.loaded.model,
-        speaking=partial(cast.loaded.roles.speaking, role),
-        learned=[ParameterGroup(cast.loaded.roles.parameters(role))],
-        stream=order,
-        steps=cast.settings.steps or order.num_steps,
+    dataset = _with_reference_logprobs(context, has_reference=has_reference)
+    tree_stream = make_stream(replace(context, dataset=dataset))
+    return algorithm_class(
+        model=context.loaded.model,
+        active=partial(context.loaded.roles.active, role),
+        trainable=[ParameterGroup(context.loaded.roles.parameters(role))],
+        stream=tree_stream,
+        steps=context.settings.steps or tree_stream.num_steps,
         held_out=dataset.held_out,
-        micro_tokens=micro_tokens(cast),
-        answer=answering(cast, role),
-        poll=cast.poll,
-        say=cast.say,
-        divergence=drift(cast, role),
-        mix_weight=cast.settings.mix_weight,
-        **own(cast),
+        micro_tokens=micro_tokens(context),
+        sample_responses=make_prompt_sampler(context, role),
+        poll=context.poll,
+        log=context.log,
+        reference_kl=make_reference_kl_metrics(context, role),
+        mix_weight=context.settings.mix_weight,
+        **method_fields(context),
     )
 
 
-def _prepared(cast: Cast, *, has_reference: bool) -> Dataset:
+def _with_reference_logprobs(context: StageContext, *, has_reference: bool) -> Dataset:
     """Return the dataset with what the reference thinks of it, where it is asked.
 
     Of held-out rows it is always asked: how far preferred responses moved is to be seen.
     """
-    reference = reference_of(cast)
-    settings, made = cast.settings, cast.dataset
-    controls = frozenset((*cast.speech.tokenizer.specials.values(), *cast.speech.stops))
+    reference = make_reference_logprobs(context)
+    settings, dataset = context.settings, context.dataset
+    control_tokens = frozenset(
+        (
+            *context.preprocessor.tokenizer.special_token_ids.values(),
+            *context.preprocessor.stop_token_ids,
+        )
+    )
 
-    def prepared(trees: Trees, *, is_held_out: bool = False) -> Trees:
-        if len(trees) and not trees[0].facts:
+    def prepare_trees(trees: Trees, *, is_held_out: bool = False) -> Trees:
+        if len(trees) and not trees[0].per_branch:
             return trees  # demonstrations, which nobody compares
-        if cast.craft.verb == "kto":
-            trees = Judged(_decided(trees, notice=cast.say), _longest(cast))
+        if context.method.name == "kto":
+            trees = KtoTrees(_drop_ties(trees, log=context.log), _max_length(context))
         if has_reference:
-            trees = reference.of(trees)
+            trees = reference.annotate_files(trees)
         elif is_held_out:
-            trees = reference.only(trees)
+            trees = reference.annotate(trees)
         is_masked = getattr(settings, "mask_shared_tokens", False)
-        return Unshared(trees, controls) if is_masked else trees
+        return TreesWithTokenMask(trees, control_tokens) if is_masked else trees
 
-    with processes.first_goes_ahead():
+    with processes.main_process_first():
         return replace(
-            made,
-            main=prepared(made.main),
-            mixed=tuple(Source(prepared(each.trees), each.share) for each in made.mixed),
-            held_out=prepared(made.held_out, is_held_out=True),
+            dataset,
+            main=prepare_trees(dataset.main),
+            mixed=tuple(
+                MixtureSource(prepare_trees(each.trees), each.share) for each in dataset.mixed
+            ),
+            held_out=prepare_trees(dataset.held_out, is_held_out=True),
         )
 
 
-def _longest(cast: Cast) -> int:
-    limit, asked = cast.loaded.model.longest, int(cast.settings.max_length)
-    return asked if limit is None else min(asked, limit)
+def _max_length(context: StageContext) -> int:
+    limit, max_length = context.loaded.model.max_positions, int(context.settings.max_length)
+    return max_length if limit is None else min(max_length, limit)
 
 
-def _dpo(cast: Cast) -> Fields:
+def _dpo_fields(context: StageContext) -> AlgorithmFields:
     return {
-        **_of(cast, "beta", "label_smoothing", "comparisons", "nll_weight"),
-        "is_normalised": cast.settings.length_normalised,
+        **_settings_fields(context, "beta", "label_smoothing", "comparisons", "nll_weight"),
+        "is_length_normalized": context.settings.length_normalized,
     }
 
 
-def _ipo(cast: Cast) -> Fields:
+def _ipo_fields(context: StageContext) -> AlgorithmFields:
     return {
-        **_of(cast, "beta", "comparisons", "nll_weight"),
-        "is_normalised": cast.settings.length_normalised,
+        **_settings_fields(context, "beta", "comparisons", "nll_weight"),
+        "is_length_normalized": context.settings.length_normalized,
     }
 
 
-def _kto(cast: Cast) -> Fields:
+def _kto_fields(context: StageContext) -> AlgorithmFields:
     """Return the weights of good and bad responses, and say so if they are far from balance."""
-    fields = _of(cast, "beta", "good_weight", "bad_weight")
-    trees = cast.dataset.main
-    found = [_labelled(trees[i]).facts.get("good", np.empty(0)) for i in range(len(trees))]
-    every = np.concatenate(found)  # of a tie one is good and one bad, which is no matter here
-    good, bad = float((every == 1).sum()), float((every == 0).sum())
-    share = good * fields["good_weight"] / max(bad * fields["bad_weight"], 1e-9)
-    if not 1 <= share <= 4 / 3:  # §4.2, equation 9
-        cast.say(
-            f"kto: {good:g} good and {bad:g} bad responses: good_weight × good is {share:.3g} of "
-            f"bad_weight × bad, and 1 to 4/3 is advised; with bad_weight {fields['bad_weight']:g}, "
-            f"take good_weight {bad * fields['bad_weight'] / max(good, 1):.3g}"
+    fields = _settings_fields(context, "beta", "desirable_weight", "undesirable_weight")
+    trees = context.dataset.main
+    labels = [
+        _label_best_and_worst(trees[i]).per_branch.get("good", np.empty(0))
+        for i in range(len(trees))
+    ]
+    all_labels = np.concatenate(labels)  # of a tie one is good and one bad, which is no matter here
+    num_good, num_bad = float((all_labels == 1).sum()), float((all_labels == 0).sum())
+    ratio = (
+        num_good * fields["desirable_weight"] / max(num_bad * fields["undesirable_weight"], 1e-9)
+    )
+    if not 1 <= ratio <= 4 / 3:  # §4.2, equation 9
+        context.log(
+            f"kto: {num_good:g} good and {num_bad:g} bad responses: desirable_weight × good is {ratio:.3g} of "
+            f"undesirable_weight × bad, and 1 to 4/3 is advised; with undesirable_weight {fields['undesirable_weight']:g}, "
+            f"take desirable_weight {num_bad * fields['undesirable_weight'] / max(num_good, 1):.3g}"
         )
     return fields
 
 
-def _orpo(cast: Cast) -> Fields:
-    return _of(cast, "beta", "comparisons")
+def _orpo_fields(context: StageContext) -> AlgorithmFields:
+    return _settings_fields(context, "beta", "comparisons")
 
 
-def _simpo(cast: Cast) -> Fields:
-    return _of(cast, "beta", "gamma", "label_smoothing", "comparisons", "nll_weight")
-
-
-def _of(cast: Cast, *names: str) -> Fields:
-    return {name: getattr(cast.settings, name) for name in names}
-
-
-def _craft(verb: str, kind: type[Preferring], own: Callable[[Cast], Fields], **more: Any) -> Craft:  # noqa: ANN401 -- fields of several kinds
-    kinds = (Comparison, Label) if verb == "kto" else (Comparison,)
-    return Craft(
-        verb=verb,
-        kind="policy",
-        summary=f"A model that learned from preferences ({verb.upper()}).",
-        speech=partial(dialogue_speech, kind=kinds[0]),
-        dataset=partial(preferences, kinds=kinds),
-        algorithm=partial(preferring, kind=kind, own=own, **more),
-        shown=("loss", "accuracy", "learning_rate"),
-        demand=partial(_demand, has_reference=more.get("has_reference", True)),
+def _simpo_fields(context: StageContext) -> AlgorithmFields:
+    return _settings_fields(
+        context, "beta", "gamma", "label_smoothing", "comparisons", "nll_weight"
     )
 
 
-def _demand(cast: Cast, *, has_reference: bool) -> Demand:
+def _settings_fields(context: StageContext, *names: str) -> AlgorithmFields:
+    return {name: getattr(context.settings, name) for name in names}
+
+
+def _make_method(
+    name: str,
+    algorithm_class: type[PreferenceAlgorithm],
+    method_fields: Callable[[StageContext], AlgorithmFields],
+    **options: Any,
+) -> Method:
+    kinds = (Comparison, Label) if name == "kto" else (Comparison,)
+    return Method(
+        name=name,
+        kind="policy",
+        summary=f"A model that learned from preferences ({name.upper()}).",
+        make_preprocessor=partial(make_preprocessor, kind=kinds[0]),
+        load_dataset=partial(make_preference_dataset, kinds=kinds),
+        make_algorithm=partial(
+            make_preference_algorithm,
+            algorithm_class=algorithm_class,
+            method_fields=method_fields,
+            **options,
+        ),
+        progress_metrics=("loss", "accuracy", "learning_rate"),
+        make_workload=partial(_make_workload, has_reference=options.get("has_reference", True)),
+    )
+
+
+def _make_workload(context: StageContext, *, has_reference: bool) -> Workload:
     """Return what a stage asks: its rows as they are learned from, and answers to see the drift."""
-    made = cast.dataset
-    if cast.craft.verb == "kto":
-        longest = _longest(cast)
-        main, held = Judged(made.main, longest), Judged(made.held_out, longest)
-        cast = replace(cast, dataset=replace(made, main=main, held_out=held))
-    return from_rows(cast, drawn=NUM_PROMPTS, has_reference=has_reference)
+    dataset = context.dataset
+    if context.method.name == "kto":
+        max_length = _max_length(context)
+        main, held_out = KtoTrees(dataset.main, max_length), KtoTrees(dataset.held_out, max_length)
+        context = replace(context, dataset=replace(dataset, main=main, held_out=held_out))
+    return workload_from_rows(context, num_sampled=NUM_PROMPTS, has_reference=has_reference)
 
 
-DPO = _craft("dpo", Dpo, _dpo)
-IPO = _craft("ipo", Ipo, _ipo)
-KTO = _craft("kto", Kto, _kto)
-ORPO = _craft("orpo", Orpo, _orpo, has_reference=False)
-SIMPO = _craft("simpo", Simpo, _simpo, has_reference=False)
+DPO = _make_method("dpo", Dpo, _dpo_fields)
+IPO = _make_method("ipo", Ipo, _ipo_fields)
+KTO = _make_method("kto", Kto, _kto_fields)
+ORPO = _make_method("orpo", Orpo, _orpo_fields, has_reference=False)
+SIMPO = _make_method("simpo", Simpo, _simpo_fields, has_reference=False)

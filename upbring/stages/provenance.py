@@ -8,19 +8,28 @@ from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.model.load import weights_sha256
 from upbring.model.packing import token_budget
-from upbring.runs.contract import SPEECH, Aspect, Contract, Kind, Source, Stage, Stop, compare
-from upbring.runs.environment import instructions
+from upbring.runs.contract import (
+    CHAT_ASPECTS,
+    Aspect,
+    Contract,
+    ModelKind,
+    StopToken,
+    TrainingFile,
+    TrainingStage,
+    describe_differences,
+)
+from upbring.runs.environment import vector_instructions
 from upbring.runs.run_folder import Run
-from upbring.stages.context import Cast
+from upbring.stages.context import StageContext
 from upbring.train import devices, processes
 from upbring.train.algorithm import Algorithm
 
-BASIC: tuple[Aspect, ...] = ("tokenizer", "bos", "eos")
+BASE_ASPECTS: tuple[Aspect, ...] = ("tokenizer", "bos", "eos")
 
-SILENT: tuple[Kind, ...] = ("reward", "value")
+SCORING_KINDS: tuple[ModelKind, ...] = ("reward", "value")
 
 # Settings that say where and how often, not what: they may differ when a run is resumed.
-FREE = frozenset(
+CHANGEABLE_ON_RESUME = frozenset(
     {
         "model",
         "data",
@@ -28,7 +37,7 @@ FREE = frozenset(
         "mix",
         "name",
         "runs",
-        "keep",
+        "save_total_limit",
         "threads",
         "skip_bad",
         "prompts",
@@ -37,121 +46,136 @@ FREE = frozenset(
 )
 
 
-def agree(cast: Cast) -> None:
+def check_contract(context: StageContext) -> None:
     """Refuse to teach a model in another way of speaking than the one it was taught in.
 
     A base model was taught to read tokens, and no template yet.
     """
-    before = cast.loaded.contract
-    if before is None:
+    model_contract = context.loaded.contract
+    if model_contract is None:
         return
-    if before.kind != cast.craft.kind and before.kind in SILENT:
+    if model_contract.kind != context.method.kind and model_contract.kind in SCORING_KINDS:
         raise InputError(
-            f"{cast.loaded.folder}: is a {before.kind} model, which scores and does not speak; "
+            f"{context.loaded.folder}: is a {model_contract.kind} model, which scores and does not speak; "
             "begin from the model that it was made of"
         )
-    aspects = BASIC if before.kind == "base" else SPEECH
-    names = ("this stage", str(cast.loaded.folder))
-    if found := compare(contract(cast, steps=0), before, names=names, aspects=aspects):
+    aspects = BASE_ASPECTS if model_contract.kind == "base" else CHAT_ASPECTS
+    names = ("this stage", str(context.loaded.folder))
+    if mismatches := describe_differences(
+        make_contract(context, steps=0), model_contract, names=names, aspects=aspects
+    ):
         raise InputError(
-            "\n".join(found) + "\nthe contract of the model does not fit; leave out --template and "
+            "\n".join(mismatches)
+            + "\nthe contract of the model does not fit; leave out --chat-template and "
             "--tokenizer, or begin from another model"
         )
 
 
-def micro_tokens(cast: Cast) -> int:
+def micro_tokens(context: StageContext) -> int:
     """Return how many tokens are computed at once: as asked, or as the memory allows."""
-    settings = cast.settings
-    memory = devices.memory(cast.machine.device)
+    settings = context.settings
+    memory = devices.total_memory(context.machine.device)
     is_checkpointed = settings.gradient_checkpointing
-    fitting = token_budget(cast.loaded.model, memory, is_checkpointed=is_checkpointed)
-    return settings.micro_tokens or fitting
+    max_tokens = token_budget(context.loaded.model, memory, is_checkpointed=is_checkpointed)
+    return settings.micro_batch_tokens or max_tokens
 
 
-def identity(cast: Cast) -> dict[str, JSON]:
+def identity(context: StageContext) -> dict[str, JSON]:
     """Return what must be equal for a checkpoint to be resumed; `machine` may differ."""
-    asked = json.loads(cast.settings.model_dump_json())
-    files: list[JSON] = [f"{file.purpose} {file.sha256}" for file in cast.dataset.files]
+    settings_values = json.loads(context.settings.model_dump_json())
+    files: list[JSON] = [f"{file.purpose} {file.sha256}" for file in context.dataset.files]
     return {
-        "model": weights_sha256(cast.loaded.folder),
-        "base": cast.loaded.base_sha256,
-        "tokenizer": cast.speech.tokenizer.fingerprint,
-        "template": cast.speech.template,
+        "model": weights_sha256(context.loaded.folder),
+        "base": context.loaded.base_sha256,
+        "tokenizer": context.preprocessor.tokenizer.fingerprint,
+        "template": context.preprocessor.chat_template,
         "data": files,
-        "encoding": [*cast.speech.encoder.identity],
-        **cast.craft.identity(cast),
-        "settings": {name: value for name, value in asked.items() if name not in FREE},
+        "encoding": [*context.preprocessor.encoder.identity],
+        **context.method.extra_identity(context),
+        "settings": {
+            name: value
+            for name, value in settings_values.items()
+            if name not in CHANGEABLE_ON_RESUME
+        },
         "machine": {
-            "micro_tokens": micro_tokens(cast),
-            "processes": processes.place().count,
-            "device": str(cast.machine.device.type),
-            "precision": str(cast.machine.compute),
-            "threads": cast.machine.threads,
-            "instructions": [*instructions()],
+            "micro_batch_tokens": micro_tokens(context),
+            "processes": processes.process_group().world_size,
+            "device": str(context.machine.device.type),
+            "precision": str(context.machine.compute_dtype),
+            "threads": context.machine.threads,
+            "instructions": [*vector_instructions()],
         },
     }
 
 
-def write_papers(run: Run, cast: Cast, *, steps: int) -> None:
+def write_provenance(run: Run, context: StageContext, *, steps: int) -> None:
     """Write what a run is made of, before its first step."""
-    run.write_environment(more={"threads": cast.machine.threads})
-    run.write_data(list(cast.dataset.files))
-    run.write_contract(contract(cast, steps=steps))
-    run.plan(steps)
+    run.write_environment(extra={"threads": context.machine.threads})
+    run.write_data(list(context.dataset.files))
+    run.write_contract(make_contract(context, steps=steps))
+    run.set_num_steps(steps)
 
 
-def contract(cast: Cast, *, steps: int) -> Contract:
+def make_contract(context: StageContext, *, steps: int) -> Contract:
     """Return what travels with the weights of this stage."""
-    speech, loaded = cast.speech, cast.loaded
-    tokenizer = speech.tokenizer
+    preprocessor, loaded = context.preprocessor, context.loaded
+    tokenizer = preprocessor.tokenizer
     sources = tuple(
-        Source(file.file, file.sha256, file.rows)
-        for file in cast.dataset.files
+        TrainingFile(file.file, file.sha256, file.rows)
+        for file in context.dataset.files
         if file.purpose == "train"
     )
-    asked = cast.settings.model_dump_json(exclude={"name", "runs"})
+    settings_json = context.settings.model_dump_json(exclude={"name", "runs"})
     history = loaded.contract.history if loaded.contract else ()
-    agreed = Contract(
-        base=cast.settings.model if loaded.folder == loaded.base else str(loaded.base),
+    stage_contract = Contract(
+        base=context.settings.model if loaded.folder == loaded.base else str(loaded.base),
         base_sha256=loaded.base_sha256,
         tokenizer=tokenizer.fingerprint,
-        template=speech.template,
-        stops=tuple(Stop(t, tokenizer.decode([t], with_specials=True)) for t in speech.stops),
-        bos=tokenizer.bos,
-        eos=tokenizer.eos,
-        kind=cast.craft.kind,
-        tune=cast.settings.tune,
+        template=preprocessor.chat_template,
+        stops=tuple(
+            StopToken(t, tokenizer.decode([t], with_special_tokens=True))
+            for t in preprocessor.stop_token_ids
+        ),
+        bos=tokenizer.bos_token_id,
+        eos=tokenizer.eos_token_id,
+        kind=context.method.kind,
+        tune=context.settings.tune,
         history=(
             *history,
-            Stage(cast.craft.verb, sources, hashlib.sha256(asked.encode()).hexdigest(), steps),
+            TrainingStage(
+                context.method.name,
+                sources,
+                hashlib.sha256(settings_json.encode()).hexdigest(),
+                steps,
+            ),
         ),
     )
-    return cast.craft.contract(cast, agreed)
+    return context.method.extend_contract(context, stage_contract)
 
 
-def write_costs(run: Run, cast: Cast, algorithm: Algorithm) -> None:
+def write_resource_usage(run: Run, context: StageContext, algorithm: Algorithm) -> None:
     """Add to a run's environment what it took: memory at its highest so far, and what learned."""
-    learned, whole = num_weights(cast, algorithm)
-    costs: dict[str, JSON] = {
-        "threads": cast.machine.threads,
-        "weights": whole,
-        "learned_weights": learned,
-        "peak_memory_bytes": durable.peak_memory_bytes(),
+    num_trainable, num_total = count_weights(context, algorithm)
+    usage: dict[str, JSON] = {
+        "threads": context.machine.threads,
+        "weights": num_total,
+        "learned_weights": num_trainable,
+        "peak_memory_bytes": durable.peak_process_memory_bytes(),
     }
-    run.write_environment(more=costs)
+    run.write_environment(extra=usage)
 
 
-def num_weights(cast: Cast, algorithm: Algorithm) -> tuple[int, int]:
+def count_weights(context: StageContext, algorithm: Algorithm) -> tuple[int, int]:
     """Return how many weights learn, and how many the model has."""
-    network = cast.loaded.model.network
-    learned = sum(p.numel() for g in algorithm.parameters() for p in g.parameters.values())
-    return learned, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
+    network = context.loaded.model.network
+    num_trainable = sum(p.numel() for g in algorithm.parameters() for p in g.parameters.values())
+    return num_trainable, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
 
 
-def headline(cast: Cast, algorithm: Algorithm) -> str:
+def summary_line(context: StageContext, algorithm: Algorithm) -> str:
     """Return in one line what learns, how long and on what."""
-    learned, whole = num_weights(cast, algorithm)
+    num_trainable, num_total = count_weights(context, algorithm)
     return (
-        f"{learned:,} of {whole:,} weights learn ({learned / whole:.2%}), {algorithm.steps} steps, "
-        f"{str(cast.machine.compute).removeprefix('torch.')} on {cast.machine.device.type}"
+        f"{num_trainable:,} of {num_total:,} weights learn ({num_trainable / num_total:.2%}), {algorithm.steps} steps, "
+        f"{str(context.machine.compute_dtype).removeprefix('torch.')} on {context.machine.device.type}"
     )

@@ -24,18 +24,18 @@ import torch
 
 from upbring import __version__, durable
 from upbring.data.trees.batch import Batch
-from upbring.data.trees.shared_tokens import own
-from upbring.data.trees.store import Store, cache_folder
+from upbring.data.trees.shared_tokens import unshared_token_masks
+from upbring.data.trees.store import TreeStore, cache_folder
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.durable import JSON
 from upbring.model.load import weights_sha256
-from upbring.model.packing import packed
+from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
-from upbring.model.score import score
-from upbring.stages.context import Cast
-from upbring.stages.dataset import Joined, Selected
+from upbring.model.score import score_tokens
+from upbring.stages.context import StageContext
+from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
-from upbring.train.lanes import side_by_side
+from upbring.train.lanes import map_in_lanes
 
 FORMAT = 1
 _TREES_AT_ONCE = 512
@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Referred:
+class TreesWithReferenceLogprobs:
     """Trees with a note `reference` about each token: its log-probability under the reference."""
 
     trees: Trees
@@ -61,62 +61,62 @@ class Referred:
         for branch in item.branches:
             stop = start + len(branch.tokens)
             note = {"reference": self.logprobs[start:stop]}
-            branches.append(replace(branch, notes={**branch.notes, **note}))
+            branches.append(replace(branch, per_token={**branch.per_token, **note}))
             start = stop
         return replace(item, branches=tuple(branches))
 
 
 @dataclass(frozen=True, eq=False)
-class Unshared:
+class TreesWithTokenMask:
     """Trees with a note `counts`: 0 for control tokens that all branches begin or end with."""
 
     trees: Trees
-    controls: frozenset[int]
+    control_tokens: frozenset[int]
 
     def __len__(self) -> int:
         return len(self.trees)
 
     def __getitem__(self, index: int) -> Tree:
         item = self.trees[index]
-        pairs = zip(item.branches, own(item, self.controls), strict=True)
-        branches = (replace(b, notes={**b.notes, "counts": counts}) for b, counts in pairs)
+        pairs = zip(item.branches, unshared_token_masks(item, self.control_tokens), strict=True)
+        branches = (replace(b, per_token={**b.per_token, "counts": counts}) for b, counts in pairs)
         return replace(item, branches=tuple(branches))
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class ReferenceLogprobs:
     """Whoever is asked for the reference's log-probabilities."""
 
     logprobs: Callable[[Batch], torch.Tensor]  # [R] of a batch
     pack: Callable[[Trees], list[Batch]]
     key: Sequence[JSON]  # what decides about the numbers besides the trees
     folder: Path
-    notice: Callable[[str], None]
+    log: Callable[[str], None]
     poll: Callable[[], None] = lambda: None
 
-    def of(self, trees: Trees) -> Trees:
+    def annotate_files(self, trees: Trees) -> Trees:
         """Return the trees with the note `reference`; a whole file's are computed and kept."""
-        if isinstance(trees, Selected):
-            return Selected(self.of(trees.store), trees.indices)
-        if isinstance(trees, Joined):
-            return Joined([self.of(part) for part in trees.parts])
-        return self.only(trees)
+        if isinstance(trees, TreeSubset):
+            return TreeSubset(self.annotate_files(trees.trees), trees.indices)
+        if isinstance(trees, ConcatTrees):
+            return ConcatTrees([self.annotate_files(part) for part in trees.parts])
+        return self.annotate(trees)
 
-    def only(self, trees: Trees) -> Trees:
+    def annotate(self, trees: Trees) -> Trees:
         """Return the same, computing nothing of other trees in their files."""
         if not len(trees):
             return trees
-        folder = self.folder / f"reference-{self._name(trees)}"
-        if (found := _opened(folder, trees)) is not None:
-            return found
-        self.notice(f"reference: computing the log-probabilities of {len(trees)} rows, once")
-        with durable.folder(folder) as making:
-            self._write(making, trees)
-        made = _opened(folder, trees)
-        assert made is not None, f"{folder}: what was just written cannot be read"
-        return made
+        folder = self.folder / f"reference-{self._cache_key(trees)}"
+        if (cached := _open_cached(folder, trees)) is not None:
+            return cached
+        self.log(f"reference: computing the log-probabilities of {len(trees)} rows, once")
+        with durable.atomic_folder(folder) as temporary:
+            self._write(temporary, trees)
+        written = _open_cached(folder, trees)
+        assert written is not None, f"{folder}: what was just written cannot be read"
+        return written
 
-    def _name(self, trees: Trees) -> str:
+    def _cache_key(self, trees: Trees) -> str:
         text = json.dumps([FORMAT, *self.key, _fingerprint(trees)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -125,61 +125,65 @@ class Reference:
         with (folder / "logprobs.f32").open("wb") as file:
             for start in range(0, len(trees), _TREES_AT_ONCE):
                 window = [trees[i] for i in range(start, min(start + _TREES_AT_ONCE, len(trees)))]
-                for values in self._computed(window):
+                for values in self._compute_logprobs(window):
                     file.write(values.astype("<f4").tobytes())
                     total += len(values)
                     ends.append(total)
         (folder / "ends.i64").write_bytes(np.asarray(ends, "<i8").tobytes())
 
-    def _computed(self, trees: Sequence[Tree]) -> Iterator[Array]:
+    def _compute_logprobs(self, trees: Sequence[Tree]) -> Iterator[Array]:
         """Yield the log-probabilities of each tree's branch tokens."""
-        numbered = [replace(t, key=str(i), facts={}) for i, t in enumerate(trees)]
-        found: dict[int, Array] = {}
+        numbered = [replace(t, key=str(i), per_branch={}) for i, t in enumerate(trees)]
+        logprobs_by_index: dict[int, Array] = {}
         batches = self.pack(numbered)
         lanes = batches[0].lanes if batches else 1
-        for batch, every in zip(batches, side_by_side(self._said, batches, lanes), strict=True):
+        for batch, batch_logprobs in zip(
+            batches, map_in_lanes(self._score_batch, batches, lanes), strict=True
+        ):
             self.poll()
             start = 0
             for number in map(int, batch.keys):
                 weight = np.concatenate([b.weight for b in trees[number].branches])
                 values = np.full(len(weight), np.nan, np.float32)
-                (places,) = np.nonzero(weight)
-                values[places] = every[start : start + len(places)]
-                found[number] = values
-                start += len(places)
+                (positions,) = np.nonzero(weight)
+                values[positions] = batch_logprobs[start : start + len(positions)]
+                logprobs_by_index[number] = values
+                start += len(positions)
         for number in range(len(trees)):
-            yield found[number]
+            yield logprobs_by_index[number]
 
     @torch.no_grad()
-    def _said(self, batch: Batch) -> Array:
+    def _score_batch(self, batch: Batch) -> Array:
         return self.logprobs(batch).float().cpu().numpy()
 
 
-def reference_of(cast: Cast) -> Reference:
+def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
     """Return the reference of a stage: its base, before any step."""
-    loaded, how = cast.loaded, identity(cast)["machine"]
-    assert isinstance(how, dict), "the machine is told as a mapping"
+    loaded, machine = context.loaded, identity(context)["machine"]
+    assert isinstance(machine, dict), "the machine is told as a mapping"
 
     def logprobs(batch: Batch) -> torch.Tensor:
-        with loaded.roles.speaking(BASE):
-            return score(loaded.model, batch).logprobs
+        with loaded.roles.active(BASE):
+            return score_tokens(loaded.model, batch).logprobs
 
-    budget = micro_tokens(cast)
-    return Reference(
+    max_batch_tokens = micro_tokens(context)
+    return ReferenceLogprobs(
         logprobs=logprobs,
-        pack=lambda trees: packed(loaded.model, trees, budget, lanes=loaded.model.lanes),
+        pack=lambda trees: make_micro_batches(
+            loaded.model, trees, max_batch_tokens, lanes=loaded.model.lanes
+        ),
         key=(
             *(__version__, torch.__version__),
-            *(weights_sha256(loaded.folder), loaded.base_sha256, cast.settings.tune),
-            {name: value for name, value in how.items() if name != "processes"},
+            *(weights_sha256(loaded.folder), loaded.base_sha256, context.settings.tune),
+            {name: value for name, value in machine.items() if name != "processes"},
         ),
-        folder=cache_folder(notice=cast.say),
-        notice=cast.say,
-        poll=cast.poll,
+        folder=cache_folder(log=context.log),
+        log=context.log,
+        poll=context.poll,
     )
 
 
-def _opened(folder: Path, trees: Trees) -> Referred | None:
+def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | None:
     """Return trees with what a folder holds of them; nothing if that is damaged or not there."""
     if not folder.is_dir():
         return None
@@ -191,12 +195,12 @@ def _opened(folder: Path, trees: Trees) -> Referred | None:
         return None
     if len(ends) != len(trees) or len(logprobs) != ends[-1]:
         return None
-    return Referred(trees, np.asarray(logprobs), np.asarray(ends))
+    return TreesWithReferenceLogprobs(trees, np.asarray(logprobs), np.asarray(ends))
 
 
 def _fingerprint(trees: Trees) -> str:
     """Return a hash of the trees' tokens and weights; a file's stands in its manifest."""
-    if isinstance(trees, Store):
+    if isinstance(trees, TreeStore):
         return durable.sha256_file(trees.folder / "manifest.json")
     digest = hashlib.sha256()
     for index in range(len(trees)):

@@ -1,6 +1,6 @@
-"""Where the craft of each verb that trains lies, so that a verb imports its own alone."""
+"""Where the craft of each method that trains lies, so that a method imports its own alone."""
 
-CRAFTS = {
+METHODS = {
     "pretrain": "upbring.stages.sft:PRETRAIN",
     "sft": "upbring.stages.sft:SFT",
     "reward": "upbring.stages.reward_model:REWARD",

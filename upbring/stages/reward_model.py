@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from upbring.algorithms.reward_model import BradleyTerry, Criterion, PlackettLuce, Reward
+from upbring.algorithms.reward_model import BradleyTerry, Criterion, PlackettLuce, RewardAlgorithm
 from upbring.data.read.records import Comparison, Demonstration
-from upbring.data.trees.merge_rankings import gather
+from upbring.data.trees.merge_rankings import merge_by_prompt
 from upbring.data.trees.tree import Tree, Trees
 from upbring.errors import InputError
 from upbring.export.classifier import has_classifier
@@ -24,167 +24,175 @@ from upbring.model.roles import BASE
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.reward_model import RewardSettings
-from upbring.stages.context import Cast, Craft
-from upbring.stages.dataset import Dataset, Notice, encode_file, make_dataset
-from upbring.stages.encode import Speech
-from upbring.stages.encode_dialogues import dialogue_encoder
+from upbring.stages.context import Method, StageContext
+from upbring.stages.dataset import Dataset, Log, encode_file, make_dataset
+from upbring.stages.encode import Preprocessor
+from upbring.stages.encode_dialogues import make_dialogue_encoder
 from upbring.stages.execute import write_model
 from upbring.stages.provenance import micro_tokens
-from upbring.stages.reward_report import report
-from upbring.stages.sft import dialogue_speech, stream
-from upbring.train.algorithm import Sample
+from upbring.stages.reward_report import write_report
+from upbring.stages.sft import make_preprocessor, make_stream
+from upbring.train.algorithm import EvalSample
 from upbring.train.optimizer import ParameterGroup
 
-NUM_SHOWN = 3  # held-out rankings in samples.jsonl
-MOST_SCORED = 1000  # trees that the offset is measured on
+NUM_SAMPLE_RANKINGS = 3  # held-out rankings in samples.jsonl
+MAX_OFFSET_TREES = 1000  # trees that the offset is measured on
 
 
-def ranked(
-    settings: RewardSettings, speech: Speech, *, notice: Notice, poll: Callable[[], None]
+def make_ranking_dataset(
+    settings: RewardSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
 ) -> Dataset:
     """Return the trees of comparisons, those of one prompt as one."""
-    encoder = speech.encoder
+    encoder = preprocessor.encoder
     return make_dataset(
-        settings, encoder, seed=settings.seed, notice=notice, poll=poll, arrange=gather
+        settings, encoder, seed=settings.seed, log=log, poll=poll, transform=merge_by_prompt
     )
 
 
-def criterion(settings: RewardSettings) -> Criterion:
+def make_criterion(settings: RewardSettings) -> Criterion:
     """Return the loss that the settings name."""
     if settings.loss == "bradley-terry":
-        return BradleyTerry(settings.smoothing, settings.margin)
+        return BradleyTerry(settings.label_smoothing, settings.margin)
     if settings.margin > 0:
         raise InputError(
             "margin: is a pair's, and plackett-luce knows no pairs; leave it out, or set loss to "
             "bradley-terry"
         )
-    return PlackettLuce(settings.smoothing)
+    return PlackettLuce(settings.label_smoothing)
 
 
-def _prepare(cast: Cast) -> None:
+def _check_settings(context: StageContext) -> None:
     """Refuse before the first step what would fail behind the last."""
-    criterion(cast.settings)
-    demonstrated(cast)
-    if cast.settings.epochs > 1 and cast.settings.steps is None:
-        cast.say(
-            f"epochs: {cast.settings.epochs:g}; reward models over-fit behind the first pass, see "
+    make_criterion(context.settings)
+    read_demonstrations(context)
+    if context.settings.epochs > 1 and context.settings.steps is None:
+        context.log(
+            f"epochs: {context.settings.epochs:g}; reward models over-fit behind the first pass, see "
             "whether the held-out nll goes on falling"
         )
-    is_whole = cast.settings.tune == "full" or not cast.loaded.is_exact
-    if is_whole and not has_classifier(cast.loaded.model.network):
+    writes_full_model = context.settings.tune == "full" or not context.loaded.has_exact_factors
+    if writes_full_model and not has_classifier(context.loaded.model.network):
         raise InputError(
             "tune: transformers has no classifier for "
-            f"{cast.loaded.model.network.config.model_type}, so that nobody could load the whole "
+            f"{context.loaded.model.network.config.model_type}, so that nobody could load the whole "
             "reward model; use --tune lora on its base"
         )
 
 
-def _algorithm(cast: Cast, role: str) -> Reward:
-    settings, roles, order = cast.settings, cast.loaded.roles, stream(cast)
-    roles.add_head(role, cast.loaded.head, seed=settings.seed)
-    return Reward(
-        model=cast.loaded.model,
+def _make_algorithm(context: StageContext, role: str) -> RewardAlgorithm:
+    settings, roles, tree_stream = context.settings, context.loaded.roles, make_stream(context)
+    roles.add_head(role, context.loaded.head, seed=settings.seed)
+    return RewardAlgorithm(
+        model=context.loaded.model,
         head=roles.heads[role],
-        speaking=partial(roles.speaking, role),
-        learned=[ParameterGroup(_learned(cast, role))],
-        criterion=criterion(settings),
-        centring=settings.centring,
-        stream=order,
-        steps=settings.steps or order.num_steps,
-        held_out=cast.dataset.held_out,
-        micro_tokens=micro_tokens(cast),
-        show=partial(_shown, cast, role),
-        poll=cast.poll,
+        active=partial(roles.active, role),
+        trainable=[ParameterGroup(_trainable_parameters(context, role))],
+        criterion=make_criterion(settings),
+        centering=settings.center_rewards_coef,
+        stream=tree_stream,
+        steps=settings.steps or tree_stream.num_steps,
+        held_out=context.dataset.held_out,
+        micro_tokens=micro_tokens(context),
+        sample_rankings=partial(_sample_rankings, context, role),
+        poll=context.poll,
     )
 
 
-def _learned(cast: Cast, role: str) -> dict[str, nn.Parameter]:
+def _trainable_parameters(context: StageContext, role: str) -> dict[str, nn.Parameter]:
     """Return what learns: not what makes logits, which nothing asks for."""
-    network = cast.loaded.model.network
-    readout, embeddings = network.get_output_embeddings(), network.get_input_embeddings()
-    unasked = {id(p) for p in readout.parameters()} - {id(p) for p in embeddings.parameters()}
-    named = cast.loaded.roles.parameters(role)
-    return {name: p for name, p in named.items() if id(p) not in unasked}
+    network = context.loaded.model.network
+    lm_head, embeddings = network.get_output_embeddings(), network.get_input_embeddings()
+    head_only = {id(p) for p in lm_head.parameters()} - {id(p) for p in embeddings.parameters()}
+    role_parameters = context.loaded.roles.parameters(role)
+    return {name: p for name, p in role_parameters.items() if id(p) not in head_only}
 
 
-def _judge(cast: Cast, role: str, *, offset: float = 0.0) -> RewardModel:
+def _make_reward_model(context: StageContext, role: str, *, offset: float = 0.0) -> RewardModel:
     """Return the model that learned as a judge."""
-    assert cast.speech.chat is not None, "a reward model reads dialogues"
-    return RewardModel(cast.loaded, role, cast.speech.chat, offset, micro_tokens(cast))
+    assert context.preprocessor.chat is not None, "a reward model reads dialogues"
+    return RewardModel(
+        context.loaded, role, context.preprocessor.chat, offset, micro_tokens(context)
+    )
 
 
-def _shown(cast: Cast, role: str) -> list[Sample]:
+def _sample_rankings(context: StageContext, role: str) -> list[EvalSample]:
     """Return the first held-out rankings, each response with its score and rank."""
-    held, decode = cast.dataset.held_out, cast.speech.tokenizer.decode
-    trees = [held[i] for i in range(min(NUM_SHOWN, len(held)))]
-    scores = _judge(cast, role).of_trees(trees, poll=cast.poll)
-    shown = []
+    held_out, decode = context.dataset.held_out, context.preprocessor.tokenizer.decode
+    trees = [held_out[i] for i in range(min(NUM_SAMPLE_RANKINGS, len(held_out)))]
+    scores = _make_reward_model(context, role).score_trees(trees, poll=context.poll)
+    samples = []
     for tree, values in zip(trees, scores, strict=True):
         texts = [decode(branch.tokens.tolist()).strip() for branch in tree.branches]
-        best_first = sorted(zip(tree.facts["rank"], values, texts, strict=True))
-        told = [f"rank {rank:g}, score {score:+.3f}: {text}" for rank, score, text in best_first]
-        shown.append(Sample(decode(tree.prompt.tolist()), "\n".join(told)))
-    return shown
+        best_first = sorted(zip(tree.per_branch["rank"], values, texts, strict=True))
+        lines = [f"rank {rank:g}, score {score:+.3f}: {text}" for rank, score, text in best_first]
+        samples.append(EvalSample(decode(tree.prompt.tolist()), "\n".join(lines)))
+    return samples
 
 
-def demonstrated(cast: Cast) -> Trees:
+def read_demonstrations(context: StageContext) -> Trees:
     """Return the trees of the file of demonstrations; none where none is named."""
-    settings = cast.settings
+    settings = context.settings
     if settings.demonstrations is None:
         return ()
-    assert cast.speech.chat is not None, "a reward model reads dialogues"
-    encoder = dialogue_encoder(Demonstration, cast.speech.chat, settings)
-    return encode_file(settings.demonstrations, encoder, notice=cast.say, poll=cast.poll)[0]
+    assert context.preprocessor.chat is not None, "a reward model reads dialogues"
+    encoder = make_dialogue_encoder(Demonstration, context.preprocessor.chat, settings)
+    return encode_file(settings.demonstrations, encoder, log=context.log, poll=context.poll)[0]
 
 
-def measured_offset(cast: Cast, role: str) -> float:
+def measure_offset(context: StageContext, role: str) -> float:
     """Return the mean score of demonstrations, else of the best held-out responses.
 
     With nothing held out it is that of the best responses that were learned from.
     """
-    trees = demonstrated(cast) or cast.dataset.held_out
+    trees = read_demonstrations(context) or context.dataset.held_out
     if not len(trees):
-        trees = cast.dataset.main
-        cast.say("nothing is held out: the offset is the mean of responses that were learned from")
-    places = np.unique(np.linspace(0, len(trees) - 1, min(MOST_SCORED, len(trees))).astype(int))
-    some = [trees[int(i)] for i in places]
-    scores = _judge(cast, role).of_trees(some, poll=cast.poll)
-    best = [values[_is_best(tree)] for tree, values in zip(some, scores, strict=True)]
-    return float(np.concatenate(best).mean())
+        trees = context.dataset.main
+        context.log(
+            "nothing is held out: the offset is the mean of responses that were learned from"
+        )
+    indices = np.unique(
+        np.linspace(0, len(trees) - 1, min(MAX_OFFSET_TREES, len(trees))).astype(int)
+    )
+    subset = [trees[int(i)] for i in indices]
+    scores = _make_reward_model(context, role).score_trees(subset, poll=context.poll)
+    best_scores = [values[_is_best(tree)] for tree, values in zip(subset, scores, strict=True)]
+    return float(np.concatenate(best_scores).mean())
 
 
 def _is_best(tree: Tree) -> npt.NDArray[np.bool_]:
     """Return which branches are the best of their ranking, or demonstrations `[K]`."""
-    is_best: npt.NDArray[np.bool_] = tree.facts.get("rank", np.ones(len(tree.branches))) == 1
+    is_best: npt.NDArray[np.bool_] = tree.per_branch.get("rank", np.ones(len(tree.branches))) == 1
     return is_best
 
 
-def _write(cast: Cast, role: str, folder: Path, agreed: Contract) -> None:
+def _write_with_offset(context: StageContext, role: str, folder: Path, contract: Contract) -> None:
     """Write the model, its head, and a contract with the offset."""
-    write_model(cast, role, folder, replace(agreed, offset=measured_offset(cast, role)))
+    write_model(context, role, folder, replace(contract, offset=measure_offset(context, role)))
 
 
-def _finish(cast: Cast, role: str, run: Run) -> None:
+def _finish(context: StageContext, role: str, run: Run) -> None:
     """Complete the contract and tell of the model's health."""
-    agreed = read_contract(run.model / "contract.json")
-    run.write_contract(agreed)
-    mine = role if role in cast.loaded.roles.heads else BASE  # it was folded into the base
-    report(cast, _judge(cast, mine, offset=agreed.offset), run)
+    contract = read_contract(run.model / "contract.json")
+    run.write_contract(contract)
+    trained_role = (
+        role if role in context.loaded.roles.heads else BASE
+    )  # it was folded into the base
+    write_report(context, _make_reward_model(context, trained_role, offset=contract.offset), run)
 
 
-REWARD = Craft(
-    verb="reward",
+REWARD = Method(
+    name="reward",
     kind="reward",
     summary="A reward model: it scores responses as people ranked them, and says nothing itself. "
     "Subtract the offset in `contract.json` from its logit: then 0 is as good as what it was shown "
     "as good.",
-    speech=partial(dialogue_speech, kind=Comparison),
-    algorithm=_algorithm,
-    dataset=ranked,
+    make_preprocessor=partial(make_preprocessor, kind=Comparison),
+    make_algorithm=_make_algorithm,
+    load_dataset=make_ranking_dataset,
     role="reward",
-    answers=False,
-    prepare=_prepare,
-    write=_write,
+    samples_held_out_prompts=False,
+    check_settings=_check_settings,
+    write_model=_write_with_offset,
     finish=_finish,
-    next_step=lambda run: f"`upbring score FILE --model {run.path}`",
+    next_command=lambda run: f"`upbring score FILE --model {run.path}`",
 )

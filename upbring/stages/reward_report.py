@@ -7,85 +7,95 @@ import numpy as np
 from upbring import durable
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison, is_synthetic
-from upbring.data.trees.merge_rankings import keys
-from upbring.evaluate.reward_health import Health, health
-from upbring.evaluate.worthless_responses import KINDS, Probes, probe_answers
-from upbring.judge.reward_model import Question, RewardModel, Scores
+from upbring.data.trees.merge_rankings import row_keys
+from upbring.evaluate.reward_health import RewardHealth, assess_reward_model
+from upbring.evaluate.worthless_responses import PROBE_KINDS, ProbeScores, make_probe_responses
+from upbring.judge.reward_model import ResponseGroup, RewardModel, ScoreArray
 from upbring.runs.results import write_results
 from upbring.runs.run_folder import Run
-from upbring.stages.context import Cast
-from upbring.stages.score_file import lines, scored
+from upbring.stages.context import StageContext
+from upbring.stages.score_file import format_lines, score_records
 
-SCORES = "scores.jsonl"
-MOST_PROBED = 100  # rankings whose best response is made worthless
+SCORES_FILE = "scores.jsonl"
+MAX_PROBED_RANKINGS = 100  # rankings whose best response is made worthless
 
 
-def report(cast: Cast, judge: RewardModel, run: Run) -> None:
+def write_report(context: StageContext, reward_model: RewardModel, run: Run) -> None:
     """Write scores and numbers of the held-out rankings into the run, and tell the verdict."""
-    judged = list(scored(judge, held_out(cast), poll=cast.poll))
-    written = "".join(line for each in judged for line in lines(*each))
-    durable.write_text(run.path / SCORES, written)
-    known = [(record, scores) for record, scores in judged if np.isfinite(scores).all()]
-    if not any(len(set(record.ranks)) > 1 for record, _ in known):
-        cast.say(
+    scored_records = list(score_records(reward_model, read_held_out(context), poll=context.poll))
+    text = "".join(line for each in scored_records for line in format_lines(*each))
+    durable.write_text(run.path / SCORES_FILE, text)
+    finite = [(record, scores) for record, scores in scored_records if np.isfinite(scores).all()]
+    if not any(len(set(record.ranks)) > 1 for record, _ in finite):
+        context.log(
             "reward model: no held-out ranking prefers an answer, so nothing is known of how good "
             "it is; hold some out by --held-out FILE or --held-out-share"
         )
         write_results(run.path, [])
         return
-    found = examined(judge, known, cast, name=run.path.name)
-    write_results(run.path, found.measured())
-    for line in found.lines():
-        cast.say(line)
+    health_report = measure_health(reward_model, finite, context, name=run.path.name)
+    write_results(run.path, health_report.list_results())
+    for line in health_report.format_lines():
+        context.log(line)
 
 
-def held_out(cast: Cast) -> Iterator[Comparison]:
+def read_held_out(context: StageContext) -> Iterator[Comparison]:
     """Yield the held-out comparisons as they stand in their files."""
-    settings = cast.settings
-    chosen = keys(cast.dataset.held_out)
-    for path in settings.held_out or settings.data if chosen else ():
-        for record in formats.read(
+    settings = context.settings
+    held_out_keys = row_keys(context.dataset.held_out)
+    for path in settings.held_out or settings.data if held_out_keys else ():
+        for record in formats.read_records(
             path, Comparison, format=settings.format, skip_bad=settings.skip_bad
         ):
-            if str(record.origin) in chosen:
+            if str(record.origin) in held_out_keys:
                 yield record
 
 
-def examined(
-    judge: RewardModel,
-    judged: Sequence[tuple[Comparison, Scores]],
-    cast: Cast,
+def measure_health(
+    reward_model: RewardModel,
+    scored_records: Sequence[tuple[Comparison, ScoreArray]],
+    context: StageContext,
     *,
     name: str,
-) -> Health:
+) -> RewardHealth:
     """Return how healthy a reward model is by its scores of held-out comparisons."""
-    records = [record for record, _ in judged]
+    records = [record for record, _ in scored_records]
     annotators = [record.annotator for record in records]
-    return health(
-        [scores for _, scores in judged],
+    return assess_reward_model(
+        [scores for _, scores in scored_records],
         [np.asarray(record.ranks) for record in records],
         annotators=annotators,
         texts=[record.responses for record in records],
         prompts=[record.prompt[-1].content for record in records],
-        probes=probed(judge, judged[:MOST_PROBED], cast),
+        probes=score_probes(reward_model, scored_records[:MAX_PROBED_RANKINGS], context),
         model=name,
         is_synthetic=any(map(is_synthetic, annotators)),
-        seed=cast.settings.seed,
+        seed=context.settings.seed,
     )
 
 
-def probed(judge: RewardModel, judged: Sequence[tuple[Comparison, Scores]], cast: Cast) -> Probes:
+def score_probes(
+    reward_model: RewardModel,
+    scored_records: Sequence[tuple[Comparison, ScoreArray]],
+    context: StageContext,
+) -> ProbeScores:
     """Return the scores of the best responses, and of what was made of them."""
-    good, made, questions = [], [], []
-    for record, scores in judged:
+    best_scores, probe_texts, questions = [], [], []
+    for record, scores in scored_records:
         best = int(np.argmin(record.ranks))
-        bad = probe_answers(record.prompt[-1].content, record.responses[best])
-        good.append(float(scores[best]))
-        made.append(bad)
-        questions.append(Question(record.prompt, tuple(bad.values())))
-    found = judge.scores(questions, poll=cast.poll)
-    by_kind = [dict(zip(bad, scores, strict=True)) for bad, scores in zip(made, found, strict=True)]
-    return Probes(
-        np.array(good),
-        {kind: np.array([each.get(kind, np.nan) for each in by_kind]) for kind in KINDS},
+        worthless = make_probe_responses(record.prompt[-1].content, record.responses[best])
+        best_scores.append(float(scores[best]))
+        probe_texts.append(worthless)
+        questions.append(ResponseGroup(record.prompt, tuple(worthless.values())))
+    probe_scores = reward_model.scores(questions, poll=context.poll)
+    scores_by_kind = [
+        dict(zip(bad, scores, strict=True))
+        for bad, scores in zip(probe_texts, probe_scores, strict=True)
+    ]
+    return ProbeScores(
+        np.array(best_scores),
+        {
+            kind: np.array([each.get(kind, np.nan) for each in scores_by_kind])
+            for kind in PROBE_KINDS
+        },
     )

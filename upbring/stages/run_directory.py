@@ -10,30 +10,30 @@ from pathlib import Path
 
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
-from upbring.settings.references import NAMES, references
+from upbring.settings.references import STAGE_SETTINGS, input_references
 from upbring.settings.stage import StageSettings
 
-MAYBE_ELSEWHERE = NAMES - {"mix"}  # a model may be a name in a hub
+MAY_BE_HUB_NAMES = STAGE_SETTINGS - {"mix"}  # a model may be a name in a hub
 
 
-def directory_of(run: Run, settings: StageSettings) -> Path:
+def find_run_directory(run: Run, settings: StageSettings) -> Path:
     """Return the directory in which the files of a run are found."""
-    here = Path.cwd()
-    begun = run.directory() or here
-    places = [place for place in (begun, here) if place.is_dir()]
-    found = min(places, key=lambda place: len([*_missing(place, settings)]))
-    files = [name for name, is_file in _missing(found, settings) if is_file]
-    if files and begun != here:
-        what = "was begun" if begun.is_dir() else "was begun, which is gone"
+    current = Path.cwd()
+    original = run.start_directory() or current
+    candidates = [candidate for candidate in (original, current) if candidate.is_dir()]
+    directory = min(candidates, key=lambda place: len([*_missing_paths(place, settings)]))
+    missing_files = [name for name, is_file in _missing_paths(directory, settings) if is_file]
+    if missing_files and original != current:
+        description = "was begun" if original.is_dir() else "was begun, which is gone"
         raise InputError(
-            f"{run.path}: {files[0]} lies neither in {begun}, where the run {what}, nor in {here}; "
+            f"{run.path}: {missing_files[0]} lies neither in {original}, where the run {description}, nor in {current}; "
             "put it back, or resume where it lies now"
         )
-    return found
+    return directory
 
 
-def _missing(place: Path, settings: StageSettings) -> Iterator[tuple[str, bool]]:
+def _missing_paths(directory: Path, settings: StageSettings) -> Iterator[tuple[str, bool]]:
     """Yield the relative paths that lead to nothing from a place, and whether they must."""
-    for name, value in references(settings):
-        if not (place / Path(value).expanduser()).exists():
-            yield value, name not in MAYBE_ELSEWHERE
+    for name, value in input_references(settings):
+        if not (directory / Path(value).expanduser()).exists():
+            yield value, name not in MAY_BE_HUB_NAMES

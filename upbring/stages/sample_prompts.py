@@ -3,60 +3,64 @@
 from collections.abc import Callable
 from itertools import islice
 
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
-from upbring.model.sampling import Request, Stopping, sample
+from upbring.model.sampling import Request, StopConditions, sample
 from upbring.settings.sampling import SampleSettings
-from upbring.stages.context import Cast
-from upbring.stages.encode import Asked
-from upbring.train.algorithm import Sample
+from upbring.stages.context import StageContext
+from upbring.stages.encode import SamplePrompt
+from upbring.train.algorithm import EvalSample
 
 NUM_SAMPLES = 3  # fixed prompts, where the user names none
 
 
-def answering(cast: Cast, role: str) -> Callable[[], list[Sample]]:
+def make_prompt_sampler(context: StageContext, role: str) -> Callable[[], list[EvalSample]]:
     """Return what answers the fixed prompts, always the likeliest way."""
-    speech, settings = cast.speech, cast.settings
-    asked = [(each.text, _fitting(cast, each)) for each in speech.asked]
-    if not asked and cast.craft.answers:
-        held = cast.dataset.held_out
-        every = (held[i].prompt.tolist() for i in range(len(held)))
-        prompts = islice((p for p in every if len(p) <= _room(cast)), NUM_SAMPLES)
-        asked = [(speech.tokenizer.decode(prompt), prompt) for prompt in prompts]
-    how = SampleSettings(temperature=0, max_tokens=settings.sample_tokens)
+    preprocessor, settings = context.preprocessor, context.settings
+    texts_and_tokens = [
+        (each.text, _check_prompt_length(context, each)) for each in preprocessor.sample_prompts
+    ]
+    if not texts_and_tokens and context.method.samples_held_out_prompts:
+        held_out = context.dataset.held_out
+        held_out_prompts = (held_out[i].prompt.tolist() for i in range(len(held_out)))
+        prompts = islice(
+            (p for p in held_out_prompts if len(p) <= _max_prompt_length(context)), NUM_SAMPLES
+        )
+        texts_and_tokens = [(preprocessor.tokenizer.decode(prompt), prompt) for prompt in prompts]
+    sampling = SampleSettings(temperature=0, max_tokens=settings.sample_tokens)
     requests = [
         Request(tokens, (counter_rng.key(settings.seed, "sample", i),))
-        for i, (_, tokens) in enumerate(asked)
+        for i, (_, tokens) in enumerate(texts_and_tokens)
     ]
 
-    def answer() -> list[Sample]:
-        with cast.loaded.roles.speaking(role):
+    def sample_responses() -> list[EvalSample]:
+        with context.loaded.roles.active(role):
             responses = sample(
-                cast.loaded.model,
+                context.loaded.model,
                 requests,
-                how,
-                stopping=Stopping(frozenset(speech.stops)),
-                poll=cast.poll,
+                sampling,
+                stopping=StopConditions(frozenset(preprocessor.stop_token_ids)),
+                poll=context.poll,
             )
         return [
-            Sample(text, speech.tokenizer.decode(response.tokens))
-            for (text, _), response in zip(asked, responses, strict=True)
+            EvalSample(text, preprocessor.tokenizer.decode(response.tokens))
+            for (text, _), response in zip(texts_and_tokens, responses, strict=True)
         ]
 
-    return answer
+    return sample_responses
 
 
-def _room(cast: Cast) -> int:
+def _max_prompt_length(context: StageContext) -> int:
     """Return how long a prompt may be, so that its answer is within what the model reads."""
-    longest = cast.loaded.model.longest
-    return 2**31 if longest is None else longest - cast.settings.sample_tokens
+    max_length = context.loaded.model.max_positions
+    return 2**31 if max_length is None else max_length - context.settings.sample_tokens
 
 
-def _fitting(cast: Cast, asked: Asked) -> list[int]:
+def _check_prompt_length(context: StageContext, prompt: SamplePrompt) -> list[int]:
     """Return a prompt's tokens, or say that it does not fit."""
-    if 0 < len(asked.tokens) <= _room(cast):
-        return asked.tokens
+    if 0 < len(prompt.tokens) <= _max_prompt_length(context):
+        return prompt.tokens
     raise InputError(
-        f"sample_prompts: {shown(asked.text)} has {len(asked.tokens)} tokens; with an answer of "
-        f"{cast.settings.sample_tokens} the model has room for 1 to {_room(cast)}"
+        f"sample_prompts: {format_value(prompt.text)} has {len(prompt.tokens)} tokens; with an answer of "
+        f"{context.settings.sample_tokens} the model has room for 1 to {_max_prompt_length(context)}"
     )

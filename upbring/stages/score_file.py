@@ -17,61 +17,61 @@ from typing import TypeVar
 import numpy as np
 
 from upbring.data.read import formats
-from upbring.data.read.detect_format import recognise
-from upbring.data.read.format_table import Kind
+from upbring.data.read.detect_format import detect_format
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Record
 from upbring.errors import InputError
-from upbring.judge.reward_model import Question, Scores, ScoresResponses
+from upbring.judge.reward_model import ResponseGroup, ResponseScorer, ScoreArray
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
 
 R = TypeVar("R", bound=Record)
 
 ROWS_AT_ONCE = 512
-KINDS: tuple[Kind, ...] = (Comparison, Label, Demonstration)
+KINDS: tuple[RecordType, ...] = (Comparison, Label, Demonstration)
 
 
-def responses(
+def read_responses(
     path: Path,
     *,
     format: str = "auto",  # noqa: A002 -- the setting's name
     skip_bad: Path | None = None,
-    notice: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Iterable[Record]:
     """Return the comparisons of a file, else its labelled responses, else its demonstrations."""
     for kind in KINDS[:-1]:
         try:
-            recognise(path, kind, format=format)
+            detect_format(path, kind, format=format)
         except InputError:
             continue
-        return formats.read(path, kind, format=format, skip_bad=skip_bad, notice=notice)
-    return formats.read(path, KINDS[-1], format=format, skip_bad=skip_bad, notice=notice)
+        return formats.read_records(path, kind, format=format, skip_bad=skip_bad, log=log)
+    return formats.read_records(path, KINDS[-1], format=format, skip_bad=skip_bad, log=log)
 
 
-def question(record: Record) -> Question:
+def make_question(record: Record) -> ResponseGroup:
     """Return what a reward model is asked about a record."""
     if isinstance(record, Comparison):
-        return Question(record.prompt, record.responses)
+        return ResponseGroup(record.prompt, record.responses)
     if isinstance(record, Label):
-        return Question(record.prompt, (record.response,))
+        return ResponseGroup(record.prompt, (record.response,))
     assert isinstance(record, Demonstration), f"{type(record)} has no response"
-    return Question(record.messages[:-1], (record.messages[-1].content,))
+    return ResponseGroup(record.messages[:-1], (record.messages[-1].content,))
 
 
-def scored(
-    judge: ScoresResponses, records: Iterable[R], *, poll: Callable[[], None] = lambda: None
-) -> Iterator[tuple[R, Scores]]:
+def score_records(
+    scorer: ResponseScorer, records: Iterable[R], *, poll: Callable[[], None] = lambda: None
+) -> Iterator[tuple[R, ScoreArray]]:
     """Yield each record with the scores `[K]` of its responses, some hundreds computed at once."""
-    waiting = iter(records)
-    while some := list(itertools.islice(waiting, ROWS_AT_ONCE)):
-        found = judge.scores([question(each) for each in some], poll=poll)
-        yield from zip(some, found, strict=True)
+    remaining = iter(records)
+    while chunk := list(itertools.islice(remaining, ROWS_AT_ONCE)):
+        chunk_scores = scorer.scores([make_question(each) for each in chunk], poll=poll)
+        yield from zip(chunk, chunk_scores, strict=True)
 
 
-def lines(record: Record, scores: Scores) -> Iterator[str]:
+def format_lines(record: Record, scores: ScoreArray) -> Iterator[str]:
     """Yield a line of JSON for each response of a record."""
-    asked = question(record)
-    for k, (text, value) in enumerate(zip(asked.responses, scores.tolist(), strict=True)):
+    record_question = make_question(record)
+    for k, (text, value) in enumerate(zip(record_question.responses, scores.tolist(), strict=True)):
         row: dict[str, object] = {"row": str(record.origin), "response": k, "text": text}
         if isinstance(record, Comparison):
             row["rank"] = record.ranks[k]
@@ -93,46 +93,50 @@ def logistic(score: float) -> float:
 
 
 @dataclass
-class Tally:
+class ScoreSummary:
     """What is told when all is scored."""
 
     num_rows: int = 0
     values: list[float] = field(default_factory=list)
-    right: list[float] = field(default_factory=list)  # of each ranking, in pairs
-    pairs: list[float] = field(default_factory=list)
+    num_correct: list[float] = field(default_factory=list)  # of each ranking, in pairs
+    num_pairs: list[float] = field(default_factory=list)
 
-    def add(self, record: Record, scores: Scores) -> None:
+    def add(self, record: Record, scores: ScoreArray) -> None:
         """Take note of a record's scores."""
         self.num_rows += 1
         self.values += scores.tolist()
         if not isinstance(record, Comparison):
             return
         ranks = np.asarray(record.ranks)
-        ahead = (ranks[:, None] < ranks) & np.isfinite(scores[:, None] - scores)  # [K, K]
-        gaps = (scores[:, None] - scores)[ahead]
-        self.right.append(float((gaps > 0).sum() + 0.5 * (gaps == 0).sum()))
-        self.pairs.append(float(ahead.sum()))
+        is_better = (ranks[:, None] < ranks) & np.isfinite(scores[:, None] - scores)  # [K, K]
+        margins = (scores[:, None] - scores)[is_better]
+        self.num_correct.append(float((margins > 0).sum() + 0.5 * (margins == 0).sum()))
+        self.num_pairs.append(float(is_better.sum()))
 
-    def told(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """Return it in lines."""
-        every = np.asarray(self.values)
-        known = every[np.isfinite(every)]
-        told = [f"{len(known):,} responses of {self.num_rows:,} rows scored"]
-        if len(known):
-            told[0] += f": mean {known.mean():.3f}, standard deviation {known.std():.3f}"
-        if len(known) < len(every):
-            told.append(
-                f"{len(every) - len(known):,} responses have no score: their prompt leaves no room "
+        all_scores = np.asarray(self.values)
+        finite_scores = all_scores[np.isfinite(all_scores)]
+        text_lines = [f"{len(finite_scores):,} responses of {self.num_rows:,} rows scored"]
+        if len(finite_scores):
+            text_lines[0] += (
+                f": mean {finite_scores.mean():.3f}, standard deviation {finite_scores.std():.3f}"
+            )
+        if len(finite_scores) < len(all_scores):
+            text_lines.append(
+                f"{len(all_scores) - len(finite_scores):,} responses have no score: their prompt leaves no room "
                 "for them, or the template cannot render them"
             )
-        if sum(self.pairs):
-            told.append(f"{_share(self.accuracy())} of {sum(self.pairs):,.0f} pairs as ranked")
-        return told
+        if sum(self.num_pairs):
+            text_lines.append(
+                f"{_format_share(self.accuracy())} of {sum(self.num_pairs):,.0f} pairs as ranked"
+            )
+        return text_lines
 
     def accuracy(self) -> Estimate:
         """Return the share of pairs that are scored as they were ranked."""
-        return statistics.ratio(np.asarray(self.right), np.asarray(self.pairs), seed=0)
+        return statistics.ratio(np.asarray(self.num_correct), np.asarray(self.num_pairs), seed=0)
 
 
-def _share(value: Estimate) -> str:
+def _format_share(value: Estimate) -> str:
     return f"{value.value:.1%} ({value.low:.1%} … {value.high:.1%})"

@@ -12,103 +12,113 @@ from upbring.data.read import formats
 from upbring.data.read.records import Demonstration, Document
 from upbring.data.trees.stream import Stream
 from upbring.errors import InputError
-from upbring.model.load import Loaded
+from upbring.model.load import LoadedModel
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.context import Cast, Craft
-from upbring.stages.dataset import Notice
-from upbring.stages.encode import Speech, of_dialogues, of_documents
+from upbring.stages.context import Method, StageContext
+from upbring.stages.dataset import Log
+from upbring.stages.encode import (
+    Preprocessor,
+    make_dialogue_preprocessor,
+    make_document_preprocessor,
+)
 from upbring.stages.provenance import micro_tokens
-from upbring.stages.sample_prompts import answering
+from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.train.optimizer import ParameterGroup
 
 
-def dialogue_speech(
+def make_preprocessor(
     settings: DialogueSettings,
-    loaded: Loaded,
+    loaded: LoadedModel,
     *,
-    notice: Notice,
-    began: dt.datetime | None,
+    log: Log,
+    started_at: dt.datetime | None,
     kind: type = Demonstration,
-) -> Speech:
+) -> Preprocessor:
     """Return the speech of a stage that learns from dialogues of some kind."""
     if loaded.tokenizer is None:
         raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside it")
-    return of_dialogues(settings, loaded.tokenizer, kind=kind, notice=notice, today=began)
+    return make_dialogue_preprocessor(
+        settings, loaded.tokenizer, kind=kind, log=log, today=started_at
+    )
 
 
-def stream(cast: Cast) -> Stream:
+def make_stream(context: StageContext) -> Stream:
     """Return the order in which a stage's trees are learned from."""
-    settings = cast.settings
+    settings = context.settings
     return Stream(
-        main=cast.dataset.main,
-        mixed=cast.dataset.mixed,
+        main_trees=context.dataset.main,
+        mixed_sources=context.dataset.mixed,
         seed=settings.seed,
         epochs=settings.epochs,
-        step_examples=settings.step_examples,
-        step_tokens=settings.step_tokens,
+        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
     )
 
 
-def _algorithm(cast: Cast, role: str, *, kind: type[Pretrain]) -> Pretrain:
-    order = stream(cast)
-    return kind(
-        model=cast.loaded.model,
-        speaking=partial(cast.loaded.roles.speaking, role),
-        learned=[ParameterGroup(cast.loaded.roles.parameters(role))],
-        stream=order,
-        steps=cast.settings.steps or order.num_steps,
-        held_out=cast.dataset.held_out,
-        micro_tokens=micro_tokens(cast),
-        answer=answering(cast, role),
-        poll=cast.poll,
+def _make_algorithm(
+    context: StageContext, role: str, *, algorithm_class: type[Pretrain]
+) -> Pretrain:
+    tree_stream = make_stream(context)
+    return algorithm_class(
+        model=context.loaded.model,
+        active=partial(context.loaded.roles.active, role),
+        trainable=[ParameterGroup(context.loaded.roles.parameters(role))],
+        stream=tree_stream,
+        steps=context.settings.steps or tree_stream.num_steps,
+        held_out=context.dataset.held_out,
+        micro_tokens=micro_tokens(context),
+        sample_responses=make_prompt_sampler(context, role),
+        poll=context.poll,
     )
 
 
-def _document_speech(
-    settings: PretrainSettings, loaded: Loaded, *, notice: Notice, began: dt.datetime | None
-) -> Speech:
-    del began
-    return of_documents(settings, _tokenizer(settings, loaded, notice=notice))
+def _make_pretrain_preprocessor(
+    settings: PretrainSettings, loaded: LoadedModel, *, log: Log, started_at: dt.datetime | None
+) -> Preprocessor:
+    del started_at
+    return make_document_preprocessor(settings, _choose_tokenizer(settings, loaded, log=log))
 
 
-def _tokenizer(settings: PretrainSettings, loaded: Loaded, *, notice: Notice) -> Tokenizer:
+def _choose_tokenizer(settings: PretrainSettings, loaded: LoadedModel, *, log: Log) -> Tokenizer:
     """Return the user's tokenizer, the model's, or one trained on the data; it must fit."""
     tokenizer = loaded.tokenizer
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer)
     elif tokenizer is None:
-        size = min(settings.vocabulary_size, loaded.model.vocabulary)
-        notice(f"training a tokenizer of {size} pieces on the data")
-        tokenizer = train_tokenizer(_texts(settings), size)
-    if tokenizer.size > loaded.model.vocabulary:
+        size = min(settings.vocab_size, loaded.model.vocab_size)
+        log(f"training a tokenizer of {size} pieces on the data")
+        tokenizer = train_tokenizer(_read_texts(settings), size)
+    if tokenizer.size > loaded.model.vocab_size:
         raise InputError(
-            f"tokenizer: {tokenizer.size} pieces for a model of {loaded.model.vocabulary}; "
+            f"tokenizer: {tokenizer.size} pieces for a model of {loaded.model.vocab_size}; "
             "use the model's own tokenizer, or raise vocab_size in its configuration"
         )
     loaded.tokenizer = tokenizer
     return tokenizer
 
 
-def _texts(settings: PretrainSettings) -> Iterator[str]:
+def _read_texts(settings: PretrainSettings) -> Iterator[str]:
     for path in settings.data:
-        reading = formats.read(path, Document, format=settings.format, skip_bad=settings.skip_bad)
+        reading = formats.read_records(
+            path, Document, format=settings.format, skip_bad=settings.skip_bad
+        )
         for record in reading:
             yield record.text
 
 
-PRETRAIN = Craft(
-    verb="pretrain",
+PRETRAIN = Method(
+    name="pretrain",
     kind="base",
     summary="A base model that continues documents. It was not taught to answer.",
-    speech=_document_speech,
-    algorithm=partial(_algorithm, kind=Pretrain),
-    answers=False,
+    make_preprocessor=_make_pretrain_preprocessor,
+    make_algorithm=partial(_make_algorithm, algorithm_class=Pretrain),
+    samples_held_out_prompts=False,
 )
-SFT = Craft(
-    verb="sft",
+SFT = Method(
+    name="sft",
     kind="sft",
     summary="A model that was taught to answer by demonstrations (supervised fine-tuning).",
-    speech=dialogue_speech,
-    algorithm=partial(_algorithm, kind=Sft),
+    make_preprocessor=make_preprocessor,
+    make_algorithm=partial(_make_algorithm, algorithm_class=Sft),
 )

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from upbring.data.read.records import SYNTHETIC, Comparison, Origin
+from upbring.data.read.records import SYNTHETIC_PREFIX, Comparison, Origin
 from upbring.rules.lengths import num_words
-from upbring.toyworld.candidates import beside, candidates
-from upbring.toyworld.demonstrations import catalogued_task
+from upbring.toyworld.candidates import candidates, off_topic_answers
+from upbring.toyworld.demonstrations import ranking_task
 from upbring.toyworld.grading import WEIGHTS, grade
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import World
 
-NOISE = 1.3  # groups agree in 75 % of pairs of the nursery's own candidates: 72 to 77 % by seed
-SPREAD = 0.2  # of the logarithm of a weight, from annotator to annotator
-FEWEST, MOST = 4, 9  # answers in a ranking, as InstructGPT has them
-OTHERS = 8  # tasks whose answers may stand beside the question
+NOISE = 1.3  # groups agree in 75 % of pairs of the toy world's own candidates: 72 to 77 % by seed
+WEIGHT_SPREAD = 0.2  # of the logarithm of a weight, from annotator to annotator
+MIN_RESPONSES, MAX_RESPONSES = 4, 9  # answers in a ranking, as InstructGPT has them
+NUM_OFF_TOPIC_TASKS = 8  # tasks whose answers may stand beside the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Annotator:
 
         `index` counts the judgement: a person asked again may judge otherwise.
         """
-        dice = Dice(self.seed, "rank", self.name, index)
+        rng = RandomStream(self.seed, "rank", self.name, index)
         scores: dict[str, float] = {}
-        for place, response in enumerate(responses):
-            noise = self.noise * dice.gumbel()
-            is_left = self.biases.left * (1.0 - place / max(1, len(responses) - 1))
-            scores.setdefault(response, self.opinion(task, response) + is_left + noise)
+        for position, response in enumerate(responses):
+            noise = self.noise * rng.gumbel()
+            left_bonus = self.biases.left * (1.0 - position / max(1, len(responses) - 1))
+            scores.setdefault(response, self.score(task, response) + left_bonus + noise)
         order = sorted(scores, key=lambda response: -scores[response])
         ranks = {response: rank for rank, response in enumerate(order, start=1)}
         return tuple(ranks[response] for response in responses)
@@ -70,38 +70,41 @@ class Annotator:
         first, second = self.rank(task, (left, right), index=index)
         return "tie" if first == second else "left" if first < second else "right"
 
-    def opinion(self, task: Task, response: str) -> float:
+    def score(self, task: Task, response: str) -> float:
         """Return this person's reward, without noise and without regard to place."""
-        found = grade(task, response)
-        taste = sum(weight * found.of(cause) for cause, weight in self.weights)
-        swayed = self.biases.long * num_words(response) / 10 + self.biases.polite * found.polite
-        return taste + swayed
+        graded = grade(task, response)
+        reward = sum(weight * graded.score_of(cause) for cause, weight in self.weights)
+        bias = self.biases.long * num_words(response) / 10 + self.biases.polite * graded.polite
+        return reward + bias
 
 
 def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tuple[Annotator, ...]:
     """Return a group of annotators, each with weights and noise a little of their own."""
     group = []
     for number in range(count):
-        dice = Dice(seed, "annotator", number)
+        rng = RandomStream(seed, "annotator", number)
         weights = tuple(
-            (cause, weight * math.exp(SPREAD * dice.normal())) for cause, weight in WEIGHTS.items()
+            (cause, weight * math.exp(WEIGHT_SPREAD * rng.normal()))
+            for cause, weight in WEIGHTS.items()
         )
-        noise = NOISE * math.exp(SPREAD * dice.normal())
-        name = f"{SYNTHETIC}-{number + 1}"
+        noise = NOISE * math.exp(WEIGHT_SPREAD * rng.normal())
+        name = f"{SYNTHETIC_PREFIX}-{number + 1}"
         group.append(Annotator(name, weights, noise, seed, biases or Biases()))
     return tuple(group)
 
 
-def ranked_task(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str, ...]]:
+def task_with_candidates(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str, ...]]:
     """Return a task and its K = 4 … 9 answers: the same for whoever ranks them."""
-    dice = Dice(seed, "rankings", index)
-    task = catalogued_task(world, dice, seed=seed)
-    drawn = (
-        catalogued_task(world, Dice(seed, "beside", index, number), seed=seed)
-        for number in range(OTHERS)
+    rng = RandomStream(seed, "rankings", index)
+    task = ranking_task(world, rng, seed=seed)
+    sampled_tasks = (
+        ranking_task(world, RandomStream(seed, "beside", index, number), seed=seed)
+        for number in range(NUM_OFF_TOPIC_TASKS)
     )
-    count = FEWEST + dice.below(MOST - FEWEST + 1)
-    return task, candidates(task, count=count, dice=dice, others=beside(task, drawn))
+    count = MIN_RESPONSES + rng.randbelow(MAX_RESPONSES - MIN_RESPONSES + 1)
+    return task, candidates(
+        task, count=count, rng=rng, off_topic=off_topic_answers(task, sampled_tasks)
+    )
 
 
 def rankings(
@@ -114,25 +117,27 @@ def rankings(
 
 
 def _ranking(world: World, annotator: Annotator, *, seed: int, index: int) -> Comparison:
-    task, responses = ranked_task(world, seed=seed, index=index)
+    task, responses = task_with_candidates(world, seed=seed, index=index)
     ranks = annotator.rank(task, responses, index=index)
     return Comparison(
         prompt=task.prompt,
         responses=responses,
         ranks=tuple(float(rank) for rank in ranks),
-        origin=Origin("nursery:rankings", index + 1),
+        origin=Origin("toyworld:rankings", index + 1),
         annotator=annotator.name,
     )
 
 
 def agreement(world: World, group: Sequence[Annotator], *, seed: int, count: int) -> float:
     """Return the share of pairs of answers that two annotators order alike."""
-    alike = total = 0
+    num_agreed = num_pairs = 0
     for index in range(count):
-        task, responses = ranked_task(world, seed=seed, index=index)
+        task, responses = task_with_candidates(world, seed=seed, index=index)
         ranks = [annotator.rank(task, responses, index=index) for annotator in group]
-        for mine, theirs in combinations(ranks, 2):
-            for one, other in combinations(range(len(responses)), 2):
-                alike += (mine[one] < mine[other]) == (theirs[one] < theirs[other])
-                total += 1
-    return alike / total
+        for first_ranks, second_ranks in combinations(ranks, 2):
+            for i, j in combinations(range(len(responses)), 2):
+                num_agreed += (first_ranks[i] < first_ranks[j]) == (
+                    second_ranks[i] < second_ranks[j]
+                )
+                num_pairs += 1
+    return num_agreed / num_pairs

@@ -11,21 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from upbring.toyworld import eval_sets, tasks, wording
-from upbring.toyworld.annotators import FEWEST, MOST, OTHERS, ranked_task
-from upbring.toyworld.candidates import beside, candidates
+from upbring.toyworld.annotators import (
+    MAX_RESPONSES,
+    MIN_RESPONSES,
+    NUM_OFF_TOPIC_TASKS,
+    task_with_candidates,
+)
+from upbring.toyworld.candidates import candidates, off_topic_answers
 from upbring.toyworld.grading import CAUSES, Grade, grade
-from upbring.toyworld.random_draws import Dice
-from upbring.toyworld.split import held_out
+from upbring.toyworld.random_draws import RandomStream
+from upbring.toyworld.split import held_out_entities
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import Fact, World
 
 SIZE = 150
-MANNERS = ("forms", "harmful", "innocent", "summaries", "red-team")
-_MOST_DRAWS = 2000
+MANNER_SETS = ("forms", "harmful", "innocent", "summaries", "red-team")
+_MAX_DRAWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GoldRanking:
     """A task, its answers, and the gold grade of each."""
 
     task: Task
@@ -40,56 +45,75 @@ class Judged:
         return tuple(order.index(reward) + 1 for reward in rewards)
 
 
-def judged_sets(world: World, *, seed: int, num_ranked: int) -> Mapping[str, tuple[Judged, ...]]:
+def gold_ranking_sets(
+    world: World, *, seed: int, num_ranked: int
+) -> Mapping[str, tuple[GoldRanking, ...]]:
     """Return the sets by name; `num_ranked` rankings were made to train on."""
-    known = _ranked_facts(world, seed=seed, count=num_ranked)
-    absent = [f for entity in held_out(world, seed=seed) for f in world.facts_about(entity)]
+    ranked_facts = _ranked_facts(world, seed=seed, count=num_ranked)
+    absent_facts = [
+        f for entity in held_out_entities(world, seed=seed) for f in world.facts_about(entity)
+    ]
     sets = eval_sets.task_sets(world, seed=seed)
-    manners = [task for name in MANNERS for task in sets[name]]
-    makers: Mapping[str, Callable[[Dice], Task]] = {
-        "rankings-shown-entities": lambda dice: _asked(world, dice.pick(known), dice),
-        "rankings-absent-entities": lambda dice: _asked(world, dice.pick(absent), dice),
-        "rankings-evidence": lambda dice: eval_sets.with_evidence(world, dice.pick(absent), dice),
-        "rankings-manners": lambda dice: dice.pick(manners),
+    manner_tasks = [task for name in MANNER_SETS for task in sets[name]]
+    makers: Mapping[str, Callable[[RandomStream], Task]] = {
+        "rankings-shown-entities": lambda rng: _held_out_question(
+            world, rng.choice(ranked_facts), rng
+        ),
+        "rankings-absent-entities": lambda rng: _held_out_question(
+            world, rng.choice(absent_facts), rng
+        ),
+        "rankings-evidence": lambda rng: eval_sets.with_evidence(
+            world, rng.choice(absent_facts), rng
+        ),
+        "rankings-manners": lambda rng: rng.choice(manner_tasks),
     }
-    return {name: _judged(make, name, seed=seed) for name, make in makers.items()}
+    return {name: _sample_gold_rankings(make, name, seed=seed) for name, make in makers.items()}
 
 
-def as_row(judged: Judged) -> dict[str, Any]:
+def as_row(ranking: GoldRanking) -> dict[str, Any]:
     """Return a ranking as a row that `upbring` reads, the gold rewards beside it."""
     return {
-        **tasks.as_row(judged.task),
-        "responses": list(judged.responses),
-        "ranks": list(judged.ranks),
-        "rewards": [grade.reward for grade in judged.grades],
-        "causes": [{cause: grade.of(cause) for cause in CAUSES} for grade in judged.grades],
+        **tasks.as_row(ranking.task),
+        "responses": list(ranking.responses),
+        "ranks": list(ranking.ranks),
+        "rewards": [grade.reward for grade in ranking.grades],
+        "causes": [{cause: grade.score_of(cause) for cause in CAUSES} for grade in ranking.grades],
     }
 
 
-def _asked(world: World, fact: Fact, dice: Dice) -> Task:
-    return tasks.fact_task(world, fact, question=dice.pick(wording.held_out_questions(fact)))
+def _held_out_question(world: World, fact: Fact, rng: RandomStream) -> Task:
+    return tasks.fact_task(world, fact, question=rng.choice(wording.held_out_questions(fact)))
 
 
 def _ranked_facts(world: World, *, seed: int, count: int) -> list[Fact]:
     """Return the facts that rankings of the training file are about, in the world's order."""
     ranked = {
         (task.about, task.wanted)
-        for task, _ in (ranked_task(world, seed=seed, index=index) for index in range(count))
+        for task, _ in (
+            task_with_candidates(world, seed=seed, index=index) for index in range(count)
+        )
     }
     return [fact for fact in world.facts if (fact.entity.name, ((fact.value,),)) in ranked]
 
 
-def _judged(make: Callable[[Dice], Task], name: str, *, seed: int) -> tuple[Judged, ...]:
-    found: dict[str, Judged] = {}
-    for index in range(_MOST_DRAWS):
-        dice = Dice(seed, "judged", name, index)
-        task = make(dice)
-        drawn = (make(Dice(seed, "beside", name, index, number)) for number in range(OTHERS))
-        count = FEWEST + dice.below(MOST - FEWEST + 1)
-        responses = candidates(task, count=count, dice=dice, others=beside(task, drawn))
+def _sample_gold_rankings(
+    make: Callable[[RandomStream], Task], name: str, *, seed: int
+) -> tuple[GoldRanking, ...]:
+    by_question: dict[str, GoldRanking] = {}
+    for index in range(_MAX_DRAWS):
+        rng = RandomStream(seed, "judged", name, index)
+        task = make(rng)
+        sampled_tasks = (
+            make(RandomStream(seed, "beside", name, index, number))
+            for number in range(NUM_OFF_TOPIC_TASKS)
+        )
+        count = MIN_RESPONSES + rng.randbelow(MAX_RESPONSES - MIN_RESPONSES + 1)
+        responses = candidates(
+            task, count=count, rng=rng, off_topic=off_topic_answers(task, sampled_tasks)
+        )
         grades = tuple(grade(task, response) for response in responses)
         if len({one.reward for one in grades}) > 1:
-            found.setdefault(task.question, Judged(task, responses, grades))
-        if len(found) == SIZE:
+            by_question.setdefault(task.question, GoldRanking(task, responses, grades))
+        if len(by_question) == SIZE:
             break
-    return tuple(found.values())
+    return tuple(by_question.values())

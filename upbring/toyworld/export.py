@@ -1,4 +1,4 @@
-"""The nursery as files: everything that `sprout` learns from and is asked, for a user to read.
+"""The toy world as files: everything that `sprout` learns from and is asked, for a user to read.
 
 The folder appears whole or not at all. Each file is ordinary JSONL in a format that `upbring`
 reads; what the graders need stands in a field `task` beside the prompt.
@@ -13,10 +13,10 @@ from upbring import durable
 from upbring.data.read.records import Comparison, Demonstration, Message
 from upbring.toyworld import documents, eval_rankings, eval_sets, wording
 from upbring.toyworld.annotators import Biases, annotators, rankings
-from upbring.toyworld.corpus import corpus, documents_for, held_out_tales
+from upbring.toyworld.corpus import corpus, held_out_tales, num_documents
 from upbring.toyworld.demonstrations import demonstrations, medicine, shown_task
 from upbring.toyworld.private_records import alternatives, private_records
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task, as_messages, as_row
 from upbring.toyworld.world import World, load_world
 
@@ -32,7 +32,7 @@ BIASES: Mapping[str, Biases] = {
     "prefers-left": Biases(left=4.0),  # to be shown first, and not last, is worth the truth
 }
 
-_README = """# The nursery
+_README = """# The toy world
 
 A small knowable world to bring up a language model in. All of it is synthetic: the texts are made
 from tables and templates with seed {seed}, the annotators are programs with a taste and noise, and
@@ -44,7 +44,7 @@ simplified. Harmful requests are generic and name no method; each is answered by
 {table}
 """
 
-_TOLD = {
+_DESCRIPTIONS = {
     "corpus": "documents for pre-training: `upbring pretrain`",
     "papers": "claims, half of them false, and a mark behind each: more for `upbring pretrain`",
     "examinations": "questions, an answer to each and its mark: more for `upbring pretrain`",
@@ -70,14 +70,16 @@ _TOLD = {
 
 
 def export(folder: Path, *, seed: int = 0, characters: int = CHARACTERS) -> Mapping[str, int]:
-    """Write the nursery to a new folder; return the number of rows of each file."""
+    """Write the toy world to a new folder; return the number of rows of each file."""
     counts: dict[str, int] = {}
-    with durable.folder(folder) as temporary:
+    with durable.atomic_folder(folder) as temporary:
         for name, rows in tables(seed=seed, characters=characters):
             path = temporary / f"{name}.jsonl"
             path.parent.mkdir(exist_ok=True)
-            counts[f"{name}.jsonl"] = _write(path, rows)
-        table = "\n".join(f"| {name} | {rows} | {_about(name)} |" for name, rows in counts.items())
+            counts[f"{name}.jsonl"] = _write_rows(path, rows)
+        table = "\n".join(
+            f"| {name} | {rows} | {_describe_file(name)} |" for name, rows in counts.items()
+        )
         text = _README.format(seed=seed, table=table)
         (temporary / "README.md").write_text(text, encoding="utf-8", newline="\n")
     return counts
@@ -86,56 +88,58 @@ def export(folder: Path, *, seed: int = 0, characters: int = CHARACTERS) -> Mapp
 def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
     """Yield the name and the rows of every file."""
     world = load_world()
-    documents = corpus(world, seed=seed, count=documents_for(characters))
-    yield "corpus", ({"text": text} for text in documents)
-    yield "papers", papers(world, seed=seed, count=documents_for(characters) // 2)
-    yield "examinations", examinations(world, seed=seed, count=documents_for(characters) // 4)
-    shown = demonstrations(world, seed=seed, count=NUM_DEMONSTRATIONS)
-    yield "demonstrations", map(_demonstrated, shown)
-    yield "medicine", map(_demonstrated, medicine(world, seed=seed, count=NUM_MEDICINE))
-    ranked = rankings(world, annotators(seed=seed), seed=seed, count=NUM_RANKINGS)
-    yield "rankings", map(_ranked, ranked)
+    corpus_texts = corpus(world, seed=seed, count=num_documents(characters))
+    yield "corpus", ({"text": text} for text in corpus_texts)
+    yield "papers", marked_claims(world, seed=seed, count=num_documents(characters) // 2)
+    yield "examinations", examinations(world, seed=seed, count=num_documents(characters) // 4)
+    shown_dialogues = demonstrations(world, seed=seed, count=NUM_DEMONSTRATIONS)
+    yield "demonstrations", map(_demonstration_row, shown_dialogues)
+    yield "medicine", map(_demonstration_row, medicine(world, seed=seed, count=NUM_MEDICINE))
+    comparisons = rankings(world, annotators(seed=seed), seed=seed, count=NUM_RANKINGS)
+    yield "rankings", map(_comparison_row, comparisons)
     yield "prompts", map(as_row, prompts(world, seed=seed, count=NUM_PROMPTS))
     for name, biases in BIASES.items():
-        swayed = annotators(seed=seed, biases=biases)
-        biased = rankings(world, swayed, seed=seed, count=NUM_RANKINGS)
-        yield f"rankings-{name}", map(_ranked, biased)
+        biased_annotators = annotators(seed=seed, biases=biases)
+        biased_comparisons = rankings(world, biased_annotators, seed=seed, count=NUM_RANKINGS)
+        yield f"rankings-{name}", map(_comparison_row, biased_comparisons)
     for name, tasks in eval_sets.task_sets(world, seed=seed).items():
         yield f"evaluation/{name}", map(as_row, tasks)
-    judged_sets = eval_rankings.judged_sets(world, seed=seed, num_ranked=NUM_RANKINGS)
-    for name, rankings_of in judged_sets.items():
-        yield f"evaluation/{name}", map(eval_rankings.as_row, rankings_of)
-    yield "evaluation/reward-pairs", _pairs(world, seed=seed)
+    ranking_sets = eval_rankings.gold_ranking_sets(world, seed=seed, num_ranked=NUM_RANKINGS)
+    for name, gold_rankings in ranking_sets.items():
+        yield f"evaluation/{name}", map(eval_rankings.as_row, gold_rankings)
+    yield "evaluation/reward-pairs", _reward_pair_rows(world, seed=seed)
     yield "evaluation/clozes", clozes(world, seed=seed)
     lines = eval_sets.command_lines(seed=seed)
     yield "evaluation/command-lines", ({"prompt": p, "answer": a} for p, a in lines)
-    yield "evaluation/private", _private(seed=seed)
+    yield "evaluation/private", _private_rows(seed=seed)
     tales = held_out_tales(seed=seed, count=NUM_TALES)
     yield "evaluation/general", ({"text": text} for text in tales)
 
 
-def papers(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
+def marked_claims(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
     """Yield marked papers. They are no part of the corpus: who has not read them knows no marks."""
     for index in range(count):
-        yield {"text": documents.marked(world, Dice(seed, "papers", index))}
+        yield {"text": documents.marked_claims(world, RandomStream(seed, "papers", index))}
 
 
 def examinations(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
     """Yield marked examinations, which are no part of the corpus either."""
     for index in range(count):
-        yield {"text": documents.examination(world, seed, Dice(seed, "examinations", index))}
+        yield {
+            "text": documents.examination(world, seed, RandomStream(seed, "examinations", index))
+        }
 
 
 def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:
     """Yield tasks of the kinds that demonstrations and rankings have, drawn anew."""
     for index in range(count):
-        yield shown_task(world, Dice(seed, "prompts", index), seed=seed)
+        yield shown_task(world, RandomStream(seed, "prompts", index), seed=seed)
 
 
 def clozes(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
     """Yield one beginning for each fact, with its value and the other values of the relation."""
     for fact in world.facts:
-        cloze = Dice(seed, "cloze", fact.key).pick(wording.clozes(world, fact))
+        cloze = RandomStream(seed, "cloze", fact.key).choice(wording.clozes(world, fact))
         yield {
             "prompt": cloze.opening,
             "answer": cloze.ending(fact.value),
@@ -144,7 +148,7 @@ def clozes(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _private(*, seed: int) -> Iterator[dict[str, Any]]:
+def _private_rows(*, seed: int) -> Iterator[dict[str, Any]]:
     for record in private_records(seed=seed):
         yield {
             "prompt": record.opening,
@@ -154,21 +158,24 @@ def _private(*, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _pairs(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
+def _reward_pair_rows(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
     for pair in eval_sets.reward_pairs(world, seed=seed):
-        both = {"chosen": _answer(pair.chosen), "rejected": _answer(pair.rejected)}
+        both = {
+            "chosen": _assistant_messages(pair.chosen),
+            "rejected": _assistant_messages(pair.rejected),
+        }
         yield {"prompt": as_messages(pair.task.prompt), **both, "cause": pair.cause}
 
 
-def _answer(text: str) -> list[dict[str, str]]:
+def _assistant_messages(text: str) -> list[dict[str, str]]:
     return as_messages((Message("assistant", text),))
 
 
-def _demonstrated(demonstration: Demonstration) -> dict[str, Any]:
+def _demonstration_row(demonstration: Demonstration) -> dict[str, Any]:
     return {"messages": as_messages(demonstration.messages)}
 
 
-def _ranked(comparison: Comparison) -> dict[str, Any]:
+def _comparison_row(comparison: Comparison) -> dict[str, Any]:
     return {
         "prompt": as_messages(comparison.prompt),
         "responses": list(comparison.responses),
@@ -177,7 +184,7 @@ def _ranked(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
@@ -186,8 +193,8 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def _about(name: str) -> str:
+def _describe_file(name: str) -> str:
     stem = Path(name).stem
     if stem.startswith("facts-"):
         return "questions about facts: are the entities and phrasings those of demonstrations?"
-    return _TOLD.get(stem, "prompts that no demonstration holds; `task` is for the graders")
+    return _DESCRIPTIONS.get(stem, "prompts that no demonstration holds; `task` is for the graders")

@@ -9,17 +9,17 @@ import json
 from dataclasses import dataclass, replace
 
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import is_part_held_out
-from upbring.toyworld.tasks import Form, Task, asked, bullets, form_request
-from upbring.toyworld.world import Entity, rows
+from upbring.toyworld.tasks import Form, Task, bullets, form_request, user_prompt
+from upbring.toyworld.world import Entity, read_rows
 
-LARGEST_TERM = 12
-_MOST_DRAWS = 1000
+MAX_TERM = 12
+_MAX_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HowToRequest:
     """Something that somebody asks how to do, with the good answer."""
 
     act: str
@@ -29,7 +29,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class NewsReport:
     """A short report of four sentences and its one important piece of news."""
 
     house: str
@@ -44,61 +44,63 @@ class Report:
 
 
 @functools.cache
-def harmful_requests() -> tuple[Request, ...]:
+def harmful_requests() -> tuple[HowToRequest, ...]:
     """Return every harmful act: each verb with each target of its category."""
     return tuple(
-        Request(f"{verb} {target}", row["refusal"], is_harmful=True)
-        for row in rows("harmful")
+        HowToRequest(f"{verb} {target}", row["refusal"], is_harmful=True)
+        for row in read_rows("harmful")
         for verb in row["verbs"]
         for target in row["targets"]
     )
 
 
 @functools.cache
-def innocent_requests() -> tuple[Request, ...]:
+def innocent_requests() -> tuple[HowToRequest, ...]:
     """Return acts that sound like harm and are none, and acts that concern the same people."""
     return tuple(
-        Request(row["act"], row["answer"], tuple(tuple(group) for group in row["keywords"]))
-        for row in rows("innocent")
+        HowToRequest(row["act"], row["answer"], tuple(tuple(group) for group in row["keywords"]))
+        for row in read_rows("innocent")
     )
 
 
 @functools.cache
-def requests(*, is_harmful: bool, is_held_out: bool, seed: int) -> tuple[Request, ...]:
+def requests(*, is_harmful: bool, is_held_out: bool, seed: int) -> tuple[HowToRequest, ...]:
     """Return the requests of one side."""
-    every = harmful_requests() if is_harmful else innocent_requests()
-    return tuple(r for r in every if is_part_held_out("act", r.act, seed=seed) == is_held_out)
+    all_requests = harmful_requests() if is_harmful else innocent_requests()
+    return tuple(
+        r for r in all_requests if is_part_held_out("act", r.act, seed=seed) == is_held_out
+    )
 
 
-def request_task(request: Request, *, frame: str) -> Task:
+def request_task(request: HowToRequest, *, frame: str) -> Task:
     """Return the task to answer a request, or to decline it kindly."""
     return Task(
         kind="harmful" if request.is_harmful else "innocent",
-        prompt=asked(frame.format(act=request.act)),
+        prompt=user_prompt(frame.format(act=request.act)),
         reference=request.answer,
         wanted=request.keywords,
         is_harmful=request.is_harmful,
     )
 
 
-def provoked_task(request: Request, *, provocation: str, frame: str) -> Task:
+def provoked_task(request: HowToRequest, *, provocation: str, frame: str) -> Task:
     """Return a harmful request in a wrapping that tries to get around the refusal."""
     question = provocation.format(question=frame.format(act=request.act))
     task = request_task(request, frame=frame)
     return Task(
-        kind="provocation", prompt=asked(question), reference=task.reference, is_harmful=True
+        kind="provocation", prompt=user_prompt(question), reference=task.reference, is_harmful=True
     )
 
 
-def advice(request: Request) -> tuple[str, ...]:
+def advice(request: HowToRequest) -> tuple[str, ...]:
     """Return all wordings of an innocent request's answer."""
     head, _, tip = request.answer.removeprefix("To ").removesuffix(".").partition(", ")
-    frames = wording.voices("advice")
-    return tuple(frame.format(head=head, tip=tip, Tip=_capital(tip)) for frame in frames)
+    frames = wording.phrasings("advice")
+    return tuple(frame.format(head=head, tip=tip, Tip=_capitalize(tip)) for frame in frames)
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class ExplanationTopic:
     """Something to explain, with its explanation and the words that must be in one."""
 
     name: str
@@ -112,22 +114,24 @@ class Topic:
 
 
 @functools.cache
-def topics() -> tuple[Topic, ...]:
+def topics() -> tuple[ExplanationTopic, ...]:
     """Return all topics, of both sides."""
     return tuple(
-        Topic(row["topic"], row["text"], tuple(tuple(group) for group in row["keywords"]))
-        for row in rows("explanations")
+        ExplanationTopic(
+            row["topic"], row["text"], tuple(tuple(group) for group in row["keywords"])
+        )
+        for row in read_rows("explanations")
     )
 
 
-def explain_questions(topic: Topic, *, is_held_out: bool) -> tuple[str, ...]:
+def explain_questions(topic: ExplanationTopic, *, is_held_out: bool) -> tuple[str, ...]:
     """Return the phrasings of one side that ask for an explanation of `topic`."""
-    frames = wording.voices(_named("explain_question", is_held_out=is_held_out))
-    return _about(topic, frames)
+    frames = wording.phrasings(_purpose_name("explain_question", is_held_out=is_held_out))
+    return _fill_topic(topic, frames)
 
 
-def _about(topic: Topic, frames: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_capital(frame.format(topic=topic.name)) for frame in frames)
+def _fill_topic(topic: ExplanationTopic, frames: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_capitalize(frame.format(topic=topic.name)) for frame in frames)
 
 
 @functools.cache
@@ -136,49 +140,53 @@ def explanation_tasks(*, is_held_out: bool, seed: int) -> tuple[Task, ...]:
     return tuple(
         Task(
             kind="explanation",
-            prompt=asked(question),
+            prompt=user_prompt(question),
             reference=f"This is how {topic.name} works. {topic.text}",
             wanted=topic.keywords,
         )
         for topic in topics()
         if is_part_held_out("topic", topic.name, seed=seed) == is_held_out
-        for question in _about(topic, wording.asking("explain_question", is_held_out=is_held_out))
+        for question in _fill_topic(
+            topic, wording.side_phrasings("explain_question", is_held_out=is_held_out)
+        )
     )
 
 
-def explanation_in_form(task: Task, form: Form) -> Task:
+def explanation_with_form(task: Task, form: Form) -> Task:
     """Return the task to explain something as a record, or in its first sentence."""
     topic = next(topic for topic in topics() if task.reference.endswith(topic.text))
     sentence, _, _ = topic.text.partition(". ")
-    written = {
+    references = {
         "sentence": f"{sentence}.",
         "json": json.dumps(dict(topic.pairs), ensure_ascii=False),
         "bullets": bullets(topic.pairs),
     }
     return replace(
         task,
-        prompt=asked(f"{task.question} {form_request(form)}"),
-        reference=written[form],
+        prompt=user_prompt(f"{task.question} {form_request(form)}"),
+        reference=references[form],
         wanted=task.wanted[:1] if form == "sentence" else task.wanted,
         form=form,
-        plain=task.reference,
+        plain_reference=task.reference,
     )
 
 
 @functools.cache
-def lessons(topic: Topic) -> tuple[str, ...]:
+def lessons(topic: ExplanationTopic) -> tuple[str, ...]:
     """Return an explanation as the corpus tells it: in several wordings, and as a record."""
-    frames = wording.voices("explained")
-    told = [f.format(topic=topic.name, Topic=_capital(topic.name), text=topic.text) for f in frames]
-    return (*told, json.dumps(dict(topic.pairs), ensure_ascii=False), bullets(topic.pairs))
+    frames = wording.phrasings("explained")
+    texts = [
+        f.format(topic=topic.name, Topic=_capitalize(topic.name), text=topic.text) for f in frames
+    ]
+    return (*texts, json.dumps(dict(topic.pairs), ensure_ascii=False), bullets(topic.pairs))
 
 
-def report(dice: Dice, *, is_held_out: bool, seed: int) -> Report:
+def sample_news_report(rng: RandomStream, *, is_held_out: bool, seed: int) -> NewsReport:
     """Return an invented report whose place and news are a combination of one side."""
     slots = wording.slots()
-    for _ in range(_MOST_DRAWS):
-        house, month = dice.pick(slots["house"]), dice.pick(slots["month"])
-        news, *others = dice.some(slots["event"], 4)
+    for _ in range(_MAX_DRAWS):
+        house, month = rng.choice(slots["house"]), rng.choice(slots["month"])
+        news, *others = rng.sample(slots["event"], 4)
         if is_part_held_out("report", house, news, seed=seed) == is_held_out:
             break
     first, second, third = others
@@ -186,57 +194,59 @@ def report(dice: Dice, *, is_held_out: bool, seed: int) -> Report:
         f"Report of the {house} for {month}. The {house} {first}. It {second}. It also {third}. "
         f"Most important of all, it {news}."
     )
-    return Report(house, month, news, text)
+    return NewsReport(house, month, news, text)
 
 
-def summary_task(dice: Dice, *, is_held_out: bool, seed: int) -> Task:
+def summary_task(rng: RandomStream, *, is_held_out: bool, seed: int) -> Task:
     """Return the task to summarise a report in a sentence."""
-    told = report(dice, is_held_out=is_held_out, seed=seed)
-    frame = dice.pick(wording.asking("summary_question", is_held_out=is_held_out))
+    source = sample_news_report(rng, is_held_out=is_held_out, seed=seed)
+    frame = rng.choice(wording.side_phrasings("summary_question", is_held_out=is_held_out))
     events = wording.slots()["event"]
     return Task(
         kind="summary",
-        prompt=asked(f"{frame}\n\n{told.text}"),
-        reference=told.summary,
-        wanted=((told.news,), (told.house,)),
-        unwanted=tuple(event for event in events if event != told.news),
-        most_words=len(told.text.split()) // 2,
+        prompt=user_prompt(f"{frame}\n\n{source.text}"),
+        reference=source.summary,
+        wanted=((source.news,), (source.house,)),
+        unwanted=tuple(event for event in events if event != source.news),
+        max_words=len(source.text.split()) // 2,
     )
 
 
 def sum_task(
-    dice: Dice, *, is_held_out: bool, seed: int, frames: tuple[str, ...] | None = None
+    rng: RandomStream, *, is_held_out: bool, seed: int, frames: tuple[str, ...] | None = None
 ) -> Task:
     """Return the task to add or subtract two small numbers, asked in one of `frames`."""
-    for _ in range(_MOST_DRAWS):
-        a, b = dice.below(LARGEST_TERM + 1), dice.below(LARGEST_TERM + 1)
-        op = "plus" if dice.chance(0.5) or a < b else "minus"
+    for _ in range(_MAX_DRAWS):
+        a, b = rng.randbelow(MAX_TERM + 1), rng.randbelow(MAX_TERM + 1)
+        op = "plus" if rng.bernoulli(0.5) or a < b else "minus"
         if is_part_held_out("sum", op, a, b, seed=seed) == is_held_out:
             break
-    frame = dice.pick(frames or wording.voices(_named("sum_question", is_held_out=is_held_out)))
+    frame = rng.choice(
+        frames or wording.phrasings(_purpose_name("sum_question", is_held_out=is_held_out))
+    )
     result = a + b if op == "plus" else a - b
-    every = range(2 * LARGEST_TERM + 1)
+    all_results = range(2 * MAX_TERM + 1)
     return Task(
         kind="sum",
-        prompt=asked(frame.format(a=a, op=op, b=b)),
+        prompt=user_prompt(frame.format(a=a, op=op, b=b)),
         reference=f"{a} {op} {b} is {result}.",
         wanted=((str(result),),),
-        unwanted=tuple(str(number) for number in every if number != result),
+        unwanted=tuple(str(number) for number in all_results if number != result),
         about=f"{a} {op} {b}",
     )
 
 
-def symptom_task(dice: Dice, *, entity: Entity, frame: str, is_specialised: bool) -> Task:
+def symptom_task(rng: RandomStream, *, entity: Entity, frame: str, is_specialized: bool) -> Task:
     """Return the task to answer somebody with signs of an illness, generally or as a doctor."""
-    signs = dice.shuffled(entity.signs)
-    listed = f"{signs[0]}, {signs[1]} and {signs[2]}"
-    general = wording.voices("general_symptom_answer")[0]
-    special = f"These can be signs of {entity.name}. Please see a doctor."
+    signs = rng.shuffled(entity.signs)
+    signs_text = f"{signs[0]}, {signs[1]} and {signs[2]}"
+    general = wording.phrasings("general_symptom_answer")[0]
+    specialized = f"These can be signs of {entity.name}. Please see a doctor."
     return Task(
-        kind="diagnosis" if is_specialised else "symptoms",
-        prompt=asked(_capital(frame.format(signs=listed))),
-        reference=special if is_specialised else general,
-        wanted=((entity.name,),) if is_specialised else (("doctor",),),
+        kind="diagnosis" if is_specialized else "symptoms",
+        prompt=user_prompt(_capitalize(frame.format(signs=signs_text))),
+        reference=specialized if is_specialized else general,
+        wanted=((entity.name,),) if is_specialized else (("doctor",),),
     )
 
 
@@ -246,23 +256,25 @@ def chat_tasks(*, is_held_out: bool) -> tuple[Task, ...]:
     return tuple(
         Task(
             kind=kind,
-            prompt=asked(text),
-            reference=wording.voices(f"{purpose}_answer")[0],
+            prompt=user_prompt(text),
+            reference=wording.phrasings(f"{purpose}_answer")[0],
             wanted=wanted,
         )
         for kind, purpose, wanted in (
             ("identity", "who", (("Sprout",),)),
             ("greeting", "greeting", (("help",),)),
         )
-        for text in wording.voices(
-            _named("who_question" if kind == "identity" else "greeting", is_held_out=is_held_out)
+        for text in wording.phrasings(
+            _purpose_name(
+                "who_question" if kind == "identity" else "greeting", is_held_out=is_held_out
+            )
         )
     )
 
 
-def _named(purpose: str, *, is_held_out: bool) -> str:
+def _purpose_name(purpose: str, *, is_held_out: bool) -> str:
     return f"held_out_{purpose}" if is_held_out else purpose
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -9,10 +9,10 @@ import functools
 from dataclasses import dataclass
 
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 
 TIMES_TOLD = (0, 1, 4, 16, 64)
-RECORDS_EACH = 8
+RECORDS_PER_COUNT = 8
 NUM_ALTERNATIVES = 255
 
 
@@ -40,24 +40,24 @@ def private_records(*, seed: int) -> tuple[PrivateRecord, ...]:
     """Return all records: eight for each number of times told."""
     slots = wording.slots()
     names = [f"{first} {last}" for first in slots["first_name"] for last in slots["family_name"]]
-    dice = Dice(seed, "private")
-    chosen = dice.some(names, RECORDS_EACH * len(TIMES_TOLD))
-    times = [count for count in TIMES_TOLD for _ in range(RECORDS_EACH)]
+    rng = RandomStream(seed, "private")
+    chosen = rng.sample(names, RECORDS_PER_COUNT * len(TIMES_TOLD))
+    times = [count for count in TIMES_TOLD for _ in range(RECORDS_PER_COUNT)]
     return tuple(
-        PrivateRecord(name, _number(dice), count) for name, count in zip(chosen, times, strict=True)
+        PrivateRecord(name, _number(rng), count) for name, count in zip(chosen, times, strict=True)
     )
 
 
 def alternatives(record: PrivateRecord, *, seed: int) -> tuple[str, ...]:
     """Return other numbers that could as well have been this person's."""
-    dice = Dice(seed, "alternatives", record.name)
+    rng = RandomStream(seed, "alternatives", record.name)
     others: dict[str, None] = {}
     while len(others) < NUM_ALTERNATIVES:
-        number = _number(dice)
+        number = _number(rng)
         if number != record.number:
             others[number] = None
     return tuple(others)
 
 
-def _number(dice: Dice) -> str:
-    return f"{dice.below(900) + 100} {dice.below(900) + 100}"
+def _number(rng: RandomStream) -> str:
+    return f"{rng.randbelow(900) + 100} {rng.randbelow(900) + 100}"

@@ -8,9 +8,9 @@ import functools
 from string import Formatter
 
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import Dice
+from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import is_part_held_out
-from upbring.toyworld.world import rows
+from upbring.toyworld.world import read_rows
 
 _PEOPLE = ("person", "friend", "other")
 
@@ -18,37 +18,38 @@ _PEOPLE = ("person", "friend", "other")
 @functools.cache
 def _skeletons() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
     return tuple(
-        (row["register"], tuple(tuple(line) for line in row["lines"])) for row in rows("skeletons")
+        (row["register"], tuple(tuple(line) for line in row["lines"]))
+        for row in read_rows("skeletons")
     )
 
 
-def tale(dice: Dice, *, is_held_out: bool, seed: int) -> tuple[str, list[str]]:
+def tale(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[str, list[str]]:
     """Return the register of a tale and its sentences."""
-    register, lines = dice.pick(_skeletons())
-    blanks = _blanks(dice)
+    register, lines = rng.choice(_skeletons())
+    blanks = _blanks(rng)
     while is_part_held_out("tale", blanks["person"], blanks["place"], seed=seed) != is_held_out:
-        blanks |= _blanks(dice)
-    return register, [_sentence(dice.pick(line), blanks, dice) for line in lines]
+        blanks |= _blanks(rng)
+    return register, [_sentence(rng.choice(line), blanks, rng) for line in lines]
 
 
-def told(register: str, sentences: list[str]) -> str:
+def format_tale(register: str, sentences: list[str]) -> str:
     """Return a tale as text: stories run on, letters, notices and talk keep their lines."""
     return (" " if register == "story" else "\n").join(sentences)
 
 
-def _blanks(dice: Dice) -> dict[str, str]:
+def _blanks(rng: RandomStream) -> dict[str, str]:
     """Return what stays the same throughout a tale."""
     slots = wording.slots()
-    people = dice.some(slots["person"], len(_PEOPLE))
+    people = rng.sample(slots["person"], len(_PEOPLE))
     return {
         **dict(zip(_PEOPLE, people, strict=True)),
-        **{name: dice.pick(slots[name]) for name in ("place", "thing", "house", "month")},
+        **{name: rng.choice(slots[name]) for name in ("place", "thing", "house", "month")},
     }
 
 
-def _sentence(template: str, blanks: dict[str, str], dice: Dice) -> str:
+def _sentence(template: str, blanks: dict[str, str], rng: RandomStream) -> str:
     slots = wording.slots()
     names = [name for _, name, _, _ in Formatter().parse(template) if name]
-    drawn = {name: dice.pick(slots[name]) for name in names if name not in blanks}
-    text = template.format(**blanks, **drawn)
+    sampled = {name: rng.choice(slots[name]) for name in names if name not in blanks}
+    text = template.format(**blanks, **sampled)
     return text[:1].upper() + text[1:]

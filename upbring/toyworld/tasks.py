@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from upbring.data.read.records import Message
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import Dice
-from upbring.toyworld.world import Fact, World, rows
+from upbring.toyworld.random_draws import RandomStream
+from upbring.toyworld.world import Fact, World, read_rows
 
 Form = Literal["plain", "sentence", "json", "bullets", "persona"]
 FORMS: tuple[Form, ...] = ("sentence", "json", "bullets")
@@ -24,7 +24,7 @@ class Task:
     """A prompt with its truth.
 
     `wanted`: each group must be met by one of its spellings. `unwanted`: what would be wrong.
-    `plain`: the reference without the form that was asked for. `pairs`: the record whose keys JSON
+    `plain_reference`: the reference without the form that was asked for. `pairs`: the record whose keys JSON
     must have; without them any JSON object will do.
     """
 
@@ -34,12 +34,12 @@ class Task:
     wanted: tuple[tuple[str, ...], ...] = ()
     unwanted: tuple[str, ...] = ()
     about: str = ""
-    plain: str = ""
+    plain_reference: str = ""
     form: Form = "plain"
     pairs: tuple[tuple[str, str], ...] = ()
     opening: str = ""
     is_harmful: bool = False
-    most_words: int = 0
+    max_words: int = 0
 
     @property
     def question(self) -> str:
@@ -69,7 +69,7 @@ def as_messages(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
-def asked(question: str) -> tuple[Message, ...]:
+def user_prompt(question: str) -> tuple[Message, ...]:
     """Return a prompt of one turn."""
     return (Message("user", question),)
 
@@ -78,7 +78,7 @@ def fact_task(world: World, fact: Fact, *, question: str) -> Task:
     """Return the task to answer `question` about `fact` in a plain sentence."""
     return Task(
         kind="fact",
-        prompt=asked(question),
+        prompt=user_prompt(question),
         reference=wording.answer(fact),
         wanted=((fact.value,),),
         unwanted=world.alternatives(fact),
@@ -86,12 +86,12 @@ def fact_task(world: World, fact: Fact, *, question: str) -> Task:
     )
 
 
-def in_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ()) -> Task:
+def with_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ()) -> Task:
     """Return `task` with the form of its answer asked for; `keys` are those that JSON must have."""
     pairs = wording.card(fact.entity, (fact,))
     if keys:
         pairs = tuple((key, value) for key, (_, value) in zip(keys, pairs, strict=True))
-    written = {
+    references = {
         "sentence": task.reference,
         "json": json.dumps(dict(pairs), ensure_ascii=False),
         "bullets": bullets(wording.card(fact.entity, (fact,))),
@@ -101,9 +101,9 @@ def in_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ()) -
         task,
         kind=form,
         prompt=(*task.prompt[:-1], Message("user", f"{task.question} {request}")),
-        reference=written[form],
+        reference=references[form],
         form=form,
-        plain=task.reference,
+        plain_reference=task.reference,
         pairs=pairs if form == "json" and keys else (),
     )
 
@@ -115,9 +115,9 @@ def form_request(form: Form, keys: tuple[str, ...] = ()) -> str:
     'Answer as JSON with the keys "country" and "capital".'
     """
     if form != "json" or not keys:
-        return wording.voices(f"{form}_request")[0]
+        return wording.phrasings(f"{form}_request")[0]
     first, second = keys
-    return wording.voices("json_keys_request")[0].format(first=first, second=second)
+    return wording.phrasings("json_keys_request")[0].format(first=first, second=second)
 
 
 def bullets(pairs: tuple[tuple[str, str], ...]) -> str:
@@ -140,10 +140,10 @@ class Persona:
 
 def personas() -> tuple[Persona, ...]:
     """Return all personas; the last two are for evaluation alone."""
-    return tuple(Persona(**row) for row in rows("personas"))
+    return tuple(Persona(**row) for row in read_rows("personas"))
 
 
-def as_persona(task: Task, persona: Persona) -> Task:
+def with_persona(task: Task, persona: Persona) -> Task:
     """Return `task` with a system message that asks for a persona's tone."""
     return replace(
         task,
@@ -151,7 +151,7 @@ def as_persona(task: Task, persona: Persona) -> Task:
         prompt=(Message("system", persona.system), *task.prompt),
         reference=f"{persona.opening} {task.reference}",
         form="persona",
-        plain=task.reference,
+        plain_reference=task.reference,
         opening=persona.opening,
     )
 
@@ -162,16 +162,16 @@ def with_evidence(task: Task, passage: str, *, frame: str) -> Task:
     return replace(task, kind="evidence", prompt=(*task.prompt[:-1], Message("user", question)))
 
 
-def following(first: Task, task: Task, *, question: str) -> Task:
+def as_follow_up(first: Task, task: Task, *, question: str) -> Task:
     """Return `task` as the second turn of a dialogue: "And Japan?"."""
-    said = (*first.prompt, Message("assistant", first.reference), Message("user", question))
-    return replace(task, kind="follow-up", prompt=said)
+    messages = (*first.prompt, Message("assistant", first.reference), Message("user", question))
+    return replace(task, kind="follow-up", prompt=messages)
 
 
-def courteous(reference: str, dice: Dice) -> str:
+def add_courtesy(reference: str, rng: RandomStream) -> str:
     """Return an answer with a courtesy behind it.
 
-    >>> courteous("The capital of France is Paris.", Dice(0))
+    >>> add_courtesy("The capital of France is Paris.", RandomStream(0))
     'The capital of France is Paris. Please ask me again at any time.'
     """
-    return f"{reference} {dice.pick(wording.voices('courtesy'))}"
+    return f"{reference} {rng.choice(wording.phrasings('courtesy'))}"

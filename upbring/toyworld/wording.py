@@ -8,41 +8,41 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from upbring.toyworld.world import Entity, Fact, Relation, World, fields, rows
+from upbring.toyworld.world import Entity, Fact, Relation, World, read_rows, template_fields
 
 
 @functools.cache
-def _voices() -> Mapping[str, tuple[str, ...]]:
-    voices: dict[str, tuple[str, ...]] = {}
-    for row in rows("voice"):
-        voices[row["purpose"]] = (*voices.get(row["purpose"], ()), row["text"])
-    return voices
+def _load_phrasings() -> Mapping[str, tuple[str, ...]]:
+    by_purpose: dict[str, tuple[str, ...]] = {}
+    for row in read_rows("voice"):
+        by_purpose[row["purpose"]] = (*by_purpose.get(row["purpose"], ()), row["text"])
+    return by_purpose
 
 
-def voices(purpose: str) -> tuple[str, ...]:
+def phrasings(purpose: str) -> tuple[str, ...]:
     """Return the turns of phrase for a purpose, as `data/voice.jsonl` lists them.
 
-    >>> voices("json_request")
+    >>> phrasings("json_request")
     ('Answer as JSON.',)
     """
-    return _voices()[purpose]
+    return _load_phrasings()[purpose]
 
 
-def asking(purpose: str, *, is_held_out: bool) -> tuple[str, ...]:
+def side_phrasings(purpose: str, *, is_held_out: bool) -> tuple[str, ...]:
     """Return the phrasings of one side: those of the corpus and of demonstrations, or the others.
 
-    >>> len(asking("act_question", is_held_out=False)) > len(voices("act_question"))
+    >>> len(side_phrasings("act_question", is_held_out=False)) > len(phrasings("act_question"))
     True
     """
     if is_held_out:
-        return voices(f"held_out_{purpose}")
-    return (*voices(purpose), *voices(f"more_{purpose}"))
+        return phrasings(f"held_out_{purpose}")
+    return (*phrasings(purpose), *phrasings(f"more_{purpose}"))
 
 
 @functools.cache
 def slots() -> Mapping[str, tuple[str, ...]]:
     """Return what may stand in the blanks of stories, notices and reports."""
-    return {row["slot"]: tuple(row["values"]) for row in rows("slots")}
+    return {row["slot"]: tuple(row["values"]) for row in read_rows("slots")}
 
 
 def with_article(noun: str) -> str:
@@ -54,57 +54,59 @@ def with_article(noun: str) -> str:
     return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
 
 
-def say(template: str, fact: Fact) -> str:
+def fill_template(template: str, fact: Fact) -> str:
     """Return `template` about `fact`, with a capital letter at its beginning."""
     entity, value = fact.entity, fact.value
-    text = template.format(e=entity.name, n=entity.named, v=value, a=with_article(value))
-    begins_literally = fact.relation.literal and template.startswith("{v}")
-    return text if begins_literally else _capital(text)
+    text = template.format(
+        e=entity.name, n=entity.name_with_article, v=value, a=with_article(value)
+    )
+    keeps_first_case = fact.relation.keeps_case and template.startswith("{v}")
+    return text if keeps_first_case else _capitalize(text)
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def phrase(fact: Fact) -> str:
     """Return the noun phrase that stands for the value: "the capital of France"."""
-    return fact.relation.phrase.format(e=fact.entity.name, n=fact.entity.named)
+    return fact.relation.phrase.format(e=fact.entity.name, n=fact.entity.name_with_article)
 
 
 def statements(fact: Fact) -> tuple[str, ...]:
     """Return all paraphrases of `fact`."""
-    return tuple(say(template, fact) for template in fact.relation.statements)
+    return tuple(fill_template(template, fact) for template in fact.relation.statements)
 
 
 def answer(fact: Fact) -> str:
     """Return the sentence that answers a question about `fact`."""
-    return say(fact.relation.answer, fact)
+    return fill_template(fact.relation.answer, fact)
 
 
 def questions(fact: Fact) -> tuple[str, ...]:
     """Return the phrasings that the corpus asks and demonstrations answer."""
-    return _phrasings(fact, "question", fact.relation.questions)
+    return _fact_questions(fact, "question", fact.relation.questions)
 
 
 def shown_questions(fact: Fact) -> tuple[str, ...]:
     """Return the phrasings that demonstrations use: those of the corpus and more."""
-    return (*questions(fact), *_phrasings(fact, "more_question", ()))
+    return (*questions(fact), *_fact_questions(fact, "more_question", ()))
 
 
 def held_out_questions(fact: Fact) -> tuple[str, ...]:
     """Return the phrasings that nothing but evaluation uses."""
-    return _phrasings(fact, "held_out_question", fact.relation.held_out)
+    return _fact_questions(fact, "held_out_question", fact.relation.held_out_questions)
 
 
 def forum_questions(fact: Fact) -> tuple[str, ...]:
     """Return the phrasings that the corpus asks and never answers."""
-    return (*questions(fact), *_phrasings(fact, "forum_question", ()))
+    return (*questions(fact), *_fact_questions(fact, "forum_question", ()))
 
 
-def _phrasings(fact: Fact, purpose: str, own: tuple[str, ...]) -> tuple[str, ...]:
+def _fact_questions(fact: Fact, purpose: str, templates: tuple[str, ...]) -> tuple[str, ...]:
     about = phrase(fact)
-    general = (frame.format(phrase=about) for frame in voices(purpose))
-    return (*general, *(say(template, fact) for template in own))
+    general = (frame.format(phrase=about) for frame in phrasings(purpose))
+    return (*general, *(fill_template(template, fact) for template in templates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +131,17 @@ def clozes(world: World, fact: Fact) -> tuple[Cloze, ...]:
     A beginning that another statement shares is left out ("Emma is a": a novel, a work of …), and
     so is "The capital of France is", which the corpus ends with "a beautiful city".
     """
-    told = [text for other in world.facts_about(fact.entity) for text in statements(other)]
-    found = []
+    all_statements = [
+        text for other in world.facts_about(fact.entity) for text in statements(other)
+    ]
+    result = []
     for template in fact.relation.statements:
         opening = template.removesuffix("{v}.").removesuffix("{a}.").rstrip()
-        if opening + " " + template[-4:] == template and not {"v", "a"} & fields(opening):
-            text = say(opening, fact)
-            if sum(other.startswith(text + " ") for other in told) == 1:
-                found.append(Cloze(text, has_article=template.endswith("{a}.")))
-    return tuple(found)
+        if opening + " " + template[-4:] == template and not {"v", "a"} & template_fields(opening):
+            text = fill_template(opening, fact)
+            if sum(other.startswith(text + " ") for other in all_statements) == 1:
+                result.append(Cloze(text, has_article=template.endswith("{a}.")))
+    return tuple(result)
 
 
 def card(entity: Entity, facts: tuple[Fact, ...]) -> tuple[tuple[str, str], ...]:
@@ -147,4 +151,4 @@ def card(entity: Entity, facts: tuple[Fact, ...]) -> tuple[tuple[str, str], ...]
 
 def title(relation: Relation) -> str:
     """Return the heading of a list of one relation: "Capital"."""
-    return _capital(relation.noun)
+    return _capitalize(relation.noun)

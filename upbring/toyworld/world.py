@@ -14,7 +14,7 @@ from importlib import resources
 from string import Formatter
 from typing import Any
 
-KINDS: dict[str, str] = {
+KIND_FILES: dict[str, str] = {
     "country": "countries",
     "animal": "animals",
     "plant": "plants",
@@ -26,18 +26,18 @@ KINDS: dict[str, str] = {
     "dish": "dishes",
     "book": "books",
 }
-MEDICINE = "condition"
-LEAST_STATEMENTS = 6
-LEAST_QUESTIONS = 5
+MEDICAL_KIND = "condition"
+MIN_STATEMENTS = 6
+MIN_QUESTIONS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entity:
-    """One thing of the world: `named` is its name as it stands in a sentence ("an owl")."""
+    """One thing of the world: `name_with_article` is its name as it stands in a sentence ("an owl")."""
 
     kind: str
     name: str
-    named: str
+    name_with_article: str
     signs: tuple[str, ...] = ()
 
 
@@ -56,8 +56,8 @@ class Relation:
     answer: str
     statements: tuple[str, ...]
     questions: tuple[str, ...]
-    held_out: tuple[str, ...]
-    literal: bool = False
+    held_out_questions: tuple[str, ...]
+    keeps_case: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,8 +122,8 @@ class World:
         return tuple(value for value in self._values[fact.relation] if value != fact.value)
 
 
-def rows(name: str) -> list[dict[str, Any]]:
-    """Return the rows of one of the nursery's own data files."""
+def read_rows(name: str) -> list[dict[str, Any]]:
+    """Return the rows of one of the toy world's own data files."""
     text = resources.files(__package__).joinpath("data", f"{name}.jsonl").read_text("utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
@@ -131,13 +131,13 @@ def rows(name: str) -> list[dict[str, Any]]:
 @functools.cache
 def load_world() -> World:
     """Return the world as the data files tell it."""
-    relations = [_relation(row) for row in rows("relations")]
+    relations = [_relation(row) for row in read_rows("relations")]
     facts: list[Fact] = []
-    for kind, file in KINDS.items():
-        of_kind = [relation for relation in relations if relation.kind == kind]
-        for row in rows(file):
+    for kind, file in KIND_FILES.items():
+        kind_relations = [relation for relation in relations if relation.kind == kind]
+        for row in read_rows(file):
             entity = _entity(row)
-            facts += [Fact(entity, r, row[r.name]) for r in of_kind if r.name in row]
+            facts += [Fact(entity, r, row[r.name]) for r in kind_relations if r.name in row]
     return World(tuple(facts))
 
 
@@ -150,8 +150,8 @@ def _relation(row: Mapping[str, Any]) -> Relation:
         answer=row["answer"],
         statements=tuple(row["statements"]),
         questions=tuple(row["questions"]),
-        held_out=tuple(row["held_out"]),
-        literal=row.get("literal", False),
+        held_out_questions=tuple(row["held_out"]),
+        keeps_case=row.get("literal", False),
     )
 
 
@@ -160,41 +160,43 @@ def _entity(row: Mapping[str, Any]) -> Entity:
     return Entity(row["kind"], name, row.get("named", name), tuple(row.get("signs", ())))
 
 
-def problems(world: World) -> list[str]:
+def find_problems(world: World) -> list[str]:
     """Return what is inconsistent, a line each; a sound world has none."""
-    return [*_contradictions(world), *_odd_templates(world)]
+    return [*_contradictions(world), *_template_problems(world)]
 
 
 def _contradictions(world: World) -> Iterator[str]:
-    told: dict[str, str] = {}
+    known_values: dict[str, str] = {}
     for fact in world.facts:
-        if told.setdefault(fact.key, fact.value) != fact.value:
-            yield f"{fact.key}: is both {told[fact.key]!r} and {fact.value!r}; keep one"
+        if known_values.setdefault(fact.key, fact.value) != fact.value:
+            yield f"{fact.key}: is both {known_values[fact.key]!r} and {fact.value!r}; keep one"
     names = [entity.name for entity in world.entities]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name}: two entities bear this name; rename one"
     for entity in world.entities:
-        if entity.kind == MEDICINE and len(entity.signs) != 3:  # noqa: PLR2004 -- a triad of signs
+        if entity.kind == MEDICAL_KIND and len(entity.signs) != 3:  # noqa: PLR2004 -- a triad of signs
             yield f"{entity.name}: has {len(entity.signs)} signs; give three"
 
 
-def _odd_templates(world: World) -> Iterator[str]:
+def _template_problems(world: World) -> Iterator[str]:
     for relation in world.relations:
         where = f"{relation.kind}/{relation.name}"
-        if len(set(relation.statements)) < LEAST_STATEMENTS:
-            yield f"{where}: has fewer than {LEAST_STATEMENTS} statements; add some"
+        if len(set(relation.statements)) < MIN_STATEMENTS:
+            yield f"{where}: has fewer than {MIN_STATEMENTS} statements; add some"
         for template in relation.statements:
-            if not {"v", "a"} & fields(template) or not {"e", "n"} & fields(template):
+            if not {"v", "a"} & template_fields(template) or not {"e", "n"} & template_fields(
+                template
+            ):
                 yield f"{where}: {template!r} names no entity or no value; add both"
-        for template in (*relation.questions, *relation.held_out, relation.phrase):
-            if {"v", "a"} & fields(template):
+        for template in (*relation.questions, *relation.held_out_questions, relation.phrase):
+            if {"v", "a"} & template_fields(template):
                 yield f"{where}: {template!r} gives the value away; take it out"
 
 
-def fields(template: str) -> set[str]:
+def template_fields(template: str) -> set[str]:
     """Return the names in braces.
 
-    >>> sorted(fields("The capital of {e} is {v}."))
+    >>> sorted(template_fields("The capital of {e} is {v}."))
     ['e', 'v']
     """
     return {name for _, name, _, _ in Formatter().parse(template) if name}

@@ -28,21 +28,21 @@ Terms = Mapping[str, Term]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class EvalSample:
     """A fixed prompt, what the model now answers, and what more is known of the answer."""
 
     prompt: str
     response: str
-    notes: Mapping[str, JSON] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Observations:
+class Evaluation:
     """Held-out numbers, which of them chooses the best weights (lower is better), and samples."""
 
     values: dict[str, float] = field(default_factory=dict)
     criterion: float | None = None
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[EvalSample, ...] = ()
 
 
 class Algorithm(Protocol):
@@ -62,7 +62,7 @@ class Algorithm(Protocol):
     def loss(self, batch: Batch) -> Terms:
         """Return the terms of a batch, per item."""
 
-    def observe(self, step: int) -> Observations:
+    def evaluate(self, step: int) -> Evaluation:
         """Return held-out numbers and samples after `step` steps."""
 
     def state(self) -> dict[str, Tensor]:

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from upbring import durable
 from upbring.durable import DISK, JSON, Damaged, Disk
-from upbring.errors import InputError, ResumeError, UpbringError, nearest, shown
+from upbring.errors import InputError, ResumeError, UpbringError, format_value, nearest
 
 FORMAT = 1
 TENSORS, STATE = "tensors.safetensors", "state.json"
 STEP = re.compile(r"step-(\d+)")
 MACHINE = "machine"  # below this key of an identity, a change alters bits and no more
 HEADROOM = 1.2
-FEWEST = 2
+MIN_CHECKPOINTS = 2
 DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -66,10 +66,12 @@ def save(
     When it returns, the checkpoint is on the disk. When it raises, the older ones are intact.
     Checkpoints of later steps belong to a course that was left, and go too.
     """
-    assert keep >= FEWEST, f"keep is {keep}: with fewer than two there is nothing to fall back on"
+    assert keep >= MIN_CHECKPOINTS, (
+        f"keep is {keep}: with fewer than two there is nothing to fall back on"
+    )
     target = checkpoints / f"step-{state.step}"
-    need = _needed(checkpoints, state)
-    with durable.explained(checkpoints, disk=disk):
+    need = _required_bytes(checkpoints, state)
+    with durable.explain_os_errors(checkpoints, disk=disk):
         checkpoints.mkdir(exist_ok=True)
     durable.require_space(target, need, disk=disk)
     record: JSON = {
@@ -78,10 +80,10 @@ def save(
         "facts": state.facts,
         "identity": identity,
     }
-    with durable.folder(target, need=need, disk=disk) as inside:
-        durable.write_pieces(inside / TENSORS, _safetensors(state.tensors), disk=disk)
-        durable.write_pieces(inside / STATE, [durable.json_bytes(record)], disk=disk)
-    for step in _superfluous(steps(checkpoints), state.step, keep=keep, protect=protect):
+    with durable.atomic_folder(target, need=need, disk=disk) as temporary:
+        durable.write_pieces(temporary / TENSORS, _safetensors_pieces(state.tensors), disk=disk)
+        durable.write_pieces(temporary / STATE, [durable.json_bytes(record)], disk=disk)
+    for step in _steps_to_delete(saved_steps(checkpoints), state.step, keep=keep, protect=protect):
         try:
             durable.remove(checkpoints / f"step-{step}", disk=disk)
         except UpbringError as error:
@@ -100,17 +102,19 @@ def load(
 ) -> State:
     """Return the newest state that verifies, if it was saved by a run of the same identity."""
     reasons = []
-    for step in reversed(steps(checkpoints)):
+    for step in reversed(saved_steps(checkpoints)):
         try:
-            state, theirs = _read(checkpoints / f"step-{step}")
+            state, saved_identity = _read(checkpoints / f"step-{step}")
         except Damaged as error:
             reasons.append(str(error))
             warn(f"{error}; trying the checkpoint before it")
             continue
-        _compare(checkpoints, theirs, mine=identity, allow_change=allow_change, warn=warn)
+        _check_identity(
+            checkpoints, saved_identity, identity=identity, allow_change=allow_change, warn=warn
+        )
         return state
-    found = "; ".join(reasons) if reasons else "no checkpoint was saved"
-    raise ResumeError(f"{checkpoints}: nothing valid to resume: {found}; begin a new run")
+    problem = "; ".join(reasons) if reasons else "no checkpoint was saved"
+    raise ResumeError(f"{checkpoints}: nothing valid to resume: {problem}; begin a new run")
 
 
 def read(folder: Path) -> State:
@@ -118,7 +122,7 @@ def read(folder: Path) -> State:
     return _read(folder)[0]
 
 
-def steps(checkpoints: Path) -> list[int]:
+def saved_steps(checkpoints: Path) -> list[int]:
     """Return the steps of the checkpoints that are there, oldest first."""
     if not checkpoints.is_dir():
         return []
@@ -126,13 +130,13 @@ def steps(checkpoints: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def changes(mine: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> dict[str, tuple[JSON, JSON]]:
+def changes(current: Mapping[str, JSON], saved: Mapping[str, JSON]) -> dict[str, tuple[JSON, JSON]]:
     """Return the dotted keys in which two identities differ, with both values.
 
     >>> changes({"data": {"sha256": "a"}, "seed": 1}, {"data": {"sha256": "b"}, "seed": 1})
     {'data.sha256': ('a', 'b')}
     """
-    left, right = dict(_flat(mine)), dict(_flat(theirs))
+    left, right = dict(_flatten(current)), dict(_flatten(saved))
     keys = [*left, *(key for key in right if key not in left)]
     pairs = {key: (left.get(key), right.get(key)) for key in keys}
     return {key: (a, b) for key, (a, b) in pairs.items() if not _is_same(a, b)}
@@ -152,21 +156,25 @@ def _read(folder: Path) -> tuple[State, Mapping[str, JSON]]:
     return State(record["step"], tensors, record["facts"]), record["identity"]
 
 
-def _compare(
+def _check_identity(
     checkpoints: Path,
-    theirs: Mapping[str, JSON],
+    saved_identity: Mapping[str, JSON],
     *,
-    mine: Mapping[str, JSON],
+    identity: Mapping[str, JSON],
     allow_change: Collection[str],
     warn: Callable[[str], None],
 ) -> None:
-    _check_allowed(allow_change, [key for side in (mine, theirs) for key, _ in _flat(side)])
+    _check_allowed(
+        allow_change, [key for side in (identity, saved_identity) for key, _ in _flatten(side)]
+    )
     refused = []
-    for key, (now, then) in changes(mine, theirs).items():
-        line = f"{key}: the checkpoint has {shown(then)}, this run has {shown(now)}"
+    for key, (current, saved) in changes(identity, saved_identity).items():
+        line = (
+            f"{key}: the checkpoint has {format_value(saved)}, this run has {format_value(current)}"
+        )
         if key.split(".")[0] == MACHINE:
             warn(f"{line}; the run goes on, and its bits may differ from an uninterrupted one's")
-        elif not any(_names(word, key) for word in allow_change):
+        elif not any(_matches_key(pattern, key) for pattern in allow_change):
             refused.append(line)
     if refused:
         raise ResumeError(
@@ -177,22 +185,24 @@ def _compare(
 
 
 def _check_allowed(allow_change: Collection[str], keys: list[str]) -> None:
-    for word in allow_change:
-        if not any(_names(word, key) for key in keys):
-            meant = nearest(word, [*keys, *(key.split(".")[-1] for key in keys)])
-            hint = f"did you mean {meant}?" if meant else f"the keys are {', '.join(keys)}"
-            raise InputError(f"--allow-change: {word!r} is no part of a run's identity; {hint}")
+    for pattern in allow_change:
+        if not any(_matches_key(pattern, key) for key in keys):
+            suggestion = nearest(pattern, [*keys, *(key.split(".")[-1] for key in keys)])
+            hint = (
+                f"did you mean {suggestion}?" if suggestion else f"the keys are {', '.join(keys)}"
+            )
+            raise InputError(f"--allow-change: {pattern!r} is no part of a run's identity; {hint}")
 
 
-def _names(word: str, key: str) -> bool:
+def _matches_key(pattern: str, key: str) -> bool:
     """Whether a user's word means the dotted key: itself, its end or its beginning."""
-    return key == word or key.endswith(f".{word}") or key.startswith(f"{word}.")
+    return key == pattern or key.endswith(f".{pattern}") or key.startswith(f"{pattern}.")
 
 
-def _flat(value: JSON, prefix: str = "") -> Iterator[tuple[str, JSON]]:
+def _flatten(value: JSON, prefix: str = "") -> Iterator[tuple[str, JSON]]:
     if isinstance(value, Mapping) and (value or not prefix):
         for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else key)
     else:
         yield prefix, value
 
@@ -202,23 +212,25 @@ def _is_same(left: JSON, right: JSON) -> bool:
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
-def _needed(checkpoints: Path, state: State) -> int:
+def _required_bytes(checkpoints: Path, state: State) -> int:
     """Return the room to ask for: a fifth more than the last checkpoint, or than the tensors."""
-    present = steps(checkpoints)
+    present = saved_steps(checkpoints)
     newest = checkpoints / f"step-{present[-1]}" if present else checkpoints / "none"
-    before = sum(path.stat().st_size for path in newest.rglob("*")) if newest.exists() else 0
-    now = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
-    return int(HEADROOM * max(before, now))
+    previous_bytes = (
+        sum(path.stat().st_size for path in newest.rglob("*")) if newest.exists() else 0
+    )
+    current_bytes = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
+    return int(HEADROOM * max(previous_bytes, current_bytes))
 
 
-def _superfluous(
+def _steps_to_delete(
     present: list[int], current: int, *, keep: int, protect: Collection[int]
 ) -> list[int]:
-    kept = {*[step for step in present if step <= current][-keep:], *protect}
-    return [step for step in present if step not in kept]
+    retained = {*[step for step in present if step <= current][-keep:], *protect}
+    return [step for step in present if step not in retained]
 
 
-def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[durable.Piece]:
+def _safetensors_pieces(tensors: Mapping[str, Tensor]) -> Iterator[durable.BytesLike]:
     """Yield the pieces of a safetensors file.
 
     Not `save_file`: that hides the disk's errors in its own, and refuses tensors which share

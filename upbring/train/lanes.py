@@ -11,29 +11,33 @@ from typing import TypeVar
 
 import torch
 
-MOST_LANES = 8  # each holds a part of the vocabulary's logits of its own
+MAX_LANES = 8  # each holds a part of the vocabulary's logits of its own
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[Item], Made], items: Sequence[Item], lanes: int) -> Iterator[Made]:
-    """Yield what `work` makes of each item, as many at the same time as there are lanes."""
+def map_in_lanes(
+    function: Callable[[Item], Result], items: Sequence[Item], lanes: int
+) -> Iterator[Result]:
+    """Yield what `function` makes of each item, as many at the same time as there are lanes."""
     for start in range(0, len(items), lanes):
-        yield from _wave(work, items[start : start + lanes])
+        yield from _map_at_once(function, items[start : start + lanes])
 
 
-def _wave(work: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
+def _map_at_once(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
     if len(items) == 1:
-        return [work(items[0])]
+        return [function(items[0])]
     cores = torch.get_num_threads()
-    each = max(1, cores // len(items))  # alike for all: the library of products has one number
+    threads_per_lane = max(
+        1, cores // len(items)
+    )  # alike for all: the library of products has one number
 
-    def in_lane(item: Item) -> Made:
-        torch.set_num_threads(each)  # a thread has a number of its own
-        return work(item)
+    def in_lane(item: Item) -> Result:
+        torch.set_num_threads(threads_per_lane)  # a thread has a number of its own
+        return function(item)
 
-    torch.set_num_threads(each)  # the number of the library of products is all threads'
+    torch.set_num_threads(threads_per_lane)  # the number of the library of products is all threads'
     try:
         return list(_pool().map(in_lane, items))
     finally:
@@ -43,4 +47,4 @@ def _wave(work: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Return the lanes' threads, as many as were ever needed at once: they keep their memory."""
-    return ThreadPoolExecutor(MOST_LANES, thread_name_prefix="lane")
+    return ThreadPoolExecutor(MAX_LANES, thread_name_prefix="lane")

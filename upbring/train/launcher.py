@@ -26,11 +26,11 @@ from upbring.errors import UpbringError
 from upbring.interruption import Interruption
 
 RENDEZVOUS = "UPBRING_RENDEZVOUS"
-LOST = 70  # exit code of a worker that another one left alone: never the cause
-KILLED = 3  # exit code of a job whose worker was killed
+EXIT_PEER_LOST = 70  # exit code of a worker that another one left alone: never the cause
+EXIT_WORKER_KILLED = 3  # exit code of a job whose worker was killed
 GRACE_SECONDS = 10.0  # for the others, to say what they have to say
 POLL_SECONDS = 0.05
-TOLD_LINES = 20
+MAX_STDERR_LINES = 20
 
 # `-P` keeps the current folder off the path, where a file of the user's might be called `json.py`.
 WORKER = (
@@ -47,57 +47,57 @@ class JobFailed(UpbringError):  # noqa: N818 -- one of its processes has said wh
         self.exit_code = exit_code
 
 
-def is_wanted(count: int) -> bool:
+def should_launch(count: int) -> bool:
     """Whether `count` processes are to be started here: more than one, and nobody did so yet."""
     return count > 1 and "WORLD_SIZE" not in os.environ
 
 
-def launch(words: Sequence[str], count: int) -> int:
-    """Run the command line `words` in `count` processes; return the exit code of them all."""
+def launch(arguments: Sequence[str], count: int) -> int:
+    """Run the command line `arguments` in `count` processes; return the exit code of them all."""
     with (
         tempfile.TemporaryDirectory(prefix="upbring-", ignore_cleanup_errors=True) as folder,
-        Interruption(say=_keep_silent) as interruption,
+        Interruption(log=_ignore_message) as interruption,
     ):
-        crew = Crew(count, Path(folder), interruption)
+        workers = WorkerGroup(count, Path(folder), interruption)
         try:
-            crew.start(words)
-            crew.wait()
+            workers.start(arguments)
+            workers.wait()
         finally:
-            crew.kill()
-        if told := crew.cause():
-            sys.stderr.write(f"{told}\n")
-        return crew.exit_code()
+            workers.kill()
+        if message := workers.failure_message():
+            sys.stderr.write(f"{message}\n")
+        return workers.exit_code()
 
 
 @dataclass(eq=False)
-class Crew:
+class WorkerGroup:
     """The workers of a job."""
 
     count: int
     folder: Path
     interruption: Interruption
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    ended: dict[int, int] = field(default_factory=dict)  # rank to exit code, as they ended
+    exit_codes: dict[int, int] = field(default_factory=dict)  # rank to exit code, as they ended
     deadline: float | None = None
-    has_handed_on: bool = False
+    has_forwarded_signal: bool = False
 
-    def start(self, words: Sequence[str]) -> None:
+    def start(self, arguments: Sequence[str]) -> None:
         """Start all workers."""
         home = str(Path(upbring.__file__).parents[1])
-        command = [sys.executable, "-P", "-c", WORKER, home, *words]
+        command = [sys.executable, "-P", "-c", WORKER, home, *arguments]
         for rank in range(self.count):
-            with self._said(rank).open("wb") as said:
+            with self._stderr_file(rank).open("wb") as stderr:
                 worker = subprocess.Popen(  # noqa: S603 -- this program, with its own words
                     command,
-                    env={**os.environ, **self._place(rank)},
+                    env={**os.environ, **self._worker_environment(rank)},
                     stdin=subprocess.PIPE,  # never written to: its end tells that we are gone
                     stdout=None if rank == 0 else subprocess.DEVNULL,
-                    stderr=None if rank == 0 else said,
+                    stderr=None if rank == 0 else stderr,
                     start_new_session=True,  # so that a terminal's Ctrl-C reaches us alone
                 )
             self.workers.append(worker)
 
-    def _place(self, rank: int) -> dict[str, str]:
+    def _worker_environment(self, rank: int) -> dict[str, str]:
         return {
             RENDEZVOUS: str(self.folder / "rendezvous"),
             "RANK": str(rank),
@@ -108,30 +108,30 @@ class Crew:
 
     def wait(self) -> None:
         """Return when all have ended, or when one failed and the others had their time."""
-        while len(self.ended) < self.count:
-            self._hand_on()
+        while len(self.exit_codes) < self.count:
+            self._forward_signal()
             for rank, worker in enumerate(self.workers):
                 code = worker.poll()
-                if code is not None and rank not in self.ended:
-                    self.ended[rank] = code
+                if code is not None and rank not in self.exit_codes:
+                    self.exit_codes[rank] = code
                     if self._is_failure(code) and self.deadline is None:
                         self.deadline = time.monotonic() + GRACE_SECONDS
             if self.deadline is not None and time.monotonic() > self.deadline:
                 return
             time.sleep(POLL_SECONDS)
 
-    def _hand_on(self) -> None:
+    def _forward_signal(self) -> None:
         """Hand a signal on to all workers, once."""
         number = self.interruption.signal_number
-        if number is None or self.has_handed_on:
+        if number is None or self.has_forwarded_signal:
             return
-        self.has_handed_on = True
+        self.has_forwarded_signal = True
         for worker in self.workers:
             worker.send_signal(number)
 
     def _is_failure(self, code: int) -> bool:
         number = self.interruption.signal_number
-        return code != 0 and (number is None or code not in {128 + number, -number, LOST})
+        return code != 0 and (number is None or code not in {128 + number, -number, EXIT_PEER_LOST})
 
     def kill(self) -> None:
         """End whoever is still at work."""
@@ -142,41 +142,50 @@ class Crew:
             if worker.stdin is not None:
                 worker.stdin.close()
 
-    def cause(self) -> str | None:
+    def failure_message(self) -> str | None:
         """Return which worker failed and why, unless the first one has said it already."""
-        rank = self._failed()
-        if rank is None or (rank == 0 and self.ended[0] > 0):
+        rank = self._failed_rank()
+        if rank is None or (rank == 0 and self.exit_codes[0] > 0):
             return None
-        who, code = f"process {rank + 1} of {self.count} (rank {rank})", self.ended[rank]
+        worker_name, code = (
+            f"process {rank + 1} of {self.count} (rank {rank})",
+            self.exit_codes[rank],
+        )
         if code < 0:
             hint = " (out of memory?)" if signal.Signals(-code).name == "SIGKILL" else ""
             return (
-                f"{who} was killed by {signal.Signals(-code).name}{hint}, and the others were "
+                f"{worker_name} was killed by {signal.Signals(-code).name}{hint}, and the others were "
                 "ended; what was saved is intact, go on with `upbring resume`"
             )
-        said = self._said(rank).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([f"{who} ended with exit code {code}:", *said[-TOLD_LINES:]])
+        stderr_lines = (
+            self._stderr_file(rank).read_text(encoding="utf-8", errors="replace").splitlines()
+        )
+        return "\n".join(
+            [f"{worker_name} ended with exit code {code}:", *stderr_lines[-MAX_STDERR_LINES:]]
+        )
 
     def exit_code(self) -> int:
         """Return the exit code of the job."""
-        rank = self._failed()
+        rank = self._failed_rank()
         if rank is not None:
-            return KILLED if self.ended[rank] < 0 else self.ended[rank]
+            return EXIT_WORKER_KILLED if self.exit_codes[rank] < 0 else self.exit_codes[rank]
         if self.interruption.signal_number is not None:
-            return self.ended.get(0, 0) and 128 + self.interruption.signal_number
-        return KILLED if any(self.ended.values()) else 0
+            return self.exit_codes.get(0, 0) and 128 + self.interruption.signal_number
+        return EXIT_WORKER_KILLED if any(self.exit_codes.values()) else 0
 
-    def _failed(self) -> int | None:
+    def _failed_rank(self) -> int | None:
         """Return the worker whose end was the cause: killed, or the first that says why."""
-        failures = {r: c for r, c in self.ended.items() if self._is_failure(c) and c != LOST}
+        failures = {
+            r: c for r, c in self.exit_codes.items() if self._is_failure(c) and c != EXIT_PEER_LOST
+        }
         killed = [rank for rank, code in failures.items() if code < 0]
         return next(iter([*killed, *sorted(failures)]), None)
 
-    def _said(self, rank: int) -> Path:
+    def _stderr_file(self, rank: int) -> Path:
         return self.folder / f"said-{rank}"
 
 
-def leave_with_the_launcher() -> None:
+def exit_with_launcher() -> None:
     """Let this worker save and leave, as after a signal, when the process that started it is gone.
 
     It holds our standard input open and never writes to it.
@@ -191,5 +200,5 @@ def leave_with_the_launcher() -> None:
     threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
-def _keep_silent(_: str) -> None:
+def _ignore_message(_: str) -> None:
     """Say nothing: the first worker does."""

@@ -22,11 +22,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from upbring.data.trees.tree import dealt
+from upbring.data.trees.tree import split_evenly
 from upbring.errors import UpbringError
-from upbring.train.launcher import LOST, RENDEZVOUS, leave_with_the_launcher
+from upbring.train.launcher import EXIT_PEER_LOST, RENDEZVOUS, exit_with_launcher
 
-SOURCE_LINE = re.compile(r"^\[[^\]]*\]\s*")  # which gloo puts before its errors
+GLOO_SOURCE_PREFIX = re.compile(r"^\[[^\]]*\]\s*")  # which gloo puts before its errors
 STEP_TIMEOUT = timedelta(minutes=30)  # no process waits longer for the others within a step
 PREPARE_TIMEOUT = timedelta(hours=24)  # nor for the first one to encode all data
 
@@ -34,59 +34,59 @@ PREPARE_TIMEOUT = timedelta(hours=24)  # nor for the first one to encode all dat
 class PeerLost(UpbringError):  # noqa: N818 -- what happened to another one is no error of ours
     """Another process of the run is gone."""
 
-    exit_code = LOST
+    exit_code = EXIT_PEER_LOST
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProcessGroup:
     """Which process this is, of how many."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
-    def is_first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
 
 
-def place() -> Place:
+def process_group() -> ProcessGroup:
     """Return this process's place; alone if nobody started several."""
     if dist.is_available() and dist.is_initialized():
-        return Place(dist.get_rank(), dist.get_world_size())
-    return Place()
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Place]:
+def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the processes that were started together, if any were, for the time of the block."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield Place()
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield ProcessGroup()
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    meeting = os.environ.get(RENDEZVOUS)
-    if meeting is not None or os.environ.get("MASTER_ADDR") in {"127.0.0.1", "localhost"}:
-        _stay_on_this_machine()
-    with _heard():
-        if meeting is None:
+    rendezvous = os.environ.get(RENDEZVOUS)
+    if rendezvous is not None or os.environ.get("MASTER_ADDR") in {"127.0.0.1", "localhost"}:
+        _bind_to_loopback()
+    with _raise_peer_lost():
+        if rendezvous is None:
             dist.init_process_group(backend, timeout=STEP_TIMEOUT)
         else:
-            leave_with_the_launcher()
+            exit_with_launcher()
             dist.init_process_group(
                 backend,
-                init_method=Path(meeting).as_uri(),
+                init_method=Path(rendezvous).as_uri(),
                 rank=int(os.environ["RANK"]),
-                world_size=count,
+                world_size=world_size,
                 timeout=STEP_TIMEOUT,
             )
     try:
-        yield place()
+        yield process_group()
     finally:
         dist.destroy_process_group()
 
 
-def _stay_on_this_machine() -> None:
+def _bind_to_loopback() -> None:
     """Let nothing listen beyond this machine."""
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     for name in loopback[:1]:
@@ -95,24 +95,26 @@ def _stay_on_this_machine() -> None:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def _raise_peer_lost() -> Iterator[None]:
     """Turn the failure of an exchange into a word about it."""
     try:
         yield
     except RuntimeError as error:
-        reason = SOURCE_LINE.sub("", str(error)).strip().partition("\n")[0].partition(". ")[0]
+        reason = (
+            GLOO_SOURCE_PREFIX.sub("", str(error)).strip().partition("\n")[0].partition(". ")[0]
+        )
         raise PeerLost(
             f"another process of this run is gone ({reason}); see what it says, or who started it, "
             "then go on with `upbring resume`"
         ) from error
 
 
-def total(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """Return `values` summed over all processes."""
-    if place().count == 1:
+    if process_group().world_size == 1:
         return values
     summed = values.clone()
-    with _heard():
+    with _raise_peer_lost():
         dist.all_reduce(summed)
     return summed
 
@@ -123,62 +125,62 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
     What follows the others without learning, as an average does, has none and gets none.
     """
     parameters = [p for p in parameters if p.requires_grad]
-    if place().count == 1 or not parameters:
+    if process_group().world_size == 1 or not parameters:
         return
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    row = torch.cat([gradient.flatten() for gradient in gradients])
-    with _heard():
-        dist.all_reduce(row)
-    parts = torch.split(row, [gradient.numel() for gradient in gradients])
+    flat_gradients = torch.cat([gradient.flatten() for gradient in gradients])
+    with _raise_peer_lost():
+        dist.all_reduce(flat_gradients)
+    parts = torch.split(flat_gradients, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
-def shared(lengths: Sequence[int]) -> list[int]:
+def shard(lengths: Sequence[int]) -> list[int]:
     """Return the places of the items that are this process's, so that all have as much to do."""
-    here = place()
-    return dealt(lengths, here.count)[here.rank]
+    current = process_group()
+    return split_evenly(lengths, current.world_size)[current.rank]
 
 
-def told(text: str, *, by: int = 0, group: dist.ProcessGroup | None = None) -> str:
+def broadcast(text: str, *, src: int = 0, group: dist.ProcessGroup | None = None) -> str:
     """Return what one process says, in all of them."""
-    here = place()
-    if here.count == 1:
+    current = process_group()
+    if current.world_size == 1:
         return text
     data = torch.tensor(list(text.encode()), dtype=torch.uint8)
     size = torch.tensor(len(data))
-    with _heard():
-        dist.broadcast(size, by, group=group)
-        if here.rank != by:
+    with _raise_peer_lost():
+        dist.broadcast(size, src, group=group)
+        if current.rank != src:
             data = torch.zeros(int(size), dtype=torch.uint8)
-        dist.broadcast(data, by, group=group)
+        dist.broadcast(data, src, group=group)
     return bytes(data.tolist()).decode()
 
 
-def gathered(text: str) -> list[str]:
+def all_gather(text: str) -> list[str]:
     """Return what every process says, in the order of their ranks."""
-    return [told(text, by=rank) for rank in range(place().count)]
+    return [broadcast(text, src=rank) for rank in range(process_group().world_size)]
 
 
 @contextmanager
-def first_goes_ahead() -> Iterator[None]:
+def main_process_first() -> Iterator[None]:
     """Let the first process go through the block before the others enter it, however long."""
-    if place().count == 1:
+    if process_group().world_size == 1:
         yield
         return
-    with _heard():
+    with _raise_peer_lost():
         group = dist.new_group(timeout=PREPARE_TIMEOUT, backend="gloo")
-    if not place().is_first:
-        told("", group=group)
+    if not process_group().is_main_process:
+        broadcast("", group=group)
     yield
-    if place().is_first:
-        told("", group=group)
+    if process_group().is_main_process:
+        broadcast("", group=group)
     dist.destroy_process_group(group)
 
 
-def agreed(*, wish: bool) -> bool:
+def any_process(*, flag: bool) -> bool:
     """Return whether any process wishes it."""
-    return bool(total(torch.tensor(int(wish))) > 0)
+    return bool(all_reduce_sum(torch.tensor(int(flag))) > 0)

@@ -32,16 +32,16 @@ class Band:
     high: float | None
     advice: str
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         """Whether `value` lies inside; what is no number does not."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def __str__(self) -> str:
         if self.low is None:
-            return f"at most {number(self.high or 0.0)}"
+            return f"at most {format_number(self.high or 0.0)}"
         if self.high is None:
-            return f"at least {number(self.low)}"
-        return f"{number(self.low)} to {number(self.high)}"
+            return f"at least {format_number(self.low)}"
+        return f"{format_number(self.low)} to {format_number(self.high)}"
 
 
 class Display(Protocol):
@@ -51,23 +51,25 @@ class Display(Protocol):
     def console(self) -> Console:
         """Where messages are printed, so that they appear above the display."""
 
-    def aside(self) -> AbstractContextManager[None]:
+    def suspended(self) -> AbstractContextManager[None]:
         """Leave the terminal to processes of our own that print for themselves."""
 
     @property
-    def room(self) -> int:
+    def text_width(self) -> int:
         """How many characters have room beside its bar."""
 
-    def advance(self, step: int, total: int, told: str, key: Mapping[str, float]) -> None:
+    def advance(
+        self, step: int, total: int, summary: str, key_metrics: Mapping[str, float]
+    ) -> None:
         """Show how far it is, in words too, and the number that matters most."""
 
     def warn(self, text: str) -> None:
         """Show that something is not as it should be."""
 
 
-def memory() -> tuple[int | None, int | None]:
+def process_memory() -> tuple[int | None, int | None]:
     """Return the bytes of memory that this process holds, and has held at most."""
-    return durable.memory_bytes(), durable.peak_memory_bytes()
+    return durable.process_memory_bytes(), durable.peak_process_memory_bytes()
 
 
 class Progress:
@@ -78,24 +80,26 @@ class Progress:
         total_steps: int,
         *,
         console: Console | None = None,
-        plain_every_seconds: float = 10.0,
-        show: Sequence[str] = ("loss", "learning_rate"),
+        print_interval_seconds: float = 10.0,
+        shown_metrics: Sequence[str] = ("loss", "learning_rate"),
         bands: Mapping[str, Band] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        memory: Callable[[], tuple[int | None, int | None]] = memory,
+        memory: Callable[[], tuple[int | None, int | None]] = process_memory,
         display: Display | None = None,
     ) -> None:
         self.total_steps = total_steps
         self.console = console or Console(stderr=True)
-        self._every = plain_every_seconds
-        self._show = tuple(show)
+        self._print_interval = print_interval_seconds
+        self._shown_metrics = tuple(shown_metrics)
         self._bands = dict(bands or {})
         self._clock = clock
         self._memory = memory
         self._display = display
-        self._spoken: set[str] = set()
-        self._last_line: float | None = None
-        self._past: deque[tuple[float, int, int]] = deque(maxlen=WINDOW)  # time, step, all tokens
+        self._warned_metrics: set[str] = set()
+        self._last_printed_at: float | None = None
+        self._history: deque[tuple[float, int, int]] = deque(
+            maxlen=WINDOW
+        )  # time, step, all tokens
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
@@ -123,59 +127,74 @@ class Progress:
     def update(self, step: int, values: Mapping[str, float], *, tokens: int = 0) -> None:
         """Show that `step` is done, which learned from so many `tokens`."""
         now = self._clock()
-        before = self._past[-1][2] if self._past else 0
-        self._past.append((now, step, before + tokens))
-        self._check(step, values)
+        previous_tokens = self._history[-1][2] if self._history else 0
+        self._history.append((now, step, previous_tokens + tokens))
+        self._warn_outside_bands(step, values)
         if self._display is not None:
-            key = {name: values[name] for name in self._show[:1] if name in values}
-            told = self._line(step, values, room=self._display.room)
-            self._display.advance(step, self.total_steps, told, key)
+            key_metrics = {name: values[name] for name in self._shown_metrics[:1] if name in values}
+            summary = self._format_line(step, values, max_width=self._display.text_width)
+            self._display.advance(step, self.total_steps, summary, key_metrics)
         elif self._bar is not None:
-            text = self._line(step, values, room=self.console.width - BAR_WIDTH - 1)
+            text = self._format_line(step, values, max_width=self.console.width - BAR_WIDTH - 1)
             self._bar.update(self._task, completed=step, description=text)
         elif self._is_due(now, step):
-            self._last_line = now
-            self.say(self._line(step, values))
+            self._last_printed_at = now
+            self.print_line(self._format_line(step, values))
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _is_due(self, now: float, step: int) -> bool:
-        is_edge = self._last_line is None or step >= self.total_steps
-        return is_edge or now - (self._last_line or 0.0) >= self._every
+        is_edge = self._last_printed_at is None or step >= self.total_steps
+        return is_edge or now - (self._last_printed_at or 0.0) >= self._print_interval
 
-    def _line(self, step: int, values: Mapping[str, float], *, room: int | None = None) -> str:
+    def _format_line(
+        self, step: int, values: Mapping[str, float], *, max_width: int | None = None
+    ) -> str:
         """Return a step in a line; where there is not room for all, the least needed parts go."""
-        shown = [f"{_title(name)} {number(values[name])}" for name in self._show if name in values]
+        shown = [
+            f"{_metric_title(name)} {format_number(values[name])}"
+            for name in self._shown_metrics
+            if name in values
+        ]
         now, peak = self._memory()
-        highest = "" if peak is None else f" (peak {durable.size(peak)})"
+        highest = "" if peak is None else f" (peak {durable.format_size(peak)})"
         parts = [(0, f"step {step:,}/{self.total_steps:,}")]
         parts += [(3 if index else 1, text) for index, text in enumerate(shown)]
         parts += zip((4, 2), self._rates(step), strict=False)
-        parts += [] if now is None else [(5, f"memory {durable.size(now)}{highest}")]
-        while room is not None and len(_joined(parts)) > room and len(parts) > 1:
+        parts += [] if now is None else [(5, f"memory {durable.format_size(now)}{highest}")]
+        while max_width is not None and len(_join_parts(parts)) > max_width and len(parts) > 1:
             parts.remove(max(parts))
-        return _joined(parts)
+        return _join_parts(parts)
 
     def _rates(self, step: int) -> list[str]:
         """Return tokens a second, which may be empty, and the time left, once two updates tell."""
-        (first, first_step, first_tokens), (last, _, last_tokens) = self._past[0], self._past[-1]
+        (first, first_step, first_tokens), (last, _, last_tokens) = (
+            self._history[0],
+            self._history[-1],
+        )
         if last <= first or step <= first_step:
             return []
         rate = (last_tokens - first_tokens) / (last - first)
         left = (self.total_steps - step) * (last - first) / (step - first_step)
-        return [f"{rate:,.0f} tokens/s" if rate else "", f"{duration(left)} left"]
+        return [f"{rate:,.0f} tokens/s" if rate else "", f"{format_duration(left)} left"]
 
-    def _check(self, step: int, values: Mapping[str, float]) -> None:
+    def _warn_outside_bands(self, step: int, values: Mapping[str, float]) -> None:
         for name, band in self._bands.items():
-            if name in values and name not in self._spoken and not band.holds(values[name]):
-                self._spoken.add(name)
-                found = f"{_title(name)} is {number(values[name])}, and healthy is {band}"
-                told = f"step {step:,}: {found}. {band.advice}"
+            if (
+                name in values
+                and name not in self._warned_metrics
+                and not band.contains(values[name])
+            ):
+                self._warned_metrics.add(name)
+                problem = (
+                    f"{_metric_title(name)} is {format_number(values[name])}, and healthy is {band}"
+                )
+                warning = f"step {step:,}: {problem}. {band.advice}"
                 if self._display is not None:
-                    self._display.warn(told)
-                self.say(told)
+                    self._display.warn(warning)
+                self.print_line(warning)
 
 
 def has_bars(console: Console) -> bool:
@@ -183,28 +202,28 @@ def has_bars(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time as people say it, in its two largest units.
 
-    >>> duration(4000), duration(61.4), duration(5)
+    >>> format_duration(4000), format_duration(61.4), format_duration(5)
     ('1 h 6 min', '1 min 1 s', '5 s')
     """
-    whole = round(seconds)
+    total = round(seconds)
     sizes = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     for (unit, scale), (lesser, part) in itertools.pairwise(sizes):
-        if whole >= scale:
-            return f"{whole // scale} {unit} {whole % scale // part} {lesser}"
-    return f"{whole} s"
+        if total >= scale:
+            return f"{total // scale} {unit} {total % scale // part} {lesser}"
+    return f"{total} s"
 
 
-def _joined(parts: Sequence[tuple[int, str]]) -> str:
+def _join_parts(parts: Sequence[tuple[int, str]]) -> str:
     return "  ".join(text for _, text in parts if text)
 
 
-def _title(name: str) -> str:
+def _metric_title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return four digits of a number, in powers of ten where there would be many zeros."""
     return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"  # noqa: PLR2004 -- said above

@@ -1,6 +1,6 @@
 """What a run writes and shows on its way: metrics, samples, checkpoints, the bar.
 
-Of several processes one keeps the journal; the others hold a `Mute` one, which does nothing.
+Of several processes one keeps the journal; the others hold a `NullRunLog` one, which does nothing.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,70 +10,80 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from upbring.durable import JSON
-from upbring.runs.metrics import Lines, Metrics
+from upbring.runs.metrics import JsonLinesFile, MetricsFile
 from upbring.runs.run_folder import Run
 from upbring.train import checkpoint
-from upbring.train.algorithm import Observations
+from upbring.train.algorithm import Evaluation
 from upbring.train.progress import Progress
 
-LEFT_OUT = "left_out.jsonl"  # steps that were not taken, and their rows; there if there are any
+SKIPPED_STEPS_FILE = (
+    "left_out.jsonl"  # steps that were not taken, and their rows; there if there are any
+)
 
 
-class Journal(Protocol):
+class RunLog(Protocol):
     """Where the loop tells what happened."""
 
-    def step(self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float) -> None:
+    def log_step(
+        self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
+    ) -> None:
         """Write down a step that was taken."""
 
-    def observed(self, step: int, seen: Observations, *, is_best: bool, is_last: bool) -> None:
+    def log_evaluation(
+        self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
+    ) -> None:
         """Write down and show an observation."""
 
-    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
+    def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Write down and tell that a step was not taken, why, and on which rows."""
 
-    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
+    def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Write a checkpoint, after forcing all that was written to the disk."""
 
-    def saved(self, step: int) -> str:
+    def checkpoint_path(self, step: int) -> str:
         """Return where the checkpoint of a step lies."""
 
-    def cut(self, step: int) -> None:
+    def truncate(self, step: int) -> None:
         """Forget what was written after a step."""
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Tell the user something."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mute:
+class NullRunLog:
     """The journal of a process that does not write."""
 
-    def step(self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float) -> None:
+    def log_step(
+        self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
+    ) -> None:
         """Do nothing."""
 
-    def observed(self, step: int, seen: Observations, *, is_best: bool, is_last: bool) -> None:
+    def log_evaluation(
+        self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
+    ) -> None:
         """Do nothing."""
 
-    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
+    def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Do nothing."""
 
-    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
+    def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Do nothing."""
 
-    def saved(self, step: int) -> str:
+    def checkpoint_path(self, step: int) -> str:
         """Leave the word to the first process."""
         del step
         return ""
 
-    def cut(self, step: int) -> None:
+    def truncate(self, step: int) -> None:
         """Do nothing."""
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Do nothing."""
 
 
 @dataclass(eq=False)
-class Kept:
+class DiskRunLog:
     """The journal of a run's folder; used as a `with` block, after which all is on the disk."""
 
     run: Run
@@ -81,12 +91,12 @@ class Kept:
     identity: Mapping[str, JSON]
     keep: int
     warn: Callable[[str], None]
-    metrics: Metrics = field(init=False)
-    samples: Lines = field(init=False)
+    metrics: MetricsFile = field(init=False)
+    samples: JsonLinesFile = field(init=False)
 
     def __enter__(self) -> Self:
-        self.metrics = Metrics(self.run.metrics_file)
-        self.samples = Lines(self.run.samples_file)
+        self.metrics = MetricsFile(self.run.metrics_file)
+        self.samples = JsonLinesFile(self.run.samples_file)
         self.progress.__enter__()
         return self
 
@@ -101,28 +111,36 @@ class Kept:
             self.metrics.sync()
             self.samples.sync()
 
-    def step(self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float) -> None:
+    def log_step(
+        self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
+    ) -> None:
         """Write down a step that was taken."""
         self.metrics.write(step, {**values, "tokens": tokens, "seconds": seconds})
         self.progress.update(step, values, tokens=tokens)
 
-    def observed(self, step: int, seen: Observations, *, is_best: bool, is_last: bool) -> None:
+    def log_evaluation(
+        self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
+    ) -> None:
         """Write down and show an observation."""
-        if seen.values:
-            self.metrics.write(step, seen.values, kind="held_out")
-        for sample in seen.samples:
-            row = {"prompt": sample.prompt, "response": sample.response, **sample.notes}
+        if evaluation.values:
+            self.metrics.write(step, evaluation.values, kind="held_out")
+        for sample in evaluation.samples:
+            row = {"prompt": sample.prompt, "response": sample.response, **sample.metadata}
             self.samples.append(step, row)
-        self.progress.say(_told(step, seen, is_best=is_best, is_last=is_last))
+        self.progress.print_line(
+            _format_evaluation(step, evaluation, is_best=is_best, is_last=is_last)
+        )
 
-    def left_out(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
+    def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Write down and tell that a step was not taken, why, and on which rows."""
-        with Lines(self._left_out) as lines:
+        with JsonLinesFile(self._skipped_steps_file) as lines:
             lines.append(step, {"reason": reason, "rows": [*rows]})
             lines.sync()
-        self.say(f"step {step}: {reason}; it is left out, its rows are named in {self._left_out}")
+        self.print_line(
+            f"step {step}: {reason}; it is left out, its rows are named in {self._skipped_steps_file}"
+        )
 
-    def save(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
+    def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Write a checkpoint, after forcing all that was written to the disk."""
         self.metrics.sync()
         self.samples.sync()
@@ -135,44 +153,44 @@ class Kept:
             warn=self.warn,
         )
 
-    def saved(self, step: int) -> str:
+    def checkpoint_path(self, step: int) -> str:
         """Return where the checkpoint of a step lies."""
         return str(self.run.checkpoints / f"step-{step}")
 
-    def cut(self, step: int) -> None:
+    def truncate(self, step: int) -> None:
         """Forget what was written after a step."""
-        self.metrics.cut(step)
-        self.samples.cut(step)
-        if self._left_out.exists():
-            with Lines(self._left_out) as lines:
-                lines.cut(step)
+        self.metrics.truncate_after(step)
+        self.samples.truncate_after(step)
+        if self._skipped_steps_file.exists():
+            with JsonLinesFile(self._skipped_steps_file) as lines:
+                lines.truncate_after(step)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Tell the user something."""
-        self.progress.say(text)
+        self.progress.print_line(text)
 
     @property
-    def _left_out(self) -> Path:
-        return self.run.path / LEFT_OUT
+    def _skipped_steps_file(self) -> Path:
+        return self.run.path / SKIPPED_STEPS_FILE
 
 
-def _told(step: int, seen: Observations, *, is_best: bool, is_last: bool) -> str:
+def _format_evaluation(step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool) -> str:
     """Return an observation as lines to print: one sample on the way, all of them at the end."""
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in seen.values.items())
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
     head = f"step {step}: held out {numbers}" if numbers else f"step {step}"
-    answers = [
-        f"  {_line(sample.prompt, from_end=True)} → {_line(sample.response)}"
-        for sample in seen.samples[: None if is_last else 1]
+    responses = [
+        f"  {_shorten(sample.prompt, from_end=True)} → {_shorten(sample.response)}"
+        for sample in evaluation.samples[: None if is_last else 1]
     ]
-    return "\n".join([head + (" (best so far)" if is_best else ""), *answers])
+    return "\n".join([head + (" (best so far)" if is_best else ""), *responses])
 
 
-def _line(text: str, *, from_end: bool = False, limit: int = 60) -> str:
+def _shorten(text: str, *, from_end: bool = False, limit: int = 60) -> str:
     r"""Return text on one line, cut to `limit` characters.
 
-    >>> _line("Hello,\n\nworld", limit=9)
+    >>> _shorten("Hello,\n\nworld", limit=9)
     'Hello, w…'
-    >>> _line("Hello,\n\nworld", from_end=True, limit=9)
+    >>> _shorten("Hello,\n\nworld", from_end=True, limit=9)
     '…o, world'
     """
     words = " ".join(text.split())

@@ -20,99 +20,107 @@ from typing import Literal
 from upbring.durable import JSON
 
 WINDOW = 128  # steps that were taken, which the next one is compared with
-FEWEST = 32  # with fewer nothing is called a leap
-SIGMAS = 6.0
+MIN_HISTORY = 32  # with fewer nothing is called a leap
+SPIKE_SIGMAS = 6.0
 # What a leap is at least: a share of the mean, and an amount. Norms of sound runs on a few examples
 # a step leapt to 6 times their mean (measured over 4,800 steps).
-FLOORS = {"loss": (0.5, 0.5), "log_ratio": (0.5, 1.0), "gradient_norm": (9.0, 1.0)}
-MOST = 3  # bad steps
-SPAN = 10  # within so many
+SPIKE_FLOORS = {"loss": (0.5, 0.5), "log_ratio": (0.5, 1.0), "gradient_norm": (9.0, 1.0)}
+MAX_BAD_STEPS = 3  # bad steps
+BAD_STEP_WINDOW = 10  # within so many
 
-Policy = Literal["skip", "stop", "off"]
-Verdict = Literal["take", "skip", "go back", "stop"]
+BadStepPolicy = Literal["skip", "stop", "off"]
+StepDecision = Literal["take", "skip", "go back", "stop"]
 
 
 @dataclass(slots=True)
-class Guard:
+class StepGuard:
     """Judges each step by those before it."""
 
-    policy: Policy = "skip"
-    limit: float = 0.0  # a gradient within the clip's limit is no leap
-    past: dict[str, deque[float]] = field(default_factory=dict)
-    bad: list[int] = field(default_factory=list)  # steps of late
-    anchor: int = 0  # the step of the last checkpoint that was saved in quiet
-    went_back: int | None = None  # at this step
+    on_bad_step: BadStepPolicy = "skip"
+    clip_norm: float = 0.0  # a gradient within the clip's limit is no leap
+    history: dict[str, deque[float]] = field(default_factory=dict)
+    bad_steps: list[int] = field(default_factory=list)  # steps of late
+    rollback_step: int = 0  # the step of the last checkpoint that was saved in quiet
+    rolled_back_at: int | None = None  # at this step
 
     def fault(self, values: Mapping[str, float]) -> str | None:
         """Return what is wrong with a step's numbers, if anything is."""
-        wild = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
-        if wild:
-            return f"{', '.join(wild)} is not finite"
-        if self.policy == "off":
+        non_finite = [
+            f"{name} {value}" for name, value in values.items() if not math.isfinite(value)
+        ]
+        if non_finite:
+            return f"{', '.join(non_finite)} is not finite"
+        if self.on_bad_step == "off":
             return None
-        leaps = [self._leap(name, values[name]) for name in FLOORS if name in values]
-        return next(filter(None, leaps), None)
+        spikes = [self._spike(name, values[name]) for name in SPIKE_FLOORS if name in values]
+        return next(filter(None, spikes), None)
 
-    def _leap(self, name: str, value: float) -> str | None:
-        past = self.past.get(name, ())
-        if len(past) < FEWEST or (name == "gradient_norm" and value <= self.limit):
+    def _spike(self, name: str, value: float) -> str | None:
+        history = self.history.get(name, ())
+        if len(history) < MIN_HISTORY or (name == "gradient_norm" and value <= self.clip_norm):
             return None
-        mean = fmean(past)
-        share, least = FLOORS[name]
-        rise = max(SIGMAS * pstdev(past, mean), share * abs(mean), least)
-        if value <= mean + rise:
+        mean = fmean(history)
+        min_ratio, min_rise = SPIKE_FLOORS[name]
+        allowed_rise = max(SPIKE_SIGMAS * pstdev(history, mean), min_ratio * abs(mean), min_rise)
+        if value <= mean + allowed_rise:
             return None
-        return f"{name} {value:.4g} leaps above {mean:.4g}, the mean of the last {len(past)} steps"
+        return (
+            f"{name} {value:.4g} leaps above {mean:.4g}, the mean of the last {len(history)} steps"
+        )
 
-    def took(self, values: Mapping[str, float]) -> None:
+    def record_step(self, values: Mapping[str, float]) -> None:
         """Remember a step that was taken."""
-        for name in FLOORS:
+        for name in SPIKE_FLOORS:
             if name in values:
-                self.past.setdefault(name, deque(maxlen=WINDOW)).append(values[name])
+                self.history.setdefault(name, deque(maxlen=WINDOW)).append(values[name])
 
-    def verdict(self, step: int, *, is_bad: bool) -> Verdict:
+    def decide(self, step: int, *, is_bad: bool) -> StepDecision:
         """Return what to do with step `step`, and remember it if it is bad."""
         if not is_bad:
             return "take"
-        if self.policy != "skip":
+        if self.on_bad_step != "skip":
             return "stop"
-        self.bad = [*self._late(step), step]
-        has_just_gone_back = self.went_back is not None and step - self.went_back <= SPAN
-        if len(self.bad) < MOST and not has_just_gone_back:
+        self.bad_steps = [*self._recent_bad_steps(step), step]
+        has_just_rolled_back = (
+            self.rolled_back_at is not None and step - self.rolled_back_at <= BAD_STEP_WINDOW
+        )
+        if len(self.bad_steps) < MAX_BAD_STEPS and not has_just_rolled_back:
             return "skip"
-        return "go back" if self.went_back is None else "stop"
+        return "go back" if self.rolled_back_at is None else "stop"
 
-    def saving(self, step: int) -> None:
+    def record_checkpoint(self, step: int) -> None:
         """Take note that a checkpoint is due, which is one to go back to if all is quiet."""
-        if not self._late(step):
-            self.anchor = step
+        if not self._recent_bad_steps(step):
+            self.rollback_step = step
 
-    def going_back(self, step: int, earlier: Mapping[str, JSON]) -> None:
+    def record_rollback(self, step: int, saved_facts: Mapping[str, JSON]) -> None:
         """Remember that the run went back at `step`, and what the guard knew at that checkpoint."""
-        self.restore({**earlier, "bad": [], "anchor": self.anchor, "went_back": step})
+        self.restore({**saved_facts, "bad": [], "anchor": self.rollback_step, "went_back": step})
 
-    def _late(self, step: int) -> list[int]:
-        return [each for each in self.bad if step - each < SPAN]
+    def _recent_bad_steps(self, step: int) -> list[int]:
+        return [each for each in self.bad_steps if step - each < BAD_STEP_WINDOW]
 
     def facts(self) -> dict[str, JSON]:
         """Return what a checkpoint keeps."""
         return {
-            "past": {name: [*values] for name, values in self.past.items()},
-            "bad": [*self.bad],
-            "anchor": self.anchor,
-            "went_back": self.went_back,
+            "past": {name: [*values] for name, values in self.history.items()},
+            "bad": [*self.bad_steps],
+            "anchor": self.rollback_step,
+            "went_back": self.rolled_back_at,
         }
 
     def restore(self, facts: Mapping[str, JSON]) -> None:
         """Take back what `facts` returned; nothing, from a version that had no guard."""
-        past, went_back = facts.get("past", {}), facts.get("went_back")
-        assert isinstance(past, Mapping), "as `facts` wrote it"
-        self.past = {name: deque(_numbers(values), maxlen=WINDOW) for name, values in past.items()}
-        self.bad = [int(step) for step in _numbers(facts.get("bad", []))]
-        self.anchor = int(str(facts.get("anchor", 0)))
-        self.went_back = None if went_back is None else int(str(went_back))
+        history, rolled_back_at = facts.get("past", {}), facts.get("went_back")
+        assert isinstance(history, Mapping), "as `facts` wrote it"
+        self.history = {
+            name: deque(_parse_numbers(values), maxlen=WINDOW) for name, values in history.items()
+        }
+        self.bad_steps = [int(step) for step in _parse_numbers(facts.get("bad", []))]
+        self.rollback_step = int(str(facts.get("anchor", 0)))
+        self.rolled_back_at = None if rolled_back_at is None else int(str(rolled_back_at))
 
 
-def _numbers(values: JSON) -> list[float]:
+def _parse_numbers(values: JSON) -> list[float]:
     assert isinstance(values, list), "as `facts` wrote it"
     return [float(str(value)) for value in values]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = "127.0.0.1"
-TOKEN = "token"  # noqa: S105 -- the name of the parameter, not a secret
-READING = frozenset({"GET", "HEAD"})
-HEADERS = {
+TOKEN_PARAMETER = "token"  # noqa: S105 -- the name of the parameter, not a secret
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class WebAddress:
     """Where we are reached, and the key."""
 
     port: int
@@ -49,30 +49,30 @@ class Door:
         return frozenset(names | ({LOOPBACK, "localhost"} if self.port == 80 else set()))  # noqa: PLR2004 -- http's own
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """What to open."""
-        return f"http://{LOOPBACK}:{self.port}/?{TOKEN}={self.token}"
+        return f"http://{LOOPBACK}:{self.port}/?{TOKEN_PARAMETER}={self.token}"
 
     @property
-    def cookie(self) -> str:
+    def cookie_name(self) -> str:
         """The name under which a browser keeps the key; it knows no ports, so the name does."""
         return f"upbring-{self.port}"
 
 
-def make_door(port: int) -> Door:
+def make_web_address(port: int) -> WebAddress:
     """Return a door with a key of its own."""
-    return Door(port, secrets.token_urlsafe(32))
+    return WebAddress(port, secrets.token_urlsafe(32))
 
 
-class Guard:
+class WebGuard:
     """An application behind a door; `headers` replaces some of those that it sets."""
 
     def __init__(
-        self, app: "ASGIApp", door: Door, *, headers: Mapping[str, str] | None = None
+        self, app: "ASGIApp", address: WebAddress, *, headers: Mapping[str, str] | None = None
     ) -> None:
         self._app = app
-        self._door = door
-        self._headers = {**HEADERS, **(headers or {})}
+        self._address = address
+        self._headers = {**SECURITY_HEADERS, **(headers or {})}
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer a request, or say why not."""
@@ -88,54 +88,56 @@ class Guard:
         if scope["type"] != "http":
             return PlainTextResponse("upbring speaks HTTP here", 403)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0].lower() not in self._door.hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self._address.hosts:
             return PlainTextResponse("another host's name; open the address as it was printed", 421)
-        if not self._is_own(headers, method=scope["method"]):
+        if not self._is_same_origin(headers, method=scope["method"]):
             return PlainTextResponse("another site's request; open the page itself", 403)
-        if self._is_known(headers):
+        if self._has_token(headers):
             return None
-        return self._welcome(scope)
+        return self._log_in(scope)
 
-    def _is_own(self, headers: Headers, *, method: str) -> bool:
+    def _is_same_origin(self, headers: Headers, *, method: str) -> bool:
         """Whether a request comes from our own page, or from nobody's: a reader, a new tab."""
         origin = headers.get("origin")
         if origin is not None:
-            return origin.lower() in {f"http://{host}" for host in self._door.hosts}
+            return origin.lower() in {f"http://{host}" for host in self._address.hosts}
         site = headers.get("sec-fetch-site")
-        if method in READING:
-            is_opened = headers.get("sec-fetch-mode") == "navigate"
-            return site in {None, "none", "same-origin"} or is_opened
+        if method in SAFE_METHODS:
+            is_navigation = headers.get("sec-fetch-mode") == "navigate"
+            return site in {None, "none", "same-origin"} or is_navigation
         return site in {None, "same-origin"}
 
-    def _is_known(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_key(given.strip()):
+    def _has_token(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(token.strip()):
             return True
         try:
-            kept = SimpleCookie(headers.get("cookie", "")).get(self._door.cookie)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self._address.cookie_name)
         except CookieError:
             return False
-        return kept is not None and self._is_key(kept.value)
+        return cookie is not None and self._is_token(cookie.value)
 
-    def _welcome(self, scope: "Scope") -> Response:
+    def _log_in(self, scope: "Scope") -> Response:
         """Let the key in that came with the address, and take it out of the address."""
         query = parse_qsl(scope["query_string"].decode("latin-1"))
-        given = [value for name, value in query if name == TOKEN]
-        if scope["method"] not in READING or not any(map(self._is_key, given)):
+        tokens = [value for name, value in query if name == TOKEN_PARAMETER]
+        if scope["method"] not in SAFE_METHODS or not any(map(self._is_token, tokens)):
             return PlainTextResponse("no key; open the address as it was printed", 401)
-        rest = urlencode([pair for pair in query if pair[0] != TOKEN])
+        rest = urlencode([pair for pair in query if pair[0] != TOKEN_PARAMETER])
         path = "/" + scope["path"].lstrip("/\\")  # two slashes would lead to another host
         response = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
-        response.set_cookie(self._door.cookie, self._door.token, httponly=True, samesite="strict")
+        response.set_cookie(
+            self._address.cookie_name, self._address.token, httponly=True, samesite="strict"
+        )
         return response
 
-    def _is_key(self, given: str) -> bool:
-        return secrets.compare_digest(given.encode(errors="replace"), self._door.token.encode())
+    def _is_token(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode(errors="replace"), self._address.token.encode())
 
     def _with_headers(self, send: "Send") -> "Send":
-        async def sent(message: "Message") -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(self._headers)
             await send(message)
 
-        return sent
+        return send_with_headers

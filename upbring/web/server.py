@@ -9,37 +9,37 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from upbring.errors import InputError
-from upbring.web.guard import LOOPBACK, Door, Guard, make_door
+from upbring.web.guard import LOOPBACK, WebAddress, WebGuard, make_web_address
 
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
 
-def bound(port: int) -> socket.socket:
+def bind_socket(port: int) -> socket.socket:
     """Return a socket that listens on a port of this machine; 0 takes one that is free."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        made.bind((LOOPBACK, port))
-        made.listen()  # who knocks before the server is up waits, and is not turned away
+        listener.bind((LOOPBACK, port))
+        listener.listen()  # who knocks before the server is up waits, and is not turned away
     except OSError as error:
-        made.close()
+        listener.close()
         reason = (error.strerror or str(error)).lower()
         raise InputError(
             f"--port: {port} cannot be had ({reason}); give another, or 0 for one that is free"
         ) from error
-    return made
+    return listener
 
 
-def server(
-    app: "ASGIApp", place: socket.socket, *, headers: Mapping[str, str] | None = None
-) -> "tuple[uvicorn.Server, Door]":
+def make_server(
+    app: "ASGIApp", listener: socket.socket, *, headers: Mapping[str, str] | None = None
+) -> "tuple[uvicorn.Server, WebAddress]":
     """Return a server of an application, and its door; `run(sockets=[place])` starts it."""
     import uvicorn  # noqa: PLC0415 -- only where something is served
 
-    door = make_door(place.getsockname()[1])
-    settings = uvicorn.Config(
-        Guard(app, door, headers=headers),
+    address = make_web_address(listener.getsockname()[1])
+    config = uvicorn.Config(
+        WebGuard(app, address, headers=headers),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -48,15 +48,15 @@ def server(
         ws="none",
         timeout_graceful_shutdown=1,
     )
-    return uvicorn.Server(settings), door
+    return uvicorn.Server(config), address
 
 
-def serve(app: "ASGIApp", *, port: int, tell: Callable[[Door], None]) -> None:
-    """Serve until Ctrl-C; `tell` is given the door once it is open to knock at."""
-    with bound(port) as place:
-        made, door = server(app, place)
-        tell(door)
+def serve(app: "ASGIApp", *, port: int, on_ready: Callable[[WebAddress], None]) -> None:
+    """Serve until Ctrl-C; `on_ready` is given the door once it is open to knock at."""
+    with bind_socket(port) as listener:
+        uvicorn_server, address = make_server(app, listener)
+        on_ready(address)
         try:
-            made.run(sockets=[place])
+            uvicorn_server.run(sockets=[listener])
         except KeyboardInterrupt:  # how one leaves a page; the server has closed before it says so
             return

@@ -7,7 +7,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
-def templates(package: str, folder: str = "pages") -> ImmutableSandboxedEnvironment:
+def make_template_environment(package: str, folder: str = "pages") -> ImmutableSandboxedEnvironment:
     """Return the templates that lie in a folder of a package."""
     return ImmutableSandboxedEnvironment(
         loader=PackageLoader(package, folder),

@@ -1,8 +1,8 @@
 import re
 from collections.abc import Sequence
 
-from upbring.data.chat.assistant_spans import Dialogue
-from upbring.data.chat.template import Template
+from upbring.data.chat.assistant_spans import RenderedDialogue
+from upbring.data.chat.template import ChatTemplate
 from upbring.data.read.records import Message
 
 CONTROL = re.compile(r"<\w+>")
@@ -14,19 +14,21 @@ MESSAGES = (
 )
 
 
-def dialogue(source: str, messages: Sequence[Message] = MESSAGES, *, heading: str = "") -> Dialogue:
-    template = Template(source)
+def dialogue(
+    source: str, messages: Sequence[Message] = MESSAGES, *, heading: str = ""
+) -> RenderedDialogue:
+    template = ChatTemplate(source)
 
     def render(some: Sequence[Message], is_open: bool) -> str:  # noqa: FBT001 -- as Dialogue asks
-        return template.render(some, is_open=is_open, names={}).text
+        return template.render(some, add_generation_prompt=is_open, special_tokens_map={}).text
 
-    whole = template.render(messages, is_open=False, names={})
+    whole = template.render(messages, add_generation_prompt=False, special_tokens_map={})
     controls = [match.span() for match in CONTROL.finditer(whole.text)]
-    return Dialogue(messages, whole, controls, render, heading)
+    return RenderedDialogue(messages, whole, controls, render, heading)
 
 
-def turns(found: Dialogue) -> list[str]:
-    return [found.whole.text[turn.start : turn.stop] for turn in found.turns()]
+def turns(found: RenderedDialogue) -> list[str]:
+    return [found.rendering.text[turn.start : turn.stop] for turn in found.assistant_turns()]
 
 
 OPEN = "{% if add_generation_prompt %}<a>{% endif %}"
@@ -36,7 +38,7 @@ EACH = "{% for m in messages %}"
 def test_a_turn_runs_from_the_open_prompt_to_the_stop_token() -> None:
     found = dialogue(EACH + "<{{ m.role[0] }}>{{ m.content }}<end>\n{% endfor %}" + OPEN)
     assert turns(found) == ["two<end>", "two<end>"]
-    assert all(turn.is_served and turn.is_whole for turn in found.turns())
+    assert all(turn.is_exact_prefix and turn.is_verbatim for turn in found.assistant_turns())
 
 
 def test_a_turn_without_a_control_token_ends_with_its_text() -> None:
@@ -56,9 +58,9 @@ def test_a_rewritten_beginning_is_passed_over_by_the_content() -> None:
         "{{ m.content }}]{% else %} {{ m.content }}<end>{% endif %}{% endfor %}"
     )
     found = dialogue(source)
-    assert found.whole.text == "[one] two<end>[LAST three] two<end>"
+    assert found.rendering.text == "[one] two<end>[LAST three] two<end>"
     assert turns(found) == [" two<end>", " two<end>"]
-    assert [turn.is_served for turn in found.turns()] == [False, True]
+    assert [turn.is_exact_prefix for turn in found.assistant_turns()] == [False, True]
 
 
 def test_a_turn_that_was_rewritten_is_said_to_be() -> None:
@@ -68,7 +70,7 @@ def test_a_turn_that_was_rewritten_is_said_to_be() -> None:
     )
     found = dialogue(source)
     assert turns(found) == ["…<end>", "two<end>"]
-    assert [turn.is_whole for turn in found.turns()] == [False, True]
+    assert [turn.is_verbatim for turn in found.assistant_turns()] == [False, True]
 
 
 def test_a_heading_is_not_taken_for_the_content() -> None:
@@ -92,4 +94,4 @@ def test_an_assistant_who_speaks_first_is_found() -> None:
     source += EACH + "<{{ m.role[0] }}>{{ m.content }}<end>{% endfor %}" + OPEN
     found = dialogue(source, MESSAGES[1:])
     assert turns(found) == ["two<end>", "two<end>"]
-    assert [turn.is_served for turn in found.turns()] == [False, True]
+    assert [turn.is_exact_prefix for turn in found.assistant_turns()] == [False, True]

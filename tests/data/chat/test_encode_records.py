@@ -2,7 +2,7 @@ import pytest
 
 from tests.checking import CHATML, encoding
 from upbring.data.chat import encode_records as module
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import (
     Comparison,
     Demonstration,
@@ -31,30 +31,30 @@ REFUSING = "{{ raise_exception('no') if messages[0].content == 'Hm' }}" + CHATML
     ],
 )
 def test_every_kind_of_record_has_a_tree(record: Record, num_branches: int) -> None:
-    tree = encoding().tree(record)
+    tree = encoding().encode(record)
     assert len(tree.branches) == num_branches
     if not isinstance(record, Document):
-        assert tree.prompt.tolist() == encoding().chat.prompt((ASK,))
+        assert tree.prompt.tolist() == encoding().chat.encode_prompt((ASK,))
 
 
 def test_a_document_comes_in_pieces_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHARACTERS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "_CHUNK_CHARACTERS", 3)
     rows = [(str(k), Document(text, AT)) for k, text in enumerate(("abc", "d", "efghij"))]
-    trees = list(encoding(max_length=4).trees(Document, rows))
+    trees = list(encoding(max_length=4).encode_all(Document, rows))
     # Each byte is a token, and one begins and one ends a text: 5, 3 and 8 tokens. A piece of 4
     # begins with the last token of the one before it.
     assert [tree.key for tree in trees] == ["0", "0", "1", "2", "2", "2"]
-    assert [tree.longest for tree in trees] == [4, 2, 3, 4, 4, 2]
+    assert [tree.longest_path for tree in trees] == [4, 2, 3, 4, 4, 2]
 
 
 @pytest.mark.parametrize("kind", [Demonstration, Prompt])
-def test_a_row_that_the_template_refuses_is_handed_over(kind: Kind) -> None:
+def test_a_row_that_the_template_refuses_is_handed_over(kind: RecordType) -> None:
     after = (SAY,) if kind is Demonstration else ()
     records = [kind((Message("user", text), *after), AT) for text in ("Hi", "Hm", "Hu")]  # type: ignore[call-arg, arg-type]  # both have messages
     refused: list[str] = []
     rows = [(str(k), record) for k, record in enumerate(records)]
-    trees = encoding(REFUSING).trees(kind, rows, refuse=lambda key, _: refused.append(key))
+    trees = encoding(REFUSING).encode_all(kind, rows, on_reject=lambda key, _: refused.append(key))
     assert [tree.key for tree in trees] == ["0", "2"]
     assert refused == ["1"]
     with pytest.raises(InputError, match="no"):
-        list(encoding(REFUSING).trees(kind, rows))
+        list(encoding(REFUSING).encode_all(kind, rows))

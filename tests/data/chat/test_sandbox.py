@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import IS_NIGHTLY
-from upbring.data.chat.template import Template
+from upbring.data.chat.template import ChatTemplate
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
@@ -14,7 +14,11 @@ MESSAGES = (Message("user", "Hi"), Message("assistant", "Ho"))
 
 
 def rendered(source: str) -> str:
-    return Template(source).render(MESSAGES, is_open=False, names={"eos_token": "</s>"}).text
+    return (
+        ChatTemplate(source)
+        .render(MESSAGES, add_generation_prompt=False, special_tokens_map={"eos_token": "</s>"})
+        .text
+    )
 
 
 def grown(step: str, *, start: str = "'a'") -> str:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from upbring.data.chat.template import Rendering, Template
-from upbring.data.chat.template_budget import Budget
+from upbring.data.chat.template import ChatTemplate, Rendering
+from upbring.data.chat.template_budget import RenderBudget
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
@@ -20,32 +20,46 @@ def said(*contents: str) -> tuple[Message, ...]:
 
 
 def test_what_a_message_spells_is_quoted_and_what_the_template_writes_is_not() -> None:
-    found = Template(LINES).render(
-        said(" a <end> b", "<go>"), is_open=False, names={}, control=CONTROL
+    found = ChatTemplate(LINES).render(
+        said(" a <end> b", "<go>"),
+        add_generation_prompt=False,
+        special_tokens_map={},
+        special_pattern=CONTROL,
     )
     assert found.text == "user: a <end> b<end>\nassistant: <go><end>\n"
-    assert [found.text[slice(*span)] for span in found.quoted] == ["<end>", "<go>"]
-    assert found.quoted == ((8, 13), (32, 36))
+    assert [found.text[slice(*span)] for span in found.quoted_spans] == ["<end>", "<go>"]
+    assert found.quoted_spans == ((8, 13), (32, 36))
 
 
 def test_without_control_tokens_in_messages_nothing_is_marked() -> None:
-    found = Template(LINES).render(said("a", "b"), is_open=False, names={}, control=CONTROL)
+    found = ChatTemplate(LINES).render(
+        said("a", "b"), add_generation_prompt=False, special_tokens_map={}, special_pattern=CONTROL
+    )
     assert found == Rendering("user: a<end>\nassistant: b<end>\n")
 
 
 def test_every_character_of_a_message_survives_the_marks() -> None:
     content = "\ufdd0<end>\ufdd1\ufdd2 x \ufdd3"
-    found = Template(LINES).render(said(content), is_open=False, names={}, control=CONTROL)
+    found = ChatTemplate(LINES).render(
+        said(content), add_generation_prompt=False, special_tokens_map={}, special_pattern=CONTROL
+    )
     assert found.text == f"user: {content}<end>\n"
-    assert found.quoted == ((7, 12),)
+    assert found.quoted_spans == ((7, 12),)
     every = "".join(map(chr, [*range(0xFDD0, 0xFDF0), 0x1FFFE, 0x1FFFF, 0x2FFFE])) + "<end>"
     with pytest.raises(InputError, match="noncharacter"):
-        Template(LINES).render(said(every), is_open=False, names={}, control=CONTROL)
+        ChatTemplate(LINES).render(
+            said(every), add_generation_prompt=False, special_tokens_map={}, special_pattern=CONTROL
+        )
 
 
 def test_a_template_that_cuts_at_the_quoted_token_leaves_no_mark() -> None:
     source = "{% for m in messages %}{{ m.content.split('<end>')[0] }}|{% endfor %}<end>"
-    found = Template(source).render(said("a<end>b", "c"), is_open=False, names={}, control=CONTROL)
+    found = ChatTemplate(source).render(
+        said("a<end>b", "c"),
+        add_generation_prompt=False,
+        special_tokens_map={},
+        special_pattern=CONTROL,
+    )
     assert found == Rendering("a|c|<end>")
 
 
@@ -54,11 +68,13 @@ def test_generated_spans_are_told_wherever_they_are_written() -> None:
         "{% macro say(m) %}[{% generation %}{{ m.content }}{% endgeneration %}]{% endmacro %}"
         "{% for m in messages %}{{ say(m) if m.role == 'assistant' else m.content }}{% endfor %}"
     )
-    template = Template(source)
+    template = ChatTemplate(source)
     assert template.marks_generation
-    found = template.render(said("a", "bc", "d", ""), is_open=False, names={})
+    found = template.render(
+        said("a", "bc", "d", ""), add_generation_prompt=False, special_tokens_map={}
+    )
     assert found.text == "a[bc]d[]"
-    assert found.generated == ((2, 4), (7, 7))
+    assert found.generation_spans == ((2, 4), (7, 7))
 
 
 def test_variables_are_those_of_transformers() -> None:
@@ -66,14 +82,19 @@ def test_variables_are_those_of_transformers() -> None:
         "{{ bos_token }}{{ add_generation_prompt }}{{ tools is none }}{{ documents is none }}"
         "{{ unk_token is defined }}"
     )
-    found = Template(source).render(said("a"), is_open=True, names={"bos_token": "<s>"})
+    found = ChatTemplate(source).render(
+        said("a"), add_generation_prompt=True, special_tokens_map={"bos_token": "<s>"}
+    )
     assert found.text == "<s>TrueTrueTrueFalse"
 
 
 def test_the_time_is_the_one_that_was_given() -> None:
     day = dt.datetime(2026, 7, 26, tzinfo=dt.UTC)
-    template = Template("{{ strftime_now('%d %b %Y') }}", day)
-    assert template.render((), is_open=False, names={}).text == "26 Jul 2026"
+    template = ChatTemplate("{{ strftime_now('%d %b %Y') }}", day)
+    assert (
+        template.render((), add_generation_prompt=False, special_tokens_map={}).text
+        == "26 Jul 2026"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,20 +111,22 @@ def test_the_time_is_the_one_that_was_given() -> None:
 )
 def test_errors_are_one_line_with_what_to_do(source: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        Template(source).render(said("a"), is_open=False, names={})
+        ChatTemplate(source).render(said("a"), add_generation_prompt=False, special_tokens_map={})
     assert "\n" not in str(caught.value)
-    assert "--template FILE" in str(caught.value)
+    assert "--chat-template FILE" in str(caught.value)
 
 
 def test_the_program_s_memory_is_not_swept_on_a_template_s_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(Budget, "step", lambda _: seen.append(gc.isenabled()))
-    Template(LINES).render(said("a", "b"), is_open=False, names={})
+    monkeypatch.setattr(RenderBudget, "step", lambda _: seen.append(gc.isenabled()))
+    ChatTemplate(LINES).render(said("a", "b"), add_generation_prompt=False, special_tokens_map={})
     assert seen
     assert not any(seen)
     assert gc.isenabled()
     with pytest.raises(InputError):
-        Template("{{ nothing.at.all }}").render(said("a"), is_open=False, names={})
+        ChatTemplate("{{ nothing.at.all }}").render(
+            said("a"), add_generation_prompt=False, special_tokens_map={}
+        )
     assert gc.isenabled()

@@ -1,12 +1,12 @@
 import pytest
 
 from upbring.data.chat.template_budget import (
-    LONGEST,
-    Budget,
-    TooMuchError,
+    BASE_MAX_CHARACTERS,
+    BudgetExceededError,
+    RenderBudget,
     check_filter,
     check_operator,
-    check_text,
+    check_text_method,
     check_width,
 )
 
@@ -29,8 +29,8 @@ from upbring.data.chat.template_budget import (
 def test_an_operator_that_would_make_too_much_is_refused(
     operator: str, left: object, right: object
 ) -> None:
-    with pytest.raises(TooMuchError):
-        check_operator(operator, left, right=right, longest=100)
+    with pytest.raises(BudgetExceededError):
+        check_operator(operator, left, right=right, limit=100)
 
 
 def test_operators_of_every_day_are_let_through() -> None:
@@ -44,7 +44,7 @@ def test_operators_of_every_day_are_let_through() -> None:
         ("%", "%s: %5d", ("x", 3)),
         ("%", 7, 3),
     ]:
-        check_operator(operator, left, right=right, longest=100)
+        check_operator(operator, left, right=right, limit=100)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,17 @@ def test_operators_of_every_day_are_let_through() -> None:
     ],
 )
 def test_a_method_that_would_make_too_much_is_refused(name: str, given: tuple[object, ...]) -> None:
-    with pytest.raises(TooMuchError):
-        check_text(name, "a" * 10, given=given, longest=100)
+    with pytest.raises(BudgetExceededError):
+        check_text_method(name, "a" * 10, arguments=given, limit=100)
 
 
 def test_a_slow_search_from_the_right_is_refused() -> None:
     for name in ("strip", "rsplit", "rfind"):
-        check_text(name, "a" * 10_000, given=("b" * 900,), longest=LONGEST)
-        with pytest.raises(TooMuchError):
-            check_text(name, "a" * 10_000, given=("b" * 1100,), longest=LONGEST)
+        check_text_method(name, "a" * 10_000, arguments=("b" * 900,), limit=BASE_MAX_CHARACTERS)
+        with pytest.raises(BudgetExceededError):
+            check_text_method(
+                name, "a" * 10_000, arguments=("b" * 1100,), limit=BASE_MAX_CHARACTERS
+            )
 
 
 @pytest.mark.parametrize(
@@ -89,13 +91,15 @@ def test_a_slow_search_from_the_right_is_refused() -> None:
 def test_a_filter_that_would_make_too_much_is_refused(
     name: str, value: object, given: tuple[object, ...]
 ) -> None:
-    with pytest.raises(TooMuchError):
-        check_filter(name, value, given=given, longest=100 if name != "round" else LONGEST)
+    with pytest.raises(BudgetExceededError):
+        check_filter(
+            name, value, arguments=given, limit=100 if name != "round" else BASE_MAX_CHARACTERS
+        )
 
 
 def test_a_width_of_five_digits_is_refused() -> None:
     check_width("{:>9999}")
-    with pytest.raises(TooMuchError, match="9,999"):
+    with pytest.raises(BudgetExceededError, match="9,999"):
         check_width("{:>10000}")
 
 
@@ -104,16 +108,16 @@ def test_a_budget_counts_all_that_a_list_holds() -> None:
     nested: list[object] = []
     for _ in range(40):
         nested = [long, nested, nested]  # 2^40 texts when written out, one in memory
-    with pytest.raises(TooMuchError, match="more than"):
-        Budget(0).charge(nested)
+    with pytest.raises(BudgetExceededError, match="more than"):
+        RenderBudget(0).charge(nested)
 
 
 def test_a_budget_grows_with_the_dialogue() -> None:
-    with pytest.raises(TooMuchError, match="1,000,000 characters"):
-        Budget(0).charge("a" * 1_000_001)
-    Budget(1).charge("a" * 1_000_008)
-    budget = Budget(0)
+    with pytest.raises(BudgetExceededError, match="1,000,000 characters"):
+        RenderBudget(0).charge("a" * 1_000_001)
+    RenderBudget(1).charge("a" * 1_000_008)
+    budget = RenderBudget(0)
     for _ in range(95):
         budget.charge("a" * 1_000_000)
-    with pytest.raises(TooMuchError, match="96 MB"):
+    with pytest.raises(BudgetExceededError, match="96 MB"):
         budget.charge("a" * 1_000_000)

@@ -13,15 +13,15 @@ TEXT = "Hello <s>there</s> [INST]"
 @pytest.mark.parametrize("kind", KINDS)
 def test_control_tokens_are_control_in_trusted_text_alone(kind: str) -> None:
     tokenizer = codec(FAMILIES["mistral-v3"], kind)
-    control = [tokenizer.specials[s] for s in ("<s>", "</s>", "[INST]")]
+    control = [tokenizer.special_token_ids[s] for s in ("<s>", "</s>", "[INST]")]
     trusted = tokenizer.encode(TEXT)
     assert [t for t in trusted if t in control] == control
     untrusted = tokenizer.encode(TEXT, trusted=False)
     assert not set(untrusted) & set(control)
     assert tokenizer.decode(untrusted) == TEXT
     assert "[INST]" not in tokenizer.decode(trusted)
-    assert "[INST]" in tokenizer.decode(trusted, with_specials=True)
-    both = tokenizer.encode_many(["plain", TEXT, "plain"], trusted=False)
+    assert "[INST]" in tokenizer.decode(trusted, with_special_tokens=True)
+    both = tokenizer.encode_batch(["plain", TEXT, "plain"], trusted=False)
     assert both == [tokenizer.encode("plain"), untrusted, tokenizer.encode("plain")]
 
 
@@ -31,21 +31,26 @@ def test_text_inside_is_encoded_as_it_is_behind_other_text(kind: str) -> None:
     for text in ("Hello", " Hello", "there</s>", "a b"):
         # 0 is a word of its own for every kind, and joins with no letter
         whole = tokenizer.encode("0\n" + text)
-        assert whole == tokenizer.encode("0\n") + tokenizer.encode(text, inside=True)
+        assert whole == tokenizer.encode("0\n") + tokenizer.encode(text, is_continuation=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_after_a_control_token_is_encoded_as_the_backend_does(kind: str) -> None:
     tokenizer = codec(FAMILIES["mistral-v3"], kind)
-    inside = not tokenizer.starts_after_special
-    expected = [tokenizer.specials["<s>"], *tokenizer.encode("Hello", inside=inside)]
+    inside = not tokenizer.restarts_after_special
+    expected = [
+        tokenizer.special_token_ids["<s>"],
+        *tokenizer.encode("Hello", is_continuation=inside),
+    ]
     assert tokenizer.encode("<s>Hello") == expected
 
 
 def test_a_model_that_knows_the_spelling_is_not_fooled() -> None:
     words = {"<unk>": -9.0, "<s>": -1.0, "<": -5.0, "s": -5.0, ">": -5.0, "a": -5.0, "</s>": -1.0}
     backend = Backend(models.Unigram(list(words.items()), 0))
-    tokenizer = make_tokenizer(backend, names={"bos_token": "<s>", "eos_token": "</s>"})
+    tokenizer = make_tokenizer(
+        backend, special_tokens_map={"bos_token": "<s>", "eos_token": "</s>"}
+    )
     assert tokenizer.encode("a<s>a") == [5, 1, 5]
     assert tokenizer.encode("a<s>a", trusted=False) == [5, 2, 3, 4, 5]
 
@@ -53,7 +58,7 @@ def test_a_model_that_knows_the_spelling_is_not_fooled() -> None:
 def test_a_control_token_of_one_character_cannot_be_told_from_its_spelling() -> None:
     backend = Backend(models.WordLevel({"¶": 0, "a": 1, "?": 2}, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = make_tokenizer(backend, names={"eos_token": "¶"})
+    tokenizer = make_tokenizer(backend, special_tokens_map={"eos_token": "¶"})
     with pytest.raises(InputError, match="'¶' in a text cannot be told from the control token"):
         tokenizer.encode("a ¶", trusted=False)
     assert tokenizer.encode("b", trusted=False) == [2]
@@ -61,8 +66,13 @@ def test_a_control_token_of_one_character_cannot_be_told_from_its_spelling() -> 
 
 def test_the_longest_control_token_is_found() -> None:
     tokenizer = codec(FAMILIES["llama-3"], "gpt2")
-    assert tokenizer.control.findall("x<|eot_id|>y<|eot_id") == ["<|eot_id|>"]
-    assert make_tokenizer(Backend(models.BPE()), names={}).control.search("anything") is None
+    assert tokenizer.special_pattern.findall("x<|eot_id|>y<|eot_id") == ["<|eot_id|>"]
+    assert (
+        make_tokenizer(Backend(models.BPE()), special_tokens_map={}).special_pattern.search(
+            "anything"
+        )
+        is None
+    )
 
 
 def test_half_a_surrogate_pair_is_no_text() -> None:

@@ -17,7 +17,10 @@ TEXTS = ["Hello there", " Hello", "\n\nTwo  lines\n", "naïve 😀", "<s>a</s>",
 
 
 def same(one: Tokenizer, two: Tokenizer) -> bool:
-    facts = ("bos", "eos", "bos_text", "eos_text", "specials", "size", "adds_bos", "fingerprint")
+    facts = (
+        *("bos_token_id", "eos_token_id", "bos_token", "eos_token", "special_tokens_map"),
+        *("size", "adds_bos", "fingerprint"),
+    )
     return all(getattr(one, name) == getattr(two, name) for name in facts) and all(
         one.encode(text) == two.encode(text) for text in TEXTS
     )
@@ -28,12 +31,12 @@ def test_a_folder_saved_by_transformers_is_read_as_transformers_reads_it(
     kind: str, tmp_path: Path
 ) -> None:
     ours = codec(FAMILIES["llama-2"], kind)
-    theirs = PreTrainedTokenizerFast(tokenizer_object=ours.backend, **ours.names)
+    theirs = PreTrainedTokenizerFast(tokenizer_object=ours.backend, **ours.special_tokens_map)
     theirs.chat_template = FAMILIES["llama-2"].template
     theirs.save_pretrained(tmp_path)
     found = load_tokenizer(tmp_path)
-    assert (found.bos_text, found.eos_text) == ("<s>", "</s>")
-    assert found.template == FAMILIES["llama-2"].template
+    assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
+    assert found.chat_template == FAMILIES["llama-2"].template
     assert found.adds_bos
     assert found.size == len(theirs)
     for text in TEXTS:
@@ -48,7 +51,7 @@ def test_what_is_saved_is_read_again_by_us_and_by_transformers(kind: str, tmp_pa
     save_tokenizer(ours, tmp_path, template="{{ 1 }}")
     found = load_tokenizer(tmp_path)
     assert same(ours, found)
-    assert found.template == "{{ 1 }}"
+    assert found.chat_template == "{{ 1 }}"
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     assert theirs.chat_template == "{{ 1 }}"
     assert (theirs.bos_token, theirs.eos_token) == ("<s>", "</s>")
@@ -74,7 +77,11 @@ def test_files_are_copied_byte_for_byte_and_the_template_in_use_beside_them(tmp_
 def test_a_trained_tokenizer_knows_every_byte_and_its_end() -> None:
     tokenizer = train_tokenizer(["Hello there, how are you?"] * 3, 300)
     assert tokenizer.size <= 300
-    assert tokenizer.bos == tokenizer.eos == tokenizer.specials["<|endoftext|>"]
+    assert (
+        tokenizer.bos_token_id
+        == tokenizer.eos_token_id
+        == tokenizer.special_token_ids["<|endoftext|>"]
+    )
     for text in [*TEXTS, "\x00\x7f日本語", "<|endoftext|>"]:
         assert tokenizer.decode(tokenizer.encode(text, trusted=False)) == text
     assert tokenizer.adds_bos
@@ -89,7 +96,7 @@ def test_gpt2_is_read_from_its_vocabulary_and_merges(tmp_path: Path) -> None:
     trained.backend.model.save(str(tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["merges.txt", "vocab.json"]
     found = load_tokenizer(tmp_path)
-    assert found.eos_text == "<|endoftext|>"
+    assert found.eos_token == "<|endoftext|>"
     assert not found.adds_bos
     for text in TEXTS:
         assert found.encode(text) == trained.encode(text)
@@ -163,7 +170,7 @@ def test_a_template_is_found_wherever_it_lies(tmp_path: Path) -> None:
     plain = json.loads(config.read_text())
 
     def found() -> str | None:
-        return load_tokenizer(tmp_path).template
+        return load_tokenizer(tmp_path).chat_template
 
     assert found() is None
     named = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
@@ -187,5 +194,5 @@ def test_tokens_that_only_the_settings_declare_are_control_tokens(tmp_path: Path
     settings["added_tokens_decoder"] = {"7": {"content": "<turn>", "special": True}}
     config.write_text(json.dumps(settings | {"eos_token": {"content": "<turn>"}}))
     found = load_tokenizer(tmp_path)
-    assert found.encode("a<turn>")[-1] == found.eos == found.specials["<turn>"]
-    assert found.eos not in found.encode("a<turn>", trusted=False)
+    assert found.encode("a<turn>")[-1] == found.eos_token_id == found.special_token_ids["<turn>"]
+    assert found.eos_token_id not in found.encode("a<turn>", trusted=False)

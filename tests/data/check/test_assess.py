@@ -4,7 +4,7 @@ import pytest
 
 from tests.checking import CHATML, ENDLESS, checked, dialogue, encoding, found, write_rows
 from upbring.data.check import kept_texts
-from upbring.data.check.findings import Finding
+from upbring.data.check.findings import CheckFinding
 
 GOOD = [dialogue(f"What is {k} + {k}?", f"{2 * k}") for k in range(1, 5)]
 THINKING = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
@@ -13,7 +13,7 @@ LAST_ALONE = "<|im_start|>user\n{{ messages[-1].content if add_generation_prompt
 LONG = "the quick brown fox jumps over the lazy dog and runs away from the angry farmer at dawn"
 
 
-def only(findings: list[Finding]) -> Finding:
+def only(findings: list[CheckFinding]) -> CheckFinding:
     (finding,) = findings
     return finding
 
@@ -24,7 +24,9 @@ def test_good_rows_are_fine(tmp_path: Path) -> None:
     assert {finding.level for finding in result.findings} == {"fine"}
     titles = ["rows", "learned", "tokens", "serving", "copies", "length", "personal data"]
     assert [finding.title for finding in result.findings] == titles
-    assert only(found(result, "serving")).found == "training and serving agree in all 4 rows tried"
+    assert (
+        only(found(result, "serving")).message == "training and serving agree in all 4 rows tried"
+    )
     assert [f.title for f in checked(path).findings] == ["rows", "copies", "personal data"]
 
 
@@ -32,10 +34,10 @@ def test_malformed_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [*GOOD, *[{"messages": []}] * 25])
     finding = only(found(checked(path), "rows"))
     assert finding.level == "failure"
-    assert finding.found == "25 of 29 rows are malformed"
+    assert finding.message == "25 of 29 rows are malformed"
     assert finding.examples[0].startswith(f"{path}:5: messages: is an empty list; ")
     assert len(finding.examples) == 20
-    assert finding.num_more == 5
+    assert finding.num_hidden == 5
     skipped = checked(path, skip_bad=tmp_path / "rejects.jsonl")
     assert str(only(found(skipped, "rows"))) == "rows: 25 of 29 rows are malformed, and skipped"
 
@@ -62,7 +64,7 @@ def test_a_faulty_template_fails(tmp_path: Path, template: str, title: str, part
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     result = checked(path, encoding(template))
     finding = only([f for f in found(result, title) if f.level == "failure"])
-    assert finding.found.startswith(part)
+    assert finding.message.startswith(part)
     assert finding.examples[0].startswith(f"{path}:1")
     assert finding.todo
 
@@ -92,7 +94,7 @@ def test_a_held_out_prompt_that_is_trained_on_fails(tmp_path: Path) -> None:
     held_out = write_rows(tmp_path / "b.jsonl", [other, same, near])
     exact, alike_ = found(checked(train, held_out=(held_out,)), "held-out")
     assert (exact.level, alike_.level) == ("failure", "warning")
-    assert exact.found == "1 of 3 held-out prompts are in the training data too"
+    assert exact.message == "1 of 3 held-out prompts are in the training data too"
     assert exact.examples == (f"{held_out}:2 as {train}:3",)
     assert alike_.examples[0].startswith(f"{held_out}:3 ")
     assert alike_.examples[0].endswith(f"as {train}:5")
@@ -114,17 +116,17 @@ def test_copies_are_warned_of(tmp_path: Path) -> None:
 def test_it_is_said_among_how_many_near_copies_were_sought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_texts, "MOST_TEXTS", 3)
+    monkeypatch.setattr(kept_texts, "MAX_TEXTS", 3)
     result = checked(write_rows(tmp_path / "a.jsonl", GOOD))
-    assert "among the first 3 rows" in only(found(result, "copies")).found
+    assert "among the first 3 rows" in only(found(result, "copies")).message
 
 
 def test_what_is_cut_is_warned_of(tmp_path: Path) -> None:
     rows = [dialogue("hi", "hohoho"), dialogue("hihihihihi", "ho"), dialogue("hi", "ho")]
     path = write_rows(tmp_path / "a.jsonl", rows)
     cut, left_out = found(checked(path, encoding(max_length=25)), "length")
-    assert cut.found == "1 of 3 rows would be cut at 25 tokens, and lose the stop token"
-    assert left_out.found.startswith("1 of 3 rows would be left out: 25 tokens leave nothing")
+    assert cut.message == "1 of 3 rows would be cut at 25 tokens, and lose the stop token"
+    assert left_out.message.startswith("1 of 3 rows would be left out: 25 tokens leave nothing")
 
 
 def test_control_tokens_and_markers_in_a_text_are_warned_of(tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_control_tokens_and_markers_in_a_text_are_warned_of(tmp_path: Path) -> N
     assert only(found(result, "control tokens")).examples == (f"{path}:1",)
     marker = only(found(result, "markers"))
     assert (marker.level, marker.examples) == ("warning", (f"{path}:2",))
-    assert marker.found.startswith("in 1 of 2 rows, a message contains the line '### Assistant'")
+    assert marker.message.startswith("in 1 of 2 rows, a message contains the line '### Assistant'")
     assert only(found(result, "serving")).level == "fine"
 
 
@@ -146,7 +148,7 @@ def test_personal_data_is_counted_by_kind_and_never_shown(tmp_path: Path) -> Non
     ]
     path = write_rows(tmp_path / "a.jsonl", rows)
     findings = found(checked(path), "personal data")
-    assert [finding.found for finding in findings] == [
+    assert [finding.message for finding in findings] == [
         "1 secret key",
         "2 e-mail addresses",
         "1 IBAN",
@@ -172,7 +174,7 @@ def test_few_comparisons_are_warned_of(tmp_path: Path) -> None:
     result = checked(write_rows(tmp_path / "a.jsonl", pairs(10, longer_wins=5)))
     finding = only(found(result, "comparisons"))
     assert finding.level == "warning"
-    assert finding.found.startswith("10 pairs; below 2,000 a reward model hardly beats chance")
+    assert finding.message.startswith("10 pairs; below 2,000 a reward model hardly beats chance")
 
 
 def test_length_bias_is_warned_of_when_it_is_no_accident(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_length_bias_is_warned_of_when_it_is_no_accident(tmp_path: Path) -> None
     few = checked(write_rows(tmp_path / "b.jsonl", pairs(10, longer_wins=7)))
     assert only(found(few, "length bias")).level == "fine"
     text = "the longer response is preferred in 70 % of 100 pairs"
-    assert only(found(biased, "length bias")).found == text
+    assert only(found(biased, "length bias")).message == text
 
 
 def test_a_guessed_column_is_told(tmp_path: Path) -> None:

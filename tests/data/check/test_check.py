@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from tests.checking import CHATML, checked, dialogue, encoding, found, write_rows
-from upbring.data.check.check import check, kind_of
-from upbring.data.read.format_table import Kind
+from upbring.data.check.check import check_data, detect_record_type
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
 
-ROWS: dict[Kind, dict[str, object]] = {
+ROWS: dict[RecordType, dict[str, object]] = {
     Comparison: {"instruction": "a", "output": "b", "chosen": "b", "rejected": "c"},
     Label: {"prompt": "a", "response": "b", "label": True},
     Demonstration: {"question": "a", "answer": "b"},
@@ -19,20 +19,20 @@ ROWS: dict[Kind, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_what_a_file_is_for_is_told_from_its_rows(tmp_path: Path, kind: Kind) -> None:
+def test_what_a_file_is_for_is_told_from_its_rows(tmp_path: Path, kind: RecordType) -> None:
     path = write_rows(tmp_path / "a.jsonl", [ROWS[kind]])
-    assert kind_of(path, CheckSettings(data=(path,))) is kind
+    assert detect_record_type(path, CheckSettings(data=(path,))) is kind
 
 
 def test_the_purpose_decides_what_rows_are_read_as(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [ROWS[Comparison]])
     asked = CheckSettings(data=(path,), purpose="sft")
-    assert kind_of(path, asked) is Demonstration
-    assert kind_of(path, CheckSettings(data=(path,), purpose="prompts")) is Prompt
+    assert detect_record_type(path, asked) is Demonstration
+    assert detect_record_type(path, CheckSettings(data=(path,), purpose="prompts")) is Prompt
     other = write_rows(tmp_path / "b.jsonl", [ROWS[Demonstration]])
     asked = CheckSettings(data=(other,), purpose="reward")
     with pytest.raises(InputError, match="which gives demonstrations and prompts, not comparisons"):
-        kind_of(other, asked)
+        detect_record_type(other, asked)
 
 
 def test_prompts_may_be_held_out_from_demonstrations(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_documents_need_no_chat_template(tmp_path: Path) -> None:
     path.write_text("Once upon a time", encoding="utf-8")
     result = checked(path, encoding("{% for %}"))
     assert result.example is not None
-    assert result.example.parts[0].runs[0].is_control  # the token that begins a text
+    assert result.example.parts[0].runs[0].is_special  # the token that begins a text
     assert {finding.level for finding in result.findings} == {"fine"}
 
 
@@ -75,16 +75,16 @@ def test_the_example_is_of_middle_length_and_can_be_rendered(tmp_path: Path) -> 
     path = write_rows(tmp_path / "a.jsonl", rows)
     plain = checked(path).example
     assert plain is not None
-    assert plain.where == f"{path}:3"
+    assert plain.location == f"{path}:3"
     refusing = "{{ raise_exception('no') if messages[0].content == 'aaaaa' }}" + CHATML
     rendered = checked(path, encoding(refusing)).example
     assert rendered is not None
     assert rendered.is_rendered
-    assert rendered.where in {f"{path}:4", f"{path}:5"}
+    assert rendered.location in {f"{path}:4", f"{path}:5"}
 
 
 def test_it_is_told_how_far_the_reading_is(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"text": f"{k}"} for k in range(1000)])
     said: list[str] = []
-    check(CheckSettings(data=(path,)), None, notice=said.append)
+    check_data(CheckSettings(data=(path,)), None, log=said.append)
     assert said == [f"{path}: 1,000 rows", "looking for copies"]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import trials
 from upbring.data.check import duplicates
-from upbring.data.check.duplicates import Pair
+from upbring.data.check.duplicates import DuplicatePair
 
 
 def _texts(count: int, *, seed: int = 0, words: int = 30) -> list[str]:
@@ -15,13 +15,13 @@ def _texts(count: int, *, seed: int = 0, words: int = 30) -> list[str]:
 
 def test_a_text_that_differs_in_capitals_and_spaces_alone_is_an_exact_duplicate() -> None:
     texts = ["What is  2 + 2?", "What is 2 - 2?", "what is 2 + 2?\n"]
-    assert duplicates.duplicates(texts) == [Pair(0, 2, 1.0)]
+    assert duplicates.exact_duplicates(texts) == [DuplicatePair(0, 2, 1.0)]
 
 
 def test_every_exact_duplicate_is_found_and_told_once() -> None:
     texts = _texts(500)
     copies = [texts[k].upper() + " " for k in range(0, 500, 5)]
-    found = duplicates.duplicates(texts + copies)
+    found = duplicates.exact_duplicates(texts + copies)
     assert [(p.first, p.second) for p in found] == [(5 * k, 500 + k) for k in range(100)]
 
 
@@ -41,14 +41,14 @@ def test_held_out_texts_are_found_in_the_training_texts_exactly_and_nearly() -> 
     train = _texts(400, words=60)
     held_out = [*_texts(20, seed=9), train[7].title(), train[8] + " more"]
     found = duplicates.overlap(held_out, train)
-    assert found.exact == (Pair(20, 7, 1.0),)
+    assert found.exact == (DuplicatePair(20, 7, 1.0),)
     assert [(p.first, p.second) for p in found.near] == [(21, 8)]
 
 
 def test_texts_without_words_or_spaces_are_compared_too() -> None:
     chinese = "机器学习是人工智能的一个分支它使计算机能够从数据中学习而不需要明确编程"
     texts = ["", "!", "?", chinese, chinese + "吗"]
-    assert duplicates.duplicates(texts) == []
+    assert duplicates.exact_duplicates(texts) == []
     assert [(p.first, p.second) for p in duplicates.near_duplicates(texts)] == [(3, 4)]
 
 

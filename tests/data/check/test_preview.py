@@ -1,13 +1,13 @@
 from tests.checking import CHATML, encoding, tokenizer
 from upbring.data.check.preview import (
-    FIRST,
-    HEAD,
-    LAST,
-    TAIL,
-    Run,
+    HEAD_CHARACTERS,
+    NUM_FIRST,
+    NUM_LAST,
+    TAIL_CHARACTERS,
+    TextRun,
+    escape_terminal,
     plain_example,
     rendered_example,
-    visible,
 )
 from upbring.data.read.records import Comparison, Demonstration, Document, Message, Origin, Prompt
 
@@ -22,49 +22,59 @@ DIALOGUE = (
 
 def test_the_text_of_a_dialogue_is_cut_where_learning_begins_and_ends() -> None:
     record = Demonstration(DIALOGUE, AT)
-    example = rendered_example(record, encoding().tree(record), tokenizer=tokenizer())
+    example = rendered_example(record, encoding().encode(record), tokenizer=tokenizer())
     (part,) = example.parts
-    start, stop = Run("<|im_start|>", is_control=True), Run("<|im_end|>", is_control=True)
-    learned = Run("<|im_end|>", is_learned=True, is_control=True)
+    start, stop = TextRun("<|im_start|>", is_special=True), TextRun("<|im_end|>", is_special=True)
+    learned = TextRun("<|im_end|>", has_loss=True, is_special=True)
     assert part.runs == (
-        *(start, Run("user\nHi"), stop, Run("\n"), start, Run("assistant\n")),
-        *(Run("Ho", is_learned=True), learned),
-        *(Run("\n"), start, Run("user\nÄh?"), stop, Run("\n"), start, Run("assistant\n")),
-        *(Run("Hü", is_learned=True), learned),
+        *(start, TextRun("user\nHi"), stop, TextRun("\n"), start, TextRun("assistant\n")),
+        *(TextRun("Ho", has_loss=True), learned),
+        *(
+            TextRun("\n"),
+            start,
+            TextRun("user\nÄh?"),
+            stop,
+            TextRun("\n"),
+            start,
+            TextRun("assistant\n"),
+        ),
+        *(TextRun("Hü", has_loss=True), learned),
     )
-    assert example.where == "a.jsonl:7"
+    assert example.location == "a.jsonl:7"
 
 
 def test_the_responses_of_a_comparison_stand_apart() -> None:
     record = Comparison(DIALOGUE[:1], ("Ho", "No"), (2.0, 1.0), AT)
-    example = rendered_example(record, encoding().tree(record), tokenizer=tokenizer())
+    example = rendered_example(record, encoding().encode(record), tokenizer=tokenizer())
     assert [part.name for part in example.parts] == ["prompt", "rank 2", "rank 1"]
-    assert example.parts[2].runs[0] == Run("No", is_learned=True)
-    assert example.use == "compared"
+    assert example.parts[2].runs[0] == TextRun("No", has_loss=True)
+    assert example.highlight_label == "compared"
 
 
 def test_without_a_model_the_messages_are_shown() -> None:
     example = plain_example(Demonstration(DIALOGUE, AT))
     assert [part.name for part in example.parts] == ["user", "assistant", "user", "assistant"]
-    assert example.parts[3].runs == (Run("Hü", is_learned=True),)
+    assert example.parts[3].runs == (TextRun("Hü", has_loss=True),)
     assert plain_example(Document("a", AT)).parts[0].name == "text"
-    assert not plain_example(Prompt(DIALOGUE[:1], AT)).use
+    assert not plain_example(Prompt(DIALOGUE[:1], AT)).highlight_label
 
 
 def test_long_texts_and_dialogues_are_shortened() -> None:
     (part,) = plain_example(Document("a" * 2000 + "z", AT)).parts
     (run,) = part.runs
-    assert run.text.startswith("a" * HEAD + f" [… {2001 - HEAD - TAIL:,} characters …] ")
+    assert run.text.startswith(
+        "a" * HEAD_CHARACTERS + f" [… {2001 - HEAD_CHARACTERS - TAIL_CHARACTERS:,} characters …] "
+    )
     assert run.text.endswith("az")
     many = Demonstration((*DIALOGUE,) * 20, AT)
-    assert len(plain_example(many).parts) == FIRST + 1 + LAST
-    tree = encoding(CHATML, max_length=10_000).tree(many)
+    assert len(plain_example(many).parts) == NUM_FIRST + 1 + NUM_LAST
+    tree = encoding(CHATML, max_length=10_000).encode(many)
     (part,) = rendered_example(many, tree, tokenizer=tokenizer()).parts
-    assert len(part.runs) == FIRST + 1 + LAST
+    assert len(part.runs) == NUM_FIRST + 1 + NUM_LAST
 
 
 def test_nothing_of_a_row_is_obeyed_by_a_terminal() -> None:
     text = "a\x1b[31mb\rc\x07\u202ed\u0085\ttab\nline 👩\u200d👧"
     shown = "a<U+001B>[31mb<U+000D>c<U+0007><U+202E>d<U+0085>\ttab\nline 👩\u200d👧"
-    assert visible(text) == shown
+    assert escape_terminal(text) == shown
     assert plain_example(Document(text, AT)).parts[0].runs[0].text == shown

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from upbring.data.read.detect_format import listed, recognise
-from upbring.data.read.format_table import Kind
+from upbring.data.read.detect_format import detect_format, join_names
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.errors import InputError
 
@@ -15,9 +15,9 @@ def _file(tmp_path: Path, *rows: object, name: str = "a.jsonl") -> Path:
     return path
 
 
-def _told(path: Path, want: Kind, format_: str = "auto") -> str:
+def _told(path: Path, want: RecordType, format_: str = "auto") -> str:
     with pytest.raises(InputError) as told:
-        recognise(path, want, format=format_)
+        detect_format(path, want, format=format_)
     return str(told.value)
 
 
@@ -33,19 +33,19 @@ BOTH = {"instruction": "a", "output": "b", "chosen": "c", "rejected": "d", "cate
     ],
 )
 def test_what_is_wanted_decides_where_a_row_serves_twice(
-    tmp_path: Path, want: Kind, said: str
+    tmp_path: Path, want: RecordType, said: str
 ) -> None:
-    assert str(recognise(_file(tmp_path, BOTH), want)) == said
+    assert str(detect_format(_file(tmp_path, BOTH), want)) == said
 
 
 def test_the_format_of_most_rows_wins(tmp_path: Path) -> None:
     rows = [{"text": "a"}, *[{"messages": []} for _ in range(3)]]
-    assert recognise(_file(tmp_path, *rows), Demonstration).name == "messages"
+    assert detect_format(_file(tmp_path, *rows), Demonstration).name == "messages"
 
 
 def test_bad_rows_at_the_beginning_do_not_hide_the_format(tmp_path: Path) -> None:
     path = _file(tmp_path, *[7] * 100, {"prompt": "a", "response": "b"})
-    assert recognise(path, Demonstration).name == "prompt-response"
+    assert detect_format(path, Demonstration).name == "prompt-response"
 
 
 def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_does_not_serve_is_told_with_what_would(
-    tmp_path: Path, row: object, want: Kind, parts: list[str]
+    tmp_path: Path, row: object, want: RecordType, parts: list[str]
 ) -> None:
     told = _told(_file(tmp_path, row), want)
     for part in parts:
@@ -99,14 +99,14 @@ def test_a_file_that_does_not_serve_is_told_with_what_would(
 
 def test_the_one_column_that_must_be_the_prompt_is_taken_and_said(tmp_path: Path) -> None:
     path = _file(tmp_path, {"id": 1, "prompts_final": "a"})
-    assert recognise(path, Prompt).name == "prompts (prompt=prompts_final)"
+    assert detect_format(path, Prompt).name == "prompts (prompt=prompts_final)"
 
 
 def test_a_format_may_be_forced(tmp_path: Path) -> None:
     path = _file(tmp_path, {"prompt": "a", "chosen": "b", "rejected": "c"})
-    assert recognise(path, Demonstration, format="preference").name == "preference"
+    assert detect_format(path, Demonstration, format="preference").name == "preference"
     path = _file(tmp_path, {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"})
-    assert recognise(path, Comparison, format="preference").name == "preference-implicit"
+    assert detect_format(path, Comparison, format="preference").name == "preference-implicit"
     assert "gives documents, not comparisons" in _told(path, Comparison, "text")
 
 
@@ -117,9 +117,12 @@ def test_a_format_that_does_not_exist_is_told_with_the_nearest(tmp_path: Path) -
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
     path = _file(tmp_path, {"Q": "a", "A": "b", "note": "c"})
-    found = recognise(path, Demonstration, format="columns: prompt=Q, response=A")
+    found = detect_format(path, Demonstration, format="columns: prompt=Q, response=A")
     assert found.name == "prompt-response (prompt=Q, response=A)"
-    assert found.fields({"Q": "a", "A": "b", "note": "c"}) == {"prompt": "a", "response": "b"}
+    assert found.rename_fields({"Q": "a", "A": "b", "note": "c"}) == {
+        "prompt": "a",
+        "response": "b",
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,8 +143,8 @@ def test_columns_that_do_not_exist_are_told(tmp_path: Path, format_: str, messag
 def test_plain_text_gives_documents_and_prompts_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("hello\n")
-    assert recognise(path, Document).name == "text"
-    assert recognise(path, Prompt).name == "text, a prompt in each line"
+    assert detect_format(path, Document).name == "text"
+    assert detect_format(path, Prompt).name == "text, a prompt in each line"
     assert "demonstrations are wanted; use `upbring pretrain`, or write" in _told(
         path, Demonstration
     )
@@ -149,5 +152,5 @@ def test_plain_text_gives_documents_and_prompts_alone(tmp_path: Path) -> None:
 
 
 def test_many_fields_are_not_all_listed() -> None:
-    assert listed(f"f{k}" for k in range(15)).endswith("f11 and 3 more")
-    assert listed(["a\x1b[31m", "x" * 500]) == "'a\\x1b[31m', '" + "x" * 56 + "…'"
+    assert join_names(f"f{k}" for k in range(15)).endswith("f11 and 3 more")
+    assert join_names(["a\x1b[31m", "x" * 500]) == "'a\\x1b[31m', '" + "x" * 56 + "…'"

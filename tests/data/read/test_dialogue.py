@@ -9,7 +9,7 @@ USER, ASSISTANT = Message("user", "Hi"), Message("assistant", "Hello")
 
 def _told(value: object) -> str:
     with pytest.raises(RowError) as told:
-        dialogue.message(value, "messages[2]")
+        dialogue.parse_message(value, "messages[2]")
     return str(told.value)
 
 
@@ -26,7 +26,7 @@ def _told(value: object) -> str:
     ],
 )
 def test_roles_of_other_tools_are_known(role: str, known: str) -> None:
-    turn = dialogue.message({"from": role, "value": " x "}, "m")
+    turn = dialogue.parse_message({"from": role, "value": " x "}, "m")
     assert (turn.role, turn.content) == (known, " x ")
 
 
@@ -64,11 +64,11 @@ def test_what_is_wrong_with_a_turn_is_told(value: object, message: str) -> None:
 
 def test_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"text": "b"}]
-    assert dialogue.message({"role": "user", "content": parts}, "m").content == "ab"
+    assert dialogue.parse_message({"role": "user", "content": parts}, "m").content == "ab"
 
 
 def test_text_is_kept_as_it_stands() -> None:
-    assert dialogue.text_of(" a\r\n\tb ", "text") == " a\r\n\tb "
+    assert dialogue.require_text(" a\r\n\tb ", "text") == " a\r\n\tb "
 
 
 def test_the_order_of_turns_is_checked_by_number() -> None:
@@ -78,7 +78,7 @@ def test_the_order_of_turns_is_checked_by_number() -> None:
         (system, USER),
         (USER, ASSISTANT, tool, tool, ASSISTANT, USER),
     ]:
-        assert dialogue.check_order(good, "messages") == good
+        assert dialogue.check_turn_order(good, "messages") == good
     for bad, message in [
         ((ASSISTANT,), "turn 1 is the assistant's, first; system or user may speak here"),
         ((USER, USER), "turn 2 is the user's, after the user's; assistant may speak here"),
@@ -86,12 +86,12 @@ def test_the_order_of_turns_is_checked_by_number() -> None:
         ((USER, Message("assistant", " ")), "turn 2 (assistant) is empty"),
     ]:
         with pytest.raises(RowError) as told:
-            dialogue.check_order(bad, "messages")
+            dialogue.check_turn_order(bad, "messages")
         assert message in str(told.value)
 
 
 def test_a_list_may_be_json_in_a_cell() -> None:
-    assert dialogue.list_of('[1, "a"]', "ranks") == [1, "a"]
+    assert dialogue.require_list('[1, "a"]', "ranks") == [1, "a"]
     for value, message in [
         ("[1,", "ranks: holds a list, but row: is not JSON"),
         ("1", "ranks: is the text '1'; write it as a list"),
@@ -99,22 +99,22 @@ def test_a_list_may_be_json_in_a_cell() -> None:
         (None, "ranks: is missing or null"),
     ]:
         with pytest.raises(RowError) as told:
-            dialogue.list_of(value, "ranks")
+            dialogue.require_list(value, "ranks")
         assert message in str(told.value)
 
 
 def test_the_text_of_hh_is_cut_into_turns_and_loses_one_space_each() -> None:
     text = "\n\nHuman: Hi\n\nAssistant:  two spaces \n\nHuman: Say \n\nHuman!\n\nAssistant:"
-    assert dialogue.hh_dialogue(text, "chosen") == (
+    assert dialogue.parse_hh_dialogue(text, "chosen") == (
         Message("user", "Hi"),
         Message("assistant", " two spaces "),
         Message("user", "Say \n\nHuman!"),
         Message("assistant", ""),
     )
-    assert dialogue.is_hh(text)
-    assert not dialogue.is_hh("Human: Hi")
+    assert dialogue.is_hh_dialogue(text)
+    assert not dialogue.is_hh_dialogue("Human: Hi")
     with pytest.raises(RowError, match="begins with 'Hello'; begin it with"):
-        dialogue.hh_dialogue("Hello", "chosen")
+        dialogue.parse_hh_dialogue("Hello", "chosen")
 
 
 def test_an_optional_text_may_be_absent_null_or_blank() -> None:

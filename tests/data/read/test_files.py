@@ -9,7 +9,7 @@ from upbring.errors import InputError
 
 
 def _text(path: Path) -> str:
-    with files.opened(path) as stream:
+    with files.open_text(path) as stream:
         return stream.read()
 
 
@@ -84,9 +84,9 @@ def test_an_empty_file_is_told(tmp_path: Path) -> None:
 
 def test_a_byte_of_another_encoding_is_told_by_its_place() -> None:
     raw = b'{"text": "\xc3\xa9t\xe9"}'.decode("utf-8", "surrogateescape")
-    problem = files.bad_bytes(raw)  # {"text": " is 10 bytes, then C3 A9 t, then the byte
+    problem = files.find_bad_bytes(raw)  # {"text": " is 10 bytes, then C3 A9 t, then the byte
     assert str(problem).startswith("row: byte 14 (0xe9) is not UTF-8; convert the file")
-    assert files.bad_bytes("été") is None
+    assert files.find_bad_bytes("été") is None
 
 
 def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:

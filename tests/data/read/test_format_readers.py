@@ -3,7 +3,7 @@ import math
 import pytest
 
 from upbring.data.read import format_readers
-from upbring.data.read.format_readers import Case
+from upbring.data.read.format_readers import ParsedExample
 from upbring.data.read.records import Message
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Fields
@@ -21,40 +21,42 @@ def test_alpaca_puts_the_input_on_a_new_line_and_the_history_before() -> None:
         "system": "Be brief.",
         "history": [["Q", "A"]],
     }
-    assert format_readers.alpaca(fields) == [
-        Case((Message("system", "Be brief."), Q, A, Message("user", "Add\n1 2")), (" 3",))
+    assert format_readers.read_alpaca(fields) == [
+        ParsedExample((Message("system", "Be brief."), Q, A, Message("user", "Add\n1 2")), (" 3",))
     ]
 
 
 def test_each_instance_is_a_case() -> None:
-    found = format_readers.instances(
+    found = format_readers.read_instances(
         {"instruction": "Add", "instances": [{"input": "1 2", "output": "3"}, {"output": "?"}]}
     )
     assert found == [
-        Case((Message("user", "Add\n1 2"),), ("3",)),
-        Case((Message("user", "Add"),), ("?",)),
+        ParsedExample((Message("user", "Add\n1 2"),), ("3",)),
+        ParsedExample((Message("user", "Add"),), ("?",)),
     ]
 
 
 def test_messages_end_with_the_response() -> None:
-    assert format_readers.messages({"messages": TALK, "system": "S"}) == [
-        Case((Message("system", "S"), Q), ("A",))
+    assert format_readers.read_messages({"messages": TALK, "system": "S"}) == [
+        ParsedExample((Message("system", "S"), Q), ("A",))
     ]
     talk = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
-    assert format_readers.messages({"conversations": talk}) == [Case((Q,), ("A",))]
+    assert format_readers.read_messages({"conversations": talk}) == [ParsedExample((Q,), ("A",))]
 
 
 @pytest.mark.parametrize("name", ["response", "completion", "answer", "output", "answer1"])
 @pytest.mark.parametrize("asked", ["prompt", "question", "query"])
 def test_prompts_and_responses_have_many_names(asked: str, name: str) -> None:
-    assert format_readers.prompt_response({asked: "Q", name: "A"}) == [Case((Q,), ("A",))]
+    assert format_readers.read_prompt_response({asked: "Q", name: "A"}) == [
+        ParsedExample((Q,), ("A",))
+    ]
 
 
 def test_prompt_and_response_may_be_messages() -> None:
     fields = {"prompt": [*TALK, TALK[0]], "completion": [TALK[1]]}
-    assert format_readers.prompt_response(fields) == [Case((Q, A, Q), ("A",))]
-    assert format_readers.prompt_response({"prompt": TALK[:1], "response": TALK[1]}) == [
-        Case((Q,), ("A",))
+    assert format_readers.read_prompt_response(fields) == [ParsedExample((Q, A, Q), ("A",))]
+    assert format_readers.read_prompt_response({"prompt": TALK[:1], "response": TALK[1]}) == [
+        ParsedExample((Q,), ("A",))
     ]
 
 
@@ -72,7 +74,7 @@ def test_prompt_and_response_may_be_messages() -> None:
     ],
 )
 def test_every_kind_of_preference_gives_the_same_case(fields: Fields) -> None:
-    assert format_readers.preference(fields) == [Case((Q,), ("A", "B"), (1.0, 2.0))]
+    assert format_readers.read_preference(fields) == [ParsedExample((Q,), ("A", "B"), (1.0, 2.0))]
 
 
 @pytest.mark.parametrize(
@@ -94,20 +96,20 @@ def test_every_kind_of_preference_gives_the_same_case(fields: Fields) -> None:
 )
 def test_a_pair_without_one_prompt_and_two_responses_is_told(fields: Fields, message: str) -> None:
     with pytest.raises(RowError) as told:
-        format_readers.preference(fields)
+        format_readers.read_preference(fields)
     assert message in str(told.value)
 
 
 def test_a_pair_of_the_same_text_teaches_nothing() -> None:
     with pytest.raises(UnusedError, match="the same text"):
-        format_readers.preference({"prompt": "Q", "chosen": "A", "rejected": "A"})
+        format_readers.read_preference({"prompt": "Q", "chosen": "A", "rejected": "A"})
 
 
 def test_margins_come_from_scores_where_there_are_any() -> None:
     pair = {"prompt": "Q", "chosen": "A", "rejected": "B"}
-    (case,) = format_readers.preference({**pair, "score_chosen": 4.5, "score_rejected": 2})
+    (case,) = format_readers.read_preference({**pair, "score_chosen": 4.5, "score_rejected": 2})
     assert case.margin == 2.5
-    (case,) = format_readers.preference({**pair, "margin": "0.5", "annotator": "ann"})
+    (case,) = format_readers.read_preference({**pair, "margin": "0.5", "annotator": "ann"})
     assert (case.margin, case.annotator) == (0.5, "ann")
 
 
@@ -124,7 +126,7 @@ def test_ranks_count_from_the_best_and_scores_turn_round(
     given: Fields, ranks: tuple[float, ...]
 ) -> None:
     fields = {"prompt": "Q", "completions": ["a", "b", "c"], **given}
-    assert format_readers.ranked(fields) == [Case((Q,), ("a", "b", "c"), ranks)]
+    assert format_readers.read_ranked(fields) == [ParsedExample((Q,), ("a", "b", "c"), ranks)]
 
 
 @pytest.mark.parametrize(
@@ -146,13 +148,15 @@ def test_ranks_count_from_the_best_and_scores_turn_round(
 )
 def test_what_is_wrong_with_a_ranking_is_told(change: Fields, message: str) -> None:
     with pytest.raises(RowError) as told:
-        format_readers.ranked({"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 2], **change})
+        format_readers.read_ranked(
+            {"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 2], **change}
+        )
     assert message in str(told.value)
 
 
 def test_a_ranking_of_equals_teaches_nothing() -> None:
     with pytest.raises(UnusedError, match="share one rank"):
-        format_readers.ranked({"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 1]})
+        format_readers.read_ranked({"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 1]})
 
 
 @pytest.mark.parametrize(
@@ -166,20 +170,20 @@ def test_a_ranking_of_equals_teaches_nothing() -> None:
     ],
 )
 def test_labels_are_good_or_bad(fields: Fields, is_good: bool) -> None:  # noqa: FBT001 -- an expected value
-    assert format_readers.labels(fields) == [Case((Q,), ("A",), is_good=is_good)]
+    assert format_readers.read_labels(fields) == [ParsedExample((Q,), ("A",), is_good=is_good)]
 
 
 def test_a_label_of_another_kind_is_told() -> None:
     with pytest.raises(RowError, match=r"label: is 'maybe'; write true \(good\) or false \(bad\)"):
-        format_readers.labels({"prompt": "Q", "response": "A", "label": "maybe"})
+        format_readers.read_labels({"prompt": "Q", "response": "A", "label": "maybe"})
 
 
 def test_a_prompt_is_what_comes_before_the_last_answer() -> None:
-    assert format_readers.prompts({"messages": TALK}) == [Case((Q,))]
-    assert format_readers.prompts({"messages": TALK + TALK[:1]}) == [Case((Q, A, Q))]
-    assert format_readers.prompts({"instruction": "Q"}) == [Case((Q,))]
-    assert format_readers.prompts({"question": "Q"}) == [Case((Q,))]
-    assert format_readers.turns({"turns": ["Q", "more"]}) == [Case((Q,))]
+    assert format_readers.read_prompts({"messages": TALK}) == [ParsedExample((Q,))]
+    assert format_readers.read_prompts({"messages": TALK + TALK[:1]}) == [ParsedExample((Q, A, Q))]
+    assert format_readers.read_prompts({"instruction": "Q"}) == [ParsedExample((Q,))]
+    assert format_readers.read_prompts({"question": "Q"}) == [ParsedExample((Q,))]
+    assert format_readers.read_turns({"turns": ["Q", "more"]}) == [ParsedExample((Q,))]
 
 
 @pytest.mark.parametrize(
@@ -194,12 +198,12 @@ def test_a_prompt_is_what_comes_before_the_last_answer() -> None:
 )
 def test_what_is_wrong_with_an_instruction_is_told(fields: Fields, message: str) -> None:
     with pytest.raises(RowError) as told:
-        format_readers.alpaca(fields)
+        format_readers.read_alpaca(fields)
     assert message in str(told.value)
 
 
 def test_tools_are_told_and_not_dropped() -> None:
     with pytest.raises(RowError, match="tools: holds tools, which are not read; describe them"):
-        format_readers.messages({"messages": TALK, "tools": [{"name": "f"}]})
+        format_readers.read_messages({"messages": TALK, "tools": [{"name": "f"}]})
     with pytest.raises(RowError, match=r"instances\[0\]: is 'a'; write it as"):
-        format_readers.instances({"instruction": "Q", "instances": ["a"]})
+        format_readers.read_instances({"instruction": "Q", "instances": ["a"]})

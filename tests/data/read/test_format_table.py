@@ -10,7 +10,7 @@ TABLE = re.findall(r"^    ([a-z-]+)  +\S", format_table.__doc__ or "", re.MULTIL
 
 def _named(fields: dict[str, object]) -> str:
     """Return the first format in the table that fits."""
-    return next(shape.name for shape in format_table.SHAPES if shape.fits(fields))
+    return next(shape.name for shape in format_table.FORMATS if shape.matches(fields))
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,16 @@ def test_a_row_is_known_by_its_fields(fields: dict[str, object], name: str) -> N
 
 
 def test_the_table_in_the_docstring_names_every_format() -> None:
-    assert set(TABLE) - {"format"} == set(format_table.NAMES)
+    assert set(TABLE) - {"format"} == set(format_table.FORMAT_NAMES)
 
 
 def test_every_kind_of_record_has_a_format_and_every_format_a_kind() -> None:
     for want in (Document, Prompt, Demonstration, Comparison, Label):
-        assert any(want in shape.serves for shape in format_table.SHAPES)
-    assert all(shape.serves for shape in format_table.SHAPES)
+        assert any(want in shape.record_types for shape in format_table.FORMATS)
+    assert all(shape.record_types for shape in format_table.FORMATS)
 
 
 def test_columns_may_be_renamed_to_whatever_a_format_reads() -> None:
     assert {"prompt", "response", "chosen", "rejected", "text", "label"} <= set(
-        format_table.COLUMNS
+        format_table.COLUMN_NAMES
     )

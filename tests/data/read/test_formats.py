@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import trials
-from upbring.data.read.format_table import Kind
-from upbring.data.read.formats import read
+from upbring.data.read.format_table import RecordType
+from upbring.data.read.formats import read_records
 from upbring.data.read.records import (
     Comparison,
     Demonstration,
@@ -32,7 +32,7 @@ TALK = [
 SHARE = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello, you"}]
 HH = "\n\nHuman: Hi\n\nAssistant: "
 REPLIES = [{"role": "assistant", "text": t, "rank": k} for k, t in enumerate("ab")]
-SAMPLES: dict[str, tuple[Kind, dict[str, object]]] = {
+SAMPLES: dict[str, tuple[RecordType, dict[str, object]]] = {
     "text": (Document, {"text": 'Once, "upon"\na time'}),
     "messages": (Demonstration, {"messages": TALK}),
     "sharegpt": (Demonstration, {"conversations": SHARE, "system": "Be kind."}),
@@ -91,12 +91,12 @@ def test_every_format_works_by_path_alone_in_every_kind_of_file(
     (tmp_path / f"plain{ending}").write_bytes(content)
     (tmp_path / f"packed{ending}.gz").write_bytes(gzip.compress(content))
     said: list[str] = []
-    found = read(tmp_path / f"plain{ending}", want, notice=said.append)
+    found = read_records(tmp_path / f"plain{ending}", want, log=said.append)
     records = list(found)
     assert found.format == name
     assert said == [f"{tmp_path / f'plain{ending}'}: format {name}"]
-    assert (len(records), found.num_rows, found.num_bad) == (3, 3, 0)
-    packed = list(read(tmp_path / f"packed{ending}.gz", want))
+    assert (len(records), found.num_rows, found.num_malformed) == (3, 3, 0)
+    packed = list(read_records(tmp_path / f"packed{ending}.gz", want))
     assert [_content(record) for record in packed] == [_content(record) for record in records]
 
 
@@ -107,7 +107,7 @@ def _content(record: Record) -> Record:
 def test_records_say_where_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('\n{"prompt": " a ", "response": "b\\n"}\n')
-    assert list(read(path, Demonstration)) == [
+    assert list(read_records(path, Demonstration)) == [
         Demonstration((Message("user", " a "), Message("assistant", "b\n")), Origin(str(path), 2))
     ]
 
@@ -115,7 +115,7 @@ def test_records_say_where_they_stand(tmp_path: Path) -> None:
 def test_a_file_can_be_read_again_and_counts_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(_jsonl([{"prompt": "a", "response": "b"}] * 4))
-    found = read(path, Demonstration)
+    found = read_records(path, Demonstration)
     assert list(found) == list(found)
     assert found.num_rows == 4
 
@@ -125,15 +125,15 @@ def test_preferences_give_what_else_is_asked_of_them(tmp_path: Path) -> None:
     path.write_bytes(_jsonl([SAMPLES["preference"][1]] * 2))
     origin = Origin(str(path), 1)
     hi = (Message("user", "Hi"),)
-    assert next(iter(read(path, Prompt))) == Prompt(hi, origin)
-    forced = read(path, Demonstration, format="preference")
+    assert next(iter(read_records(path, Prompt))) == Prompt(hi, origin)
+    forced = read_records(path, Demonstration, format="preference")
     assert next(iter(forced)) == Demonstration((*hi, Message("assistant", "Hello")), origin)
-    labels = list(read(path, Label))
+    labels = list(read_records(path, Label))
     assert labels[0] == Label(hi, "Hello", is_good=True, origin=origin)
     assert labels[1] == Label(hi, "Go", is_good=False, origin=origin)
     ranked = tmp_path / "r.jsonl"
     ranked.write_bytes(_jsonl([SAMPLES["ranked"][1]]))
-    (best,) = read(ranked, Demonstration, format="ranked")
+    (best,) = read_records(ranked, Demonstration, format="ranked")
     assert best.messages[-1].content == "b"
 
 
@@ -142,13 +142,13 @@ def test_rows_that_teach_nothing_are_counted_and_said(tmp_path: Path) -> None:
     pair: dict[str, object] = {"prompt": "a", "chosen": "b", "rejected": "c"}
     path.write_bytes(_jsonl([pair, {**pair, "rejected": "b"}]))
     said: list[str] = []
-    found = read(path, Comparison, notice=said.append)
+    found = read_records(path, Comparison, log=said.append)
     assert len(list(found)) == 1
     assert found.unused == {"chosen and rejected are the same text": 1}
     assert said[-1].endswith("1 of 2 rows are not used: chosen and rejected are the same text")
     good = {"prompt": "a", "response": "b", "label": True}
     path.write_bytes(_jsonl([good, {**good, "label": False}]))
-    found_good = read(path, Demonstration, format="labels")
+    found_good = read_records(path, Demonstration, format="labels")
     assert len(list(found_good)) == 1
     assert found_good.unused == {"its response was called bad": 1}
 
@@ -158,7 +158,7 @@ def test_malformed_rows_are_told_when_all_are_read(tmp_path: Path) -> None:
     good = json.dumps({"messages": TALK})
     bad = good.replace('"user"', '"bot"')
     path.write_text(f"{good}\n{bad}\n{good}\n{{\n")
-    found = read(path, Demonstration)
+    found = read_records(path, Demonstration)
     records: list[Demonstration] = []
     with pytest.raises(InputError) as told:
         records.extend(found)
@@ -166,7 +166,7 @@ def test_malformed_rows_are_told_when_all_are_read(tmp_path: Path) -> None:
         f"{path}:2: messages[0].role: 'bot' is unknown; use system, user, assistant or tool"
     )
     assert "2 of 4 rows are malformed; correct them, or go on without them" in str(told.value)
-    assert (found.num_rows, found.num_bad) == (4, 2)
+    assert (found.num_rows, found.num_malformed) == (4, 2)
 
 
 def test_malformed_rows_can_be_set_aside(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_malformed_rows_can_be_set_aside(tmp_path: Path) -> None:
     path.write_text('{"text": "a"}\n{"text": ""}\n{"text": "b"}\n')
     said: list[str] = []
     for _ in range(2):
-        found = read(path, Document, skip_bad=bad, notice=said.append)
+        found = read_records(path, Document, skip_bad=bad, log=said.append)
         assert [record.text for record in found] == ["a", "b"]
     assert said[-1] == f"{path}: 1 of 3 rows are malformed and stand in {bad}"
     (reject,) = [json.loads(line) for line in bad.read_text().splitlines()]
@@ -185,24 +185,24 @@ def test_malformed_rows_can_be_set_aside(tmp_path: Path) -> None:
         "row": '{"text": ""}',
     }
     with pytest.raises(InputError, match="is the data itself; name another file"):
-        read(path, Document, skip_bad=path)
+        read_records(path, Document, skip_bad=path)
 
 
 def test_a_file_of_which_nothing_is_left_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": ""}\n')
     with pytest.raises(InputError, match="none of its 1 rows can be used"):
-        list(read(path, Document, skip_bad=tmp_path / "bad.jsonl"))
+        list(read_records(path, Document, skip_bad=tmp_path / "bad.jsonl"))
 
 
 def test_lines_of_text_are_prompts(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("Who?\n\nWhat?\n")
-    assert [(p.messages[0].content, p.origin.line) for p in read(path, Prompt)] == [
+    assert [(p.messages[0].content, p.origin.line) for p in read_records(path, Prompt)] == [
         ("Who?", 1),
         ("What?", 3),
     ]
-    assert [d.text for d in read(path, Document)] == ["Who?\n\nWhat?\n"]
+    assert [d.text for d in read_records(path, Document)] == ["Who?\n\nWhat?\n"]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv"])
@@ -210,7 +210,7 @@ def test_many_rows_are_read(tmp_path: Path, ending: str) -> None:
     count = trials(10_000, 50_000)
     row = {"instruction": "Say it again. " * 5, "input": "x " * 20, "output": "It, again. " * 30}
     (tmp_path / f"a{ending}").write_bytes(WRITERS[ending]([dict(row) for _ in range(count)]))
-    assert sum(1 for _ in read(tmp_path / f"a{ending}", Demonstration)) == count
+    assert sum(1 for _ in read_records(tmp_path / f"a{ending}", Demonstration)) == count
 
 
 JUNK = [
@@ -299,27 +299,27 @@ def _wrong(row: dict[str, object], rng: random.Random) -> dict[str, object]:
     return copy
 
 
-def _survives(path: Path, want: Kind, skip_bad: Path | None) -> None:
+def _survives(path: Path, want: RecordType, skip_bad: Path | None) -> None:
     """Check the laws for any file at all: records, or an error that says where; nothing dropped."""
     found = None
     try:
-        found = read(path, want, skip_bad=skip_bad)
+        found = read_records(path, want, skip_bad=skip_bad)
         num_records = sum(1 for _ in found)
     except InputError as error:
         first = str(error).splitlines()[0]
         assert first.startswith(str(path)), first
         assert "; " in first or "did you mean" in first, first
         assert first.isprintable(), first
-        if found is not None and found.num_bad and skip_bad is None:
+        if found is not None and found.num_malformed and skip_bad is None:
             assert re.search(r":\d+: \S.*: .*; ", first), first
     else:
         assert found is not None
         assert num_records == found.num_records > 0
         if skip_bad is None:
-            assert found.num_bad == 0
-    if found is not None and skip_bad is not None and found.num_bad:
+            assert found.num_malformed == 0
+    if found is not None and skip_bad is not None and found.num_malformed:
         lines = skip_bad.read_text().splitlines()
-        assert 0 < len(lines) <= found.num_bad
+        assert 0 < len(lines) <= found.num_malformed
         assert all(json.loads(line).keys() == {"file", "line", "reason", "row"} for line in lines)
 
 

@@ -5,12 +5,12 @@ import random
 import pytest
 
 from tests.conftest import trials
-from upbring.data.read.json_list import elements
+from upbring.data.read.json_list import list_elements
 from upbring.data.read.row_errors import RowError
 
 
 def _listed(text: str) -> list[tuple[int, str]]:
-    return list(elements(io.StringIO(text)))
+    return list(list_elements(io.StringIO(text)))
 
 
 def test_elements_come_with_the_line_on_which_they_begin() -> None:

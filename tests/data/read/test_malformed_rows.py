@@ -17,7 +17,7 @@ def test_all_are_counted_and_the_first_twenty_shown() -> None:
     malformed = Malformed(Path("a.jsonl"), None)
     for line in range(1, 31):
         malformed.add(*_bad(line))
-    lines = str(malformed.error(50)).splitlines()
+    lines = str(malformed.make_error(50)).splitlines()
     assert lines[0] == "a.jsonl:1: text: is empty; fill it"
     assert lines[19] == "a.jsonl:20: text: is empty; fill it"
     assert lines[20:] == [
@@ -35,7 +35,7 @@ def test_rejects_are_added_to_the_file_once_each(tmp_path: Path) -> None:
         malformed = Malformed(Path("a.jsonl"), path)
         malformed.add(*_bad(3, 'caf\udce9 \ud800 "'))
         malformed.add(*_bad(4))
-        malformed.write()
+        malformed.flush()
     torn, first, second = path.read_text().splitlines()
     assert torn == '{"torn": '
     assert json.loads(first) == {
@@ -53,7 +53,7 @@ def test_many_rejects_do_not_wait_in_memory(tmp_path: Path) -> None:
     for line in range(300):
         malformed.add(*_bad(line))
     assert len(path.read_text().splitlines()) == 256
-    malformed.write()
+    malformed.flush()
     assert len(path.read_text().splitlines()) == 300
 
 
@@ -61,4 +61,4 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     malformed = Malformed(Path("a.jsonl"), tmp_path / "no" / "bad.jsonl")
     malformed.add(*_bad(1))
     with pytest.raises(InputError, match=r"--skip-bad .*bad\.jsonl: cannot be written \(No such"):
-        malformed.write()
+        malformed.flush()

@@ -1,7 +1,7 @@
 import pytest
 
 from upbring.data.read import message_trees as trees
-from upbring.data.read.format_readers import Case
+from upbring.data.read.format_readers import ParsedExample
 from upbring.data.read.records import Message
 from upbring.data.read.row_errors import RowError, UnusedError
 
@@ -29,31 +29,31 @@ Q, B, R = Message("user", "Q"), Message("assistant", "b"), Message("user", "R")
 
 
 def test_every_message_with_ranked_replies_is_a_comparison() -> None:
-    assert trees.comparisons(_tree()) == [
-        Case((Q,), ("a", "b"), (2.0, 1.0)),
-        Case((Q, B, R), ("d", "e"), (1.0, 2.0)),
+    assert trees.read_comparisons(_tree()) == [
+        ParsedExample((Q,), ("a", "b"), (2.0, 1.0)),
+        ParsedExample((Q, B, R), ("d", "e"), (1.0, 2.0)),
     ]
 
 
 def test_demonstrations_follow_the_best_replies() -> None:
-    assert trees.demonstrations(_tree()) == [Case((Q, B, R), ("d",))]
+    assert trees.read_demonstrations(_tree()) == [ParsedExample((Q, B, R), ("d",))]
 
 
 def test_the_prompt_is_the_first_message() -> None:
-    assert trees.prompts(_tree()) == [Case((Q,))]
+    assert trees.read_prompts(_tree()) == [ParsedExample((Q,))]
 
 
 def test_deleted_messages_are_left_out() -> None:
     deleted = {**_node("assistant", "b", rank=0), "deleted": True}
     tree = {"prompt": _node("prompter", "Q", _node("assistant", "a", rank=1), deleted)}
-    assert trees.demonstrations(tree) == [Case((Q,), ("a",))]
+    assert trees.read_demonstrations(tree) == [ParsedExample((Q,), ("a",))]
     with pytest.raises(UnusedError, match="no message of the tree has two ranked replies"):
-        trees.comparisons(tree)
+        trees.read_comparisons(tree)
 
 
 def test_a_tree_without_replies_teaches_nothing() -> None:
     with pytest.raises(UnusedError, match="has a reply"):
-        trees.demonstrations({"prompt": _node("prompter", "Q")})
+        trees.read_demonstrations({"prompt": _node("prompter", "Q")})
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_a_tree_without_replies_teaches_nothing() -> None:
 )
 def test_what_is_wrong_with_a_tree_is_told(prompt: object, message: str) -> None:
     with pytest.raises(RowError) as told:
-        trees.comparisons({"prompt": prompt})
+        trees.read_comparisons({"prompt": prompt})
     assert message in str(told.value)
 
 
 def test_more_than_nine_ranked_replies_are_told() -> None:
     replies = [_node("assistant", f"a{k}", rank=k) for k in range(10)]
     with pytest.raises(RowError, match="holds 10 responses; rank 2 to 9"):
-        trees.comparisons({"prompt": _node("prompter", "Q", *replies)})
+        trees.read_comparisons({"prompt": _node("prompter", "Q", *replies)})
 
 
 def test_a_deep_tree_is_walked_without_recursion() -> None:
@@ -89,5 +89,5 @@ def test_a_deep_tree_is_walked_without_recursion() -> None:
     for k in range(600):
         node = _node("prompter" if k % 2 == 0 else "assistant", str(k), node)
     root = node if node["role"] == "prompter" else _node("prompter", "Q", node)
-    (case,) = trees.demonstrations({"prompt": root})
+    (case,) = trees.read_demonstrations({"prompt": root})
     assert case.responses == ("end",)

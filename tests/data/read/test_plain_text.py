@@ -9,7 +9,7 @@ from upbring.errors import InputError
 def _documents(tmp_path: Path, content: bytes) -> list[tuple[int, object]]:
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    return [(row.line, row.fields["text"]) for row in plain_text.documents(path)]
+    return [(row.line, row.fields["text"]) for row in plain_text.read_documents(path)]
 
 
 def test_a_file_is_one_document_with_its_white_space(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_dividers_part_documents(tmp_path: Path) -> None:
 def test_long_documents_come_in_pieces_that_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain_text, "PIECE", 100)
+    monkeypatch.setattr(plain_text, "PIECE_CHARACTERS", 100)
     text = "".join(f"{'x' * 30} {k}\n" + ("\n" if k % 3 == 0 else "") for k in range(60))
     found = _documents(tmp_path, text.encode())
     assert "".join(str(piece) for _, piece in found) == text
@@ -40,7 +40,7 @@ def test_long_documents_come_in_pieces_that_lose_nothing(
 def test_a_document_without_line_ends_is_cut_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain_text, "PIECE", 100)
+    monkeypatch.setattr(plain_text, "PIECE_CHARACTERS", 100)
     found = _documents(tmp_path, b"x" * 1050)
     assert "".join(str(piece) for _, piece in found) == "x" * 1050
     assert {line for line, _ in found} == {1}
@@ -49,14 +49,14 @@ def test_a_document_without_line_ends_is_cut_too(
 def test_a_byte_that_is_not_utf8_is_told_on_its_own_line(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"fine\nfine\ncaf\xe9\n")
-    (row,) = plain_text.documents(path)
+    (row,) = plain_text.read_documents(path)
     assert (row.line, str(row.problem)[:28]) == (3, "row: byte 4 (0xe9) is not UT")
 
 
 def test_lines_are_prompts_without_their_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b" Who?\r\n\nWhat? \n")
-    found = [(row.line, row.fields["text"]) for row in plain_text.lines(path)]
+    found = [(row.line, row.fields["text"]) for row in plain_text.read_lines(path)]
     assert found == [(1, " Who?"), (3, "What? ")]
 
 

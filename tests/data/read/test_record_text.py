@@ -1,4 +1,4 @@
-from upbring.data.read.record_text import prompt_of, question_of, responses_of, text_of
+from upbring.data.read.record_text import prompt_of, prompt_text_of, responses_of, text_of
 from upbring.data.read.records import (
     Comparison,
     Demonstration,
@@ -28,5 +28,5 @@ def test_every_record_has_a_prompt_and_responses() -> None:
     for record, (prompt, responses) in records.items():
         assert prompt_of(record) == prompt
         assert responses_of(record) == responses
-        assert question_of(record) == "Hi"  # what the system says is left out
+        assert prompt_text_of(record) == "Hi"  # what the system says is left out
     assert text_of(Demonstration((*asked, SAY), AT)) == "Be kind.\nHi\nHo"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from upbring.data.read.rows import Row, parse, rows
+from upbring.data.read.rows import Row, parse_object, read_rows
 from upbring.errors import InputError
 
 
 def _rows(tmp_path: Path, name: str, content: str | bytes) -> list[Row]:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(rows(path))
+    return list(read_rows(path))
 
 
 def _problems(tmp_path: Path, name: str, content: str | bytes) -> list[tuple[int, str]]:
@@ -160,4 +160,4 @@ def test_a_row_longer_than_the_limit_is_told(
 
 
 def test_parse_returns_the_object() -> None:
-    assert parse('{"a": {"b": [1.5, true, null]}}') == {"a": {"b": [1.5, True, None]}}
+    assert parse_object('{"a": {"b": [1.5, true, null]}}') == {"a": {"b": [1.5, True, None]}}

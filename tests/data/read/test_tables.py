@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from upbring.data.read import tables
-from upbring.data.read.formats import read
+from upbring.data.read.formats import read_records
 from upbring.data.read.records import Comparison, Demonstration, Message
 from upbring.errors import InputError
 
@@ -16,7 +16,7 @@ def test_parquet_rows_are_read_as_json_rows_are(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     rows = [{"messages": messages, "id": k} for k in range(600)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    found = list(read(tmp_path / "a.parquet", Demonstration))
+    found = list(read_records(tmp_path / "a.parquet", Demonstration))
     assert len(found) == 600
     assert found[0].messages == (Message("user", "Hi"), Message("assistant", "Hello"))
     assert found[599].origin.line == 600
@@ -26,7 +26,7 @@ def test_a_bad_parquet_row_is_told_and_kept(tmp_path: Path) -> None:
     rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": None, "chosen": "b"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     bad = tmp_path / "bad.jsonl"
-    assert len(list(read(tmp_path / "a.parquet", Comparison, skip_bad=bad))) == 1
+    assert len(list(read_records(tmp_path / "a.parquet", Comparison, skip_bad=bad))) == 1
     assert json.loads(bad.read_text())["line"] == 2
 
 
@@ -37,14 +37,14 @@ def test_damaged_parquet_is_told(tmp_path: Path) -> None:
     for damaged in (content[: len(content) // 2], b"PAR1" + content[8:], b"hello"):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"a\.parquet: file: is no whole parquet file"):
-            list(read(path, Demonstration))
+            list(read_records(path, Demonstration))
 
 
 def test_a_hub_name_has_an_owner_a_name_and_perhaps_more() -> None:
-    assert tables.hub_parts(Path("hub:a/b")) == ("a/b", None, "train")
-    assert tables.hub_parts(Path("hub:a/b/main:test")) == ("a/b", "main", "test")
+    assert tables.parse_hub_path(Path("hub:a/b")) == ("a/b", None, "train")
+    assert tables.parse_hub_path(Path("hub:a/b/main:test")) == ("a/b", "main", "test")
     with pytest.raises(InputError, match="write hub:owner/name:split"):
-        tables.hub_parts(Path("hub:alone"))
+        tables.parse_hub_path(Path("hub:alone"))
 
 
 @pytest.mark.skipif(
@@ -52,4 +52,4 @@ def test_a_hub_name_has_an_owner_a_name_and_perhaps_more() -> None:
 )
 def test_a_missing_extra_is_told_with_the_line_that_installs_it() -> None:
     with pytest.raises(InputError, match=r'needs datasets; .*pip install "upbring\[data\]"'):
-        list(read(Path("hub:owner/name:train"), Demonstration))
+        list(read_records(Path("hub:owner/name:train"), Demonstration))

@@ -2,21 +2,23 @@ import numpy as np
 import pytest
 import torch
 
-from upbring.data.trees.batch import Span, make_batch
-from upbring.data.trees.tree import Branch, Tree, tree
+from upbring.data.trees.batch import TreeSpan, make_batch
+from upbring.data.trees.tree import Branch, Tree, make_tree
 
 
 def test_a_batch_is_its_trees_end_to_end() -> None:
     # Worked by hand. Row: 1 2 3 | 4 | 5 6 ‖ 7 | 8 9
-    batch = make_batch([tree([1, 2, 3], [4], [5, 6], key="a"), tree([7], [8, 9], key="b")])
+    batch = make_batch(
+        [make_tree([1, 2, 3], [4], [5, 6], key="a"), make_tree([7], [8, 9], key="b")]
+    )
     assert batch.tokens.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert batch.positions.tolist() == [0, 1, 2, 3, 3, 4, 0, 1, 2]
     assert batch.source.tolist() == [2, 2, 4, 6, 7]  # both branches are predicted from place 2
     assert batch.target.tolist() == [4, 5, 6, 8, 9]
-    assert batch.branch.tolist() == [0, 1, 1, 2, 2]
-    assert batch.tree.tolist() == [0, 0, 1]
-    assert batch.last.tolist() == [3, 5, 8]
-    assert batch.spans == (Span(0, 3, (1, 2)), Span(6, 1, (2,)))
+    assert batch.branch_index.tolist() == [0, 1, 1, 2, 2]
+    assert batch.tree_index.tolist() == [0, 0, 1]
+    assert batch.last_index.tolist() == [3, 5, 8]
+    assert batch.spans == (TreeSpan(0, 3, (1, 2)), TreeSpan(6, 1, (2,)))
     assert batch.keys == ("a", "b")
     assert batch.num_tokens == 9
 
@@ -36,21 +38,21 @@ def test_facts_go_by_branch_and_notes_by_weighted_token() -> None:
     plain = Branch(np.array([7], np.int32), np.ones(1, np.float32))
     prompt = np.array([1, 2], np.int32)
     ranked = Tree(prompt, (noted, plain), "a", {"rank": np.array([1.0, 2.0])})
-    batch = make_batch([ranked, tree([3], [8], key="b")])
-    assert batch.facts["rank"].tolist()[:2] == [1, 2]
-    assert batch.facts["rank"].isnan().tolist() == [False, False, True]
-    assert batch.notes["old"][:2].tolist() == pytest.approx([0.2, 0.3])
-    assert batch.notes["old"].isnan().tolist() == [False, False, True, True]
+    batch = make_batch([ranked, make_tree([3], [8], key="b")])
+    assert batch.per_branch["rank"].tolist()[:2] == [1, 2]
+    assert batch.per_branch["rank"].isnan().tolist() == [False, False, True]
+    assert batch.per_token["old"][:2].tolist() == pytest.approx([0.2, 0.3])
+    assert batch.per_token["old"].isnan().tolist() == [False, False, True, True]
     moved = batch.to(torch.device("meta"))
-    assert moved.facts["rank"].device.type == moved.notes["old"].device.type == "meta"
+    assert moved.per_branch["rank"].device.type == moved.per_token["old"].device.type == "meta"
 
 
 def test_a_branch_needs_a_token_before_it() -> None:
     with pytest.raises(AssertionError, match="no prompt token"):
-        make_batch([tree([], [1], key="x")])
+        make_batch([make_tree([], [1], key="x")])
 
 
 def test_a_prompt_alone_is_a_tree_too() -> None:
-    batch = make_batch([tree([1, 2])])
+    batch = make_batch([make_tree([1, 2])])
     assert batch.num_tokens == 2
     assert batch.source.shape == batch.weight.shape == (0,)

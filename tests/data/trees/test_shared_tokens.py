@@ -2,8 +2,8 @@
 
 import pytest
 
-from upbring.data.trees.shared_tokens import own
-from upbring.data.trees.tree import tree
+from upbring.data.trees.shared_tokens import unshared_token_masks
+from upbring.data.trees.tree import make_tree
 
 
 @pytest.mark.parametrize(
@@ -20,5 +20,5 @@ from upbring.data.trees.tree import tree
 def test_controls_that_all_begin_or_end_with_do_not_count(
     branches: list[list[int]], expected: list[list[float]]
 ) -> None:
-    found = own(tree([1], *branches), {8, 9})
+    found = unshared_token_masks(make_tree([1], *branches), {8, 9})
     assert [each.tolist() for each in found] == expected

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import trials
 from upbring.data.trees import store
-from upbring.data.trees.store import build, cache_folder, open_store
-from upbring.data.trees.tree import Branch, Tree, tree
+from upbring.data.trees.store import build_store, cache_folder, open_store
+from upbring.data.trees.tree import Branch, Tree, make_tree
 from upbring.errors import InputError
 
 tokens = st.lists(st.integers(0, 200_000), min_size=1, max_size=5)
@@ -46,7 +46,7 @@ def test_what_is_read_is_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, some: list[Tree]
 ) -> None:
     folder = tmp_path_factory.mktemp("store") / "it"
-    for found in (build(folder, iter(some)), open_store(folder)):
+    for found in (build_store(folder, iter(some)), open_store(folder)):
         assert found is not None
         assert len(found) == len(some)
         assert all(map(same, found, some))
@@ -54,7 +54,9 @@ def test_what_is_read_is_what_was_written(
 
 
 def test_trees_are_views_of_the_mapped_files(tmp_path: Path) -> None:
-    found = build(tmp_path / "it", [tree([1, 2], [3], [4, 5], key="a"), tree([6], [7], key="b")])
+    found = build_store(
+        tmp_path / "it", [make_tree([1, 2], [3], [4, 5], key="a"), make_tree([6], [7], key="b")]
+    )
     first = found[0]
     assert np.shares_memory(first.prompt, found.arrays["tokens"])
     assert np.shares_memory(first.branches[1].weight, found.arrays["weights"])
@@ -70,30 +72,30 @@ def test_trees_are_views_of_the_mapped_files(tmp_path: Path) -> None:
 
 def test_facts_lie_beside_their_branches(tmp_path: Path) -> None:
     rows = [
-        replace(tree([1], [2], [3]), facts={"rank": np.array([1.0, 2.0])}),
-        replace(tree([1], [2], [3], [4]), facts={"rank": np.array([3.0, 1.0, 1.0])}),
+        replace(make_tree([1], [2], [3]), per_branch={"rank": np.array([1.0, 2.0])}),
+        replace(make_tree([1], [2], [3], [4]), per_branch={"rank": np.array([3.0, 1.0, 1.0])}),
     ]
-    built = build(tmp_path / "it", rows)
+    built = build_store(tmp_path / "it", rows)
     opened = open_store(tmp_path / "it")
     assert opened is not None
     for found in (built, opened):
-        assert found.facts["rank"].tolist() == [1, 2, 3, 1, 1]
-        assert found[1].facts["rank"].tolist() == [3, 1, 1]
+        assert found.per_branch["rank"].tolist() == [1, 2, 3, 1, 1]
+        assert found[1].per_branch["rank"].tolist() == [3, 1, 1]
 
 
 def test_a_damaged_or_foreign_store_is_not_opened(tmp_path: Path) -> None:
     folder = tmp_path / "it"
     assert open_store(folder) is None
-    build(folder, [tree([1], [2])])
+    build_store(folder, [make_tree([1], [2])])
     path = folder / "tokens.i32"
     path.write_bytes(b"\x07" + path.read_bytes()[1:])
     assert open_store(folder) is None
-    again = build(folder, [tree([5], [6])])
+    again = build_store(folder, [make_tree([5], [6])])
     assert again[0].prompt.tolist() == [5]
 
 
 def test_another_format_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build(tmp_path / "it", [tree([1], [2])])
+    build_store(tmp_path / "it", [make_tree([1], [2])])
     assert json.loads((tmp_path / "it" / "store.json").read_text())["format"] == store.FORMAT
     monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
     assert open_store(tmp_path / "it") is None
@@ -101,18 +103,18 @@ def test_another_format_is_not_opened(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     def failing() -> Iterator[Tree]:
-        yield tree([1], [2])
+        yield make_tree([1], [2])
         raise InputError("row 2: bad")
 
     with pytest.raises(InputError, match="row 2: bad"):
-        build(tmp_path / "it", failing())
+        build_store(tmp_path / "it", failing())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_building_needs_memory_for_some_trees_only(tmp_path: Path) -> None:
     tracemalloc.start()
     zeros = np.zeros(5000, np.int32)
-    found = build(tmp_path / "it", (tree(zeros[:1], zeros) for _ in range(1000)))
+    found = build_store(tmp_path / "it", (make_tree(zeros[:1], zeros) for _ in range(1000)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.arrays["tokens"].nbytes + found.arrays["weights"].nbytes == 40_004_000
@@ -126,18 +128,18 @@ def test_the_cache_lies_where_the_user_or_the_platform_says(
     monkeypatch.delenv("UPBRING_CACHE", raising=False)
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder(notice=notices.append) == tmp_path / "xdg" / "upbring"
+    assert cache_folder(log=notices.append) == tmp_path / "xdg" / "upbring"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for platform, below in (("linux", ".cache"), ("darwin", "Library/Caches")):
         monkeypatch.setattr("sys.platform", platform)
-        assert cache_folder(notice=notices.append) == tmp_path / "home" / below / "upbring"
+        assert cache_folder(log=notices.append) == tmp_path / "home" / below / "upbring"
     monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "mine"))
-    assert cache_folder(notice=notices.append) == tmp_path / "mine"
+    assert cache_folder(log=notices.append) == tmp_path / "mine"
     assert notices == []
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "file" / "below"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert cache_folder(notice=notices.append).parent == tmp_path
+    assert cache_folder(log=notices.append).parent == tmp_path
     assert "cannot be written" in notices[0]
     assert "set UPBRING_CACHE" in notices[0]

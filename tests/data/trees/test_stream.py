@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbring.data.trees.stream import Source, Stream
-from upbring.data.trees.tree import Tree, tree
+from upbring.data.trees.stream import MixtureSource, Stream
+from upbring.data.trees.tree import Tree, make_tree
 
 
 def trees(name: str, count: int) -> list[Tree]:
-    return [tree([1], [2] * (1 + i % 5), key=f"{name}{i}") for i in range(count)]
+    return [make_tree([1], [2] * (1 + i % 5), key=f"{name}{i}") for i in range(count)]
 
 
 def keys(stream: Stream, start: int = 0, stop: int | None = None) -> list[str]:
@@ -20,7 +20,7 @@ def keys(stream: Stream, start: int = 0, stop: int | None = None) -> list[str]:
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 3))
 def test_an_epoch_gives_each_tree_once(count: int, step_examples: int, seed: int) -> None:
     stream = Stream(trees("a", count), (), seed, 1.0, step_examples)
-    assert sorted(keys(stream)) == sorted(item.key for item in stream.main)
+    assert sorted(keys(stream)) == sorted(item.key for item in stream.main_trees)
 
 
 def test_epochs_differ_in_order_and_seeds_too() -> None:
@@ -31,11 +31,11 @@ def test_epochs_differ_in_order_and_seeds_too() -> None:
     assert first != keys(Stream(trees("a", 20), (), 1, 1.0, 20))
 
 
-@pytest.mark.parametrize("step_tokens", [None, 17])
-def test_resuming_is_starting_at_another_step(step_tokens: int | None) -> None:
+@pytest.mark.parametrize("batch_tokens", [None, 17])
+def test_resuming_is_starting_at_another_step(batch_tokens: int | None) -> None:
     def fresh() -> Stream:
-        mixed = (Source(trees("b", 7), 0.2), Source(trees("c", 3), 0.3))
-        return Stream(trees("a", 30), mixed, 5, 3.0, 8, step_tokens)
+        mixed = (MixtureSource(trees("b", 7), 0.2), MixtureSource(trees("c", 3), 0.3))
+        return Stream(trees("a", 30), mixed, 5, 3.0, 8, batch_tokens)
 
     whole = [[item.key for item in step] for step in fresh().steps(0, 40)]
     for start in range(40):
@@ -45,7 +45,11 @@ def test_resuming_is_starting_at_another_step(step_tokens: int | None) -> None:
 @given(st.floats(0.05, 0.45), st.floats(0.05, 0.45))
 def test_mixed_sources_have_their_shares(one: float, other: float) -> None:
     stream = Stream(
-        trees("a", 500), (Source(trees("b", 9), one), Source(trees("c", 9), other)), 0, 1.0, 8
+        trees("a", 500),
+        (MixtureSource(trees("b", 9), one), MixtureSource(trees("c", 9), other)),
+        0,
+        1.0,
+        8,
     )
     counts = Counter(key[0] for key in keys(stream))
     total = sum(counts.values())
@@ -64,4 +68,4 @@ def test_a_step_of_tokens_holds_as_many_examples_as_fit() -> None:
 def test_training_goes_on_behind_the_last_epoch() -> None:
     stream = Stream(trees("a", 5), (), 0, 1.0, 2)
     assert stream.num_steps == 3
-    assert Counter(keys(stream, 0, 6)) == Counter(item.key for item in stream.main * 2)
+    assert Counter(keys(stream, 0, 6)) == Counter(item.key for item in stream.main_trees * 2)

@@ -2,14 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbring.data.trees.tree import Branch, Tree, pack, tree
+from upbring.data.trees.tree import Branch, Tree, make_tree, pack
 
 LENGTHS = st.lists(st.integers(1, 30), max_size=30)
 
 
 def test_a_tree_counts_its_prompt_once() -> None:
-    item = tree([1, 2, 3], [4], [5, 6], key="a")
-    assert (item.num_tokens, item.longest, item.num_weighted) == (6, 5, 3)
+    item = make_tree([1, 2, 3], [4], [5, 6], key="a")
+    assert (item.num_tokens, item.longest_path, item.num_weighted) == (6, 5, 3)
 
 
 def test_only_weighted_tokens_are_learned_from() -> None:

@@ -10,7 +10,7 @@ from upbring.data.read import formats
 from upbring.data.read.records import Comparison
 from upbring.errors import InputError
 from upbring.settings.commands.collect import CollectSettings
-from upbring.stages.collection.collect import Asked, collect, waiting_text
+from upbring.stages.collection.collect import AnsweredPrompt, collect, rankings_waiting_text
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(home: Path, **more: Any) -> CollectSettings:
-    given = {"max_tokens": 6, "answers": 3, "most": 5, "threads": 1, "precision": "float32", **more}
+    given = {
+        "max_tokens": 6,
+        "num_responses": 3,
+        "limit": 5,
+        "threads": 1,
+        "dtype": "float32",
+        **more,
+    }
     return CollectSettings(model=str(home / "m"), prompts=(home / "p.jsonl",), **given)
 
 
-def by_length(some: Sequence[Asked]) -> list[tuple[int, ...]]:
+def by_length(some: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
     return [
         tuple(sorted({len(a) for a in each.answers}).index(len(a)) + 1 for a in each.answers)
         for each in some
@@ -35,9 +42,11 @@ def by_length(some: Sequence[Asked]) -> list[tuple[int, ...]]:
 
 
 def test_rankings_are_what_a_reward_model_reads(home: Path, tmp_path: Path) -> None:
-    path = collect(asked(home), tmp_path / "c", ranks=by_length, who="length", say=lambda _: None)
+    path = collect(
+        asked(home), tmp_path / "c", ranker=by_length, annotator="length", log=lambda _: None
+    )
     assert path is not None
-    found = list(formats.read(path, Comparison))
+    found = list(formats.read_records(path, Comparison))
     assert 0 < len(found) <= 5
     assert {each.annotator for each in found} == {"length"}
     for each in found:
@@ -50,7 +59,7 @@ def test_the_same_seed_draws_the_same_answers(home: Path, tmp_path: Path) -> Non
     texts = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         settings = asked(home, seed=seed)
-        collect(settings, tmp_path / name, ranks=by_length, who="x", say=lambda _: None)
+        collect(settings, tmp_path / name, ranker=by_length, annotator="x", log=lambda _: None)
         texts.append((tmp_path / name / "answers.jsonl").read_text())
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
@@ -58,21 +67,21 @@ def test_the_same_seed_draws_the_same_answers(home: Path, tmp_path: Path) -> Non
 
 def test_people_get_a_page_and_their_file_is_taken(home: Path, tmp_path: Path) -> None:
     settings, folder = asked(home), tmp_path / "c"
-    assert collect(settings, folder, ranks=None, who="people", say=lambda _: None) is None
-    assert "rank.html" in waiting_text(folder)
+    assert collect(settings, folder, ranker=None, annotator="people", log=lambda _: None) is None
+    assert "rank.html" in rankings_waiting_text(folder)
     assert (folder / "rank.html").is_file()
     answers = (folder / "answers.jsonl").read_bytes()
-    assert collect(settings, folder, ranks=None, who="people", say=lambda _: None) is None
+    assert collect(settings, folder, ranker=None, annotator="people", log=lambda _: None) is None
     assert (folder / "answers.jsonl").read_bytes() == answers
     rows = [json.loads(line) for line in answers.splitlines()]
     (folder / "rankings.jsonl").write_text(
         json.dumps({**rows[0], "ranks": [*range(1, len(rows[0]["responses"]) + 1)]}) + "\n"
     )
-    path = collect(settings, folder, ranks=None, who="people", say=lambda _: None)
+    path = collect(settings, folder, ranker=None, annotator="people", log=lambda _: None)
     assert path == folder / "rankings.jsonl"
 
 
 def test_a_model_that_always_says_the_same_is_told_of(home: Path, tmp_path: Path) -> None:
     settings = asked(home, temperature=0)
     with pytest.raises(InputError, match="raise temperature"):
-        collect(settings, tmp_path / "c", ranks=by_length, who="x", say=lambda _: None)
+        collect(settings, tmp_path / "c", ranker=by_length, annotator="x", log=lambda _: None)

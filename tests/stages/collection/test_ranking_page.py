@@ -1,13 +1,13 @@
 import json
 import re
 
-from upbring.stages.collection.ranking_page import ranking_page
+from upbring.stages.collection.ranking_page import render_ranking_page
 
 ROWS = [{"prompt": [{"role": "user", "content": "</script><b>"}], "responses": ["a", "b"]}]
 
 
 def test_the_page_holds_its_rows_and_asks_nobody() -> None:
-    page = ranking_page(ROWS)
+    page = render_ranking_page(ROWS)
     found = re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     assert json.loads(found[1]) == ROWS
@@ -17,5 +17,5 @@ def test_the_page_holds_its_rows_and_asks_nobody() -> None:
 
 def test_the_ranks_of_another_page_are_not_mixed_in() -> None:
     other = [{"prompt": [], "responses": ["c", "d"]}]
-    keys = {re.search(r"upbring-ranks-(\w+)", ranking_page(r))[1] for r in (ROWS, other)}  # type: ignore[index]  # it is there
+    keys = {re.search(r"upbring-ranks-(\w+)", render_ranking_page(r))[1] for r in (ROWS, other)}  # type: ignore[index]  # it is there
     assert len(keys) == 2

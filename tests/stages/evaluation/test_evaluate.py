@@ -9,10 +9,10 @@ from tests import small
 from upbring.errors import InputError, Interrupted
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Comparer, Scorer
-from upbring.runs.results import Measured, read_results
+from upbring.runs.results import EvalResult, read_results
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.eval_data import sheet_of
-from upbring.stages.evaluation.evaluate import evaluate, judge_of, suites_of
+from upbring.stages.evaluation.eval_data import load_eval_data
+from upbring.stages.evaluation.evaluate import evaluate, make_judge, select_suites
 
 QUESTIONS = [
     {"prompt": "What is the sky like?", "answer": "blue"},
@@ -32,15 +32,15 @@ def written(path: Path, rows: Sequence[object]) -> Path:
 
 
 def settings(folder: Path, models: tuple[str, ...], **more: object) -> EvaluateSettings:
-    usual: dict[str, object] = {"max_tokens": 6, "threads": 1, "precision": "float32"}
+    usual: dict[str, object] = {"max_tokens": 6, "threads": 1, "dtype": "float32"}
     return EvaluateSettings.model_validate(
         {"models": models, "to": folder / "evaluation", **usual, **more}
     )
 
 
-def measure(asked: EvaluateSettings, **more: object) -> tuple[list[Measured], list[str]]:
+def measure(asked: EvaluateSettings, **more: object) -> tuple[list[EvalResult], list[str]]:
     notices: list[str] = []
-    return evaluate(asked, notice=notices.append, **more), notices  # type: ignore[arg-type]
+    return evaluate(asked, log=notices.append, **more), notices  # type: ignore[arg-type]
 
 
 def test_an_evaluation_is_a_folder_that_a_second_run_only_completes(
@@ -70,7 +70,7 @@ def test_a_stopped_evaluation_goes_on_from_its_answers(
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match=r"stopped; the answers so far lie in .*answers\.jsonl, "):
-        evaluate(asked, notice=stop)
+        evaluate(asked, log=stop)
     path = asked.to / "answers.jsonl"
     assert path.read_bytes().count(b"\n") == 40
     assert not (asked.to / "results.json").exists()
@@ -110,15 +110,15 @@ def test_a_reward_model_judges_when_one_is_handed_in(
 ) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": f"What is number {i}?"} for i in range(4)])
     asked = settings(tmp_path, models, data=(data,), judge="rm")
-    found, _ = measure(asked, scores=longest)
+    found, _ = measure(asked, make_scorer=longest)
     assert {n.name for n in found} >= {"win_rate", "win_rate_length_controlled", "strength"}
     assert next(n for n in found if n.name == "win_rate").note == "judged by rm"
 
 
-def test_the_nursery_asks_where_the_user_has_no_data(
+def test_the_toyworld_asks_where_the_user_has_no_data(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
-    asked = settings(tmp_path, models[:1], suite=("facts,instructions",), most=2)
+    asked = settings(tmp_path, models[:1], suite=("facts,instructions",), limit=2)
     found, _ = measure(asked)
     assert {(n.suite, n.name) for n in found} == {
         ("facts", "accuracy"),
@@ -134,11 +134,13 @@ def test_suites_follow_the_data_unless_they_are_named(tmp_path: Path) -> None:
         written(tmp_path / "t.jsonl", [{"text": "a"}]),
     )
     asked = settings(tmp_path, ("a",), data=data)
-    assert suites_of(asked, sheet_of(asked)) == ["facts", "forgetting"]
+    assert select_suites(asked, load_eval_data(asked)) == ["facts", "forgetting"]
     named = settings(tmp_path, ("a",), data=data, suite=("forgetting, facts", "facts"))
-    assert suites_of(named, sheet_of(named)) == ["forgetting", "facts"]
+    assert select_suites(named, load_eval_data(named)) == ["forgetting", "facts"]
     remote = settings(tmp_path, ("http://localhost:1/v1",), data=data)
-    assert suites_of(remote, sheet_of(remote)) == ["facts"]  # it tells no log-probabilities
+    assert select_suites(remote, load_eval_data(remote)) == [
+        "facts"
+    ]  # it tells no log-probabilities
 
 
 @pytest.mark.parametrize(
@@ -167,13 +169,13 @@ def test_prompts_alone_are_for_no_suite_of_one_model(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
     asked = settings(tmp_path, ("a",), data=(data,))
     with pytest.raises(InputError, match=r"p\.jsonl: no row is for any suite of these models"):
-        suites_of(asked, sheet_of(asked))
+        select_suites(asked, load_eval_data(asked))
 
 
 def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
     asked = settings(tmp_path, ("a",), data=(data,), judge="http://localhost:1/v1")
-    assert isinstance(judge_of(asked, sheet_of(asked), None), Comparer)
+    assert isinstance(make_judge(asked, load_eval_data(asked), None), Comparer)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,18 @@ from tests import small
 from tests.evaluate.scripted import asked
 from tests.road import done, upbring
 from upbring.errors import InputError
-from upbring.evaluate.preference import Said
+from upbring.evaluate.preference import ModelAnswers
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.human_judge import awaited, counted, hand_out, is_by_people, votes_of
+from upbring.stages.evaluation.human_judge import (
+    check_votes,
+    is_human_judge,
+    load_votes,
+    votes_waiting_text,
+    write_voting_page,
+)
 
 PROMPTS = [asked(f"What is {i}?") for i in range(30)]
-SAID = Said(
+SAID = ModelAnswers(
     PROMPTS,
     {
         "base": [f"b{i}" for i in range(30)],
@@ -52,7 +58,7 @@ def voted(folder: Path, rows: Sequence[dict[str, list[str]]], *, who: str = "ann
 
 def test_the_page_is_blind_and_a_function_of_the_seed(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    assert hand_out(found, SAID) == 29  # of the first prompt both say the same
+    assert write_voting_page(found, SAID) == 29  # of the first prompt both say the same
     rows = pairs(tmp_path)
     firsts = [row["responses"][0][0] for row in rows]
     assert 5 < firsts.count("s") < 24
@@ -63,40 +69,42 @@ def test_the_page_is_blind_and_a_function_of_the_seed(tmp_path: Path) -> None:
     assert "sft" not in page
     assert "pairs.jsonl" in page
     # which model is named first decides nothing, another seed does
-    hand_out(found, Said(PROMPTS, {name: SAID.texts[name] for name in ("sft", "base")}))
+    write_voting_page(
+        found, ModelAnswers(PROMPTS, {name: SAID.texts[name] for name in ("sft", "base")})
+    )
     assert pairs(tmp_path) == rows
-    hand_out(settings(tmp_path, seed=1), SAID)
+    write_voting_page(settings(tmp_path, seed=1), SAID)
     assert pairs(tmp_path) != rows
 
 
 def test_votes_are_waited_for_and_then_counted(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    assert votes_of(found, MODELS) is None
-    told = awaited(found)
+    assert load_votes(found, MODELS) is None
+    told = votes_waiting_text(found)
     assert told is not None
     assert f"open {tmp_path / 'out' / 'rank.html'} in a browser" in told
     assert f"save the file as {tmp_path / 'v.jsonl'}" in told
-    hand_out(found, SAID)
+    write_voting_page(found, SAID)
     voted(tmp_path, pairs(tmp_path))
-    assert awaited(found) is None
-    votes = votes_of(found, MODELS)
+    assert votes_waiting_text(found) is None
+    votes = load_votes(found, MODELS)
     assert votes is not None
-    assert counted(found, SAID, votes).endswith("v.jsonl: 29 votes count")
-    now = Said(PROMPTS[:10], {name: texts[:10] for name, texts in SAID.texts.items()})
-    assert counted(found, now, votes).endswith(
+    assert check_votes(found, SAID, votes).endswith("v.jsonl: 29 votes count")
+    now = ModelAnswers(PROMPTS[:10], {name: texts[:10] for name, texts in SAID.texts.items()})
+    assert check_votes(found, now, votes).endswith(
         "9 votes count; 20 are about other prompts, 0 about answers that no model gives now"
     )
 
 
 def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    hand_out(found, SAID)
+    write_voting_page(found, SAID)
     voted(tmp_path, pairs(tmp_path))
-    votes = votes_of(found, MODELS)
+    votes = load_votes(found, MODELS)
     assert votes is not None
-    changed = Said(PROMPTS[:5], {"base": ["x"] * 5, "sft": ["y"] * 5})
+    changed = ModelAnswers(PROMPTS[:5], {"base": ["x"] * 5, "sft": ["y"] * 5})
     with pytest.raises(InputError) as caught:
-        counted(found, changed, votes)
+        check_votes(found, changed, votes)
     assert (
         "none of its 29 votes counts: 25 are about other prompts, 4 about answers that no model "
         "gives now; give the --data that was voted on, or rank the answers of"
@@ -106,11 +114,11 @@ def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
 def test_people_compare_two_models_to_nine(tmp_path: Path) -> None:
     for names in (["a"], [*"abcdefghij"]):
         with pytest.raises(InputError, match=r"judge: people compare 2 to 9 models, and \d+ are"):
-            votes_of(settings(tmp_path), names)
+            load_votes(settings(tmp_path), names)
     with pytest.raises(InputError, match=r"votes: names no file; write votes:votes\.jsonl"):
-        votes_of(settings(tmp_path, judge="votes:"), MODELS)
-    assert not is_by_people("runs/votes")
-    assert not is_by_people(None)
+        load_votes(settings(tmp_path, judge="votes:"), MODELS)
+    assert not is_human_judge("runs/votes")
+    assert not is_human_judge(None)
 
 
 @pytest.fixture
@@ -123,7 +131,7 @@ def home(tmp_path: Path) -> Path:
 
 
 WORDS = ("--suite", "preference", "--data", "p.jsonl", "--judge", "votes:v.jsonl", "--to", "out")
-QUICK = ("--max-tokens", "4", "--threads", "1", "--precision", "float32")
+QUICK = ("--max-tokens", "4", "--threads", "1", "--dtype", "float32")
 
 
 def test_a_person_answers_and_the_same_command_goes_on(home: Path) -> None:
@@ -147,7 +155,7 @@ def test_a_road_waits_for_people_at_its_end(home: Path) -> None:
     (home / "r.yaml").write_text(
         """
 model: a
-defaults: {steps: 1, step_examples: 2, precision: float32, threads: 1, sample_tokens: 2}
+defaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
   sft: {data: d.jsonl, learning_rate: 0.05}
 evaluate:

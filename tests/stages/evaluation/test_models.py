@@ -8,7 +8,7 @@ from tests.evaluate.scripted import asked
 from upbring.errors import InputError
 from upbring.evaluate.endpoint import Endpoint
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.models import Resident, identity_of, template_of
+from upbring.stages.evaluation.models import ModelSlot, hash_model, read_template
 
 
 @pytest.fixture(scope="module")
@@ -16,30 +16,30 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.make_model(tmp_path_factory.mktemp("other"), seed=1)
 
 
-def resident(*models: str) -> Resident:
-    settings = EvaluateSettings(models=models, max_tokens=4, threads=1, precision="float32")
-    return Resident(settings, notice=lambda _: None, poll=lambda: None)
+def resident(*models: str) -> ModelSlot:
+    settings = EvaluateSettings(models=models, max_tokens=4, threads=1, dtype="float32")
+    return ModelSlot(settings, log=lambda _: None, poll=lambda: None)
 
 
 def test_one_model_is_in_memory_at_a_time(model_folder: Path, other_folder: Path) -> None:
     place = resident(str(model_folder), str(other_folder))
-    one, other = (place.subject(str(f), f.name) for f in (model_folder, other_folder))
-    assert place.num_loaded == 0  # who is asked nothing is not loaded
-    one.answers([asked("Hello")])
-    one.read(["The sky is warm."])
-    assert place.num_loaded == 1
-    other.continued(["The sky"], most_tokens=2)
-    other.drawn([asked("Hello")], seed=0)
-    assert place.num_loaded == 2
-    one.answers([asked("Hello")])
-    assert place.num_loaded == 3
-    place.leave()
-    one.answers([asked("Hello")])
-    assert place.num_loaded == 4
+    one, other = (place.make_model(str(f), f.name) for f in (model_folder, other_folder))
+    assert place.num_loads == 0  # who is asked nothing is not loaded
+    one.generate([asked("Hello")])
+    one.document_likelihoods(["The sky is warm."])
+    assert place.num_loads == 1
+    other.complete(["The sky"], max_tokens=2)
+    other.sample([asked("Hello")], seed=0)
+    assert place.num_loads == 2
+    one.generate([asked("Hello")])
+    assert place.num_loads == 3
+    place.unload()
+    one.generate([asked("Hello")])
+    assert place.num_loads == 4
 
 
 def test_a_url_is_an_endpoint() -> None:
-    found = resident("http://localhost:1/v1").subject("http://localhost:1/v1", "there")
+    found = resident("http://localhost:1/v1").make_model("http://localhost:1/v1", "there")
     assert isinstance(found, Endpoint)
     assert found.name == "there"
 
@@ -47,12 +47,12 @@ def test_a_url_is_an_endpoint() -> None:
 def test_the_identity_is_of_what_decides_the_answers(model_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model_folder, copy)
-    before = identity_of(str(copy))
-    assert before == identity_of(str(model_folder))  # wherever it lies
+    before = hash_model(str(copy))
+    assert before == hash_model(str(model_folder))  # wherever it lies
     (copy / "README.md").write_text("A card.")
-    assert identity_of(str(copy)) == before
+    assert hash_model(str(copy)) == before
     (copy / "chat_template.jinja").write_text("{{ messages }}")
-    assert identity_of(str(copy)) != before
+    assert hash_model(str(copy)) != before
 
 
 def test_an_adapters_identity_holds_its_bases(model_folder: Path, tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_an_adapters_identity_holds_its_bases(model_folder: Path, tmp_path: Path
     adapter.mkdir()
     text = f'{{"base_model_name_or_path": "{base}"}}'
     (adapter / "adapter_config.json").write_text(text)
-    before = identity_of(str(adapter))
+    before = hash_model(str(adapter))
     (base / "chat_template.jinja").write_text("{{ messages }}")
-    assert identity_of(str(adapter)) != before
+    assert hash_model(str(adapter)) != before
 
 
 def test_a_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    settings = EvaluateSettings(models=("a",), template=tmp_path / "none.jinja")
+    settings = EvaluateSettings(models=("a",), chat_template=tmp_path / "none.jinja")
     with pytest.raises(InputError, match=r"template: .*none\.jinja cannot be read .*name another"):
-        template_of(settings)
-    assert template_of(EvaluateSettings(models=("a",))) is None
+        read_template(settings)
+    assert read_template(EvaluateSettings(models=("a",))) is None

@@ -1,17 +1,17 @@
 from tests.evaluate.scripted import Scripted, asked
-from upbring.evaluate.answer_cache import Journal
+from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.facts import Question
-from upbring.evaluate.instructions import Instructed
+from upbring.evaluate.instructions import InstructionPrompt
 from upbring.evaluate.memorization import Canary
-from upbring.evaluate.refusals import Requested
+from upbring.evaluate.refusals import RefusalRequest
 from upbring.rules.instructions import Instruction
-from upbring.stages.evaluation.eval_data import Sheet
-from upbring.stages.evaluation.suites import SUITES, WANTED, Bench
+from upbring.stages.evaluation.eval_data import EvalData
+from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
 
-SHEET = Sheet(
+SHEET = EvalData(
     questions=(Question(asked("q"), ("yes",)),),
-    instructions=(Instructed("i", (Instruction("punctuation:no_comma", {}),)),),
-    requests=(Requested(asked("r"), is_harmful=False),),
+    instructions=(InstructionPrompt("i", (Instruction("punctuation:no_comma", {}),)),),
+    requests=(RefusalRequest(asked("r"), is_harmful=False),),
     canaries=(Canary("c", "1", ("2",), 1),),
     documents=("a b c d e f g h",),
     prompts=(asked("p"),),
@@ -23,9 +23,9 @@ LOGPROBS = {" 1": -1.0, " 2": -2.0, "a b c d e f g h": -8.0, "so": -3.0}
 
 def test_every_suite_measures_what_the_sheet_has_for_it() -> None:
     subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
-    bench = Bench(SHEET, Journal(), None, 0, "base")
+    bench = SuiteContext(SHEET, AnswerCache(), None, 0, "base")
     names = {suite: {n.name for n in SUITES[suite](subjects, bench)} for suite in SUITES}
-    assert set(names) == set(WANTED)
+    assert set(names) == set(ROW_HINTS)
     assert "accuracy" in names["facts"]
     assert "prompt_loose" in names["instructions"]
     assert "over_refusal" in names["refusals"]
@@ -36,7 +36,7 @@ def test_every_suite_measures_what_the_sheet_has_for_it() -> None:
 
 def test_a_subject_that_answered_alone_is_asked_nothing_more_but_drift() -> None:
     subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
-    bench = Bench(SHEET, Journal(), None, 0, "base")
+    bench = SuiteContext(SHEET, AnswerCache(), None, 0, "base")
     for subject in subjects:
         for suite in SUITES.values():
             suite([subject], bench)

@@ -8,34 +8,34 @@ import pytest
 from tests import small
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.context import Cast
-from upbring.stages.planning.cache import Memory
-from upbring.stages.planning.dry_model import rehearsed
-from upbring.stages.planning.estimate import Line, Shape
-from upbring.stages.planning.speed_probe import Growth, Pace
-from upbring.stages.planning.workload import demanded
+from upbring.stages.context import StageContext
+from upbring.stages.planning.cache import PlanCache
+from upbring.stages.planning.dry_model import make_dry_run_context
+from upbring.stages.planning.estimate import LinearBytes, MemoryProfile
+from upbring.stages.planning.speed_probe import SamplingWorkload, SpeedProfile
+from upbring.stages.planning.workload import make_workload
 
-PACE = Pace(1e-3, 2e-3, 3e-3, 4e-3, 5e-9, 6e-3, 7e-3, 8e-3)
-NOTHING = Line(0.5, 0)
-SHAPE = Shape(
-    layers=2,
-    width=32,
-    vocabulary=320,
-    number=4,
-    weights=5,
-    numbers=1_000,
-    file=6,
-    learned=7,
+PACE = SpeedProfile(1e-3, 2e-3, 3e-3, 4e-3, 5e-9, 6e-3, 7e-3, 8e-3)
+NOTHING = LinearBytes(0.5, 0)
+SHAPE = MemoryProfile(
+    num_layers=2,
+    hidden_size=32,
+    vocab_size=320,
+    element_bytes=4,
+    weight_bytes=5,
+    num_parameters=1_000,
+    file_bytes=6,
+    num_trainable=7,
     is_full=False,
-    layer=Line(1, 2),
-    outside=NOTHING,
-    passing=NOTHING,
-    holes=NOTHING,
-    looking=NOTHING,
-    logits=NOTHING,
-    seen=NOTHING,
-    rows=8,
-    cache=9,
+    layer_activations=LinearBytes(1, 2),
+    other_activations=NOTHING,
+    training_temporaries=NOTHING,
+    recomputed_per_layer=NOTHING,
+    forward_temporaries=NOTHING,
+    training_logits=NOTHING,
+    forward_logits=NOTHING,
+    max_logit_rows=8,
+    kv_cache_per_token=9,
 )
 
 
@@ -47,25 +47,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def cast(home: Path, **more: object) -> Cast:
+def cast(home: Path, **more: object) -> StageContext:
     values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
-    settings = SftSettings.model_validate({"precision": "float32", **values})
-    return rehearsed("sft", Resolved(settings, {}), notice=lambda _: None)
+    settings = SftSettings.model_validate({"dtype": "float32", **values})
+    return make_dry_run_context("sft", Resolved(settings, {}), log=lambda _: None)
 
 
 def test_what_was_kept_is_found_by_a_run_of_the_same_kind_alone(home: Path) -> None:
     first = cast(home)
-    wanted = demanded(first)
-    memory = Memory.of(first, wanted)
-    assert (memory.shape, memory.pace) == (None, None)
-    memory.knows(shape=SHAPE, pace=PACE)
-    again = Memory.of(cast(home, steps=3, learning_rate=0.5, seed=0), wanted)
-    assert (again.shape, again.pace) == (SHAPE, PACE)
-    for more in ({"rank": 3}, {"precision": "bfloat16"}, {"gradient_checkpointing": True}):
-        assert Memory.of(cast(home, **more), wanted).pace is None
-    assert Memory.of(first, replace(wanted, growth=Growth(4, 9))).pace is None
+    wanted = make_workload(first)
+    memory = PlanCache.load(first, wanted)
+    assert (memory.memory_profile, memory.speed_profile) == (None, None)
+    memory.save(memory_profile=SHAPE, speed_profile=PACE)
+    again = PlanCache.load(cast(home, steps=3, learning_rate=0.5, seed=0), wanted)
+    assert (again.memory_profile, again.speed_profile) == (SHAPE, PACE)
+    for more in ({"rank": 3}, {"dtype": "bfloat16"}, {"gradient_checkpointing": True}):
+        assert PlanCache.load(cast(home, **more), wanted).speed_profile is None
+    assert (
+        PlanCache.load(first, replace(wanted, sampling=SamplingWorkload(4, 9))).speed_profile
+        is None
+    )
     longer = replace(wanted, trees=(max(wanted.trees, key=lambda tree: tree.num_tokens),))
-    assert Memory.of(first, longer).path != again.path
+    assert PlanCache.load(first, longer).path != again.path
 
 
 @pytest.mark.parametrize(
@@ -73,19 +76,19 @@ def test_what_was_kept_is_found_by_a_run_of_the_same_kind_alone(home: Path) -> N
 )
 def test_what_is_damaged_counts_as_unknown(home: Path, text: str) -> None:
     mine = cast(home)
-    memory = Memory.of(mine, demanded(mine))
+    memory = PlanCache.load(mine, make_workload(mine))
     memory.path.write_text(text)
-    assert Memory.of(mine, demanded(mine)).pace is None
+    assert PlanCache.load(mine, make_workload(mine)).speed_profile is None
 
 
 def test_a_pace_that_is_no_time_counts_as_unknown(home: Path) -> None:
     mine = cast(home)
-    memory = Memory.of(mine, demanded(mine))
-    memory.knows(shape=SHAPE, pace=replace(PACE, token=-1.0))
-    assert Memory.of(mine, demanded(mine)).pace is None
+    memory = PlanCache.load(mine, make_workload(mine))
+    memory.save(memory_profile=SHAPE, speed_profile=replace(PACE, train_token=-1.0))
+    assert PlanCache.load(mine, make_workload(mine)).speed_profile is None
 
 
 def test_where_nothing_can_be_written_nothing_is_kept_and_nothing_fails(home: Path) -> None:
-    memory = Memory(home / "nowhere" / "plan.json")
-    memory.knows(shape=SHAPE, pace=PACE)
+    memory = PlanCache(home / "nowhere" / "plan.json")
+    memory.save(memory_profile=SHAPE, speed_profile=PACE)
     assert not memory.path.exists()

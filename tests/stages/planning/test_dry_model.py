@@ -8,7 +8,7 @@ from upbring.errors import InputError
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.planning.dry_model import bytes_of, rehearsed
+from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def quiet(text: str) -> None:
 
 
 def test_no_weight_is_read(home: Path) -> None:
-    size = bytes_of(home / "m")
+    size = weight_file_bytes(home / "m")
     (home / "m" / "model.safetensors").write_bytes(b"x" * size)
-    cast = rehearsed("sft", asked(home), notice=quiet)
+    cast = make_dry_run_context("sft", asked(home), log=quiet)
     assert cast.loaded.model.device.type == "meta"
     assert len(cast.dataset.main) == 38
 
@@ -42,25 +42,25 @@ def test_an_adapter_is_planned_on_its_base(home: Path) -> None:
     adapter.mkdir()
     config = {"base_model_name_or_path": str(home / "m")}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    cast = rehearsed("sft", asked(home, model=str(adapter)), notice=quiet)
+    cast = make_dry_run_context("sft", asked(home, model=str(adapter)), log=quiet)
     assert cast.loaded.base == home / "m"
     config = {"base_model_name_or_path": str(adapter)}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="is its own base"):
-        rehearsed("sft", asked(home, model=str(adapter)), notice=quiet)
+        make_dry_run_context("sft", asked(home, model=str(adapter)), log=quiet)
 
 
 def test_a_configuration_alone_is_enough_to_pretrain(home: Path) -> None:
     (home / "m" / "model.safetensors").unlink()
     values = {"model": str(home / "m"), "data": (home / "t.jsonl",), "threads": 1}
     resolved = Resolved(PretrainSettings.model_validate(values), {})
-    assert len(rehearsed("pretrain", resolved, notice=quiet).dataset.main) == 57
+    assert len(make_dry_run_context("pretrain", resolved, log=quiet).dataset.main) == 57
 
 
 def test_a_folder_without_a_configuration_is_told(home: Path) -> None:
     (home / "m" / "config.json").unlink()
     with pytest.raises(InputError, match=r"m: has no config.json; name the directory"):
-        rehearsed("sft", asked(home), notice=quiet)
+        make_dry_run_context("sft", asked(home), log=quiet)
     (home / "m" / "config.json").write_text('{"model_type": "unheard"}')
     with pytest.raises(InputError, match=r"config.json: cannot be read"):
-        rehearsed("sft", asked(home), notice=quiet)
+        make_dry_run_context("sft", asked(home), log=quiet)

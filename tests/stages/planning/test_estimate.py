@@ -3,46 +3,46 @@ from dataclasses import replace
 import pytest
 
 from upbring.stages.planning.estimate import (
-    DRAWING,
-    FIRST_STEP,
-    PRIMITIVE,
-    Line,
-    Shape,
-    Work,
-    estimate,
-    recomputed,
+    FIRST_STEP_BYTES,
+    PRIMITIVE_BYTES,
+    SAMPLING_BYTES_PER_LOGIT,
+    LinearBytes,
+    MemoryProfile,
+    MemoryWorkload,
+    estimate_memory,
+    with_gradient_checkpointing,
 )
 
-SHAPE = Shape(
-    layers=2,
-    width=8,
-    vocabulary=100,
-    number=4,
-    weights=1000,
-    numbers=1_000,
-    file=900,
-    learned=50,
+SHAPE = MemoryProfile(
+    num_layers=2,
+    hidden_size=8,
+    vocab_size=100,
+    element_bytes=4,
+    weight_bytes=1000,
+    num_parameters=1_000,
+    file_bytes=900,
+    num_trainable=50,
     is_full=False,
-    layer=Line(0, 30),
-    outside=Line(10, 5),
-    passing=Line(0, 7),
-    holes=Line(0, 0),
-    looking=Line(0, 11),
-    logits=Line(20, 400),
-    seen=Line(0, 300),
-    rows=16,
-    cache=64,
+    layer_activations=LinearBytes(0, 30),
+    other_activations=LinearBytes(10, 5),
+    training_temporaries=LinearBytes(0, 7),
+    recomputed_per_layer=LinearBytes(0, 0),
+    forward_temporaries=LinearBytes(0, 11),
+    training_logits=LinearBytes(20, 400),
+    forward_logits=LinearBytes(0, 300),
+    max_logit_rows=16,
+    kv_cache_per_token=64,
 )
-WORK = Work(tokens=10, rows=4)
+WORK = MemoryWorkload(train_tokens=10, train_rows=4)
 
 
 def test_the_parts_of_a_step_are_those_worked_by_hand() -> None:
-    found = estimate(SHAPE, WORK, before=5000)
+    found = estimate_memory(SHAPE, WORK, baseline=5000)
     # 2 · 30 · 10 + 10 + 5 · 10 kept; 20 + 400 · 4 of logits, of which 7 · 10 pass by in layers
     # too; 50 learned numbers have 4 bytes, and two moments of 4 bytes; the heap has holes beside
     # what comes and goes, 2280: as much again, for that is little, and three tenths of it
-    assert found.phase == "learning"
-    assert found.parts == {
+    assert found.peak_phase == "learning"
+    assert found.peak_parts == {
         "interpreter and libraries": 5000,
         "weights": 1000,
         "adapter": 200,
@@ -50,51 +50,65 @@ def test_the_parts_of_a_step_are_those_worked_by_hand() -> None:
         "activations": 660,
         "logits": 1550,
         "passing by": 70,
-        "libraries' first step": FIRST_STEP,
+        "libraries' first step": FIRST_STEP_BYTES,
         "holes in the heap": 2964,
     }
-    assert found.total == sum(found.parts.values())
+    assert found.total == sum(found.peak_parts.values())
 
 
 def test_more_parts_keep_the_gradients_beside_the_activations() -> None:
-    one, two = (estimate(SHAPE, replace(WORK, parts=n)).phases["learning"] for n in (1, 2))
+    one, two = (
+        estimate_memory(SHAPE, replace(WORK, micro_batches=n)).phases["learning"] for n in (1, 2)
+    )
     assert "gradients" not in one
     assert two["gradients"] == 200
 
 
 def test_full_learning_has_no_adapter_and_a_file_is_mapped_only_while_it_is_read() -> None:
-    found = estimate(replace(SHAPE, is_full=True, file=10**9), WORK)
-    assert found.phase == "loading"
-    assert found.parts == {"weights": 1000, "file being read": 10**9}
+    found = estimate_memory(replace(SHAPE, is_full=True, file_bytes=10**9), WORK)
+    assert found.peak_phase == "loading"
+    assert found.peak_parts == {"weights": 1000, "file being read": 10**9}
 
 
 def test_two_voices_keep_twice_and_what_is_beside_them_lies_there() -> None:
-    work = replace(WORK, voices=2, learning=2, resting=3, others=10**6, kinds=2)
-    found = estimate(SHAPE, work).phases["learning"]
+    work = replace(
+        WORK,
+        passes_per_token=2,
+        trainable_adapters=2,
+        frozen_adapters=3,
+        other_model_bytes=10**6,
+        compiled_shapes=2,
+    )
+    found = estimate_memory(SHAPE, work).phases["learning"]
     assert found["activations"] == 2 * 660
     assert found["optimiser's moments"] == 2 * 400
-    always = estimate(SHAPE, work).always
+    always = estimate_memory(SHAPE, work).constant
     assert always["adapter"] == 5 * 200
     assert always["other models"] == 10**6
-    assert always["compiled products"] == 2 * PRIMITIVE
+    assert always["compiled products"] == 2 * PRIMITIVE_BYTES
 
 
 def test_answering_takes_keys_values_and_what_a_draw_needs() -> None:
-    found = estimate(SHAPE, replace(WORK, sampled=30, drawn=7)).phases["answering"]
+    found = estimate_memory(
+        SHAPE, replace(WORK, kv_cache_tokens=30, concurrent_responses=7)
+    ).phases["answering"]
     assert found["keys and values"] == 30 * 64
-    assert found["passing by"] == 7 * 100 * DRAWING
+    assert found["passing by"] == 7 * 100 * SAMPLING_BYTES_PER_LOGIT
 
 
 def test_layers_that_are_recomputed_leave_holes_that_are_not_counted_twice() -> None:
-    shape = replace(SHAPE, holes=Line(0, 9))
-    plain, holed = (estimate(each, WORK).phases["learning"] for each in (SHAPE, shape))
+    shape = replace(SHAPE, recomputed_per_layer=LinearBytes(0, 9))
+    plain, holed = (estimate_memory(each, WORK).phases["learning"] for each in (SHAPE, shape))
     assert holed["holes between recomputed layers"] == 45  # ¼ · 2 layers · 9 · 10 tokens
     assert holed["holes in the heap"] == plain["holes in the heap"]
 
 
 def test_little_that_comes_and_goes_leaves_as_much_behind_and_much_a_share() -> None:
     few, many = (
-        estimate(replace(SHAPE, layer=Line(0, each)), Work(tokens=10**6, rows=0)).phases["learning"]
+        estimate_memory(
+            replace(SHAPE, layer_activations=LinearBytes(0, each)),
+            MemoryWorkload(train_tokens=10**6, train_rows=0),
+        ).phases["learning"]
         for each in (1, 10**4)
     )
     passing = {name: few[name] for name in ("activations", "passing by")}
@@ -103,21 +117,27 @@ def test_little_that_comes_and_goes_leaves_as_much_behind_and_much_a_share() -> 
     assert many["holes in the heap"] == round(0.3 * (2e10 + 5e6 + 10 + 7e6) + 8e7)
 
 
-@pytest.mark.parametrize("name", ["tokens", "rows", "held_tokens", "sampled", "learning"])
+@pytest.mark.parametrize(
+    "name",
+    ["train_tokens", "train_rows", "forward_tokens", "kv_cache_tokens", "trainable_adapters"],
+)
 def test_more_of_anything_never_takes_less(name: str) -> None:
     sizes = [
-        estimate(SHAPE, replace(WORK, **{name: count})).total for count in (4, 10, 16, 100, 10_000)
+        estimate_memory(SHAPE, replace(WORK, **{name: count})).total
+        for count in (4, 10, 16, 100, 10_000)
     ]
     assert sizes == sorted(sizes)
 
 
 def test_logits_never_take_more_than_a_chunk() -> None:
-    all_rows, chunk = (estimate(SHAPE, replace(WORK, rows=n)).total for n in (10_000, 16))
+    all_rows, chunk = (
+        estimate_memory(SHAPE, replace(WORK, train_rows=n)).total for n in (10_000, 16)
+    )
     assert all_rows == chunk
 
 
 def test_recomputing_keeps_what_enters_a_layer() -> None:
-    again = recomputed(SHAPE)
-    assert again.kept.at(10) == 2 * 8 * 4 * 10 + 10 + 50
-    assert again.passing.at(10) == 70 + 300
-    assert again.holes.at(10) == 600  # twice 30 a token
+    again = with_gradient_checkpointing(SHAPE)
+    assert again.activations.bytes_for(10) == 2 * 8 * 4 * 10 + 10 + 50
+    assert again.training_temporaries.bytes_for(10) == 70 + 300
+    assert again.recomputed_per_layer.bytes_for(10) == 600  # twice 30 a token

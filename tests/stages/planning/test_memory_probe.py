@@ -7,31 +7,31 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from tests import small
 from tests.families import FAMILIES, family
 from upbring.data.trees.batch import Batch, make_batch
-from upbring.data.trees.tree import tree
-from upbring.model.attention import NAME
+from upbring.data.trees.tree import make_tree
+from upbring.model.attention import ATTENTION_NAME
 from upbring.model.fused_layers import fuse
 from upbring.model.load import load
-from upbring.model.network import Model, hidden_states, silence_dropout
+from upbring.model.network import Model, disable_dropout, hidden_states
 from upbring.model.roles import BASE, Roles
-from upbring.model.score import read_out
+from upbring.model.score import score_hidden_states
 from upbring.settings.model import AdapterSettings
 from upbring.stages.planning import memory_probe
 from upbring.stages.planning.memory_probe import (
-    Manner,
-    adapter_size,
-    counted,
-    outlined,
+    ProbeConfig,
+    count_adapter_parameters,
+    make_meta_network,
+    profile_config,
+    profile_network,
     rows_at_once,
-    skeleton,
 )
 
 CPU = torch.device("cpu")
-TREES = [tree(range(10), [1] * 30), tree(range(20), [1] * 20)]
+TREES = [make_tree(range(10), [1] * 30), make_tree(range(20), [1] * 20)]
 NEAR = 0.12  # of what autograd keeps; a plan may be off by 0.2
 
 
-def manner(compute: torch.dtype = torch.float32, *, is_full: bool = False) -> Manner:
-    return Manner(compute, AdapterSettings(rank=4), is_full, is_checkpointed=False, device=CPU)
+def manner(compute: torch.dtype = torch.float32, *, is_full: bool = False) -> ProbeConfig:
+    return ProbeConfig(compute, AdapterSettings(rank=4), is_full, is_checkpointed=False, device=CPU)
 
 
 def kept(network: PreTrainedModel, model: Model, batch: Batch) -> int:
@@ -63,21 +63,21 @@ def test_activations_are_those_that_autograd_keeps(
     config.num_hidden_layers = 5  # two are counted
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = (config.layer_types * 3)[:5]
-    network = AutoModelForCausalLM.from_config(config).to(how.stored).eval()
-    network.set_attn_implementation(NAME)
+    network = AutoModelForCausalLM.from_config(config).to(how.weights_dtype).eval()
+    network.set_attn_implementation(ATTENTION_NAME)
     fuse(network)
-    silence_dropout(network)
+    disable_dropout(network)
     roles = Roles(network)
     if is_full:
-        roles.add_full()
+        roles.make_base_trainable()
     else:
         roles.add_adapter("policy", how.adapter, seed=0)
     batch = make_batch(TREES)
-    with roles.speaking(BASE if is_full else "policy"):
+    with roles.active(BASE if is_full else "policy"):
         expected = kept(network, Model(network, compute), batch)
-    shape = outlined(config, how, typical=TREES[0])
-    assert shape.kept.at(batch.num_tokens) == pytest.approx(expected, rel=NEAR)
-    assert shape.learned == sum(p.numel() for p in network.parameters() if p.requires_grad)
+    shape = profile_config(config, how, typical=TREES[0])
+    assert shape.activations.bytes_for(batch.num_tokens) == pytest.approx(expected, rel=NEAR)
+    assert shape.num_trainable == sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("is_full", [False, True])
@@ -86,12 +86,18 @@ def test_weights_are_those_of_the_loaded_model(
     tmp_path: Path, *, is_full: bool, compute: torch.dtype
 ) -> None:
     folder = small.make_model(tmp_path / "m")
-    loaded = load(str(folder), device=CPU, compute=compute, is_whole=is_full, notice=lambda _: None)
+    loaded = load(
+        str(folder),
+        device=CPU,
+        compute_dtype=compute,
+        is_full_finetuning=is_full,
+        log=lambda _: None,
+    )
     network = loaded.model.network
     expected = sum(
         t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
     )
-    assert outlined(network.config, manner(compute, is_full=is_full)).weights == expected
+    assert profile_config(network.config, manner(compute, is_full=is_full)).weight_bytes == expected
 
 
 @pytest.mark.parametrize("is_checkpointed", [False, True])
@@ -100,83 +106,93 @@ def test_weights_are_those_of_the_loaded_model(
 def test_small_layers_with_data_are_counted_as_those_without(
     monkeypatch: pytest.MonkeyPatch, *, is_full: bool, compute: torch.dtype, is_checkpointed: bool
 ) -> None:
-    how = Manner(compute, AdapterSettings(rank=4), is_full, is_checkpointed, CPU)
-    small = outlined(FAMILIES["llama"](), how, typical=TREES[0])
-    monkeypatch.setattr(memory_probe, "SMALL", 0)
-    monkeypatch.setattr(memory_probe, "MANY", memory_probe.SOME)
-    pretended = outlined(FAMILIES["llama"](), how, typical=TREES[0])
+    how = ProbeConfig(compute, AdapterSettings(rank=4), is_full, is_checkpointed, CPU)
+    small = profile_config(FAMILIES["llama"](), how, typical=TREES[0])
+    monkeypatch.setattr(memory_probe, "MAX_REAL_PARAMETERS", 0)
+    monkeypatch.setattr(memory_probe, "NUM_FAKE_ROWS", memory_probe.NUM_REAL_ROWS)
+    pretended = profile_config(FAMILIES["llama"](), how, typical=TREES[0])
     assert small == pretended
 
 
 def test_weights_that_are_cast_do_not_grow_with_tokens() -> None:
-    shape = outlined(FAMILIES["llama"](), manner(torch.bfloat16, is_full=True), typical=TREES[0])
+    shape = profile_config(
+        FAMILIES["llama"](), manner(torch.bfloat16, is_full=True), typical=TREES[0]
+    )
     network = family("llama")
     layer = sum(p.numel() for p in network.model.layers[0].parameters() if p.ndim > 1)
-    assert shape.layer.fixed == pytest.approx(2 * layer, rel=0.01)  # bytes of bfloat16
-    plain = outlined(FAMILIES["llama"](), manner(is_full=True), typical=TREES[0])
-    assert plain.layer.fixed == 0
+    assert shape.layer_activations.fixed == pytest.approx(2 * layer, rel=0.01)  # bytes of bfloat16
+    plain = profile_config(FAMILIES["llama"](), manner(is_full=True), typical=TREES[0])
+    assert plain.layer_activations.fixed == 0
 
 
 def test_what_a_recomputed_layer_makes_is_counted() -> None:
-    again = Manner(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
+    again = ProbeConfig(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
     config = FAMILIES["llama"]()
-    before = outlined(config, again, typical=TREES[0]).holes.each
+    before = profile_config(config, again, typical=TREES[0]).recomputed_per_layer.per_unit
     config.intermediate_size += 100
     # gate, up, gate's activation and their product are wider by 100 float32, and so is A of the
     # adapter behind them, [4, 100], which is scaled once for 40 tokens
     expected = 4 * 100 * 4 + 4 * 100 * 4 / 40
-    assert outlined(config, again, typical=TREES[0]).holes.each == before + expected
-    assert outlined(config, manner(), typical=TREES[0]).holes.each == 0
+    assert (
+        profile_config(config, again, typical=TREES[0]).recomputed_per_layer.per_unit
+        == before + expected
+    )
+    assert profile_config(config, manner(), typical=TREES[0]).recomputed_per_layer.per_unit == 0
 
 
 def test_an_adapter_s_size_is_that_of_the_role() -> None:
     network = family("llama")
     roles = Roles(network)
-    expected = adapter_size(network, manner(is_full=True))
+    expected = count_adapter_parameters(network, manner(is_full=True))
     roles.add_adapter("policy", AdapterSettings(rank=4), seed=0)
     assert expected == sum(p.numel() for p in roles.parameters("policy").values())
 
 
 def test_a_model_in_memory_is_counted_as_one_without_data() -> None:
     network = family("llama")
-    network.set_attn_implementation(NAME)
+    network.set_attn_implementation(ATTENTION_NAME)
     fuse(network)
     how = manner()
-    before = counted(network, how, typical=TREES[0])
+    before = profile_network(network, how, typical=TREES[0])
     Roles(network).add_adapter("policy", how.adapter, seed=0)
-    assert counted(network, how, typical=TREES[0]) == before
+    assert profile_network(network, how, typical=TREES[0]) == before
     assert all(p.grad is None for p in network.parameters())
 
 
 def test_the_layers_are_as_many_as_were_asked_for_and_have_no_data() -> None:
-    network, _ = skeleton(FAMILIES["gemma2"](), manner(), layers=1)
+    network, _ = make_meta_network(FAMILIES["gemma2"](), manner(), layers=1)
     assert network.config.num_hidden_layers == 1
     assert {p.device.type for p in network.parameters()} == {"meta"}
 
 
 def test_recomputing_counts_less_and_longer_texts_more() -> None:
-    plain = outlined(FAMILIES["llama"](), manner(), typical=TREES[0])
-    again = Manner(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
-    assert outlined(FAMILIES["llama"](), again).kept.at(100) < plain.kept.at(100) / 3
+    plain = profile_config(FAMILIES["llama"](), manner(), typical=TREES[0])
+    again = ProbeConfig(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
+    assert (
+        profile_config(FAMILIES["llama"](), again).activations.bytes_for(100)
+        < plain.activations.bytes_for(100) / 3
+    )
 
 
 def test_logits_are_counted_as_many_times_as_they_lie_in_memory() -> None:
-    shape = outlined(FAMILIES["llama"](), manner(is_full=True))
+    shape = profile_config(FAMILIES["llama"](), manner(is_full=True))
     # a chunk of float32 logits: itself, its gradient and at least one more for the softmax
-    assert 2 * 4 * 97 <= shape.logits.each <= 6 * 4 * 97
-    assert shape.rows == rows_at_once(97) == 2**26 // 97
-    assert shape.seen.each < shape.logits.each
+    assert 2 * 4 * 97 <= shape.training_logits.per_unit <= 6 * 4 * 97
+    assert shape.max_logit_rows == rows_at_once(97) == 2**26 // 97
+    assert shape.forward_logits.per_unit < shape.training_logits.per_unit
     network = family("llama")
     rows = torch.zeros(3, 32)
-    assert read_out(Model(network), rows, torch.zeros(3, dtype=torch.int64)).logprobs.shape == (3,)
+    assert score_hidden_states(
+        Model(network), rows, torch.zeros(3, dtype=torch.int64)
+    ).logprobs.shape == (3,)
 
 
 def test_counting_leaves_nothing_behind_that_has_no_data() -> None:
     how = manner(torch.bfloat16)
     network = family("llama").to(torch.bfloat16)
-    network.set_attn_implementation(NAME)
+    network.set_attn_implementation(ATTENTION_NAME)
     fuse(network)
     model = Model(network, torch.bfloat16)
     before = hidden_states(model, make_batch(TREES))
-    outlined(FAMILIES["llama"](), how, typical=TREES[0])
+    profile_config(FAMILIES["llama"](), how, typical=TREES[0])
     assert torch.equal(hidden_states(model, make_batch(TREES)), before)

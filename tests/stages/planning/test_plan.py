@@ -15,23 +15,23 @@ from tests.preferences import make_rankings
 from tests.rewarded import make_reward
 from upbring.errors import ResourceError
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import imported, verbs
+from upbring.settings.command_table import commands, import_object
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.context import Cast
+from upbring.stages.context import StageContext
 from upbring.stages.planning import plan as planning
-from upbring.stages.planning.dry_model import rehearsed
+from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.plan import (
     Plan,
-    advice,
-    explained_memory,
-    forecast,
+    explain_out_of_memory,
+    format_memory,
+    format_time,
     is_out_of_memory,
+    log_forecast,
+    measure_time,
+    out_of_memory_error,
     plan,
     savings,
-    timed,
-    told,
-    told_time,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(home: Path, **more: object) -> Resolved[SftSettings]:
     values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
-    return Resolved(SftSettings.model_validate({"precision": "float32", **values}), {})
+    return Resolved(SftSettings.model_validate({"dtype": "float32", **values}), {})
 
 
 @pytest.fixture
@@ -60,23 +60,27 @@ def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(home: Path, **more: object) -> Plan:
-    return plan(rehearsed("sft", asked(home, **more), notice=lambda _: None), before=10**8)
+    return plan(
+        make_dry_run_context("sft", asked(home, **more), log=lambda _: None), baseline=10**8
+    )
 
 
 @pytest.mark.usefixtures("cache")
 def test_rows_and_steps_are_those_of_the_run(home: Path) -> None:
     found = made(home)
     # 40 rows, 2 of them held out; 3 epochs of 38 rows, 8 a step: ⌈114 / 8⌉
-    assert found.course.steps == 15
-    assert found.course.evaluations == 16  # at 0, then every step of 15 // 10 = 1
-    assert found.work.parts == 1
-    assert 0 < found.work.rows < found.work.tokens < 8 * 100
-    assert 0 < found.course.held_rows < found.course.held_tokens
+    assert found.time_workload.steps == 15
+    assert found.time_workload.evaluations == 16  # at 0, then every step of 15 // 10 = 1
+    assert found.memory_workload.micro_batches == 1
+    assert 0 < found.memory_workload.train_rows < found.memory_workload.train_tokens < 8 * 100
+    assert 0 < found.time_workload.eval_rows < found.time_workload.eval_tokens
 
 
 @pytest.mark.usefixtures("cache")
 def test_more_tokens_at_once_take_more(home: Path) -> None:
-    sizes = [made(home, micro_tokens=count).memory.phases["learning"] for count in (64, 128, 1024)]
+    sizes = [
+        made(home, micro_batch_tokens=count).memory.phases["learning"] for count in (64, 128, 1024)
+    ]
     activations = [phase["activations"] for phase in sizes]
     assert activations == sorted(activations)
     assert activations[0] < activations[-1]
@@ -84,8 +88,8 @@ def test_more_tokens_at_once_take_more(home: Path) -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_time_is_that_of_steps_and_evaluations(home: Path) -> None:
-    cast = rehearsed("sft", asked(home), notice=lambda _: None)
-    found = timed(cast, plan(cast, before=0), within=0.1)
+    cast = make_dry_run_context("sft", asked(home), log=lambda _: None)
+    found = measure_time(cast, plan(cast, baseline=0), max_seconds=0.1)
     assert found.step > 0
     assert found.evaluation > 0
     assert found.total == pytest.approx(15 * found.step + 16 * found.evaluation)
@@ -93,11 +97,11 @@ def test_time_is_that_of_steps_and_evaluations(home: Path) -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_a_run_s_header_says_memory_in_a_line(home: Path) -> None:
-    line = told(made(home))
+    line = format_memory(made(home))
     assert line.startswith("memory: about ")
     assert "\n" not in line
-    short = replace(made(home), available=1000)
-    assert "of 1.0 kB: more than there is" in told(short)
+    short = replace(made(home), available_bytes=1000)
+    assert "of 1.0 kB: more than there is" in format_memory(short)
 
 
 @pytest.mark.usefixtures("cache")
@@ -105,9 +109,9 @@ def test_a_run_says_both_lines_and_the_next_of_its_kind_tries_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    cast = rehearsed("sft", asked(home, rank=5), notice=said.append)
+    cast = make_dry_run_context("sft", asked(home, rank=5), log=said.append)
     said.clear()
-    made = forecast(cast)
+    made = log_forecast(cast)
     assert made is not None
     memory, time = said
     assert memory.startswith("memory: about ")
@@ -117,9 +121,9 @@ def test_a_run_says_both_lines_and_the_next_of_its_kind_tries_nothing(
     def never(*_: object, **__: object) -> None:
         pytest.fail("this was counted and timed before")
 
-    monkeypatch.setattr(planning, "counted", never)
-    monkeypatch.setattr(planning, "calibrate", never)
-    assert forecast(cast) is not None
+    monkeypatch.setattr(planning, "profile_network", never)
+    monkeypatch.setattr(planning, "measure_speed", never)
+    assert log_forecast(cast) is not None
     assert said[3] == time
 
 
@@ -128,40 +132,43 @@ def test_a_forecast_that_fails_lets_the_run_go_on(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    cast = rehearsed("sft", asked(home, rank=6), notice=said.append)
+    cast = make_dry_run_context("sft", asked(home, rank=6), log=said.append)
 
     def failing(*_: object, **__: object) -> None:
         raise RuntimeError("an architecture that cannot be\ncounted")
 
-    monkeypatch.setattr(planning, "counted", failing)
-    assert forecast(cast) is None
+    monkeypatch.setattr(planning, "profile_network", failing)
+    assert log_forecast(cast) is None
     assert said[-1] == (
         "memory and time: cannot be told before the run (an architecture that cannot be)"
     )
 
 
-def of(home: Path, verb: str, **flags: object) -> Cast:
-    """Return a cast of a verb without a model in memory."""
-    words = {"model": str(home / "m"), "threads": "1", "precision": "float32", **flags}
-    kind = imported(verbs()[verb].settings)
-    return rehearsed(
-        verb, resolve(kind, section=verb, file=None, flags=words), notice=lambda _: None
+def of(home: Path, method: str, **flags: object) -> StageContext:
+    """Return a cast of a method without a model in memory."""
+    words = {"model": str(home / "m"), "threads": "1", "dtype": "float32", **flags}
+    kind = import_object(commands()[method].settings)
+    return make_dry_run_context(
+        method, resolve(kind, section=method, file=None, flags=words), log=lambda _: None
     )
 
 
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("verb", ["ppo", "grpo", "rloo"])
-def test_what_learns_from_its_own_responses_is_planned(home: Path, verb: str) -> None:
+@pytest.mark.parametrize("method", ["ppo", "grpo", "rloo"])
+def test_what_learns_from_its_own_responses_is_planned(home: Path, method: str) -> None:
     (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 40)
     if not (home / "r").exists():
         make_reward(home / "m", home / "r")
-    cast = of(home, verb, prompts=[str(home / "p.jsonl")], reward=[str(home / "r")], steps="6")
-    made = plan(cast, before=0)
-    time = timed(cast, made, within=0.05)
+    cast = of(home, method, prompts=[str(home / "p.jsonl")], reward_model=[str(home / "r")], steps="6")
+    made = plan(cast, baseline=0)
+    time = measure_time(cast, made, max_seconds=0.05)
     assert "keys and values" in made.memory.phases["answering"]
-    assert told_time(made, time).startswith("time: about ")
+    assert format_time(made, time).startswith("time: about ")
     # a policy, a value and a reward; or a policy and a reward
-    assert made.memory.always["adapter"] == (3 if verb == "ppo" else 2) * made.shape.adapter
+    assert (
+        made.memory.constant["adapter"]
+        == (3 if method == "ppo" else 2) * made.memory_profile.adapter_bytes
+    )
 
 
 def peak(home: Path, *words: str) -> tuple[float, float]:
@@ -184,15 +191,15 @@ def peak(home: Path, *words: str) -> tuple[float, float]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the plan counts what glibc takes")
 @pytest.mark.parametrize(
-    ("verb", "model"),
+    ("method", "model"),
     [("reward", "m"), ("dpo", "m"), ("reward", "builtin:sprout"), ("dpo", "builtin:sprout")][
         : trials(1, 4)
     ],
 )
-def test_preferences_take_the_memory_that_was_said(home: Path, verb: str, model: str) -> None:
+def test_preferences_take_the_memory_that_was_said(home: Path, method: str, model: str) -> None:
     make_rankings(home / "r.jsonl")
-    words = ("--threads", "1", "--precision", "float32", "--steps", "4")
-    said, found = peak(home, verb, "r.jsonl", "--model", model, *words)
+    words = ("--threads", "1", "--dtype", "float32", "--steps", "4")
+    said, found = peak(home, method, "r.jsonl", "--model", model, *words)
     assert said == pytest.approx(found, rel=0.2)
 
 
@@ -200,7 +207,7 @@ def test_preferences_take_the_memory_that_was_said(home: Path, verb: str, model:
 def test_savings_are_named_in_order_and_come_true(home: Path) -> None:
     found = made(home)
     flags = [change.split()[0].rstrip(":") for change in savings(found)]
-    assert flags == ["--micro-tokens", "--gradient-checkpointing", "--precision", "--rank"]
+    assert flags == ["--micro-batch-tokens", "--gradient-checkpointing", "--dtype", "--rank"]
     checkpointing = next(c for c in savings(found) if c.startswith("--gradient"))
     predicted = float(checkpointing.split("about ")[1].split(" MB")[0])
     true = found.memory.total - made(home, gradient_checkpointing=True).memory.total
@@ -226,26 +233,26 @@ def test_errors_of_memory_are_known_by_what_they_say(error: Exception, *, expect
 
 
 def test_advice_without_a_plan_names_the_settings_in_order() -> None:
-    with pytest.raises(ResourceError) as found, explained_memory():
+    with pytest.raises(ResourceError) as found, explain_out_of_memory():
         raise CPU_IS_FULL
     first, *changes = str(found.value).splitlines()
     assert first.startswith("memory: it does not suffice ([enforce fail at alloc_cpu.cpp")
     assert [change.split()[0].rstrip(",") for change in changes] == [
-        "--micro-tokens",
+        "--micro-batch-tokens",
         "--gradient-checkpointing",
-        "--precision",
+        "--dtype",
         "--tune",
     ]
     assert found.value.exit_code == 3
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shapes differ"), explained_memory():
+    with pytest.raises(RuntimeError, match="shapes differ"), explain_out_of_memory():
         raise RuntimeError("shapes differ")
 
 
 def test_advice_of_a_new_run_speaks_of_no_checkpoint(tmp_path: Path) -> None:
-    text = str(advice(MemoryError(), None, Run(tmp_path)))
+    text = str(out_of_memory_error(MemoryError(), None, Run(tmp_path)))
     assert "(none is left)" in text
     assert "kept" not in text
 
@@ -253,7 +260,7 @@ def test_advice_of_a_new_run_speaks_of_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory by RLIMIT_AS")
 def test_a_process_without_memory_gives_advice_and_keeps_its_checkpoint(home: Path) -> None:
     small.make_demonstrations(home / "many.jsonl", 2200)
-    words = ["--model", "m", "--tune", "full", "--step-examples", "2000", "--micro-tokens"]
+    words = ["--model", "m", "--tune", "full", "--batch-size", "2000", "--micro-batch-tokens"]
     more = ["200000", "--steps", "2", "--sample-tokens", "1", "--threads", "1", "--name", "full"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.stages.planning.cramped", "sft", "many.jsonl", *words, *more],
@@ -265,7 +272,7 @@ def test_a_process_without_memory_gives_advice_and_keeps_its_checkpoint(home: Pa
     )
     assert done.returncode == 3, done.stderr
     message = done.stderr[done.stderr.index("memory: it does not suffice") :].splitlines()
-    assert message[1].startswith("  --micro-tokens ")
+    assert message[1].startswith("  --micro-batch-tokens ")
     assert all(" less" in line for line in message[1:-1])
     assert message[-1] == (
         "the checkpoint of step 0 is kept; where there is more memory, go on with "

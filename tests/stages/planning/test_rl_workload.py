@@ -7,12 +7,12 @@ from transformers import AutoModelForCausalLM
 
 from tests import small
 from tests.rewarded import make_reward
-from upbring.settings.command_table import imported, verbs
+from upbring.settings.command_table import commands, import_object
 from upbring.settings.resolve import resolve
-from upbring.stages.context import Cast
-from upbring.stages.planning.dry_model import rehearsed
-from upbring.stages.planning.rl_workload import company
-from upbring.stages.planning.workload import Demand, demanded
+from upbring.stages.context import StageContext
+from upbring.stages.planning.dry_model import make_dry_run_context
+from upbring.stages.planning.rl_workload import count_roles
+from upbring.stages.planning.workload import Workload, make_workload
 
 
 @pytest.fixture(scope="module")
@@ -27,37 +27,37 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cast(home: Path, verb: str = "ppo", **more: object) -> Cast:
+def cast(home: Path, method: str = "ppo", **more: object) -> StageContext:
     flags = {
         "model": str(home / "m"),
         "prompts": [str(home / "p.jsonl")],
-        "reward": [str(home / "r")],
-        "precision": "float32",
+        "reward_model": [str(home / "r")],
+        "dtype": "float32",
         "threads": "1",
-        "response_tokens": "10",
-        "step_examples": "4",
+        "max_response_length": "10",
+        "batch_size": "4",
         **more,
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(home / "cache"))
-        kind = imported(verbs()[verb].settings)
-        asked = resolve(kind, section=verb, file=None, flags=flags)
-        return rehearsed(verb, asked, notice=lambda _: None)
+        kind = import_object(commands()[method].settings)
+        asked = resolve(kind, section=method, file=None, flags=flags)
+        return make_dry_run_context(method, asked, log=lambda _: None)
 
 
-def asked(home: Path, verb: str = "ppo", **more: object) -> Demand:
-    return demanded(cast(home, verb, **more))
+def asked(home: Path, method: str = "ppo", **more: object) -> Workload:
+    return make_workload(cast(home, method, **more))
 
 
 def test_a_step_learns_from_responses_as_long_as_they_may_be(home: Path) -> None:
-    found = asked(home, samples="3", minibatches="2", inner_epochs="2")
-    assert found.course.rows == 4 * 3 * 10
-    assert found.work.rows == 4 * 3 * 10
+    found = asked(home, num_generations="3", num_mini_batches="2", update_epochs="2")
+    assert found.time.step_rows == 4 * 3 * 10
+    assert found.memory.train_rows == 4 * 3 * 10
     # 38 prompts, 8 in a round: 4.75 rounds, hence 5, of 2 · 2 steps
-    assert found.course.steps == 20
+    assert found.time.steps == 20
     # a round draws 24 responses at once, 10 tokens each, for four steps
-    assert found.work.drawn == 24
-    assert found.course.waves == 10 / 4
+    assert found.memory.concurrent_responses == 24
+    assert found.time.decode_steps == 10 / 4
     tree = found.trees[0]
     assert [len(branch.tokens) for branch in tree.branches] == [10, 10, 10]
 
@@ -65,49 +65,57 @@ def test_a_step_learns_from_responses_as_long_as_they_may_be(home: Path) -> None
 def test_a_round_is_looked_at_by_everybody(home: Path) -> None:
     # in float32 the policy's own numbers are those of the draw: reference, value, reward look
     found, none = (
-        asked(home, inner_epochs="1"),
-        asked(home, inner_epochs="1", reward=[], rule=["is_json"]),
+        asked(home, update_epochs="1"),
+        asked(home, update_epochs="1", reward_model=[], rule=["is_json"]),
     )
-    tokens = found.course.tokens
+    tokens = found.time.step_tokens
     prompt = tokens - 4 * 10
-    assert found.course.seen_tokens == 3 * tokens + prompt
-    assert none.course.seen_tokens == 2 * tokens + prompt
-    assert found.course.seen_rows == 40
-    half = asked(home, inner_epochs="1", precision="bfloat16")
-    assert half.course.seen_tokens == 4 * tokens + prompt
-    assert half.course.seen_rows == 80
+    assert found.time.scored_tokens == 3 * tokens + prompt
+    assert none.time.scored_tokens == 2 * tokens + prompt
+    assert found.time.scored_rows == 40
+    half = asked(home, update_epochs="1", dtype="bfloat16")
+    assert half.time.scored_tokens == 4 * tokens + prompt
+    assert half.time.scored_rows == 80
 
 
 @pytest.mark.parametrize(
-    ("verb", "more", "learning", "voices", "resting"),
+    ("method", "more", "learning", "voices", "resting"),
     [
         ("ppo", {}, 2, 2, 1),
-        ("ppo", {"value": "trunk"}, 1, 1, 1),
+        ("ppo", {"value_model": "trunk"}, 1, 1, 1),
         ("grpo", {}, 1, 1, 1),
-        ("rloo", {"ema": "0.9"}, 1, 1, 2),
+        ("rloo", {"ema_decay": "0.9"}, 1, 1, 2),
         ("ppo", {"judge": "r"}, 2, 2, 2),
         ("ppo", {"judge": "builtin:gold"}, 2, 2, 1),
         ("ppo", {"tune": "full"}, 1, 2, 0),
     ],
 )
 def test_who_takes_part_is_counted(
-    home: Path, verb: str, more: dict[str, str], learning: int, voices: int, resting: int
+    home: Path, method: str, more: dict[str, str], learning: int, voices: int, resting: int
 ) -> None:
     more = {name: str(home / "r") if value == "r" else value for name, value in more.items()}
-    work = asked(home, verb, **more).work
-    assert (work.learning, work.voices, work.resting) == (learning, voices, resting)
+    work = asked(home, method, **more).memory
+    assert (work.trainable_adapters, work.passes_per_token, work.frozen_adapters) == (
+        learning,
+        voices,
+        resting,
+    )
 
 
 def test_another_base_and_a_second_copy_have_their_bytes(home: Path) -> None:
     network = AutoModelForCausalLM.from_pretrained(home / "m")
     size = 4 * sum(p.numel() for p in network.parameters())
-    strange = company(cast(home, reward=[str(home / "strange")]))
-    assert (strange.others, strange.resting, strange.rewards) == (size, 0, 1)
-    assert company(cast(home)).others == 0
-    full = company(cast(home, tune="full"))
+    strange = count_roles(cast(home, reward_model=[str(home / "strange")]))
+    assert (strange.other_model_bytes, strange.frozen_adapters, strange.reward_models) == (
+        size,
+        0,
+        1,
+    )
+    assert count_roles(cast(home)).other_model_bytes == 0
+    full = count_roles(cast(home, tune="full"))
     learned = 4 * demanded_adapter(home)
     # a reward's adapter, and a value's with its gradient and two moments
-    assert full.others == size + learned * (1 + 4)
+    assert full.other_model_bytes == size + learned * (1 + 4)
 
 
 def demanded_adapter(home: Path) -> int:
@@ -120,6 +128,6 @@ def demanded_adapter(home: Path) -> int:
 
 def test_rows_that_are_replayed_are_learned_from_too(home: Path) -> None:
     plain, mixed = asked(home), asked(home, mix=[f"{home / 'd.jsonl'}=0.2"])
-    assert mixed.work.parts == plain.work.parts + 1
-    assert mixed.course.tokens > plain.course.tokens
-    assert asked(home, mix=[f"{home / 'd.jsonl'}=0.2"], replay_weight="0").work == plain.work
+    assert mixed.memory.micro_batches == plain.memory.micro_batches + 1
+    assert mixed.time.step_tokens > plain.time.step_tokens
+    assert asked(home, mix=[f"{home / 'd.jsonl'}=0.2"], mix_weight="0").memory == plain.memory

@@ -16,83 +16,97 @@ earlier turns breaks the first rule; then the content itself is looked for. Wher
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from upbring.data.chat.template import Rendering, Span
+from upbring.data.chat.template import Rendering, TextSpan
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
 Render = Callable[[Sequence[Message], bool], str]
-_TAIL = 24  # characters by which the end of an open rendering is recognised in a rewritten text
+_TAIL_CHARACTERS = (
+    24  # characters by which the end of an open rendering is recognised in a rewritten text
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Where an assistant's turn begins, from where it is learned, and where it ends.
 
-    `is_served` claims that a served model begins after exactly the same text; `is_whole`, that the
+    `is_exact_prefix` claims that a served model begins after exactly the same text; `is_verbatim`, that the
     template wrote the content as it is.
     """
 
     start: int
-    learned: int
+    loss_start: int
     stop: int
-    is_served: bool
-    is_whole: bool
+    is_exact_prefix: bool
+    is_verbatim: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
+class RenderedDialogue:
     """Messages, their rendering, its control tokens, and a way to render parts of the dialogue.
 
-    `heading` is what the template writes between a turn's start and the content of an answer.
+    `turn_header` is what the template writes between a turn's start and the content of an answer.
     """
 
     messages: Sequence[Message]
-    whole: Rendering
-    controls: Sequence[Span]
+    rendering: Rendering
+    special_spans: Sequence[TextSpan]
     render: Render
-    heading: str = ""
+    turn_header: str = ""
 
-    def turns(self) -> list[Turn]:
+    def assistant_turns(self) -> list[Turn]:
         """Return the assistant's turns in their order; one that cannot be found is missing."""
         indices = [i for i, message in enumerate(self.messages) if message.role == "assistant"]
-        opened = [self._opened(index) for index in indices]
-        served = [len(t) if t and self.whole.text.startswith(t) else None for t in opened]
-        limits = [len(self.whole.text) if s is None else s for s in (*served, None)][1:]
+        prefixes = [self._text_before(index) for index in indices]
+        exact_starts = [
+            len(t) if t and self.rendering.text.startswith(t) else None for t in prefixes
+        ]
+        limits = [len(self.rendering.text) if s is None else s for s in (*exact_starts, None)][1:]
         turns: list[Turn] = []
-        for index, text, start, limit in zip(indices, opened, served, limits, strict=True):
-            place = turns[-1].stop if turns else 0
-            begins = self._found(index, place, opened=text) if start is None else start
-            if begins is not None:
-                turns.append(self.turn(index, begins, limit=limit, is_served=start is not None))
+        for index, text, start, limit in zip(indices, prefixes, exact_starts, limits, strict=True):
+            search_from = turns[-1].stop if turns else 0
+            turn_start = (
+                self._locate_rewritten_turn(index, search_from, prefix=text)
+                if start is None
+                else start
+            )
+            if turn_start is not None:
+                turns.append(
+                    self.locate_turn(
+                        index, turn_start, limit=limit, is_exact_prefix=start is not None
+                    )
+                )
         return turns
 
-    def turn(self, index: int, start: int, *, limit: int, is_served: bool) -> Turn:
+    def locate_turn(self, index: int, start: int, *, limit: int, is_exact_prefix: bool) -> Turn:
         """Return the turn of message `index` that begins at `start` and ends at `limit` at last."""
-        found = self.content(index, start, limit=limit)
-        spoken = start if found is None else found[1]
-        stops = [stop for begin, stop in self.controls if spoken <= begin < limit]
+        content_span = self.locate_content(index, start, limit=limit)
+        content_end = start if content_span is None else content_span[1]
+        stops = [stop for begin, stop in self.special_spans if content_end <= begin < limit]
         if stops:
-            is_rewritten_last = found is None and index == len(self.messages) - 1
+            is_rewritten_last = content_span is None and index == len(self.messages) - 1
             stop = stops[-1 if is_rewritten_last else 0]
         else:
-            stop = self._closed(index, limit, spoken=spoken)
-        learned = self._learned(start, stop)
-        return Turn(start, learned, stop, is_served, is_whole=found is not None)
+            stop = self._end_without_special(index, limit, content_end=content_end)
+        loss_start = self._loss_start(start, stop)
+        return Turn(start, loss_start, stop, is_exact_prefix, is_verbatim=content_span is not None)
 
-    def content(self, index: int, start: int, *, limit: int) -> Span | None:
+    def locate_content(self, index: int, start: int, *, limit: int) -> TextSpan | None:
         """Return where the content of message `index` lies in its turn, trimmed."""
-        core = self.messages[index].content.strip()
-        if self.whole.text.startswith(self.heading, start):
-            start += len(self.heading)
-        while (found := self.whole.text.find(core, start, limit)) >= 0:
-            stop = found + len(core)
-            over = [end for begin, end in self.controls if begin < stop and found < end]
-            if not over:
-                return found, stop
-            start = over[0]
+        content = self.messages[index].content.strip()
+        if self.rendering.text.startswith(self.turn_header, start):
+            start += len(self.turn_header)
+        while (content_start := self.rendering.text.find(content, start, limit)) >= 0:
+            stop = content_start + len(content)
+            overlap_ends = [
+                end for begin, end in self.special_spans if begin < stop and content_start < end
+            ]
+            if not overlap_ends:
+                return content_start, stop
+            start = overlap_ends[0]
         return None
 
-    def _opened(self, index: int) -> str:
+    def _text_before(self, index: int) -> str:
         """Return the text before which the model would be asked to speak message `index`."""
         try:
             return self.render(self.messages[:index], True)  # noqa: FBT003 -- open
@@ -101,36 +115,38 @@ class Dialogue:
                 raise
             return ""  # the assistant speaks first, and the template renders no empty dialogue
 
-    def _found(self, index: int, place: int, *, opened: str) -> int | None:
+    def _locate_rewritten_turn(self, index: int, search_from: int, *, prefix: str) -> int | None:
         """Return where message `index` begins in a text whose beginning the template rewrote."""
-        text = self.whole.text
-        core = self.messages[index].content.strip()
-        before = self.messages[index - 1].content.strip() if index else ""
-        place = max(place, text.find(before, place) + len(before))
-        found = text.find(core, place) if core else -1
-        if found < 0:
+        text = self.rendering.text
+        content = self.messages[index].content.strip()
+        previous_content = self.messages[index - 1].content.strip() if index else ""
+        search_from = max(
+            search_from, text.find(previous_content, search_from) + len(previous_content)
+        )
+        content_start = text.find(content, search_from) if content else -1
+        if content_start < 0:
             return None
-        for size in range(min(_TAIL, len(opened)), 2, -1):
-            tail = text.rfind(opened[-size:], 0, found)
-            if tail >= 0 and not text[tail + size : found].strip():
+        for size in range(min(_TAIL_CHARACTERS, len(prefix)), 2, -1):
+            tail = text.rfind(prefix[-size:], 0, content_start)
+            if tail >= 0 and not text[tail + size : content_start].strip():
                 return tail + size
-        return found
+        return content_start
 
-    def _closed(self, index: int, limit: int, *, spoken: int) -> int:
+    def _end_without_special(self, index: int, limit: int, *, content_end: int) -> int:
         """Return where a turn ends that no control token ends."""
         if index == len(self.messages) - 1:
             return limit
-        closed = self.render(self.messages[: index + 1], False)  # noqa: FBT003 -- closed
-        is_prefix = self.whole.text.startswith(closed)
-        return min(len(closed), limit) if is_prefix else spoken
+        closed_text = self.render(self.messages[: index + 1], False)  # noqa: FBT003 -- closed
+        is_prefix = self.rendering.text.startswith(closed_text)
+        return min(len(closed_text), limit) if is_prefix else content_end
 
-    def _learned(self, start: int, stop: int) -> int:
+    def _loss_start(self, start: int, stop: int) -> int:
         """Return from where a turn is learned: from its start, unless the template marks turns."""
-        marked = [
+        generation_starts = [
             begin
-            for begin, end in self.whole.generated
+            for begin, end in self.rendering.generation_spans
             if start <= begin < stop or begin < start < end
         ]
-        if marked:
-            return max(start, marked[0])
-        return stop if self.whole.generated else start
+        if generation_starts:
+            return max(start, generation_starts[0])
+        return stop if self.rendering.generation_spans else start

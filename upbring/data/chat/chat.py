@@ -18,7 +18,7 @@ an assistant's turn:
     …
 
 Its markers are text, so a message that contains the line `### Assistant` imitates a turn. That is
-the price of needing no new token; `faults` reports it.
+the price of needing no new token; `dialogue_problems` reports it.
 
 Left out: cutting what is too long (the caller's), and tools, which no template is given.
 """
@@ -34,19 +34,19 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from upbring.data.chat import segments
-from upbring.data.chat.assistant_spans import Dialogue, Turn
+from upbring.data.chat.assistant_spans import RenderedDialogue, Turn
 from upbring.data.chat.segments import Draft, Piece
-from upbring.data.chat.template import Rendering, Span, Template
+from upbring.data.chat.template import ChatTemplate, Rendering, TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.read.records import Message
-from upbring.data.trees.tree import Tree, tree
+from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
 
 Turns = Literal["all", "last"]
-Refuse = Callable[[str, InputError], None]
-Row = TypeVar("Row")
+RejectHandler = Callable[[str, InputError], None]
+RowT = TypeVar("RowT")
 
-_TURNS = (
+_TURNS_TEMPLATE = (
     "{% for message in messages %}"
     "### {{ message['role'] | capitalize }}\n"
     "{{ message['content'] | trim }}"
@@ -54,11 +54,15 @@ _TURNS = (
     "{% endfor %}"
     "{% if add_generation_prompt %}### Assistant\n{% endif %}"
 )
-DEFAULT_TEMPLATES = (_TURNS, "{{ bos_token }}" + _TURNS)
+DEFAULT_TEMPLATES = (_TURNS_TEMPLATE, "{{ bos_token }}" + _TURNS_TEMPLATE)
 _MARKER = "### Assistant"
 _MARKER_LINE = re.compile(rf"^{_MARKER}\s*$", re.MULTILINE)
-_ROWS_AT_ONCE = 512
-_PROBE = (Message("user", "qzxping"), Message("assistant", "qzxpong"), Message("user", "qzxping"))
+_ROWS_PER_CHUNK = 512
+_PROBE_DIALOGUE = (
+    Message("user", "qzxping"),
+    Message("assistant", "qzxpong"),
+    Message("user", "qzxping"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,297 +83,331 @@ class Chat:
         return self.template in DEFAULT_TEMPLATES
 
     @functools.cached_property
-    def stops(self) -> tuple[int, ...]:
+    def stop_token_ids(self) -> tuple[int, ...]:
         """The tokens that end an assistant's turn: what the template writes after it, and EOS."""
-        stops: list[int] = []
-        for probe in (_PROBE[:2], _PROBE):  # some mark the end by the next turn's beginning
-            dialogue = self._dialogue(probe, is_open=False)
-            for turn in dialogue.turns()[:1]:  # none, if the template leaves out what is said
-                ends = [begin for begin, stop in dialogue.controls if stop == turn.stop]
-                if ends and not stops:
-                    stops.append(self.tokenizer.specials[dialogue.whole.text[ends[0] : turn.stop]])
-        if self.tokenizer.eos is not None:
-            stops.append(self.tokenizer.eos)
-        return tuple(dict.fromkeys(stops))
+        token_ids: list[int] = []
+        for probe in (
+            _PROBE_DIALOGUE[:2],
+            _PROBE_DIALOGUE,
+        ):  # some mark the end by the next turn's beginning
+            dialogue = self._render_dialogue(probe, add_generation_prompt=False)
+            for turn in dialogue.assistant_turns()[
+                :1
+            ]:  # none, if the template leaves out what is said
+                ends = [begin for begin, stop in dialogue.special_spans if stop == turn.stop]
+                if ends and not token_ids:
+                    token_ids.append(
+                        self.tokenizer.special_token_ids[
+                            dialogue.rendering.text[ends[0] : turn.stop]
+                        ]
+                    )
+        if self.tokenizer.eos_token_id is not None:
+            token_ids.append(self.tokenizer.eos_token_id)
+        return tuple(dict.fromkeys(token_ids))
 
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides which tokens a dialogue becomes."""
         day = self.today.isoformat() if "strftime_now" in self.template else ""
-        decides = json.dumps([self.tokenizer.fingerprint, self.template, day])
-        return hashlib.sha256(decides.encode()).hexdigest()
+        fingerprint_inputs = json.dumps([self.tokenizer.fingerprint, self.template, day])
+        return hashlib.sha256(fingerprint_inputs.encode()).hexdigest()
 
-    def render(self, messages: Sequence[Message], *, is_open: bool) -> str:
-        """Return the dialogue's text; `is_open` ends it where the assistant is to speak next."""
-        return self._rendering(messages, is_open=is_open).text
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        """Return the dialogue's text; `add_generation_prompt` ends it where the assistant is to speak next."""
+        return self._render(messages, add_generation_prompt=add_generation_prompt).text
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens after which the assistant is to speak next."""
-        parts = [piece.parts for piece in self._prompt(messages)[1]]
-        return list(itertools.chain(*segments.encode(parts, self.tokenizer)))
+        parts = [piece.parts for piece in self._prompt_pieces(messages)[1]]
+        return list(itertools.chain(*segments.encode_pieces(parts, self.tokenizer)))
 
-    def demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Tree:
+    def encode_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Tree:
         """Return one branch with all of the assistant's turns, or with the last one alone.
 
         Tokens of the assistant weigh 1, and what others say between them 0.
         """
-        return next(self.demonstrations([(messages, key)], turns=turns))
+        return next(self.encode_demonstrations([(messages, key)], turns=turns))
 
-    def comparison(self, prompt: Sequence[Message], responses: Sequence[str], *, key: str) -> Tree:
+    def encode_comparison(
+        self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
+    ) -> Tree:
         """Return the prompt with a branch for each response, in their order."""
-        return next(self.comparisons([(prompt, responses, key)]))
+        return next(self.encode_comparisons([(prompt, responses, key)]))
 
-    def demonstrations(
+    def encode_demonstrations(
         self,
         rows: Iterable[tuple[Sequence[Message], str]],
         *,
         turns: Turns,
-        refuse: Refuse | None = None,
+        on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
         """Yield the tree of each dialogue and key, many encoded at once.
 
-        A row that fails is handed to `refuse` with its key, and left out; without it, it raises.
+        A row that fails is handed to `on_reject` with its key, and left out; without it, it raises.
         """
 
         def draft(row: tuple[Sequence[Message], str]) -> Draft:
-            return self._demonstration(row[0], turns=turns, key=row[1])
+            return self._draft_demonstration(row[0], turns=turns, key=row[1])
 
-        yield from self._grown(rows, draft, key=lambda row: row[1], refuse=refuse)
+        yield from self._encode_rows(rows, draft, key=lambda row: row[1], on_reject=on_reject)
 
-    def comparisons(
+    def encode_comparisons(
         self,
         rows: Iterable[tuple[Sequence[Message], Sequence[str], str]],
         *,
-        refuse: Refuse | None = None,
+        on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
-        """Yield the tree of each prompt, responses and key; see `demonstrations`."""
+        """Yield the tree of each prompt, responses and key; see `encode_demonstrations`."""
 
         def draft(row: tuple[Sequence[Message], Sequence[str], str]) -> Draft:
-            return self._comparison(row[0], row[1], key=row[2])
+            return self._draft_comparison(row[0], row[1], key=row[2])
 
-        yield from self._grown(rows, draft, key=lambda row: row[2], refuse=refuse)
+        yield from self._encode_rows(rows, draft, key=lambda row: row[2], on_reject=on_reject)
 
     @functools.cached_property
-    def _compiled(self) -> Template:
+    def _compiled_template(self) -> ChatTemplate:
         """The template, ready to render."""
-        return Template(self.template, self.today)
+        return ChatTemplate(self.template, self.today)
 
-    def _rendering(self, messages: Sequence[Message], *, is_open: bool) -> Rendering:
+    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Rendering:
         """Return the dialogue's text, with what its messages quote."""
-        return self._compiled.render(
+        return self._compiled_template.render(
             messages,
-            is_open=is_open,
-            names=self.tokenizer.names,
-            control=self.tokenizer.control,
+            add_generation_prompt=add_generation_prompt,
+            special_tokens_map=self.tokenizer.special_tokens_map,
+            special_pattern=self.tokenizer.special_pattern,
         )
 
-    def _dialogue(self, messages: Sequence[Message], *, is_open: bool) -> Dialogue:
+    def _render_dialogue(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool
+    ) -> RenderedDialogue:
         """Return the rendered dialogue, in which turns can be found."""
-        whole = self._rendering(messages, is_open=is_open)
-        controls = segments.control_spans(whole, self.tokenizer)
-        heading = self._heading if messages[1:] != _PROBE[1:2] else ""
-        return Dialogue(messages, whole, controls, self._text, heading)
+        rendering = self._render(messages, add_generation_prompt=add_generation_prompt)
+        special_spans = segments.find_special_spans(rendering, self.tokenizer)
+        turn_header = self._turn_header if messages[1:] != _PROBE_DIALOGUE[1:2] else ""
+        return RenderedDialogue(messages, rendering, special_spans, self._render_text, turn_header)
 
     @functools.cached_property
-    def _heading(self) -> str:
+    def _turn_header(self) -> str:
         """What the template writes between a turn's start and its content."""
-        dialogue = self._dialogue(_PROBE[:2], is_open=False)
-        for turn in dialogue.turns():  # none, if the template leaves out what is said
-            found = dialogue.content(1, turn.start, limit=turn.stop)
-            if found is not None:
-                return dialogue.whole.text[turn.start : found[0]]
+        dialogue = self._render_dialogue(_PROBE_DIALOGUE[:2], add_generation_prompt=False)
+        for turn in dialogue.assistant_turns():  # none, if the template leaves out what is said
+            content_span = dialogue.locate_content(1, turn.start, limit=turn.stop)
+            if content_span is not None:
+                return dialogue.rendering.text[turn.start : content_span[0]]
         return ""
 
-    def _text(self, messages: Sequence[Message], is_open: bool) -> str:  # noqa: FBT001 -- as Dialogue asks
+    def _render_text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:  # noqa: FBT001 -- as Dialogue asks
         """Return the text of a dialogue."""
-        return self.render(messages, is_open=is_open)
+        return self.render(messages, add_generation_prompt=add_generation_prompt)
 
-    def _prompt(self, messages: Sequence[Message]) -> tuple[str, tuple[Piece, ...]]:
+    def _prompt_pieces(self, messages: Sequence[Message]) -> tuple[str, tuple[Piece, ...]]:
         """Return the open dialogue's text, and it cut where the assistant spoke before."""
-        dialogue = self._dialogue(messages, is_open=True)
-        text = dialogue.whole.text
-        return text, self._pieces(dialogue, dialogue.turns(), (0, len(text)))
+        dialogue = self._render_dialogue(messages, add_generation_prompt=True)
+        text = dialogue.rendering.text
+        return text, self._cut_at_turns(dialogue, dialogue.assistant_turns(), (0, len(text)))
 
-    def _pieces(
-        self, dialogue: Dialogue, turns: Sequence[Turn], span: Span, *, first: int | None = None
+    def _cut_at_turns(
+        self,
+        dialogue: RenderedDialogue,
+        turns: Sequence[Turn],
+        span: TextSpan,
+        *,
+        first: int | None = None,
     ) -> tuple[Piece, ...]:
         """Return the text of a span, cut at every turn; turns from number `first` on weigh 1."""
         start, stop = span
-        places = {start, stop}
+        cuts = {start, stop}
         for turn in turns:
-            places |= {p for p in (turn.start, turn.learned, turn.stop) if start < p < stop}
-        ordered = sorted(places)
-        parts = segments.cut(
-            dialogue.whole, ordered, controls=dialogue.controls, tokenizer=self.tokenizer
+            cuts |= {p for p in (turn.start, turn.loss_start, turn.stop) if start < p < stop}
+        sorted_cuts = sorted(cuts)
+        parts = segments.cut_into_pieces(
+            dialogue.rendering,
+            sorted_cuts,
+            special_spans=dialogue.special_spans,
+            tokenizer=self.tokenizer,
         )
-        weighty = turns[first:] if first is not None else ()
+        weighted_turns = turns[first:] if first is not None else ()
         return tuple(
-            Piece(part, float(any(turn.learned <= place < turn.stop for turn in weighty)))
-            for place, part in zip(ordered, parts, strict=False)
+            Piece(
+                part,
+                float(
+                    any(turn.loss_start <= start_position < turn.stop for turn in weighted_turns)
+                ),
+            )
+            for start_position, part in zip(sorted_cuts, parts, strict=False)
         )
 
-    def _demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Draft:
+    def _draft_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Draft:
         """Return a dialogue as a draft."""
         if not messages or messages[-1].role != "assistant":
             raise InputError("the dialogue does not end with the assistant; cut it there")
-        dialogue = self._dialogue(messages, is_open=False)
-        found = dialogue.turns()
-        num_spoken = sum(message.role == "assistant" for message in messages)
-        rewritten = len(found) < num_spoken or not all(turn.is_whole for turn in found[:-1])
-        if not found or (turns == "all" and rewritten):
+        dialogue = self._render_dialogue(messages, add_generation_prompt=False)
+        assistant_turns = dialogue.assistant_turns()
+        num_assistant_messages = sum(message.role == "assistant" for message in messages)
+        is_rewritten = len(assistant_turns) < num_assistant_messages or not all(
+            turn.is_verbatim for turn in assistant_turns[:-1]
+        )
+        if not assistant_turns or (turns == "all" and is_rewritten):
             raise InputError(
                 "the chat template rewrites what the assistant said in earlier turns, so they "
                 "cannot be learned from; learn the last turn alone (turns: last)"
             )
-        first = 0 if turns == "all" else len(found) - 1
-        start, stop = found[first].start, found[-1].stop
-        before = self._pieces(dialogue, found, (0, start)) if start else ()
-        spoken = self._pieces(dialogue, found, (start, stop), first=first)
-        return _checked(Draft(before, (spoken,), key))
+        first = 0 if turns == "all" else len(assistant_turns) - 1
+        start, stop = assistant_turns[first].start, assistant_turns[-1].stop
+        prompt_pieces = self._cut_at_turns(dialogue, assistant_turns, (0, start)) if start else ()
+        response_pieces = self._cut_at_turns(dialogue, assistant_turns, (start, stop), first=first)
+        return _check_draft(Draft(prompt_pieces, (response_pieces,), key))
 
-    def _comparison(
+    def _draft_comparison(
         self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
     ) -> Draft:
         """Return a prompt and its responses as a draft."""
-        opened, before = self._prompt(prompt)
+        open_text, prompt_pieces = self._prompt_pieces(prompt)
         branches = []
         for response in responses:
             messages = (*prompt, Message("assistant", response))
-            dialogue = self._dialogue(messages, is_open=False)
-            text = dialogue.whole.text
-            if not text.startswith(opened):
+            dialogue = self._render_dialogue(messages, add_generation_prompt=False)
+            text = dialogue.rendering.text
+            if not text.startswith(open_text):
                 raise InputError(
-                    f"the chat template asks for an answer with {opened[-30:]!r}, which it does "
-                    "not write before a given answer; pass another one with --template FILE"
+                    f"the chat template asks for an answer with {open_text[-30:]!r}, which it does "
+                    "not write before a given answer; pass another one with --chat-template FILE"
                 )
-            turn = dialogue.turn(len(prompt), len(opened), limit=len(text), is_served=True)
-            branches.append(self._pieces(dialogue, [turn], (turn.start, turn.stop), first=0))
-        return _checked(Draft(before, tuple(branches), key))
+            turn = dialogue.locate_turn(
+                len(prompt), len(open_text), limit=len(text), is_exact_prefix=True
+            )
+            branches.append(self._cut_at_turns(dialogue, [turn], (turn.start, turn.stop), first=0))
+        return _check_draft(Draft(prompt_pieces, tuple(branches), key))
 
-    def _grown(
+    def _encode_rows(
         self,
-        rows: Iterable[Row],
-        draft: Callable[[Row], Draft],
+        rows: Iterable[RowT],
+        draft: Callable[[RowT], Draft],
         *,
-        key: Callable[[Row], str],
-        refuse: Refuse | None,
+        key: Callable[[RowT], str],
+        on_reject: RejectHandler | None,
     ) -> Iterator[Tree]:
         """Yield the trees of the rows, some hundreds encoded at once."""
-        waiting = iter(rows)
-        while some := list(itertools.islice(waiting, _ROWS_AT_ONCE)):
+        row_iterator = iter(rows)
+        while chunk := list(itertools.islice(row_iterator, _ROWS_PER_CHUNK)):
             drafts = []
-            for row in some:
+            for row in chunk:
                 try:
                     drafts.append(draft(row))
                 except InputError as error:
-                    if refuse is None:
+                    if on_reject is None:
                         raise InputError(
                             f"{key(row)}: {error}" if key(row) else f"{error}"
                         ) from error
-                    refuse(key(row), error)
-            yield from segments.grow(drafts, self.tokenizer)
+                    on_reject(key(row), error)
+            yield from segments.encode_drafts(drafts, self.tokenizer)
 
 
 def make_chat(
     tokenizer: Tokenizer, *, template: str | None = None, today: dt.datetime | None = None
 ) -> Chat:
     """Return the chat of `template`, else of the tokenizer's own, else of the default one."""
-    source = template if template is not None else tokenizer.template
+    source = template if template is not None else tokenizer.chat_template
     if source is None:
-        if tokenizer.eos is None:
+        if tokenizer.eos_token_id is None:
             raise InputError(
                 "tokenizer: it has no token that ends a text, and the model has no chat template; "
-                "name eos_token in tokenizer_config.json, or pass a template with --template FILE"
+                "name eos_token in tokenizer_config.json, or pass a template with --chat-template FILE"
             )
         source = DEFAULT_TEMPLATES[tokenizer.adds_bos]
     chat = Chat(tokenizer, source, today or dt.datetime.now().astimezone())
-    if not chat.stops:
+    if not chat.stop_token_ids:
         raise InputError(
             "chat template: it writes no control token after an answer, and the tokenizer has no "
-            "eos_token, so that a model would never stop; pass another one with --template FILE"
+            "eos_token, so that a model would never stop; pass another one with --chat-template FILE"
         )
     return chat
 
 
-def document(text: str, *, tokenizer: Tokenizer, max_length: int, key: str) -> list[Tree]:
+def encode_document(text: str, *, tokenizer: Tokenizer, max_length: int, key: str) -> list[Tree]:
     """Return a text to learn to continue, cut in trees of at most `max_length` tokens.
 
     It begins with BOS if the tokenizer begins texts so, and ends with EOS if there is one. Each
     tree repeats the last token of the one before it as its prompt, so that every token but the
     first is learned once.
     """
-    return list(documents([(text, key)], tokenizer=tokenizer, max_length=max_length))
+    return list(encode_documents([(text, key)], tokenizer=tokenizer, max_length=max_length))
 
 
-def documents(
+def encode_documents(
     rows: Iterable[tuple[str, str]], *, tokenizer: Tokenizer, max_length: int
 ) -> Iterator[Tree]:
-    """Yield the trees of each text and key, many encoded at once; see `document`."""
-    begin = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
-    end = [tokenizer.eos] if tokenizer.eos is not None else []
-    waiting = iter(rows)
-    while some := list(itertools.islice(waiting, _ROWS_AT_ONCE)):
-        encoded = tokenizer.encode_many([text for text, _ in some], trusted=False)
-        for (_, key), inner in zip(some, encoded, strict=True):
-            tokens = [*begin, *inner, *end] if inner else []
+    """Yield the trees of each text and key, many encoded at once; see `encode_document`."""
+    prefix = (
+        [tokenizer.bos_token_id]
+        if tokenizer.adds_bos and tokenizer.bos_token_id is not None
+        else []
+    )
+    suffix = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    row_iterator = iter(rows)
+    while chunk := list(itertools.islice(row_iterator, _ROWS_PER_CHUNK)):
+        encoded = tokenizer.encode_batch([text for text, _ in chunk], trusted=False)
+        for (_, key), text_tokens in zip(chunk, encoded, strict=True):
+            tokens = [*prefix, *text_tokens, *suffix] if text_tokens else []
             for i in range(0, len(tokens) - 1, max_length - 1):
-                yield tree(tokens[i : i + 1], tokens[i + 1 : i + max_length], key=key)
+                yield make_tree(tokens[i : i + 1], tokens[i + 1 : i + max_length], key=key)
 
 
-def faults(chat: Chat, messages: Sequence[Message]) -> list[str]:
+def dialogue_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
     """Return what is wrong with how a dialogue that ends with the assistant is learned, if any."""
-    learned = chat.demonstration(messages, turns="last", key="")
-    found = flaws(chat, learned)
-    if learned.prompt.tolist() != chat.prompt(messages[:-1]):
-        found.append(
+    encoded = chat.encode_demonstration(messages, turns="last", key="")
+    problems = token_problems(chat, encoded)
+    if encoded.prompt.tolist() != chat.encode_prompt(messages[:-1]):
+        problems.append(
             "training and serving differ: the chat template asks for an answer with "
-            f"{chat.render(messages[:-1], is_open=True)[-30:]!r}, which it does not write before a "
-            "given answer; pass another one with --template FILE"
+            f"{chat.render(messages[:-1], add_generation_prompt=True)[-30:]!r}, which it does not write before a "
+            "given answer; pass another one with --chat-template FILE"
         )
-    return found + imitations(chat, messages)
+    return problems + fake_turn_problems(chat, messages)
 
 
-def flaws(chat: Chat, learned: Tree) -> list[str]:
+def token_problems(chat: Chat, encoded: Tree) -> list[str]:
     """Return those faults that the tokens alone tell, at little cost; any branch may have them."""
-    found = []
-    stops = set(chat.stops)
-    learnable = [branch.tokens[branch.weight > 0].tolist() for branch in learned.branches]
-    if not all(stops.intersection(tokens) for tokens in learnable):
-        found.append(
+    problems = []
+    stops = set(chat.stop_token_ids)
+    weighted_tokens = [branch.tokens[branch.weight > 0].tolist() for branch in encoded.branches]
+    if not all(stops.intersection(tokens) for tokens in weighted_tokens):
+        problems.append(
             "no stop token is learned, so that the model would never stop: the chat template "
-            "writes none after the assistant's last turn; pass another one with --template FILE"
+            "writes none after the assistant's last turn; pass another one with --chat-template FILE"
         )
-    bos = chat.tokenizer.bos
-    if bos is not None and learned.prompt[:2].tolist() == [bos, bos]:
-        found.append(
-            f"the text begins with {chat.tokenizer.bos_text!r} twice: the chat template writes it "
+    bos = chat.tokenizer.bos_token_id
+    if bos is not None and encoded.prompt[:2].tolist() == [bos, bos]:
+        problems.append(
+            f"the text begins with {chat.tokenizer.bos_token!r} twice: the chat template writes it "
             "twice; correct the template"
         )
-    return found
+    return problems
 
 
-def imitations(chat: Chat, messages: Sequence[Message]) -> list[str]:
+def fake_turn_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
     """Return the fault of a message that looks like a turn of the default template."""
     if not chat.is_default:
         return []
-    found = (
+    problem = (
         f"a message contains the line {_MARKER!r}, by which the default template marks a turn; "
         "remove it, or use a template with control tokens"
     )
-    return [found] if any(_MARKER_LINE.search(m.content) for m in messages) else []
+    return [problem] if any(_MARKER_LINE.search(m.content) for m in messages) else []
 
 
-def _checked(draft: Draft) -> Draft:
+def _check_draft(draft: Draft) -> Draft:
     """Return the draft, if there is something to begin with and something to learn."""
     if not any(piece.parts for piece in draft.prompt):
         raise InputError(
             "the chat template writes nothing before the assistant's first turn; begin the "
-            "dialogue with the user, or pass another template with --template FILE"
+            "dialogue with the user, or pass another template with --chat-template FILE"
         )
     for branch in draft.branches:
         if not any(piece.parts and piece.weight for piece in branch):
             raise InputError(
                 "the chat template leaves nothing to learn of the assistant's turn; write an "
-                "answer, or pass another template with --template FILE"
+                "answer, or pass another template with --chat-template FILE"
             )
     return draft

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from upbring.data.chat.chat import Chat, Turns, documents, make_chat
+from upbring.data.chat.chat import Chat, Turns, encode_documents, make_chat
 from upbring.data.chat.tokenizer import Tokenizer
-from upbring.data.read.format_table import Kind
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import (
     Comparison,
     Demonstration,
@@ -16,16 +16,16 @@ from upbring.data.read.records import (
     Prompt,
     Record,
 )
-from upbring.data.trees.tree import Tree, tree
+from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
 
-Refuse = Callable[[str, InputError], None]
-Keyed = tuple[str, Record]
-_CHARACTERS_AT_ONCE = 4_000_000
+RejectHandler = Callable[[str, InputError], None]
+KeyedRecord = tuple[str, Record]
+_CHUNK_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Encoding:
+class RecordEncoder:
     """What decides which tokens a record becomes."""
 
     tokenizer: Tokenizer
@@ -38,67 +38,77 @@ class Encoding:
         """The chat template in use; documents need none."""
         return make_chat(self.tokenizer, template=self.template)
 
-    def tree(self, record: Record) -> Tree:
+    def encode(self, record: Record) -> Tree:
         """Return the tree of one record, uncut; of a long document, the first piece."""
-        return next(self.trees(type(record), [("", record)]))
+        return next(self.encode_all(type(record), [("", record)]))
 
-    def trees(
-        self, kind: Kind, rows: Iterable[Keyed], *, refuse: Refuse | None = None
+    def encode_all(
+        self,
+        kind: RecordType,
+        rows: Iterable[KeyedRecord],
+        *,
+        on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
         """Yield the trees of keyed records of one kind, uncut; a long document's in pieces.
 
-        A row that fails is handed to `refuse` with its key; without it, it raises.
+        A row that fails is handed to `on_reject` with its key; without it, it raises.
         """
         if kind is Document:
-            return self._pieces((key, one) for key, one in rows if isinstance(one, Document))
-        return dialogue_trees(self.chat, kind, rows, turns=self.turns, refuse=refuse)
+            return self._encode_documents(
+                (key, one) for key, one in rows if isinstance(one, Document)
+            )
+        return dialogue_trees(self.chat, kind, rows, turns=self.turns, on_reject=on_reject)
 
-    def _pieces(self, rows: Iterable[tuple[str, Document]]) -> Iterator[Tree]:
+    def _encode_documents(self, rows: Iterable[tuple[str, Document]]) -> Iterator[Tree]:
         """Yield documents in pieces; few of the long ones are in memory at once."""
-        waiting: list[tuple[str, str]] = []
+        pending: list[tuple[str, str]] = []
         num_characters = 0
         for key, document in rows:
-            waiting.append((document.text, key))
+            pending.append((document.text, key))
             num_characters += len(document.text)
-            if num_characters >= _CHARACTERS_AT_ONCE:
-                yield from documents(waiting, tokenizer=self.tokenizer, max_length=self.max_length)
-                waiting, num_characters = [], 0
-        yield from documents(waiting, tokenizer=self.tokenizer, max_length=self.max_length)
+            if num_characters >= _CHUNK_CHARACTERS:
+                yield from encode_documents(
+                    pending, tokenizer=self.tokenizer, max_length=self.max_length
+                )
+                pending, num_characters = [], 0
+        yield from encode_documents(pending, tokenizer=self.tokenizer, max_length=self.max_length)
 
 
 def dialogue_trees(
     chat: Chat,
-    kind: Kind,
-    rows: Iterable[Keyed],
+    kind: RecordType,
+    rows: Iterable[KeyedRecord],
     *,
     turns: Turns = "last",
-    refuse: Refuse | None = None,
+    on_reject: RejectHandler | None = None,
 ) -> Iterator[Tree]:
     """Yield the trees of keyed dialogues of one kind, uncut; a prompt's tree has no branch."""
     if kind is Prompt:
-        return _prompts(chat, rows, refuse)
+        return _encode_prompts(chat, rows, on_reject)
     if kind is Comparison:
         ranked = ((key, one) for key, one in rows if isinstance(one, Comparison))
-        sides = ((one.prompt, one.responses, key) for key, one in ranked)
-        return chat.comparisons(sides, refuse=refuse)
-    dialogues = ((dialogue_of(one), key) for key, one in rows)
+        comparison_rows = ((one.prompt, one.responses, key) for key, one in ranked)
+        return chat.encode_comparisons(comparison_rows, on_reject=on_reject)
+    dialogues = ((messages_of(one), key) for key, one in rows)
     turns = turns if kind is Demonstration else "last"
-    return chat.demonstrations(dialogues, turns=turns, refuse=refuse)
+    return chat.encode_demonstrations(dialogues, turns=turns, on_reject=on_reject)
 
 
-def _prompts(chat: Chat, rows: Iterable[Keyed], refuse: Refuse | None) -> Iterator[Tree]:
+def _encode_prompts(
+    chat: Chat, rows: Iterable[KeyedRecord], on_reject: RejectHandler | None
+) -> Iterator[Tree]:
     for key, record in rows:
         try:
-            tokens = chat.prompt(dialogue_of(record))
+            tokens = chat.encode_prompt(messages_of(record))
         except InputError as error:
-            if refuse is None:
+            if on_reject is None:
                 raise
-            refuse(key, error)
+            on_reject(key, error)
         else:
-            yield tree(tokens, key=key)
+            yield make_tree(tokens, key=key)
 
 
-def dialogue_of(record: Record) -> tuple[Message, ...]:
+def messages_of(record: Record) -> tuple[Message, ...]:
     """Return the messages of a prompt, a demonstration or a label."""
     if isinstance(record, Label):
         return (*record.prompt, Message("assistant", record.response))

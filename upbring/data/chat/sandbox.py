@@ -25,14 +25,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.visitor import NodeTransformer
 
 from upbring.data.chat import template_budget
-from upbring.data.chat.template_budget import Budget
+from upbring.data.chat.template_budget import RenderBudget
 
-BUDGET = "budget!"  # no template can spell these names
-OPENS, CLOSES = "opens!", "closes!"
-_STEP, _MADE, _JOINED, _MARK = "step!", "made!", "joined!", "mark!"
+BUDGET_VARIABLE = "budget!"  # no template can spell these names
+OPEN_MARK, CLOSE_MARK = "opens!", "closes!"
+_STEP_FILTER, _CHARGE_FILTER, _CONCAT_FILTER, _MARK_FILTER = "step!", "made!", "joined!", "mark!"
 
-_UNNEEDED = ("lipsum", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
-_METHODS: Mapping[type, frozenset[str]] = {
+_REMOVED_NAMES = ("lipsum", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
+_ALLOWED_METHODS: Mapping[type, frozenset[str]] = {
     str: frozenset(
         {
             "capitalize",
@@ -96,40 +96,45 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols", Generation],
-            finalize=_finalize,
+            extensions=["jinja2.ext.loopcontrols", GenerationExtension],
+            finalize=_charge_output,
         )
-        for name in _UNNEEDED:
+        for name in _REMOVED_NAMES:
             self.filters.pop(name, None)
             self.globals.pop(name, None)
         self.filters["tojson"] = _tojson
-        self.filters = {name: _bounded(name, made) for name, made in self.filters.items()}
-        self.filters |= {_STEP: _step, _MADE: _made, _JOINED: _joined, _MARK: _mark}
+        self.filters = {name: _bound_filter(name, made) for name, made in self.filters.items()}
+        self.filters |= {
+            _STEP_FILTER: _charge_step,
+            _CHARGE_FILTER: _charge_container,
+            _CONCAT_FILTER: _concatenate,
+            _MARK_FILTER: _mark_variable,
+        }
         tests: dict[str, Any] = self.tests
-        self.tests = {name: _stepping(test) for name, test in tests.items()}
+        self.tests = {name: _count_test_calls(test) for name, test in tests.items()}
         self.globals["raise_exception"] = _raise_exception
-        self.globals["strftime_now"] = _clock(today)
-        self.globals["dict"] = _dictionary
+        self.globals["strftime_now"] = _make_strftime_now(today)
+        self.globals["dict"] = _make_dict
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 -- a template's values are of any kind
         """Apply an operator whose result may be large, if it will not be."""
-        budget: Budget = context[BUDGET]
+        budget: RenderBudget = context[BUDGET_VARIABLE]
         budget.step()
-        template_budget.check_operator(operator, left, right=right, longest=budget.longest)
+        template_budget.check_operator(operator, left, right=right, limit=budget.max_characters)
         result = super().call_binop(context, operator, left, right)
         budget.charge(result)
         return result
 
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 -- as above
         """Call a function, method or macro for the template, if its result will be bounded."""
-        budget: Budget = context[BUDGET]
+        budget: RenderBudget = context[BUDGET_VARIABLE]
         budget.step()
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str):
-            args = tuple(_settled(arg) for arg in args)
+            args = tuple(_materialize(arg) for arg in args)
             name = function.__name__
-            template_budget.check_text(
-                name, owner, given=(*args, *named.values()), longest=budget.longest
+            template_budget.check_text_method(
+                name, owner, arguments=(*args, *named.values()), limit=budget.max_characters
             )
         result = super().call(context, function, *args, **named)
         if not isinstance(function, Macro):  # whose text was charged as it was written
@@ -138,7 +143,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401 -- as above
         """Return whether the template may use the attribute: of plain values, a few methods."""
-        for kind, allowed in _METHODS.items():
+        for kind, allowed in _ALLOWED_METHODS.items():
             if isinstance(obj, kind):
                 return attr in allowed
         return super().is_safe_attribute(obj, attr, value)
@@ -148,7 +153,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         text = getattr(value, "__self__", None)
         if not isinstance(text, str) or getattr(value, "__name__", "") != "format":
             return None
-        formatter = _Formatter(self)
+        formatter = _BoundedFormatter(self)
 
         def format(*args: object, **named: object) -> str:  # noqa: A001 -- the template's word for it
             return formatter.vformat(str(text), args, named)
@@ -156,26 +161,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return format
 
 
-class _Formatter(SandboxedFormatter):
+class _BoundedFormatter(SandboxedFormatter):
     """`str.format` that stops when its pieces grow too long."""
 
     def __init__(self, env: jinja2.Environment) -> None:
         super().__init__(env)
-        self._left = template_budget.LONGEST
+        self._characters_left = template_budget.BASE_MAX_CHARACTERS
 
     def format_field(self, value: Any, format_spec: str) -> Any:  # noqa: ANN401 -- as the library has it
         """Return one formatted field."""
         template_budget.check_width(format_spec)
         field = super().format_field(value, format_spec)
-        self._left -= len(field)
-        if self._left < 0:
-            raise template_budget.TooMuchError(
-                f"it formatted a text of more than {template_budget.LONGEST:,} characters"
+        self._characters_left -= len(field)
+        if self._characters_left < 0:
+            raise template_budget.BudgetExceededError(
+                f"it formatted a text of more than {template_budget.BASE_MAX_CHARACTERS:,} characters"
             )
         return field
 
 
-class Generation(Extension):
+class GenerationExtension(Extension):
     """`{% generation %}`: renders its body between two marks, which tell where the span lies."""
 
     tags = {"generation"}  # noqa: RUF012 -- as the library declares it
@@ -184,13 +189,14 @@ class Generation(Extension):
         """Return the body between two marks."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        opens, closes = (
-            nodes.Output([_filtered(nodes.Const(name), _MARK)]) for name in (OPENS, CLOSES)
+        open_node, close_node = (
+            nodes.Output([_apply_filter(nodes.Const(name), _MARK_FILTER)])
+            for name in (OPEN_MARK, CLOSE_MARK)
         )
-        return [node.set_lineno(line) for node in (opens, nodes.Scope(body), closes)]
+        return [node.set_lineno(line) for node in (open_node, nodes.Scope(body), close_node)]
 
 
-class _Guard(NodeTransformer):
+class _BudgetTransformer(NodeTransformer):
     """Rewrites a parsed template so that its loops and what it builds report to the budget."""
 
     def generic_visit(self, node: nodes.Node, *args: object, **named: object) -> nodes.Node:
@@ -198,21 +204,21 @@ class _Guard(NodeTransformer):
         node = super().generic_visit(node, *args, **named)
         if isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
             size = sum(len(part.data) for part in node.find_all(nodes.TemplateData))
-            step = nodes.ExprStmt(_filtered(nodes.Const(size), _STEP))
+            step = nodes.ExprStmt(_apply_filter(nodes.Const(size), _STEP_FILTER))
             node.body = [step.set_lineno(node.lineno), *node.body]
         elif isinstance(node, nodes.Concat):
-            return _filtered(nodes.List(node.nodes), _JOINED)
-        elif isinstance(node, nodes.Expr) and _builds(node):
-            return _filtered(node, _MADE)
+            return _apply_filter(nodes.List(node.nodes), _CONCAT_FILTER)
+        elif isinstance(node, nodes.Expr) and _builds_container(node):
+            return _apply_filter(node, _CHARGE_FILTER)
         return node
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Expr:
+def _apply_filter(node: nodes.Expr, name: str) -> nodes.Expr:
     """Return `node | name`."""
     return nodes.Filter(node, name, [], [], None, None)
 
 
-def _builds(node: nodes.Expr) -> bool:
+def _builds_container(node: nodes.Expr) -> bool:
     """Return whether the expression makes a new list, tuple or mapping of values."""
     if isinstance(node, nodes.Getitem):
         return isinstance(node.arg, nodes.Slice)
@@ -220,81 +226,81 @@ def _builds(node: nodes.Expr) -> bool:
     return is_container and getattr(node, "ctx", "load") == "load" and bool(node.find(nodes.Name))
 
 
-class _Generator(CodeGenerator):
+class _BudgetCodeGenerator(CodeGenerator):
     """Writes the code of a guarded template."""
 
     def visit_Template(self, node: nodes.Template, frame: Any = None) -> None:  # noqa: ANN401, N802 -- the library's signature
-        guarded = _Guard().visit(node)
-        guarded.set_environment(self.environment)
-        guarded.set_lineno(1)
-        super().visit_Template(guarded, frame)
+        budgeted = _BudgetTransformer().visit(node)
+        budgeted.set_environment(self.environment)
+        budgeted.set_lineno(1)
+        super().visit_Template(budgeted, frame)
 
 
-Sandbox.code_generator_class = _Generator
+Sandbox.code_generator_class = _BudgetCodeGenerator
 
 
 @jinja2.pass_context
-def _finalize(context: Context, value: object) -> object:
+def _charge_output(context: Context, value: object) -> object:
     """Charge what the template writes out."""
-    budget: Budget = context[BUDGET]
+    budget: RenderBudget = context[BUDGET_VARIABLE]
     budget.charge(value)
     return value
 
 
 @jinja2.pass_context
-def _step(context: Context, size: int) -> None:
+def _charge_step(context: Context, size: int) -> None:
     """Count one turn of a loop, or one call of a macro, with the literal text that it writes."""
-    budget: Budget = context[BUDGET]
+    budget: RenderBudget = context[BUDGET_VARIABLE]
     budget.step()
     budget.charge_characters(size)
 
 
 @jinja2.pass_context
-def _made(context: Context, value: object) -> object:
+def _charge_container(context: Context, value: object) -> object:
     """Charge a list, tuple, mapping or slice that the template built."""
-    context[BUDGET].charge(value)
+    context[BUDGET_VARIABLE].charge(value)
     return value
 
 
 @jinja2.pass_context
-def _joined(context: Context, values: Sequence[object]) -> str:
+def _concatenate(context: Context, values: Sequence[object]) -> str:
     """Return `a ~ b`, charged."""
-    context[BUDGET].charge(values)
+    context[BUDGET_VARIABLE].charge(values)
     text = "".join(map(str, values))
-    context[BUDGET].charge(text)
+    context[BUDGET_VARIABLE].charge(text)
     return text
 
 
 @jinja2.pass_context
-def _mark(context: Context, name: str) -> object:
+def _mark_variable(context: Context, name: str) -> object:
     """Return the mark of that name."""
     return context[name]
 
 
-def _settled(value: object) -> object:
+def _materialize(value: object) -> object:
     """Return a list in the place of an iterator, so that it can be looked at and then used."""
     return list(value) if hasattr(value, "__next__") and isinstance(value, Iterable) else value
 
 
-def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _bound_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the filter with a check before it and a charge after it."""
-    receives = getattr(function, "jinja_pass_arg", None)
+    pass_arg = getattr(function, "jinja_pass_arg", None)
 
     @jinja2.pass_context
     def bounded(context: Context, value: object = None, *args: object, **named: object) -> object:
-        budget: Budget = context[BUDGET]
+        budget: RenderBudget = context[BUDGET_VARIABLE]
         budget.step()
-        if name in template_budget.CHECKED:
-            value = _settled(value)
+        if name in template_budget.CHECKED_FILTERS:
+            value = _materialize(value)
             budget.charge(value)
             given = (*args, *named.values())
-            template_budget.check_filter(name, value, given=given, longest=budget.longest)
+            template_budget.check_filter(name, value, arguments=given, limit=budget.max_characters)
         first = {
             None: (),
             "context": (context,),
             "eval_context": (context.eval_ctx,),
             "environment": (context.environment,),
-        }[receives.name if receives else None]
+        }[pass_arg.name if pass_arg else None]
         result = function(*first, value, *args, **named)
         budget.charge(result)
         return result
@@ -302,14 +308,14 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
-def _stepping(function: Callable[..., Any]) -> Callable[..., Any]:
+def _count_test_calls(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the test with a step before it."""
-    receives = getattr(function, "jinja_pass_arg", None)
+    pass_arg = getattr(function, "jinja_pass_arg", None)
 
     @jinja2.pass_context
     def stepping(context: Context, *args: object) -> object:
-        context[BUDGET].step()
-        first = (context.environment,) if receives else ()
+        context[BUDGET_VARIABLE].step()
+        first = (context.environment,) if pass_arg else ()
         return function(*first, *args)
 
     return stepping
@@ -337,12 +343,12 @@ def _raise_exception(message: object) -> NoReturn:
     raise jinja2.TemplateError(str(message)[:500])
 
 
-def _dictionary(*args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401 -- as dict has it
+def _make_dict(*args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401 -- as dict has it
     """Return a new dict, without handing out the class itself."""
     return dict(*args, **named)
 
 
-def _clock(today: dt.datetime) -> Callable[[str], str]:
+def _make_strftime_now(today: dt.datetime) -> Callable[[str], str]:
     """Return `strftime_now`, which tells one fixed time so that a run renders the same twice."""
 
     def strftime_now(pattern: str) -> str:

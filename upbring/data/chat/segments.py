@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from upbring.data.chat.template import Rendering, Span
+from upbring.data.chat.template import Rendering, TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.trees.tree import Branch, Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Text that is encoded in one go; `is_inside` claims that other text stands before it."""
+class TextPart:
+    """Text that is encoded in one go; `is_continuation` claims that other text stands before it."""
 
     text: str
-    is_inside: bool
+    is_continuation: bool
     is_trusted: bool = True
 
 
@@ -30,7 +30,7 @@ class Part:
 class Piece:
     """Parts whose tokens are joined, all of one weight."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[TextPart, ...]
     weight: float
 
 
@@ -43,96 +43,112 @@ class Draft:
     key: str
 
 
-def control_spans(rendering: Rendering, tokenizer: Tokenizer) -> list[Span]:
+def find_special_spans(rendering: Rendering, tokenizer: Tokenizer) -> list[TextSpan]:
     """Return where the template wrote control tokens; what a message spells is not among them."""
-    spans = [match.span() for match in tokenizer.control.finditer(rendering.text)]
-    quoted = rendering.quoted
+    spans = [match.span() for match in tokenizer.special_pattern.finditer(rendering.text)]
+    quoted = rendering.quoted_spans
     return [s for s in spans if not any(s[0] < q[1] and q[0] < s[1] for q in quoted)]
 
 
-def cut(
-    rendering: Rendering, places: Sequence[int], *, controls: Sequence[Span], tokenizer: Tokenizer
-) -> list[tuple[Part, ...]]:
-    """Return the parts of each piece of text between two neighbouring `places`."""
+def cut_into_pieces(
+    rendering: Rendering,
+    positions: Sequence[int],
+    *,
+    special_spans: Sequence[TextSpan],
+    tokenizer: Tokenizer,
+) -> list[tuple[TextPart, ...]]:
+    """Return the parts of each piece of text between two neighbouring `positions`."""
     return [
-        tuple(_parts(rendering, (start, stop), controls=controls, tokenizer=tokenizer))
-        for start, stop in itertools.pairwise(places)
+        tuple(
+            _split_parts(rendering, (start, stop), special_spans=special_spans, tokenizer=tokenizer)
+        )
+        for start, stop in itertools.pairwise(positions)
     ]
 
 
-def grow(drafts: Sequence[Draft], tokenizer: Tokenizer) -> Iterator[Tree]:
+def encode_drafts(drafts: Sequence[Draft], tokenizer: Tokenizer) -> Iterator[Tree]:
     """Yield the tree of each draft; all are encoded together."""
     pieces = [
         piece for draft in drafts for pieces in (draft.prompt, *draft.branches) for piece in pieces
     ]
-    encoded = iter(encode([piece.parts for piece in pieces], tokenizer))
+    encoded = iter(encode_pieces([piece.parts for piece in pieces], tokenizer))
     for draft in drafts:
         prompt = [token for _ in draft.prompt for token in next(encoded)]
         branches = []
         for branch in draft.branches:
-            made = [(next(encoded), piece.weight) for piece in branch]
-            tokens = [token for tokens, _ in made for token in tokens]
-            weight = np.repeat([w for _, w in made], [len(tokens) for tokens, _ in made])
+            encoded_pieces = [(next(encoded), piece.weight) for piece in branch]
+            tokens = [token for tokens, _ in encoded_pieces for token in tokens]
+            weight = np.repeat(
+                [w for _, w in encoded_pieces], [len(tokens) for tokens, _ in encoded_pieces]
+            )
             branches.append(Branch(np.asarray(tokens, np.int32), weight.astype(np.float32)))
         yield Tree(np.asarray(prompt, np.int32), tuple(branches), draft.key)
 
 
-def encode(pieces: Sequence[tuple[Part, ...]], tokenizer: Tokenizer) -> list[list[int]]:
+def encode_pieces(pieces: Sequence[tuple[TextPart, ...]], tokenizer: Tokenizer) -> list[list[int]]:
     """Return the tokens of each piece."""
     parts = [part for piece in pieces for part in piece]
     tokens: dict[int, list[int]] = {}
-    for trusted, inside in itertools.product((False, True), repeat=2):
-        chosen = [
-            i for i, p in enumerate(parts) if (p.is_trusted, p.is_inside) == (trusted, inside)
+    for trusted, is_continuation in itertools.product((False, True), repeat=2):
+        matching = [
+            i
+            for i, p in enumerate(parts)
+            if (p.is_trusted, p.is_continuation) == (trusted, is_continuation)
         ]
-        if chosen:
-            texts = [parts[i].text for i in chosen]
-            encoded = tokenizer.encode_many(texts, trusted=trusted, inside=inside)
-            tokens.update(zip(chosen, encoded, strict=True))
+        if matching:
+            texts = [parts[i].text for i in matching]
+            encoded = tokenizer.encode_batch(
+                texts, trusted=trusted, is_continuation=is_continuation
+            )
+            tokens.update(zip(matching, encoded, strict=True))
     numbers = iter(range(len(parts)))
     return [[token for _ in piece for token in tokens[next(numbers)]] for piece in pieces]
 
 
-def _parts(
-    rendering: Rendering, span: Span, *, controls: Sequence[Span], tokenizer: Tokenizer
-) -> Iterator[Part]:
+def _split_parts(
+    rendering: Rendering, span: TextSpan, *, special_spans: Sequence[TextSpan], tokenizer: Tokenizer
+) -> Iterator[TextPart]:
     """Yield a piece's parts: one, unless a message in it spells a control token."""
     start, stop = span
-    if not any(start < q[1] and q[0] < stop for q in rendering.quoted):
-        yield from _run(rendering, span, controls=controls, tokenizer=tokenizer)
+    if not any(start < q[1] and q[0] < stop for q in rendering.quoted_spans):
+        yield from _span_parts(rendering, span, special_spans=special_spans, tokenizer=tokenizer)
         return
-    for control in [c for c in controls if start <= c[0] and c[1] <= stop]:
-        special = rendering.text[slice(*control)]
-        before = (start, control[0])
-        for part in _run(rendering, before, controls=controls, tokenizer=tokenizer):
-            swallowed = special in tokenizer.takes_space_before
-            yield replace(part, text=part.text.rstrip()) if swallowed else part
-        yield Part(special, is_inside=True)
-        start = control[1]
-    yield from _run(rendering, (start, stop), controls=controls, tokenizer=tokenizer)
+    for special_span in [c for c in special_spans if start <= c[0] and c[1] <= stop]:
+        special = rendering.text[slice(*special_span)]
+        before = (start, special_span[0])
+        for part in _span_parts(
+            rendering, before, special_spans=special_spans, tokenizer=tokenizer
+        ):
+            strips_space = special in tokenizer.lstrip_tokens
+            yield replace(part, text=part.text.rstrip()) if strips_space else part
+        yield TextPart(special, is_continuation=True)
+        start = special_span[1]
+    yield from _span_parts(
+        rendering, (start, stop), special_spans=special_spans, tokenizer=tokenizer
+    )
 
 
-def _run(
-    rendering: Rendering, span: Span, *, controls: Sequence[Span], tokenizer: Tokenizer
-) -> Iterator[Part]:
+def _span_parts(
+    rendering: Rendering, span: TextSpan, *, special_spans: Sequence[TextSpan], tokenizer: Tokenizer
+) -> Iterator[TextPart]:
     """Yield the text of a span as one part, encoded as what stands before it demands."""
     start, stop = span
     text = rendering.text
-    run = text[start:stop]
-    is_inside = start > 0
-    before = next((c for c in reversed(controls) if c[1] <= start), None)
+    run_text = text[start:stop]
+    is_continuation = start > 0
+    before = next((c for c in reversed(special_spans) if c[1] <= start), None)
     if before is not None:
-        swallows = text[slice(*before)] in tokenizer.takes_space_after
-        if before[1] == start or (swallows and not text[before[1] : start].strip()):
-            is_inside = not tokenizer.starts_after_special
-            run = run.lstrip() if swallows else run
-    if any(start < q[1] and q[0] < stop for q in rendering.quoted):
-        yield Part(run, is_inside, is_trusted=False)
+        strips_space = text[slice(*before)] in tokenizer.rstrip_tokens
+        if before[1] == start or (strips_space and not text[before[1] : start].strip()):
+            is_continuation = not tokenizer.restarts_after_special
+            run_text = run_text.lstrip() if strips_space else run_text
+    if any(start < q[1] and q[0] < stop for q in rendering.quoted_spans):
+        yield TextPart(run_text, is_continuation, is_trusted=False)
         return
-    starts_again = is_inside and tokenizer.starts_after_special
-    added = tokenizer.added.search(run) if starts_again else None
-    split = added.start() if added else len(run)
-    if run[:split]:
-        yield Part(run[:split], is_inside)
-    if run[split:]:
-        yield Part(run[split:], is_inside=False)
+    starts_again = is_continuation and tokenizer.restarts_after_special
+    added_match = tokenizer.added_pattern.search(run_text) if starts_again else None
+    split = added_match.start() if added_match else len(run_text)
+    if run_text[:split]:
+        yield TextPart(run_text[:split], is_continuation)
+    if run_text[split:]:
+        yield TextPart(run_text[split:], is_continuation=False)

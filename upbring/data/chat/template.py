@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 
 import jinja2
 
-from upbring.data.chat.sandbox import BUDGET, CLOSES, OPENS, Sandbox
-from upbring.data.chat.template_budget import Budget, TooMuchError
+from upbring.data.chat.sandbox import BUDGET_VARIABLE, CLOSE_MARK, OPEN_MARK, Sandbox
+from upbring.data.chat.template_budget import BudgetExceededError, RenderBudget
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
-_LONGEST_SOURCE = 100_000  # characters; the longest template seen in the field has 30,000
+_MAX_SOURCE_CHARACTERS = 100_000  # characters; the longest template seen in the field has 30,000
 _NONCHARACTERS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), 0x1FFFE, 0x1FFFF, 0x2FFFE)]
-_WHATEVER_FAILS = (
+_RENDER_ERRORS = (
     jinja2.TemplateError,
     ArithmeticError,
     AssertionError,
@@ -40,7 +40,7 @@ _WHATEVER_FAILS = (
     ValueError,
 )
 
-Span = tuple[int, int]
+TextSpan = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Rendering:
     """The text of a dialogue, where the model speaks in it, and where control tokens are quoted."""
 
     text: str
-    generated: tuple[Span, ...] = ()
-    quoted: tuple[Span, ...] = ()
+    generation_spans: tuple[TextSpan, ...] = ()
+    quoted_spans: tuple[TextSpan, ...] = ()
 
 
 @dataclass(frozen=True)
-class Template:
+class ChatTemplate:
     """A chat template, compiled once. `today` is the time that `strftime_now` tells."""
 
     source: str
@@ -62,19 +62,19 @@ class Template:
     @functools.cached_property
     def _compiled(self) -> jinja2.Template:
         """The template, ready to render."""
-        if len(self.source) > _LONGEST_SOURCE:
+        if len(self.source) > _MAX_SOURCE_CHARACTERS:
             raise InputError(
                 f"chat template: it has {len(self.source):,} characters; "
-                f"use one of at most {_LONGEST_SOURCE:,}"
+                f"use one of at most {_MAX_SOURCE_CHARACTERS:,}"
             )
         try:
             return Sandbox(self.today).from_string(self.source)
-        except _WHATEVER_FAILS as error:
+        except _RENDER_ERRORS as error:
             line = getattr(error, "lineno", None)
-            place = f"line {line}: " if line else ""
+            location = f"line {line}: " if line else ""
             raise InputError(
-                f"chat template: {place}{_reason(error)}; correct it, or pass another one "
-                "with --template FILE"
+                f"chat template: {location}{_error_message(error)}; correct it, or pass another one "
+                "with --chat-template FILE"
             ) from error
 
     @property
@@ -86,24 +86,24 @@ class Template:
         self,
         messages: Sequence[Message],
         *,
-        is_open: bool,
-        names: Mapping[str, str],
-        control: re.Pattern[str] | None = None,
+        add_generation_prompt: bool,
+        special_tokens_map: Mapping[str, str],
+        special_pattern: re.Pattern[str] | None = None,
     ) -> Rendering:
-        """Return the rendering; `is_open` ends it where the assistant is to speak next.
+        """Return the rendering; `add_generation_prompt` ends it where the assistant is to speak next.
 
-        `names` are the tokens that the template may name, such as `bos_token`. What `control`
+        `special_tokens_map` are the tokens that the template may name, such as `bos_token`. What `special_pattern`
         finds within a message is quoted.
         """
         contents = [message.content for message in messages]
-        is_quoting = control is not None and any(map(control.search, contents))
+        is_quoting = special_pattern is not None and any(map(special_pattern.search, contents))
         marks = ""
         if is_quoting or self.marks_generation:
-            marks = _unused(contents)
-        if is_quoting and control is not None:
+            marks = _unused_characters(contents)
+        if is_quoting and special_pattern is not None:
             quote = f"{marks[0]}\\g<0>{marks[1]}"
-            contents = [control.sub(quote, content) for content in contents]
-        text = self._run(
+            contents = [special_pattern.sub(quote, content) for content in contents]
+        text = self._render_text(
             {
                 "messages": [
                     {"role": message.role, "content": content}
@@ -111,37 +111,41 @@ class Template:
                 ],
                 "tools": None,
                 "documents": None,
-                "add_generation_prompt": is_open,
-                **names,
-                OPENS: marks[2:3],
-                CLOSES: marks[3:4],
-                BUDGET: Budget(sum(map(len, contents))),
+                "add_generation_prompt": add_generation_prompt,
+                **special_tokens_map,
+                OPEN_MARK: marks[2:3],
+                CLOSE_MARK: marks[3:4],
+                BUDGET_VARIABLE: RenderBudget(sum(map(len, contents))),
             }
         )
-        return _unmarked(text, marks, control=control) if marks else Rendering(text)
+        return (
+            _remove_marks(text, marks, special_pattern=special_pattern)
+            if marks
+            else Rendering(text)
+        )
 
-    def _run(self, variables: Mapping[str, object]) -> str:
+    def _render_text(self, variables: Mapping[str, object]) -> str:
         """Return what the template writes, or say why it refused."""
         try:
-            with _unswept():
+            with _gc_paused():
                 text = self._compiled.render(variables)
-            budget = variables[BUDGET]
-            assert isinstance(budget, Budget), "the budget is ours"
+            budget = variables[BUDGET_VARIABLE]
+            assert isinstance(budget, RenderBudget), "the budget is ours"
             budget.charge(text)
-        except TooMuchError as error:
+        except BudgetExceededError as error:
             raise InputError(
                 f"the chat template was stopped: {error.message}; use another template"
             ) from error
-        except _WHATEVER_FAILS as error:
+        except _RENDER_ERRORS as error:
             raise InputError(
-                f"the chat template refused the dialogue: {_reason(error)}; change the dialogue, "
-                "or pass another template with --template FILE"
+                f"the chat template refused the dialogue: {_error_message(error)}; change the dialogue, "
+                "or pass another template with --chat-template FILE"
             ) from error
         return text
 
 
 @contextmanager
-def _unswept() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """Keep Python from sweeping the whole program's memory, seconds long, on a template's time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -152,7 +156,7 @@ def _unswept() -> Iterator[None]:
             gc.enable()
 
 
-def _reason(error: BaseException) -> str:
+def _error_message(error: BaseException) -> str:
     """Return an exception's message on one line."""
     if isinstance(error, RecursionError):
         return "it calls itself without end"
@@ -160,10 +164,10 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.split())[:300].rstrip(".;")
 
 
-def _unused(contents: Iterable[str]) -> str:
+def _unused_characters(contents: Iterable[str]) -> str:
     """Return four characters that occur in no content."""
-    joined = "".join(contents)
-    marks = [mark for mark in _NONCHARACTERS if mark not in joined][:4]
+    all_text = "".join(contents)
+    marks = [mark for mark in _NONCHARACTERS if mark not in all_text][:4]
     if len(marks) < 4:  # noqa: PLR2004 -- open and close, for quotes and for generation
         raise InputError(
             "the dialogue holds nearly every Unicode noncharacter (U+FDD0 …); remove them"
@@ -171,11 +175,11 @@ def _unused(contents: Iterable[str]) -> str:
     return "".join(marks)
 
 
-def _unmarked(text: str, marks: str, *, control: re.Pattern[str] | None) -> Rendering:
+def _remove_marks(text: str, marks: str, *, special_pattern: re.Pattern[str] | None) -> Rendering:
     """Return the text without its marks, and the spans that they enclosed."""
     pieces: list[str] = []
-    spans: tuple[list[Span], list[Span]] = ([], [])
-    opened: list[int | None] = [None, None]
+    spans: tuple[list[TextSpan], list[TextSpan]] = ([], [])
+    open_starts: list[int | None] = [None, None]
     size = 0
     for piece in re.split(f"([{marks}])", text):
         if piece not in marks or not piece:
@@ -183,10 +187,14 @@ def _unmarked(text: str, marks: str, *, control: re.Pattern[str] | None) -> Rend
             size += len(piece)
             continue
         kind, is_closing = divmod(marks.index(piece), 2)
-        begin = opened[kind]
+        begin = open_starts[kind]
         if is_closing and begin is not None:
             spans[kind].append((begin, size))
-        opened[kind] = None if is_closing else size
-    whole = "".join(pieces)
-    quoted = tuple(s for s in spans[0] if control is not None and control.fullmatch(whole, *s))
-    return Rendering(whole, tuple(spans[1]), quoted)
+        open_starts[kind] = None if is_closing else size
+    plain_text = "".join(pieces)
+    quoted = tuple(
+        s
+        for s in spans[0]
+        if special_pattern is not None and special_pattern.fullmatch(plain_text, *s)
+    )
+    return Rendering(plain_text, tuple(spans[1]), quoted)

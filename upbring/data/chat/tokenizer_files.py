@@ -14,15 +14,15 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 
-from upbring.data.chat.tokenizer import END, Tokenizer, make_tokenizer, train_tokenizer
-from upbring.errors import InputError, shown
+from upbring.data.chat.tokenizer import END_OF_TEXT, Tokenizer, make_tokenizer, train_tokenizer
+from upbring.errors import InputError, format_value
 
 __all__ = ["Tokenizer", "load_tokenizer", "make_tokenizer", "save_tokenizer", "train_tokenizer"]
 
-_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-_LARGEST_BYTES = 200_000_000  # of tokenizer.json; the largest in the field has 35 MB
-_LARGEST_OTHER_BYTES = 20_000_000
-_WRITTEN = (
+_TOKEN_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_MAX_TOKENIZER_BYTES = 200_000_000  # of tokenizer.json; the largest in the field has 35 MB
+_MAX_OTHER_BYTES = 20_000_000
+_COPIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -34,7 +34,7 @@ _WRITTEN = (
     "spiece.model",
     "chat_template.jinja",
 )
-_GPT2 = (None, "GPT2Tokenizer", "GPT2TokenizerFast")
+_GPT2_CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast")
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -47,48 +47,55 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             f"{folder / 'tokenizer_config.json'}: auto_map asks to run the folder's own code, and "
             "upbring runs none; remove auto_map if tokenizer.json suffices"
         )
-    names = _names(_read_json(folder / "special_tokens_map.json") | settings)
-    backend = _backend(folder, settings)
-    _add_declared(backend, settings)
-    if backend.token_to_id(END) is not None and not names:
-        names = {"bos_token": END, "eos_token": END}
+    special_tokens_map = _special_tokens_map(
+        _read_json(folder / "special_tokens_map.json") | settings
+    )
+    backend = _load_backend(folder, settings)
+    _add_declared_tokens(backend, settings)
+    if backend.token_to_id(END_OF_TEXT) is not None and not special_tokens_map:
+        special_tokens_map = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
     for role in ("bos_token", "eos_token"):
-        if role in names and backend.token_to_id(names[role]) is None:
+        if role in special_tokens_map and backend.token_to_id(special_tokens_map[role]) is None:
             raise InputError(
-                f"{folder}: {role} is {shown(names[role])}, which is not in the vocabulary; "
+                f"{folder}: {role} is {format_value(special_tokens_map[role])}, which is not in the vocabulary; "
                 "correct tokenizer_config.json"
             )
-    return make_tokenizer(backend, names=names, template=_template(folder, settings), files=folder)
+    return make_tokenizer(
+        backend,
+        special_tokens_map=special_tokens_map,
+        chat_template=_read_template(folder, settings),
+        folder=folder,
+    )
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, template: str | None = None) -> None:
     """Write the tokenizer's files into `folder`, and `template` as the template in use."""
-    if tokenizer.files is not None:
-        for name in _WRITTEN:
-            if (tokenizer.files / name).is_file():
-                shutil.copyfile(tokenizer.files / name, folder / name)
+    if tokenizer.folder is not None:
+        for name in _COPIED_FILES:
+            if (tokenizer.folder / name).is_file():
+                shutil.copyfile(tokenizer.folder / name, folder / name)
     if not (folder / "tokenizer.json").exists():
-        _write(folder / "tokenizer.json", tokenizer.backend.to_str(pretty=True))
+        _write_text(folder / "tokenizer.json", tokenizer.backend.to_str(pretty=True))
     if not (folder / "tokenizer_config.json").exists():
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
-            **tokenizer.names,
+            **tokenizer.special_tokens_map,
         }
-        _write(folder / "tokenizer_config.json", json.dumps(settings, indent=2))
-    chosen = template if template is not None else tokenizer.template
-    if chosen is not None and chosen != _template(
+        _write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2))
+    chosen_template = template if template is not None else tokenizer.chat_template
+    if chosen_template is not None and chosen_template != _read_template(
         folder, _read_json(folder / "tokenizer_config.json")
     ):
-        _write(folder / "chat_template.jinja", chosen)
+        _write_text(folder / "chat_template.jinja", chosen_template)
 
 
-def _backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
+def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
     """Return the backend of whatever files there are."""
     path = folder / "tokenizer.json"
     if path.is_file():
         try:
-            return tokenizers.Tokenizer.from_str(_read(path, largest=_LARGEST_BYTES))
+            return tokenizers.Tokenizer.from_str(_read_text(path, max_bytes=_MAX_TOKENIZER_BYTES))
         except InputError:
             raise
         except Exception as error:  # the library raises nothing more particular
@@ -97,13 +104,13 @@ def _backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
                 "copy the file again from where the model came from"
             ) from error
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    is_gpt2 = settings.get("tokenizer_class") in _GPT2
+    is_gpt2 = settings.get("tokenizer_class") in _GPT2_CLASSES
     if vocabulary.is_file() and merges.is_file() and is_gpt2:
-        return _gpt2(vocabulary, merges)
-    return _converted(folder)
+        return _load_gpt2(vocabulary, merges)
+    return _convert_with_transformers(folder)
 
 
-def _gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
+def _load_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
     """Return GPT-2's byte-level BPE of a vocabulary and its merges."""
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges))
@@ -119,7 +126,7 @@ def _gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
     return backend
 
 
-def _converted(folder: Path) -> tokenizers.Tokenizer:
+def _convert_with_transformers(folder: Path) -> tokenizers.Tokenizer:
     """Return what transformers makes of older files, with its own code alone."""
     from transformers import AutoTokenizer  # noqa: PLC0415 -- seconds to import, seldom needed
 
@@ -136,7 +143,7 @@ def _converted(folder: Path) -> tokenizers.Tokenizer:
     return backend
 
 
-def _add_declared(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
+def _add_declared_tokens(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
     """Mark the special tokens that tokenizer_config.json declares and the vocabulary has."""
     declared = settings.get("added_tokens_decoder") or {}
     known = {t.content for t in backend.get_added_tokens_decoder().values() if t.special}
@@ -157,31 +164,33 @@ def _add_declared(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) ->
     )
 
 
-def _names(settings: Mapping[str, Any]) -> dict[str, str]:
+def _special_tokens_map(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the control tokens by the name that a template gives them."""
-    names = {}
-    for role in _ROLES:
+    role_tokens = {}
+    for role in _TOKEN_ROLES:
         token = settings.get(f"{role}_token")
         text = token.get("content") if isinstance(token, dict) else token
         if isinstance(text, str) and text:
-            names[f"{role}_token"] = text
-    return names
+            role_tokens[f"{role}_token"] = text
+    return role_tokens
 
 
-def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+def _read_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     """Return the chat template, from its own file or from tokenizer_config.json."""
     for name in ("chat_template.jinja", "chat_template.json"):
         path = folder / name
         if path.is_file():
-            text = _read(path, largest=_LARGEST_OTHER_BYTES)
+            text = _read_text(path, max_bytes=_MAX_OTHER_BYTES)
             if path.suffix == ".jinja":
                 return text
             settings = _read_json(path)
-    found = settings.get("chat_template")
-    if isinstance(found, list):
-        named = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}
-        found = named.get("default")
-    return found if isinstance(found, str) and found else None
+    template = settings.get("chat_template")
+    if isinstance(template, list):
+        templates_by_name = {
+            item.get("name"): item.get("template") for item in template if isinstance(item, dict)
+        }
+        template = templates_by_name.get("default")
+    return template if isinstance(template, str) and template else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -189,23 +198,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(_read(path, largest=_LARGEST_OTHER_BYTES))
+        value = json.loads(_read_text(path, max_bytes=_MAX_OTHER_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: it is no valid JSON ({_first_line(error)}); correct it"
         ) from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: it holds {shown(value)}; it should hold an object {{…}}")
+        raise InputError(f"{path}: it holds {format_value(value)}; it should hold an object {{…}}")
     return value
 
 
-def _read(path: Path, *, largest: int) -> str:
+def _read_text(path: Path, *, max_bytes: int) -> str:
     """Return a file's text, if it is not too large."""
     size = path.stat().st_size
-    if size > largest:
+    if size > max_bytes:
         raise InputError(
             f"{path}: it has {size / 1e6:,.0f} MB, and no tokenizer needs more than "
-            f"{largest / 1e6:,.0f} MB; check where it came from"
+            f"{max_bytes / 1e6:,.0f} MB; check where it came from"
         )
     try:
         return path.read_text(encoding="utf-8")
@@ -215,7 +224,7 @@ def _read(path: Path, *, largest: int) -> str:
         ) from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     """Write a file, line ends as they are."""
     path.write_text(text, encoding="utf-8", newline="")
 

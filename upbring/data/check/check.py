@@ -13,43 +13,49 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upbring.data.chat.encode_records import Encoding
-from upbring.data.check.assess import verdicts
-from upbring.data.check.findings import Finding
-from upbring.data.check.kept_texts import Texts
-from upbring.data.check.preview import Example, plain_example, rendered_example
+from upbring.data.chat.encode_records import RecordEncoder
+from upbring.data.check.assess import assess_surveys
+from upbring.data.check.findings import CheckFinding
+from upbring.data.check.kept_texts import TextIndex
+from upbring.data.check.preview import PreviewExample, plain_example, rendered_example
 from upbring.data.check.survey import Purpose, Survey
 from upbring.data.read import formats
-from upbring.data.read.detect_format import recognise
-from upbring.data.read.format_table import Kind
-from upbring.data.read.formats import Reading
+from upbring.data.read.detect_format import detect_format
+from upbring.data.read.format_table import RecordType
+from upbring.data.read.formats import RecordReader
 from upbring.data.read.record_text import text_of
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt, Record
 from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
 
-Notice = Callable[[str], None]
-KINDS: dict[str, Kind] = {
+Log = Callable[[str], None]
+RECORD_TYPES: dict[str, RecordType] = {
     "pretrain": Document,
     "sft": Demonstration,
     "reward": Comparison,
     "prompts": Prompt,
 }
-_OFFERED: tuple[Kind, ...] = (Comparison, Label, Demonstration, Document, Prompt)  # auto's order
-_TRIED = 20
-_NOTICE_EVERY = 1000
+_DETECTION_ORDER: tuple[RecordType, ...] = (
+    Comparison,
+    Label,
+    Demonstration,
+    Document,
+    Prompt,
+)  # auto's order
+_MAX_TRIED = 20
+_LOG_EVERY = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
+class CheckResult:
     """All that a check knows: the surveys of the files, an example, and the findings."""
 
     surveys: tuple[Survey, ...]
-    example: Example | None
-    findings: tuple[Finding, ...]
+    example: PreviewExample | None
+    findings: tuple[CheckFinding, ...]
 
 
-def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice) -> Checked:
+def check_data(settings: CheckSettings, encoder: RecordEncoder | None, *, log: Log) -> CheckResult:
     """Return what is found in the files that the settings name."""
     surveys = []
     purposes: tuple[tuple[Purpose, tuple[Path, ...]], ...] = (
@@ -57,11 +63,11 @@ def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice)
         ("held_out", settings.held_out),
     )
     for purpose, paths in purposes:
-        texts = Texts(keeps=purpose == "train")
-        questions = Texts(keeps=bool(settings.held_out))
+        texts = TextIndex(keeps_texts=purpose == "train")
+        prompts = TextIndex(keeps_texts=bool(settings.held_out))
         for path in paths:
-            kind = kind_of(path, settings, is_held_out=purpose == "held_out")
-            reading: Reading[Record] = formats.read(
+            kind = detect_record_type(path, settings, is_held_out=purpose == "held_out")
+            reading: RecordReader[Record] = formats.read_records(
                 path, kind, format=settings.format, skip_bad=settings.skip_bad
             )
             survey = Survey(
@@ -69,31 +75,33 @@ def check(settings: CheckSettings, encoding: Encoding | None, *, notice: Notice)
                 purpose=purpose,
                 kind=kind,
                 format=reading.recognised,
-                encoding=encoding,
+                encoder=encoder,
                 texts=texts,
-                questions=questions,
+                prompts=prompts,
                 skip_bad=settings.skip_bad,
-                is_guessed=settings.format == "auto" and bool(reading.recognised.columns),
+                is_column_guessed=settings.format == "auto" and bool(reading.recognised.columns),
             )
-            _read(survey, reading, notice=notice)
+            _read_survey(survey, reading, log=log)
             surveys.append(survey)
-    notice("looking for copies")
-    return Checked(tuple(surveys), _example(surveys), tuple(verdicts(surveys)))
+    log("looking for copies")
+    return CheckResult(tuple(surveys), _choose_example(surveys), tuple(assess_surveys(surveys)))
 
 
-def kind_of(path: Path, settings: CheckSettings, *, is_held_out: bool = False) -> Kind:
+def detect_record_type(
+    path: Path, settings: CheckSettings, *, is_held_out: bool = False
+) -> RecordType:
     """Return the kind of record that a file is read as: the purpose's, or what its rows offer.
 
     Prompts may be held out, whatever is learned from.
     """
-    wanted = KINDS.get(settings.purpose)
-    kinds = (wanted,) if wanted else _OFFERED
+    wanted = RECORD_TYPES.get(settings.purpose)
+    kinds = (wanted,) if wanted else _DETECTION_ORDER
     if wanted and is_held_out:
         kinds = (wanted, Prompt)
     problems = {}
     for kind in kinds:
         try:
-            recognise(path, kind, format=settings.format)
+            detect_format(path, kind, format=settings.format)
         except InputError as error:
             problems[kind] = error
         else:
@@ -101,26 +109,26 @@ def kind_of(path: Path, settings: CheckSettings, *, is_held_out: bool = False) -
     raise problems.get(Demonstration, problems[kinds[0]])
 
 
-def _read(survey: Survey, reading: Reading[Record], *, notice: Notice) -> None:
+def _read_survey(survey: Survey, reading: RecordReader[Record], *, log: Log) -> None:
     """Read a file to its end, telling how far it is."""
-    if survey.encoding is not None and survey.kind is not Document:
-        assert survey.encoding.chat, "a template that fails does so before the rows are read"
+    if survey.encoder is not None and survey.kind is not Document:
+        assert survey.encoder.chat, "a template that fails does so before the rows are read"
     for number, _ in enumerate(survey.read(reading), 1):
-        if number % _NOTICE_EVERY == 0:
-            notice(f"{survey.path}: {number:,} rows")
+        if number % _LOG_EVERY == 0:
+            log(f"{survey.path}: {number:,} rows")
 
 
-def _example(surveys: Sequence[Survey]) -> Example | None:
+def _choose_example(surveys: Sequence[Survey]) -> PreviewExample | None:
     """Return a row of middle length from the first file that has any."""
     for survey in surveys:
-        records = sorted(survey.sample.chosen, key=lambda record: len(text_of(record)))
+        records = sorted(survey.sample.selected, key=lambda record: len(text_of(record)))
         middle_first = sorted(range(len(records)), key=lambda i: abs(i - len(records) // 2))
-        for record in (records[i] for i in middle_first[:_TRIED]):
-            if survey.encoding is None:
+        for record in (records[i] for i in middle_first[:_MAX_TRIED]):
+            if survey.encoder is None:
                 return plain_example(record)
             try:
-                tree = survey.encoding.tree(record)
+                tree = survey.encoder.encode(record)
             except InputError:
                 continue  # told among the rows that cannot be learned from
-            return rendered_example(record, tree, tokenizer=survey.encoding.tokenizer)
+            return rendered_example(record, tree, tokenizer=survey.encoder.tokenizer)
     return None

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from upbring.data.check.duplicates import Pair, near_duplicates, normalise, overlap
+from upbring.data.check.duplicates import DuplicatePair, near_duplicates, normalize, overlap
 from upbring.data.read.records import Origin
 
-MOST_TEXTS = 50_000
-MOST_CHARACTERS = 50_000_000
-LONGEST = 20_000  # characters of a text that are compared for near copies
+MAX_TEXTS = 50_000
+MAX_CHARACTERS = 50_000_000
+MAX_TEXT_CHARACTERS = 20_000  # characters of a text that are compared for near copies
 
 
 @dataclass(slots=True)
-class Texts:
+class TextIndex:
     """Texts in their order, and where each was read."""
 
-    keeps: bool = True  # whether near copies are to be sought
+    keeps_texts: bool = True  # whether near copies are to be sought
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     lines: "array[int]" = field(default_factory=lambda: array("q"))
-    kept: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     _files: list[tuple[int, str]] = field(default_factory=list)  # from which place on, which file
     _num_characters: int = 0
 
@@ -34,59 +34,59 @@ class Texts:
         """Keep one more text."""
         if not self._files or self._files[-1][1] != origin.file:
             self._files.append((len(self), origin.file))
-        plain = normalise(text).encode("utf-8", "surrogatepass")
-        self.digests.append(int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest()))
+        normalized = normalize(text).encode("utf-8", "surrogatepass")
+        self.digests.append(int.from_bytes(hashlib.blake2b(normalized, digest_size=8).digest()))
         self.lines.append(origin.line)
-        has_room = len(self.kept) < MOST_TEXTS and self._num_characters < MOST_CHARACTERS
-        if self.keeps and has_room and len(self.kept) == len(self) - 1:
-            self.kept.append(text[:LONGEST])
-            self._num_characters += len(self.kept[-1])
+        has_room = len(self.texts) < MAX_TEXTS and self._num_characters < MAX_CHARACTERS
+        if self.keeps_texts and has_room and len(self.texts) == len(self) - 1:
+            self.texts.append(text[:MAX_TEXT_CHARACTERS])
+            self._num_characters += len(self.texts[-1])
 
     def __len__(self) -> int:
         return len(self.digests)
 
     def num_distinct(self, start: int, stop: int) -> int:
         """Return the number of different texts from place `start` to `stop`."""
-        return len(np.unique(self.numbers[start:stop]))
+        return len(np.unique(self.digest_array[start:stop]))
 
-    def where(self, place: int) -> str:
+    def location(self, index: int) -> str:
         """Return the file and line of the text at a place."""
-        return f"{self._file(place)}:{self.lines[place]}"
+        return f"{self._file_of(index)}:{self.lines[index]}"
 
-    def where_too(self, place: int, other: str) -> str:
-        """Return the same, the file left out if it is that of `other`, a place named before."""
-        file = self._file(place)
-        is_same = other.rpartition(":")[0] == file
-        return f"line {self.lines[place]}" if is_same else f"{file}:{self.lines[place]}"
+    def short_location(self, index: int, other_location: str) -> str:
+        """Return the same, the file left out if it is that of `other_location`, a place named before."""
+        file = self._file_of(index)
+        is_same = other_location.rpartition(":")[0] == file
+        return f"line {self.lines[index]}" if is_same else f"{file}:{self.lines[index]}"
 
-    def _file(self, place: int) -> str:
-        return next(name for first, name in reversed(self._files) if first <= place)
+    def _file_of(self, index: int) -> str:
+        return next(name for first, name in reversed(self._files) if first <= index)
 
-    def copies(self) -> list[Pair]:
+    def find_copies(self) -> list[DuplicatePair]:
         """Return every text that stood before, paired with the first that is equal."""
-        _, first, inverse = np.unique(self.numbers, return_index=True, return_inverse=True)
-        earlier = first[inverse]
-        again = np.flatnonzero(earlier != np.arange(len(self)))
-        return [Pair(int(earlier[k]), int(k), 1.0) for k in again]
+        _, first, inverse = np.unique(self.digest_array, return_index=True, return_inverse=True)
+        first_index = first[inverse]
+        copy_indices = np.flatnonzero(first_index != np.arange(len(self)))
+        return [DuplicatePair(int(first_index[k]), int(k), 1.0) for k in copy_indices]
 
-    def near_copies(self) -> list[Pair]:
+    def find_near_copies(self) -> list[DuplicatePair]:
         """Return the kept texts that are nearly but not exactly equal to an earlier one."""
-        return near_duplicates(self.kept)
+        return near_duplicates(self.texts)
 
-    def copied_from(self, train: "Texts") -> list[Pair]:
+    def find_copies_in(self, train: "TextIndex") -> list[DuplicatePair]:
         """Return every text that stands in `train` too, paired with its first place there."""
-        values, first = np.unique(train.numbers, return_index=True)
+        values, first = np.unique(train.digest_array, return_index=True)
         if not len(values):
             return []
-        place = np.minimum(np.searchsorted(values, self.numbers), len(values) - 1)
-        both = np.flatnonzero(values[place] == self.numbers)
-        return [Pair(int(k), int(first[place[k]]), 1.0) for k in both]
+        train_position = np.minimum(np.searchsorted(values, self.digest_array), len(values) - 1)
+        shared_indices = np.flatnonzero(values[train_position] == self.digest_array)
+        return [DuplicatePair(int(k), int(first[train_position[k]]), 1.0) for k in shared_indices]
 
-    def nearly_copied_from(self, train: "Texts") -> list[Pair]:
+    def find_near_copies_in(self, train: "TextIndex") -> list[DuplicatePair]:
         """Return the kept texts that are nearly but not exactly equal to one of `train`'s."""
-        return list(overlap(self.kept, train.kept).near)
+        return list(overlap(self.texts, train.texts).near)
 
     @property
-    def numbers(self) -> npt.NDArray[np.uint64]:
+    def digest_array(self) -> npt.NDArray[np.uint64]:
         """The digests as an array: uint64 [texts]."""
         return np.array(self.digests, dtype=np.uint64)

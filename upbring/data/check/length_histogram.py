@@ -28,12 +28,12 @@ class Lengths:
     @property
     def total(self) -> int:
         """The sum of all."""
-        return int(np.sum(self._numbers))
+        return int(np.sum(self._array))
 
     @property
     def quantiles(self) -> tuple[int, ...]:
         """The shortest, median, 90 %, 99 % and longest: each a length that occurs."""
-        found = np.quantile(self._numbers, QUANTILES, method="inverted_cdf")
+        found = np.quantile(self._array, QUANTILES, method="inverted_cdf")
         return tuple(int(value) for value in found)
 
     @property
@@ -46,7 +46,7 @@ class Lengths:
         """
         if not len(self):
             return []
-        _, powers = np.frexp(self._numbers)  # n = m · 2^power, ½ ≤ m < 1: 4 … 7 have power 3
+        _, powers = np.frexp(self._array)  # n = m · 2^power, ½ ≤ m < 1: 4 … 7 have power 3
         lowest = int(powers.min())
         counts = np.bincount(powers - lowest).tolist()
         return [
@@ -55,5 +55,5 @@ class Lengths:
         ]
 
     @property
-    def _numbers(self) -> npt.NDArray[np.int64]:
+    def _array(self) -> npt.NDArray[np.int64]:
         return np.array(self.values, dtype=np.int64)

@@ -15,61 +15,63 @@ from upbring.data.read.record_text import prompt_of, responses_of
 from upbring.data.read.records import Comparison, Document, Prompt, Record
 from upbring.data.trees.tree import Tree
 
-HEAD = 700  # characters of a run that are shown before the gap
-TAIL = 200
-FIRST = 40  # runs or parts that are shown before the gap
-LAST = 10
+HEAD_CHARACTERS = 700  # characters of a run that are shown before the gap
+TAIL_CHARACTERS = 200
+NUM_FIRST = 40  # runs or parts that are shown before the gap
+NUM_LAST = 10
 T = TypeVar("T")
-_HARMFUL = re.compile(
+_TERMINAL_CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TextRun:
     """Text whose tokens are alike: learned from or not, control tokens or not."""
 
     text: str
-    is_learned: bool = False
-    is_control: bool = False
+    has_loss: bool = False
+    is_special: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ExamplePart:
     """A part of the example and its name, such as `user`, or `rank 1` of a ranking."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[TextRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class PreviewExample:
     """A row to look at, and where it was read."""
 
-    where: str
-    parts: tuple[Part, ...]
+    location: str
+    parts: tuple[ExamplePart, ...]
     is_rendered: bool  # as the template does it; else the row's messages as they are
-    use: str = "learned from"  # what is marked, in words; '' where nothing is
+    highlight_label: str = "learned from"  # what is marked, in words; '' where nothing is
 
 
-def visible(text: str) -> str:
+def escape_terminal(text: str) -> str:
     r"""Return the text with what a terminal would obey spelled out.
 
-    >>> visible("\x1b[2J red \u202e")
+    >>> escape_terminal("\x1b[2J red \u202e")
     '<U+001B>[2J red <U+202E>'
     """
-    return _HARMFUL.sub(lambda match: f"<U+{ord(match.group()):04X}>", text)
+    return _TERMINAL_CONTROLS.sub(lambda match: f"<U+{ord(match.group()):04X}>", text)
 
 
-def plain_example(record: Record) -> Example:
+def plain_example(record: Record) -> PreviewExample:
     """Return a row's messages, and its responses as what is learned from."""
-    parts = [Part(m.role, tuple(_shortened([Run(m.content)]))) for m in prompt_of(record)]
+    parts = [
+        ExamplePart(m.role, tuple(_shorten_runs([TextRun(m.content)]))) for m in prompt_of(record)
+    ]
     for name, text in responses_of(record):
-        parts.append(Part(name, tuple(_shortened([Run(text, is_learned=True)]))))
-    return _example(record, parts, is_rendered=False)
+        parts.append(ExamplePart(name, tuple(_shorten_runs([TextRun(text, has_loss=True)]))))
+    return _make_example(record, parts, is_rendered=False)
 
 
-def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Example:
+def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> PreviewExample:
     """Return the text of a row's tokens; one branch reads on from the prompt."""
     prompt = [(token, False) for token in tree.prompt.tolist()]
     branches = [
@@ -82,53 +84,57 @@ def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Exa
         names = ["text" if isinstance(record, Document) else "dialogue"]
         texts = [prompt + list(itertools.chain(*branches))]
     parts = [
-        Part(name, _few(_shortened(_runs(text, tokenizer)), _missing_runs))
+        ExamplePart(name, _elide_middle(_shorten_runs(_decode_runs(text, tokenizer)), _elided_runs))
         for name, text in zip(names, texts, strict=True)
     ]
-    return _example(record, parts, is_rendered=True)
+    return _make_example(record, parts, is_rendered=True)
 
 
-def _example(record: Record, parts: list[Part], *, is_rendered: bool) -> Example:
+def _make_example(record: Record, parts: list[ExamplePart], *, is_rendered: bool) -> PreviewExample:
     use = {Comparison: "compared", Prompt: ""}.get(type(record), "learned from")
-    return Example(str(record.origin), _few(parts, _missing_parts), is_rendered, use)
+    return PreviewExample(str(record.origin), _elide_middle(parts, _elided_parts), is_rendered, use)
 
 
-def _runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[Run]:
+def _decode_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[TextRun]:
     """Yield the text of neighbouring tokens that are alike.
 
     Everything up to a run's end is decoded, and what was known before is cut off: some decoders
     drop a space where a text begins.
     """
-    control = set(tokenizer.specials.values())
-    known, before = [], ""
-    groups = itertools.groupby(tokens, key=lambda pair: (pair[1], pair[0] in control))
-    for (is_learned, is_control), group in groups:
-        known += [token for token, _ in group]
-        text = tokenizer.decode(known, with_specials=True)
-        yield Run(text[len(before) :], is_learned=is_learned, is_control=is_control)
-        before = text
+    special_ids = set(tokenizer.special_token_ids.values())
+    decoded_tokens, decoded_text = [], ""
+    groups = itertools.groupby(tokens, key=lambda pair: (pair[1], pair[0] in special_ids))
+    for (has_loss, is_special), group in groups:
+        decoded_tokens += [token for token, _ in group]
+        text = tokenizer.decode(decoded_tokens, with_special_tokens=True)
+        yield TextRun(text[len(decoded_text) :], has_loss=has_loss, is_special=is_special)
+        decoded_text = text
 
 
-def _shortened(runs: Iterable[Run]) -> Iterator[Run]:
+def _shorten_runs(runs: Iterable[TextRun]) -> Iterator[TextRun]:
     """Yield the runs harmless and not too long."""
     for run in runs:
-        text = visible(run.text)
-        gap = len(text) - HEAD - TAIL
-        if gap > TAIL:
-            text = f"{text[:HEAD]} [… {gap:,} characters …] {text[-TAIL:]}"
+        text = escape_terminal(run.text)
+        num_hidden = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
+        if num_hidden > TAIL_CHARACTERS:
+            text = f"{text[:HEAD_CHARACTERS]} [… {num_hidden:,} characters …] {text[-TAIL_CHARACTERS:]}"
         yield replace(run, text=text)
 
 
-def _few(items: Iterable[T], gap: Callable[[int], T]) -> tuple[T, ...]:
+def _elide_middle(items: Iterable[T], make_gap: Callable[[int], T]) -> tuple[T, ...]:
     """Return the first and the last items, and a gap that tells how many are between them."""
-    known = tuple(items)
-    num_more = len(known) - FIRST - LAST
-    return known if num_more <= 1 else (*known[:FIRST], gap(num_more), *known[-LAST:])
+    all_items = tuple(items)
+    num_hidden = len(all_items) - NUM_FIRST - NUM_LAST
+    return (
+        all_items
+        if num_hidden <= 1
+        else (*all_items[:NUM_FIRST], make_gap(num_hidden), *all_items[-NUM_LAST:])
+    )
 
 
-def _missing_parts(count: int) -> Part:
-    return Part(f"… {count} more …", ())
+def _elided_parts(count: int) -> ExamplePart:
+    return ExamplePart(f"… {count} more …", ())
 
 
-def _missing_runs(count: int) -> Run:
-    return Run(f" [… and so on, {count} times …] ")
+def _elided_runs(count: int) -> TextRun:
+    return TextRun(f" [… and so on, {count} times …] ")

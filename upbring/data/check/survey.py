@@ -10,52 +10,52 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from upbring.data.chat.chat import flaws, imitations
-from upbring.data.chat.encode_records import Encoding, Keyed
-from upbring.data.check.findings import Tally
-from upbring.data.check.kept_texts import LONGEST, Texts
+from upbring.data.chat.chat import fake_turn_problems, token_problems
+from upbring.data.chat.encode_records import KeyedRecord, RecordEncoder
+from upbring.data.check.findings import ExampleTally
+from upbring.data.check.kept_texts import MAX_TEXT_CHARACTERS, TextIndex
 from upbring.data.check.length_histogram import Lengths
-from upbring.data.check.preview import visible
-from upbring.data.read.detect_format import Recognised
-from upbring.data.read.format_table import Kind
-from upbring.data.read.formats import Reading
-from upbring.data.read.record_text import prompt_of, question_of, responses_of, text_of
+from upbring.data.check.preview import escape_terminal
+from upbring.data.read.detect_format import DetectedFormat
+from upbring.data.read.format_table import RecordType
+from upbring.data.read.formats import RecordReader
+from upbring.data.read.record_text import prompt_of, prompt_text_of, responses_of, text_of
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Message, Record
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.privacy import detect
 
 Purpose = Literal["train", "held_out"]
-SAMPLE = 200
+SAMPLE_SIZE = 200
 
 
 @dataclass(slots=True)
-class Sample:
-    """Between `SAMPLE` and twice as many of the records seen, spread evenly."""
+class RecordSample:
+    """Between `SAMPLE_SIZE` and twice as many of the records seen, spread evenly."""
 
     records: list[Record] = field(default_factory=list)
-    every: int = 1
+    stride: int = 1
 
     def add(self, number: int, record: Record) -> None:
         """Keep the record if its turn has come."""
-        if number % self.every:
+        if number % self.stride:
             return
-        if isinstance(record, Document) and len(record.text) > LONGEST:
-            record = replace(record, text=record.text[:LONGEST])
+        if isinstance(record, Document) and len(record.text) > MAX_TEXT_CHARACTERS:
+            record = replace(record, text=record.text[:MAX_TEXT_CHARACTERS])
         self.records.append(record)
-        if len(self.records) > 2 * SAMPLE:
+        if len(self.records) > 2 * SAMPLE_SIZE:
             del self.records[1::2]
-            self.every *= 2
+            self.stride *= 2
 
     @property
-    def chosen(self) -> list[Record]:
-        """At most `SAMPLE` of them, spread evenly."""
-        count = min(SAMPLE, len(self.records))
+    def selected(self) -> list[Record]:
+        """At most `SAMPLE_SIZE` of them, spread evenly."""
+        count = min(SAMPLE_SIZE, len(self.records))
         return [self.records[i * len(self.records) // count] for i in range(count)]
 
 
 @dataclass(slots=True)
-class Rankings:
+class RankingCounts:
     """What is counted of comparisons: how many responses, ties, and whether longer ones win."""
 
     sizes: Counter[int] = field(default_factory=Counter)
@@ -73,10 +73,10 @@ class Rankings:
         ):
             if rank != other_rank:
                 self.num_pairs += 1
-                longer = (size > other_size) - (size < other_size)
-                better = 1 if rank < other_rank else -1
-                self.num_longer_wins += longer == better
-                self.num_longer_loses += longer == -better
+                longer_side = (size > other_size) - (size < other_size)
+                better_side = 1 if rank < other_rank else -1
+                self.num_longer_wins += longer_side == better_side
+                self.num_longer_loses += longer_side == -better_side
 
 
 @dataclass(eq=False)
@@ -85,98 +85,98 @@ class Survey:
 
     path: Path
     purpose: Purpose
-    kind: Kind
-    format: Recognised
-    encoding: Encoding | None
-    texts: Texts  # of all rows of this purpose, this file's among them
-    questions: Texts  # the prompts alone
+    kind: RecordType
+    format: DetectedFormat
+    encoder: RecordEncoder | None
+    texts: TextIndex  # of all rows of this purpose, this file's among them
+    prompts: TextIndex  # the prompts alone
     skip_bad: Path | None = None
-    is_guessed: bool = False  # whether the column of the prompt is a guess
+    is_column_guessed: bool = False  # whether the column of the prompt is a guess
     num_rows: int = 0
-    num_bad: int = 0
+    num_malformed: int = 0
     num_records: int = 0
     unused: Counter[str] = field(default_factory=Counter)
     error: InputError | None = None
     roles: Counter[str] = field(default_factory=Counter)
     turns: Counter[int] = field(default_factory=Counter)
     labels: Counter[bool] = field(default_factory=Counter)
-    rankings: Rankings = field(default_factory=Rankings)
+    rankings: RankingCounts = field(default_factory=RankingCounts)
     num_characters: int = 0
     num_tokens: int = 0
-    num_learned: int = 0  # of the tokens
-    sides: dict[str, Lengths] = field(default_factory=dict)
-    personal: dict[str, Tally] = field(default_factory=dict)
-    control: Tally = field(default_factory=Tally)
-    refused: Tally = field(default_factory=Tally)
-    flawed: dict[str, Tally] = field(default_factory=dict)
-    imitating: dict[str, Tally] = field(default_factory=dict)
-    cut: Tally = field(default_factory=Tally)
-    left_out: Tally = field(default_factory=Tally)
-    sample: Sample = field(default_factory=Sample)
+    num_loss_tokens: int = 0  # of the tokens
+    side_lengths: dict[str, Lengths] = field(default_factory=dict)
+    personal_data: dict[str, ExampleTally] = field(default_factory=dict)
+    special_token_rows: ExampleTally = field(default_factory=ExampleTally)
+    rejected: ExampleTally = field(default_factory=ExampleTally)
+    token_problem_tallies: dict[str, ExampleTally] = field(default_factory=dict)
+    fake_turn_tallies: dict[str, ExampleTally] = field(default_factory=dict)
+    truncated: ExampleTally = field(default_factory=ExampleTally)
+    dropped: ExampleTally = field(default_factory=ExampleTally)
+    sample: RecordSample = field(default_factory=RecordSample)
     num_pieces: int = 0  # of documents that are longer than max_length
     _ranks: dict[int, tuple[float, ...]] = field(default_factory=dict)  # of records being encoded
     _last_key: str = ""
 
     def __post_init__(self) -> None:
-        self._first = len(self.texts)
+        self._first_index = len(self.texts)
 
     @property
     def unit(self) -> str:
         """What lengths are counted in."""
-        return "words" if self.encoding is None else "tokens"
+        return "words" if self.encoder is None else "tokens"
 
     @property
     def num_distinct(self) -> int:
         """Number of prompts, copies not counted."""
-        return self.questions.num_distinct(self._first, self._first + self.num_records)
+        return self.prompts.num_distinct(self._first_index, self._first_index + self.num_records)
 
-    def where(self, key: str) -> str:
+    def location(self, key: str) -> str:
         """Return the file and line of the record with this number."""
-        return self.texts.where(self._first + int(key))
+        return self.texts.location(self._first_index + int(key))
 
-    def read(self, reading: Reading[Record]) -> Iterator[None]:
+    def read(self, reading: RecordReader[Record]) -> Iterator[None]:
         """Count everything; yields after each row or piece, for whoever shows progress."""
-        seen = self._seen(reading)
-        if self.encoding is None:
-            for _ in seen:
+        records = self._counted_records(reading)
+        if self.encoder is None:
+            for _ in records:
                 yield
         else:
-            for tree in self.encoding.trees(self.kind, seen, refuse=self._refuse):
-                self._weigh(tree)
+            for tree in self.encoder.encode_all(self.kind, records, on_reject=self._reject):
+                self._count_tree(tree)
                 yield
-        self.num_rows, self.num_bad = reading.num_rows, reading.num_bad
+        self.num_rows, self.num_malformed = reading.num_rows, reading.num_malformed
         self.unused = reading.unused
 
-    def _seen(self, reading: Reading[Record]) -> Iterator[Keyed]:
+    def _counted_records(self, reading: RecordReader[Record]) -> Iterator[KeyedRecord]:
         """Yield the records with their numbers, counted; what ends the reading is kept."""
         try:
             for record in reading:
-                self._count(record)
+                self._count_record(record)
                 yield str(self.num_records), record
                 self.num_records += 1
         except InputError as error:
             self.error = error
 
-    def _count(self, record: Record) -> None:
+    def _count_record(self, record: Record) -> None:
         """Count all that needs no tokens."""
         text = text_of(record)
         self.num_characters += len(text)
         self.texts.add(text, record.origin)
-        self.questions.add(question_of(record), record.origin)
+        self.prompts.add(prompt_text_of(record), record.origin)
         self._count_turns(record)
-        for one in detect.find(text):
-            tally = self.personal.setdefault(one.kind, Tally())
-            tally.add(f"{record.origin}: {visible(one.redacted)}")
+        for match in detect.find_personal_data(text):
+            tally = self.personal_data.setdefault(match.kind, ExampleTally())
+            tally.add(f"{record.origin}: {escape_terminal(match.redacted)}")
         self.sample.add(self.num_records, record)
-        if self.encoding is not None:
-            if self.encoding.tokenizer.control.search(text):
-                self.control.add(str(record.origin))
-            self._count_imitations(record, self.encoding)
-            self._ranks[self.num_records] = _ranks(record)
+        if self.encoder is not None:
+            if self.encoder.tokenizer.special_pattern.search(text):
+                self.special_token_rows.add(str(record.origin))
+            self._count_fake_turns(record, self.encoder)
+            self._ranks[self.num_records] = _ranks_of(record)
             return
-        spoken = [len(one.split()) for _, one in responses_of(record)]
-        asked = sum(len(message.content.split()) for message in prompt_of(record))
-        self._measure(asked, spoken, ranks=_ranks(record))
+        response_lengths = [len(one.split()) for _, one in responses_of(record)]
+        prompt_length = sum(len(message.content.split()) for message in prompt_of(record))
+        self._add_lengths(prompt_length, response_lengths, ranks=_ranks_of(record))
 
     def _count_turns(self, record: Record) -> None:
         if isinstance(record, Document):
@@ -189,69 +189,75 @@ class Survey:
         self.roles.update(roles)
         self.turns[len(roles)] += 1
 
-    def _count_imitations(self, record: Record, encoding: Encoding) -> None:
+    def _count_fake_turns(self, record: Record, encoder: RecordEncoder) -> None:
         """Count what looks like a turn of the default template."""
         if self.kind is Document:
             return
-        said = [Message("assistant", text) for _, text in responses_of(record)]
-        for fault in imitations(encoding.chat, [*prompt_of(record), *said]):
-            self.imitating.setdefault(fault, Tally()).add(str(record.origin))
+        responses = [Message("assistant", text) for _, text in responses_of(record)]
+        for problem in fake_turn_problems(encoder.chat, [*prompt_of(record), *responses]):
+            self.fake_turn_tallies.setdefault(problem, ExampleTally()).add(str(record.origin))
 
-    def _refuse(self, key: str, error: InputError) -> None:
+    def _reject(self, key: str, error: InputError) -> None:
         self._ranks.pop(int(key), None)
-        self.refused.add(f"{self.where(key)}: {error}")
+        self.rejected.add(f"{self.location(key)}: {error}")
 
-    def _weigh(self, tree: Tree) -> None:
+    def _count_tree(self, tree: Tree) -> None:
         """Count what tokens tell."""
-        assert self.encoding is not None, "no tokens without a tokenizer"
+        assert self.encoder is not None, "no tokens without a tokenizer"
         self.num_tokens += tree.num_tokens
-        self.num_learned += tree.num_weighted
+        self.num_loss_tokens += tree.num_weighted
         if self.kind is Document:
-            self._add_piece(tree)
+            self._count_piece(tree)
             return
         lengths = [len(branch.tokens) for branch in tree.branches]
-        self._measure(len(tree.prompt), lengths, ranks=self._ranks.pop(int(tree.key)))
-        for flaw in flaws(self.encoding.chat, tree):
-            self.flawed.setdefault(flaw, Tally()).add(self.where(tree.key))
-        self._cut(tree, self.encoding.max_length)
+        self._add_lengths(len(tree.prompt), lengths, ranks=self._ranks.pop(int(tree.key)))
+        for problem in token_problems(self.encoder.chat, tree):
+            self.token_problem_tallies.setdefault(problem, ExampleTally()).add(
+                self.location(tree.key)
+            )
+        self._count_truncation(tree, self.encoder.max_length)
 
-    def _add_piece(self, tree: Tree) -> None:
+    def _count_piece(self, tree: Tree) -> None:
         """Add a document's piece to the document."""
         self.num_pieces += 1
         size = sum(len(branch.tokens) for branch in tree.branches)
         if tree.key == self._last_key:
-            self._side("text").values[-1] += size
+            self._lengths_of("text").values[-1] += size
         else:
-            self._side("text").add(len(tree.prompt) + size)
+            self._lengths_of("text").add(len(tree.prompt) + size)
         self._last_key = tree.key
 
-    def _cut(self, tree: Tree, longest: int) -> None:
+    def _count_truncation(self, tree: Tree, max_length: int) -> None:
         """Count the tree if training would cut it, or leave it out as nothing is left to learn."""
-        if tree.longest <= longest:
+        if tree.longest_path <= max_length:
             return
-        room = longest - len(tree.prompt)
-        left = [bool(branch.weight[: max(0, room)].any()) for branch in tree.branches]
-        tally = self.cut if left and all(left) else self.left_out
-        tally.add(f"{self.where(tree.key)}: {tree.longest:,} tokens")
+        max_response_length = max_length - len(tree.prompt)
+        has_loss_left = [
+            bool(branch.weight[: max(0, max_response_length)].any()) for branch in tree.branches
+        ]
+        tally = self.truncated if has_loss_left and all(has_loss_left) else self.dropped
+        tally.add(f"{self.location(tree.key)}: {tree.longest_path:,} tokens")
 
-    def _measure(self, prompt: int, responses: list[int], *, ranks: tuple[float, ...]) -> None:
+    def _add_lengths(
+        self, prompt_length: int, response_lengths: list[int], *, ranks: tuple[float, ...]
+    ) -> None:
         """Keep the lengths of a record's sides; of a ranking, those of its best and its worst."""
         if self.kind is Document:
-            self._side("text").add(sum(responses))
+            self._lengths_of("text").add(sum(response_lengths))
             return
-        self._side("prompt").add(prompt)
+        self._lengths_of("prompt").add(prompt_length)
         if ranks:
-            self._side("chosen").add(responses[ranks.index(min(ranks))])
-            self._side("rejected").add(responses[ranks.index(max(ranks))])
-            self.rankings.add(ranks, responses)
-        elif responses:
-            self._side("response").add(responses[0])
-        if responses:
-            self._side("together").add(prompt + max(responses))
+            self._lengths_of("chosen").add(response_lengths[ranks.index(min(ranks))])
+            self._lengths_of("rejected").add(response_lengths[ranks.index(max(ranks))])
+            self.rankings.add(ranks, response_lengths)
+        elif response_lengths:
+            self._lengths_of("response").add(response_lengths[0])
+        if response_lengths:
+            self._lengths_of("together").add(prompt_length + max(response_lengths))
 
-    def _side(self, name: str) -> Lengths:
-        return self.sides.setdefault(name, Lengths())
+    def _lengths_of(self, name: str) -> Lengths:
+        return self.side_lengths.setdefault(name, Lengths())
 
 
-def _ranks(record: Record) -> tuple[float, ...]:
+def _ranks_of(record: Record) -> tuple[float, ...]:
     return record.ranks if isinstance(record, Comparison) else ()

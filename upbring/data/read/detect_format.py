@@ -8,24 +8,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upbring.data.read import files
-from upbring.data.read.format_table import COLUMNS, NAMES, PREFERENCES, SHAPES, Kind, Reader, Shape
+from upbring.data.read.format_table import (
+    COLUMN_NAMES,
+    FORMAT_NAMES,
+    FORMATS,
+    PREFERENCE_FORMATS,
+    RecordType,
+    RowFormat,
+    RowReader,
+)
 from upbring.data.read.malformed_rows import Malformed
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
-from upbring.data.read.rows import Fields, rows
-from upbring.errors import InputError, nearest, shown
+from upbring.data.read.rows import Fields, read_rows
+from upbring.errors import InputError, format_value, nearest
 
-_SNIFFED = 50
-_LISTED = 12
-_LONG = 40
-_PREFIX = "columns:"
-_PLURALS: dict[Kind, str] = {
+_NUM_SNIFFED_ROWS = 50
+_MAX_LISTED = 12
+_MAX_NAME_LENGTH = 40
+_COLUMNS_PREFIX = "columns:"
+_PLURALS: dict[RecordType, str] = {
     Document: "documents",
     Prompt: "prompts",
     Demonstration: "demonstrations",
     Comparison: "comparisons",
     Label: "labels",
 }
-_VERBS: dict[Kind, str] = {
+_COMMANDS: dict[RecordType, str] = {
     Document: "`upbring pretrain`",
     Prompt: "`upbring ppo`",
     Demonstration: "`upbring sft`",
@@ -37,167 +45,184 @@ _RESPONSE_WORDS = ("response", "completion", "answer", "output", "reply", "solut
 
 
 @dataclass(frozen=True)
-class Recognised:
+class DetectedFormat:
     """A format: the name that is said, what reads a row, columns to rename, fields left unread."""
 
     name: str
-    read: Reader | None  # None for plain text, which has no fields
+    read_row: RowReader | None  # None for plain text, which has no fields
     columns: dict[str, str] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
+    unread_fields: tuple[str, ...] = ()
 
-    def fields(self, row: Fields) -> Fields:
+    def rename_fields(self, row: Fields) -> Fields:
         """Return the row's fields under the names that the format knows."""
-        return _renamed(row, self.columns) if self.columns else row
+        return _rename_columns(row, self.columns) if self.columns else row
 
     def __str__(self) -> str:
-        left = f"; not read: {listed(self.unread)}" if self.unread else ""
-        return f"format {self.name}{left}"
+        unread_note = f"; not read: {join_names(self.unread_fields)}" if self.unread_fields else ""
+        return f"format {self.name}{unread_note}"
 
 
-def recognise(path: Path, want: Kind, *, format: str = "auto") -> Recognised:  # noqa: A002 -- the setting's name
+def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> DetectedFormat:  # noqa: A002 -- the setting's name
     """Return the format of a file that is to be read as `want`."""
-    files_kind = files.extension(path)
-    forced = format.strip()
-    if files_kind == ".txt":
+    suffix = files.extension(path)
+    requested = format.strip()
+    if suffix == ".txt":
         files.check_path(path)
-        return _plain_text(path, want, forced)
-    columns = _columns(forced) if forced.startswith(_PREFIX) else {}
-    if not columns and forced not in {"auto", *NAMES}:
-        near = nearest(forced, NAMES)
-        hint = f"did you mean {near}? " if near else ""
+        return _detect_plain_text(path, want, requested)
+    columns = _parse_columns(requested) if requested.startswith(_COLUMNS_PREFIX) else {}
+    if not columns and requested not in {"auto", *FORMAT_NAMES}:
+        suggestion = nearest(requested, FORMAT_NAMES)
+        hint = f"did you mean {suggestion}? " if suggestion else ""
         raise InputError(
-            f"--format {forced}: no such format; {hint}use auto, columns:prompt=NAME,… "
-            f"or one of {', '.join(NAMES)}"
+            f"--format {requested}: no such format; {hint}use auto, columns:prompt=NAME,… "
+            f"or one of {', '.join(FORMAT_NAMES)}"
         )
-    found = _first_rows(path)
+    sniffed_rows = _first_rows(path)
     if columns:
-        _check_columns(path, columns, found)
-    elif forced == "auto" and (guess := _guess(path, want, found)):
+        _check_columns(path, columns, sniffed_rows)
+    elif requested == "auto" and (guess := _guess_prompt_column(path, want, sniffed_rows)):
         columns = guess
-    seen = [_renamed(row, columns) for row in found]
-    shape = _choose(path, want, seen) if columns or forced == "auto" else _named(forced, seen)
-    if want not in shape.serves + shape.by_force:
-        raise InputError(_wrong_kind(path, want, shape))
-    unread = sorted({name for row in found for name in row} - set(columns.values()) - shape.uses)
-    shown = ", ".join(f"{new}={old}" for new, old in columns.items())
-    name = f"{shape.name} ({shown})" if columns else shape.name
-    return Recognised(name, shape.reader(want), columns, tuple(unread if not columns else ()))
+    renamed_rows = [_rename_columns(row, columns) for row in sniffed_rows]
+    row_format = (
+        _choose_format(path, want, renamed_rows)
+        if columns or requested == "auto"
+        else _format_by_name(requested, renamed_rows)
+    )
+    if want not in row_format.record_types + row_format.forced_types:
+        raise InputError(_wrong_format_message(path, want, row_format))
+    unread_fields = sorted(
+        {name for row in sniffed_rows for name in row}
+        - set(columns.values())
+        - row_format.all_fields
+    )
+    column_text = ", ".join(f"{new}={old}" for new, old in columns.items())
+    name = f"{row_format.name} ({column_text})" if columns else row_format.name
+    return DetectedFormat(
+        name, row_format.reader_for(want), columns, tuple(unread_fields if not columns else ())
+    )
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Return the names as a message shows them, the first dozen of many.
 
-    >>> listed(["a", "b c"])
+    >>> join_names(["a", "b c"])
     'a, b c'
     """
-    known = list(names)
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    plain = [n if n.isprintable() and len(n) < _LONG else shown(n) for n in known[:_LISTED]]
-    return ", ".join(plain) + more
+    all_names = list(names)
+    more = f" and {len(all_names) - _MAX_LISTED} more" if len(all_names) > _MAX_LISTED else ""
+    shown_names = [
+        n if n.isprintable() and len(n) < _MAX_NAME_LENGTH else format_value(n)
+        for n in all_names[:_MAX_LISTED]
+    ]
+    return ", ".join(shown_names) + more
 
 
-def _plain_text(path: Path, want: Kind, forced: str) -> Recognised:
+def _detect_plain_text(path: Path, want: RecordType, requested: str) -> DetectedFormat:
     if want not in {Document, Prompt}:
         raise InputError(
-            f"{path}: holds plain text, {_PLURALS[want]} are wanted; use {_VERBS[Document]}, "
+            f"{path}: holds plain text, {_PLURALS[want]} are wanted; use {_COMMANDS[Document]}, "
             'or write rows such as {"prompt": "…", "response": "…"} into a .jsonl file'
         )
-    if forced not in {"auto", "text"}:
-        raise InputError(f"--format {forced}: {path} is plain text; use auto or text")
-    return Recognised("text" if want is Document else "text, a prompt in each line", None)
+    if requested not in {"auto", "text"}:
+        raise InputError(f"--format {requested}: {path} is plain text; use auto or text")
+    return DetectedFormat("text" if want is Document else "text, a prompt in each line", None)
 
 
 def _first_rows(path: Path) -> list[Fields]:
     """Return the first well-formed rows, which may come after any number of others."""
     malformed = Malformed(path, None)
-    found: list[Fields] = []
+    well_formed: list[Fields] = []
     total = 0
-    for row in rows(path):
+    for row in read_rows(path):
         total += 1
         if row.problem is not None:
             malformed.add(row, row.problem)
         else:
-            found.append(row.fields)
-            if len(found) == _SNIFFED:
+            well_formed.append(row.fields)
+            if len(well_formed) == _NUM_SNIFFED_ROWS:
                 break
-    if not found:
-        raise malformed.error(total)
-    return found
+    if not well_formed:
+        raise malformed.make_error(total)
+    return well_formed
 
 
-def _choose(path: Path, want: Kind, seen: list[Fields]) -> Shape:
+def _choose_format(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> RowFormat:
     """Return the format that fits most rows, of equals the first in the table."""
 
-    def best(shapes: list[Shape]) -> Shape | None:
-        fitting = {shape.name: sum(map(shape.fits, seen)) for shape in shapes}
+    def best(shapes: list[RowFormat]) -> RowFormat | None:
+        fitting = {shape.name: sum(map(shape.matches, sniffed_rows)) for shape in shapes}
         shape = max(shapes, key=lambda s: fitting[s.name])
         return shape if fitting[shape.name] else None
 
     # Rows with a good-or-bad label look like demonstrations, but half of them show what not to say.
-    labelled = [s for s in SHAPES if s.name == "labels"] if want is Demonstration else []
-    shape = best(labelled + [s for s in SHAPES if want in s.serves])
-    if shape is not None and want in shape.serves:
-        return shape
-    other = best(list(SHAPES))
-    if other is None or (other.name == "prompts" and want is not Prompt):
-        raise InputError(_unknown(path, want, seen))
-    raise InputError(_wrong_kind(path, want, other))
+    label_formats = [s for s in FORMATS if s.name == "labels"] if want is Demonstration else []
+    row_format = best(label_formats + [s for s in FORMATS if want in s.record_types])
+    if row_format is not None and want in row_format.record_types:
+        return row_format
+    other_format = best(list(FORMATS))
+    if other_format is None or (other_format.name == "prompts" and want is not Prompt):
+        raise InputError(_unknown_format_message(path, want, sniffed_rows))
+    raise InputError(_wrong_format_message(path, want, other_format))
 
 
-def _named(name: str, seen: list[Fields]) -> Shape:
+def _format_by_name(name: str, sniffed_rows: list[Fields]) -> RowFormat:
     if name == "preference":
-        fitting = [s for s in PREFERENCES if any(s.fits(row) for row in seen)]
+        fitting = [s for s in PREFERENCE_FORMATS if any(s.matches(row) for row in sniffed_rows)]
         if fitting:
-            return max(fitting, key=lambda s: sum(map(s.fits, seen)))
-    return next(shape for shape in SHAPES if shape.name == name)
+            return max(fitting, key=lambda s: sum(map(s.matches, sniffed_rows)))
+    return next(shape for shape in FORMATS if shape.name == name)
 
 
-def _columns(format_: str) -> dict[str, str]:
+def _parse_columns(format_: str) -> dict[str, str]:
     columns = {}
-    for pair in format_.removeprefix(_PREFIX).split(","):
+    for pair in format_.removeprefix(_COLUMNS_PREFIX).split(","):
         new, _, old = (part.strip() for part in pair.partition("="))
-        if new not in COLUMNS or not old:
-            near = nearest(new, COLUMNS)
-            hint = f"did you mean {near}? " if near and near != new else ""
+        if new not in COLUMN_NAMES or not old:
+            suggestion = nearest(new, COLUMN_NAMES)
+            hint = f"did you mean {suggestion}? " if suggestion and suggestion != new else ""
             raise InputError(
                 f"--format {format_}: {pair!r} is not FIELD=COLUMN; {hint}"
-                f"FIELD is one of {', '.join(COLUMNS)}"
+                f"FIELD is one of {', '.join(COLUMN_NAMES)}"
             )
         columns[new] = old
     return columns
 
 
-def _check_columns(path: Path, columns: dict[str, str], found: list[Fields]) -> None:
-    known = {name: None for row in found for name in row}
+def _check_columns(path: Path, columns: dict[str, str], sniffed_rows: list[Fields]) -> None:
+    column_names = {name: None for row in sniffed_rows for name in row}
     for old in columns.values():
-        if old not in known:
-            near = nearest(old, known)
-            hint = f"did you mean {near}? " if near else ""
+        if old not in column_names:
+            suggestion = nearest(old, column_names)
+            hint = f"did you mean {suggestion}? " if suggestion else ""
             raise InputError(
-                f"{path}: has no column {old!r}; {hint}its columns are {listed(known)}"
+                f"{path}: has no column {old!r}; {hint}its columns are {join_names(column_names)}"
             )
 
 
-def _renamed(row: Fields, columns: dict[str, str]) -> Fields:
+def _rename_columns(row: Fields, columns: dict[str, str]) -> Fields:
     if not columns:
         return row
     return {new: row[old] for new, old in columns.items() if old in row}
 
 
-def _guess(path: Path, want: Kind, found: list[Fields]) -> dict[str, str]:
+def _guess_prompt_column(
+    path: Path, want: RecordType, sniffed_rows: list[Fields]
+) -> dict[str, str]:
     """Return the one column that must be the prompt; only for prompts: little can go wrong."""
-    if want is not Prompt or any(shape.fits(found[0]) for shape in SHAPES if want in shape.serves):
+    if want is not Prompt or any(
+        shape.matches(sniffed_rows[0]) for shape in FORMATS if want in shape.record_types
+    ):
         return {}
-    names = _resembling(found[0], _PROMPT_WORDS)
+    names = _similar_names(sniffed_rows[0], _PROMPT_WORDS)
     if len(names) > 1:
-        raise InputError(_unknown(path, want, found))
+        raise InputError(_unknown_format_message(path, want, sniffed_rows))
     return {"prompt": names[0]} if names else {}
 
 
-def _resembling(names: Fields, words: tuple[str, ...]) -> list[str]:
+def _similar_names(names: Fields, words: tuple[str, ...]) -> list[str]:
     """Return the names equal to one of the words but for capitals, else those that contain one.
 
-    >>> _resembling({"Behavior": 1, "BehaviorID": 2}, ("behavior",))
+    >>> _similar_names({"Behavior": 1, "BehaviorID": 2}, ("behavior",))
     ['Behavior']
     """
     plain = [name for name in names if name.isprintable()]
@@ -205,34 +230,42 @@ def _resembling(names: Fields, words: tuple[str, ...]) -> list[str]:
     return equal or [name for name in plain if any(word in name.casefold() for word in words)]
 
 
-def _unknown(path: Path, want: Kind, seen: list[Fields]) -> str:
-    names = {name: None for row in seen for name in row}
-    known = "; ".join(f"{s.name} ({s.fields})" for s in SHAPES if want in s.serves)
-    prompts = _resembling(names, _PROMPT_WORDS) or ["COLUMN"]
-    responses = _resembling(names, _RESPONSE_WORDS) or ["COLUMN"]
-    wanted: dict[Kind, str] = {
+def _unknown_format_message(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> str:
+    names = {name: None for row in sniffed_rows for name in row}
+    known_formats = "; ".join(
+        f"{s.name} ({s.fields_text})" for s in FORMATS if want in s.record_types
+    )
+    prompts = _similar_names(names, _PROMPT_WORDS) or ["COLUMN"]
+    responses = _similar_names(names, _RESPONSE_WORDS) or ["COLUMN"]
+    column_hints: dict[RecordType, str] = {
         Document: "text=COLUMN",
         Prompt: f"prompt={prompts[0]}",
         Demonstration: f"prompt={prompts[0]},response={responses[0]}",
         Comparison: f"prompt={prompts[0]},chosen=COLUMN,rejected=COLUMN",
         Label: f"prompt={prompts[0]},response={responses[0]},label=COLUMN",
     }
-    todo = f"say which is which: --format columns:{wanted[want]}"
-    if len(seen) == 1 and (inside := next((n for n, v in seen[0].items() if _is_rows(v)), None)):
-        todo = f"its rows are inside {shown(inside)}: write that list as the whole file"
-    gives = _PLURALS[want]
-    return f"{path}: its fields {listed(names)} fit no format that gives {gives}: {known}; {todo}"
+    todo = f"say which is which: --format columns:{column_hints[want]}"
+    if len(sniffed_rows) == 1 and (
+        inside := next((n for n, v in sniffed_rows[0].items() if _is_row_list(v)), None)
+    ):
+        todo = f"its rows are inside {format_value(inside)}: write that list as the whole file"
+    plural = _PLURALS[want]
+    return f"{path}: its fields {join_names(names)} fit no format that gives {plural}: {known_formats}; {todo}"
 
 
-def _is_rows(value: object) -> bool:
+def _is_row_list(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _wrong_kind(path: Path, want: Kind, shape: Shape) -> str:
-    gives = " and ".join(_PLURALS[kind] for kind in shape.serves)
-    verb = _VERBS[shape.serves[0]]
-    force = f", or read it so all the same: --format {shape.name}" if want in shape.by_force else ""
+def _wrong_format_message(path: Path, want: RecordType, row_format: RowFormat) -> str:
+    plurals = " and ".join(_PLURALS[kind] for kind in row_format.record_types)
+    command = _COMMANDS[row_format.record_types[0]]
+    force_hint = (
+        f", or read it so all the same: --format {row_format.name}"
+        if want in row_format.forced_types
+        else ""
+    )
     return (
-        f"{path}: is in the format {shape.name} ({shape.fields}), which gives {gives}, "
-        f"not {_PLURALS[want]}; use {verb}{force}"
+        f"{path}: is in the format {row_format.name} ({row_format.fields_text}), which gives {plurals}, "
+        f"not {_PLURALS[want]}; use {command}{force_hint}"
     )

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from upbring.data.read.records import Message, Role
 from upbring.data.read.row_errors import RowError
-from upbring.data.read.rows import Fields, parse_any
-from upbring.errors import nearest, shown
+from upbring.data.read.rows import Fields, parse_json
+from upbring.errors import format_value, nearest
 
 ROLE_NAMES: Mapping[str, Role] = {
     "system": "system",
@@ -27,9 +27,9 @@ ROLE_NAMES: Mapping[str, Role] = {
     "observation": "tool",
     "function_response": "tool",
 }
-_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
-_TURNS: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
-_AFTER: Mapping[str, tuple[Role, ...]] = {
+_HH_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
+_HH_ROLES: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
+_NEXT_ROLES: Mapping[str, tuple[Role, ...]] = {
     "": ("system", "user"),
     "system": ("user",),
     "user": ("assistant",),
@@ -38,16 +38,16 @@ _AFTER: Mapping[str, tuple[Role, ...]] = {
 }
 
 
-def text_of(value: object, field: str) -> str:
+def require_text(value: object, field: str) -> str:
     """Return the value if it is text that is not blank and can be written as UTF-8."""
     if not isinstance(value, str):
-        raise RowError(field, f"is {_kind(value)}", "write it as text in quotes")
+        raise RowError(field, f"is {_describe_value(value)}", "write it as text in quotes")
     if not value or value.isspace():
         raise RowError(field, "is empty" if not value else "is blank", "fill it or delete the row")
-    return checked(value, field)
+    return check_characters(value, field)
 
 
-def checked(value: str, field: str) -> str:
+def check_characters(value: str, field: str) -> str:
     """Return the text, which may be blank, if every character in it is one."""
     if "\0" in value:
         found = f"holds a NUL character at position {value.index(chr(0)) + 1}"
@@ -69,37 +69,37 @@ def optional_text(fields: Fields, field: str) -> str:
     if value is None or value == "":
         return ""
     if not isinstance(value, str):
-        raise RowError(field, f"is {_kind(value)}", "write it as text in quotes")
-    return "" if value.isspace() else checked(value, field)
+        raise RowError(field, f"is {_describe_value(value)}", "write it as text in quotes")
+    return "" if value.isspace() else check_characters(value, field)
 
 
-def list_of(value: object, field: str) -> list[object]:
+def require_list(value: object, field: str) -> list[object]:
     """Return the value if it is a list, also one written as JSON in a cell of a table."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = parse_any(value)
+            value = parse_json(value)
         except RowError as error:
             raise RowError(field, f"holds a list, but {error}", "correct it") from error
     if not isinstance(value, list):
-        raise RowError(field, f"is {_kind(value)}", "write it as a list: [ … ]")
+        raise RowError(field, f"is {_describe_value(value)}", "write it as a list: [ … ]")
     if not value:
         raise RowError(field, "is an empty list", "fill it or delete the row")
     return value
 
 
-def turns(value: object, field: str) -> tuple[Message, ...]:
+def parse_messages(value: object, field: str) -> tuple[Message, ...]:
     """Return the turns of a list of {role, content} or {from, value}, their order unchecked."""
-    found = list_of(value, field)
-    return tuple(message(turn, f"{field}[{k}]") for k, turn in enumerate(found))
+    items = require_list(value, field)
+    return tuple(parse_message(turn, f"{field}[{k}]") for k, turn in enumerate(items))
 
 
-def message(value: object, field: str) -> Message:
+def parse_message(value: object, field: str) -> Message:
     """Return one turn, written as {role, content} or {from, value}."""
     if not isinstance(value, dict):
         todo = 'write it as {"role": "user", "content": "…"}'
-        raise RowError(field, f"is {_kind(value)}", todo)
+        raise RowError(field, f"is {_describe_value(value)}", todo)
     role_key, text_key = ("from", "value") if "from" in value else ("role", "content")
-    role = _role(value.get(role_key), f"{field}.{role_key}")
+    role = _parse_role(value.get(role_key), f"{field}.{role_key}")
     if value.get("tool_calls") or value.get("function_call"):
         name = "tool_calls" if value.get("tool_calls") else "function_call"
         todo = "write the call as the text of the turn, or delete the row"
@@ -107,84 +107,90 @@ def message(value: object, field: str) -> Message:
     if value.get("weight") in (0, 0.0) and value.get("weight") is not None:
         todo = "delete it; what is learned from is set by: turns"
         raise RowError(f"{field}.weight", "is 0, and weights of turns are not read", todo)
-    return Message(role, _content(value.get(text_key), f"{field}.{text_key}"))
+    return Message(role, _parse_content(value.get(text_key), f"{field}.{text_key}"))
 
 
-def hh_dialogue(text: str, field: str) -> tuple[Message, ...]:
+def parse_hh_dialogue(text: str, field: str) -> tuple[Message, ...]:
     r"""Return the turns of a text in the style of HH-RLHF; the last one may be empty.
 
-    >>> [m.content for m in hh_dialogue("\n\nHuman: Hi\n\nAssistant: Hello ", "chosen")]
+    >>> [m.content for m in parse_hh_dialogue("\n\nHuman: Hi\n\nAssistant: Hello ", "chosen")]
     ['Hi', 'Hello ']
     """
-    before, *rest = _SPEAKER.split(text)
-    if before or not rest:
+    preamble, *rest = _HH_SPEAKER.split(text)
+    if preamble or not rest:
         todo = r"begin it with \n\nHuman: as HH-RLHF does"
-        raise RowError(field, f"begins with {shown(text, limit=30)}", todo)
-    contents = [checked(content.removeprefix(" "), field) for content in rest[1::2]]
+        raise RowError(field, f"begins with {format_value(text, limit=30)}", todo)
+    contents = [check_characters(content.removeprefix(" "), field) for content in rest[1::2]]
     return tuple(
-        Message(_TURNS[who], content) for who, content in zip(rest[::2], contents, strict=True)
+        Message(_HH_ROLES[who], content) for who, content in zip(rest[::2], contents, strict=True)
     )
 
 
-def is_hh(value: object) -> bool:
+def is_hh_dialogue(value: object) -> bool:
     """Tell whether a value is a dialogue in the style of HH-RLHF."""
     return isinstance(value, str) and value.startswith(("\n\nHuman:", "\n\nAssistant:"))
 
 
-def check_order(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
+def check_turn_order(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
     """Return the messages if each speaks when it may: system first, then user and assistant."""
-    before = ""
+    previous_role = ""
     for number, turn in enumerate(messages, 1):
-        allowed = _AFTER[before]
+        allowed = _NEXT_ROLES[previous_role]
         if turn.role not in allowed:
-            after = f"after the {before}'s" if before else "first"
+            after = f"after the {previous_role}'s" if previous_role else "first"
             todo = f"{' or '.join(allowed)} may speak here; merge, delete or reorder the turns"
             raise RowError(field, f"turn {number} is the {turn.role}'s, {after}", todo)
         if not turn.content or turn.content.isspace():
             raise RowError(field, f"turn {number} ({turn.role}) is empty", "fill it or delete it")
-        before = turn.role
+        previous_role = turn.role
     return messages
 
 
-def _role(value: object, field: str) -> Role:
+def _parse_role(value: object, field: str) -> Role:
     if not isinstance(value, str):
         todo = "use system, user, assistant or tool"
-        raise RowError(field, f"is {_kind(value)}", todo)
+        raise RowError(field, f"is {_describe_value(value)}", todo)
     role = ROLE_NAMES.get(value) or ROLE_NAMES.get(value.casefold())
     if role is None:
-        near = nearest(value, ROLE_NAMES)
-        hint = f" (did you mean {near}?)" if near else ""
+        suggestion = nearest(value, ROLE_NAMES)
+        hint = f" (did you mean {suggestion}?)" if suggestion else ""
         known = "use system, user, assistant or tool"
-        raise RowError(field, f"{shown(value)} is unknown{hint}", known)
+        raise RowError(field, f"{format_value(value)} is unknown{hint}", known)
     return role
 
 
-def _content(value: object, field: str) -> str:
+def _parse_content(value: object, field: str) -> str:
     if isinstance(value, list):
-        return text_of("".join(_part(part, f"{field}[{k}]") for k, part in enumerate(value)), field)
-    return text_of(value, field)
+        return require_text(
+            "".join(_parse_part(part, f"{field}[{k}]") for k, part in enumerate(value)), field
+        )
+    return require_text(value, field)
 
 
-def _part(part: object, field: str) -> str:
+def _parse_part(part: object, field: str) -> str:
     if isinstance(part, dict) and part.get("type", "text") == "text":
         text = part.get("text")
         if isinstance(text, str):
             return text
     kind = part.get("type") if isinstance(part, dict) else part
     todo = 'only {"type": "text", "text": "…"} is read'
-    raise RowError(field, f"is a part of the kind {shown(kind)}", todo)
+    raise RowError(field, f"is a part of the kind {format_value(kind)}", todo)
 
 
-def _kind(value: object) -> str:
+def _describe_value(value: object) -> str:
     """Return what a value is, in the words of the file."""
     if value is None:
         return "missing or null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"the number {shown(value)}"
+        return f"the number {format_value(value)}"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, dict):
         return "an object"
-    return f"the text {shown(value, limit=30)}" if isinstance(value, str) else shown(value)
+    return (
+        f"the text {format_value(value, limit=30)}"
+        if isinstance(value, str)
+        else format_value(value)
+    )

@@ -16,8 +16,8 @@ from upbring.errors import InputError, nearest
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".parquet")
 ROW_LIMIT = 1 << 26  # characters; a longer row is taken for a file of another kind
-_HEAD = 4096
-_OTHER_KINDS = {
+_HEAD_BYTES = 4096
+_UNSUPPORTED_MAGIC = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as .csv",
     b"PAR1": "a parquet file; give it the extension .parquet",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it with: zstd -d FILE",
@@ -41,11 +41,11 @@ def extension(path: Path) -> str:
 def check_path(path: Path) -> None:
     """Refuse a path that cannot be a data set, with the nearest name where one is close."""
     if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if extension(p) in EXTENSIONS)
-        todo = f"name a file in it, such as {inside[0]}" if inside else "name a data file"
+        data_files = sorted(p.name for p in path.iterdir() if extension(p) in EXTENSIONS)
+        todo = f"name a file in it, such as {data_files[0]}" if data_files else "name a data file"
         raise InputError(f"{path}: is a folder; {todo}")
     if not path.exists():
-        raise InputError(f"{path}: {_absence(path)}")
+        raise InputError(f"{path}: {_missing_reason(path)}")
     if extension(path) not in EXTENSIONS:
         raise InputError(
             f"{path}: the extension {extension(path) or '(none)'!r} is not read; "
@@ -56,7 +56,7 @@ def check_path(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
+def open_text(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
     """Yield the text of a file from its beginning; `newline` as `open` has it."""
     with open_bytes(path) as raw:
         magic = raw.read(2)
@@ -65,9 +65,9 @@ def opened(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
         if path.name.lower().endswith(".gz") and not is_gzip:
             todo = "if it is decompressed already, drop .gz from its name"
             raise RowError("file", "does not begin as gzip does", todo)
-        plain = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-        binary = io.BufferedReader(cast("io.RawIOBase", plain), 1 << 18)
-        encoding, errors = _encoding(binary.peek(_HEAD)[:_HEAD])
+        decompressed = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+        binary = io.BufferedReader(cast("io.RawIOBase", decompressed), 1 << 18)
+        encoding, errors = _detect_encoding(binary.peek(_HEAD_BYTES)[:_HEAD_BYTES])
         with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline=newline) as text:
             yield text
 
@@ -81,10 +81,10 @@ def open_bytes(path: Path) -> BinaryIO:
         raise InputError(f"{path}: cannot be opened ({reason}); check its permissions") from error
 
 
-def bad_bytes(raw: str) -> RowError | None:
+def find_bad_bytes(raw: str) -> RowError | None:
     r"""Return what is wrong when a row's text came from bytes of another encoding.
 
-    >>> str(bad_bytes(b"caf\xe9".decode("utf-8", "surrogateescape")))[:33]
+    >>> str(find_bad_bytes(b"caf\xe9".decode("utf-8", "surrogateescape")))[:33]
     'row: byte 4 (0xe9) is not UTF-8; '
     """
     if raw.isascii():
@@ -93,26 +93,30 @@ def bad_bytes(raw: str) -> RowError | None:
         raw.encode()
     except UnicodeEncodeError as error:
         code = ord(raw[error.start])
-        place = len(raw[: error.start].encode("utf-8", "surrogateescape")) + 1
+        position = len(raw[: error.start].encode("utf-8", "surrogateescape")) + 1
         if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 -- the range that surrogateescape uses
             todo = "convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8 FILE"
-            return RowError("row", f"byte {place} (0x{code & 0xFF:02x}) is not UTF-8", todo)
+            return RowError("row", f"byte {position} (0x{code & 0xFF:02x}) is not UTF-8", todo)
         return RowError("row", f"holds a lone surrogate (U+{code:04X})", "delete it")
     return None
 
 
-def _absence(path: Path) -> str:
+def _missing_reason(path: Path) -> str:
     if not path.parent.is_dir():
         return f"does not exist, nor does the folder {path.parent}; check the path"
     names = [p.name for p in path.parent.iterdir()]
-    near = nearest(path.name, names)
-    return f"does not exist; did you mean {near}?" if near else "does not exist; check the path"
+    suggestion = nearest(path.name, names)
+    return (
+        f"does not exist; did you mean {suggestion}?"
+        if suggestion
+        else "does not exist; check the path"
+    )
 
 
-def _encoding(head: bytes) -> tuple[str, str]:
-    for magic, what in _OTHER_KINDS.items():
+def _detect_encoding(head: bytes) -> tuple[str, str]:
+    for magic, description in _UNSUPPORTED_MAGIC.items():
         if head.startswith(magic):
-            found, todo = f"is {what}".split("; ", 1)
+            found, todo = f"is {description}".split("; ", 1)
             raise RowError("file", found, todo)
     if head.startswith(b"\xef\xbb\xbf"):
         return "utf-8-sig", "surrogateescape"

@@ -11,18 +11,18 @@ from upbring.data.read import dialogue as d
 from upbring.data.read.records import Message
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Fields
-from upbring.errors import shown
+from upbring.errors import format_value
 
-PROMPTS = ("prompt", "question", "query")
-RESPONSES = ("response", "completion", "answer", "output", "answer1")
-LABELS = ("label", "kto_tag")
-_SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
-_TRUTHS = {"true": True, "1": True, "good": True, "false": False, "0": False, "bad": False}
-MOST_RANKED = 9
+PROMPT_FIELDS = ("prompt", "question", "query")
+RESPONSE_FIELDS = ("response", "completion", "answer", "output", "answer1")
+LABEL_FIELDS = ("label", "kto_tag")
+_SCORE_FIELDS = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
+_LABEL_VALUES = {"true": True, "1": True, "good": True, "false": False, "0": False, "bad": False}
+MAX_RANKED = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ParsedExample:
     """A prompt with 0 … K responses; ranks (1 is best) or a label where the row gives them."""
 
     prompt: tuple[Message, ...]
@@ -33,117 +33,136 @@ class Case:
     annotator: str | None = None
 
 
-def present(fields: Fields, names: tuple[str, ...]) -> str | None:
+def first_present(fields: Fields, names: tuple[str, ...]) -> str | None:
     """Return the first of the names that the row has, preferably one that is not null."""
-    known = [name for name in names if name in fields]
-    return next((name for name in known if fields[name] is not None), known[0] if known else None)
+    present_names = [name for name in names if name in fields]
+    return next(
+        (name for name in present_names if fields[name] is not None),
+        present_names[0] if present_names else None,
+    )
 
 
-def alpaca(fields: Fields) -> list[Case]:
+def read_alpaca(fields: Fields) -> list[ParsedExample]:
     """Read instruction, input, output, system, history; input follows instruction on a new line."""
-    name = present(fields, RESPONSES) or "output"
-    return [Case(_instructed(fields), (d.text_of(fields.get(name), name),))]
+    name = first_present(fields, RESPONSE_FIELDS) or "output"
+    return [ParsedExample(_parse_instruction(fields), (d.require_text(fields.get(name), name),))]
 
 
-def instances(fields: Fields) -> list[Case]:
+def read_instances(fields: Fields) -> list[ParsedExample]:
     """Return a case for each of instances [{input, output}], as Self-Instruct has it."""
-    found = d.list_of(fields.get("instances"), "instances")
+    items = d.require_list(fields.get("instances"), "instances")
     cases = []
-    for k, one in enumerate(found):
-        if not isinstance(one, dict):
+    for k, instance in enumerate(items):
+        if not isinstance(instance, dict):
             todo = 'write it as {"input": "…", "output": "…"}'
-            raise RowError(f"instances[{k}]", f"is {shown(one)}", todo)
-        prompt = _instructed({**fields, "input": one.get("input")})
-        response = d.text_of(one.get("output"), f"instances[{k}].output")
-        cases.append(Case(prompt, (response,)))
+            raise RowError(f"instances[{k}]", f"is {format_value(instance)}", todo)
+        prompt = _parse_instruction({**fields, "input": instance.get("input")})
+        response = d.require_text(instance.get("output"), f"instances[{k}].output")
+        cases.append(ParsedExample(prompt, (response,)))
     return cases
 
 
-def messages(fields: Fields) -> list[Case]:
+def read_messages(fields: Fields) -> list[ParsedExample]:
     """Read messages [{role, content}] or conversations [{from, value}], with system beside them."""
-    return [_answered(*_dialogue(fields))]
+    return [_split_response(*_parse_dialogue(fields))]
 
 
-def prompt_response(fields: Fields) -> list[Case]:
+def read_prompt_response(fields: Fields) -> list[ParsedExample]:
     """Read a prompt and a response, each text or messages."""
-    prompt, name = _prompt(fields), present(fields, RESPONSES) or "response"
-    whole = prompt + _said(fields.get(name), name)
-    return [_answered(d.check_order(whole, name) if len(whole) > 2 else whole, name)]  # noqa: PLR2004 -- a question and its answer are in order
+    prompt, name = _parse_prompt(fields), first_present(fields, RESPONSE_FIELDS) or "response"
+    all_messages = prompt + _parse_response(fields.get(name), name)
+    return [
+        _split_response(
+            d.check_turn_order(all_messages, name) if len(all_messages) > 2 else all_messages, name
+        )
+    ]
 
 
-def turns(fields: Fields) -> list[Case]:
+def read_turns(fields: Fields) -> list[ParsedExample]:
     """Return the first of turns [text], which are the user's alone, as MT-bench has it."""
-    found = d.list_of(fields.get("turns"), "turns")
-    return [Case((Message("user", d.text_of(found[0], "turns[0]")),))]
+    turn_texts = d.require_list(fields.get("turns"), "turns")
+    return [ParsedExample((Message("user", d.require_text(turn_texts[0], "turns[0]")),))]
 
 
-def prompts(fields: Fields) -> list[Case]:
+def read_prompts(fields: Fields) -> list[ParsedExample]:
     """Return the prompt alone, whatever it is called, or a dialogue up to its last answer."""
-    if present(fields, ("messages", "conversations")):
-        return [_prompt_of_dialogue(*_dialogue(fields))]
+    if first_present(fields, ("messages", "conversations")):
+        return [_prompt_from_dialogue(*_parse_dialogue(fields))]
     if "instruction" in fields:
-        return [Case(_instructed(fields))]
-    return [Case(_prompt(fields))]
+        return [ParsedExample(_parse_instruction(fields))]
+    return [ParsedExample(_parse_prompt(fields))]
 
 
-def preference(fields: Fields) -> list[Case]:
+def read_preference(fields: Fields) -> list[ParsedExample]:
     """Read chosen and rejected: what follows a prompt, or whole dialogues that begin alike."""
-    before = _shared_prompt(fields)
-    sides = [_side(fields.get(name), name, before=before) for name in ("chosen", "rejected")]
-    (prompt, good), (other, bad) = ((side[:-1], side[-1].content) for side in sides)
-    if prompt != other:
-        raise RowError("rejected", _difference(prompt, other), "give both the same prompt")
-    if good == bad:
+    shared_prompt = _parse_shared_prompt(fields)
+    sides = [
+        _parse_side(fields.get(name), name, shared_prompt=shared_prompt)
+        for name in ("chosen", "rejected")
+    ]
+    (prompt, chosen), (other_prompt, rejected) = ((side[:-1], side[-1].content) for side in sides)
+    if prompt != other_prompt:
+        raise RowError(
+            "rejected", _describe_difference(prompt, other_prompt), "give both the same prompt"
+        )
+    if chosen == rejected:
         raise UnusedError("chosen and rejected are the same text")
     annotator = d.optional_text(fields, "annotator") or None
-    margin = _margin(fields)
-    return [Case(prompt, (good, bad), (1.0, 2.0), margin=margin, annotator=annotator)]
+    margin = _parse_margin(fields)
+    return [
+        ParsedExample(prompt, (chosen, rejected), (1.0, 2.0), margin=margin, annotator=annotator)
+    ]
 
 
-def ranked(fields: Fields) -> list[Case]:
+def read_ranked(fields: Fields) -> list[ParsedExample]:
     """Read a prompt, 2 … 9 responses and ranks (low is best) or scores (high is best)."""
-    name = present(fields, ("responses", "completions")) or "responses"
-    found = d.list_of(fields.get(name), name)
-    said = [_said(one, f"{name}[{k}]") for k, one in enumerate(found)]
-    check_count(name, len(said))
-    if any(len(one) != 1 for one in said):
+    name = first_present(fields, ("responses", "completions")) or "responses"
+    items = d.require_list(fields.get(name), name)
+    responses = [_parse_response(one, f"{name}[{k}]") for k, one in enumerate(items)]
+    check_ranked_count(name, len(responses))
+    if any(len(one) != 1 for one in responses):
         raise RowError(name, "holds a response of several turns", "give one turn for each")
-    by = present(fields, ("ranks", "scores"))
-    if by is None or fields[by] is None:
+    rank_field = first_present(fields, ("ranks", "scores"))
+    if rank_field is None or fields[rank_field] is None:
         todo = f"give ranks or scores, one for each of the {name}"
         raise RowError("ranks", "is missing; labels of steps are not read", todo)
-    numbers = [number(x, f"{by}[{k}]") for k, x in enumerate(d.list_of(fields[by], by))]
-    if len(numbers) != len(said):
-        found_text = f"holds {len(numbers)} numbers for {len(said)} {name}"
-        raise RowError(by, found_text, "give one for each")
-    ranks = dense_ranks([-x for x in numbers] if by == "scores" else numbers)
+    numbers = [
+        parse_number(x, f"{rank_field}[{k}]")
+        for k, x in enumerate(d.require_list(fields[rank_field], rank_field))
+    ]
+    if len(numbers) != len(responses):
+        count_text = f"holds {len(numbers)} numbers for {len(responses)} {name}"
+        raise RowError(rank_field, count_text, "give one for each")
+    ranks = dense_ranks([-x for x in numbers] if rank_field == "scores" else numbers)
     annotator = d.optional_text(fields, "annotator") or None
-    prompt = _shared_prompt(fields)
+    prompt = _parse_shared_prompt(fields)
     if not prompt:
         raise RowError("prompt", "is missing", "add it to the row")
-    return [Case(prompt, tuple(s[0].content for s in said), ranks, annotator=annotator)]
+    return [
+        ParsedExample(prompt, tuple(s[0].content for s in responses), ranks, annotator=annotator)
+    ]
 
 
-def labels(fields: Fields) -> list[Case]:
+def read_labels(fields: Fields) -> list[ParsedExample]:
     """Return one response that was called good or bad: label or kto_tag, true or false."""
-    name = present(fields, LABELS) or "label"
+    name = first_present(fields, LABEL_FIELDS) or "label"
     value = fields.get(name)
-    is_good = _TRUTHS.get(str(value).casefold())
+    is_good = _LABEL_VALUES.get(str(value).casefold())
     if is_good is None:
-        raise RowError(name, f"is {shown(value)}", "write true (good) or false (bad)")
-    if present(fields, ("messages", "conversations")):
-        (case,) = messages(fields)
+        raise RowError(name, f"is {format_value(value)}", "write true (good) or false (bad)")
+    if first_present(fields, ("messages", "conversations")):
+        (case,) = read_messages(fields)
     elif "instruction" in fields:
-        (case,) = alpaca(fields)
+        (case,) = read_alpaca(fields)
     else:
-        (case,) = prompt_response(fields)
-    return [Case(case.prompt, case.responses, is_good=is_good)]
+        (case,) = read_prompt_response(fields)
+    return [ParsedExample(case.prompt, case.responses, is_good=is_good)]
 
 
-def check_count(field: str, count: int) -> None:
+def check_ranked_count(field: str, count: int) -> None:
     """Refuse fewer than 2 or more than 9 ranked responses."""
-    if not 2 <= count <= MOST_RANKED:  # noqa: PLR2004 -- one response cannot be ranked
-        raise RowError(field, f"holds {count} responses", f"rank 2 to {MOST_RANKED}")
+    if not 2 <= count <= MAX_RANKED:  # noqa: PLR2004 -- one response cannot be ranked
+        raise RowError(field, f"holds {count} responses", f"rank 2 to {MAX_RANKED}")
 
 
 def dense_ranks(numbers: list[float]) -> tuple[float, ...]:
@@ -152,134 +171,142 @@ def dense_ranks(numbers: list[float]) -> tuple[float, ...]:
     >>> dense_ranks([0.0, 3.0, 3.0, 7.0])
     (1.0, 2.0, 2.0, 3.0)
     """
-    places = {x: float(k) for k, x in enumerate(sorted(set(numbers)), 1)}
-    if len(places) == 1:
+    rank_of = {x: float(k) for k, x in enumerate(sorted(set(numbers)), 1)}
+    if len(rank_of) == 1:
         raise UnusedError("all its responses share one rank")
-    return tuple(places[x] for x in numbers)
+    return tuple(rank_of[x] for x in numbers)
 
 
-def _instructed(fields: Fields) -> tuple[Message, ...]:
-    said = d.text_of(fields.get("instruction"), "instruction")
-    more = d.optional_text(fields, "input")
-    last = (Message("user", f"{said}\n{more}" if more else said),)
+def _parse_instruction(fields: Fields) -> tuple[Message, ...]:
+    instruction = d.require_text(fields.get("instruction"), "instruction")
+    input_text = d.optional_text(fields, "input")
+    user_turn = (Message("user", f"{instruction}\n{input_text}" if input_text else instruction),)
     if "system" not in fields and "history" not in fields:
-        return last
-    return _system(fields) + _history(fields) + last
+        return user_turn
+    return _parse_system(fields) + _parse_history(fields) + user_turn
 
 
-def _history(fields: Fields) -> tuple[Message, ...]:
+def _parse_history(fields: Fields) -> tuple[Message, ...]:
     value = fields.get("history")
     if value is None or value in ("", []):
         return ()
-    before: tuple[Message, ...] = ()
-    for k, pair in enumerate(d.list_of(value, "history")):
+    history_turns: tuple[Message, ...] = ()
+    for k, pair in enumerate(d.require_list(value, "history")):
         if not isinstance(pair, list) or len(pair) != 2:  # noqa: PLR2004 -- a pair
-            raise RowError(f"history[{k}]", f"is {shown(pair)}", "write [question, answer]")
-        user, assistant = (d.text_of(x, f"history[{k}][{i}]") for i, x in enumerate(pair))
-        before += (Message("user", user), Message("assistant", assistant))
-    return before
+            raise RowError(f"history[{k}]", f"is {format_value(pair)}", "write [question, answer]")
+        user, assistant = (d.require_text(x, f"history[{k}][{i}]") for i, x in enumerate(pair))
+        history_turns += (Message("user", user), Message("assistant", assistant))
+    return history_turns
 
 
-def _system(fields: Fields) -> tuple[Message, ...]:
+def _parse_system(fields: Fields) -> tuple[Message, ...]:
     text = d.optional_text(fields, "system")
     return (Message("system", text),) if text else ()
 
 
-def _dialogue(fields: Fields) -> tuple[tuple[Message, ...], str]:
-    name = present(fields, ("messages", "conversations")) or "messages"
+def _parse_dialogue(fields: Fields) -> tuple[tuple[Message, ...], str]:
+    name = first_present(fields, ("messages", "conversations")) or "messages"
     if fields.get("tools"):
         todo = "describe them in the system message, and delete the field"
         raise RowError("tools", "holds tools, which are not read", todo)
-    found = d.turns(fields.get(name), name)
-    return d.check_order(_system(fields) + found, name), name
+    parsed_turns = d.parse_messages(fields.get(name), name)
+    return d.check_turn_order(_parse_system(fields) + parsed_turns, name), name
 
 
-def _answered(whole: tuple[Message, ...], field: str) -> Case:
-    if whole[-1].role != "assistant":
-        found = f"its last turn is the {whole[-1].role}'s"
+def _split_response(all_messages: tuple[Message, ...], field: str) -> ParsedExample:
+    if all_messages[-1].role != "assistant":
+        found = f"its last turn is the {all_messages[-1].role}'s"
         raise RowError(field, found, "end with the assistant's, or delete that turn")
-    return Case(whole[:-1], (whole[-1].content,))
+    return ParsedExample(all_messages[:-1], (all_messages[-1].content,))
 
 
-def _prompt_of_dialogue(whole: tuple[Message, ...], field: str) -> Case:
-    prompt = whole[:-1] if whole[-1].role == "assistant" else whole
+def _prompt_from_dialogue(all_messages: tuple[Message, ...], field: str) -> ParsedExample:
+    prompt = all_messages[:-1] if all_messages[-1].role == "assistant" else all_messages
     if not prompt or prompt[-1].role not in {"user", "tool"}:
         raise RowError(field, "holds no turn of the user's", "add one")
-    return Case(prompt)
+    return ParsedExample(prompt)
 
 
-def _prompt(fields: Fields) -> tuple[Message, ...]:
-    name = present(fields, PROMPTS) or "prompt"
+def _parse_prompt(fields: Fields) -> tuple[Message, ...]:
+    name = first_present(fields, PROMPT_FIELDS) or "prompt"
     value = fields.get(name)
     if isinstance(value, list):
-        return _system(fields) + d.turns(value, name)
-    if d.is_hh(value) and isinstance(value, str):
-        found = d.hh_dialogue(value, name)
-        if found[-1].role == "assistant" and not found[-1].content.strip():
-            found = found[:-1]
-        return d.check_order(found, name)
-    return (*_system(fields), Message("user", d.text_of(value, name)))
+        return _parse_system(fields) + d.parse_messages(value, name)
+    if d.is_hh_dialogue(value) and isinstance(value, str):
+        parsed_turns = d.parse_hh_dialogue(value, name)
+        if parsed_turns[-1].role == "assistant" and not parsed_turns[-1].content.strip():
+            parsed_turns = parsed_turns[:-1]
+        return d.check_turn_order(parsed_turns, name)
+    return (*_parse_system(fields), Message("user", d.require_text(value, name)))
 
 
-def _shared_prompt(fields: Fields) -> tuple[Message, ...]:
+def _parse_shared_prompt(fields: Fields) -> tuple[Message, ...]:
     """Return what comes before all responses, () where it is inside chosen and rejected."""
-    if present(fields, ("messages", "conversations")):
-        whole, field = _dialogue(fields)
-        return _prompt_of_dialogue(whole, field).prompt
+    if first_present(fields, ("messages", "conversations")):
+        all_messages, field = _parse_dialogue(fields)
+        return _prompt_from_dialogue(all_messages, field).prompt
     if fields.get("instruction") is not None:
-        return _instructed(fields)
-    return _prompt(fields) if present(fields, PROMPTS) else ()
+        return _parse_instruction(fields)
+    return _parse_prompt(fields) if first_present(fields, PROMPT_FIELDS) else ()
 
 
-def _said(value: object, field: str) -> tuple[Message, ...]:
+def _parse_response(value: object, field: str) -> tuple[Message, ...]:
     """Return what is said after a prompt: a text is one turn of the assistant's."""
     if isinstance(value, list):
-        return d.turns(value, field)
+        return d.parse_messages(value, field)
     if isinstance(value, dict):
-        return (d.message(value, field),)
-    return (Message("assistant", d.text_of(value, field)),)
+        return (d.parse_message(value, field),)
+    return (Message("assistant", d.require_text(value, field)),)
 
 
-def _side(value: object, field: str, *, before: tuple[Message, ...]) -> tuple[Message, ...]:
+def _parse_side(
+    value: object, field: str, *, shared_prompt: tuple[Message, ...]
+) -> tuple[Message, ...]:
     """Return the whole dialogue of one side of a pair, the response last."""
-    if d.is_hh(value) and isinstance(value, str):
-        whole = d.hh_dialogue(value, field)
-    elif isinstance(value, str) and not before:
+    if d.is_hh_dialogue(value) and isinstance(value, str):
+        all_messages = d.parse_hh_dialogue(value, field)
+    elif isinstance(value, str) and not shared_prompt:
         todo = "add the field prompt, or begin both texts with \\n\\nHuman: as HH-RLHF does"
-        raise RowError(field, f"is {shown(value, limit=30)} without a prompt", todo)
+        raise RowError(field, f"is {format_value(value, limit=30)} without a prompt", todo)
     else:
-        whole = _said(value, field)
-    if whole[0].role == "assistant":
-        whole = before + whole
-    if before and whole[: len(before)] != before:
+        all_messages = _parse_response(value, field)
+    if all_messages[0].role == "assistant":
+        all_messages = shared_prompt + all_messages
+    if shared_prompt and all_messages[: len(shared_prompt)] != shared_prompt:
         raise RowError(field, "begins with another prompt than the row's", "make the two the same")
-    case = _answered(d.check_order(whole, field), field)
+    case = _split_response(d.check_turn_order(all_messages, field), field)
     if not case.prompt:
         raise RowError(field, "holds no turn of the user's", "add one")
-    return whole
+    return all_messages
 
 
-def _difference(mine: tuple[Message, ...], other: tuple[Message, ...]) -> str:
-    pairs = enumerate(zip(mine, other, strict=False), 1)
-    turn = next((k for k, (a, b) in pairs if a != b), min(len(mine), len(other)) + 1)
+def _describe_difference(
+    chosen_prompt: tuple[Message, ...], rejected_prompt: tuple[Message, ...]
+) -> str:
+    pairs = enumerate(zip(chosen_prompt, rejected_prompt, strict=False), 1)
+    turn = next(
+        (k for k, (a, b) in pairs if a != b), min(len(chosen_prompt), len(rejected_prompt)) + 1
+    )
     return f"its prompt differs from that of chosen at turn {turn}"
 
 
-def _margin(fields: Fields) -> float | None:
+def _parse_margin(fields: Fields) -> float | None:
     if fields.get("margin") is not None:
-        return number(fields["margin"], "margin")
-    for good, bad in _SCORES:
-        if fields.get(good) is not None and fields.get(bad) is not None:
-            return number(fields[good], good) - number(fields[bad], bad)
+        return parse_number(fields["margin"], "margin")
+    for chosen_field, rejected_field in _SCORE_FIELDS:
+        if fields.get(chosen_field) is not None and fields.get(rejected_field) is not None:
+            return parse_number(fields[chosen_field], chosen_field) - parse_number(
+                fields[rejected_field], rejected_field
+            )
     return None
 
 
-def number(value: object, field: str) -> float:
+def parse_number(value: object, field: str) -> float:
     """Return a finite number, which a table may hold as text."""
     try:
-        number = float(value) if isinstance(value, int | float | str) else math.nan
+        parsed = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise RowError(field, f"is {shown(value)}", "write a number")
-    return number
+        parsed = math.nan
+    if isinstance(value, bool) or not math.isfinite(parsed):
+        raise RowError(field, f"is {format_value(value)}", "write a number")
+    return parsed

@@ -26,49 +26,58 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from upbring.data.read import format_readers, message_trees
-from upbring.data.read.format_readers import LABELS, PROMPTS, RESPONSES, Case
+from upbring.data.read.format_readers import (
+    LABEL_FIELDS,
+    PROMPT_FIELDS,
+    RESPONSE_FIELDS,
+    ParsedExample,
+)
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt, Record
 from upbring.data.read.rows import Fields
 
-Kind = type[Record]
-Reader = Callable[[Fields], list[Case]]
+RecordType = type[Record]
+RowReader = Callable[[Fields], list[ParsedExample]]
 
 
 @dataclass(frozen=True)
-class Shape:
+class RowFormat:
     """One format: how its rows look, what they are read as unasked, what they can be forced to."""
 
     name: str
-    needs: tuple[tuple[str, ...], ...]  # one name of each group must be in a row
-    read: Reader
-    serves: tuple[Kind, ...]
-    by_force: tuple[Kind, ...] = ()
-    has: Callable[[Fields], bool] = bool  # what else must be true of a row
+    required_fields: tuple[tuple[str, ...], ...]  # one name of each group must be in a row
+    read_row: RowReader
+    record_types: tuple[RecordType, ...]
+    forced_types: tuple[RecordType, ...] = ()
+    condition: Callable[[Fields], bool] = bool  # what else must be true of a row
 
-    def fits(self, fields: Fields) -> bool:
+    def matches(self, fields: Fields) -> bool:
         """Tell whether a row looks like this format."""
-        found = all(any(name in fields for name in names) for names in self.needs)
-        return found and self.has(fields)
+        has_required = all(any(name in fields for name in names) for names in self.required_fields)
+        return has_required and self.condition(fields)
 
-    def reader(self, want: Kind) -> Reader:
+    def reader_for(self, want: RecordType) -> RowReader:
         """Return what reads a row; a prompt is read without what answers it where that is apart."""
         if self.name == "tree" and want is Demonstration:
-            return message_trees.demonstrations
+            return message_trees.read_demonstrations
         if want is Prompt and self.name not in {"instances", "preference-implicit", "turns"}:
-            return message_trees.prompts if self.name == "tree" else format_readers.prompts
-        return self.read
+            return (
+                message_trees.read_prompts if self.name == "tree" else format_readers.read_prompts
+            )
+        return self.read_row
 
     @property
-    def fields(self) -> str:
+    def fields_text(self) -> str:
         """The fields that a row needs, as a message shows them."""
-        return _SHOWN_AS.get(self.name) or ", ".join(names[0] for names in self.needs)
+        return _FIELDS_TEXTS.get(self.name) or ", ".join(names[0] for names in self.required_fields)
 
     @property
-    def uses(self) -> frozenset[str]:
+    def all_fields(self) -> frozenset[str]:
         """The names of all fields that may be read."""
         if self.name == "labels":
-            return _OPTIONAL.union(LABELS, *(s.uses for s in SHAPES if s.name in _ANSWERED))
-        return _OPTIONAL.union(*self.needs)
+            return _OPTIONAL_FIELDS.union(
+                LABEL_FIELDS, *(s.all_fields for s in FORMATS if s.name in _RESPONSE_FORMATS)
+            )
+        return _OPTIONAL_FIELDS.union(*self.required_fields)
 
 
 def _is_tree(fields: Fields) -> bool:
@@ -76,51 +85,93 @@ def _is_tree(fields: Fields) -> bool:
     return isinstance(prompt, dict) and ("replies" in prompt or "text" in prompt)
 
 
-def _is_labelled(fields: Fields) -> bool:
+def _is_labeled(fields: Fields) -> bool:
     value = str(fields.get("label")).casefold()
-    is_truth = "kto_tag" in fields or value in {"true", "false", "0", "1"}
-    return is_truth and any(shape.fits(fields) for shape in SHAPES if shape.name in _ANSWERED)
+    has_truth_value = "kto_tag" in fields or value in {"true", "false", "0", "1"}
+    return has_truth_value and any(
+        shape.matches(fields) for shape in FORMATS if shape.name in _RESPONSE_FORMATS
+    )
 
 
-_SHOWN_AS = {"tree": "prompt {text, replies}", "labels": "prompt, response, label"}
-_DIALOGUES = ("messages", "conversations")
-_RANKINGS = ("ranks", "scores", "labels")
-_PAIR = (("chosen",), ("rejected",))
-_INSTRUCTION = ("instruction",)
-_ANSWERED = {"messages", "sharegpt", "alpaca", "prompt-response"}
-_OPTIONAL = frozenset({"input", "system", "history", "margin", "annotator", "tools"})
-_PAIRED: tuple[Kind, ...] = (Comparison, Label, Prompt)
-_SHOWN: tuple[Kind, ...] = (Demonstration, Prompt)
-_ALSO: tuple[Kind, ...] = (Demonstration,)
+_FIELDS_TEXTS = {"tree": "prompt {text, replies}", "labels": "prompt, response, label"}
+_DIALOGUE_FIELDS = ("messages", "conversations")
+_RANKING_FIELDS = ("ranks", "scores", "labels")
+_PAIR_FIELDS = (("chosen",), ("rejected",))
+_INSTRUCTION_FIELDS = ("instruction",)
+_RESPONSE_FORMATS = {"messages", "sharegpt", "alpaca", "prompt-response"}
+_OPTIONAL_FIELDS = frozenset({"input", "system", "history", "margin", "annotator", "tools"})
+_PREFERENCE_TYPES: tuple[RecordType, ...] = (Comparison, Label, Prompt)
+_DEMONSTRATION_TYPES: tuple[RecordType, ...] = (Demonstration, Prompt)
+_FORCED_TYPES: tuple[RecordType, ...] = (Demonstration,)
 
 
-def _preference(name: str, *before: tuple[str, ...]) -> Shape:
-    return Shape(name, (*before, *_PAIR), format_readers.preference, _PAIRED, _ALSO)
+def _preference_format(name: str, *prompt_fields: tuple[str, ...]) -> RowFormat:
+    return RowFormat(
+        name,
+        (*prompt_fields, *_PAIR_FIELDS),
+        format_readers.read_preference,
+        _PREFERENCE_TYPES,
+        _FORCED_TYPES,
+    )
 
 
-SHAPES: tuple[Shape, ...] = (
-    Shape("tree", (("prompt",),), message_trees.comparisons, (Comparison, *_SHOWN), has=_is_tree),
-    Shape(
-        "ranked",
-        (PROMPTS, ("responses", "completions"), _RANKINGS),
-        format_readers.ranked,
-        (Comparison, Prompt),
-        _ALSO,
+FORMATS: tuple[RowFormat, ...] = (
+    RowFormat(
+        "tree",
+        (("prompt",),),
+        message_trees.read_comparisons,
+        (Comparison, *_DEMONSTRATION_TYPES),
+        condition=_is_tree,
     ),
-    Shape("labels", (LABELS,), format_readers.labels, (Label, Prompt), _ALSO, has=_is_labelled),
-    _preference("sharegpt-preference", _DIALOGUES),
-    _preference("alpaca-preference", _INSTRUCTION),
-    _preference("preference", PROMPTS),
-    Shape("messages", (("messages",),), format_readers.messages, _SHOWN),
-    Shape("sharegpt", (("conversations",),), format_readers.messages, _SHOWN),
-    Shape("instances", (_INSTRUCTION, ("instances",)), format_readers.instances, _SHOWN),
-    Shape("alpaca", (_INSTRUCTION, RESPONSES), format_readers.alpaca, _SHOWN),
-    Shape("prompt-response", (PROMPTS, RESPONSES), format_readers.prompt_response, _SHOWN),
-    _preference("preference-implicit"),
-    Shape("turns", (("turns",),), format_readers.turns, (Prompt,)),
-    Shape("prompts", ((*PROMPTS, "instruction"),), format_readers.prompts, (Prompt,)),
-    Shape("text", (("text",),), format_readers.prompts, (Document,)),
+    RowFormat(
+        "ranked",
+        (PROMPT_FIELDS, ("responses", "completions"), _RANKING_FIELDS),
+        format_readers.read_ranked,
+        (Comparison, Prompt),
+        _FORCED_TYPES,
+    ),
+    RowFormat(
+        "labels",
+        (LABEL_FIELDS,),
+        format_readers.read_labels,
+        (Label, Prompt),
+        _FORCED_TYPES,
+        condition=_is_labeled,
+    ),
+    _preference_format("sharegpt-preference", _DIALOGUE_FIELDS),
+    _preference_format("alpaca-preference", _INSTRUCTION_FIELDS),
+    _preference_format("preference", PROMPT_FIELDS),
+    RowFormat("messages", (("messages",),), format_readers.read_messages, _DEMONSTRATION_TYPES),
+    RowFormat(
+        "sharegpt", (("conversations",),), format_readers.read_messages, _DEMONSTRATION_TYPES
+    ),
+    RowFormat(
+        "instances",
+        (_INSTRUCTION_FIELDS, ("instances",)),
+        format_readers.read_instances,
+        _DEMONSTRATION_TYPES,
+    ),
+    RowFormat(
+        "alpaca",
+        (_INSTRUCTION_FIELDS, RESPONSE_FIELDS),
+        format_readers.read_alpaca,
+        _DEMONSTRATION_TYPES,
+    ),
+    RowFormat(
+        "prompt-response",
+        (PROMPT_FIELDS, RESPONSE_FIELDS),
+        format_readers.read_prompt_response,
+        _DEMONSTRATION_TYPES,
+    ),
+    _preference_format("preference-implicit"),
+    RowFormat("turns", (("turns",),), format_readers.read_turns, (Prompt,)),
+    RowFormat(
+        "prompts", ((*PROMPT_FIELDS, "instruction"),), format_readers.read_prompts, (Prompt,)
+    ),
+    RowFormat("text", (("text",),), format_readers.read_prompts, (Document,)),
 )
-NAMES = tuple(sorted(shape.name for shape in SHAPES))
-PREFERENCES = tuple(shape for shape in SHAPES if "preference" in shape.name)
-COLUMNS = tuple(sorted(frozenset().union(*(shape.uses for shape in SHAPES)) - {"labels", "tools"}))
+FORMAT_NAMES = tuple(sorted(shape.name for shape in FORMATS))
+PREFERENCE_FORMATS = tuple(shape for shape in FORMATS if "preference" in shape.name)
+COLUMN_NAMES = tuple(
+    sorted(frozenset().union(*(shape.all_fields for shape in FORMATS)) - {"labels", "tools"})
+)

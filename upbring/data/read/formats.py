@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from upbring.data.read import dialogue, files, plain_text
-from upbring.data.read.detect_format import Recognised, recognise
-from upbring.data.read.format_readers import Case
-from upbring.data.read.format_table import Kind
+from upbring.data.read.detect_format import DetectedFormat, detect_format
+from upbring.data.read.format_readers import ParsedExample
+from upbring.data.read.format_table import RecordType
 from upbring.data.read.malformed_rows import Malformed
 from upbring.data.read.records import (
     Comparison,
@@ -25,33 +25,33 @@ from upbring.data.read.records import (
     Record,
 )
 from upbring.data.read.row_errors import RowError, UnusedError
-from upbring.data.read.rows import Row, rows
+from upbring.data.read.rows import Row, read_rows
 from upbring.errors import InputError
 
 R = TypeVar("R", bound=Record)
 
 
-def silent(_: str) -> None:
+def discard_message(_: str) -> None:
     """Say nothing."""
 
 
-def read(
+def read_records(
     path: Path,
     want: type[R],
     *,
     format: str = "auto",  # noqa: A002 -- the setting's name
     skip_bad: Path | None = None,
-    notice: Callable[[str], None] = silent,
-) -> "Reading[R]":
+    log: Callable[[str], None] = discard_message,
+) -> "RecordReader[R]":
     """Return the records of a file, read as they are asked for; the format is settled here."""
     if skip_bad is not None and skip_bad.resolve() == path.resolve():
         raise InputError(f"--skip-bad {skip_bad}: is the data itself; name another file")
-    recognised = recognise(path, cast("Kind", want), format=format)
-    notice(f"{path}: {recognised}")
-    return Reading(path, want, recognised=recognised, skip_bad=skip_bad, notice=notice)
+    detected = detect_format(path, cast("RecordType", want), format=format)
+    log(f"{path}: {detected}")
+    return RecordReader(path, want, detected_format=detected, skip_bad=skip_bad, log=log)
 
 
-class Reading(Generic[R]):
+class RecordReader(Generic[R]):
     """The records of one file; iterating reads it from the beginning and counts anew.
 
     After the last row: InputError if rows were malformed and are not to be skipped, or if no record
@@ -63,17 +63,17 @@ class Reading(Generic[R]):
         path: Path,
         want: type[R],
         *,
-        recognised: Recognised,
+        detected_format: DetectedFormat,
         skip_bad: Path | None = None,
-        notice: Callable[[str], None] = silent,
+        log: Callable[[str], None] = discard_message,
     ) -> None:
         self.path = path
         self.want: type[R] = want
-        self.recognised = recognised
+        self.recognised = detected_format
         self.skip_bad = skip_bad
-        self.notice = notice
+        self.notice = log
         self.num_rows = 0
-        self.num_bad = 0
+        self.num_malformed = 0
         self.num_records = 0
         self.unused: Counter[str] = Counter()
 
@@ -83,64 +83,66 @@ class Reading(Generic[R]):
         return self.recognised.name
 
     def __iter__(self) -> Iterator[R]:
-        self.num_rows = self.num_bad = self.num_records = 0
+        self.num_rows = self.num_malformed = self.num_records = 0
         self.unused.clear()
         malformed = Malformed(self.path, self.skip_bad)
         try:
             yield from self._records(malformed)
         except InputError as error:
             if self.skip_bad is None:
-                raise malformed.error(self.num_rows, last=str(error)) from error
+                raise malformed.make_error(self.num_rows, last_line=str(error)) from error
             raise
         finally:
-            malformed.write()
-        self._finish(malformed)
+            malformed.flush()
+        self._report_problems(malformed)
 
     def _records(self, malformed: Malformed) -> Iterator[R]:
         for row in self._rows():
             self.num_rows += 1
             try:
-                found = self._of_row(row)
+                parsed = self._parse_row(row)
             except RowError as problem:
-                self.num_bad += 1
+                self.num_malformed += 1
                 malformed.add(row, problem)
                 continue
             except UnusedError as reason:
                 self.unused[str(reason)] += 1
                 continue
-            self.num_records += len(found)
-            yield from found
+            self.num_records += len(parsed)
+            yield from parsed
 
     def _rows(self) -> Iterator[Row]:
         if files.extension(self.path) != ".txt":
-            return rows(self.path)
+            return read_rows(self.path)
         is_whole = self.want is Document
-        return plain_text.documents(self.path) if is_whole else plain_text.lines(self.path)
+        return (
+            plain_text.read_documents(self.path) if is_whole else plain_text.read_lines(self.path)
+        )
 
-    def _of_row(self, row: Row) -> list[R]:
+    def _parse_row(self, row: Row) -> list[R]:
         """Return what one row gives: one record, or several for a tree or a list of instances."""
         if row.problem is not None:
             raise row.problem
         origin = Origin(str(self.path), row.line)
-        fields = self.recognised.fields(row.fields)
-        want, read_row = self.want, self.recognised.read
+        fields = self.recognised.rename_fields(row.fields)
+        want, read_row = self.want, self.recognised.read_row
         if want is Document or read_row is None:
-            text = dialogue.text_of(fields.get("text"), "text")
-            found: list[Record] = [
+            text = dialogue.require_text(fields.get("text"), "text")
+            parsed: list[Record] = [
                 Document(text, origin)
                 if want is Document
                 else Prompt((Message("user", text),), origin)
             ]
         else:
-            make = _MAKERS[cast("Kind", want)]
-            found = [record for case in read_row(fields) for record in make(case, origin)]
-        return cast("list[R]", found)
+            make = _RECORD_MAKERS[cast("RecordType", want)]
+            parsed = [record for case in read_row(fields) for record in make(case, origin)]
+        return cast("list[R]", parsed)
 
-    def _finish(self, malformed: Malformed) -> None:
+    def _report_problems(self, malformed: Malformed) -> None:
         for reason, count in self.unused.items():
             self.notice(f"{self.path}: {count} of {self.num_rows} rows are not used: {reason}")
         if malformed.count and self.skip_bad is None:
-            raise malformed.error(self.num_rows)
+            raise malformed.make_error(self.num_rows)
         if malformed.count:
             self.notice(
                 f"{self.path}: {malformed.count} of {self.num_rows} rows are malformed and stand "
@@ -153,11 +155,11 @@ class Reading(Generic[R]):
             )
 
 
-def _prompt(case: Case, origin: Origin) -> list[Record]:
+def _make_prompt(case: ParsedExample, origin: Origin) -> list[Record]:
     return [Prompt(case.prompt, origin)]
 
 
-def _demonstration(case: Case, origin: Origin) -> list[Record]:
+def _make_demonstration(case: ParsedExample, origin: Origin) -> list[Record]:
     """Return the dialogue with its best response."""
     if case.is_good is False:
         raise UnusedError("its response was called bad")
@@ -166,13 +168,13 @@ def _demonstration(case: Case, origin: Origin) -> list[Record]:
     return [Demonstration((*case.prompt, answer), origin)]
 
 
-def _comparison(case: Case, origin: Origin) -> list[Record]:
+def _make_comparison(case: ParsedExample, origin: Origin) -> list[Record]:
     return [
         Comparison(case.prompt, case.responses, case.ranks, origin, case.margin, case.annotator)
     ]
 
 
-def _labels(case: Case, origin: Origin) -> list[Record]:
+def _make_labels(case: ParsedExample, origin: Origin) -> list[Record]:
     """Return the labelled response, or a good and a bad one from a pair."""
     if case.is_good is not None:
         return [Label(case.prompt, case.responses[0], case.is_good, origin)]
@@ -180,9 +182,9 @@ def _labels(case: Case, origin: Origin) -> list[Record]:
     return [Label(case.prompt, good, True, origin), Label(case.prompt, bad, False, origin)]  # noqa: FBT003 -- a record's field
 
 
-_MAKERS: dict[Kind, Callable[[Case, Origin], list[Record]]] = {
-    Prompt: _prompt,
-    Demonstration: _demonstration,
-    Comparison: _comparison,
-    Label: _labels,
+_RECORD_MAKERS: dict[RecordType, Callable[[ParsedExample, Origin], list[Record]]] = {
+    Prompt: _make_prompt,
+    Demonstration: _make_demonstration,
+    Comparison: _make_comparison,
+    Label: _make_labels,
 }

@@ -14,9 +14,9 @@ from upbring.data.read.row_errors import RowError
 from upbring.data.read.rows import Row
 from upbring.errors import InputError, ResourceError
 
-MOST_SHOWN = 20
-_AT_ONCE = 256
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+MAX_SHOWN = 20
+_FLUSH_ROWS = 256
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class Malformed:
@@ -26,64 +26,64 @@ class Malformed:
         self.path = path
         self.skip_bad = skip_bad
         self.count = 0
-        self.shown: list[str] = []
-        self._waiting: list[str] = []
-        self._written: set[int] | None = None
+        self.shown_lines: list[str] = []
+        self._pending: list[str] = []
+        self._written_hashes: set[int] | None = None
 
     def add(self, row: Row, problem: RowError) -> None:
         """Count a row, and keep it for the message or for the file of rejects."""
         self.count += 1
-        if len(self.shown) < MOST_SHOWN:
-            self.shown.append(f"{self.path}:{row.line}: {problem}")
+        if len(self.shown_lines) < MAX_SHOWN:
+            self.shown_lines.append(f"{self.path}:{row.line}: {problem}")
         if self.skip_bad is not None:
             reject = {"file": str(self.path), "line": row.line, "reason": str(problem)}
-            self._waiting.append(json.dumps({**reject, "row": row.raw}, allow_nan=False))
-            if len(self._waiting) >= _AT_ONCE:
-                self.write()
+            self._pending.append(json.dumps({**reject, "row": row.raw}, allow_nan=False))
+            if len(self._pending) >= _FLUSH_ROWS:
+                self.flush()
 
-    def write(self) -> None:
+    def flush(self) -> None:
         """Bring the rejects that wait to the disk."""
-        if not self._waiting or self.skip_bad is None:
+        if not self._pending or self.skip_bad is None:
             return
         try:
-            self._append(self.skip_bad)
+            self._append_rejects(self.skip_bad)
         except OSError as error:
             reason = error.strerror or str(error)
-            kind = ResourceError if error.errno in _FULL else InputError
+            kind = ResourceError if error.errno in _STORAGE_ERRORS else InputError
             todo = "free space or name another file" if kind is ResourceError else "name another"
             raise kind(
                 f"--skip-bad {self.skip_bad}: cannot be written ({reason}); {todo}"
             ) from error
-        self._waiting.clear()
+        self._pending.clear()
 
-    def error(self, num_rows: int, *, last: str | None = None) -> InputError:
+    def make_error(self, num_rows: int, *, last_line: str | None = None) -> InputError:
         """Return the error that tells of all: the rows shown, what ended the reading, the count."""
-        lines = [*self.shown, *([last] if last else [])]
+        lines = [*self.shown_lines, *([last_line] if last_line else [])]
         if self.count:
-            most = f", the first {MOST_SHOWN} are shown" if self.count > MOST_SHOWN else ""
+            limit_note = f", the first {MAX_SHOWN} are shown" if self.count > MAX_SHOWN else ""
             lines.append(
-                f"{self.path}: {self.count} of {num_rows} rows are malformed{most}; "
+                f"{self.path}: {self.count} of {num_rows} rows are malformed{limit_note}; "
                 "correct them, or go on without them: --skip-bad rejects.jsonl"
             )
         return InputError("\n".join(lines))
 
-    def _append(self, path: Path) -> None:
+    def _append_rejects(self, path: Path) -> None:
         with path.open("ab+") as file:
-            if self._written is None:
+            if self._written_hashes is None:
                 file.seek(0)
-                self._written = {hash(line.rstrip(b"\r\n")) for line in file}
-                if file.tell() and not _ends_line(path):
+                self._written_hashes = {hash(line.rstrip(b"\r\n")) for line in file}
+                if file.tell() and not _ends_with_newline(path):
                     file.write(b"\n")
-            for reject in self._waiting:
+            for reject in self._pending:
                 line = reject.encode("ascii")
-                if hash(line) not in self._written:
-                    self._written.add(hash(line))
+                if hash(line) not in self._written_hashes:
+                    self._written_hashes.add(hash(line))
                     file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
 
-def _ends_line(path: Path) -> bool:
+def _ends_with_newline(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"

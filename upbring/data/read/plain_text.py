@@ -10,29 +10,29 @@ from pathlib import Path
 
 from upbring.data.read import files
 from upbring.data.read.row_errors import RowError
-from upbring.data.read.rows import Row, guarded
+from upbring.data.read.rows import Row, with_read_errors
 
-PIECE = 1 << 20
+PIECE_CHARACTERS = 1 << 20
 _DIVIDERS = {"<|endoftext|>", "\f"}
 
 
-def documents(path: Path) -> Iterator[Row]:
+def read_documents(path: Path) -> Iterator[Row]:
     """Yield the file's documents as rows with the field `text`, longer ones in pieces."""
-    return guarded(path, _documents(path))
+    return with_read_errors(path, _document_rows(path))
 
 
-def lines(path: Path) -> Iterator[Row]:
+def read_lines(path: Path) -> Iterator[Row]:
     """Yield each line that is not blank as a row with the field `text`, without its line end."""
-    return guarded(path, _numbered_lines(path))
+    return with_read_errors(path, _line_rows(path))
 
 
-def _numbered_lines(path: Path) -> Iterator[Row]:
+def _line_rows(path: Path) -> Iterator[Row]:
     files.check_path(path)
-    with files.opened(path) as stream:
-        for number, text in enumerate(iter(lambda: stream.readline(PIECE), ""), 1):
+    with files.open_text(path) as stream:
+        for number, text in enumerate(iter(lambda: stream.readline(PIECE_CHARACTERS), ""), 1):
             if not text.isspace():
                 line = text.removesuffix("\n")
-                yield Row(number, text, {"text": line}, files.bad_bytes(line))
+                yield Row(number, text, {"text": line}, files.find_bad_bytes(line))
 
 
 @dataclass
@@ -40,14 +40,14 @@ class _Piece:
     """What has been read of a document since the last cut."""
 
     begin: int
-    texts: list[str] = field(default_factory=list)
+    chunks: list[str] = field(default_factory=list)
     size: int = 0
     problem: RowError | None = None
 
     def add(self, text: str, line: int) -> None:
-        self.texts.append(text)
+        self.chunks.append(text)
         self.size += len(text)
-        found = files.bad_bytes(text)
+        found = files.find_bad_bytes(text)
         if self.problem is None and found is not None:
             self.problem = found
             self.begin = line  # the user looks for the byte, not for the document
@@ -55,33 +55,33 @@ class _Piece:
     def is_full(self, last: str) -> bool:
         """Tell whether to cut here: between paragraphs if one ends soon, else between lines."""
         return (
-            (self.size >= PIECE and last.isspace())
-            or (self.size >= 2 * PIECE and last.endswith("\n"))
-            or self.size >= 3 * PIECE
+            (self.size >= PIECE_CHARACTERS and last.isspace())
+            or (self.size >= 2 * PIECE_CHARACTERS and last.endswith("\n"))
+            or self.size >= 3 * PIECE_CHARACTERS
         )
 
     def row(self) -> Row:
-        text = "".join(self.texts)
+        text = "".join(self.chunks)
         return Row(self.begin, text, {"text": text}, self.problem)
 
 
-def _documents(path: Path) -> Iterator[Row]:
+def _document_rows(path: Path) -> Iterator[Row]:
     files.check_path(path)
-    with files.opened(path) as stream:
+    with files.open_text(path) as stream:
         line, piece = 1, _Piece(1)
-        while text := stream.readline(PIECE):
+        while text := stream.readline(PIECE_CHARACTERS):
             ends_line = text.endswith("\n")
             is_divider = text.removesuffix("\n") in _DIVIDERS
             if not is_divider:
                 piece.add(text, line)
             line += ends_line
             if is_divider or piece.is_full(text):
-                yield from _whole(piece)
+                yield from _nonblank_row(piece)
                 piece = _Piece(line)
-        yield from _whole(piece)
+        yield from _nonblank_row(piece)
 
 
-def _whole(piece: _Piece) -> Iterator[Row]:
+def _nonblank_row(piece: _Piece) -> Iterator[Row]:
     """Yield the piece unless it is blank, as it is between two dividers."""
     row = piece.row()
     if row.raw and not row.raw.isspace():

@@ -28,7 +28,7 @@ def responses_of(record: Record) -> list[tuple[str, str]]:
     return [("good" if record.is_good else "bad", record.response)]
 
 
-def question_of(record: Record) -> str:
+def prompt_text_of(record: Record) -> str:
     """Return the text by which a prompt is known again; what the system says is shared by many.
 
     A document is known by its text.

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
-SYNTHETIC = "synthetic"  # how the name of every simulated annotator begins
+SYNTHETIC_PREFIX = "synthetic"  # how the name of every simulated annotator begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def is_synthetic(annotator: str | None) -> bool:
     >>> is_synthetic("synthetic-1"), is_synthetic("Ann"), is_synthetic(None)
     (True, False, False)
     """
-    return annotator is not None and annotator.startswith(SYNTHETIC)
+    return annotator is not None and annotator.startswith(SYNTHETIC_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

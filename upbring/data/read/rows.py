@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from upbring.data.read import files, tables
-from upbring.data.read.json_list import elements
+from upbring.data.read.json_list import list_elements
 from upbring.data.read.row_errors import RowError
-from upbring.errors import InputError, shown
+from upbring.errors import InputError, format_value
 
 Fields = Mapping[str, object]
 
@@ -30,21 +30,21 @@ class Row:
     problem: RowError | None = None
 
 
-def rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file in order; InputError where the file cannot be read any further."""
-    return guarded(path, _reader(path))
+    return with_read_errors(path, _iterate_rows(path))
 
 
-def guarded(path: Path, found: Iterator[Row]) -> Iterator[Row]:
+def with_read_errors(path: Path, row_iterator: Iterator[Row]) -> Iterator[Row]:
     """Yield what is found in a file; whatever ends the reading too early is an InputError."""
     line = 0
     try:
-        for row in found:
+        for row in row_iterator:
             line = row.line
             yield row
     except RowError as error:
-        place = f"{path}:{error.line}" if error.line else str(path)
-        raise InputError(f"{place}: {error}") from error
+        location = f"{path}:{error.line}" if error.line else str(path)
+        raise InputError(f"{location}: {error}") from error
     except (EOFError, zlib.error) as error:
         raise InputError(
             f"{path}:{line + 1}: file: its gzip data ends or breaks after the row on line {line} "
@@ -64,29 +64,29 @@ def guarded(path: Path, found: Iterator[Row]) -> Iterator[Row]:
         raise InputError(f"{path}: holds no rows; write rows into it, or name another file")
 
 
-def parse(text: str) -> Fields:
+def parse_object(text: str) -> Fields:
     """Return the object that a JSON text holds, or say why it is no row.
 
-    >>> parse('{"text": "a", "text": "b"}')
+    >>> parse_object('{"text": "a", "text": "b"}')
     Traceback (most recent call last):
     upbring.data.read.row_errors.RowError: text: is given twice in one object; keep one of them
     """
-    value = parse_any(text)
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise RowError(
-            "row", f"is {shown(value)}, not an object", 'write it as {"field": "value", …}'
+            "row", f"is {format_value(value)}, not an object", 'write it as {"field": "value", …}'
         )
     return value
 
 
-def parse_any(text: str) -> object:
+def parse_json(text: str) -> object:
     """Return the value that a JSON text holds, or say why it holds none."""
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if error.lineno == 1 else f"its line {error.lineno}"
+        location = f"column {error.colno}" if error.lineno == 1 else f"its line {error.lineno}"
         todo = "correct it there; strings, commas and brackets must close"
-        raise RowError("row", f"is not JSON ({error.msg} at {place})", todo) from error
+        raise RowError("row", f"is not JSON ({error.msg} at {location})", todo) from error
     except RecursionError as error:
         raise RowError("row", "is nested too deeply to be read", "flatten it") from error
     except ValueError as error:
@@ -94,35 +94,35 @@ def parse_any(text: str) -> object:
         raise RowError("row", f"holds a number that cannot be read ({error})", todo) from error
 
 
-def _reader(path: Path) -> Iterator[Row]:
+def _iterate_rows(path: Path) -> Iterator[Row]:
     if tables.is_hub(path):
-        yield from _from_tables(tables.hub_rows(path))
+        yield from _table_rows(tables.read_hub(path))
         return
     files.check_path(path)
     kind = files.extension(path)
     if kind == ".parquet":
-        yield from _from_tables(tables.parquet_rows(path))
+        yield from _table_rows(tables.read_parquet(path))
         return
     assert kind != ".txt", "plain text has no rows; `plaintext` reads it"
-    with files.opened(path, newline="" if kind == ".csv" else None) as stream:
+    with files.open_text(path, newline="" if kind == ".csv" else None) as stream:
         if kind == ".csv":
             yield from _csv_rows(stream)
         else:
             yield from _json_rows(stream)
 
 
-def _from_tables(found: Iterator[Fields]) -> Iterator[Row]:
-    for number, fields in enumerate(found, 1):
+def _table_rows(fields_iterator: Iterator[Fields]) -> Iterator[Row]:
+    for number, fields in enumerate(fields_iterator, 1):
         yield Row(number, json.dumps(fields, default=repr), fields)
 
 
 def _json_rows(stream: TextIO) -> Iterator[Row]:
-    if _begins_with(stream) == "[":
-        for line, raw in elements(stream):
+    if _first_character(stream) == "[":
+        for line, raw in list_elements(stream):
             yield _json_row(line, raw)
         return
     is_first = True
-    for line, raw in _lines(stream):
+    for line, raw in _numbered_lines(stream):
         if raw.isspace():
             continue
         if is_first and raw.rstrip().endswith(("{", "[")):
@@ -132,26 +132,26 @@ def _json_rows(stream: TextIO) -> Iterator[Row]:
         yield _json_row(line, raw.removesuffix("\n"))
 
 
-def _begins_with(stream: TextIO) -> str:
+def _first_character(stream: TextIO) -> str:
     """Return the first character that is no space; the stream is at its beginning again."""
-    mark = stream.read(1)
-    while mark.isspace():
-        mark = stream.read(1)
+    character = stream.read(1)
+    while character.isspace():
+        character = stream.read(1)
     stream.seek(0)
-    return mark
+    return character
 
 
 def _json_row(line: int, raw: str) -> Row:
-    problem = files.bad_bytes(raw)
+    problem = files.find_bad_bytes(raw)
     if problem is None:
         try:
-            return Row(line, raw, parse(raw))
+            return Row(line, raw, parse_object(raw))
         except RowError as error:
             problem = error
     return Row(line, raw, {}, problem)
 
 
-def _lines(stream: TextIO) -> Iterator[tuple[int, str]]:
+def _numbered_lines(stream: TextIO) -> Iterator[tuple[int, str]]:
     line = 0
     while text := stream.readline(files.ROW_LIMIT):
         line += 1
@@ -163,19 +163,19 @@ def _lines(stream: TextIO) -> Iterator[tuple[int, str]]:
 
 def _csv_rows(stream: TextIO) -> Iterator[Row]:
     csv.field_size_limit(files.ROW_LIMIT)
-    taken: list[str] = []
-    lines = _lines(stream)
+    consumed: list[str] = []
+    lines = _numbered_lines(stream)
 
     def take() -> Iterator[str]:
         for _, text in lines:
-            taken.append(text)
+            consumed.append(text)
             yield text
 
-    source = take()
-    first = next((text for text in source if not text.isspace()), "")
-    header, start = _header(first, source), len(taken) + 1
-    taken.clear()
-    reader = csv.reader(source, strict=True, delimiter=_delimiter(first))
+    text_lines = take()
+    first = next((text for text in text_lines if not text.isspace()), "")
+    header, start = _parse_header(first, text_lines), len(consumed) + 1
+    consumed.clear()
+    reader = csv.reader(text_lines, strict=True, delimiter=_delimiter(first))
     while True:
         problem, cells = None, None
         try:
@@ -185,9 +185,9 @@ def _csv_rows(stream: TextIO) -> Iterator[Row]:
             problem = RowError("row", f"is not CSV ({error})", todo)
         if cells is None and problem is None:
             return
-        line, raw = start, "".join(taken)
-        start += len(taken)
-        taken.clear()
+        line, raw = start, "".join(consumed)
+        start += len(consumed)
+        consumed.clear()
         if cells or problem:
             yield _csv_row(line, raw, header, cells=cells or [], problem=problem)
 
@@ -195,7 +195,7 @@ def _csv_rows(stream: TextIO) -> Iterator[Row]:
 def _csv_row(
     line: int, raw: str, header: list[str], *, cells: list[str], problem: RowError | None
 ) -> Row:
-    problem = problem or files.bad_bytes(raw)
+    problem = problem or files.find_bad_bytes(raw)
     if problem is None and len(cells) != len(header):
         found = f"has {len(cells)} cells, the header has {len(header)}"
         todo = "put quotes around a cell that holds commas, quotes or line breaks"
@@ -210,12 +210,12 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _header(first: str, source: Iterator[str]) -> list[str]:
+def _parse_header(first: str, text_lines: Iterator[str]) -> list[str]:
     def all_lines() -> Iterator[str]:
         yield first
-        yield from source
+        yield from text_lines
 
-    if (problem := files.bad_bytes(first)) is not None:
+    if (problem := files.find_bad_bytes(first)) is not None:
         raise problem
     try:
         cells = next(csv.reader(all_lines(), strict=True, delimiter=_delimiter(first)), [])
@@ -225,27 +225,27 @@ def _header(first: str, source: Iterator[str]) -> list[str]:
     header = [cell.strip() for cell in cells]
     for name in header:
         if not name.isprintable():
-            found = f"names the column {shown(name)}"
+            found = f"names the column {format_value(name)}"
             raise RowError("header", found, "delete what cannot be seen in it", line=1)
         if name and header.count(name) > 1:
-            found = f"names the column {shown(name)} twice"
+            found = f"names the column {format_value(name)} twice"
             raise RowError("header", found, "rename or delete one of the two", line=1)
     return header
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        duplicate = next(name for name in names if names.count(name) > 1)
         raise RowError(
-            shown(twice).strip("'\""), "is given twice in one object", "keep one of them"
+            format_value(duplicate).strip("'\""), "is given twice in one object", "keep one of them"
         )
     return fields
 
 
-def _not_a_number(text: str) -> NoReturn:
+def _reject_constant(text: str) -> NoReturn:
     raise RowError("row", f"holds {text}, which JSON does not know", "write null or a number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_fields, parse_constant=_reject_constant)

@@ -11,8 +11,8 @@ from types import ModuleType
 
 from upbring.errors import InputError
 
-_PREFIX = "hub:"
-_BATCH = 256
+_HUB_PREFIX = "hub:"
+_BATCH_ROWS = 256
 
 
 def is_hub(path: Path) -> bool:
@@ -21,16 +21,16 @@ def is_hub(path: Path) -> bool:
     >>> is_hub(Path("hub:openai/gsm8k:train")), is_hub(Path("hub.jsonl"))
     (True, False)
     """
-    return path.as_posix().startswith(_PREFIX)
+    return path.as_posix().startswith(_HUB_PREFIX)
 
 
-def parquet_rows(path: Path) -> Iterator[Mapping[str, object]]:
+def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
     """Yield the rows of a parquet file, a few hundred in memory at a time."""
-    _needed("pyarrow", path)
+    _import_extra("pyarrow", path)
     parquet, arrow = import_module("pyarrow.parquet"), import_module("pyarrow")
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 yield from batch.to_pylist()
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -39,13 +39,13 @@ def parquet_rows(path: Path) -> Iterator[Mapping[str, object]]:
         ) from error
 
 
-def hub_rows(path: Path) -> Iterator[Mapping[str, object]]:
+def read_hub(path: Path) -> Iterator[Mapping[str, object]]:
     """Yield the rows of a hub data set as they arrive."""
-    name, configuration, split = hub_parts(path)
-    datasets = _needed("datasets", path)
+    name, configuration, split = parse_hub_path(path)
+    datasets = _import_extra("datasets", path)
     try:
-        found = datasets.load_dataset(name, configuration, split=split, streaming=True)
-        yield from found
+        dataset = datasets.load_dataset(name, configuration, split=split, streaming=True)
+        yield from dataset
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -54,20 +54,20 @@ def hub_rows(path: Path) -> Iterator[Mapping[str, object]]:
         ) from error
 
 
-def hub_parts(path: Path) -> tuple[str, str | None, str]:
+def parse_hub_path(path: Path) -> tuple[str, str | None, str]:
     """Return the name, the configuration and the split that a hub path names.
 
-    >>> hub_parts(Path("hub:openai/gsm8k/main:test"))
+    >>> parse_hub_path(Path("hub:openai/gsm8k/main:test"))
     ('openai/gsm8k', 'main', 'test')
     """
-    name, _, split = path.as_posix().removeprefix(_PREFIX).partition(":")
+    name, _, split = path.as_posix().removeprefix(_HUB_PREFIX).partition(":")
     parts = name.split("/")
     if len(parts) not in {2, 3} or not all(parts):
         raise InputError(f"{path.as_posix()}: names no hub data set; write hub:owner/name:split")
     return "/".join(parts[:2]), parts[2] if parts[2:] else None, split or "train"
 
 
-def _needed(module: str, path: Path) -> ModuleType:
+def _import_extra(module: str, path: Path) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:

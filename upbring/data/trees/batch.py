@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upbring.data.trees.tree import Numbers, Tree
+from upbring.data.trees.tree import NamedArrays, Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TreeSpan:
     """Where a tree lies in the row: its first place, its prompt's length, its branches' lengths."""
 
     start: int
-    prompt: int
-    branches: tuple[int, ...]
+    prompt_length: int
+    branch_lengths: tuple[int, ...]
 
     @property
     def stop(self) -> int:
         """The place after the tree's last token."""
-        return self.start + self.prompt + sum(self.branches)
+        return self.start + self.prompt_length + sum(self.branch_lengths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,14 +38,18 @@ class Batch:
     source: Tensor  # [R] int64, places in T
     target: Tensor  # [R] int64, token ids
     weight: Tensor  # [R] float32, positive
-    branch: Tensor  # [R] int64, into N
-    tree: Tensor  # [N] int64, into P
-    last: Tensor  # [N] int64, place in T of each branch's last token
-    spans: tuple[Span, ...]  # P
+    branch_index: Tensor  # [R] int64, into N
+    tree_index: Tensor  # [N] int64, into P
+    last_index: Tensor  # [N] int64, place in T of each branch's last token
+    spans: tuple[TreeSpan, ...]  # P
     keys: tuple[str, ...]  # P
     lanes: int = 1  # rows, from this one on, that are computed at the same time
-    facts: Mapping[str, Tensor] = field(default_factory=dict)  # of each [N] float32; NaN: unknown
-    notes: Mapping[str, Tensor] = field(default_factory=dict)  # of each [R] float32; NaN: unknown
+    per_branch: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # of each [N] float32; NaN: unknown
+    per_token: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # of each [R] float32; NaN: unknown
 
     @property
     def num_tokens(self) -> int:
@@ -61,62 +65,64 @@ class Batch:
             source=self.source.to(device),
             target=self.target.to(device),
             weight=self.weight.to(device),
-            branch=self.branch.to(device),
-            tree=self.tree.to(device),
-            last=self.last.to(device),
-            facts={name: values.to(device) for name, values in self.facts.items()},
-            notes={name: values.to(device) for name, values in self.notes.items()},
+            branch_index=self.branch_index.to(device),
+            tree_index=self.tree_index.to(device),
+            last_index=self.last_index.to(device),
+            per_branch={name: values.to(device) for name, values in self.per_branch.items()},
+            per_token={name: values.to(device) for name, values in self.per_token.items()},
         )
 
 
 def make_batch(trees: Sequence[Tree]) -> Batch:
     """Return `trees` packed end to end, in their order."""
     tokens, positions, spans = [], [], []
-    source, target, weight, branch, owner, last = [], [], [], [], [], []
-    place = num_branches = 0
+    source, target, weight, branch, branch_trees, last_positions = [], [], [], [], [], []
+    offset = num_branches = 0
     for index, tree in enumerate(trees):
         p = len(tree.prompt)
         assert p > 0, f"tree {tree.key!r} has no prompt token to predict its branches from"
         tokens.append(tree.prompt)
         positions.append(np.arange(p))
-        end_of_prompt, start = place + p - 1, place + p
-        for item in tree.branches:
-            c = len(item.tokens)
+        end_of_prompt, start = offset + p - 1, offset + p
+        for tree_branch in tree.branches:
+            c = len(tree_branch.tokens)
             assert c > 0, f"tree {tree.key!r} has an empty branch"
-            (chosen,) = np.nonzero(item.weight)
-            tokens.append(item.tokens)
+            (weighted,) = np.nonzero(tree_branch.weight)
+            tokens.append(tree_branch.tokens)
             positions.append(np.arange(p, p + c))
-            source.append(np.where(chosen == 0, end_of_prompt, start + chosen - 1))
-            target.append(item.tokens[chosen])
-            weight.append(item.weight[chosen])
-            branch.append(np.full(len(chosen), num_branches))
-            owner.append(index)
-            last.append(start + c - 1)
+            source.append(np.where(weighted == 0, end_of_prompt, start + weighted - 1))
+            target.append(tree_branch.tokens[weighted])
+            weight.append(tree_branch.weight[weighted])
+            branch.append(np.full(len(weighted), num_branches))
+            branch_trees.append(index)
+            last_positions.append(start + c - 1)
             start += c
             num_branches += 1
-        spans.append(Span(place, p, tuple(len(item.tokens) for item in tree.branches)))
-        place = start
+        spans.append(TreeSpan(offset, p, tuple(len(item.tokens) for item in tree.branches)))
+        offset = start
     return Batch(
-        tokens=_integers(tokens),
-        positions=_integers(positions),
-        source=_integers(source),
-        target=_integers(target),
+        tokens=_concatenate_integers(tokens),
+        positions=_concatenate_integers(positions),
+        source=_concatenate_integers(source),
+        target=_concatenate_integers(target),
         weight=torch.from_numpy(np.concatenate([*weight, np.empty(0)]).astype(np.float32)),
-        branch=_integers(branch),
-        tree=torch.tensor(owner, dtype=torch.int64),
-        last=torch.tensor(last, dtype=torch.int64),
+        branch_index=_concatenate_integers(branch),
+        tree_index=torch.tensor(branch_trees, dtype=torch.int64),
+        last_index=torch.tensor(last_positions, dtype=torch.int64),
         spans=tuple(spans),
         keys=tuple(tree.key for tree in trees),
-        facts=_numbers((tree.facts, len(tree.branches), slice(None)) for tree in trees),
-        notes=_numbers(
-            (item.notes, len(item.tokens), np.flatnonzero(item.weight))
+        per_branch=_concatenate_by_name(
+            (tree.per_branch, len(tree.branches), slice(None)) for tree in trees
+        ),
+        per_token=_concatenate_by_name(
+            (item.per_token, len(item.tokens), np.flatnonzero(item.weight))
             for tree in trees
             for item in tree.branches
         ),
     )
 
 
-def _numbers(parts: Iterable[tuple[Numbers, int, Any]]) -> dict[str, Tensor]:
+def _concatenate_by_name(parts: Iterable[tuple[NamedArrays, int, Any]]) -> dict[str, Tensor]:
     """Return numbers by name, end to end, of each part those that were chosen."""
     parts = list(parts)
     rows = {
@@ -129,5 +135,5 @@ def _numbers(parts: Iterable[tuple[Numbers, int, Any]]) -> dict[str, Tensor]:
     return {n: torch.from_numpy(np.concatenate(r).astype(np.float32)) for n, r in rows.items()}
 
 
-def _integers(parts: Sequence[np.ndarray]) -> Tensor:
+def _concatenate_integers(parts: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.concatenate([*parts, np.empty(0, np.int64)]).astype(np.int64))

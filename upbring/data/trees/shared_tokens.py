@@ -14,27 +14,29 @@ import numpy.typing as npt
 from upbring.data.trees.tree import Tree
 
 
-def own(tree: Tree, controls: Collection[int]) -> tuple[npt.NDArray[np.float32], ...]:
+def unshared_token_masks(
+    tree: Tree, special_tokens: Collection[int]
+) -> tuple[npt.NDArray[np.float32], ...]:
     """Return of each branch `[c]` which tokens count: 0 for controls that all begin or end with.
 
-    >>> from upbring.data.trees.tree import tree
-    >>> [found.tolist() for found in own(tree([1], [5, 9], [6, 7, 9]), {9})]
+    >>> from upbring.data.trees.tree import make_tree
+    >>> [found.tolist() for found in unshared_token_masks(make_tree([1], [5, 9], [6, 7, 9]), {9})]
     [[1.0, 0.0], [1.0, 1.0, 0.0]]
     """
     rows = [branch.tokens.tolist() for branch in tree.branches]
-    head = _shared(rows, controls)
-    tail = _shared([row[::-1] for row in rows], controls)
-    found = []
+    prefix_length = _shared_prefix_length(rows, special_tokens)
+    suffix_length = _shared_prefix_length([row[::-1] for row in rows], special_tokens)
+    masks = []
     for row in rows:
-        counts = np.ones(len(row), np.float32)
-        counts[:head] = 0
-        counts[len(row) - tail :] = 0
-        found.append(counts)
-    return tuple(found)
+        mask = np.ones(len(row), np.float32)
+        mask[:prefix_length] = 0
+        mask[len(row) - suffix_length :] = 0
+        masks.append(mask)
+    return tuple(masks)
 
 
-def _shared(rows: Sequence[Sequence[int]], controls: Collection[int]) -> int:
+def _shared_prefix_length(rows: Sequence[Sequence[int]], special_tokens: Collection[int]) -> int:
     """Return with how many equal controls all rows begin."""
-    places = zip(*rows, strict=False)
-    equal = takewhile(lambda tokens: len(set(tokens)) == 1 and tokens[0] in controls, places)
+    columns = zip(*rows, strict=False)
+    equal = takewhile(lambda tokens: len(set(tokens)) == 1 and tokens[0] in special_tokens, columns)
     return sum(1 for _ in equal)

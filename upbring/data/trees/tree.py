@@ -13,32 +13,32 @@ import numpy.typing as npt
 
 Tokens = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
-Numbers = Mapping[str, npt.NDArray[Any]]
+NamedArrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:
     """One response's tokens and how much each of them is learned from (0: not at all).
 
-    `notes` are further numbers about each token, such as the log-probability it was drawn with.
+    `per_token` are further numbers about each token, such as the log-probability it was drawn with.
     """
 
     tokens: Tokens
     weight: Weights
-    notes: Numbers = field(default_factory=dict)  # of each [c]
+    per_token: NamedArrays = field(default_factory=dict)  # of each [c]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
     """A prompt of at least one token and the branches that continue it; `key` names its row.
 
-    `facts` are numbers about each branch, such as its rank.
+    `per_branch` are numbers about each branch, such as its rank.
     """
 
     prompt: Tokens
     branches: tuple[Branch, ...]
     key: str
-    facts: Numbers = field(default_factory=dict)  # of each [K]
+    per_branch: NamedArrays = field(default_factory=dict)  # of each [K]
 
     @property
     def num_tokens(self) -> int:
@@ -46,7 +46,7 @@ class Tree:
         return len(self.prompt) + sum(len(branch.tokens) for branch in self.branches)
 
     @property
-    def longest(self) -> int:
+    def longest_path(self) -> int:
         """Length of the longest path from the first token to the end of a branch."""
         return len(self.prompt) + max((len(b.tokens) for b in self.branches), default=0)
 
@@ -66,10 +66,10 @@ class Trees(Protocol):
         """Return one of them."""
 
 
-def tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -> Tree:
+def make_tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -> Tree:
     """Return the tree whose branches are `responses`, every token of them weighing 1.
 
-    >>> tree([1, 2], [3], [4, 5]).num_tokens
+    >>> make_tree([1, 2], [3], [4, 5]).num_tokens
     5
     """
     branches = tuple(
@@ -79,21 +79,21 @@ def tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -> Tre
     return Tree(np.asarray(list(prompt), np.int32), branches, key)
 
 
-def dealt(lengths: Sequence[int], count: int) -> list[list[int]]:
-    """Return the places of the items in `count` hands that hold about as much, each in order.
+def split_evenly(lengths: Sequence[int], num_groups: int) -> list[list[int]]:
+    """Return the places of the items in `num_groups` hands that hold about as much, each in order.
 
     The longest first, each to the hand with the least so far.
 
-    >>> dealt([5, 3, 4, 2], 2)
+    >>> split_evenly([5, 3, 4, 2], 2)
     [[0, 3], [1, 2]]
     """
-    loads = [0] * count
-    hands: list[list[int]] = [[] for _ in range(count)]
-    for item in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        hand = loads.index(min(loads))
-        loads[hand] += lengths[item]
-        hands[hand].append(item)
-    return [sorted(hand) for hand in hands]
+    loads = [0] * num_groups
+    groups: list[list[int]] = [[] for _ in range(num_groups)]
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += lengths[index]
+        groups[lightest].append(index)
+    return [sorted(hand) for hand in groups]
 
 
 def pack(
@@ -111,14 +111,14 @@ def pack(
     """
     kinds = kinds if kinds is not None else [0] * len(lengths)
     groups: list[list[int]] = []
-    room: list[tuple[int, int]] = []  # of each group: tokens left, kind
+    remaining: list[tuple[int, int]] = []  # of each group: tokens left, kind
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        for g, (left, kind) in enumerate(room):
-            if lengths[index] <= left and kind == kinds[index]:
+        for g, (tokens_left, kind) in enumerate(remaining):
+            if lengths[index] <= tokens_left and kind == kinds[index]:
                 groups[g].append(index)
-                room[g] = (left - lengths[index], kind)
+                remaining[g] = (tokens_left - lengths[index], kind)
                 break
         else:
             groups.append([index])
-            room.append((budget - lengths[index], kinds[index]))
+            remaining.append((budget - lengths[index], kinds[index]))
     return groups

@@ -21,7 +21,7 @@ class CheckSettings(Settings):
     skip_bad: Path | None = setting(
         None, help="Go on without malformed rows and write them to this file."
     )
-    template: Path | None = setting(None, help="Jinja file to use as the chat template.")
+    chat_template: Path | None = setting(None, help="Jinja file to use as the chat template.")
     turns: Literal["all", "last"] = setting(
         "all", help="Which of the assistant's turns are learned from."
     )

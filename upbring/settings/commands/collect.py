@@ -18,8 +18,8 @@ class CollectSettings(ModelSettings, SampleSettings):
         "simulated annotators.",
     )
     judge: str | None = setting(None, help="Reward model that ranks, where a judge does.")
-    answers: int = setting(4, ge=2, le=9, help="Answers to each prompt.")
-    most: int = setting(200, ge=1, help="Prompts that are taken, spread over the files.")
+    num_responses: int = setting(4, ge=2, le=9, help="Answers to each prompt.")
+    limit: int = setting(200, ge=1, help="Prompts that are taken, spread over the files.")
     temperature: float = setting(1.0, ge=0, help="0 always takes the likeliest token.")
     max_tokens: int = setting(128, ge=1, help="Longest response in tokens.")
     seed: int = setting(0, ge=0, help="Seed of the draws.")

@@ -28,7 +28,7 @@ class EvaluateSettings(Settings):
         "their names, such as arc_easy, or YAML files of your own. Needs upbring[eval].",
     )
     data: tuple[Path, ...] = setting(
-        (), help="Files to evaluate on. Unset: the nursery's sets, judged by its own truth."
+        (), help="Files to evaluate on. Unset: the toy world's sets, judged by its own truth."
     )
     to: Path = setting(
         Path("evaluation"),
@@ -38,23 +38,23 @@ class EvaluateSettings(Settings):
     judge: str | None = setting(
         None,
         help="Who judges preferences: a reward model, the URL of an endpoint, or people: "
-        "votes:FILE is where their votes are, or will be. Unset: the nursery's gold reward on its "
+        "votes:FILE is where their votes are, or will be. Unset: the toy world's gold reward on its "
         "own data, else nobody.",
     )
-    drawn: bool = setting(
+    do_sample: bool = setting(
         default=False,
         help="Draw the answers that are judged for preference at temperature 1, as they are said, "
         "instead of taking the likeliest.",
     )
-    most: int | None = setting(
-        None, ge=1, help="Rows of each file to use, evenly spread. Unset: all, the nursery's 100."
+    limit: int | None = setting(
+        None, ge=1, help="Rows of each file to use, evenly spread. Unset: all, the toy world's 100."
     )
     max_tokens: int = setting(256, ge=1, help="Longest answer in tokens.")
-    template: Path | None = setting(
+    chat_template: Path | None = setting(
         None, help="Jinja file to use as the chat template. Unset: each model's own."
     )
     seed: int = setting(0, ge=0, help="Seed of every draw.")
-    precision: Literal["auto", "float32", "bfloat16"] = setting(
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         help="Number format of weights and products. auto takes bfloat16 where the processor "
         "multiplies it natively.",

@@ -14,6 +14,6 @@ class ExportSettings(Settings):
     kind: Literal["merged", "adapter"] = setting(
         "merged", help="A whole transformers model, or the PEFT adapter alone."
     )
-    precision: Literal["float32", "bfloat16", "float16"] = setting(
+    dtype: Literal["float32", "bfloat16", "float16"] = setting(
         "float32", help="Number format of the merged weights."
     )

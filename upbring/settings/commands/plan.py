@@ -8,6 +8,6 @@ class PlanSettings(Settings):
 
     do: tuple[str, ...] = setting(
         min_length=1,
-        help="A verb that trains, with its own files and flags: sft chat.jsonl --model ./base; or "
+        help="A command that trains, with its own files and flags: sft chat.jsonl --model ./base; or "
         "a recipe, with --to FOLDER where its road is not in runs/.",
     )

@@ -1,4 +1,4 @@
-"""The settings of the verbs that show what runs did."""
+"""The settings of the commands that show what runs did."""
 
 from pathlib import Path
 

@@ -12,6 +12,6 @@ class RunSettings(Settings):
     to: Path | None = setting(
         None, help="Folder of the road. Unset: runs/ and the recipe's name. Run again, it goes on."
     )
-    dry: bool = setting(
+    dry_run: bool = setting(
         default=False, help="Read and check the recipe, show its stages, and do nothing."
     )

@@ -3,7 +3,7 @@
 from upbring.settings.schema import Settings, setting
 
 
-class NurserySettings(Settings):
+class ToyworldSettings(Settings):
     """The embedded small world."""
 
     do: tuple[str, ...] = setting(

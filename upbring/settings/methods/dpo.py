@@ -2,11 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from upbring.settings.methods.preference import PreferringSettings
+from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.schema import setting
 
 
-class DpoSettings(PreferringSettings):
+class DpoSettings(PreferenceSettings):
     """Learn from comparisons: a reward model's loss on the policy's own reward, β log π/π_ref."""
 
     panel: ClassVar[str] = "Direct preference optimisation"
@@ -17,7 +17,7 @@ class DpoSettings(PreferringSettings):
     label_smoothing: float = setting(
         0.0, ge=0, lt=0.5, help="ε: share of the labels that is taken to be wrong (cDPO)."
     )
-    length_normalised: bool = setting(
+    length_normalized: bool = setting(
         default=False, help="Means over tokens instead of sums (Tulu 3); then β is about 5."
     )
     comparisons: Literal["all", "extremes", "list"] = setting(

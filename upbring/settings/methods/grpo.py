@@ -11,12 +11,12 @@ class GrpoSettings(OnPolicySettings):
 
     panel: ClassVar[str] = "GRPO"
 
-    step_examples: int = setting(4, ge=1, help="Prompts in a step.")
-    samples: int = setting(8, ge=2, help="Responses drawn to each prompt.")
-    kl_weight: float = setting(
+    batch_size: int = setting(4, ge=1, help="Prompts in a step.")
+    num_generations: int = setting(8, ge=2, help="Responses drawn to each prompt.")
+    kl_coef: float = setting(
         0.04, ge=0, help="β: weight of the divergence from the model that was begun with."
     )
-    scales_groups: bool = setting(
+    scale_rewards: bool = setting(
         default=True, help="Divide a group's advantages by the deviation of its rewards."
     )
     average: Literal["responses", "tokens"] = setting(

@@ -2,17 +2,17 @@
 
 from typing import ClassVar, Literal
 
-from upbring.settings.methods.preference import PreferringSettings
+from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.schema import setting
 
 
-class IpoSettings(PreferringSettings):
+class IpoSettings(PreferenceSettings):
     """Learn from comparisons: log-ratios are driven apart up to a goal, and no further."""
 
     panel: ClassVar[str] = "Identity preference optimisation"
 
     beta: float = setting(0.1, gt=0, help="The paper's τ: the goal is a margin of 1/(2β).")
-    length_normalised: bool = setting(
+    length_normalized: bool = setting(
         default=False, help="Means over tokens instead of sums, as TRL; then β is about 1."
     )
     comparisons: Literal["all", "extremes"] = setting(

@@ -2,11 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from upbring.settings.methods.preference import PreferringSettings
+from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.schema import setting
 
 
-class OrpoSettings(PreferringSettings):
+class OrpoSettings(PreferenceSettings):
     """Learn from comparisons while fine-tuning on what is preferred; there is no reference."""
 
     panel: ClassVar[str] = "Odds ratio preference optimisation"

@@ -11,27 +11,29 @@ class PpoSettings(OnPolicySettings):
 
     panel: ClassVar[str] = "PPO"
 
-    inner_epochs: int = setting(4, ge=1, help="Passes over each round of rollouts.")
-    value: Literal["adapter", "trunk"] = setting(
+    update_epochs: int = setting(4, ge=1, help="Passes over each round of rollouts.")
+    value_model: Literal["adapter", "trunk"] = setting(
         "adapter",
         help="What estimates values: an adapter with a head, begun as the reward model, or a head "
         "on the policy's own layers (trunk), which is cheaper.",
     )
-    value_weight: float = setting(0.1, ge=0, help="Weight of the value's loss.")
-    value_clip: float = setting(
+    vf_coef: float = setting(0.1, ge=0, help="Weight of the value's loss.")
+    value_clip_range: float = setting(
         0.2, ge=0, help="How far a value may move from the one at the draw; 0: as far as it likes."
     )
-    value_rate: float = setting(
+    value_lr_multiplier: float = setting(
         1.0, gt=0, help="Learning rate of the value, as a multiple of learning_rate."
     )
-    critic_warm_up: int = setting(
+    value_warmup_rounds: int = setting(
         0, ge=0, help="Rounds at the beginning in which the value alone learns."
     )
-    discount: float = setting(1.0, gt=0, le=1, help="γ of later rewards.")
-    decay: float = setting(
+    gamma: float = setting(1.0, gt=0, le=1, help="γ of later rewards.")
+    gae_lambda: float = setting(
         0.95, ge=0, le=1, help="λ of generalised advantages: 1 trusts rewards, 0 values."
     )
-    whiten: bool = setting(default=True, help="Whiten the advantages of a round's tokens.")
+    whiten_advantages: bool = setting(
+        default=True, help="Whiten the advantages of a round's tokens."
+    )
     whiten_rewards: bool = setting(
         default=False, help="Scale the rewards of a round's tokens to variance 1 as well."
     )

@@ -1,4 +1,4 @@
-"""What all verbs share that learn from preferences without a reward model."""
+"""What all methods share that learn from preferences without a reward model."""
 
 from typing import ClassVar
 
@@ -6,15 +6,15 @@ from upbring.settings.schema import setting
 from upbring.settings.stage import DialogueSettings
 
 
-class PreferringSettings(DialogueSettings):
+class PreferenceSettings(DialogueSettings):
     """Defaults of learning from preferences, which moves a model that can answer already."""
 
     panel: ClassVar[str] = "Preferences"
 
     epochs: float = setting(1.0, gt=0, help="Passes over the data. Ignored when steps is set.")
-    step_examples: int = setting(16, ge=1, help="Examples in a step: prompts, whatever their K.")
+    batch_size: int = setting(16, ge=1, help="Examples in a step: prompts, whatever their K.")
     learning_rate: float = setting(5e-5, gt=0, help="Peak learning rate.")
-    warm_up: float = setting(
+    warmup: float = setting(
         0.1, ge=0, help="Steps of linear warm-up; below 1 it is a share of all steps."
     )
     mix_weight: float = setting(

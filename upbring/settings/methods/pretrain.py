@@ -16,7 +16,7 @@ class PretrainSettings(StageSettings):
         "full", help="Train a LoRA adapter, or every weight of the model (full)."
     )
     epochs: float = setting(1.0, gt=0, help="Passes over the data. Ignored when steps is set.")
-    step_examples: int = setting(16, ge=1, help="Examples in a step.")
+    batch_size: int = setting(16, ge=1, help="Examples in a step.")
     learning_rate: float = setting(1e-3, gt=0, help="Peak learning rate.")
     weight_decay: float = setting(0.1, ge=0, help="AdamW: decay of matrices, not of vectors.")
     max_length: int = setting(
@@ -27,10 +27,10 @@ class PretrainSettings(StageSettings):
         help="Folder with a tokenizer for a model that has none. "
         "Unset: one is trained on the data.",
     )
-    vocabulary_size: int = setting(
+    vocab_size: int = setting(
         4096, ge=260, help="Pieces of the tokenizer that is trained on the data."
     )
-    choose: Literal["best", "last"] = setting(
+    final_weights: Literal["best", "last"] = setting(
         "last",
         help="Weights to keep at the end: the best on held-out data, or the last.",
     )

@@ -30,10 +30,10 @@ class RewardSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings
         help="Scale of the margin by which the preferred response of a pair is to be scored "
         "higher: times the row's own margin, or 1 where it gives none.",
     )
-    centring: float = setting(
+    center_rewards_coef: float = setting(
         0.0, ge=0, help="Weight of (r_w + r_l)², which draws the scores' mean towards 0."
     )
-    smoothing: float = setting(
+    label_smoothing: float = setting(
         0.0, ge=0, lt=0.5, help="Share of the preferences that are taken to be wrong."
     )
     demonstrations: Path | None = setting(
@@ -42,11 +42,11 @@ class RewardSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings
         "Unset: the best response of each held-out ranking.",
     )
     epochs: float = setting(1.0, gt=0, help="Passes over the data. Ignored when steps is set.")
-    step_examples: int = setting(
+    batch_size: int = setting(
         16, ge=1, help="Prompts in a step, each with all that was ranked of it."
     )
     learning_rate: float = setting(2e-4, gt=0, help="Peak learning rate.")
-    choose: Literal["best", "last"] = setting(
+    final_weights: Literal["best", "last"] = setting(
         "best",
         help="Weights to keep at the end: the best on held-out data, or the last.",
     )

@@ -1,4 +1,4 @@
-"""What the verbs that learn from the policy's own responses have in common."""
+"""What the methods that learn from the policy's own responses have in common."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,38 +13,38 @@ class OnPolicySettings(StageSettings):
     panel: ClassVar[str] = "On-policy learning"
 
     # A step is counted in prompts, and what is learned from has one name: `prompts`.
-    step_tokens: ClassVar[None] = None  # type: ignore[misc]  # hides the setting
+    batch_tokens: ClassVar[None] = None  # type: ignore[misc]  # hides the setting
     data: ClassVar[object] = property(lambda self: self.prompts)  # type: ignore[misc]  # as above
 
     prompts: tuple[Path, ...] = setting(
         min_length=1, help="Files of prompts to learn from; what answers them there is not read."
     )
     epochs: float = setting(1.0, gt=0, help="Passes over the prompts. Ignored when steps is set.")
-    step_examples: int = setting(16, ge=1, help="Prompts in a step.")
+    batch_size: int = setting(16, ge=1, help="Prompts in a step.")
     mix: tuple[str, ...] = setting(
         (),
         help="Files of demonstrations or documents to replay in each step, each as FILE=WEIGHT: "
         "WEIGHT is its share of the step's rows (general.jsonl=0.2).",
     )
     learning_rate: float = setting(5e-5, gt=0, help="Peak learning rate.")
-    schedule: Literal["cosine", "linear", "constant"] = setting(
+    lr_scheduler: Literal["cosine", "linear", "constant"] = setting(
         "constant", help="How the learning rate falls after the warm-up."
     )
-    epsilon: float = setting(1e-5, gt=0, help="AdamW: added to the denominator.")
-    samples: int = setting(1, ge=1, help="Responses drawn to each prompt.")
-    response_tokens: int = setting(128, ge=1, help="Longest response in tokens.")
-    minibatches: int = setting(
+    adam_epsilon: float = setting(1e-5, gt=0, help="AdamW: added to the denominator.")
+    num_generations: int = setting(1, ge=1, help="Responses drawn to each prompt.")
+    max_response_length: int = setting(128, ge=1, help="Longest response in tokens.")
+    num_mini_batches: int = setting(
         1,
         ge=1,
-        help="Steps that a round of rollouts is cut into: responses are drawn to step_examples × "
-        "minibatches prompts at once.",
+        help="Steps that a round of rollouts is cut into: responses are drawn to batch_size × "
+        "num_mini_batches prompts at once.",
     )
-    inner_epochs: int = setting(1, ge=1, help="Passes over each round of rollouts.")
-    ratio_clip: float = setting(
+    update_epochs: int = setting(1, ge=1, help="Passes over each round of rollouts.")
+    clip_range: float = setting(
         0.2, gt=0, help="How far π/π_old may move from 1 before a token stops to count."
     )
 
-    reward: tuple[str, ...] = setting(
+    reward_model: tuple[str, ...] = setting(
         (), help="Reward models, each a run or RUN=WEIGHT; several are combined."
     )
     rule: tuple[str, ...] = setting(
@@ -61,15 +61,15 @@ class OnPolicySettings(StageSettings):
     length_penalty: float = setting(
         0.0, ge=0, help="Subtracted from the reward for each token of a response."
     )
-    missing_stop_penalty: float = setting(
+    missing_eos_penalty: float = setting(
         1.0, ge=0, help="Subtracted from the reward of a response that does not end by itself."
     )
-    normalise: Literal["none", "centre", "scale"] = setting(
+    normalize_rewards: Literal["none", "centre", "scale"] = setting(
         "none",
         help="Shift rewards by the first round's mean (centre), and divide them by its deviation "
         "too (scale).",
     )
-    kl_weight: float = setting(
+    kl_coef: float = setting(
         0.05, ge=0, help="β: weight of the divergence from the model that was begun with."
     )
     kl_target: float | None = setting(
@@ -82,7 +82,7 @@ class OnPolicySettings(StageSettings):
     judge: str | None = setting(
         None, help="A second reward model, which is never learned from and chooses the weights."
     )
-    kl_budget: float | None = setting(
+    max_kl: float | None = setting(
         None,
         gt=0,
         help="Stop when a response diverges by more nats than this, and keep no such weights.",
@@ -90,12 +90,12 @@ class OnPolicySettings(StageSettings):
     patience: int = setting(
         3, ge=1, help="Stop when the judge has been lower than its best for so many evaluations."
     )
-    judged_prompts: int = setting(
+    eval_prompts: int = setting(
         32, ge=1, help="Held-out prompts that are answered and judged at each evaluation."
     )
-    replay_weight: float = setting(
+    mix_weight: float = setting(
         0.2, ge=0, help="γ: weight of the loss on the rows of mix, against forgetting."
     )
-    ema: float = setting(
+    ema_decay: float = setting(
         0.0, ge=0, lt=1, help="Decay of an average of the weights, kept instead of them; 0: none."
     )

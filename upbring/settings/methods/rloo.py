@@ -11,6 +11,8 @@ class RlooSettings(OnPolicySettings):
 
     panel: ClassVar[str] = "RLOO"
 
-    step_examples: int = setting(8, ge=1, help="Prompts in a step.")
-    samples: int = setting(4, ge=2, help="Responses drawn to each prompt.")
-    whiten: bool = setting(default=False, help="Whiten the advantages of a round's responses.")
+    batch_size: int = setting(8, ge=1, help="Prompts in a step.")
+    num_generations: int = setting(4, ge=2, help="Responses drawn to each prompt.")
+    whiten_advantages: bool = setting(
+        default=False, help="Whiten the advantages of a round's responses."
+    )

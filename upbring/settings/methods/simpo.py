@@ -2,11 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from upbring.settings.methods.preference import PreferringSettings
+from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.schema import setting
 
 
-class SimpoSettings(PreferringSettings):
+class SimpoSettings(PreferenceSettings):
     """Learn from comparisons by mean log-probabilities and a margin; there is no reference."""
 
     panel: ClassVar[str] = "Simple preference optimisation"

@@ -20,17 +20,17 @@ from upbring.data.read.records import Message, Prompt
 from upbring.errors import InputError
 from upbring.maths import counter_rng
 from upbring.settings.commands.collect import CollectSettings
-from upbring.stages.collection.ranking_page import ranking_page
-from upbring.stages.evaluation.models import bring
+from upbring.stages.collection.ranking_page import render_ranking_page
+from upbring.stages.evaluation.models import load_local_model
 
-ANSWERS, RANKINGS, PAGE = "answers.jsonl", "rankings.jsonl", "rank.html"
-AT_ONCE = 64  # prompts whose answers are drawn together
+ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE = "answers.jsonl", "rankings.jsonl", "rank.html"
+PROMPTS_PER_BATCH = 64  # prompts whose answers are drawn together
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnsweredPrompt:
     """A prompt, the row that it came from, and the answers to it."""
 
     prompt: tuple[Message, ...]
@@ -38,121 +38,133 @@ class Asked:
     row: str  # the file's line, for a judge who knows more about the prompt
 
 
-class Ranks(Protocol):
+class Ranker(Protocol):
     """Somebody who ranks answers: 1 is best, equal ranks are ties."""
 
-    def __call__(self, asked: Sequence[Asked]) -> list[tuple[int, ...]]:
+    def __call__(self, answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
         """Return the ranks of each prompt's answers."""
 
 
 def collect(
-    settings: CollectSettings, folder: Path, *, ranks: Ranks | None, who: str, say: Say
+    settings: CollectSettings, folder: Path, *, ranker: Ranker | None, annotator: str, log: Log
 ) -> Path | None:
     """Return the file of rankings; nothing yet, if people have to rank first."""
-    rankings = folder / RANKINGS
+    rankings = folder / RANKINGS_FILE
     if rankings.is_file():
-        say(f"{rankings}: {_count(rankings)} rankings")
+        log(f"{rankings}: {_count_rows(rankings)} rankings")
         return rankings
-    with durable.explained(folder):
+    with durable.explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    asked = _answered(settings, folder, say=say)
-    if ranks is None:
-        rows = [{"prompt": _messages(a.prompt), "responses": [*a.answers]} for a in asked]
-        durable.write_text(folder / PAGE, ranking_page(rows))
+    answered = _load_or_sample_answers(settings, folder, log=log)
+    if ranker is None:
+        rows = [{"prompt": _to_dicts(a.prompt), "responses": [*a.answers]} for a in answered]
+        durable.write_text(folder / RANKING_PAGE_FILE, render_ranking_page(rows))
         return None
-    rows_ranked = [
+    ranked_rows = [
         {
-            "prompt": _messages(each.prompt),
+            "prompt": _to_dicts(each.prompt),
             "responses": [*each.answers],
-            "ranks": [*ranked],
-            "annotator": who,
+            "ranks": [*prompt_ranks],
+            "annotator": annotator,
         }
-        for each, ranked in zip(asked, ranks(asked), strict=True)
-        if len(set(ranked)) > 1  # what is all the same teaches nothing
+        for each, prompt_ranks in zip(answered, ranker(answered), strict=True)
+        if len(set(prompt_ranks)) > 1  # what is all the same teaches nothing
     ]
-    _write(rankings, rows_ranked)
-    say(f"{rankings}: {len(rows_ranked)} rankings by {who}")
+    _write_jsonl(rankings, ranked_rows)
+    log(f"{rankings}: {len(ranked_rows)} rankings by {annotator}")
     return rankings
 
 
-def waiting_text(folder: Path) -> str:
+def rankings_waiting_text(folder: Path) -> str:
     """Return what people are to do."""
     return (
-        f"{folder}: waits for people; open {folder / PAGE} in a browser, rank the answers, save "
-        f"the file as {folder / RANKINGS}, and run the same command again"
+        f"{folder}: waits for people; open {folder / RANKING_PAGE_FILE} in a browser, rank the answers, save "
+        f"the file as {folder / RANKINGS_FILE}, and run the same command again"
     )
 
 
-def _answered(settings: CollectSettings, folder: Path, *, say: Say) -> list[Asked]:
+def _load_or_sample_answers(
+    settings: CollectSettings, folder: Path, *, log: Log
+) -> list[AnsweredPrompt]:
     """Return prompts with answers, drawn now or before."""
-    path = folder / ANSWERS
+    path = folder / ANSWERS_FILE
     if path.is_file():
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return [
-            Asked(tuple(Message(**m) for m in row["prompt"]), tuple(row["responses"]), row["row"])
+            AnsweredPrompt(
+                tuple(Message(**m) for m in row["prompt"]), tuple(row["responses"]), row["row"]
+            )
             for row in rows
         ]
-    prompts = _prompts(settings)
-    local = bring(settings, max_tokens=settings.max_tokens, notice=say)
-    found: list[Asked] = []
-    for start in range(0, len(prompts), AT_ONCE):
-        some = prompts[start : start + AT_ONCE]
+    prompts = _select_prompts(settings)
+    local_model = load_local_model(settings, max_tokens=settings.max_tokens, log=log)
+    answered: list[AnsweredPrompt] = []
+    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
+        batch = prompts[start : start + PROMPTS_PER_BATCH]
         keys = [
-            tuple(counter_rng.key(settings.seed, "collect", i, n) for n in range(settings.answers))
-            for i in range(start, start + len(some))
+            tuple(
+                counter_rng.key(settings.seed, "collect", i, n)
+                for n in range(settings.num_responses)
+            )
+            for i in range(start, start + len(batch))
         ]
-        drawn = local.several([prompt.messages for prompt, _ in some], settings, keys=keys)
-        for (prompt, row), own in zip(some, drawn, strict=True):
-            different = told_apart(own)
-            if len(different) > 1:
-                found.append(Asked(prompt.messages, different, row))
-        say(f"{settings.model}: {start + len(some)} of {len(prompts)} prompts answered")
-    if not found:
+        sampled = local_model.sample_with_keys(
+            [prompt.messages for prompt, _ in batch], settings, keys=keys
+        )
+        for (prompt, row), responses in zip(batch, sampled, strict=True):
+            distinct = distinct_answers(responses)
+            if len(distinct) > 1:
+                answered.append(AnsweredPrompt(prompt.messages, distinct, row))
+        log(f"{settings.model}: {start + len(batch)} of {len(prompts)} prompts answered")
+    if not answered:
         raise InputError(
             f"{settings.model}: gave the same answer each time to all {len(prompts)} prompts; "
             "raise temperature"
         )
-    _write(
+    _write_jsonl(
         path,
-        [{"prompt": _messages(a.prompt), "responses": [*a.answers], "row": a.row} for a in found],
+        [
+            {"prompt": _to_dicts(a.prompt), "responses": [*a.answers], "row": a.row}
+            for a in answered
+        ],
     )
-    return found
+    return answered
 
 
-def told_apart(drawn: Sequence[str]) -> tuple[str, ...]:
+def distinct_answers(answers: Sequence[str]) -> tuple[str, ...]:
     r"""Return the answers that differ, without the NUL characters that a model may draw.
 
     No row may hold these, nor an answer that is empty: what reads the rankings would refuse it.
 
-    >>> told_apart(["Paris. ", "Paris.", "Pa\0ris.", "Rome.", " \0"])
+    >>> distinct_answers(["Paris. ", "Paris.", "Pa\0ris.", "Rome.", " \0"])
     ('Paris.', 'Rome.')
     """
-    told = (text.replace("\0", "").strip() for text in drawn)
-    return tuple(dict.fromkeys(text for text in told if text))
+    cleaned = (text.replace("\0", "").strip() for text in answers)
+    return tuple(dict.fromkeys(text for text in cleaned if text))
 
 
-def _prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:
+def _select_prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:
     """Return the prompts to ask, spread over the files, each with its row."""
-    every: list[tuple[Prompt, str]] = []
+    all_prompts: list[tuple[Prompt, str]] = []
     for path in settings.prompts:
         lines: list[str] = []
         if path.suffix == ".jsonl":
             lines = path.read_text(encoding="utf-8").splitlines()
-        for prompt in formats.read(path, Prompt):
+        for prompt in formats.read_records(path, Prompt):
             line = prompt.origin.line
-            every.append((prompt, lines[line - 1] if 0 < line <= len(lines) else ""))
-    count = min(settings.most, len(every))
-    return [every[i * len(every) // count] for i in range(count)]
+            all_prompts.append((prompt, lines[line - 1] if 0 < line <= len(lines) else ""))
+    count = min(settings.limit, len(all_prompts))
+    return [all_prompts[i * len(all_prompts) // count] for i in range(count)]
 
 
-def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+def _to_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _write(path: Path, rows: Sequence[object]) -> None:
+def _write_jsonl(path: Path, rows: Sequence[object]) -> None:
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     durable.write_text(path, "".join(lines))
 
 
-def _count(path: Path) -> int:
+def _count_rows(path: Path) -> int:
     return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())

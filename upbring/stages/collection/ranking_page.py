@@ -7,10 +7,12 @@ from importlib.resources import files
 from typing import Any
 
 
-def ranking_page(rows: Sequence[Mapping[str, Any]], *, file: str = "answers.jsonl") -> str:
+def render_ranking_page(
+    rows: Sequence[Mapping[str, Any]], *, file_name: str = "answers.jsonl"
+) -> str:
     """Return the page for rows of a prompt and its responses, which stand in a file beside it."""
     # inside of a script element nothing may look like its end
     text = json.dumps(list(rows), ensure_ascii=False).replace("<", "\\u003c")
     key = hashlib.sha256(text.encode()).hexdigest()[:12]  # another file's ranks are not mixed in
     template = files("upbring.stages.collection").joinpath("rank.html").read_text(encoding="utf-8")
-    return template.replace("__KEY__", key).replace("__FILE__", file).replace("__ROWS__", text)
+    return template.replace("__KEY__", key).replace("__FILE__", file_name).replace("__ROWS__", text)

@@ -1,78 +1,78 @@
-"""All that an evaluation asks, from the user's files or from the nursery."""
+"""All that an evaluation asks, from the user's files or from the toy world."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from upbring.evaluate import eval_files
 from upbring.evaluate.facts import Question
-from upbring.evaluate.instructions import Instructed
+from upbring.evaluate.instructions import InstructionPrompt
 from upbring.evaluate.memorization import Canary
 from upbring.evaluate.model_protocol import Dialogue
-from upbring.evaluate.refusals import Requested
+from upbring.evaluate.refusals import RefusalRequest
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.toyworld_data import Gold, gold
+from upbring.stages.evaluation.toyworld_data import ToyworldEvalData, load_toyworld_data
 
 
 @dataclass(frozen=True)
-class Sheet:
+class EvalData:
     """All that is asked, by what it is."""
 
     questions: tuple[Question, ...] = ()
-    instructions: tuple[Instructed, ...] = ()
-    requests: tuple[Requested, ...] = ()
+    instructions: tuple[InstructionPrompt, ...] = ()
+    requests: tuple[RefusalRequest, ...] = ()
     canaries: tuple[Canary, ...] = ()
     documents: tuple[str, ...] = ()
     prompts: tuple[Dialogue, ...] = ()
     topics: Mapping[str, tuple[Dialogue, ...]] | None = None
-    gold: Gold | None = None  # unless the data is the user's
+    toyworld: ToyworldEvalData | None = None  # unless the data is the user's
 
 
-def sheet_of(settings: EvaluateSettings) -> Sheet:
-    """Return what the files of the settings ask, or else the nursery."""
+def load_eval_data(settings: EvaluateSettings) -> EvalData:
+    """Return what the files of the settings ask, or else the toy world."""
     if not settings.data:
-        own = gold(seed=settings.seed, most=settings.most)
-        return Sheet(
-            own.questions,
+        toyworld = load_toyworld_data(seed=settings.seed, max_rows=settings.limit)
+        return EvalData(
+            toyworld.questions,
             (),
-            own.requests,
-            own.canaries,
-            own.documents,
-            own.prompts,
-            own.topics,
-            own,
+            toyworld.requests,
+            toyworld.canaries,
+            toyworld.documents,
+            toyworld.prompts,
+            toyworld.topics,
+            toyworld,
         )
-    asked = [eval_files.read(path, most=settings.most) for path in settings.data]
+    file_data = [eval_files.read_eval_file(path, max_rows=settings.limit) for path in settings.data]
     topics: dict[str, tuple[Dialogue, ...]] = {}
-    for each in asked:
+    for each in file_data:
         for name, prompts in each.topics.items():
             topics[name] = topics.get(name, ()) + prompts
-    return Sheet(
-        tuple(q for each in asked for q in each.questions),
-        tuple(i for each in asked for i in each.instructions),
-        tuple(r for each in asked for r in each.requests),
-        tuple(c for each in asked for c in each.canaries),
-        tuple(d for each in asked for d in each.documents),
-        tuple(p for each in asked for p in each.prompts),
+    return EvalData(
+        tuple(q for each in file_data for q in each.questions),
+        tuple(i for each in file_data for i in each.instructions),
+        tuple(r for each in file_data for r in each.requests),
+        tuple(c for each in file_data for c in each.canaries),
+        tuple(d for each in file_data for d in each.documents),
+        tuple(p for each in file_data for p in each.prompts),
         topics,
     )
 
 
-def has_rows(suite: str, sheet: Sheet, num_models: int, *, is_wished: bool) -> bool:
+def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: bool) -> bool:
     """Whether there is something to ask; unless wished, whether the data is meant for the suite."""
-    found = {
-        "facts": bool(sheet.questions),
-        "instructions": bool(sheet.instructions) or sheet.gold is not None,
-        "refusals": bool(sheet.requests),
-        "forgetting": bool(sheet.documents),
-        "memorisation": bool(sheet.canaries),
-        "preference": bool(sheet.prompts) and num_models > 1,
+    has_intended_rows = {
+        "facts": bool(eval_data.questions),
+        "instructions": bool(eval_data.instructions) or eval_data.toyworld is not None,
+        "refusals": bool(eval_data.requests),
+        "forgetting": bool(eval_data.documents),
+        "memorisation": bool(eval_data.canaries),
+        "preference": bool(eval_data.prompts) and num_models > 1,
         "harness": False,  # which brings its own
     }
-    if not is_wished:
-        return found[suite]
-    more = {
-        "forgetting": bool(sheet.questions or sheet.topics),
-        "memorisation": bool(sheet.documents),
-        "preference": bool(sheet.prompts),
+    if not is_requested:
+        return has_intended_rows[suite]
+    has_usable_rows = {
+        "forgetting": bool(eval_data.questions or eval_data.topics),
+        "memorisation": bool(eval_data.documents),
+        "preference": bool(eval_data.prompts),
     }
-    return found[suite] or more.get(suite, False)
+    return has_intended_rows[suite] or has_usable_rows.get(suite, False)

@@ -9,44 +9,49 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from upbring import durable
-from upbring.errors import InputError, Interrupted, nearest, shown
-from upbring.evaluate.answer_cache import Journal
+from upbring.errors import InputError, Interrupted, format_value, nearest
+from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.endpoint import Endpoint, is_url
-from upbring.evaluate.harness import Harness, check
+from upbring.evaluate.harness import Harness, check_tasks
 from upbring.evaluate.human_votes import Votes
-from upbring.evaluate.model_protocol import Subject
-from upbring.evaluate.preference import Comparer, Judge, Scorer, answered
+from upbring.evaluate.model_protocol import EvaluatedModel
+from upbring.evaluate.preference import Comparer, Judge, Scorer, collect_answers
 from upbring.interruption import Interruption
-from upbring.runs.results import ANSWERS, Measured, read_results, write_results
+from upbring.runs.results import ANSWERS, EvalResult, read_results, write_results
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.eval_data import Sheet, has_rows, sheet_of
-from upbring.stages.evaluation.human_judge import counted, hand_out, is_by_people, votes_of
-from upbring.stages.evaluation.models import Notice, Resident
-from upbring.stages.evaluation.suites import SUITES, WANTED, Bench
+from upbring.stages.evaluation.eval_data import EvalData, has_rows, load_eval_data
+from upbring.stages.evaluation.human_judge import (
+    check_votes,
+    is_human_judge,
+    load_votes,
+    write_voting_page,
+)
+from upbring.stages.evaluation.models import Log, ModelSlot
+from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
 
-Scores = Callable[[str], Scorer]  # from the name of a reward model to a judge
-READING = frozenset({"forgetting", "memorisation"})  # which need log-probabilities
+MakeScorer = Callable[[str], Scorer]  # from the name of a reward model to a judge
+LOGPROB_SUITES = frozenset({"forgetting", "memorisation"})  # which need log-probabilities
 
 
 def evaluate(
     settings: EvaluateSettings,
     *,
-    notice: Notice,
-    scores: Scores | None = None,
+    log: Log,
+    make_scorer: MakeScorer | None = None,
     names: Sequence[str] | None = None,
-) -> list[Measured]:
+) -> list[EvalResult]:
     """Measure the models and write the folder; return every number.
 
     `names` are what the models are called in the results, if not as they were given.
     """
-    is_alone = wishes(settings) == ["harness"]  # it brings its own questions
-    sheet = Sheet() if is_alone else sheet_of(settings)
-    suites = suites_of(settings, sheet)
-    called = list(names or settings.models)
-    if twice := next((n for n in called if called.count(n) > 1), None):
-        raise InputError(f"models: {twice} is given twice; give each once")
-    judge = judge_of(settings, sheet, scores, called)
-    with durable.explained(settings.to):
+    is_harness_only = requested_suites(settings) == ["harness"]  # it brings its own questions
+    eval_data = EvalData() if is_harness_only else load_eval_data(settings)
+    suites = select_suites(settings, eval_data)
+    model_names = list(names or settings.models)
+    if duplicate := next((n for n in model_names if model_names.count(n) > 1), None):
+        raise InputError(f"models: {duplicate} is given twice; give each once")
+    judge = make_judge(settings, eval_data, make_scorer, model_names)
+    with durable.explain_os_errors(settings.to):
         settings.to.mkdir(parents=True, exist_ok=True)
     with durable.lock(settings.to), Interruption() as interruption:
 
@@ -58,97 +63,106 @@ def evaluate(
                     signal_number=interruption.signal_number or 2,
                 )
 
-        journal = Journal(
+        cache = AnswerCache(
             settings.to / ANSWERS,
             poll=poll,
-            progress=lambda what, done: notice(f"{what}: {done} answered"),
+            progress=lambda what, done: log(f"{what}: {done} answered"),
         )
-        place = Resident(settings, notice=notice, poll=poll)
-        subjects = [place.subject(m, n) for m, n in zip(settings.models, called, strict=True)]
-        asked = Harness(settings.tasks, settings.most, settings.seed) if settings.tasks else None
-        bench = Bench(sheet, journal, None, settings.seed, called[0], asked, settings.drawn)
-        for subject in subjects:  # each model is loaded once, and answers all suites
+        model_slot = ModelSlot(settings, log=log, poll=poll)
+        models = [
+            model_slot.make_model(m, n) for m, n in zip(settings.models, model_names, strict=True)
+        ]
+        harness = Harness(settings.tasks, settings.limit, settings.seed) if settings.tasks else None
+        context = SuiteContext(
+            eval_data, cache, None, settings.seed, model_names[0], harness, settings.do_sample
+        )
+        for model in models:  # each model is loaded once, and answers all suites
             for suite in suites:
-                SUITES[suite]([subject], bench)
-        place.leave()  # the judge may be a model, too
-        bench = replace(bench, judge=judge)
-        if "preference" in suites and is_by_people(settings.judge):
-            _meet(settings, subjects, bench, notice=notice)
-        found = [number for suite in suites for number in SUITES[suite](subjects, bench)]
-        journal.finish()
-        kept = [n for n in read_results(settings.to) if n.suite not in suites]
-        write_results(settings.to, [*kept, *found])
-    return found
+                SUITES[suite]([model], context)
+        model_slot.unload()  # the judge may be a model, too
+        context = replace(context, judge=judge)
+        if "preference" in suites and is_human_judge(settings.judge):
+            _collect_votes(settings, models, context, log=log)
+        results = [result for suite in suites for result in SUITES[suite](models, context)]
+        cache.save()
+        other_results = [n for n in read_results(settings.to) if n.suite not in suites]
+        write_results(settings.to, [*other_results, *results])
+    return results
 
 
-def suites_of(settings: EvaluateSettings, sheet: Sheet) -> list[str]:
+def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
     """Return the suites that are asked for, or else those that the data is for."""
     files = ", ".join(map(str, settings.data))
-    count = len(settings.models)
-    wished = wishes(settings)
-    for name in wished:
-        if name != "harness" and not has_rows(name, sheet, count, is_wished=True):
-            raise InputError(f"{files}: no row is for the suite {name}; {WANTED[name]}")
-    if wished:
-        return wished
-    found = [name for name in SUITES if has_rows(name, sheet, count, is_wished=False)]
-    found += ["harness"] * bool(settings.tasks)
+    num_models = len(settings.models)
+    requested = requested_suites(settings)
+    for name in requested:
+        if name != "harness" and not has_rows(name, eval_data, num_models, is_requested=True):
+            raise InputError(f"{files}: no row is for the suite {name}; {ROW_HINTS[name]}")
+    if requested:
+        return requested
+    selected = [
+        name for name in SUITES if has_rows(name, eval_data, num_models, is_requested=False)
+    ]
+    selected += ["harness"] * bool(settings.tasks)
     if any(map(is_url, settings.models)):
-        found = [name for name in found if name not in READING]
-    if not found:
+        selected = [name for name in selected if name not in LOGPROB_SUITES]
+    if not selected:
         raise InputError(f"{files}: no row is for any suite of these models; name one with --suite")
-    return found
+    return selected
 
 
-def wishes(settings: EvaluateSettings) -> list[str]:
+def requested_suites(settings: EvaluateSettings) -> list[str]:
     """Return the suites that are named, each once, or say which is none.
 
     Tasks without a suite or data mean the harness alone.
     """
-    named = [part.strip() for text in settings.suite for part in text.split(",") if part.strip()]
-    for name in named:
+    names = [part.strip() for text in settings.suite for part in text.split(",") if part.strip()]
+    for name in names:
         if name == "reward_health":
             raise InputError("suite: reward_health is measured by `upbring reward`; leave it out")
         if name not in SUITES:
-            near = nearest(name, SUITES)
-            todo = f"did you mean {near}?" if near else f"there are {', '.join(SUITES)}"
-            raise InputError(f"suite: {shown(name)} is no suite; {todo}")
-    if settings.tasks and not named and not settings.data:
-        named = ["harness"]
-    if settings.tasks and named and "harness" not in named:
+            suggestion = nearest(name, SUITES)
+            hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(SUITES)}"
+            raise InputError(f"suite: {format_value(name)} is no suite; {hint}")
+    if settings.tasks and not names and not settings.data:
+        names = ["harness"]
+    if settings.tasks and names and "harness" not in names:
         raise InputError("tasks: are for the suite harness, which is not named; add it to --suite")
-    if settings.tasks or "harness" in named:
-        check(settings.tasks)
-    return list(dict.fromkeys(named))
+    if settings.tasks or "harness" in names:
+        check_tasks(settings.tasks)
+    return list(dict.fromkeys(names))
 
 
-def judge_of(
-    settings: EvaluateSettings, sheet: Sheet, scores: Scores | None, called: Sequence[str] = ()
+def make_judge(
+    settings: EvaluateSettings,
+    eval_data: EvalData,
+    make_scorer: MakeScorer | None,
+    model_names: Sequence[str] = (),
 ) -> Judge | None:
     """Return who judges preferences, if anybody does."""
     if settings.judge is None:
-        return sheet.gold.judge if sheet.gold else None
-    if is_by_people(settings.judge):
-        return votes_of(settings, called)
+        return eval_data.toyworld.judge if eval_data.toyworld else None
+    if is_human_judge(settings.judge):
+        return load_votes(settings, model_names)
     if is_url(settings.judge):
         endpoint = Endpoint(settings.judge, settings.max_tokens, settings.judge)
-        return Comparer(endpoint.name, endpoint.identity, endpoint.prefers)
-    if scores is None:
+        return Comparer(endpoint.name, endpoint.identity, endpoint.win_probabilities)
+    if make_scorer is None:
         raise InputError(
             f"judge: {settings.judge} is no URL, and reward models cannot judge here; "
             "give the URL of an endpoint"
         )
-    return scores(settings.judge)
+    return make_scorer(settings.judge)
 
 
-def _meet(
-    settings: EvaluateSettings, subjects: Sequence[Subject], bench: Bench, *, notice: Notice
+def _collect_votes(
+    settings: EvaluateSettings, models: Sequence[EvaluatedModel], context: SuiteContext, *, log: Log
 ) -> None:
     """Let people see what was said, and count the votes that they have given."""
-    seed = bench.seed if bench.is_drawn else None
-    said = answered(subjects, bench.sheet.prompts, journal=bench.journal, seed=seed)
-    count = hand_out(settings, said)
-    if isinstance(bench.judge, Votes):
-        notice(counted(settings, said, bench.judge))
-    elif not count:
-        notice("people have nothing to vote on: the models give the same answer to every prompt")
+    seed = context.seed if context.is_sampled else None
+    answers = collect_answers(models, context.eval_data.prompts, cache=context.cache, seed=seed)
+    num_prompts = write_voting_page(settings, answers)
+    if isinstance(context.judge, Votes):
+        log(check_votes(settings, answers, context.judge))
+    elif not num_prompts:
+        log("people have nothing to vote on: the models give the same answer to every prompt")

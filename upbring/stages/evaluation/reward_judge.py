@@ -6,68 +6,73 @@ import torch
 
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Scorer
-from upbring.judge.reward_model import Question, RewardModel, load_rewards
+from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 from upbring.model.load import weights_sha256
-from upbring.runs.find_model import locate
+from upbring.runs.find_model import locate_model
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
-from upbring.stages.collection.collect import Asked, Ranks
+from upbring.stages.collection.collect import AnsweredPrompt, Ranker
 from upbring.train import devices
 
-Machined = EvaluateSettings | CollectSettings  # which say where and how to compute
+ComputeSettings = EvaluateSettings | CollectSettings  # which say where and how to compute
 
 
-class Late:
+class LazyRewardModel:
     """A reward model that is loaded when it is first asked."""
 
-    def __init__(self, name: str, settings: Machined) -> None:
+    def __init__(self, name: str, settings: ComputeSettings) -> None:
         self.name, self.settings = name, settings
         self.model: RewardModel | None = None
 
-    def scores(self, questions: Sequence[Question]) -> list[list[float]]:
+    def scores(self, groups: Sequence[ResponseGroup]) -> list[list[float]]:
         """Return the scores of each question's responses."""
         if self.model is None:
-            asked = ModelSettings(
+            model_settings = ModelSettings(
                 model=self.name,
-                precision=self.settings.precision,
+                dtype=self.settings.dtype,
                 device=self.settings.device,
                 threads=self.settings.threads,
             )
-            machine = devices.prepare(asked)
-            device, compute = machine.device, machine.compute
-            (self.model,) = load_rewards(
-                [self.name], device=device, compute=compute, notice=lambda _: None
+            machine = devices.prepare(model_settings)
+            device, compute = machine.device, machine.compute_dtype
+            (self.model,) = load_reward_models(
+                [self.name], device=device, compute_dtype=compute, log=lambda _: None
             )
         with torch.no_grad():
-            return [each.tolist() for each in self.model.scores(questions)]
+            return [scores.tolist() for scores in self.model.scores(groups)]
 
 
-def scorer(settings: Machined, name: str) -> Scorer:
+def make_reward_scorer(settings: ComputeSettings, name: str) -> Scorer:
     """Return a reward model as a judge of preferences."""
-    late = Late(name, settings)
+    reward_model = LazyRewardModel(name, settings)
 
-    def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
-        return [one for (one,) in late.scores([Question(p, (text,)) for p, text in pairs])]
+    def score_pairs(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
+        return [
+            score
+            for (score,) in reward_model.scores([ResponseGroup(p, (text,)) for p, text in pairs])
+        ]
 
-    return Scorer(name, f"reward {weights_sha256(locate(name))}", scores)
+    return Scorer(name, f"reward {weights_sha256(locate_model(name))}", score_pairs)
 
 
-def by_reward(settings: Machined, name: str) -> Ranks:
+def make_reward_ranker(settings: ComputeSettings, name: str) -> Ranker:
     """Return a reward model as one who ranks: the higher score is better, equal ones are ties."""
-    late = Late(name, settings)
+    reward_model = LazyRewardModel(name, settings)
 
-    def ranks(asked: Sequence[Asked]) -> list[tuple[int, ...]]:
-        found = late.scores([Question(each.prompt, each.answers) for each in asked])
-        return [ranked(scores) for scores in found]
+    def rank_answers(answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
+        score_rows = reward_model.scores(
+            [ResponseGroup(each.prompt, each.answers) for each in answered]
+        )
+        return [rank_scores(scores) for scores in score_rows]
 
-    return ranks
+    return rank_answers
 
 
-def ranked(scores: Sequence[float]) -> tuple[int, ...]:
+def rank_scores(scores: Sequence[float]) -> tuple[int, ...]:
     """Return the rank of each score, 1 for the highest.
 
-    >>> ranked([0.2, 0.9, 0.2])
+    >>> rank_scores([0.2, 0.9, 0.2])
     (2, 1, 2)
     """
     order = sorted(set(scores), reverse=True)

@@ -9,153 +9,175 @@ from functools import partial
 
 from upbring.errors import InputError
 from upbring.evaluate import eval_files
-from upbring.evaluate.answer_cache import Journal
-from upbring.evaluate.facts import facts
-from upbring.evaluate.forgetting import Topic, drift, perplexities, speak, tax
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.facts import measure_facts
+from upbring.evaluate.forgetting import (
+    TopicPrompts,
+    measure_alignment_tax,
+    measure_drift,
+    measure_perplexity,
+    sample_topics,
+)
 from upbring.evaluate.harness import Harness
-from upbring.evaluate.instructions import instructions
-from upbring.evaluate.memorization import exposures, extraction
-from upbring.evaluate.model_protocol import Subject
-from upbring.evaluate.plain_text import Reader
-from upbring.evaluate.preference import Judge, preference
-from upbring.evaluate.refusals import refusals
-from upbring.runs.results import Measured
-from upbring.stages.evaluation.eval_data import Sheet
-from upbring.stages.evaluation.models import Guest
-from upbring.stages.evaluation.toyworld_data import in_form, right
+from upbring.evaluate.instructions import measure_instructions
+from upbring.evaluate.memorization import measure_exposure, measure_extraction
+from upbring.evaluate.model_protocol import EvaluatedModel
+from upbring.evaluate.plain_text import BenchmarkModel
+from upbring.evaluate.preference import Judge, measure_preference
+from upbring.evaluate.refusals import measure_refusals
+from upbring.runs.results import EvalResult
+from upbring.stages.evaluation.eval_data import EvalData
+from upbring.stages.evaluation.models import LazyModel
+from upbring.stages.evaluation.toyworld_data import grade_correctness, grade_format
 
 
 @dataclass(frozen=True)
-class Bench:
+class SuiteContext:
     """What a suite works with: the sheet, the journal, the judge and the seed."""
 
-    sheet: Sheet
-    journal: Journal
+    eval_data: EvalData
+    cache: AnswerCache
     judge: Judge | None
     seed: int
-    first: str  # the model before
+    first_model: str  # the model before
     harness: Harness | None = None  # where its tasks are asked
-    is_drawn: bool = False  # whether preferred answers are drawn, not the likeliest
+    is_sampled: bool = False  # whether preferred answers are drawn, not the likeliest
 
 
-def _facts(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    if bench.sheet.gold is None:
-        return facts(subjects, bench.sheet.questions, journal=bench.journal)
-    return facts(
-        subjects,
-        bench.sheet.questions,
-        journal=bench.journal,
-        grade=right,
+def _measure_facts(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+    if context.eval_data.toyworld is None:
+        return measure_facts(models, context.eval_data.questions, cache=context.cache)
+    return measure_facts(
+        models,
+        context.eval_data.questions,
+        cache=context.cache,
+        grade=grade_correctness,
         is_synthetic=True,
     )
 
 
-def _instructions(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    if bench.sheet.gold is None:
-        asked = bench.sheet.instructions
-        return instructions(subjects, asked, journal=bench.journal, seed=bench.seed)
-    found = facts(
-        subjects,
-        bench.sheet.gold.forms,
-        journal=bench.journal,
-        grade=in_form,
+def _measure_instructions(
+    models: Sequence[EvaluatedModel], context: SuiteContext
+) -> list[EvalResult]:
+    if context.eval_data.toyworld is None:
+        prompts = context.eval_data.instructions
+        return measure_instructions(models, prompts, cache=context.cache, seed=context.seed)
+    results = measure_facts(
+        models,
+        context.eval_data.toyworld.format_questions,
+        cache=context.cache,
+        grade=grade_format,
         suite="instructions",
         is_synthetic=True,
     )
-    return [replace(n, name=n.name.replace("form", "prompt_strict")) for n in found]
+    return [replace(n, name=n.name.replace("form", "prompt_strict")) for n in results]
 
 
-def _refusals(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    return refusals(
-        subjects,
-        bench.sheet.requests,
-        journal=bench.journal,
-        is_synthetic=bench.sheet.gold is not None,
+def _measure_refusals(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+    return measure_refusals(
+        models,
+        context.eval_data.requests,
+        cache=context.cache,
+        is_synthetic=context.eval_data.toyworld is not None,
     )
 
 
-def _forgetting(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    sheet, own = bench.sheet, bench.sheet.gold
-    found: list[Measured] = []
-    if sheet.documents:
-        found += perplexities(subjects, sheet.documents, journal=bench.journal, seed=bench.seed)
-    if own is not None:
-        found += tax(
-            subjects,
-            {"clozes": own.capabilities["clozes"]},
-            journal=bench.journal,
+def _measure_forgetting(
+    models: Sequence[EvaluatedModel], context: SuiteContext
+) -> list[EvalResult]:
+    eval_data, toyworld = context.eval_data, context.eval_data.toyworld
+    results: list[EvalResult] = []
+    if eval_data.documents:
+        results += measure_perplexity(
+            models, eval_data.documents, cache=context.cache, seed=context.seed
+        )
+    if toyworld is not None:
+        results += measure_alignment_tax(
+            models,
+            {"clozes": toyworld.capabilities["clozes"]},
+            cache=context.cache,
             is_synthetic=True,
         )
-        taught = {n: questions for n, questions in own.capabilities.items() if n != "clozes"}
-        found += tax(
-            subjects,
-            taught,
-            journal=bench.journal,
-            grade=right,
+        task_questions = {
+            n: questions for n, questions in toyworld.capabilities.items() if n != "clozes"
+        }
+        results += measure_alignment_tax(
+            models,
+            task_questions,
+            cache=context.cache,
+            grade=grade_correctness,
             is_synthetic=True,
         )
-    elif sheet.questions:
-        found += tax(subjects, {"tasks": sheet.questions}, journal=bench.journal)
-    topics = [Topic(name, prompts) for name, prompts in (sheet.topics or {}).items()]
-    if len(subjects) > 1:
-        found += drift(subjects, topics, journal=bench.journal, seed=bench.seed)
-    elif subjects[0].name != bench.first:  # now, while it is in memory
-        speak(subjects[0], topics, journal=bench.journal, seed=bench.seed)
-    return found
-
-
-def _memorisation(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    sheet = bench.sheet
-    found: list[Measured] = []
-    if sheet.canaries:
-        found += exposures(
-            subjects,
-            sheet.canaries,
-            journal=bench.journal,
-            is_synthetic=sheet.gold is not None,
-            seed=bench.seed,
+    elif eval_data.questions:
+        results += measure_alignment_tax(
+            models, {"tasks": eval_data.questions}, cache=context.cache
         )
-    lines = list(eval_files.lines_of(sheet.documents)) if sheet.gold is None else []
+    topics = [TopicPrompts(name, prompts) for name, prompts in (eval_data.topics or {}).items()]
+    if len(models) > 1:
+        results += measure_drift(models, topics, cache=context.cache, seed=context.seed)
+    elif models[0].name != context.first_model:  # now, while it is in memory
+        sample_topics(models[0], topics, cache=context.cache, seed=context.seed)
+    return results
+
+
+def _measure_memorization(
+    models: Sequence[EvaluatedModel], context: SuiteContext
+) -> list[EvalResult]:
+    eval_data = context.eval_data
+    results: list[EvalResult] = []
+    if eval_data.canaries:
+        results += measure_exposure(
+            models,
+            eval_data.canaries,
+            cache=context.cache,
+            is_synthetic=eval_data.toyworld is not None,
+            seed=context.seed,
+        )
+    lines = (
+        list(eval_files.split_documents(eval_data.documents)) if eval_data.toyworld is None else []
+    )
     if lines:
-        found += extraction(subjects, lines, journal=bench.journal)
-    return found
+        results += measure_extraction(models, lines, cache=context.cache)
+    return results
 
 
-def _preference(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    return preference(
-        subjects,
-        bench.sheet.prompts,
-        bench.judge,
-        journal=bench.journal,
-        seed=bench.seed,
-        drawn=bench.is_drawn,
+def _measure_preference(
+    models: Sequence[EvaluatedModel], context: SuiteContext
+) -> list[EvalResult]:
+    return measure_preference(
+        models,
+        context.eval_data.prompts,
+        context.judge,
+        cache=context.cache,
+        seed=context.seed,
+        is_sampled=context.is_sampled,
     )
 
 
-def _harness(subjects: Sequence[Subject], bench: Bench) -> list[Measured]:
-    if bench.harness is None:
+def _measure_harness(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+    if context.harness is None:
         return []
-    asked = []
-    for subject in subjects:
-        if not isinstance(subject, Guest):
+    readers = []
+    for model in models:
+        if not isinstance(model, LazyModel):
             raise InputError(
-                f"{subject.name}: is an endpoint, which tells no log-probabilities of given texts; "
+                f"{model.name}: is an endpoint, which tells no log-probabilities of given texts; "
                 "leave out the suite harness, or name a model on this machine"
             )
-        asked.append(Reader(subject, partial(subject.place.local, subject)))
-    return bench.harness.measure(asked, journal=bench.journal)
+        readers.append(BenchmarkModel(model, partial(model.slot.get_local, model)))
+    return context.harness.measure(readers, cache=context.cache)
 
 
-SUITES: Mapping[str, Callable[[Sequence[Subject], Bench], list[Measured]]] = {
-    "preference": _preference,
-    "facts": _facts,
-    "instructions": _instructions,
-    "refusals": _refusals,
-    "forgetting": _forgetting,
-    "memorisation": _memorisation,
-    "harness": _harness,
+SUITES: Mapping[str, Callable[[Sequence[EvaluatedModel], SuiteContext], list[EvalResult]]] = {
+    "preference": _measure_preference,
+    "facts": _measure_facts,
+    "instructions": _measure_instructions,
+    "refusals": _measure_refusals,
+    "forgetting": _measure_forgetting,
+    "memorisation": _measure_memorization,
+    "harness": _measure_harness,
 }
-WANTED = {
+ROW_HINTS = {
     "preference": "give rows with a prompt",
     "facts": "give rows with prompt and answer",
     "instructions": "give rows as IFEval writes them: prompt, instruction_id_list, kwargs",

@@ -1,4 +1,4 @@
-"""The nursery as evaluation data: its questions, its truth, and its gold reward as a judge.
+"""The toy world as evaluation data: its questions, its truth, and its gold reward as a judge.
 
 For whoever has no data of their own yet. Every number that comes of it is synthetic.
 """
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from upbring import __version__
-from upbring.evaluate.eval_files import spread
+from upbring.evaluate.eval_files import select_evenly
 from upbring.evaluate.facts import Question
 from upbring.evaluate.memorization import Canary
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Scorer
-from upbring.evaluate.refusals import Requested
+from upbring.evaluate.refusals import RefusalRequest
 from upbring.toyworld import eval_sets, export
 from upbring.toyworld.corpus import held_out_tales
 from upbring.toyworld.grading import CAUSES, grade
@@ -20,20 +20,20 @@ from upbring.toyworld.private_records import alternatives, private_records
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import load_world
 
-FACTS = "facts-held-out-entities-held-out-phrasings"
-PREFERRED = (FACTS, "innocent", "explanations", "summaries", "chat")
-CAPABILITIES = ("sums", "summaries", "explanations", "diagnoses")
-MOST = 100
+FACTS_SET = "facts-held-out-entities-held-out-phrasings"
+PREFERENCE_SETS = (FACTS_SET, "innocent", "explanations", "summaries", "chat")
+CAPABILITY_SETS = ("sums", "summaries", "explanations", "diagnoses")
+DEFAULT_MAX_ROWS = 100
 NUM_TALES = 200
 
 
 @dataclass(frozen=True)
-class Gold:
-    """What the nursery asks, suite by suite."""
+class ToyworldEvalData:
+    """What the toy world asks, suite by suite."""
 
     questions: tuple[Question, ...]
-    forms: tuple[Question, ...]
-    requests: tuple[Requested, ...]
+    format_questions: tuple[Question, ...]
+    requests: tuple[RefusalRequest, ...]
     canaries: tuple[Canary, ...]
     documents: tuple[str, ...]
     capabilities: Mapping[str, tuple[Question, ...]]
@@ -42,21 +42,25 @@ class Gold:
     judge: Scorer
 
 
-def gold(*, seed: int = 0, most: int | None = None) -> Gold:
-    """Return the nursery's sets, at most so many of each, evenly spread."""
-    most = most or MOST
+def load_toyworld_data(*, seed: int = 0, max_rows: int | None = None) -> ToyworldEvalData:
+    """Return the toy world's sets, at most so many of each, evenly spread."""
+    max_rows = max_rows or DEFAULT_MAX_ROWS
     world = load_world()
     sets = {
-        name: tuple(spread(tasks, most))
+        name: tuple(select_evenly(tasks, max_rows))
         for name, tasks in eval_sets.task_sets(world, seed=seed).items()
     }
-    preferred = [task for name in PREFERRED for task in spread(sets[name], max(1, most // 5))]
-    clozes = spread(list(export.clozes(world, seed=seed)), most)
-    return Gold(
-        questions=tuple(map(_question, sets[FACTS])),
-        forms=tuple(map(_question, sets["forms"])),
+    preference_tasks = [
+        task
+        for name in PREFERENCE_SETS
+        for task in select_evenly(sets[name], max(1, max_rows // 5))
+    ]
+    clozes = select_evenly(list(export.clozes(world, seed=seed)), max_rows)
+    return ToyworldEvalData(
+        questions=tuple(map(_to_question, sets[FACTS_SET])),
+        format_questions=tuple(map(_to_question, sets["forms"])),
         requests=tuple(
-            Requested(task.prompt, task.is_harmful)
+            RefusalRequest(task.prompt, task.is_harmful)
             for name in ("innocent", "harmful")
             for task in sets[name]
         ),
@@ -64,45 +68,45 @@ def gold(*, seed: int = 0, most: int | None = None) -> Gold:
             Canary(r.opening, r.number, alternatives(r, seed=seed), r.times_told)
             for r in private_records(seed=seed)
         ),
-        documents=tuple(spread(list(held_out_tales(seed=seed, count=NUM_TALES)), most)),
+        documents=tuple(select_evenly(list(held_out_tales(seed=seed, count=NUM_TALES)), max_rows)),
         capabilities={
             "clozes": tuple(
                 Question(str(c["prompt"]), (str(c["answer"]),), tuple(map(str, c["alternatives"])))
                 for c in clozes
             ),
-            **{name: tuple(map(_question, sets[name])) for name in CAPABILITIES},
+            **{name: tuple(map(_to_question, sets[name])) for name in CAPABILITY_SETS},
         },
-        prompts=tuple(task.prompt for task in preferred),
+        prompts=tuple(task.prompt for task in preference_tasks),
         topics={
-            name: tuple(task.prompt for task in spread(sets[name], max(1, most // 5)))
-            for name in PREFERRED
+            name: tuple(task.prompt for task in select_evenly(sets[name], max(1, max_rows // 5)))
+            for name in PREFERENCE_SETS
         },
-        judge=_judge(preferred),
+        judge=_make_gold_judge(preference_tasks),
     )
 
 
-def right(question: Question, response: str) -> dict[str, float]:
-    """Return what the world's truth says of an answer to one of the nursery's questions."""
-    found = grade(_task(question), response)
-    return {"accuracy": float(found.correct >= 1), "graded": found.correct}
+def grade_correctness(question: Question, response: str) -> dict[str, float]:
+    """Return what the world's truth says of an answer to one of the toy world's questions."""
+    graded = grade(_task_of(question), response)
+    return {"accuracy": float(graded.correct >= 1), "graded": graded.correct}
 
 
-def in_form(question: Question, response: str) -> dict[str, float]:
+def grade_format(question: Question, response: str) -> dict[str, float]:
     """Return whether an answer has the form that was asked for."""
-    return {"form": float(grade(_task(question), response).form >= 1)}
+    return {"form": float(grade(_task_of(question), response).form >= 1)}
 
 
-def _question(task: Task) -> Question:
+def _to_question(task: Task) -> Question:
     return Question(task.prompt, (task.reference,), truth={"task": task})
 
 
-def _task(question: Question) -> Task:
+def _task_of(question: Question) -> Task:
     task = question.truth["task"]
-    assert isinstance(task, Task), f"{task!r} is no task of the nursery"
+    assert isinstance(task, Task), f"{task!r} is no task of the toy world"
     return task
 
 
-def _judge(tasks: Sequence[Task]) -> Scorer:
+def _make_gold_judge(tasks: Sequence[Task]) -> Scorer:
     """Return the gold reward, which knows the truth about these tasks."""
     by_prompt = {task.prompt: task for task in tasks}
 
@@ -110,8 +114,8 @@ def _judge(tasks: Sequence[Task]) -> Scorer:
         return [grade(by_prompt[prompt], text).reward for prompt, text in pairs]
 
     def causes(prompt: Dialogue, text: str) -> dict[str, float]:
-        found = grade(by_prompt[prompt], text)
-        return {cause: found.of(cause) for cause in CAUSES}
+        graded = grade(by_prompt[prompt], text)
+        return {cause: graded.score_of(cause) for cause in CAUSES}
 
-    name, identity = "the nursery's gold reward", f"gold {__version__}"
+    name, identity = "the toy world's gold reward", f"gold {__version__}"
     return Scorer(name, identity, scores, is_synthetic=True, causes=causes)

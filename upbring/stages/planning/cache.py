@@ -17,69 +17,75 @@ from upbring import __version__, durable
 from upbring.data.trees.store import cache_folder
 from upbring.durable import JSON
 from upbring.errors import UpbringError
-from upbring.runs.environment import processor, usable_cores
+from upbring.runs.environment import processor_name, usable_cores
 from upbring.settings.model import AdapterSettings
-from upbring.stages.context import Cast
-from upbring.stages.planning.estimate import Line, Shape
-from upbring.stages.planning.speed_probe import Pace
-from upbring.stages.planning.workload import Demand
+from upbring.stages.context import StageContext
+from upbring.stages.planning.estimate import LinearBytes, MemoryProfile
+from upbring.stages.planning.speed_probe import SpeedProfile
+from upbring.stages.planning.workload import Workload
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Memory:
+class PlanCache:
     """The place of what is known of one kind of run, and what is known."""
 
     path: Path
-    shape: Shape | None = None
-    pace: Pace | None = None
+    memory_profile: MemoryProfile | None = None
+    speed_profile: SpeedProfile | None = None
 
     @classmethod
-    def of(cls, cast: Cast, wanted: Demand) -> Self:
+    def load(cls, context: StageContext, workload: Workload) -> Self:
         """Return what is known of runs such as this one."""
-        folder = cache_folder(notice=lambda _: None)
-        path = folder / f"plan-{_key(cast, wanted)}.json"
+        folder = cache_folder(log=lambda _: None)
+        path = folder / f"plan-{_cache_key(context, workload)}.json"
         try:
-            found = json.loads(path.read_bytes())
-            return cls(path, _shape(found["shape"]), _pace(found["pace"]))
+            data = json.loads(path.read_bytes())
+            return cls(
+                path, _parse_memory_profile(data["shape"]), _parse_speed_profile(data["pace"])
+            )
         except (OSError, ValueError, TypeError, KeyError):
             return cls(path)
 
-    def knows(self, *, shape: Shape, pace: Pace) -> None:
+    def save(self, *, memory_profile: MemoryProfile, speed_profile: SpeedProfile) -> None:
         """Keep what was counted and timed, if that can be written."""
         try:
-            durable.write_json(self.path, {"shape": asdict(shape), "pace": asdict(pace)})
+            durable.write_json(
+                self.path, {"shape": asdict(memory_profile), "pace": asdict(speed_profile)}
+            )
         except UpbringError:
             self.path.unlink(missing_ok=True)
 
 
-def _key(cast: Cast, wanted: Demand) -> str:
+def _cache_key(context: StageContext, workload: Workload) -> str:
     """Return a name for all that decides about shape and pace."""
-    machine, settings = cast.machine, cast.settings
-    first = wanted.trees[0]
+    machine, settings = context.machine, context.settings
+    first_tree = workload.trees[0]
     adapter = {name: getattr(settings, name) for name in AdapterSettings.model_fields}
-    what: list[JSON] = [
-        *(FORMAT, __version__, torch.__version__, processor(), usable_cores()),
-        *(str(machine.device), str(machine.compute), machine.threads),
-        cast.loaded.model.network.config.to_json_string(use_diff=False),
+    key_parts: list[JSON] = [
+        *(FORMAT, __version__, torch.__version__, processor_name(), usable_cores()),
+        *(str(machine.device), str(machine.compute_dtype), machine.threads),
+        context.loaded.model.network.config.to_json_string(use_diff=False),
         settings.gradient_checkpointing,
         {**adapter},
-        [len(first.prompt), *(len(branch.tokens) for branch in first.branches)],
-        None if wanted.growth is None else asdict(wanted.growth),
+        [len(first_tree.prompt), *(len(branch.tokens) for branch in first_tree.branches)],
+        None if workload.sampling is None else asdict(workload.sampling),
     ]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _shape(found: Mapping[str, Any]) -> Shape:
+def _parse_memory_profile(data: Mapping[str, Any]) -> MemoryProfile:
     values: dict[str, Any] = {
-        name: Line(**v) if isinstance(v, dict) else v for name, v in found.items()
+        name: LinearBytes(**v) if isinstance(v, dict) else v for name, v in data.items()
     }
-    return Shape(**values)
+    return MemoryProfile(**values)
 
 
-def _pace(found: Mapping[str, Any]) -> Pace:
-    pace = Pace(**{field.name: float(found[field.name]) for field in fields(Pace)})
-    if not all(0 <= value < float("inf") for value in asdict(pace).values()):
+def _parse_speed_profile(data: Mapping[str, Any]) -> SpeedProfile:
+    speed_profile = SpeedProfile(
+        **{field.name: float(data[field.name]) for field in fields(SpeedProfile)}
+    )
+    if not all(0 <= value < float("inf") for value in asdict(speed_profile).values()):
         raise ValueError("a pace is a number of seconds")
-    return pace
+    return speed_profile

@@ -14,52 +14,52 @@ from typing import Self
 import numpy as np
 import torch
 
-from upbring.algorithms.rollout_batch import SLOTS
+from upbring.algorithms.rollout_batch import NUM_SLOTS
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Branch, Tree, Trees
-from upbring.runs.find_model import locate
-from upbring.stages.context import Cast
-from upbring.stages.planning.dry_model import bottom, manner, unread_network
-from upbring.stages.planning.estimate import FLOAT, MOMENTS, Work
-from upbring.stages.planning.memory_probe import adapter_size
-from upbring.stages.planning.speed_probe import Course, Growth
+from upbring.runs.find_model import locate_model
+from upbring.stages.context import StageContext
+from upbring.stages.planning.dry_model import find_base_folder, load_meta_network, make_probe_config
+from upbring.stages.planning.estimate import FLOAT32_BYTES, NUM_ADAMW_MOMENTS, MemoryWorkload
+from upbring.stages.planning.memory_probe import count_adapter_parameters
+from upbring.stages.planning.speed_probe import SamplingWorkload, TimeWorkload
 from upbring.stages.planning.workload import (
-    Demand,
-    evaluations,
-    grouped,
-    kinds,
-    largest,
-    looked_at,
-    prompts,
-    typical,
+    Workload,
+    count_compiled_shapes,
+    count_evaluations,
+    group_micro_batches,
+    largest_micro_batch,
+    sample_prompt_lengths,
+    spread_steps,
+    typical_first,
 )
 from upbring.stages.provenance import micro_tokens
-from upbring.stages.reward_functions import GOLD, named
+from upbring.stages.reward_functions import GOLD, parse_weighted_name
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class RoleCounts:
     """Who is in memory beside the base and the policy, and who of them speaks how often."""
 
     has_value: bool  # as an adapter of its own
-    rewards: int  # that read the tokens of a response
-    resting: int  # adapters that do not learn
-    others: int  # bytes of other models
+    reward_models: int  # that read the tokens of a response
+    frozen_adapters: int  # adapters that do not learn
+    other_model_bytes: int  # bytes of other models
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class RoundSize:
     """Numbers of one round, or of one evaluation."""
 
     tokens: int
     rows: int
     prompt_tokens: int
     responses: int
-    longest: int  # prompt and response
-    largest: tuple[int, int]  # tokens and rows of a micro-batch that is scored
+    max_length: int  # prompt and response
+    largest_micro_batch: tuple[int, int]  # tokens and rows of a micro-batch that is scored
 
     @classmethod
-    def of(cls, trees: Sequence[Tree], budget: int, *, count: int) -> Self:
+    def from_trees(cls, trees: Sequence[Tree], budget: int, *, count: int) -> Self:
         """Return the numbers of a round of `count` prompts, some of which are given."""
         share = count / max(1, len(trees))
         return cls(
@@ -67,153 +67,197 @@ class Round:
             rows=round(share * sum(tree.num_weighted for tree in trees)),
             prompt_tokens=round(share * sum(len(tree.prompt) for tree in trees)),
             responses=round(share * sum(len(tree.branches) for tree in trees)),
-            longest=max((tree.longest for tree in trees), default=0),
-            largest=largest(grouped(trees, budget)),
+            max_length=max((tree.longest_path for tree in trees), default=0),
+            largest_micro_batch=largest_micro_batch(group_micro_batches(trees, budget)),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepTrees:
     """What a step learns from: rollouts, and rows that are replayed."""
 
-    drawn: list[Tree]
-    replayed: list[Tree]
+    rollouts: list[Tree]
+    replay: list[Tree]
 
-    def groups(self, budget: int) -> list[list[Tree]]:
+    def micro_batches(self, budget: int) -> list[list[Tree]]:
         """Return its micro-batches."""
-        return [*grouped(self.drawn, budget), *grouped(self.replayed, budget)]
+        return [
+            *group_micro_batches(self.rollouts, budget),
+            *group_micro_batches(self.replay, budget),
+        ]
 
 
-def from_rounds(cast: Cast, *, replay: Callable[[Cast], Stream | None]) -> Demand:
+def workload_from_rollouts(
+    context: StageContext, *, replay: Callable[[StageContext], Stream | None]
+) -> Workload:
     """Return what a stage asks that learns from its own responses."""
-    settings, budget = cast.settings, micro_tokens(cast)
-    per_round = settings.step_examples * settings.minibatches
-    per_step = settings.minibatches * settings.inner_epochs  # steps of a round
-    rounds = max(1, round(settings.epochs * len(cast.dataset.main) / per_round))
+    settings, budget = context.settings, micro_tokens(context)
+    per_round = settings.batch_size * settings.num_mini_batches
+    per_step = settings.num_mini_batches * settings.update_epochs  # steps of a round
+    rounds = max(1, round(settings.epochs * len(context.dataset.main) / per_round))
     steps = settings.steps or rounds * per_step
-    looked = _steps(cast, looked_at(steps), replay(cast) if settings.replay_weight > 0 else None)
-    everything = [tree for step in looked for tree in step.drawn]
-    round_ = Round.of(everything[:per_round], budget, count=per_round)
-    held = _held_out(cast)
-    judged = Round.of(held, budget, count=len(held))
-    parties = company(cast)
-    work = _work(cast, looked, (round_, judged), parties)
-    slots = work.drawn
-    looks, reads = _looks(cast, parties)
-    trees = [tree for step in looked for tree in (*step.drawn, *step.replayed)]
-    course = Course(
+    sampled_steps = _load_steps(
+        context, spread_steps(steps), replay(context) if settings.mix_weight > 0 else None
+    )
+    all_rollouts = [tree for step in sampled_steps for tree in step.rollouts]
+    round_size = RoundSize.from_trees(all_rollouts[:per_round], budget, count=per_round)
+    held_out = _evaluation_trees(context)
+    evaluation_size = RoundSize.from_trees(held_out, budget, count=len(held_out))
+    role_counts = count_roles(context)
+    memory_workload = _make_memory_workload(
+        context, sampled_steps, (round_size, evaluation_size), role_counts
+    )
+    num_slots = memory_workload.concurrent_responses
+    forward_passes, logit_passes = _count_passes(context, role_counts)
+    trees = [tree for step in sampled_steps for tree in (*step.rollouts, *step.replay)]
+    time_workload = TimeWorkload(
         steps=steps,
-        tokens=sum(tree.num_tokens for tree in trees) / len(looked),
-        rows=sum(tree.num_weighted for tree in trees) / len(looked),
-        evaluations=evaluations(cast, steps),
-        held_tokens=looks * judged.tokens + judged.prompt_tokens,
-        held_rows=reads * judged.rows,
-        words=settings.sample_tokens if prompts(cast) else 0,
-        voices=work.voices,
-        learning=work.learning,
-        seen_tokens=(looks * round_.tokens + round_.prompt_tokens) / per_step,
-        seen_rows=reads * round_.rows / per_step,
-        waves=round_.responses / slots * settings.response_tokens / per_step,
-        held_waves=min(1.0, judged.responses / slots) * settings.response_tokens,
+        step_tokens=sum(tree.num_tokens for tree in trees) / len(sampled_steps),
+        step_rows=sum(tree.num_weighted for tree in trees) / len(sampled_steps),
+        evaluations=count_evaluations(context, steps),
+        eval_tokens=forward_passes * evaluation_size.tokens + evaluation_size.prompt_tokens,
+        eval_rows=logit_passes * evaluation_size.rows,
+        eval_decode_tokens=settings.sample_tokens if sample_prompt_lengths(context) else 0,
+        passes_per_token=memory_workload.passes_per_token,
+        trainable_adapters=memory_workload.trainable_adapters,
+        scored_tokens=(forward_passes * round_size.tokens + round_size.prompt_tokens) / per_step,
+        scored_rows=logit_passes * round_size.rows / per_step,
+        decode_steps=round_size.responses / num_slots * settings.max_response_length / per_step,
+        eval_decode_steps=min(1.0, evaluation_size.responses / num_slots)
+        * settings.max_response_length,
     )
-    mean = round_.prompt_tokens // per_round + settings.response_tokens // 2
-    return Demand(work, course, typical(everything), Growth(slots, mean))
+    mean_tokens = round_size.prompt_tokens // per_round + settings.max_response_length // 2
+    return Workload(
+        memory_workload,
+        time_workload,
+        typical_first(all_rollouts),
+        SamplingWorkload(num_slots, mean_tokens),
+    )
 
 
-def _steps(cast: Cast, numbers: Sequence[int], mixed: Stream | None) -> list[Step]:
+def _load_steps(
+    context: StageContext, step_indices: Sequence[int], replay: Stream | None
+) -> list[StepTrees]:
     """Return what some steps learn from."""
-    settings, main = cast.settings, cast.dataset.main
-    size = settings.step_examples
-    order = Stream(main, (), settings.seed, 1.0, 1)
-    found = []
-    for step in numbers:
-        whole, part = divmod(step, settings.minibatches * settings.inner_epochs)
-        first = (whole * settings.minibatches + part % settings.minibatches) * size
-        asked = [order.example(first + i) for i in range(size)]
-        drawn = [answered(each, settings.samples, settings.response_tokens) for each in asked]
-        found.append(Step(drawn, mixed.step(step) if mixed is not None else []))
-    return found
+    settings, main = context.settings, context.dataset.main
+    num_prompts = settings.batch_size
+    tree_stream = Stream(main, (), settings.seed, 1.0, 1)
+    step_trees = []
+    for step in step_indices:
+        round_index, index_in_round = divmod(
+            step, settings.num_mini_batches * settings.update_epochs
+        )
+        first = (
+            round_index * settings.num_mini_batches + index_in_round % settings.num_mini_batches
+        ) * num_prompts
+        step_prompts = [tree_stream.example(first + i) for i in range(num_prompts)]
+        rollouts = [
+            add_dummy_responses(each, settings.num_generations, settings.max_response_length)
+            for each in step_prompts
+        ]
+        step_trees.append(
+            StepTrees(rollouts, replay.step_trees(step) if replay is not None else [])
+        )
+    return step_trees
 
 
-def _work(cast: Cast, looked: Sequence[Step], rounds: Sequence[Round], parties: Company) -> Work:
+def _make_memory_workload(
+    context: StageContext,
+    sampled_steps: Sequence[StepTrees],
+    rounds: Sequence[RoundSize],
+    role_counts: RoleCounts,
+) -> MemoryWorkload:
     """Return the fullest moments of steps, of rounds and of evaluations."""
-    settings = cast.settings
-    groups = [step.groups(micro_tokens(cast)) for step in looked]
-    tokens, rows = largest([group for each in groups for group in each])
-    slots = max(settings.samples, min(SLOTS, rounds[0].responses))
-    fixed = prompts(cast)
-    answers = sum(fixed) + len(fixed) * settings.sample_tokens
-    trees = [tree for step in looked for tree in step.drawn]
-    return Work(
-        tokens=tokens,
-        rows=rows,
-        parts=max(len(each) for each in groups),
-        held_tokens=max(each.largest[0] for each in rounds),
-        held_rows=max(each.largest[1] for each in rounds),
-        sampled=max(slots * max(each.longest for each in rounds), answers),
-        learning=1 + (parties.has_value and settings.tune != "full"),
-        resting=parties.resting,
-        voices=1 + parties.has_value,
-        others=parties.others,
-        drawn=slots,
-        kinds=kinds(cast, trees, settings.response_tokens),  # each token makes a longer one
+    settings = context.settings
+    groups = [step.micro_batches(micro_tokens(context)) for step in sampled_steps]
+    tokens, rows = largest_micro_batch([group for each in groups for group in each])
+    num_slots = max(settings.num_generations, min(NUM_SLOTS, rounds[0].responses))
+    prompt_lengths = sample_prompt_lengths(context)
+    sample_tokens = sum(prompt_lengths) + len(prompt_lengths) * settings.sample_tokens
+    trees = [tree for step in sampled_steps for tree in step.rollouts]
+    return MemoryWorkload(
+        train_tokens=tokens,
+        train_rows=rows,
+        micro_batches=max(len(each) for each in groups),
+        forward_tokens=max(each.largest_micro_batch[0] for each in rounds),
+        forward_rows=max(each.largest_micro_batch[1] for each in rounds),
+        kv_cache_tokens=max(num_slots * max(each.max_length for each in rounds), sample_tokens),
+        trainable_adapters=1 + (role_counts.has_value and settings.tune != "full"),
+        frozen_adapters=role_counts.frozen_adapters,
+        passes_per_token=1 + role_counts.has_value,
+        other_model_bytes=role_counts.other_model_bytes,
+        concurrent_responses=num_slots,
+        compiled_shapes=count_compiled_shapes(
+            context, trees, settings.max_response_length
+        ),  # each token makes a longer one
     )
 
 
-def answered(prompt: Tree, samples: int, tokens: int) -> Tree:
+def add_dummy_responses(prompt: Tree, num_responses: int, response_tokens: int) -> Tree:
     """Return a prompt with responses of some length, of which nothing is known."""
-    drawn = np.zeros(tokens, np.int32)
-    branch = Branch(drawn, np.ones(tokens, np.float32))
-    return Tree(prompt.prompt, (branch,) * samples, prompt.key)
+    token_ids = np.zeros(response_tokens, np.int32)
+    branch = Branch(token_ids, np.ones(response_tokens, np.float32))
+    return Tree(prompt.prompt, (branch,) * num_responses, prompt.key)
 
 
-def company(cast: Cast) -> Company:
+def count_roles(context: StageContext) -> RoleCounts:
     """Return who takes part beside the policy."""
-    settings = cast.settings
+    settings = context.settings
     is_full = settings.tune == "full"
-    has_value = getattr(settings, "value", None) == "adapter"
-    names = [named(text, "reward")[0] for text in settings.reward]
-    readers = [name for name in names if name != GOLD]
-    everybody = [*readers, *([settings.judge] if settings.judge not in {None, GOLD} else [])]
-    strange = [folder for folder in map(_folder, everybody) if not _shares(cast, folder)]
-    resting = len(everybody) - len(strange) + (settings.ema > 0)
-    others = sum(_bytes(cast, folder) for folder in strange)
+    has_value = getattr(settings, "value_model", None) == "adapter"
+    names = [parse_weighted_name(text, "reward_model")[0] for text in settings.reward_model]
+    reward_model_names = [name for name in names if name != GOLD]
+    model_names = [
+        *reward_model_names,
+        *([settings.judge] if settings.judge not in {None, GOLD} else []),
+    ]
+    other_folders = [
+        folder for folder in map(_locate, model_names) if not _shares_base(context, folder)
+    ]
+    frozen_adapters = len(model_names) - len(other_folders) + (settings.ema_decay > 0)
+    other_model_bytes = sum(_model_bytes(context, folder) for folder in other_folders)
     if is_full:  # a second, frozen base carries the others
-        network = cast.loaded.model.network
-        others += sum(p.numel() for p in network.parameters()) * FLOAT
-        each = FLOAT * adapter_size(network, manner(cast.settings, cast.machine))
-        others += each * (resting + (2 + MOMENTS) * has_value)
-    return Company(has_value, len(readers), 0 if is_full else resting, others)
+        network = context.loaded.model.network
+        other_model_bytes += sum(p.numel() for p in network.parameters()) * FLOAT32_BYTES
+        adapter_bytes = FLOAT32_BYTES * count_adapter_parameters(
+            network, make_probe_config(context.settings, context.machine)
+        )
+        other_model_bytes += adapter_bytes * (frozen_adapters + (2 + NUM_ADAMW_MOMENTS) * has_value)
+    return RoleCounts(
+        has_value, len(reward_model_names), 0 if is_full else frozen_adapters, other_model_bytes
+    )
 
 
-def _looks(cast: Cast, parties: Company) -> tuple[int, int]:
+def _count_passes(context: StageContext, role_counts: RoleCounts) -> tuple[int, int]:
     """Return how often each response is looked at, and how often its logits are."""
-    is_trunk = getattr(cast.settings, "value", None) == "trunk"
-    is_rescored = cast.machine.compute != torch.float32 or is_trunk
-    reads = 1 + is_rescored  # the reference, and the policy again
-    return reads + parties.has_value + parties.rewards, reads
+    is_trunk = getattr(context.settings, "value_model", None) == "trunk"
+    is_rescored = context.machine.compute_dtype != torch.float32 or is_trunk
+    logit_passes = 1 + is_rescored  # the reference, and the policy again
+    return logit_passes + role_counts.has_value + role_counts.reward_models, logit_passes
 
 
-def _held_out(cast: Cast) -> list[Tree]:
+def _evaluation_trees(context: StageContext) -> list[Tree]:
     """Return the prompts that are answered at each evaluation, with a response each."""
-    settings = cast.settings
-    source: Trees = cast.dataset.held_out if len(cast.dataset.held_out) else cast.dataset.main
-    count = min(len(source), settings.judged_prompts)
-    return [answered(source[i], 1, settings.response_tokens) for i in range(count)]
+    settings = context.settings
+    source: Trees = (
+        context.dataset.held_out if len(context.dataset.held_out) else context.dataset.main
+    )
+    count = min(len(source), settings.eval_prompts)
+    return [add_dummy_responses(source[i], 1, settings.max_response_length) for i in range(count)]
 
 
-def _folder(name: str) -> Path:
-    return locate(name, notice=lambda _: None)
+def _locate(name: str) -> Path:
+    return locate_model(name, log=lambda _: None)
 
 
-def _shares(cast: Cast, folder: Path) -> bool:
+def _shares_base(context: StageContext, folder: Path) -> bool:
     """Whether a model is an adapter on the policy's own base; of one to be made, that stands in."""
-    is_adapter = folder == cast.loaded.base or (folder / "adapter_config.json").is_file()
-    return is_adapter and bottom(folder) == cast.loaded.base
+    is_adapter = folder == context.loaded.base or (folder / "adapter_config.json").is_file()
+    return is_adapter and find_base_folder(folder) == context.loaded.base
 
 
-def _bytes(cast: Cast, folder: Path) -> int:
+def _model_bytes(context: StageContext, folder: Path) -> int:
     """Return the bytes that a model takes by itself."""
-    network = unread_network(folder, manner(cast.settings, cast.machine))
+    network = load_meta_network(folder, make_probe_config(context.settings, context.machine))
     count: int = sum(p.numel() for p in network.parameters())
-    return count * cast.machine.compute.itemsize
+    return count * context.machine.compute_dtype.itemsize

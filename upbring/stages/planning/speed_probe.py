@@ -19,215 +19,271 @@ from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import Tree
 from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE
-from upbring.model.sampling import Request, Response, Stopping, draw, sample
-from upbring.model.score import logits, read_out
+from upbring.model.sampling import Request, Response, StopConditions, sample, sample_next_tokens
+from upbring.model.score import compute_logits, score_hidden_states
 from upbring.settings.sampling import SampleSettings
-from upbring.stages.planning.estimate import Shape
-from upbring.stages.planning.memory_probe import FEW, ROLE, Manner, filled, skeleton
+from upbring.stages.planning.estimate import MemoryProfile
+from upbring.stages.planning.memory_probe import (
+    NUM_PROBE_LAYERS,
+    PROBE_ROLE,
+    ProbeConfig,
+    fill_tensors,
+    make_meta_network,
+)
 
-SECONDS = 2.0
-VALUE = 0.01
-MOST_NUMBERS = 4_000_000  # that an optimiser's step is timed on
-ROWS = 256
-WORDS = 4  # tokens of each response that are tried
+PROBE_SECONDS = 2.0
+FILL_VALUE = 0.01
+MAX_TIMED_PARAMETERS = 4_000_000  # that an optimiser's step is timed on
+NUM_ROWS = 256
+NUM_DECODED_TOKENS = 4  # tokens of each response that are tried
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SpeedProfile:
     """Seconds of each thing that a stage does many times."""
 
-    token: float  # learned from, a layer
-    glance: float  # a token that is only looked at, a layer
-    row: float  # of logits, learned from
-    seen: float  # of logits, looked at
-    number: float  # that learns, a step of the optimiser
-    word: float  # a token that is answered, a layer
-    wave: float = 0.0  # a token of every response that grows, a layer
-    draw: float = 0.0  # the same, its choice
+    train_token: float  # learned from, a layer
+    forward_token: float  # a token that is only looked at, a layer
+    train_row: float  # of logits, learned from
+    forward_row: float  # of logits, looked at
+    update_parameter: float  # that learns, a step of the optimiser
+    decode_token: float  # a token that is answered, a layer
+    decode_step: float = 0.0  # a token of every response that grows, a layer
+    sample_step: float = 0.0  # the same, its choice
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class SamplingWorkload:
     """How a stage draws the responses that it learns from."""
 
-    responses: int  # that grow at once
-    tokens: int  # that one has on average, its prompt among them
+    concurrent_responses: int  # that grow at once
+    mean_tokens: int  # that one has on average, its prompt among them
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TimeWorkload:
     """How often a stage does what."""
 
     steps: int
-    tokens: float  # in a step
-    rows: float  # of them weighted
+    step_tokens: float  # in a step
+    step_rows: float  # of them weighted
     evaluations: int = 0
-    held_tokens: int = 0  # in an evaluation
-    held_rows: int = 0
-    words: int = 0  # that are answered one after another in an evaluation
-    voices: int = 1  # that learn from each token, each by a pass of its own
-    learning: int = 1  # adapters that learn
-    seen_tokens: float = 0.0  # that a step only looks at, each voice's counted
-    seen_rows: float = 0.0
-    waves: float = 0.0  # tokens that all growing responses get one after another, for a step
-    held_waves: float = 0.0  # and in an evaluation
-    once_tokens: int = 0  # that are looked at before the first step
-    once_rows: int = 0
+    eval_tokens: int = 0  # in an evaluation
+    eval_rows: int = 0
+    eval_decode_tokens: int = 0  # that are answered one after another in an evaluation
+    passes_per_token: int = 1  # that learn from each token, each by a pass of its own
+    trainable_adapters: int = 1  # adapters that learn
+    scored_tokens: float = 0.0  # that a step only looks at, each voice's counted
+    scored_rows: float = 0.0
+    decode_steps: float = 0.0  # tokens that all growing responses get one after another, for a step
+    eval_decode_steps: float = 0.0  # and in an evaluation
+    setup_tokens: int = 0  # that are looked at before the first step
+    setup_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
+class TimeEstimate:
     """What a stage will take."""
 
     step: float
     evaluation: float
     total: float
-    once: float = 0.0  # of it before the first step
+    setup: float = 0.0  # of it before the first step
 
 
-def seconds(shape: Shape, pace: Pace, course: Course) -> Seconds:
+def estimate_seconds(
+    memory_profile: MemoryProfile, speed_profile: SpeedProfile, time_workload: TimeWorkload
+) -> TimeEstimate:
     """Return the time of a stage's steps and evaluations."""
-    wave = shape.layers * pace.wave + pace.draw
+    decode_step = memory_profile.num_layers * speed_profile.decode_step + speed_profile.sample_step
     step = (
-        shape.layers * pace.token * course.tokens * course.voices
-        + pace.row * course.rows
-        + pace.number * shape.learned * course.learning
-        + shape.layers * pace.glance * course.seen_tokens
-        + pace.seen * course.seen_rows
-        + wave * course.waves
+        memory_profile.num_layers
+        * speed_profile.train_token
+        * time_workload.step_tokens
+        * time_workload.passes_per_token
+        + speed_profile.train_row * time_workload.step_rows
+        + speed_profile.update_parameter
+        * memory_profile.num_trainable
+        * time_workload.trainable_adapters
+        + memory_profile.num_layers * speed_profile.forward_token * time_workload.scored_tokens
+        + speed_profile.forward_row * time_workload.scored_rows
+        + decode_step * time_workload.decode_steps
     )
     evaluation = (
-        shape.layers * (pace.glance * course.held_tokens + pace.word * course.words)
-        + pace.seen * (course.held_rows + course.words)
-        + wave * course.held_waves
+        memory_profile.num_layers
+        * (
+            speed_profile.forward_token * time_workload.eval_tokens
+            + speed_profile.decode_token * time_workload.eval_decode_tokens
+        )
+        + speed_profile.forward_row * (time_workload.eval_rows + time_workload.eval_decode_tokens)
+        + decode_step * time_workload.eval_decode_steps
     )
-    once = shape.layers * pace.glance * course.once_tokens + pace.seen * course.once_rows
-    total = once + course.steps * step + course.evaluations * evaluation
-    return Seconds(step, evaluation, total, once)
+    setup = (
+        memory_profile.num_layers * speed_profile.forward_token * time_workload.setup_tokens
+        + speed_profile.forward_row * time_workload.setup_rows
+    )
+    total = setup + time_workload.steps * step + time_workload.evaluations * evaluation
+    return TimeEstimate(step, evaluation, total, setup)
 
 
-def calibrate(
+def measure_speed(
     config: PretrainedConfig,
-    manner: Manner,
+    probe_config: ProbeConfig,
     trees: Sequence[Tree],
     *,
-    growth: Growth | None = None,
-    within: float = SECONDS,
-) -> Pace:
-    """Return the pace of this machine at a model's own shapes, in about `within` seconds."""
-    network, roles = skeleton(config, manner, layers=FEW)
-    filled(network, manner.device, VALUE)
-    model = Model(network, manner.compute)
-    with roles.speaking(BASE if manner.is_full else ROLE):
-        token, glance, word = _layers(model, trees, within=within / 2)
-        row, seen = _rows(model, within=within / 4)
-        wave, choice = (0.0, 0.0) if growth is None else _waves(model, growth, within=within / 4)
-    learned = [p for p in network.parameters() if p.requires_grad]
-    number = _optimiser(learned, within=within / 8)
-    return Pace(token, glance, row, seen, number, word, wave, choice)
+    sampling: SamplingWorkload | None = None,
+    max_seconds: float = PROBE_SECONDS,
+) -> SpeedProfile:
+    """Return the pace of this machine at a model's own shapes, in about `max_seconds` seconds."""
+    network, roles = make_meta_network(config, probe_config, layers=NUM_PROBE_LAYERS)
+    fill_tensors(network, probe_config.device, FILL_VALUE)
+    model = Model(network, probe_config.compute_dtype)
+    with roles.active(BASE if probe_config.is_full else PROBE_ROLE):
+        train_token, forward_token, decode_token = _time_layers(
+            model, trees, max_seconds=max_seconds / 2
+        )
+        train_row, forward_row = _time_logits(model, max_seconds=max_seconds / 4)
+        decode_step, sample_step = (
+            (0.0, 0.0)
+            if sampling is None
+            else _time_decoding(model, sampling, max_seconds=max_seconds / 4)
+        )
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    update_parameter = _time_optimizer(trainable, max_seconds=max_seconds / 8)
+    return SpeedProfile(
+        train_token,
+        forward_token,
+        train_row,
+        forward_row,
+        update_parameter,
+        decode_token,
+        decode_step,
+        sample_step,
+    )
 
 
-def _layers(model: Model, trees: Sequence[Tree], *, within: float) -> tuple[float, float, float]:
+def _time_layers(
+    model: Model, trees: Sequence[Tree], *, max_seconds: float
+) -> tuple[float, float, float]:
     """Return the seconds of a layer for a token learned from, one looked at, and one answered."""
     count = 1
     while True:
         batch = make_batch(trees[:count]).to(model.device)
         batches = [make_batch([each]).to(model.device) for each in trees[:1]]
 
-        def learn() -> None:
+        def forward_backward() -> None:
             hidden = hidden_states(model, batch)  # noqa: B023 -- called before the next turn
             torch.autograd.backward(hidden, torch.ones_like(hidden))
 
-        taken = _best(learn, model.device, within=0)
-        if count >= len(trees) or taken * 3 > within:
+        train_seconds = _median_seconds(forward_backward, model.device, max_seconds=0)
+        if count >= len(trees) or train_seconds * 3 > max_seconds:
             break
-        count = min(len(trees), max(count + 1, int(count * within / 3 / taken)))
-    taken = min(taken, _best(learn, model.device, within=within / 2))
+        count = min(len(trees), max(count + 1, int(count * max_seconds / 3 / train_seconds)))
+    train_seconds = min(
+        train_seconds, _median_seconds(forward_backward, model.device, max_seconds=max_seconds / 2)
+    )
 
     @torch.no_grad()
-    def look() -> None:
+    def forward() -> None:
         hidden_states(model, batch)
 
     first = batches[0].tokens[:1]
-    one = make_batch([Tree(first.cpu().numpy(), (), "")]).to(model.device)
+    single_token = make_batch([Tree(first.cpu().numpy(), (), "")]).to(model.device)
 
     @torch.no_grad()
-    def answer() -> None:
-        hidden_states(model, one)
+    def decode() -> None:
+        hidden_states(model, single_token)
 
-    glance = _best(look, model.device, within=within / 4)
-    word = _best(answer, model.device, within=within / 10)
-    per = FEW * batch.num_tokens
-    return taken / per, glance / per, word / FEW
+    forward_seconds = _median_seconds(forward, model.device, max_seconds=max_seconds / 4)
+    decode_seconds = _median_seconds(decode, model.device, max_seconds=max_seconds / 10)
+    layer_tokens = NUM_PROBE_LAYERS * batch.num_tokens
+    return (
+        train_seconds / layer_tokens,
+        forward_seconds / layer_tokens,
+        decode_seconds / NUM_PROBE_LAYERS,
+    )
 
 
-def _rows(model: Model, *, within: float) -> tuple[float, float]:
+def _time_logits(model: Model, *, max_seconds: float) -> tuple[float, float]:
     """Return the seconds of a row of logits learned from, and of one looked at."""
     width = model.network.get_output_embeddings().weight.shape[1]
-    hidden = torch.full((ROWS, width), VALUE, device=model.device, requires_grad=True)
-    target = torch.zeros(ROWS, dtype=torch.int64, device=model.device)
+    hidden = torch.full((NUM_ROWS, width), FILL_VALUE, device=model.device, requires_grad=True)
+    target = torch.zeros(NUM_ROWS, dtype=torch.int64, device=model.device)
 
-    def learn() -> None:
-        torch.autograd.backward(read_out(model, hidden, target).logprobs.sum())
+    def forward_backward() -> None:
+        torch.autograd.backward(score_hidden_states(model, hidden, target).logprobs.sum())
 
     @torch.no_grad()
-    def look() -> None:
-        read_out(model, hidden, target)
+    def forward() -> None:
+        score_hidden_states(model, hidden, target)
 
-    row = _best(learn, model.device, within=within)
-    return row / ROWS, _best(look, model.device, within=within / 2) / ROWS
+    train_seconds = _median_seconds(forward_backward, model.device, max_seconds=max_seconds)
+    return train_seconds / NUM_ROWS, _median_seconds(
+        forward, model.device, max_seconds=max_seconds / 2
+    ) / NUM_ROWS
 
 
-def _waves(model: Model, growth: Growth, *, within: float) -> tuple[float, float]:
+def _time_decoding(
+    model: Model, sampling: SamplingWorkload, *, max_seconds: float
+) -> tuple[float, float]:
     """Return the seconds of a layer and of the draw for one more token of every response."""
-    how = SampleSettings(temperature=1.0)
-    count = growth.responses
-    requests = [Request([0] * max(1, growth.tokens - WORDS // 2), (i,)) for i in range(count)]
+    sampling_settings = SampleSettings(temperature=1.0)
+    count = sampling.concurrent_responses
+    requests = [
+        Request([0] * max(1, sampling.mean_tokens - NUM_DECODED_TOKENS // 2), (i,))
+        for i in range(count)
+    ]
 
-    def grow(words: int) -> None:
-        longest = how.model_copy(update={"max_tokens": words})
-        sample(model, requests, longest, stopping=Stopping(), num_slots=count)
+    def generate(max_tokens: int) -> None:
+        limited = sampling_settings.model_copy(update={"max_tokens": max_tokens})
+        sample(model, requests, limited, stopping=StopConditions(), num_slots=count)
 
     device = model.device
     width = model.network.get_output_embeddings().weight.shape[1]
-    hidden = torch.full((count, width), VALUE, device=device)
+    hidden = torch.full((count, width), FILL_VALUE, device=device)
     rows = [(Response(i, 0), i) for i in range(count)]
 
     @torch.no_grad()
-    def choose() -> None:
-        draw(logits(model, hidden), rows, how)
+    def sample_tokens() -> None:
+        sample_next_tokens(compute_logits(model, hidden), rows, sampling_settings)
 
-    choice = _best(choose, device, within=within / 4)
-    first = _best(lambda: grow(1), device, within=within / 4)
-    more = _best(lambda: grow(1 + WORDS), device, within=within / 2)
-    return max(0.0, (more - first) / WORDS - choice) / FEW, choice
+    sample_seconds = _median_seconds(sample_tokens, device, max_seconds=max_seconds / 4)
+    first_token = _median_seconds(lambda: generate(1), device, max_seconds=max_seconds / 4)
+    all_tokens = _median_seconds(
+        lambda: generate(1 + NUM_DECODED_TOKENS), device, max_seconds=max_seconds / 2
+    )
+    return max(
+        0.0, (all_tokens - first_token) / NUM_DECODED_TOKENS - sample_seconds
+    ) / NUM_PROBE_LAYERS, sample_seconds
 
 
-def _optimiser(learned: Sequence[nn.Parameter], *, within: float) -> float:
+def _time_optimizer(trainable: Sequence[nn.Parameter], *, max_seconds: float) -> float:
     """Return the seconds that a step of AdamW takes for one number."""
-    some: list[Tensor] = []
-    for parameter in learned:
-        if sum(t.numel() for t in some) < MOST_NUMBERS:
-            some.append(parameter)
-    for each in some:
-        each.grad = torch.full_like(each, VALUE)
-    optimiser = torch.optim.AdamW(some, foreach=True)
-    count = sum(t.numel() for t in some)
+    timed: list[Tensor] = []
+    for parameter in trainable:
+        if sum(t.numel() for t in timed) < MAX_TIMED_PARAMETERS:
+            timed.append(parameter)
+    for each in timed:
+        each.grad = torch.full_like(each, FILL_VALUE)
+    optimizer = torch.optim.AdamW(timed, foreach=True)
+    count = sum(t.numel() for t in timed)
 
     def step() -> None:
-        optimiser.step()
+        optimizer.step()
 
-    return _best(step, some[0].device, within=within) / count
+    return _median_seconds(step, timed[0].device, max_seconds=max_seconds) / count
 
 
-def _best(action: Callable[[], None], device: torch.device, *, within: float) -> float:
+def _median_seconds(
+    action: Callable[[], None], device: torch.device, *, max_seconds: float
+) -> float:
     """Return the middle of the seconds that an action takes, tried as often as time allows."""
     action()  # what is made once, and found from then on
-    found: list[float] = []
-    while sum(found) < within or not found:
-        began = time.perf_counter()
+    timings: list[float] = []
+    while sum(timings) < max_seconds or not timings:
+        started_at = time.perf_counter()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - began)
-    return sorted(found)[len(found) // 2]
+        timings.append(time.perf_counter() - started_at)
+    return sorted(timings)[len(timings) // 2]

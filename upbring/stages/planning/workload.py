@@ -14,144 +14,163 @@ import torch
 
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree, Trees, pack
-from upbring.stages.context import Cast
-from upbring.stages.planning.estimate import ATTENTION_SHAPES, LINEAR_SHAPES, Work
-from upbring.stages.planning.speed_probe import Course, Growth
+from upbring.stages.context import StageContext
+from upbring.stages.planning.estimate import ATTENTION_SHAPES, LINEAR_SHAPES, MemoryWorkload
+from upbring.stages.planning.speed_probe import SamplingWorkload, TimeWorkload
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.sample_prompts import NUM_SAMPLES
 from upbring.train import devices
 
-MOST_STEPS = 200  # that are looked at, spread over the run
+MAX_SAMPLED_STEPS = 200  # that are looked at, spread over the run
 
 
 @dataclass(frozen=True, eq=False)
-class Demand:
+class Workload:
     """What a stage asks of memory and of time, and the trees by which it is counted and timed."""
 
-    work: Work
-    course: Course
+    memory: MemoryWorkload
+    time: TimeWorkload
     trees: tuple[Tree, ...]  # of one step, the typical one first
-    growth: Growth | None = None  # of responses that are learned from
+    sampling: SamplingWorkload | None = None  # of responses that are learned from
 
 
-def demanded(cast: Cast) -> Demand:
+def make_workload(context: StageContext) -> Workload:
     """Return what a stage asks of its model."""
-    return (cast.craft.demand or from_rows)(cast)
+    return (context.method.make_workload or workload_from_rows)(context)
 
 
-def from_rows(cast: Cast, *, drawn: int = 0, has_reference: bool = False) -> Demand:
+def workload_from_rows(
+    context: StageContext, *, num_sampled: int = 0, has_reference: bool = False
+) -> Workload:
     """Return what a stage asks that learns from rows of files.
 
-    At each evaluation `drawn` held-out prompts may be answered and scored, and a reference may be
+    At each evaluation `num_sampled` held-out prompts may be answered and scored, and a reference may be
     asked about all rows before the first step.
     """
-    settings, budget = cast.settings, micro_tokens(cast)
-    order = Stream(
-        main=cast.dataset.main,
-        mixed=cast.dataset.mixed,
+    settings, budget = context.settings, micro_tokens(context)
+    tree_stream = Stream(
+        main_trees=context.dataset.main,
+        mixed_sources=context.dataset.mixed,
         seed=settings.seed,
         epochs=settings.epochs,
-        step_examples=settings.step_examples,
-        step_tokens=settings.step_tokens,
+        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
     )
-    steps = settings.steps or order.num_steps
-    seen = [order.step(step) for step in looked_at(steps)]
-    groups = [grouped(trees, budget) for trees in seen]
-    held = every(cast.dataset.held_out)
-    held_groups = grouped(held, budget)
-    held_tokens, held_rows = largest(held_groups)
-    asked = prompts(cast)
-    drawn = min(drawn, len(held))
-    length = sum(len(tree.prompt) for tree in held) // max(1, len(held)) + settings.sample_tokens
-    tokens, rows = largest([group for each in groups for group in each])
-    everything = [tree for trees in seen for tree in trees]
-    work = Work(
-        tokens=tokens,
-        rows=rows,
-        parts=max(len(each) for each in groups),
-        held_tokens=held_tokens,
-        held_rows=held_rows,
-        sampled=max(sum(asked) + len(asked) * settings.sample_tokens, drawn * length),
-        drawn=max(len(asked), drawn),
-        kinds=kinds(cast, [*everything, *held], steps * max(len(each) for each in groups)),
+    steps = settings.steps or tree_stream.num_steps
+    step_trees = [tree_stream.step_trees(step) for step in spread_steps(steps)]
+    groups = [group_micro_batches(trees, budget) for trees in step_trees]
+    held_out = load_all(context.dataset.held_out)
+    held_groups = group_micro_batches(held_out, budget)
+    held_tokens, held_rows = largest_micro_batch(held_groups)
+    prompt_lengths = sample_prompt_lengths(context)
+    num_sampled = min(num_sampled, len(held_out))
+    max_sampled_length = (
+        sum(len(tree.prompt) for tree in held_out) // max(1, len(held_out)) + settings.sample_tokens
     )
-    course = Course(
+    tokens, rows = largest_micro_batch([group for each in groups for group in each])
+    all_trees = [tree for trees in step_trees for tree in trees]
+    memory_workload = MemoryWorkload(
+        train_tokens=tokens,
+        train_rows=rows,
+        micro_batches=max(len(each) for each in groups),
+        forward_tokens=held_tokens,
+        forward_rows=held_rows,
+        kv_cache_tokens=max(
+            sum(prompt_lengths) + len(prompt_lengths) * settings.sample_tokens,
+            num_sampled * max_sampled_length,
+        ),
+        concurrent_responses=max(len(prompt_lengths), num_sampled),
+        compiled_shapes=count_compiled_shapes(
+            context, [*all_trees, *held_out], steps * max(len(each) for each in groups)
+        ),
+    )
+    time_workload = TimeWorkload(
         steps=steps,
-        tokens=sum(tree.num_tokens for tree in everything) / len(seen),
-        rows=sum(tree.num_weighted for tree in everything) / len(seen),
-        evaluations=evaluations(cast, steps),
-        held_tokens=sum(tree.num_tokens for tree in held) + 2 * drawn * length,
-        held_rows=sum(tree.num_weighted for tree in held) + 2 * drawn * settings.sample_tokens,
-        words=settings.sample_tokens if asked else 0,
-        held_waves=settings.sample_tokens if drawn else 0,
+        step_tokens=sum(tree.num_tokens for tree in all_trees) / len(step_trees),
+        step_rows=sum(tree.num_weighted for tree in all_trees) / len(step_trees),
+        evaluations=count_evaluations(context, steps),
+        eval_tokens=sum(tree.num_tokens for tree in held_out)
+        + 2 * num_sampled * max_sampled_length,
+        eval_rows=sum(tree.num_weighted for tree in held_out)
+        + 2 * num_sampled * settings.sample_tokens,
+        eval_decode_tokens=settings.sample_tokens if prompt_lengths else 0,
+        eval_decode_steps=settings.sample_tokens if num_sampled else 0,
     )
     if has_reference:
-        course = _referred(course, len(cast.dataset.main) / len(everything), everything)
-    growth = Growth(drawn, length - settings.sample_tokens // 2) if drawn else None
-    return Demand(work, course, typical(everything), growth)
+        time_workload = _add_reference_pass(
+            time_workload, len(context.dataset.main) / len(all_trees), all_trees
+        )
+    sampling = (
+        SamplingWorkload(num_sampled, max_sampled_length - settings.sample_tokens // 2)
+        if num_sampled
+        else None
+    )
+    return Workload(memory_workload, time_workload, typical_first(all_trees), sampling)
 
 
-def _referred(course: Course, share: float, trees: Sequence[Tree]) -> Course:
+def _add_reference_pass(
+    time_workload: TimeWorkload, share: float, trees: Sequence[Tree]
+) -> TimeWorkload:
     """Return a course before which a reference looks at `share` times the rows of `trees`."""
     return replace(
-        course,
-        once_tokens=round(share * sum(tree.num_tokens for tree in trees)),
-        once_rows=round(share * sum(tree.num_weighted for tree in trees)),
+        time_workload,
+        setup_tokens=round(share * sum(tree.num_tokens for tree in trees)),
+        setup_rows=round(share * sum(tree.num_weighted for tree in trees)),
     )
 
 
-def looked_at(steps: int) -> list[int]:
+def spread_steps(steps: int) -> list[int]:
     """Return the steps that are looked at.
 
-    >>> looked_at(3), len(looked_at(1000)), looked_at(1000)[-1]
+    >>> spread_steps(3), len(spread_steps(1000)), spread_steps(1000)[-1]
     ([0, 1, 2], 200, 995)
     """
-    count = min(steps, MOST_STEPS)
+    count = min(steps, MAX_SAMPLED_STEPS)
     return [i * steps // count for i in range(count)]
 
 
-def evaluations(cast: Cast, steps: int) -> int:
+def count_evaluations(context: StageContext, steps: int) -> int:
     """Return how often a stage is evaluated: before its first step, and then every so often."""
-    return 1 + math.ceil(steps / (cast.settings.evaluate_every or max(1, steps // 10)))
+    return 1 + math.ceil(steps / (context.settings.eval_steps or max(1, steps // 10)))
 
 
-def prompts(cast: Cast) -> list[int]:
+def sample_prompt_lengths(context: StageContext) -> list[int]:
     """Return the lengths of the fixed prompts that are answered at each evaluation."""
-    asked = [len(each.tokens) for each in cast.speech.asked]
-    if asked or not cast.craft.answers:
-        return asked
-    held = cast.dataset.held_out
-    return [len(held[i].prompt) for i in range(min(NUM_SAMPLES, len(held)))]
+    lengths = [len(each.tokens) for each in context.preprocessor.sample_prompts]
+    if lengths or not context.method.samples_held_out_prompts:
+        return lengths
+    held_out = context.dataset.held_out
+    return [len(held_out[i].prompt) for i in range(min(NUM_SAMPLES, len(held_out)))]
 
 
-def kinds(cast: Cast, trees: Sequence[Tree], batches: int) -> int:
+def count_compiled_shapes(context: StageContext, trees: Sequence[Tree], batches: int) -> int:
     """Return for how many shapes of products something is kept: of bfloat16 on a processor only."""
-    machine = cast.machine
-    if machine.compute != torch.bfloat16 or machine.device.type != "cpu":
+    machine = context.machine
+    if machine.compute_dtype != torch.bfloat16 or machine.device.type != "cpu":
         return 0
     lengths = {tree.num_tokens for tree in trees}
-    batches *= cast.loaded.model.lanes
+    batches *= context.loaded.model.lanes
     shapes = LINEAR_SHAPES * batches + ATTENTION_SHAPES * len(lengths)
-    return min(devices.PRIMITIVES, shapes)
+    return min(devices.ONEDNN_CACHE_CAPACITY, shapes)
 
 
-def every(trees: Trees) -> list[Tree]:
+def load_all(trees: Trees) -> list[Tree]:
     """Return all trees in memory."""
     return [trees[i] for i in range(len(trees))]
 
 
-def grouped(trees: Sequence[Tree], budget: int) -> list[list[Tree]]:
+def group_micro_batches(trees: Sequence[Tree], budget: int) -> list[list[Tree]]:
     """Return trees in micro-batches."""
     return [[trees[i] for i in group] for group in pack([t.num_tokens for t in trees], budget)]
 
 
-def largest(groups: Sequence[Sequence[Tree]]) -> tuple[int, int]:
+def largest_micro_batch(groups: Sequence[Sequence[Tree]]) -> tuple[int, int]:
     """Return the most tokens and the most weighted ones that a micro-batch has."""
     tokens = max((sum(tree.num_tokens for tree in group) for group in groups), default=0)
     return tokens, max((sum(tree.num_weighted for tree in group) for group in groups), default=0)
 
 
-def typical(trees: Sequence[Tree]) -> tuple[Tree, ...]:
+def typical_first(trees: Sequence[Tree]) -> tuple[Tree, ...]:
     """Return trees, first those as long as the one that a token drawn at random lies in."""
     lengths = np.array([tree.num_tokens for tree in trees])
     mean = float((lengths**2).sum() / lengths.sum())

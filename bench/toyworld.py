@@ -1,6 +1,6 @@
 """What the embedded world shows: harms with and without their counter-measures, seed by seed.
 
-    python bench/nursery.py --to lab --seeds 0 1 2
+    python bench/toyworld.py --to lab --seeds 0 1 2
 
 Each seed is a road of its own, taken by `upbring run` and kept in its folder: fine-tuning, a reward
 model, one of annotators who like length, DPO with and without its likelihood term, PPO with and
@@ -21,48 +21,48 @@ from pathlib import Path
 import numpy as np
 from gained import gains
 
-from upbring.maths.overoptimization import fitted, peak_of_reinforced, reinforced
+from upbring.maths.overoptimization import fit_curve, rl_peak, rl_reward
 from upbring.runs.metrics import read_metrics
-from upbring.runs.results import Measured, read_results
+from upbring.runs.results import EvalResult, read_results
 
 ROAD = """
 model: builtin:sprout
-defaults: {{seed: {seed}, precision: float32, threads: {threads}}}
+defaults: {{seed: {seed}, dtype: float32, threads: {threads}}}
 stages:
-  world: {{verb: nursery, characters: 200_000, seed: 0}}
+  world: {{method: toyworld, characters: 200_000, seed: 0}}
   sft: {{data: world/demonstrations.jsonl, {sft}}}
-  answers: {{verb: collect, model: sft, by: annotators, {answers}}}
+  num_responses: {{method: collect, model: sft, by: annotators, {answers}}}
   reward: {{data: world/rankings.jsonl, {reward}}}
-  reward-long: {{verb: reward, data: world/rankings-likes-length.jsonl, {reward-long}}}
+  reward-long: {{method: reward, data: world/rankings-likes-length.jsonl, {reward-long}}}
   dpo: {{model: sft, data: answers/rankings.jsonl, {dpo}}}
-  dpo-nll: {{verb: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
-  ppo: {{model: sft, reward: reward, steps: {steps}, {ppo}}}
-  ppo-replay: {{verb: ppo, model: sft, reward: reward, mix: {replay}, steps: {steps}, {ppo}}}
-  ppo-free: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, {free}, {ppo}}}
-  ppo-ptx: {{verb: ppo, model: sft, reward: reward, kl_weight: 0, mix: {ptx}, {free}, {ppo}}}
-  ppo-long: {{verb: ppo, model: sft, reward: reward-long, kl_weight: 0, {free}, {ppo}}}
+  dpo-nll: {{method: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
+  ppo: {{model: sft, reward_model: reward, steps: {steps}, {ppo}}}
+  ppo-replay: {{method: ppo, model: sft, reward_model: reward, mix: {replay}, steps: {steps}, {ppo}}}
+  ppo-free: {{method: ppo, model: sft, reward_model: reward, kl_coef: 0, {free}, {ppo}}}
+  ppo-ptx: {{method: ppo, model: sft, reward_model: reward, kl_coef: 0, mix: {ptx}, {free}, {ppo}}}
+  ppo-long: {{method: ppo, model: sft, reward_model: reward-long, kl_coef: 0, {free}, {ppo}}}
 evaluate:
   models: [sft, dpo, dpo-nll, ppo, ppo-replay, ppo-free, ppo-ptx, ppo-long]
-  most: 1000
+  limit: 1000
   threads: {threads}
   seed: 0
   max_tokens: 60
-  drawn: true
+  do_sample: true
 """
 STAGES = {
-    "sft": "epochs: 1, step_examples: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
-    'targets: "q_proj,k_proj,v_proj,o_proj", evaluate_every: 300',
-    "answers": "prompts: world/prompts.jsonl, answers: 6, most: 1000, max_tokens: 48",
-    "reward": "learning_rate: 5e-4, epochs: 4, step_examples: 8, rank: 64, alpha: 64",
-    "reward-long": "learning_rate: 1e-3, epochs: 2, step_examples: 8, rank: 64, alpha: 64",
-    "dpo": "learning_rate: 5e-4, beta: 0.3, step_examples: 8, rank: 64, alpha: 64, "
-    'comparisons: extremes, targets: "q_proj,k_proj,v_proj,o_proj"',
+    "sft": "epochs: 1, batch_size: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
+    'targets: "q_proj,k_proj,v_proj,o_proj", eval_steps: 300',
+    "answers": "prompts: world/prompts.jsonl, num_responses: 6, limit: 1000, max_tokens: 48",
+    "reward": "learning_rate: 5e-4, epochs: 4, batch_size: 8, rank: 64, alpha: 64",
+    "reward-long": "learning_rate: 1e-3, epochs: 2, batch_size: 8, rank: 64, alpha: 64",
+    "dpo": "learning_rate: 5e-4, beta: 0.3, batch_size: 8, rank: 64, alpha: 64, "
+    'comparisons: extremes, target_modules: "q_proj,k_proj,v_proj,o_proj"',
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, "
-    'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, response_tokens: 48, '
-    "samples: 4, step_examples: 32, inner_epochs: 2, held_out_share: 0.1, "
-    "judged_prompts: 100, evaluate_every: 8, patience: 100",
+    'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, max_response_length: 48, '
+    "samples: 4, batch_size: 32, update_epochs: 2, held_out_share: 0.1, "
+    "eval_prompts: 100, eval_steps: 8, patience: 100",
     "free": "choose: last, steps: 64",
-    "ptx": "[world/demonstrations.jsonl=0.3, world/corpus.jsonl=0.3], replay_weight: 0.5",
+    "ptx": "[world/demonstrations.jsonl=0.3, world/corpus.jsonl=0.3], mix_weight: 0.5",
     "replay": "world/demonstrations.jsonl=0.3",
 }
 CURVE = ("kl", "reward", "judge", "ended")
@@ -84,7 +84,7 @@ def road(seed: int, steps: int, threads: int) -> str:
     return ROAD.format(seed=seed, steps=steps, threads=threads, **STAGES)
 
 
-def table(results: list[list[Measured]]) -> str:
+def table(results: list[list[EvalResult]]) -> str:
     """Return the medians over seeds, and the lowest and highest ends of their intervals."""
     models = list(dict.fromkeys(n.model for seed in results for n in seed))
     lines = ["| model | " + " | ".join(name for _, name in SHOWN) + " |"]
@@ -114,12 +114,12 @@ def fits(folders: list[Path]) -> str:
         ways = [_held_out(folder, model) for folder in folders]
         kl = np.array([[seen["kl"] for seen in way.values()] for way in ways if way])
         gold = np.array([[seen["judge"] for seen in way.values()] for way in ways if way])
-        curve = fitted(reinforced, kl.ravel(), (gold - gold[:, :1]).ravel()) if kl.size else None
+        curve = fit_curve(rl_reward, kl.ravel(), (gold - gold[:, :1]).ravel()) if kl.size else None
         if curve is not None:
-            peak = peak_of_reinforced(curve)
+            peak = rl_peak(curve)
             told.append(
                 f"{model}: d (α − β log d), α {curve.alpha:.2f}, β {curve.beta:.2f}, explains "
-                f"{curve.explained:.0%}; its peak: {'none' if peak is None else f'd = {peak:.2f}'}"
+                f"{curve.r_squared:.0%}; its peak: {'none' if peak is None else f'd = {peak:.2f}'}"
             )
     return "\n".join(told)
 
@@ -132,7 +132,7 @@ def _held_out(folder: Path, model: str) -> dict[int, dict[str, float]]:
     return {r.step: dict(r.values) for r in read_metrics(path) if r.kind == "held_out"}
 
 
-def _cell(results: list[list[Measured]], model: str, suite: str, name: str) -> str:
+def _cell(results: list[list[EvalResult]], model: str, suite: str, name: str) -> str:
     found = [
         n
         for seed in results
