@@ -31,8 +31,8 @@ bench: $(STAMP)
 	$(BIN)/python bench/sft.py
 
 docs: $(STAMP)
-	$(BIN)/python -c "from pathlib import Path; from upbring.settings.reference import settings_page; \
-	Path('docs/settings.md').write_text(settings_page(), encoding='utf-8')"
+	$(BIN)/python -c "from pathlib import Path; from upbring.cli.reference_pages import write_pages; \
+	write_pages(Path())"
 
 # the embedded model, from nothing: recipes/sprout*.yaml say how, course by course
 sprout: $(STAMP)

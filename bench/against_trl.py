@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interleaved import MEASURES, TUNED_ALLOCATOR, Measured, ratio, spread
+from interleaved import MEASURES, TUNED_ALLOCATOR, Measured, farthest, ratio, spread
+from results import Figure, add_record_flag, comparison
 from trl_environment import python as trl_python
 
 BENCH = Path(__file__).resolve().parent
 CACHE = BENCH / ".cache"
+TUNES = {"lora": "LoRA", "full": "full"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,33 @@ def row(first: Sequence[str], trl: Sequence[Measured], ours: Sequence[Measured])
     return f"| {' | '.join(cells)} |"
 
 
+def figures(
+    method: str, model: str, precision: str, trl: Sequence[Measured], ours: Sequence[Measured]
+) -> list[Figure]:
+    """Return the figures of a row, and how far the losses differ; ratios are upbring's to TRL's."""
+    found: list[Figure] = []
+    speed, every = f"speed against TRL: {method}", f"{method}, {model}"
+    for measure, question, name, unit, which in (
+        ("speed", speed, "speed", "useful tokens/s", model),
+        ("first", speed, "time to first step", "s", model),
+        ("peak", "memory against TRL", "peak memory", "MB", every),
+    ):
+        spreads = {"ours": spread(ours, measure), "theirs": spread(trl, measure)}
+        gain = ratio(ours, trl, measure)
+        case = {"model": which, "precision": precision, "n": len(ours)}
+        found += comparison(question, name, unit, **spreads, gain=gain, **case)
+    difference = Figure(
+        question="parity of losses",
+        metric="largest loss difference",
+        value=float(f"{farthest(ours, trl):.1e}"),
+        unit="loss",
+        model=every,
+        precision=precision,
+        n=len(ours),
+    )
+    return [*found, difference]
+
+
 def flags(description: str | None, *, tune: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser of the flags that all comparisons have."""
     parser = argparse.ArgumentParser(
@@ -89,4 +118,5 @@ def flags(description: str | None, *, tune: Sequence[str]) -> argparse.ArgumentP
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL already")
+    add_record_flag(parser)
     return parser

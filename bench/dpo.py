@@ -19,11 +19,15 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from against_trl import check, commands, flags, head, prepared, row
+from against_trl import TUNES, check, commands, figures, flags, head, prepared, row
 from interleaved import Measured, Program, farthest, in_turns
+from results import Figure, record
 
 TOLERANCE = 2e-4  # of a step's loss, in float32
 AGAINST = {"TRL": "upbring with its pass", "TRL, precomputed": "upbring"}
+
+WHICH = {"TRL": "with the reference pass", "TRL, precomputed": "reference precomputed"}
+PROMPT = 80  # median tokens, unless asked for
 
 Case = tuple[str, int, int, str, str]  # shape, responses, prompt, tune, precision
 Results = dict[Case, dict[str, list[Measured]]]
@@ -57,7 +61,7 @@ def compared(
     """Return the measurements of every combination; in float32 losses differ by `most` at most."""
     results: Results = {}
     for case in itertools.product(
-        given.shape, given.responses, given.prompt, given.tune, given.precision
+        given.shape, given.responses, given.prompt, given.tune, given.dtype
     ):
         shape, responses, prompt, tune, precision = case
         folder = inputs(shape, responses, prompt, given.steps)
@@ -90,12 +94,30 @@ def table(results: Results, against: Mapping[str, str] = AGAINST) -> str:
     return "\n".join(lines)
 
 
+def recorded(
+    results: Results, method: str, against: Mapping[str, str], which: Mapping[str, str]
+) -> list[Figure]:
+    """Return the figures of all cases; `which` names what is compared with each TRL."""
+    found: list[Figure] = []
+    for (shape, responses, prompt, tune, precision), each in results.items():
+        model = f"{shape}, {TUNES[tune]}"
+        model += f", prompts of {prompt}" if prompt != PROMPT else ""
+        for trl, ours in against.items():
+            kind = which[trl] if responses == 2 else f"{which[trl]}, rankings of {responses}"  # noqa: PLR2004 -- a pair
+            found += figures(method, f"{model}, {kind}", precision, each[trl], each[ours])
+    return found
+
+
 def arguments(description: str | None) -> argparse.Namespace:
     parser = flags(description, tune=("lora",))
     parser.add_argument("--responses", nargs="+", type=int, default=[2])
-    parser.add_argument("--prompt", nargs="+", type=int, default=[80], help="median tokens")
+    parser.add_argument("--prompt", nargs="+", type=int, default=[PROMPT], help="median tokens")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    print(f"\n{table(compared(arguments(__doc__)))}")
+    given = arguments(__doc__)
+    found = compared(given)
+    print(f"\n{table(found)}")
+    if given.record:
+        record(recorded(found, "DPO", AGAINST, WHICH), threads=given.threads)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from results import Figure, add_record_flag, record
 from shapes import SPECIALS, write_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig
 from trl_environment import python as trl_python
@@ -51,6 +52,15 @@ TOLERANCE = 1e-5
 VOCABULARY = 200
 NUM_ROWS = 8
 POLICY = "policy"
+LOSSES = {  # as records name them
+    "dpo": "DPO",
+    "dpo, precomputed": "DPO, reference precomputed",
+    "dpo, by means": "DPO by means",
+    "ipo, by means": "IPO by means",
+    "kto": "KTO",
+    "simpo": "SimPO",
+    "orpo": "ORPO",
+}
 
 
 def write(folder: Path) -> None:
@@ -236,10 +246,24 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL already")
+    add_record_flag(parser)
     given = parser.parse_args()
     found = compared(given.trl_python or trl_python())
     print("| loss | TRL | upbring | difference |\n|---|---|---|---|")
     for name, (trl, mine) in found.items():
         print(f"| {name} | {trl:.6f} | {mine:.6f} | {abs(trl - mine):.0e} |")
+    if given.record:
+        record(
+            Figure(
+                question="parity of losses",
+                metric="loss difference",
+                value=float(f"{abs(trl - mine):.1e}"),
+                unit="loss",
+                model=LOSSES[name],
+                precision="float32",
+                n=NUM_ROWS,
+            )
+            for name, (trl, mine) in found.items()
+        )
     if (most := max(abs(trl - mine) for trl, mine in found.values())) > TOLERANCE:
         sys.exit(f"they differ by {most:.1e}")

@@ -14,11 +14,14 @@ import sys
 from pathlib import Path
 
 import torch
+from against_trl import TUNES
 from interleaved import Spread, in_turns
+from results import Figure, add_record_flag, record
 from sft import inputs, programs
 from shapes import CONFIGURATIONS
 from transformers import AutoModelForCausalLM
 
+QUESTION = "hardware utilization"
 TOKENS = 1536  # of a step of the bench, about
 OPERATIONS = {"lora": 4, "full": 6}
 RATE = """
@@ -63,16 +66,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL already")
+    add_record_flag(parser)
     given = parser.parse_args()
     print("| case | weights | operations/s | floor, tokens/s | TRL reaches | upbring reaches |")
     print("|---|---|---|---|---|---|")
+    figures: list[Figure] = []
     for shape in given.shape:
-        for precision in given.precision:
-            print(line(given, shape, precision), flush=True)
+        for precision in given.dtype:
+            best, shares = measured(given, shape, precision)
+            print(line(given, shape, precision, best=best, shares=shares), flush=True)
+            case = {"model": f"{shape}, {TUNES[given.tune]}", "precision": precision}
+            figures.append(
+                Figure(
+                    question=QUESTION,
+                    metric="matrix products",
+                    value=float(f"{best:.4g}"),
+                    unit="operations/s",
+                    **case,
+                )
+            )
+            figures += [
+                Figure.of(
+                    QUESTION, f"{name} share of the floor", each, "%", **case, n=given.rounds
+                )
+                for name, each in shares.items()
+            ]
+    if given.record:
+        record(figures, threads=given.threads)
 
 
-def line(given: argparse.Namespace, shape: str, precision: str) -> str:
-    """Return a row of the table."""
+def measured(
+    given: argparse.Namespace, shape: str, precision: str
+) -> tuple[float, dict[str, Spread]]:
+    """Return the machine's operations a second, and the share of the floor of each program, in %."""
     folder, tokens = inputs(shape, given.steps)
     both = programs(given, folder, given.tune, precision)
     found: dict[str, list[float]] = {program.name: [] for program in both}
@@ -82,12 +108,23 @@ def line(given: argparse.Namespace, shape: str, precision: str) -> str:
         for name, measured in in_turns(both, tokens, rounds=1).items():
             found[name].append(measured[0].speed)
     floor = best / (OPERATIONS[given.tune] * weights(shape))
-    shares = [
-        "{0.median:.0%} ({0.least:.0%}–{0.most:.0%})".format(Spread.of(s / floor for s in each))
-        for each in found.values()
-    ]
+    shares = {n: Spread.of(100 * s / floor for s in each) for n, each in found.items()}
+    return best, shares
+
+
+def line(
+    given: argparse.Namespace,
+    shape: str,
+    precision: str,
+    *,
+    best: float,
+    shares: dict[str, Spread],
+) -> str:
+    """Return a row of the table."""
+    floor = best / (OPERATIONS[given.tune] * weights(shape))
+    cells = [f"{s.median:.0f}% ({s.least:.0f}%–{s.most:.0f}%)" for s in shares.values()]
     head = f"| {shape} {given.tune} {precision} | {weights(shape):,} | {best / 1e9:.0f}e9 |"
-    return f"{head} {floor:,.0f} | {' | '.join(shares)} |"
+    return f"{head} {floor:,.0f} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import shapes
 from interleaved import Measured, Program, in_turns, spread
+from results import Figure, add_record_flag, record
 
 BENCH = Path(__file__).resolve().parent
 CACHE = BENCH / ".cache"
@@ -87,6 +88,39 @@ def table(found: Mapping[str, Found]) -> str:
     return "\n".join(lines)
 
 
+def recorded(found: Mapping[str, Found]) -> list[Figure]:
+    """Return the figures of all cases."""
+    metrics = {
+        "speed": ("tokens/s", "useful tokens/s"),
+        "peak": ("peak memory", "MB"),
+        "first": ("time to first step", "s"),
+    }
+    return [
+        Figure.of(
+            "scaling", metric, spread(each, measure), unit,
+            model=model_name(group, name), precision="float32", n=len(each),
+        )
+        for group, cases in found.items()
+        for name, each in cases.items()
+        for measure, (metric, unit) in metrics.items()
+    ]  # fmt: skip
+
+
+def model_name(group: str, name: str) -> str:
+    """Return a case in words.
+
+    >>> model_name("rows", "growth-1000-rows")
+    'tiny, file of 1,000 rows'
+    """
+    count = int(name.split("-")[1])
+    if group == "rows":
+        return f"tiny, file of {count:,} rows"
+    if group == "processes":
+        many = "1 process with" if count == 1 else f"{count} processes with"
+        return f"tiny, {many} one thread{'' if count == 1 else ' each'}"
+    return f"tiny, documents of {count:,} tokens"
+
+
 def draw(found: Mapping[str, Found], file: Path) -> None:
     """Save, for rows and for lengths, speed and memory as lines over the case."""
     from matplotlib.figure import Figure  # noqa: PLC0415 -- large, and only after the measuring
@@ -119,6 +153,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="*", default=[128, 512, 2048, 8192])
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    add_record_flag(parser)
     given = parser.parse_args()
     groups = {
         "rows": [rows(count) for count in given.rows],
@@ -127,6 +162,8 @@ def main() -> None:
     }
     found = {name: measured(programs, given) for name, programs in groups.items() if programs}
     print(f"\n{table(found)}")
+    if given.record:
+        record(recorded(found))
     draw(found, FIGURE)
     print(f"\n{FIGURE}")
 

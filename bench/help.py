@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from interleaved import Spread
+from results import Figure, add_record_flag, record
 
 ASKED = {
     "upbring --help": ("-m", "upbring", "--help"),
@@ -32,9 +33,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = [[used(words) for words in ASKED.values()] for _ in range(parser.parse_args().rounds)]
-    for name, times in zip(ASKED, zip(*rounds, strict=True), strict=True):
-        print(f"{name:<30} {Spread.of(times)} s")
+    add_record_flag(parser)
+    given = parser.parse_args()
+    rounds = [[used(words) for words in ASKED.values()] for _ in range(given.rounds)]
+    spreads = {
+        name: Spread.of(times) for name, times in zip(ASKED, zip(*rounds, strict=True), strict=True)
+    }
+    for name, spread in spreads.items():
+        print(f"{name:<30} {spread} s")
+    if given.record:
+        record(
+            Figure.of("start-up", f"processor time, {name}", spread, "s", n=given.rounds)
+            for name, spread in spreads.items()
+        )
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def predict(given: list[str]) -> Taken:
     """Return what the plan says, in this process."""
     from upbring import durable  # noqa: PLC0415 -- only the process that plans needs it
     from upbring.cli.flags import parse_flags  # noqa: PLC0415 -- as above
-    from upbring.settings.command_table import commands, import_object  # noqa: PLC0415 -- as above
+    from upbring.cli.command_table import commands  # noqa: PLC0415 -- as above
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
     from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes  # noqa: PLC0415 -- as above
     from upbring.stages.planning.plan import measure_time, plan  # noqa: PLC0415 -- as above
@@ -181,10 +181,10 @@ def predict(given: list[str]) -> Taken:
     verb, *rest = given
     call = parse_flags(commands()[verb], rest)
     assert call is not None, "no help was asked for"
-    kind = import_object(commands()[verb].settings)
+    kind = commands()[verb].load_settings()
     resolved = resolve(kind, section=verb, file=call.settings_file, flags=call.flags)
     cast = make_dry_run_context(verb, resolved, log=lambda _: None)
-    before = durable.process_memory_bytes() or 0
+    before = durable.process_memory_bytes()
     made = plan(cast, baseline=before, file_bytes=weight_file_bytes(cast.loaded.base))
     time = measure_time(cast, made)
     print(json.dumps(made.memory.peak_parts | {"phase": made.memory.peak_phase}), file=sys.stderr)

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from interleaved import TUNED_ALLOCATOR, Measured, Program, in_turns, ratio, spread
+from results import Figure, add_record_flag, comparison, record
 from trl_environment import TRL_WITH_PPO
 from trl_environment import python as trl_python
 
@@ -37,6 +38,18 @@ MEASURES = {
     "speed": "useful tokens/s",
     "peak": "peak memory, MB",
     "first": "start to end of first round, s",
+}
+
+
+SPEED = "speed against TRL: PPO"
+RECORDED = {
+    "speed": (SPEED, "speed", "useful tokens/s"),
+    "round": (SPEED, "round time", "s"),
+    "generation": (SPEED, "generation time", "s"),
+    "scoring": (SPEED, "scoring time", "s"),
+    "update": (SPEED, "update time", "s"),
+    "first": (SPEED, "time to first round", "s"),
+    "peak": ("memory against TRL", "peak memory", "MB"),
 }
 
 
@@ -65,7 +78,7 @@ def programs(given: argparse.Namespace, folder: Path, precision: str) -> list[Pr
         Program("TRL", trl, environment),
         *(
             Program(f"upbring, {value}", [*ours, "--value-model", value], {})
-            for value in given.value
+            for value in given.value_model
         ),
     ]
 
@@ -84,6 +97,28 @@ def told(case: str, found: dict[str, list[Measured]]) -> list[str]:
             cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def recorded(shape: str, precision: str, found: dict[str, list[Measured]]) -> list[Figure]:
+    """Return the figures of a case; ratios are upbring's to TRL's."""
+    trl, figures = found["TRL"], list[Figure]()
+    for name, ours in found.items():
+        if ours is trl:
+            continue
+        model = f"{shape}, value {name.removeprefix('upbring, ')}"
+        for measure, (question, what, unit) in RECORDED.items():
+            figures += comparison(
+                question,
+                what,
+                unit,
+                ours=spread(ours, measure),
+                theirs=spread(trl, measure),
+                gain=ratio(ours, trl, measure),
+                model=f"PPO, {model}" if measure == "peak" else model,
+                precision=precision,
+                n=len(ours),
+            )
+    return figures
 
 
 def a_round_each(folder: Path, rounds: int) -> list[int]:
@@ -106,6 +141,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="processes of each program")
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL 1.12 already")
+    add_record_flag(parser)
     return parser.parse_args()
 
 
@@ -114,13 +150,17 @@ def main() -> None:
     given = arguments()
     columns = ["case", "program", *MEASURES.values()]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for shape, precision in itertools.product(given.shape, given.precision):
+    figures: list[Figure] = []
+    for shape, precision in itertools.product(given.shape, given.dtype):
         folder = prepared(shape, given.updates)
         print(f"{shape} {precision}", flush=True)
         tokens = a_round_each(folder, given.updates)
         found = in_turns(programs(given, folder, precision), tokens, rounds=given.rounds)
         lines += told(f"{shape} {precision}", found)
+        figures += recorded(shape, precision, found)
     print("\n".join(lines))
+    if given.record:
+        record(figures, threads=given.threads)
 
 
 if __name__ == "__main__":

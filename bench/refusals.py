@@ -11,6 +11,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from results import Figure, add_record_flag, record
+
 from upbring.data.read.rows import Fields, read_rows
 from upbring.maths.agreement import cohen_kappa
 from upbring.maths.statistics import proportion
@@ -28,12 +30,19 @@ LABELS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
-    for path in parser.parse_args().files:
-        print(f"{path.name}: {report(path)}")
+    add_record_flag(parser)
+    given = parser.parse_args()
+    figures: list[Figure] = []
+    for path in given.files:
+        text, found = report(path)
+        print(f"{path.name}: {text}")
+        figures += found
+    if given.record:
+        record(figures)
 
 
-def report(path: Path) -> str:
-    """Return how far rule and people agree on one file."""
+def report(path: Path) -> tuple[str, list[Figure]]:
+    """Return how far rule and people agree on one file, as a table and as figures."""
     told = [pair for row in read_rows(path) if (pair := labelled(row.fields)) is not None]
     if not told:
         raise SystemExit(f"{path}: has no labelled answers; see `python bench/refusals.py --help`")
@@ -41,10 +50,11 @@ def report(path: Path) -> str:
     rule: list[str] = [classify_refusal(text) for text, _ in told]
     right = proportion(sum(a == b for a, b in zip(people, rule, strict=True)), len(told))
     refused = cohen_kappa([a != "none" for a in people], [b != "none" for b in rule])
+    kappa = cohen_kappa(people, rule)
     table = Counter(zip(people, rule, strict=True))
     head = (
         f"{len(told)} answers, accuracy {right.value:.3f} ({right.low:.3f} … {right.high:.3f}), "
-        f"kappa {cohen_kappa(people, rule):.3f} of three classes, {refused:.3f} of refused or not"
+        f"kappa {kappa:.3f} of three classes, {refused:.3f} of refused or not"
     )
     lines = [
         head,
@@ -54,7 +64,13 @@ def report(path: Path) -> str:
             for mine in CLASSES
         ),
     ]
-    return "\n".join(lines)
+    case = {"question": "refusal rules", "model": path.name, "n": len(told)}
+    figures = [
+        Figure.estimated("accuracy", right, "share", **case),
+        Figure(metric="Cohen's kappa, three classes", value=round(kappa, 3), unit="kappa", **case),
+        Figure(metric="Cohen's kappa, refused or not", value=round(refused, 3), unit="kappa", **case),
+    ]
+    return "\n".join(lines), figures
 
 
 def labelled(fields: Fields) -> tuple[str, str] | None:

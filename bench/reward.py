@@ -15,8 +15,9 @@ import json
 from pathlib import Path
 
 from against_trl import commands
-from dpo import Results, arguments, compared, inputs, table, told
+from dpo import Results, arguments, compared, inputs, recorded, table, told
 from interleaved import Program, Spread, ratio
+from results import record
 
 AGAINST = {"TRL": "upbring"}
 TOLERANCE = 1e-4  # of a step's loss, in float32
@@ -51,3 +52,6 @@ if __name__ == "__main__":
     given = arguments(__doc__)
     found = compared(given, programs, AGAINST, most=TOLERANCE)
     print(f"\n{table(found, AGAINST)}\n\n{by_rankings(found, given.steps)}")
+    if given.record:
+        figures = recorded(found, "reward model", AGAINST, {"TRL": "pairs"})
+        record(figures, threads=given.threads)

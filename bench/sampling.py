@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from interleaved import MEASURES, TUNED_ALLOCATOR, Measured, Program, in_turns, ratio, spread
+from results import Figure, add_record_flag, comparison, record
 
 BENCH = Path(__file__).resolve().parent
 CACHE = BENCH / ".cache"
@@ -144,7 +145,7 @@ def draw(given: argparse.Namespace) -> dict[str, Any]:
     if given.threads is not None:
         torch.set_num_threads(given.threads)
     make = {"transformers": by_transformers, "upbring": by_upbring}[given.program]
-    once = make(given, getattr(torch, given.precision[0]))
+    once = make(given, getattr(torch, given.dtype[0]))
     tokens, times = 0, []
     for _ in range(given.times):
         tokens += once()
@@ -177,6 +178,26 @@ def told(case: str, found: dict[str, list[Measured]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def recorded(model: str, precision: str, found: dict[str, list[Measured]]) -> list[Figure]:
+    """Return the figures of a case; ratios are upbring's to transformers'."""
+    theirs, ours = (found[name] for name in PROGRAMS)
+    figures: list[Figure] = []
+    for measure, what, unit in (("speed", "speed", "tokens/s"), ("peak", "peak memory", "MB")):
+        figures += comparison(
+            "generation",
+            what,
+            unit,
+            ours=spread(ours, measure),
+            theirs=spread(theirs, measure),
+            gain=ratio(ours, theirs, measure),
+            rival="transformers",
+            model=model,
+            precision=precision,
+            n=len(ours),
+        )
+    return figures
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -188,6 +209,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=4, help="in a process, of which one is first")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each program")
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
+    add_record_flag(parser)
     parser.add_argument("--program", choices=PROGRAMS, help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -206,14 +228,20 @@ def main() -> None:
         f"| case, prompts / at once | {' | '.join(columns)} |",
         "|---" * (1 + 3 * len(COMPARED)) + "|",
     ]
-    for shape, precision, batch in itertools.product(given.shape, given.precision, given.batch):
+    figures: list[Figure] = []
+    for shape, precision, batch in itertools.product(given.shape, given.dtype, given.batch):
         model = prepared(shape)
         print(f"{shape} {precision} {batch}", flush=True)
-        _, responses = lengths(int(batch.split("/")[0]))
+        prompts, rows = map(int, batch.split("/"))
+        _, responses = lengths(prompts)
         tokens = [sum(responses)] * given.times
         found = in_turns(programs(given, model, precision, batch), tokens, rounds=given.rounds)
         lines.append(told(f"{shape} {precision}, {batch}", found))
+        name = f"{shape}, {prompts} prompts, {rows} at once"
+        figures += recorded(name, precision, found)
     print("\n".join(lines))
+    if given.record:
+        record(figures, threads=given.threads)
 
 
 if __name__ == "__main__":

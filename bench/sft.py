@@ -14,8 +14,9 @@ import itertools
 import json
 from pathlib import Path
 
-from against_trl import BENCH, check, commands, flags, head, prepared, row
+from against_trl import BENCH, TUNES, check, commands, figures, flags, head, prepared, row
 from interleaved import MEASURES, Measured, Program, farthest, in_turns, spread
+from results import Figure, record
 
 FIGURE = BENCH / "figures" / "sft.svg"
 TOLERANCE = 1e-4  # of a step's loss, in float32
@@ -39,7 +40,7 @@ def inputs(shape: str, steps: int) -> tuple[Path, list[int]]:
 def compared(given: argparse.Namespace) -> Results:
     """Return the measurements of every combination that was asked for."""
     results: Results = {}
-    for case in itertools.product(given.shape, given.tune, given.precision):
+    for case in itertools.product(given.shape, given.tune, given.dtype):
         shape, tune, precision = case
         folder, tokens = inputs(shape, given.steps)
         print(f"{shape} {tune} {precision}: {given.steps} steps, {sum(tokens):,} useful tokens")
@@ -57,6 +58,17 @@ def table(results: Results) -> str:
         trl, ours = (found[name] for name in PROGRAMS)
         lines.append(row([" ".join(case), f"{farthest(ours, trl):.0e}"], trl, ours))
     return "\n".join(lines)
+
+
+def recorded(results: Results) -> list[Figure]:
+    """Return the figures of all cases."""
+    return [
+        figure
+        for (shape, tune, precision), found in results.items()
+        for figure in figures(
+            "SFT", f"{shape}, {TUNES[tune]}", precision, *(found[name] for name in PROGRAMS)
+        )
+    ]
 
 
 def draw(results: Results, file: Path) -> None:
@@ -91,7 +103,10 @@ def draw(results: Results, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    found = compared(flags(__doc__, tune=("lora", "full")).parse_args())
+    given = flags(__doc__, tune=("lora", "full")).parse_args()
+    found = compared(given)
     print(f"\n{table(found)}")
+    if given.record:
+        record(recorded(found), threads=given.threads)
     draw(found, FIGURE)
     print(f"\n{FIGURE}")

@@ -17,6 +17,7 @@ import numpy as np
 import shapes
 import torch
 from interleaved import Spread
+from results import Figure, add_record_flag, record
 from transformers import AutoModelForCausalLM
 
 from upbring.data.trees.batch import Batch, make_batch
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, nargs="+", default=[50, 100, 200, 400, 800])
     parser.add_argument("--branches", type=int, nargs="+", default=[1, 2, 4, 9])
     parser.add_argument("--rounds", type=int, default=5)
+    add_record_flag(parser)
     given = parser.parse_args()
     retain_freed_memory()
     model, roles = learner()
@@ -131,6 +133,21 @@ def main() -> None:
     for num_branches, gains in found.items():
         cells = (f"{s} of {bound(p, num_branches):.2f}" for p, s in gains.items())
         print(f"| {num_branches} | {' | '.join(cells)} |")
+    if given.record:
+        record(
+            Figure.of(
+                "scaling",
+                "speedup by sharing the prompt",
+                spread,
+                "×",
+                model=f"tiny, prompt of {p} tokens, {num_branches} responses",
+                precision="float32",
+                n=given.rounds,
+                note=f"bound {bound(p, num_branches):.2f}",
+            )
+            for num_branches, gains in found.items()
+            for p, spread in gains.items()
+        )
     draw(found, given.prompts)
     print(f"\n{FIGURE}")
 

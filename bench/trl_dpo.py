@@ -67,7 +67,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
         told = configuration(given, scratch, examples=plan["pairs"])
-        names = SHARED + (TUNED if given.precision != "default" else [])
+        names = SHARED + (TUNED if given.dtype != "default" else [])
         trainer = Watched(
             model=str(given.folder / "model"),
             args=DPOConfig(

@@ -72,8 +72,8 @@ class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
 def configuration(given: argparse.Namespace, scratch: str, *, count: int) -> PPOConfig:
     """Return what both programs share and, where a precision is asked for, what makes TRL fast."""
     tuned: dict[str, Any] = {}
-    if given.precision != "default":
-        tuned = {"bf16": given.precision == "bfloat16", "gradient_checkpointing": False}
+    if given.dtype != "default":
+        tuned = {"bf16": given.dtype == "bfloat16", "gradient_checkpointing": False}
     return PPOConfig(
         output_dir=scratch,
         use_cpu=True,

@@ -43,7 +43,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         told = configuration(given, scratch, examples=plan["pairs"])
         names = [n for n in SHARED if n != "max_length"]
-        if given.precision != "default":
+        if given.dtype != "default":
             names += [n for n in TUNED if n != "model_init_kwargs"]
         options = {name: getattr(told, name) for name in names}
         kind = (told.model_init_kwargs or {"dtype": "float32"})["dtype"]

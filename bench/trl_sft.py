@@ -48,8 +48,8 @@ class Watched(SFTTrainer):  # type: ignore[misc]  # as above
 def configuration(given: argparse.Namespace, scratch: str, *, examples: int) -> SFTConfig:
     """Return what both comparisons fix, and for the tuned one what makes TRL fast here."""
     tuned: dict[str, Any] = {}
-    if given.precision != "default":
-        is_half = given.precision == "bfloat16"
+    if given.dtype != "default":
+        is_half = given.dtype == "bfloat16"
         frozen = "bfloat16" if is_half and given.tune == "lora" else "float32"  # as upbring's
         tuned = {
             "bf16": is_half,

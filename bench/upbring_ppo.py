@@ -1,4 +1,4 @@
-"""upbring's PPO on a folder of `ppo_shapes`, by the public verb with a clock on its parts.
+"""upbring's PPO on a folder of `ppo_shapes`, by the public command with a clock on its parts.
 
 Prints the same JSON line as `trl_ppo`, read from the run's metrics: a round is four steps, one for
 each inner epoch. Nothing is held out; the evaluations that a run begins and ends with answer one
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from upbring.algorithms import rl
+from upbring.algorithms import rl, sample_round
+from upbring.algorithms.sample_round import SampledResponses
 from upbring.cli.main import main
-from upbring.data.trees.tree import Tree
 
 PROMPTS, RESPONSE, EPOCHS = 16, 64, 4
 
@@ -28,7 +28,7 @@ def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
         "--model": given.folder / "model",
         "--reward-model": given.folder / "reward",
         "--tune": given.tune,
-        "--value-model": given.value,
+        "--value-model": given.value_model,
         "--steps": rounds * EPOCHS,
         "--batch-size": PROMPTS,
         "--update-epochs": EPOCHS,
@@ -40,8 +40,8 @@ def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
         "--runs": runs,
         "--name": "bench",
     }
-    if given.precision != "default":
-        options["--dtype"] = given.precision
+    if given.dtype != "default":
+        options["--dtype"] = given.dtype
     if given.threads is not None:
         options["--threads"] = given.threads
     words = [str(word) for option in options.items() for word in option]
@@ -49,30 +49,30 @@ def command(given: argparse.Namespace, runs: str, *, rounds: int) -> list[str]:
 
 
 class Clock:
-    """Notes when each round began to draw, had drawn, and began to learn."""
+    """Records when each round starts to sample, has sampled, and starts to train."""
 
     def __init__(self) -> None:
         self.marks: list[list[float]] = []
-        self.is_within = False  # a round; what is held out is drawn outside of any
-        room: Any = rl  # what is measured there has no public name
-        self.draw, self.begin = room.drawn, room.OnPolicy._begun  # noqa: SLF001 -- as above
+        self.is_in_round = False  # held-out prompts are sampled outside of rounds
+        self.sample_round = rl.OnPolicy.sample_round
+        self.sample_responses = sample_round.sample_responses
         clock = self
 
-        def begun(this: rl.OnPolicy, number: int) -> str | None:
+        def timed_round(algorithm: rl.OnPolicy, number: int) -> None:
             clock.marks.append([time.time()])
-            clock.is_within = True
-            reason: str | None = clock.begin(this, number)
+            clock.is_in_round = True
+            clock.sample_round(algorithm, number)
             clock.marks[-1].append(time.time())
-            clock.is_within = False
-            return reason
+            clock.is_in_round = False
 
-        def drawn(*given: Any, **named: Any) -> list[Tree]:  # noqa: ANN401 -- handed on
-            found: list[Tree] = clock.draw(*given, **named)
-            if clock.is_within:
+        def timed_sampling(*given: Any, **named: Any) -> SampledResponses:  # noqa: ANN401 -- handed on
+            found = clock.sample_responses(*given, **named)
+            if clock.is_in_round:
                 clock.marks[-1].append(time.time())
             return found
 
-        room.drawn, room.OnPolicy._begun = drawn, begun  # noqa: SLF001 -- as above
+        rl.OnPolicy.sample_round = timed_round  # type: ignore[method-assign]  # to time it
+        sample_round.sample_responses = timed_sampling
 
     def parts(self, ends: list[float]) -> dict[str, list[float]]:
         """Return the seconds of each round and of its parts."""

@@ -30,8 +30,8 @@ def command(given: argparse.Namespace, runs: str, *, steps: int, examples: int) 
         "--runs": runs,
         "--name": "bench",
     }
-    if given.precision != "default":
-        options["--dtype"] = given.precision
+    if given.dtype != "default":
+        options["--dtype"] = given.dtype
     if given.threads is not None:
         options["--threads"] = given.threads
     words = [*(str(word) for option in options.items() for word in option), *given.also]

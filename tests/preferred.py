@@ -1,4 +1,4 @@
-"""Rankings with a reference, and what they cost by plain transformers: in float64, one by one."""
+"""Rankings with reference log-probabilities, and their losses by plain transformers in float64."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ P = TypeVar("P", bound=PreferenceAlgorithm)
 
 @dataclass(frozen=True)
 class Said:
-    """What one response is to the model that learns and to the reference: one number a token."""
+    """The token log-probabilities of one response under the policy and the reference."""
 
     policy: Tensor  # [c] float64
     reference: Tensor  # [c] float64
@@ -50,10 +50,10 @@ class Said:
 
 
 class Cost(Protocol):
-    """What one pair costs."""
+    """The loss of one pair."""
 
     def __call__(self, w: Said, x: Said, *, tied: bool) -> Tensor:
-        """Return the cost of a better response against a worse."""
+        """Return the loss of a better response `w` and a worse one `x`."""
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def speaking() -> Iterator[None]:
 
 @cache
 def rankings() -> tuple[Tree, ...]:
-    """Return trees of 2 to 5 ranked branches, ties among them, with another model's opinion."""
+    """Return trees of 2 to 5 ranked branches, with ties and reference log-probabilities."""
     trees = random_trees(VOCABULARY, SHAPES)
     return tuple(
         replace(item, key=str(i), per_branch={"rank": np.array(RANKS[i], float)})
@@ -72,7 +72,7 @@ def rankings() -> tuple[Tree, ...]:
 
 
 def referred(trees: Sequence[Tree]) -> list[Tree]:
-    """Return trees with the log-probabilities of a model of another seed as notes."""
+    """Return trees whose reference log-probabilities are those of a model with another seed."""
     network = family("llama", seed=1).double()
     found = []
     with torch.no_grad():
@@ -111,7 +111,7 @@ def algorithm(
     micro_tokens: int = 10_000,
     **fields: Any,
 ) -> P:
-    """Return an algorithm that takes all trees in one step and holds them out as well."""
+    """Return an algorithm with all trees in one step, and the same trees as held-out data."""
     network = family("llama", attention=ATTENTION_NAME)
     return kind(
         model=Model(network),
@@ -136,7 +136,7 @@ def taken(ours: PreferenceAlgorithm) -> tuple[dict[str, float], list[Tensor]]:
 def expected(
     trees: Sequence[Tree], loss: Callable[[list[list[Said]]], Tensor]
 ) -> tuple[float, list[Tensor]]:
-    """Return a loss of what is said of each tree's branches, and its gradient, in float64."""
+    """Return a loss of the log-probabilities of all branches, and its gradient, in float64."""
     network = family("llama", attention="eager").double()
     said = [
         [
@@ -154,7 +154,7 @@ def expected(
 
 
 def _plain(network: torch.nn.Module, prompt: list[int], response: list[int]) -> Tensor:
-    """Return the log-probability of each token of a response behind its own prompt."""
+    """Return the log-probability of each token of a response after its prompt."""
     logits = network(input_ids=torch.tensor([prompt + response])).logits[0]
     picked = []
     for place, token in enumerate(response, len(prompt)):
@@ -171,7 +171,7 @@ def distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
 
 
 def comparisons(ranks: Sequence[float]) -> list[tuple[int, int, bool]]:
-    """Return better, worse and whether they are tied, of each two branches."""
+    """Return (better, worse, is tied) for each pair of branches."""
     found = []
     for i in range(len(ranks)):
         for j in range(i + 1, len(ranks)):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests import road, small
+from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
 from upbring.cli.main import main
-from upbring.settings.command_table import commands, import_object
+from upbring.cli.reference_pages import README, replace_blocks
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.settings.schema import Settings, setting_specs
@@ -23,11 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "bench" / "RESULTS.md", *DOCS.rglob("*.md")])
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 VERB_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "pretrain")
-ALGORITHMS = sorted(
-    path.stem
-    for path in (ROOT / "upbring" / "algorithms").glob("[!_]*.py")
-    if path.stem in commands()
-)
+ALGORITHMS = sorted(name for name, command in commands().items() if command.is_method)
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -35,13 +32,12 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
 
-# What the glossary begins with; the house has one word for each of these things.
-WORDS = [
+# Terms that the glossary must define.
+TERMS = {
     *("prompt", "response", "branch", "tree", "batch", "tokens", "logprobs", "weight"),
     *("chosen", "rejected", "ranking", "policy", "reference", "reward", "value", "rollout"),
-    *("judge", "annotator", "principle", "provocation", "settings", "run", "stage", "recipe"),
-    *("contract", "gate"),
-]
+    *("judge", "annotator", "settings", "run", "stage", "recipe", "pipeline", "contract", "gate"),
+}
 
 # What makes a documented command quick: the same road with fewer steps.
 BRIEF = {
@@ -104,7 +100,7 @@ def test_every_command_that_is_shown_is_understood(
     call = parse_flags(commands()[command], rest)
     assert call is not None, f"{page}: shows help"
     resolve(
-        import_object(commands()[command].settings),
+        commands()[command].load_settings(),
         section=command,
         file=call.settings_file,
         flags=call.flags,
@@ -170,7 +166,7 @@ def test_examples_in_documents_are_true(
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)
 def test_every_recipe_resolves(recipe: Path) -> None:
     section = VERB_OF.get(recipe.stem, recipe.stem)
-    kind = import_object(commands()[section].settings)
+    kind = commands()[section].load_settings()
     resolved = resolve(kind, section=section, file=recipe, flags={})
     assert "default" in resolved.origins.values()
     assert set(resolved.origins.values()) != {"default"}
@@ -185,7 +181,7 @@ def told_defaults(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> None:
-    kind: type[Settings] = import_object(commands()[name].settings)
+    kind: type[Settings] = commands()[name].load_settings()
     expected = {setting.name: setting.default_text for setting in setting_specs(kind).values()}
     told = told_defaults(name)
     if kind is not SftSettings:  # the other pages tell how they differ from fine-tuning
@@ -194,21 +190,18 @@ def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> No
     assert told == expected
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_readme_has_a_row_for_each_algorithm(name: str) -> None:
-    rows = [line for line in text_of(ROOT / "README.md").splitlines() if line.startswith("|")]
-    assert any(f"| {name} |" in row and f"docs/algorithms/{name}.md" in row for row in rows)
-
-
-def test_the_readme_is_short_and_names_every_verb() -> None:
-    readme = text_of(ROOT / "README.md")
+def test_the_tables_of_the_readme_are_what_the_registry_declares() -> None:
+    readme = text_of(ROOT / README)
+    assert readme == replace_blocks(readme), "out of date; run `make docs`"
     assert readme.count("\n") <= 180
-    assert [command for command in commands() if f"| `{command}` |" not in readme] == []
+    for command in commands().values():
+        assert (f"[`{command.name}`]" if command.is_method else f"| `{command.name}` |") in readme
 
 
-def test_the_glossary_begins_with_the_words_of_the_house() -> None:
-    _head, *words = re.findall(r"^\| (\w+) \|", text_of(DOCS / "glossary.md"), re.MULTILINE)
-    assert words[: len(WORDS)] == WORDS
+def test_the_glossary_defines_each_term_once() -> None:
+    terms = re.findall(r"^\| ([^|*]+) \|", text_of(DOCS / "glossary.md"), re.MULTILINE)
+    assert set(terms) >= TERMS
+    assert len(terms) == len(set(terms))
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

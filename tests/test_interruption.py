@@ -1,4 +1,4 @@
-"""Signals are raised in this very process, so that nothing waits."""
+"""Signals are raised in the test process, so that no test sleeps."""
 
 import signal
 import threading
@@ -29,7 +29,7 @@ def test_nothing_is_requested_until_a_signal_comes() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_sets_a_flag_and_says_so_in_one_line(
+def test_the_first_signal_sets_a_flag_and_prints_one_line(
     number: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with Interruption() as interruption:
@@ -43,15 +43,15 @@ def test_the_first_signal_sets_a_flag_and_says_so_in_one_line(
 def test_polling_raises_with_the_exit_code_of_the_signal(number: signal.Signals, code: int) -> None:
     with Interruption(log=quiet) as interruption:
         signal.raise_signal(number)
-        with pytest.raises(Interrupted, match=f"stopped by {number.name}; go on with") as caught:
+        with pytest.raises(Interrupted, match=f"stopped by {number.name}; resume with") as caught:
             interruption.poll()
     assert caught.value.exit_code == code
 
 
-def test_the_second_signal_leaves_at_once() -> None:
+def test_the_second_signal_stops_immediately() -> None:
     with Interruption(log=quiet):
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(ForcedStop, match="stopped at once") as caught:
+        with pytest.raises(ForcedStop, match="stopped immediately") as caught:
             signal.raise_signal(signal.SIGTERM)
     assert caught.value.signal_number == signal.SIGTERM
     assert caught.value.exit_code == 143

@@ -1,4 +1,4 @@
-"""The very first lines that run."""
+"""The code that runs before the command line."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 from upbring.__main__ import SPIN_COUNT, limit_thread_spinning
 
 
-def test_threads_wait_shortly_unless_the_user_has_said_how() -> None:
+def test_the_spin_count_is_low_unless_the_user_chose_one() -> None:
     for given, found in (
         ({}, {"GOMP_SPINCOUNT": SPIN_COUNT}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
@@ -16,6 +16,6 @@ def test_threads_wait_shortly_unless_the_user_has_said_how() -> None:
         assert given == found
 
 
-def test_the_first_lines_do_not_wait_for_torch() -> None:
+def test_the_entry_point_does_not_import_torch() -> None:
     code = "import sys, upbring.__main__; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

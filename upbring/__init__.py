@@ -1,4 +1,4 @@
-"""Bring up a language model. The public names, each imported when it is first asked for."""
+"""LLM post-training: SFT, reward models, RL and evaluation. Public names are imported lazily."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's home on first use, so that importing the package stays instant."""
+    """Import a public name on first use, so that importing the package stays fast."""
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'upbring' has no attribute {name!r}")

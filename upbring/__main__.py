@@ -1,4 +1,4 @@
-"""`python -m upbring`: the same as the `upbring` command."""
+"""Entry point of `upbring` and `python -m upbring`."""
 
 import contextlib
 import os
@@ -8,16 +8,16 @@ from typing import NoReturn
 
 from upbring.cli.main import main as run_command_line
 
-STOPPED_EXIT_CODES = {130, 143}  # by Ctrl-C and by SIGTERM
+STOPPED_EXIT_CODES = {130, 143}  # Ctrl-C and SIGTERM
 
-# Threads that share a product wait for one another by turning round and round, by themselves
-# 300,000 times: for nothing where another program has taken the other's core. With a tenth of that,
-# 64 tokens of 16 responses take 6 s there in place of 16, and as long as before on a quiet machine.
+# OpenMP threads spin at a barrier, by default 300,000 times. This wastes time when another program
+# occupies a core. With a tenth of that, sampling 16 responses of 64 tokens takes 6 s instead of
+# 16 s on a busy machine; an idle machine shows no difference.
 SPIN_COUNT = "30000"
 
 
 def main() -> NoReturn:
-    """Go through the door, and leave; who was told to stop waits for no thread that computes."""
+    """Run the command line and exit; after a signal, exit without joining compute threads."""
     limit_thread_spinning(os.environ)
     code = run_command_line()
     if code in STOPPED_EXIT_CODES:
@@ -29,7 +29,7 @@ def main() -> NoReturn:
 
 
 def limit_thread_spinning(env: MutableMapping[str, str]) -> None:
-    """Let threads wait shortly for one another, unless the user has said how; torch comes later."""
+    """Set a low OpenMP spin count unless the user chose one. Call this before importing torch."""
     if "OMP_WAIT_POLICY" not in env:
         env.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 

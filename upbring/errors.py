@@ -1,40 +1,44 @@
-"""What a user can cause: each error says where, what was found, what to do, and has an exit code.
+"""Errors that a user can cause. Each message states where, what was found, and what to do.
 
     UpbringError
     ├── InputError      2   a file, a flag or a value is wrong
-    ├── ResourceError   3   disk or memory does not suffice
-    ├── ResumeError     4   nothing valid to resume
+    ├── ResourceError   3   out of disk space or memory
+    ├── ResumeError     4   no valid checkpoint to resume from
     ├── DivergedError   5   training diverged and was stopped
     ├── GateError       6   a gate failed
     └── Interrupted   130   stopped by a signal, work saved (143 for SIGTERM)
 
-The door prints the message alone. What only we can cause is an `assert`, and shows its traceback.
+The number is the exit code. The command line prints only the message, without a traceback. A bug of
+upbring itself fails an `assert` and shows its traceback.
 """
 
 import difflib
 from collections.abc import Iterable
 
+MIN_SIMILARITY = 0.75  # of a name that is suggested (difflib's ratio)
+MIN_SUGGESTED_LENGTH = 3  # letters of a name that differs more than that, but by one edit
+
 
 class UpbringError(Exception):
-    """A message for the user and the exit code that goes with it."""
+    """An error message for the user, with an exit code."""
 
     exit_code = 1
 
 
 class InputError(UpbringError):
-    """A file, a flag or a value of the user's is wrong."""
+    """A file, a flag or a value from the user is wrong."""
 
     exit_code = 2
 
 
 class ResourceError(UpbringError):
-    """The disk or the memory does not suffice."""
+    """The process is out of disk space or memory."""
 
     exit_code = 3
 
 
 class ResumeError(UpbringError):
-    """There is nothing valid to resume."""
+    """There is no valid checkpoint to resume from."""
 
     exit_code = 4
 
@@ -51,8 +55,8 @@ class GateError(UpbringError):
     exit_code = 6
 
 
-class Interrupted(UpbringError):  # noqa: N818 -- an interruption is no error, it only travels as one
-    """A signal stopped the work, and what was done is saved."""
+class Interrupted(UpbringError):  # noqa: N818 -- a normal stop, raised as an exception
+    """A signal stopped the run after its state was saved."""
 
     exit_code = 130
 
@@ -62,19 +66,43 @@ class Interrupted(UpbringError):  # noqa: N818 -- an interruption is no error, i
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name that `name` was probably meant to be.
+    """Return the allowed name closest to `name`, or None if none is close.
 
     >>> nearest("learning_rat", ["learning_rate", "steps"])
     'learning_rate'
     >>> nearest("zebra", ["learning_rate", "steps"]) is None
     True
     """
-    matches = difflib.get_close_matches(name.casefold(), list(allowed), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    typed, names = name.casefold(), list(allowed)
+    if matches := difflib.get_close_matches(typed, names, n=1, cutoff=MIN_SIMILARITY):
+        return matches[0]
+    return next((each for each in names if _is_one_edit_away(typed, each)), None)
+
+
+def _is_one_edit_away(one: str, other: str) -> bool:
+    """Return whether one insertion, deletion, substitution or swap makes the words equal.
+
+    Words of fewer than 3 letters never match.
+
+    >>> [_is_one_edit_away(*pair.split()) for pair in ("stf sft", "ruf run", "do to")]
+    [True, True, False]
+    """
+    if min(len(one), len(other)) < MIN_SUGGESTED_LENGTH:
+        return False
+    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if at is None:
+        return abs(len(one) - len(other)) == 1
+    swapped = one[at : at + 2] == other[at : at + 2][::-1] and one[at + 2 :] == other[at + 2 :]
+    rests = (
+        (one[at + 1 :], other[at + 1 :]),
+        (one[at + 1 :], other[at:]),
+        (one[at:], other[at + 1 :]),
+    )
+    return swapped or any(a == b for a, b in rests)
 
 
 def format_value(value: object, *, limit: int = 60) -> str:
-    """Return `value` as an error may show it: on one line, cut to `limit` characters.
+    """Return the repr of `value` for an error message, cut to `limit` characters.
 
     >>> format_value("bot")
     "'bot'"

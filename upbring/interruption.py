@@ -1,11 +1,11 @@
-"""Stopping when asked to: the first signal asks, the second one insists.
+"""Graceful shutdown: the first signal requests a stop, the second one stops immediately.
 
     with Interruption() as interruption:
         for step in steps:
-            if interruption.is_requested: ...   # between steps: save, then leave
+            if interruption.is_requested: ...   # between steps: save, then return
             interruption.poll()                 # inside generation and evaluation
 
-Ctrl-C and SIGTERM are heard in the main thread; elsewhere nothing is installed. A signal that the
+Handlers for Ctrl-C (SIGINT) and SIGTERM are installed only in the main thread. A signal that the
 process was started to ignore (`nohup`, a background job) stays ignored.
 """
 
@@ -20,23 +20,23 @@ from typing import Self
 from upbring.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPING_MESSAGE = "stopping: finishing this step and saving; press again to stop at once"
+STOPPING_MESSAGE = "stopping after this step and saving; press again to stop immediately"
 STDERR_DESCRIPTOR = 2
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class ForcedStop(KeyboardInterrupt):
-    """A second signal: leave now, unsaved."""
+    """A second signal: exit now, without saving."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__("stopped at once; the last checkpoint is where `upbring resume` goes on")
+        super().__init__("stopped immediately; `upbring resume` continues from the last checkpoint")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
 
 class Interruption:
-    """Hears Ctrl-C and SIGTERM inside of a `with` block; an inner block shares the outer's ear."""
+    """Handles Ctrl-C and SIGTERM in a `with` block; nested blocks share the outer state."""
 
     def __init__(self, *, log: Callable[[str], None] | None = None) -> None:
         self._log = log or _write_to_stderr
@@ -46,21 +46,21 @@ class Interruption:
 
     @property
     def signal_number(self) -> int | None:
-        """The signal that was heard, if any was."""
+        """The number of the received signal, or None."""
         return self._outer.signal_number if self._outer else self._signal_number
 
     @property
     def is_requested(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether a stop was requested."""
         return self.signal_number is not None
 
     def poll(self) -> None:
-        """Raise `Interrupted` if somebody asked to stop."""
+        """Raise `Interrupted` if a stop was requested."""
         number = self.signal_number
         if number is not None:
             name = signal.Signals(number).name
             raise Interrupted(
-                f"stopped by {name}; go on with `upbring resume`", signal_number=number
+                f"stopped by {name}; resume with `upbring resume`", signal_number=number
             )
 
     def __enter__(self) -> Self:
@@ -84,7 +84,7 @@ class Interruption:
         owner = getattr(current, "__self__", None)
         if isinstance(owner, Interruption):
             self._outer = owner
-        elif current not in {signal.SIG_IGN, None}:  # None: set outside of Python, not ours to move
+        elif current not in {signal.SIG_IGN, None}:  # None: installed outside of Python
             self._previous[number] = current
             signal.signal(number, self._handle_signal)
 
@@ -97,6 +97,6 @@ class Interruption:
 
 
 def _write_to_stderr(text: str) -> None:
-    """Write past Python's buffers, which the signal may have caught half written."""
+    """Write to the descriptor itself: the signal may have interrupted a buffered write."""
     with contextlib.suppress(OSError):
         os.write(STDERR_DESCRIPTOR, f"\n{text}\n".encode())

@@ -1,4 +1,4 @@
-"""A tiny policy with all its roles on one base, for the verbs that learn from its responses."""
+"""A tiny policy with all its roles on one base model, for the tests of PPO, GRPO and RLOO."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,8 +10,9 @@ import torch
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rl import OnPolicy, PolicyRoles, ResponseDecoder
-from upbring.algorithms.rollout_batch import RoleModel, Rollout
+from upbring.algorithms.rl import OnPolicy
+from upbring.algorithms.rollout_batch import Rollout, RolloutBatch
+from upbring.algorithms.sample_round import PolicyRoles, ResponseDecoder, RoleModel
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
@@ -36,24 +37,30 @@ LUCKY = 7
 
 
 def lucky(rollouts: Sequence[Rollout]) -> list[float]:
-    """Reward the share of lucky tokens."""
+    """Return the share of lucky tokens of each response."""
     return [float((rollout.tokens == LUCKY).mean()) for rollout in rollouts]
 
 
 def odd(rollouts: Sequence[Rollout]) -> list[float]:
-    """Reward a first token that is odd: the best that can be had is 1."""
+    """Return 1 for each response with an odd first token, else 0."""
     return [float(rollout.tokens[0] % 2) for rollout in rollouts]
 
 
 def text() -> ResponseDecoder:
-    """Return tokens read as their numbers."""
+    """Return a decoder that writes tokens as their ids."""
     return ResponseDecoder(lambda tokens: " ".join(map(str, tokens)), str, STOPS)
 
 
 def settings(kind: type[Settings], **given: object) -> Any:
-    """Return settings with two prompts a step and short responses."""
-    asked = {"model": "m", "prompts": (Path("p.jsonl"),), "batch_size": 2, "max_response_length": 6}
-    return kind(**{**asked, "missing_eos_penalty": 0.0, **given})
+    """Return settings with two prompts per step and short responses."""
+    values = {
+        "model": "m",
+        "prompts": (Path("p.jsonl"),),
+        "batch_size": 2,
+        "max_response_length": 6,
+        "missing_eos_penalty": 0.0,
+    }
+    return kind(**{**values, **given})
 
 
 def made(
@@ -66,61 +73,72 @@ def made(
     is_checkpointed: bool = False,
     judge: Callable[[Sequence[Rollout]], Sequence[float]] | None = None,
 ) -> tuple[K, Roles]:
-    """Return an algorithm on a new policy, and the roles of its base."""
+    """Return an algorithm on a new policy, and the roles of its base model."""
     network = family("llama", attention=ATTENTION_NAME).to(compute)
     disable_dropout(network)
     model, roles = Model(network, compute), Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
     if is_checkpointed:
         roles.enable_gradient_checkpointing()
-    learned = [ParameterGroup(roles.parameters("policy"))]
-    more: dict[str, Any] = {}
+    trainable = [ParameterGroup(roles.parameters("policy"))]
+    value = None
     head = None
     if kind is Ppo:
         if asked.value_model == "trunk":  # type: ignore[attr-defined]  # PPO's settings
             roles.add_head("policy", torch.zeros(1, 32))
             head = roles.heads["policy"]
-            learned = [ParameterGroup(roles.parameters("policy"))]
+            trainable = [ParameterGroup(roles.parameters("policy"))]
         else:
             roles.add_adapter("value", LORA, seed=1)
             roles.add_head("value", seed=2)
             value = RoleModel(model, partial(roles.active, "value"), roles.heads["value"])
-            learned.append(ParameterGroup(roles.parameters("value")))
-            more["value_model"] = value
-    averaged, kept = [], None
+            trainable.append(ParameterGroup(roles.parameters("value")))
+    ema_parameters, ema = [], None
     if asked.ema_decay:
         roles.add_adapter("average", LORA, seed=0)
         pairs = zip(
             roles.parameters("average").values(), roles.parameters("policy").values(), strict=False
         )
-        averaged, kept = list(pairs), RoleModel(model, partial(roles.active, "average"))
-    players = PolicyRoles(
+        ema_parameters, ema = list(pairs), RoleModel(model, partial(roles.active, "average"))
+    policy_roles = PolicyRoles(
         policy=RoleModel(model, partial(roles.active, "policy"), head),
         reference=RoleModel(model, partial(roles.active, BASE)),
         reward=reward,
         judge=judge,
-        ema=kept,
-        ema_parameters=averaged,
+        value=value,
+        ema=ema,
+        ema_parameters=ema_parameters,
     )
     algorithm = kind(
         settings=asked,
-        roles=players,
-        trainable=learned,
+        roles=policy_roles,
+        trainable=trainable,
         prompts=PROMPTS,
         held_out=PROMPTS[:3],
         decoder=text(),
         micro_tokens=40,
         is_rescored=is_rescored,
         replay=Stream(REPLAYED, (), 0, 1.0, 2) if asked.mix else None,
-        **more,
     )
     return algorithm, roles
 
 
+def round_of(algorithm: OnPolicy) -> RolloutBatch:
+    """Return the current round of the algorithm."""
+    assert algorithm.rollouts is not None
+    return algorithm.rollouts
+
+
+def given(values: torch.Tensor | None) -> torch.Tensor:
+    """Return a field of a rollout batch that the method computes."""
+    assert values is not None
+    return values
+
+
 def gradient(
-    algorithm: OnPolicy, batches: Sequence[Batch]
+    algorithm: OnPolicy, batches: Sequence[RolloutBatch | Batch]
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Return the gradient of a step as one row, and its metrics."""
+    """Return the gradient of a step as one vector, and its metrics."""
     parameters = [p for group in algorithm.trainable for p in group.parameters.values()]
     for parameter in parameters:
         parameter.grad = None
@@ -132,32 +150,32 @@ def gradient(
 def trained(
     algorithm: OnPolicy, *, start: int = 0, stop: int | None = None
 ) -> list[dict[str, float]]:
-    """Take steps as the loop does, and return their metrics."""
+    """Take steps as the training loop does, and return their metrics."""
     groups = algorithm.parameters()
-    optimiser = make_optimizer(groups, algorithm.settings)
+    optimizer = make_optimizer(groups, algorithm.settings)
     parameters = [p for group in groups for p in group.parameters.values()]
-    found = []
+    metrics = []
     for step, batches in enumerate(algorithm.batches(start), start):
-        set_learning_rate(optimiser, algorithm.settings.learning_rate)
-        found.append(accumulate(algorithm, batches))
+        set_learning_rate(optimizer, algorithm.settings.learning_rate)
+        metrics.append(accumulate(algorithm, batches))
         clip_grad_norm(parameters, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if step + 1 == stop:
             break
-    return found
+    return metrics
 
 
 def bandit(kind: type[K], asked: type[Settings], *, steps: int, **given: object) -> list[float]:
-    """Return the rewards of each step on one prompt, where odd first tokens are all that counts."""
-    words = {
+    """Return the reward of each step on one prompt, where odd first tokens have reward 1."""
+    values = {
         "batch_size": 1,
         "max_response_length": 1,
         "num_generations": 32,
         "kl_coef": 0.0,
         **given,
     }
-    ours, roles = made(kind, settings(asked, steps=steps, learning_rate=0.02, **words), reward=odd)
+    ours, roles = made(kind, settings(asked, steps=steps, learning_rate=0.02, **values), reward=odd)
     ours.prompts = PROMPTS[:1]
     ours.__post_init__()
     for head in roles.heads.values():

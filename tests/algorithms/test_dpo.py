@@ -1,4 +1,4 @@
-"""DPO against its equations in float64, and the laws that it must keep."""
+"""DPO against its equations in float64."""
 
 import math
 from collections import defaultdict
@@ -52,7 +52,7 @@ def test_means_over_tokens_are_sums_divided_by_lengths() -> None:
     assert distance(gradient, theirs) < GRADIENTS
 
 
-def test_a_list_costs_the_mean_over_the_orders_that_its_ties_leave_open() -> None:
+def test_the_loss_of_a_list_is_the_mean_over_the_orders_that_its_ties_allow() -> None:
     def loss(said: list[list[Said]]) -> Tensor:
         every = []
         for item, branches in zip(TREES, said, strict=True):
@@ -81,7 +81,7 @@ def test_a_list_costs_the_mean_over_the_orders_that_its_ties_leave_open() -> Non
 
 def test_best_against_worst_is_one_pair_of_each_ranking() -> None:
     def loss(said: list[list[Said]]) -> Tensor:
-        # of ranks [1, 2] 0 and 1; of [2, 1, 3] 1 and 2; of [1, 2, 2, 4] 0 and 3; [1, 1] is a tie …
+        # ranks [1, 2]: 0 and 1; [2, 1, 3]: 1 and 2; [1, 2, 2, 4]: 0 and 3; [1, 1] is a tie …
         found = [(0, 1), (1, 2), (0, 3), (0, 1), (0, 2), (1, 0), (0, 1), (2, 4)]
         costs = [
             dpo_loss(branches[w], branches[x], tied=i == 3, beta=0.4)
@@ -96,7 +96,7 @@ def test_best_against_worst_is_one_pair_of_each_ranking() -> None:
 
 
 @pytest.mark.parametrize("comparisons", ["all", "extremes", "list"])
-def test_at_the_start_it_is_log_2_and_half_of_all_is_right(comparisons: str) -> None:
+def test_at_the_start_the_loss_is_log_2_and_the_accuracy_is_one_half(comparisons: str) -> None:
     pairs = [item for item in TREES if len(item.branches) == 2]
     trees = own_reference(pairs, algorithm(Dpo, pairs, beta=0.1))
     ours = algorithm(Dpo, trees, beta=0.1, comparisons=comparisons, micro_tokens=1)
@@ -106,7 +106,7 @@ def test_at_the_start_it_is_log_2_and_half_of_all_is_right(comparisons: str) -> 
     assert seen["accuracy"] == 0.5
 
 
-def test_what_it_logs_is_told_of_untied_pairs() -> None:
+def test_metrics_are_means_over_untied_pairs() -> None:
     sums: dict[str, float] = defaultdict(float)
     total = 0.0
 
@@ -130,5 +130,5 @@ def test_what_it_logs_is_told_of_untied_pairs() -> None:
 
     expected(TREES, note)
     values, _ = taken(algorithm(Dpo, TREES, beta=0.2))
-    told = {name: value / total for name, value in sums.items()}
-    assert {name: values[name] for name in told} == pytest.approx(told, rel=1e-4)
+    means = {name: value / total for name, value in sums.items()}
+    assert {name: values[name] for name in means} == pytest.approx(means, rel=1e-4)

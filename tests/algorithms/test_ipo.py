@@ -25,6 +25,6 @@ def test_loss_and_gradient_are_the_papers(is_length_normalized: bool) -> None:  
     assert distance(gradient, theirs) < GRADIENTS
 
 
-def test_it_costs_nothing_at_its_goal_and_the_square_of_the_goal_at_the_start() -> None:
+def test_the_loss_is_0_at_the_target_and_the_target_squared_at_the_start() -> None:
     h, is_tie = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([False, False, True])
     assert pair_losses(h, is_tie, 0.1).tolist() == [0.0, 25.0, 0.0]

@@ -1,4 +1,4 @@
-"""KTO against its equations in float64, and its point of reference."""
+"""KTO against its equations in float64, and its reference point."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from upbring.data.trees.tree import Tree
 
 NAN = float("nan")
 SHAPES = [(3, (5, 2)), (1, (4, 3)), (2, (1, 7, 2)), (5, (2, 2)), (4, (3, 1))]
-GOOD = [[1, NAN], [0, NAN], [1, 0, NAN], [0, NAN], [1, NAN]]  # the last one answers another prompt
+GOOD = [[1, NAN], [0, NAN], [1, 0, NAN], [0, NAN], [1, NAN]]  # NaN: a response to another prompt
 
 
 def judged() -> list[Tree]:
@@ -32,7 +32,7 @@ TREES = judged()
 def kto_loss(
     said: list[list[Said]], *, beta: float, good: float, bad: float, sign: float = 1.0
 ) -> Tensor:
-    """Return equation 8; `sign` turns the other model and this one around in z₀ alone."""
+    """Return equation 8; `sign` swaps policy and reference in z₀ alone."""
     ratios = [float((sign * branches[-1].ratio).detach()) for branches in said]
     z = max(0.0, sum(ratios) / len(ratios))
     losses = []
@@ -46,7 +46,7 @@ def kto_loss(
 
 
 def raised(trees: list[Tree], by: float) -> list[Tree]:
-    """Return trees whose last branch is likelier to the policy than it was, by so much."""
+    """Return trees in which the log-ratio of the last branch is larger by `by`."""
     found = []
     for item in trees:
         *first, last = item.branches
@@ -66,13 +66,13 @@ def test_loss_and_gradient_are_the_papers(by: float, is_held: bool) -> None:  # 
     assert (values["kl_estimate"] == 0) == is_held
 
 
-def test_the_point_of_reference_is_the_mean_of_the_other_responses_and_never_negative() -> None:
+def test_the_reference_point_is_the_mean_log_ratio_and_never_negative() -> None:
     assert reference_point(6.0, 4) == 1.5
     assert reference_point(-6.0, 4) == 0
     assert reference_point(0.0, 0) == 0
 
 
-def test_it_is_the_whole_steps_whatever_its_parts() -> None:
+def test_the_reference_point_does_not_depend_on_the_micro_batches() -> None:
     trees = raised(TREES, 20.0)
     (whole, _), (parts, _) = (
         taken(algorithm(Kto, trees, beta=0.2, micro_tokens=n)) for n in (10_000, 1)
@@ -81,14 +81,14 @@ def test_it_is_the_whole_steps_whatever_its_parts() -> None:
     assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
 
 
-def test_what_answers_another_prompt_is_not_learned_from() -> None:
+def test_mismatched_responses_are_not_trained_on() -> None:
     ours = algorithm(Kto, TREES, beta=0.2)
     (batch,) = next(iter(ours.batches(0)))
-    assert len(batch.tree_index) == 6  # responses that somebody judged, of 11
+    assert len(batch.tree_index) == 6  # labeled responses, of 11
     assert ours.weights(batch)["kto"].tolist() == [1.0] * 6
 
 
-def test_it_begins_at_half_of_each_weight() -> None:
+def test_the_initial_loss_is_half_of_each_weight() -> None:
     ours = algorithm(Kto, TREES, beta=0.2, desirable_weight=3.0)
     same = own_reference(TREES, ours)
     seen = algorithm(Kto, same, beta=0.2, desirable_weight=3.0).evaluate(0).values

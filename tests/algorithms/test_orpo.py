@@ -20,7 +20,7 @@ from tests.tolerances import GRADIENTS, LOGPROBS
 from upbring.algorithms.orpo import Orpo
 
 TREES = rankings()
-BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # of each ranking, of equals the first
+BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # branch of each ranking; the first one of ties
 
 
 def test_loss_and_gradient_are_the_papers() -> None:
@@ -39,7 +39,7 @@ def test_loss_and_gradient_are_the_papers() -> None:
     assert distance(gradient, theirs) < GRADIENTS
 
 
-def test_it_needs_no_reference() -> None:
+def test_no_reference_is_needed() -> None:
     bare = [
         replace(item, branches=tuple(replace(b, per_token={}) for b in item.branches))
         for item in TREES

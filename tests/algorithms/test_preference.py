@@ -1,4 +1,4 @@
-"""What DPO and its kin share: parts of a step, next-token terms, masking, bands."""
+"""What DPO, IPO, KTO, ORPO and SimPO share: micro-batches, next-token terms, masking, bands."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from upbring.train.optimizer import ParameterGroup
 
 TREES = rankings()
 SHOWN = random_trees(VOCABULARY, [(2, (3,)), (4, (6,))])
-BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # of each ranking, of equals the first
+BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # branch of each ranking; the first one of ties
 KINDS: dict[type[PreferenceAlgorithm], dict[str, Any]] = {
     Dpo: {"beta": 0.3, "nll_weight": 0.2},
     Ipo: {"beta": 0.3},
@@ -38,7 +38,7 @@ KINDS: dict[type[PreferenceAlgorithm], dict[str, Any]] = {
 
 
 def judged(trees: Sequence[Tree]) -> list[Tree]:
-    """Return trees that call their first response good and the others bad, but for the last."""
+    """Return trees whose first branch is good, the last mismatched and the others bad."""
     found = []
     for item in trees:
         good = np.zeros(len(item.branches))
@@ -50,7 +50,7 @@ def judged(trees: Sequence[Tree]) -> list[Tree]:
 
 
 @pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
-def test_cutting_a_step_into_parts_changes_nothing(kind: type[PreferenceAlgorithm]) -> None:
+def test_the_split_into_micro_batches_changes_nothing(kind: type[PreferenceAlgorithm]) -> None:
     trees = [*TREES[:6], *SHOWN]
     trees = judged(trees) if kind is Kto else trees
     whole, gradient = taken(algorithm(kind, trees, **KINDS[kind]))
@@ -63,8 +63,8 @@ def test_cutting_a_step_into_parts_changes_nothing(kind: type[PreferenceAlgorith
 
 
 @pytest.mark.parametrize("kind", list(KINDS), ids=lambda kind: kind.__name__)
-def test_the_prompt_is_shared_and_nothing_changes(kind: type[PreferenceAlgorithm]) -> None:
-    """The float64 references see each response behind its own prompt; here both are float32."""
+def test_sharing_the_prompt_changes_nothing(kind: type[PreferenceAlgorithm]) -> None:
+    """The float64 references repeat the prompt for each response; here both are float32."""
     trees = judged(TREES) if kind is Kto else TREES
     apart = algorithm(kind, trees, **KINDS[kind])
     network = family("llama")
@@ -76,7 +76,7 @@ def test_the_prompt_is_shared_and_nothing_changes(kind: type[PreferenceAlgorithm
     assert distance(gradient, theirs) < 1e-5
 
 
-def test_the_next_token_term_is_the_mean_over_the_tokens_of_the_best() -> None:
+def test_the_next_token_term_is_the_mean_over_the_tokens_of_the_best_branches() -> None:
     def loss(said: list[list[Said]]) -> Tensor:
         best = [branches[i].policy for branches, i in zip(said, BEST, strict=True)]
         return -torch.cat(best).mean()
@@ -90,14 +90,14 @@ def test_the_next_token_term_is_the_mean_over_the_tokens_of_the_best() -> None:
     assert "nll" not in plain
 
 
-def test_a_demonstration_that_is_mixed_in_counts_as_much_as_a_comparison() -> None:
+def test_a_mixed_in_demonstration_counts_as_much_as_a_comparison() -> None:
     values, _ = taken(algorithm(Dpo, [*TREES, *SHOWN], beta=0.3, mix_weight=0.5))
     plain, _ = taken(algorithm(Dpo, TREES, beta=0.3))
     assert values["dpo"] == pytest.approx(plain["dpo"], rel=1e-6)
     assert values["loss"] == pytest.approx(values["dpo"] + 0.5 * 2 / 8 * values["replay"])
     alone, _ = taken(algorithm(Dpo, SHOWN, beta=0.3))
     assert alone["replay"] == pytest.approx(values["replay"], rel=1e-6)
-    assert alone["loss"] == pytest.approx(2 * alone["replay"])  # of 2 demonstrations, no comparison
+    assert alone["loss"] == pytest.approx(2 * alone["replay"])  # 2 demonstrations, no comparison
 
 
 def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
@@ -133,7 +133,7 @@ def test_tokens_that_do_not_count_change_neither_loss_nor_gradient() -> None:
     assert distance(other, gradient) < GRADIENTS
     assert taken(algorithm(Dpo, trees, beta=0.3))[0]["loss"] != pytest.approx(plain["loss"])
     both = [taken(algorithm(Dpo, t, beta=0.3, nll_weight=1.0))[0]["nll"] for t in (trees, counted)]
-    assert both[0] == both[1]  # when to stop is learned all the same
+    assert both[0] == both[1]  # the stop token keeps its next-token loss
 
 
 def test_held_out_values_are_those_of_a_step_on_the_same_rows() -> None:
@@ -144,24 +144,24 @@ def test_held_out_values_are_those_of_a_step_on_the_same_rows() -> None:
     assert seen.values == pytest.approx({n: values[n] for n in seen.values}, rel=1e-5)
 
 
-def test_what_leaves_its_band_is_told_once_and_in_plain_words() -> None:
-    told: list[str] = []
+def test_a_metric_that_leaves_its_healthy_range_is_logged_once() -> None:
+    lines: list[str] = []
     untied = [item for item in TREES if len(set(item.per_branch["rank"].tolist())) > 1]
     ratios = [algorithm(Dpo, [t], beta=0.3).evaluate(0).values["chosen_logratio"] for t in untied]
     lowest = untied[ratios.index(min(ratios))]
-    ours = algorithm(Dpo, [lowest], beta=0.3, log=told.append, reference_kl=lambda: {"kl": 30.0})
+    ours = algorithm(Dpo, [lowest], beta=0.3, log=lines.append, reference_kl=lambda: {"kl": 30.0})
     seen = ours.evaluate(4).values
     ours.evaluate(5)
     assert seen["kl"] == 30
     assert seen["chosen_logratio"] < -0.1
-    displaced, far = told
+    displaced, far = lines
     assert displaced.startswith("step 4: held-out chosen logratio is -")
     assert "(likelihood displacement)" in displaced
     assert "nll_weight" in displaced
-    assert far.startswith("step 4: held-out kl is 30, and healthy is at most 25. ")
+    assert far.startswith("step 4: held-out kl is 30; healthy is at most 25. ")
 
 
-def test_without_held_out_rows_nothing_is_claimed() -> None:
+def test_without_held_out_rows_there_are_no_metrics() -> None:
     ours = algorithm(Dpo, TREES, beta=0.3)
     ours.held_out = []
     seen = ours.evaluate(0)
@@ -179,9 +179,9 @@ def test_an_evaluation_can_be_interrupted() -> None:
         ours.evaluate(0)
 
 
-def test_it_keeps_no_state_of_its_own() -> None:
+def test_there_is_no_state() -> None:
     ours = algorithm(Dpo, TREES, beta=0.3)
     assert ours.state() == {}
     ours.restore({})
-    with pytest.raises(AssertionError, match="dpo keeps no state"):
+    with pytest.raises(AssertionError, match="Dpo keeps no state"):
         ours.restore({"x": torch.zeros(1)})

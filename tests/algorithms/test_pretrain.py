@@ -1,4 +1,4 @@
-"""The loss of a batch against a float64 reference that knows plain transformers only."""
+"""The loss of a batch against a float64 reference that uses plain transformers only."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ TREES = random_trees(VOCABULARY, [(3, (5,)), (1, (4,)), (2, (9,)), (5, (2,)), (4
 
 
 @contextmanager
-def speaking() -> Iterator[None]:
+def activated() -> Iterator[None]:
     yield
 
 
@@ -31,7 +31,7 @@ def algorithm(*, held_out: list[Tree] | None = None, micro_tokens: int = 20) -> 
     network = family("llama", attention=ATTENTION_NAME)
     return Pretrain(
         model=Model(network),
-        active=speaking,
+        active=activated,
         trainable=[ParameterGroup(dict(network.named_parameters()))],
         stream=Stream(TREES, (), 0, 2.0, 3),
         steps=4,
@@ -42,7 +42,7 @@ def algorithm(*, held_out: list[Tree] | None = None, micro_tokens: int = 20) -> 
 
 
 def reference(trees: list[Tree]) -> tuple[float, list[Tensor]]:
-    """Return Σ w·(−log p) / Σ w and its gradient, in float64, a sequence at a time."""
+    """Return Σ w·(−log p) / Σ w and its gradient, in float64, one sequence at a time."""
     network = family("llama", attention="eager").double()
     total, weight = torch.zeros((), dtype=torch.float64), 0.0
     for item in trees:
@@ -60,7 +60,7 @@ def reference(trees: list[Tree]) -> tuple[float, list[Tensor]]:
     return float(loss.detach()), [p.grad for p in network.parameters() if p.grad is not None]
 
 
-def test_the_loss_of_a_step_and_its_gradient_are_the_references() -> None:
+def test_the_loss_of_a_step_and_its_gradient_equal_the_reference() -> None:
     ours = algorithm()
     batches = next(iter(ours.batches(0)))
     assert len(batches) > 1
@@ -95,13 +95,13 @@ def test_the_token_budget_does_not_change_the_held_out_loss() -> None:
     assert small.criterion == pytest.approx(large.criterion, rel=1e-5)
 
 
-def test_without_held_out_rows_nothing_is_claimed() -> None:
+def test_without_held_out_rows_there_are_no_metrics() -> None:
     seen = algorithm(held_out=[]).evaluate(0)
     assert seen.values == {}
     assert seen.criterion is None
 
 
-def test_each_step_is_the_streams_whatever_step_it_is_begun_at() -> None:
+def test_the_batches_of_a_step_do_not_depend_on_the_first_step() -> None:
     ours = algorithm()
     every = [sorted(t for b in step for t in b.target.tolist()) for step in ours.batches(0)]
     later = [sorted(t for b in step for t in b.target.tolist()) for step in ours.batches(2)]
@@ -124,7 +124,7 @@ def test_an_evaluation_can_be_interrupted() -> None:
     assert len(seen) == 2
 
 
-def test_it_keeps_no_state_of_its_own() -> None:
+def test_there_is_no_state() -> None:
     ours = algorithm()
     assert ours.state() == {}
     ours.restore({})

@@ -1,4 +1,4 @@
-"""The loss of rankings against float64 references that know plain transformers only."""
+"""The loss of rankings against float64 references that use plain transformers only."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ HEAD_SEED = 5
 
 
 def ranked(trees: Sequence[Tree], ranks: Sequence[Sequence[float]] = RANKS) -> list[Tree]:
-    """Return trees with ranks; the margin of each is its place, and of the first unknown."""
+    """Return trees with ranks; the margin of a tree is its index, that of the first is unknown."""
     return [
         replace(
             each,
@@ -50,7 +50,7 @@ TREES = ranked(random_trees(VOCABULARY, SHAPES))
 
 
 @contextmanager
-def speaking() -> Iterator[None]:
+def activated() -> Iterator[None]:
     yield
 
 
@@ -72,7 +72,7 @@ def algorithm(
     return RewardAlgorithm(
         model=Model(network),
         head=roles.heads[BASE],
-        active=speaking,
+        active=activated,
         trainable=[ParameterGroup(named)],
         criterion=criterion or BradleyTerry(),
         centering=centering,
@@ -94,7 +94,7 @@ def taken(ours: RewardAlgorithm) -> tuple[dict[str, float], list[Tensor]]:
 
 
 def scores(trees: Sequence[Tree]) -> tuple[list[list[Tensor]], list[Tensor]]:
-    """Return each tree's scores in float64, every response behind its own prompt; and weights."""
+    """Return each tree's scores in float64, one sequence per response; and the weights."""
     network = family("llama", attention="eager").double()
     roles = Roles(family("llama"))
     roles.add_head(BASE, seed=HEAD_SEED)
@@ -143,7 +143,7 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     ("e", "margin", "centering"),
     [(0.0, 0.0, 0.0), (0.1, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.3)],
 )
-def test_a_step_is_the_references_to_the_last_digit_of_float32(
+def test_loss_and_gradient_of_a_step_equal_the_reference(
     e: float, margin: float, centering: float
 ) -> None:
     values, gradients = taken(algorithm(TREES, BradleyTerry(e, margin), centering=centering))
@@ -152,7 +152,7 @@ def test_a_step_is_the_references_to_the_last_digit_of_float32(
     assert apart(gradients, theirs) <= tolerances.GRADIENTS
 
 
-def test_a_list_is_the_product_of_its_choices() -> None:
+def test_the_likelihood_of_a_list_is_the_product_of_its_choices() -> None:
     trees = ranked(random_trees(VOCABULARY, SHAPES[:2]))
     ours = algorithm(trees, PlackettLuce())
     every, _ = scores(trees)
@@ -166,8 +166,8 @@ def test_a_list_is_the_product_of_its_choices() -> None:
     assert taken(ours)[0]["nll"] == pytest.approx(sum(losses) / 2, rel=1e-5)
 
 
-def test_a_shared_prompt_is_separate_prompts_in_values_and_gradients() -> None:
-    # the reference has no trees: each response lies behind a prompt of its own
+def test_a_shared_prompt_has_the_loss_and_gradient_of_separate_prompts() -> None:
+    # the reference has no trees: each response follows its own copy of the prompt
     (tree,) = ranked(random_trees(VOCABULARY, [(9, (4, 1, 6, 2, 3))]), [(2, 1, 4, 3, 4)])
     values, gradients = taken(algorithm([tree]))
     expected, theirs = reference([tree])
@@ -180,11 +180,11 @@ def test_a_shared_prompt_is_separate_prompts_in_values_and_gradients() -> None:
     [
         (BradleyTerry(), math.log(2)),
         (BradleyTerry(smoothing=0.3), math.log(2)),
-        # K = 2, 3, 2, 4: log 2, log 6, and of the ties as much
+        # K = 2, 3, 2, 4: log K!, with and without ties
         (PlackettLuce(), (2 * math.log(2) + math.log(6) + math.log(24)) / 4),
     ],
 )
-def test_a_zero_head_knows_nothing(criterion: Criterion, expected: float) -> None:
+def test_a_zero_head_has_the_loss_of_chance(criterion: Criterion, expected: float) -> None:
     values, _ = taken(algorithm(criterion=criterion, is_zero=True))
     assert values["nll"] == pytest.approx(expected, rel=1e-6)
     assert values["accuracy"] == pytest.approx(0.5)
@@ -192,7 +192,7 @@ def test_a_zero_head_knows_nothing(criterion: Criterion, expected: float) -> Non
 
 
 @pytest.mark.parametrize("criterion", [BradleyTerry(0.1), PlackettLuce()])
-def test_how_a_step_is_cut_changes_nothing(criterion: Criterion) -> None:
+def test_the_split_into_micro_batches_changes_nothing(criterion: Criterion) -> None:
     whole, gradients = taken(algorithm(criterion=criterion, centering=0.1))
     for budget in (1, 20):
         ours = algorithm(criterion=criterion, centering=0.1, micro_tokens=budget)
@@ -203,7 +203,7 @@ def test_how_a_step_is_cut_changes_nothing(criterion: Criterion) -> None:
         assert apart(parts, gradients) <= tolerances.ACCUMULATED
 
 
-def test_of_two_responses_both_losses_are_the_same() -> None:
+def test_both_losses_are_the_same_for_two_responses() -> None:
     pairs = [TREES[0], TREES[2]]
     one, gradients = taken(algorithm(pairs))
     other, theirs = taken(algorithm(pairs, PlackettLuce()))
@@ -211,12 +211,12 @@ def test_of_two_responses_both_losses_are_the_same() -> None:
     assert apart(gradients, theirs) <= 1e-6
 
 
-def test_each_response_is_computed_once_whatever_the_number_of_pairs() -> None:
+def test_each_response_is_computed_once_for_any_number_of_pairs() -> None:
     (batch,) = next(iter(algorithm([TREES[3]]).batches(0)))
     assert batch.num_tokens == 4 + 2 + 1 + 5 + 3
 
 
-def test_rows_that_share_a_prompt_are_computed_together_and_counted_apart() -> None:
+def test_rows_with_the_same_prompt_share_a_tree_and_are_separate_rankings() -> None:
     wide = random_trees(VOCABULARY, [(6, (3, 2, 4, 1, 5))])[0]
     rows = [
         replace(wide, branches=wide.branches[:2], key="a"),
@@ -231,11 +231,11 @@ def test_rows_that_share_a_prompt_are_computed_together_and_counted_apart() -> N
     assert apart(gradients, theirs) <= tolerances.GRADIENTS
 
 
-def test_the_held_out_numbers_are_means_over_rankings() -> None:
+def test_held_out_metrics_are_means_over_rankings() -> None:
     ours = algorithm()
     seen = ours.evaluate(3)
     every = [[r.detach() for r in values] for values in scores(TREES)[0]]
-    right, margins = [], []  # of each ranking that is no tie, by hand
+    right, margins = [], []  # of each ranking, over its untied pairs
     for tree, values in zip(TREES, every, strict=True):
         ranks = tree.per_branch["rank"]
         gaps = [
@@ -253,7 +253,7 @@ def test_the_held_out_numbers_are_means_over_rankings() -> None:
     assert seen.samples == (EvalSample("?", "!"),)
 
 
-def test_without_held_out_rankings_nothing_is_claimed() -> None:
+def test_without_held_out_rankings_there_are_no_metrics() -> None:
     ours = algorithm()
     ours.held_out = []
     assert ours.evaluate(0).values == {}
@@ -271,7 +271,7 @@ def test_an_evaluation_can_be_interrupted() -> None:
         ours.evaluate(0)
 
 
-def test_it_keeps_no_state_of_its_own() -> None:
+def test_there_is_no_state() -> None:
     ours = algorithm()
     assert ours.state() == {}
     ours.restore({})

@@ -1,105 +1,88 @@
-"""Rollouts drawn, noted, written down and shared."""
+"""Rollouts as one batch: selecting, saving, restoring, and gathering from processes."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 import torch
 
-from tests import tolerances
-from tests.algorithms.acting import PROMPTS, STOPS, made, settings, text
-from upbring.algorithms.grpo import Grpo
+from tests.algorithms.acting import PROMPTS, STOPS, given, made, round_of, settings, text
+from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rollout_batch import (
-    RoleModel,
-    annotated,
-    exchanged,
-    flatten_rollouts,
-    grown,
+    RESPONSE_FIELDS,
+    TOKEN_FIELDS,
+    RolloutBatch,
+    gather_rollouts,
+    make_rollout_tree,
     make_rollouts,
-    noted,
-    regrown,
-    sample_rollouts,
+    restore_rollouts,
+    trees_of,
 )
-from upbring.data.trees.batch import make_batch
-from upbring.data.trees.tree import Tree
-from upbring.maths import counter_rng
-from upbring.model.score import score_tokens
-from upbring.settings.methods.grpo import GrpoSettings
+from upbring.settings.methods.ppo import PpoSettings
+
+FIELDS = (*TOKEN_FIELDS, *RESPONSE_FIELDS)
 
 
-def voice() -> RoleModel:
-    ours, _ = made(Grpo, settings(GrpoSettings))
-    return ours.roles.policy
+@pytest.fixture(scope="module")
+def rollouts() -> RolloutBatch:
+    """Return a round of PPO: three prompts with two responses each, all fields but the judge's."""
+    ours, _ = made(Ppo, settings(PpoSettings, batch_size=3, num_generations=2))
+    next(iter(ours.batches(0)))
+    return round_of(ours)
 
 
-def some(count: int = 2, *, prompts: list[Tree] | None = None) -> list[Tree]:
-    """Return `count` responses to each prompt, drawn by keys of the prompt's row."""
-    asked = PROMPTS if prompts is None else prompts
-    keys = [tuple(counter_rng.key(p.key, s) for s in range(count)) for p in asked]
-    return sample_rollouts(
-        voice(), asked, keys, max_tokens=6, stop_token_ids=STOPS, poll=lambda: None
+def assert_equal(one: RolloutBatch, other: RolloutBatch) -> None:
+    assert torch.equal(one.batch.tokens, other.batch.tokens)
+    assert one.keys == other.keys
+    for name in FIELDS:
+        left, right = getattr(one, name), getattr(other, name)
+        assert (left is None) == (right is None), name
+        assert left is None or (left.dtype == right.dtype and torch.equal(left, right)), name
+
+
+def test_every_tensor_is_declared_as_per_token_or_per_response(rollouts: RolloutBatch) -> None:
+    names = {n for n in RolloutBatch.__slots__ if isinstance(getattr(rollouts, n), torch.Tensor)}
+    assert names == {*FIELDS} - {"judge_scores", "response_advantages"}
+    R, N = len(rollouts.batch.weight), len(rollouts.batch.last_index)
+    assert {len(given(getattr(rollouts, name))) for name in names & {*TOKEN_FIELDS}} == {R}
+    assert {len(given(getattr(rollouts, name))) for name in names & {*RESPONSE_FIELDS}} == {N}
+
+
+def test_a_selection_has_the_values_of_its_own_tokens(rollouts: RolloutBatch) -> None:
+    marked = replace(
+        rollouts,
+        values=rollouts.batch.target.float(),  # each token's id
+        rewards=torch.tensor([float(b.tokens[0]) for t in rollouts.trees for b in t.branches]),
     )
+    chosen = marked.select([2, 0])
+    assert chosen.keys == (rollouts.keys[2], rollouts.keys[0])
+    assert torch.equal(given(chosen.values), chosen.batch.target.float())
+    assert chosen.rewards.tolist() == [
+        float(branch.tokens[0]) for tree in chosen.trees for branch in tree.branches
+    ]
+    assert_equal(rollouts.select([0, 1, 2]), rollouts)
+    assert len(rollouts.select([]).rewards) == 0
 
 
-def test_a_rollout_depends_on_its_own_prompt_and_key_alone() -> None:
-    together = some()
-    alone = [some(prompts=[prompt])[0] for prompt in PROMPTS]
-    for one, other in zip(together, alone, strict=True):
-        for branch, same in zip(one.branches, other.branches, strict=True):
-            assert branch.tokens.tolist() == same.tokens.tolist()
+def test_rollouts_are_restored_bit_for_bit(rollouts: RolloutBatch) -> None:
+    prompts = [replace(tree, branches=()) for tree in rollouts.trees]
+    assert_equal(restore_rollouts(prompts, rollouts.state()), rollouts)
 
 
-def test_what_was_drawn_has_the_probability_that_score_gives_it() -> None:
-    trees = some()
-    batch = make_batch(trees)
-    speaker = voice()
-    with torch.no_grad(), speaker.active():
-        scored = score_tokens(speaker.model, batch).logprobs
-    assert float((scored - batch.per_token["sampled"]).abs().max()) < tolerances.SAMPLED
+def test_a_single_process_gets_its_own_rollouts_back(rollouts: RolloutBatch) -> None:
+    assert gather_rollouts(PROMPTS[:3], range(3), rollouts) is rollouts
 
 
-def test_a_response_has_ended_if_a_stop_token_came() -> None:
-    for each in make_rollouts(some(), STOPS, text().decode):
-        assert each.has_ended == (each.tokens[-1] in STOPS)
-        assert len(each.tokens) == 6 or each.has_ended
-        said = each.tokens[:-1] if each.has_ended else each.tokens
-        assert each.text == " ".join(map(str, said))
-        assert each.prompt_text == " ".join(map(str, each.prompt))
+def test_a_rollout_has_the_inputs_of_a_reward_function() -> None:
+    tree = make_rollout_tree(PROMPTS[0], [torch.tensor(t).int().numpy() for t in ([5, 60], [6, 7])])
+    first, second = make_rollouts([tree], STOPS, text().decode)
+    assert (first.text, first.has_ended) == ("5", True)  # 60 is a stop token
+    assert (second.text, second.has_ended) == ("6 7", False)
+    assert first.prompt_text == " ".join(map(str, PROMPTS[0].prompt))
+    assert first.key == PROMPTS[0].key
 
 
-def test_rollouts_are_trees_again_with_their_prompt_once() -> None:
-    trees = some()
-    again = list(regrown(make_rollouts(trees, STOPS, text().decode)))
-    assert [len(tree.branches) for tree in again] == [2] * len(PROMPTS)
-    assert torch.equal(make_batch(again).tokens, make_batch(trees).tokens)
-    twice = [PROMPTS[0], PROMPTS[0]]  # a prompt that comes twice is two trees
-    both = make_rollouts(some(prompts=twice), STOPS, text().decode)
-    assert sum(len(tree.branches) for tree in regrown(both)) == 4
-
-
-@pytest.mark.parametrize("budget", [1, 20, 10_000])
-def test_notes_come_back_to_the_tokens_that_they_are_about(budget: int) -> None:
-    speaker, trees = voice(), some()
-    found = noted(speaker.model, trees, budget, lambda batch: {"token": batch.target})
-    for tree in found:
-        for branch in tree.branches:
-            assert branch.per_token["token"].tolist() == branch.tokens.tolist()
-            assert "sampled" in branch.per_token
-
-
-def test_what_is_written_down_is_what_is_read_bit_for_bit() -> None:
-    trees = annotated(some(), facts={"reward": torch.arange(12.0) / 7})
-    again = grown(PROMPTS, flatten_rollouts(trees))
-    one, other = flatten_rollouts(trees), flatten_rollouts(again)
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        assert array.dtype == other[name].dtype
-        assert np.array_equal(array, other[name]), name
-    assert [tree.key for tree in again] == [tree.key for tree in PROMPTS]
-
-
-def test_nothing_drawn_is_nothing_written() -> None:
-    assert grown([], flatten_rollouts([])) == []
-
-
-def test_alone_a_process_keeps_what_it_has_drawn() -> None:
-    trees = some()
-    assert exchanged(PROMPTS, range(len(PROMPTS)), trees) == trees
+def test_trees_of_rollouts_are_returned_once_each() -> None:
+    tokens = torch.tensor([5]).int().numpy()
+    twice = [make_rollout_tree(PROMPTS[0], [tokens, tokens]) for _ in range(2)]  # the same prompt
+    found = trees_of(make_rollouts(twice, STOPS, text().decode))
+    assert [id(tree) for tree in found] == [id(tree) for tree in twice]

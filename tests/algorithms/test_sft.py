@@ -1,4 +1,4 @@
-"""From rows to the loss: what the assistant says is learned, and nothing else."""
+"""From rows to the loss: only the assistant's tokens have a loss."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def write(path: Path) -> Path:
 
 
 def reference(folder: Path, *, turns: str) -> float:
-    """Return the mean of −log p over what the assistant says and its stop token, in float64."""
+    """Return the mean of −log p over the assistant's tokens and stop tokens, in float64."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
     losses = []
@@ -45,22 +45,22 @@ def reference(folder: Path, *, turns: str) -> float:
         before = ""
         last = len(dialogue) - 1
         for number, (role, content) in enumerate(dialogue):
-            head, said = f"[{role}]", f"{content}{tokenizer.eos_token}"
+            head, text = f"[{role}]", f"{content}{tokenizer.eos_token}"
             if role == "assistant" and (turns == "all" or number == last):
                 prompt = tokenizer(before + head, add_special_tokens=False).input_ids
-                answer = tokenizer(said, add_special_tokens=False).input_ids
+                answer = tokenizer(text, add_special_tokens=False).input_ids
                 with torch.no_grad():
                     logits = network(input_ids=torch.tensor([prompt + answer])).logits[0]
                 logs = logits - logits.exp().sum(-1, keepdim=True).log()
                 losses += [
                     -float(logs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer)
                 ]
-            before += head + said
+            before += head + text
     return sum(losses) / len(losses)
 
 
 def algorithm(folder: Path, path: Path, *, turns: Turns) -> tuple[Sft, float]:
-    """Return the algorithm on a fresh adapter, and the held-out loss of its base."""
+    """Return the algorithm on a new adapter, and the held-out loss of its base model."""
     template = path.with_name("t.jinja")
     template.write_text(TEMPLATE)
     settings = SftSettings(model=str(folder), data=(path,), turns=turns, chat_template=template)
@@ -68,8 +68,8 @@ def algorithm(folder: Path, path: Path, *, turns: Turns) -> tuple[Sft, float]:
         str(folder), device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
     assert loaded.tokenizer is not None
-    speech = make_dialogue_preprocessor(settings, loaded.tokenizer, log=lambda _: None)
-    data = make_dataset(settings, speech.encoder, seed=0, log=lambda _: None)
+    preprocessor = make_dialogue_preprocessor(settings, loaded.tokenizer, log=lambda _: None)
+    data = make_dataset(settings, preprocessor.encoder, seed=0, log=lambda _: None)
     found = Sft(
         model=loaded.model,
         active=lambda: loaded.roles.active(BASE),
@@ -97,10 +97,10 @@ def test_the_loss_is_that_of_the_assistants_tokens_alone(
     (batches,) = ours.batches(0)
     assert accumulate(ours, batches)["loss"] == pytest.approx(expected, rel=1e-5)
     assert base == pytest.approx(expected, rel=1e-5)
-    assert ours.evaluate(0).criterion == pytest.approx(base, rel=1e-6)  # B = 0: as its base
+    assert ours.evaluate(0).criterion == pytest.approx(base, rel=1e-6)  # B = 0: the base model
 
 
-def test_the_adapter_alone_has_a_gradient(model_folder: Path, tmp_path: Path) -> None:
+def test_only_the_adapter_has_a_gradient(model_folder: Path, tmp_path: Path) -> None:
     ours, _ = algorithm(model_folder, write(tmp_path / "d.jsonl"), turns="all")
     (batches,) = ours.batches(0)
     accumulate(ours, batches)

@@ -1,4 +1,4 @@
-"""The losses of preferences equal TRL's, where an environment with TRL is named."""
+"""The preference losses equal TRL's; needs an environment with TRL."""
 
 import os
 import subprocess
@@ -11,8 +11,10 @@ ROOT = Path(__file__).parents[2]
 TRL = "UPBRING_TRL_PYTHON"  # the interpreter of an environment that has TRL 1.16
 
 
-@pytest.mark.skipif(TRL not in os.environ, reason=f"{TRL} names no environment with TRL")
-def test_every_loss_is_trls_to_a_hundred_thousandth() -> None:
+@pytest.mark.skipif(
+    TRL not in os.environ, reason=f"{TRL} is not set to the Python of an environment with TRL"
+)
+def test_every_loss_equals_trls_within_1e_5() -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "bench" / "dpo_parity.py"), "--trl-python", os.environ[TRL]],
         capture_output=True,

@@ -26,16 +26,15 @@ from tests.road import curve, hashes
 from upbring.cli.main import main
 from upbring.runs.metrics import last_record
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import import_object
-from upbring.stages.registry import METHODS
+from upbring.stages.registry import find_method, load_implementation
 
 KILL = signal.SIGUSR1
 TRIALS = "trials"  # the folder of their folders
 PHASES = {  # what a stack of calls holds, the outermost first
     "saving": ("loop.py", "_save"),
     "evaluation": ("loop.py", "_evaluate"),
-    "generation": ("rollout_batch.py", "sample_rollouts"),
-    "scoring": ("rl.py", "_sample_round"),
+    "generation": ("sample_round.py", "sample_responses"),
+    "scoring": ("rl.py", "sample_round"),
     "update": ("loop.py", "_train_step"),
 }
 CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they tell the time
@@ -184,6 +183,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     signal.pthread_sigmask(signal.SIG_BLOCK, {KILL})  # until a process knows what to do about it
     where, how_many, how_often, *typed_words = sys.argv[1:]
-    import_object(METHODS[typed_words[0]])  # before the forks, for it takes seconds
+    load_implementation(find_method(typed_words[0]))  # before the forks, for it takes seconds
     told = trials(Path(where), int(how_many), int(how_often), typed_words)
     sys.stdout.write(json.dumps(told))

@@ -42,7 +42,7 @@ def test_a_pipe_is_answered_line_by_line(home: Path, monkeypatch: pytest.MonkeyP
     one = done(home, "chat", "runs/a", "--prompt", "What?", *GREEDY)
     piped = talk(home, monkeypatch, "What?", "/new", "What?")
     assert piped.code == 0
-    assert piped.out == f"{one.out}(begun anew)\n{one.out}"
+    assert piped.out == f"{one.out}(new dialogue)\n{one.out}"
 
 
 def test_a_person_is_told_the_commands_and_leaves_by_one(
@@ -51,9 +51,9 @@ def test_a_person_is_told_the_commands_and_leaves_by_one(
     found = talk(home, monkeypatch, "/undo", "/quit", "never read", is_terminal=True)
     assert found.code == 0
     assert found.err.endswith(
-        "runs/a · /new begins anew · /undo takes the last turn back · /quit leaves\n"
+        "runs/a · /new starts a new dialogue · /undo removes the last turn · /quit exits\n"
     )
-    assert found.out == "> (there is nothing to take back)\n> "
+    assert found.out == "> (no turn to remove)\n> "
 
 
 def test_a_person_goes_on_after_a_question_that_is_too_long(
@@ -62,10 +62,10 @@ def test_a_person_goes_on_after_a_question_that_is_too_long(
     long = "word " * 300
     found = talk(home, monkeypatch, long, "/undo", is_terminal=True)
     assert found.code == 0
-    assert "tokens and the model reads 256; begin anew\n> (there is nothing" in found.out
+    assert "or start a new dialogue with /new\n> (no turn" in found.out
     piped = talk(home, monkeypatch, long)
     assert piped.code == 2
-    assert piped.err.endswith("tokens and the model reads 256; begin anew\n")
+    assert piped.err.endswith("or start a new dialogue with /new\n")
 
 
 def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,10 +78,10 @@ def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        ("none", "none: there is no such directory; "),
-        ("runs/b", "runs/b: there is no such directory; "),
-        ("d.jsonl", "d.jsonl: is a file; name the directory that holds the model"),
-        ("builtin:none", "builtin:none: there is no such builtin model"),
+        ("none", "none: no such directory; "),
+        ("runs/b", "runs/b: no such directory; "),
+        ("d.jsonl", "d.jsonl: is a file; give the directory that contains the model"),
+        ("builtin:none", "builtin:none: no such builtin model"),
         (".", ".: has no config.json; name the directory that holds the model"),
     ],
 )

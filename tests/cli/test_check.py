@@ -44,8 +44,8 @@ def test_warnings_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path = write_rows(tmp_path / "a.jsonl", [*GOOD, GOOD[0]])
     assert main(["check", str(path)]) == 0
     told = capsys.readouterr().out
-    assert "! copies" in told
-    assert "a.jsonl:5 as line 1" in told
+    assert "! duplicates" in told
+    assert "a.jsonl:5 same as line 1" in told
     assert told.endswith("\nnothing forbids training; 1 warning\n")
 
 
@@ -59,11 +59,11 @@ def test_what_forbids_training_is_one_error_with_its_places(
     assert main(["check", str(path), "--held-out", str(path), *words]) == 2
     told = capsys.readouterr()
     lines = told.err.splitlines()
-    assert lines[0] == "check: 3 of 8 checks failed; correct this, then check again"
+    assert lines[0] == "check: 3 of 8 checks failed; fix them, then check again"
     titles = [line.partition(":")[0] for line in lines[1:] if not line.startswith("  ")]
-    assert titles == ["rows", "serving", "held-out"]
+    assert titles == ["rows", "inference", "held-out"]
     assert lines[2].startswith(f"  {path}:5: messages: is an empty list; ")
-    assert f"  {path}:2 as line 2" in lines
+    assert f"  {path}:2 same as line 2" in lines
     assert told.out.count("✗") == 3
 
 

@@ -93,7 +93,7 @@ def test_it_reads_where_only_ascii_can_be_shown(tmp_path: Path) -> None:
 
 def test_places_of_warnings_are_few_and_short(tmp_path: Path) -> None:
     text = page(of(tmp_path, *[dialogue("a", "b")] * 9))
-    assert "a.jsonl:2 as line 1" in text
+    assert "a.jsonl:2 same as line 1" in text
     assert f"{tmp_path}/a.jsonl:2" not in text
     assert "and 5 more" in text
 

@@ -1,3 +1,5 @@
+"""Shell completion: click's scripts ask this program for words."""
+
 import os
 import shutil
 import subprocess
@@ -5,58 +7,74 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
-from upbring.cli.completion import SCRIPTS, complete_words, print_script
-from upbring.errors import InputError
-from upbring.settings.command_table import commands
+from upbring.cli.command_table import commands
+from upbring.cli.main import SHELLS, main, make_command_line
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_verbs_complete() -> None:
-    assert complete_words(["ch"]) == ["check", "chat"]
-    assert set(commands()) < set(complete_words([""]))
+def complete(*words: str) -> list[str]:
+    """Return what may replace the last word; <file> leaves it to the shell."""
+    *previous, current = words
+    completion = ShellComplete(make_command_line(), {}, "upbring", "_UPBRING_COMPLETE")
+    items = completion.get_completions(previous, current)
+    return [item.value if item.type == "plain" else f"<{item.type}>" for item in items]
 
 
-def test_flags_complete_with_dashes_or_underscores() -> None:
-    assert complete_words(["sft", "--learning"]) == ["--learning-rate"]
-    assert complete_words(["sft", "--learning_"]) == ["--learning-rate"]
-    assert "--no-dora" in complete_words(["sft", "--no-"])
-    assert "--settings" in complete_words(["check", "--se"])
+def test_commands_complete() -> None:
+    assert complete("ch") == ["check", "chat"]
+    assert {*commands(), "completion"} == set(complete(""))
 
 
-def test_choices_complete_behind_their_flag() -> None:
-    assert complete_words(["sft", "--lr-scheduler", ""]) == ["cosine", "linear", "constant"]
-    assert complete_words(["sft", "--lr-scheduler", "=", "c"]) == ["cosine", "constant"]
-    assert complete_words(["completion", "z"]) == ["zsh"]
+def test_flags_complete_without_the_names_of_other_tools() -> None:
+    assert complete("sft", "--learning") == ["--learning-rate"]
+    assert "--no-dora" in complete("sft", "--no-")
+    assert "--settings" in complete("check", "--se")
+    assert complete("sft", "--lora") == []
 
 
-def test_the_rest_is_left_to_file_names() -> None:
-    assert complete_words(["sft", ""]) == []
-    assert complete_words(["sft", "--data", "a"]) == []
-    assert complete_words(["nonsense", "--"]) == []
-    assert complete_words([]) == []
+def test_choices_complete_after_their_flag() -> None:
+    assert complete("sft", "--lr-scheduler", "") == ["cosine", "linear", "constant"]
+    assert complete("sft", "--tune", "f") == ["full"]
+    assert complete("completion", "z") == ["zsh"]
 
 
-@pytest.mark.parametrize("shell", list(SCRIPTS))
+def test_files_are_left_to_the_shell() -> None:
+    assert complete("sft", "") == ["<file>"]
+    assert complete("sft", "--model", "a") == ["<file>"]
+    assert complete("sft", "--name", "a") == []
+    assert complete("nonsense", "--") == ["--debug", "--version", "--help"]
+
+
+def test_a_planned_command_completes_as_by_itself() -> None:
+    assert complete("plan", "sft", "--learning") == ["--learning-rate"]
+    assert complete("plan", "sft", "--tune", "f") == ["full"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_is_printed_and_is_valid(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    print_script([shell])
+    assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    assert "_UPBRING_COMPLETE=1 upbring" in script
+    assert f"_UPBRING_COMPLETE={shell}_complete" in script
     program = shutil.which(shell)
     if program:
         subprocess.run([program, "-n"], input=script, text=True, check=True)
 
 
-def test_bash_completes_through_the_script(tmp_path: Path) -> None:
+def test_bash_completes_through_the_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bash = shutil.which("bash")
     if bash is None or os.name == "nt":
         pytest.skip("no bash here")
     upbring = tmp_path / "upbring"
     upbring.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m upbring "$@"\n', encoding="utf-8")
     upbring.chmod(0o755)
-    script = SCRIPTS["bash"] + (
-        "COMP_WORDS=(upbring sft --lr-scheduler c); COMP_CWORD=3; _upbring\n"
+    main(["completion", "bash"])
+    script = capsys.readouterr().out + (
+        "COMP_WORDS=(upbring sft --lr-scheduler c); COMP_CWORD=3; _upbring_completion upbring\n"
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
@@ -70,12 +88,12 @@ def test_bash_completes_through_the_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["bsh"], "upbring completion: no such shell bsh; did you mean bash?"),
-        (["tcl"], "upbring completion: no such shell tcl; give one of bash, zsh, fish"),
-        ([], "upbring completion: 0 words; give one of bash, zsh, fish"),
+        (["bsh"], "upbring completion: invalid value for {bash|zsh|fish}: bsh is not one of "),
+        ([], "upbring completion: missing argument {bash|zsh|fish}"),
     ],
 )
-def test_another_shell_is_refused(words: list[str], expected: str) -> None:
-    with pytest.raises(InputError) as caught:
-        print_script(words)
-    assert str(caught.value).startswith(expected)
+def test_another_shell_is_refused(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", *words]) == 2
+    assert capsys.readouterr().err.startswith(expected)

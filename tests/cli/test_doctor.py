@@ -64,8 +64,3 @@ def test_without_a_place_for_runs_there_is_no_training(
 def test_a_small_save_is_timed_and_leaves_nothing(tmp_path: Path) -> None:
     assert doctor.measure_sync_seconds(tmp_path) > 0
     assert list(tmp_path.iterdir()) == []
-
-
-def test_available_memory_is_below_the_machine_s() -> None:
-    available = doctor.available_memory()
-    assert available is None or 0 < available < 2**50

@@ -57,10 +57,10 @@ def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("runs/a", "--to", "m"), "m: exists already; choose another --to"),
-        (("runs/none", "--to", "x"), "runs/none: there is no such directory; "),
+        (("runs/a", "--to", "m"), "m: already exists; choose another --to"),
+        (("runs/none", "--to", "x"), "runs/none: no such directory; "),
         (("runs/a",), "--to: required and not given"),
-        (("m", "--to", "x"), "m: was not made by upbring and needs no export"),
+        (("m", "--to", "x"), "m: was not trained by upbring and needs no export"),
         (("runs/a", "--to", "d.jsonl/x"), "d.jsonl"),
     ],
 )
@@ -83,4 +83,4 @@ def test_a_base_that_changed_below_its_adapter_is_refused(tmp_path: Path) -> Non
     answer = upbring(tmp_path, "export", "runs/a", "--to", "x")
     assert answer.code == 2
     assert "was trained on weights" in answer.err
-    assert "put the right base there" in answer.err
+    assert "restore the original base there" in answer.err

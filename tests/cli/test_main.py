@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 
 from upbring import __version__
+from upbring.cli.command_table import commands
 from upbring.cli.main import configure_offline_mode, main
 from upbring.errors import ResourceError
-from upbring.settings.command_table import commands
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 
@@ -95,7 +95,7 @@ def test_a_defect_is_called_a_defect(
     behind.run = raising(ZeroDivisionError("by\nzero"))  # type: ignore[attr-defined]  # as above
     assert main(["runs"]) == 1
     assert capsys.readouterr().err == (
-        "this is a defect in upbring: ZeroDivisionError: by zero; "
+        "this is a bug in upbring: ZeroDivisionError: by zero; "
         "run again with --debug for the traceback\n"
     )
 

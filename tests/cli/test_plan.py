@@ -20,7 +20,7 @@ def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> No
     headline, memory, *_ = answer.out.splitlines()
     assert headline == "3,712 of 36,000 weights learn (10.31%)"  # a quarter of rank 16's
     assert memory.startswith("memory: about ")
-    for part in ("weights", "adapter", "optimiser's moments", "activations"):
+    for part in ("weights", "adapters", "optimizer moments", "activations"):
         assert part in answer.out
     assert "time: about " in answer.out
     assert "15 steps" in answer.out
@@ -38,10 +38,10 @@ def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
     ("words", "expected"),
     [
         ((), "--do: required and not given"),
-        (("chat", "m"), "upbring plan: chat is not a training method; give one of pretrain, sft, "),
-        (("stf",), "upbring plan: stf is not a training method; did you mean sft?"),
+        (("chat", "m"), "method 'chat': not found; there are pretrain, sft, "),
+        (("stf",), "method 'stf': not found; did you mean sft?"),
         (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
-        (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: there is no such directory"),
+        (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: no such directory"),
     ],
 )
 def test_what_cannot_be_planned_is_one_message(
@@ -72,7 +72,7 @@ def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
     assert "3 steps" in answer.out
     answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward-model", "nowhere")
     assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith("nowhere: there is no such directory")
+    assert answer.err.splitlines()[-1].startswith("nowhere: no such directory")
 
 
 RECIPE = """
@@ -152,7 +152,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
             (),
             "r.yaml:7: gates.fcts: no such number 'fcts'; did you mean facts?",
         ),
-        (RECIPE.replace("model: m", "model: nowhere"), (), "nowhere: there is no such directory"),
+        (RECIPE.replace("model: m", "model: nowhere"), (), "nowhere: no such directory"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(

@@ -1,14 +1,14 @@
 from pathlib import Path
 
-from tests.report.made import make_road, make_run
+from tests.report.made import make_pipeline, make_run
 from tests.road import done, upbring
 
 
 def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -> None:
-    make_road(tmp_path / "road")
+    make_pipeline(tmp_path / "road")
     said = done(tmp_path, "report", "road").out
     assert said.splitlines() == [
-        "Do not use it yet: 1 gate of 3 failed: over_refusal.",
+        "Do not deploy this model: 1 of 3 gates failed (over_refusal).",
         "road/report.html: the report; report.json beside it holds every number",
     ]
     assert (tmp_path / "road" / "report.html").is_file()
@@ -32,4 +32,4 @@ def test_what_was_left_out_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     answer = upbring(tmp_path, "report", "nowhere")
     assert answer.code == 2
-    assert answer.err == "nowhere: there is no such folder; see `upbring runs`\n"
+    assert answer.err == "nowhere: no such folder; see `upbring runs`\n"

@@ -159,7 +159,7 @@ def test_a_second_signal_stops_at_once_and_the_last_checkpoint_is_left(
     answer = upbring(folder, *SFT)
     assert answer.code == 143
     assert answer.err.splitlines()[-1] == (
-        "stopped at once; the last checkpoint is where `upbring resume` goes on"
+        "stopped immediately; `upbring resume` continues from the last checkpoint"
     )
     run = folder / "runs" / "sft-1"
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-3", "step-4"]
@@ -224,7 +224,7 @@ def test_what_was_changed_is_named_and_may_be_allowed(
     assert answer.code == 4
     assert "was saved by a run that differs in 1 respects" in answer.err
     assert f"\n  {told}" in answer.err
-    assert "allow each by --allow-change KEY" in answer.err
+    assert "allow each with --allow-change KEY" in answer.err
     assert "finished" in done(folder, "resume", "--allow-change", key).err
 
 
@@ -270,7 +270,7 @@ def test_another_number_of_threads_is_told_and_goes_on(
     settings = run / "settings.yaml"
     settings.write_text(settings.read_text().replace("threads: 1", "threads: 2"))
     again = done(folder, "resume")
-    assert "machine.threads: the checkpoint has 1, this run has 2; the run goes on" in again.err
+    assert "machine.threads: the checkpoint has 1, this run has 2; continuing" in again.err
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
@@ -283,7 +283,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
     file.write_bytes(data)
     again = done(folder, "resume")
     assert "tensors.safetensors" in again.err
-    assert "; trying the checkpoint before it\ngoing on after step 4\n" in again.err
+    assert "; trying the previous checkpoint\ngoing on after step 4\n" in again.err
     assert_same(whole, run)
 
 
@@ -315,10 +315,10 @@ def test_a_run_has_one_process_at_a_time(folder: Path, at_step: AtStep) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ((), 4, "runs: all 1 runs are finished or running, so there is nothing to resume; see "),
+        ((), 4, "runs: all 1 runs are finished or running, so there is nothing to resume; list "),
         (("sft-1",), 2, "runs/sft-1: is finished; its model is in runs/sft-1/model\n"),
         (("stf-1",), 2, "runs/stf-1: does not exist; did you mean runs/sft-1?\n"),
-        (("d.jsonl",), 2, "d.jsonl: holds no run; "),
+        (("d.jsonl",), 2, "d.jsonl: is not a run folder; "),
         (("--runs", "none"), 4, "none: no runs, so there is nothing to resume; "),
     ],
 )

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("empty.jsonl", "--model", "m"), "empty.jsonl: "),
         (("d.jsonl",), "--model: required and not given"),
         (("--model", "m"), "--data: required and not given"),
-        (("d.jsonl", "--model", "none"), "none: there is no such directory"),
+        (("d.jsonl", "--model", "none"), "none: no such directory"),
         (
             ("d.jsonl", "--model", "runs/begun"),
             "runs/begun: this run has no model yet; finish it with `upbring resume runs/begun`",
@@ -53,13 +53,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("pairs.jsonl", "--model", "m"),
             "pairs.jsonl: is in the format preference (prompt, chosen, rejected), which gives ",
         ),
-        (("d.jsonl", "--model", "m", "--runs", "t.jsonl"), "t.jsonl is in the way; move it"),
-        (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: exists already; choose another "),
-        (("d.jsonl", "--model", "m", "--name", "a/b"), "--name: 'a/b' cannot be a folder's name"),
+        (("d.jsonl", "--model", "m", "--runs", "t.jsonl"), "t.jsonl already exists; move it"),
+        (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: already exists; choose another "),
+        (("d.jsonl", "--model", "m", "--name", "a/b"), "--name: 'a/b' is not a valid folder name"),
         (("d.jsonl", "--model", "m", "--format", "nonsense"), "nonsense"),
         (
             ("d.jsonl", "--model", "m", "--target-modules", "q_prj"),
-            "targets: 'q_prj' is no linear layer",
+            "target_modules: 'q_prj' is not a linear layer",
         ),
         (("d.jsonl", "--model", "m", "--mix", "d.jsonl"), "mix: 'd.jsonl' is no FILE=WEIGHT"),
         (("d.jsonl", "--model", "m", "--held-out", "none.jsonl"), "none.jsonl: "),
@@ -68,7 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "template: none.jinja cannot ",
         ),
         (("d.jsonl", "--model", "m", "--max-length", "3"), "there is no row to learn from"),
-        (("d.jsonl", "--model", "m", "--skip-bad", "d.jsonl"), "is the data itself"),
+        (("d.jsonl", "--model", "m", "--skip-bad", "d.jsonl"), "is the data file itself"),
         (("d.jsonl", "--model", "m", "--prompts", "none.jsonl"), "none.jsonl: "),
         (("d.jsonl", "--model", "m", "--save-total-limit", "1"), "--save-total-limit"),
     ],
@@ -91,8 +91,7 @@ def test_all_malformed_rows_are_counted_and_each_is_named(home: Path) -> None:
     assert "bad.jsonl:3: row: is not JSON" in answer.err
     assert "bad.jsonl:4: messages[1].content: is empty; fill it or delete the row" in answer.err
     assert answer.err.splitlines()[-1] == (
-        "bad.jsonl: 3 of 5 rows are malformed; correct them, or go on without them: "
-        "--skip-bad rejects.jsonl"
+        "bad.jsonl: 3 of 5 rows are malformed; fix them, or skip them: --skip-bad rejects.jsonl"
     )
 
 
@@ -100,7 +99,7 @@ def test_malformed_rows_are_skipped_into_a_file_each_time(home: Path) -> None:
     words = ("sft", "bad.jsonl", "--model", "m", *QUICK, "--held-out", "d.jsonl", "--steps", "1")
     for _ in range(2):
         answer = done(home, *words, "--skip-bad", "rejects.jsonl")
-        assert "3 of 5 rows are malformed and stand in rejects.jsonl" in answer.err
+        assert "3 of 5 rows are malformed and saved in rejects.jsonl" in answer.err
         rejects = [json.loads(x) for x in (home / "rejects.jsonl").read_text().splitlines()]
         assert [r["line"] for r in rejects] == [2, 3, 4]
         assert {r["file"] for r in rejects} == {"bad.jsonl"}

@@ -1,4 +1,4 @@
-"""Chat templates in the public forms of 23 families, and small tokenizers of every kind."""
+"""Public chat templates of 23 model families, and small tokenizers of every type."""
 
 import functools
 import json
@@ -33,7 +33,7 @@ TEXTS = [
 
 @dataclass(frozen=True)
 class Family:
-    """A template, the control tokens that it writes, and which of them begin and end a text."""
+    """A template, the special tokens that it writes, and its BOS, EOS and stop token."""
 
     template: str
     specials: tuple[str, ...]
@@ -41,7 +41,7 @@ class Family:
     eos: str
     stop: str
     takes_system: bool = True
-    swallows: bool = False  # the control tokens swallow the white space after them
+    swallows: bool = False  # the special tokens strip the whitespace after them
 
 
 def _template(name: str) -> str:
@@ -141,7 +141,7 @@ def _qwen() -> Tokenizer:
 def _sentencepiece(
     normalizer: normalizers.Normalizer | None, splitter: pre_tokenizers.PreTokenizer | None
 ) -> Tokenizer:
-    """BPE over ▁ with bytes for what it does not know, as converted from sentencepiece."""
+    """BPE over ▁ with byte fallback, as converted from sentencepiece."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     trainer = trainers.BpeTrainer(vocab_size=250, show_progress=False)
@@ -217,7 +217,7 @@ def _spec(kind: str) -> str:
 
 
 def codec(family: Family, kind: str) -> Codec:
-    """Return a tokenizer of a kind with the control tokens of a family."""
+    """Return a tokenizer of the given type with the special tokens of a family."""
     backend = Tokenizer.from_str(_spec(kind))
     backend.add_special_tokens(
         [AddedToken(s, normalized=False, rstrip=family.swallows) for s in family.specials]

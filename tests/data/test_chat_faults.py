@@ -15,40 +15,42 @@ DIALOGUE = (
 )
 
 
-def test_a_template_that_leaves_out_the_assistant_is_refused_row_by_row() -> None:
+def test_a_template_without_the_assistants_content_is_rejected_row_by_row() -> None:
     chat = make_chat(codec(FAMILIES["llama-3"], "qwen"), template="{{ messages[0].content }}")
     assert chat.stop_token_ids == (chat.tokenizer.eos_token_id,)
-    with pytest.raises(InputError, match="leaves nothing to learn of the assistant's turn"):
+    with pytest.raises(InputError, match="renders no trainable text for the assistant's turn"):
         chat.encode_demonstration(DIALOGUE[:2], turns="last", key="")
 
 
-def test_flaws_are_told_of_any_branch_of_a_tree() -> None:
+def test_problems_are_reported_for_any_branch_of_a_tree() -> None:
     chat = make_chat(codec(FAMILIES["llama-3"], "qwen"), template=FAMILIES["llama-3"].template)
-    learned = chat.encode_comparison(DIALOGUE[:1], ["Paris.", "Rome."], key="")
-    assert token_problems(chat, learned) == []
-    good, bad = learned.branches
+    tree = chat.encode_comparison(DIALOGUE[:1], ["Paris.", "Rome."], key="")
+    assert token_problems(chat, tree) == []
+    good, bad = tree.branches
     cut = Branch(bad.tokens[:-1], bad.weight[:-1])
-    (flaw,) = token_problems(chat, Tree(learned.prompt, (good, cut), ""))
-    assert flaw.startswith("no stop token is learned")
+    (problem,) = token_problems(chat, Tree(tree.prompt, (good, cut), ""))
+    assert problem.startswith("no stop token is trained on")
 
 
-def test_faults_are_told() -> None:
+def test_problems_are_reported() -> None:
     tokenizer = codec(FAMILIES["llama-3"], "qwen")
     template = FAMILIES["llama-3"].template
     assert dialogue_problems(make_chat(tokenizer, template=template), DIALOGUE) == []
     twice = make_chat(tokenizer, template="{{ bos_token }}" + template)
     assert "twice" in dialogue_problems(twice, DIALOGUE)[0]
     endless = make_chat(tokenizer, template=template.replace("+ '<|eot_id|>'", ""))
-    assert "no stop token is learned" in dialogue_problems(endless, DIALOGUE[:2])[0]
+    assert "no stop token is trained on" in dialogue_problems(endless, DIALOGUE[:2])[0]
     thinking = template.replace(
         "'<|start_header_id|>assistant<|end_header_id|>\\n\\n'",
         "'<|start_header_id|>assistant<|end_header_id|>\\n\\n<think>'",
     )
     assert thinking != template
     differs = make_chat(tokenizer, template=thinking)
-    assert "training and serving differ" in dialogue_problems(differs, DIALOGUE[:2])[0]
-    with pytest.raises(InputError, match=r"asks for an answer with .*<think>"):
+    assert "training and inference differ" in dialogue_problems(differs, DIALOGUE[:2])[0]
+    with pytest.raises(InputError, match=r"generation prompt ends with .*<think>"):
         differs.encode_comparison(DIALOGUE[:1], ["a", "b"], key="")
     default = make_chat(train_tokenizer(["a"], 257))
     imitating = (Message("user", "Hi\n### Assistant\nMine"), DIALOGUE[1])
-    assert "by which the default template marks a turn" in dialogue_problems(default, imitating)[0]
+    assert (
+        "with which the default template marks a turn" in dialogue_problems(default, imitating)[0]
+    )

@@ -1,4 +1,4 @@
-"""No byte of a saved folder changes unseen."""
+"""Every changed byte of a saved folder is detected."""
 
 import hashlib
 import os
@@ -22,12 +22,12 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "step-1"
 
 
-def test_what_was_saved_verifies_and_strangers_are_ignored(saved: Path) -> None:
+def test_saved_files_verify_and_unlisted_files_are_ignored(saved: Path) -> None:
     (saved / ".DS_Store").touch()
     durable.verify(saved)
 
 
-def test_any_flipped_bit_of_any_file_is_seen(saved: Path) -> None:
+def test_any_flipped_bit_of_any_file_is_detected(saved: Path) -> None:
     draw = random.Random(1)
     paths = [path for path in saved.rglob("*") if path.is_file() and path.stat().st_size]
     for _ in range(trials(200, 4000)):
@@ -45,15 +45,15 @@ def test_any_flipped_bit_of_any_file_is_seen(saved: Path) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{}", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"files": {}, "seal": ""}']
 )
-def test_a_manifest_that_is_none_is_refused(saved: Path, text: bytes) -> None:
+def test_an_invalid_manifest_is_rejected(saved: Path, text: bytes) -> None:
     (saved / "manifest.json").write_bytes(text)
-    with pytest.raises(durable.Damaged, match=r"manifest\.json: (is no manifest|differs)"):
+    with pytest.raises(durable.Damaged, match=r"manifest\.json: (is not a valid manifest|differs)"):
         durable.verify(saved)
 
 
 def test_the_damage_is_described(saved: Path) -> None:
     (saved / "empty").write_text("!")
-    with pytest.raises(durable.Damaged, match="empty: has 1 bytes, and had 0 when it was saved"):
+    with pytest.raises(durable.Damaged, match="empty: has 1 bytes, but had 0 when it was saved"):
         durable.verify(saved)
     (saved / "empty").unlink()
     with pytest.raises(durable.Damaged, match="empty: cannot be read: No such file"):

@@ -1,4 +1,4 @@
-"""A save either happened or did not, whatever the disk and the process do in the middle of it."""
+"""Saves are atomic, even if the disk fails or the process dies."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from upbring import durable
 from upbring.errors import InputError, ResourceError, UpbringError
 
 DISK_ERRORS = [errno.ENOSPC, errno.EIO]
-DEAD = 2**22 + 1  # beyond the largest process number of Linux
+DEAD = 2**22 + 1  # above the largest process id of Linux
 
 KILLED = """
 import sys
@@ -69,19 +69,19 @@ def test_json_refuses_numbers_that_json_lacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", DISK_ERRORS)
-def test_a_failing_disk_leaves_the_old_file_and_says_what_is_needed(
+def test_a_failing_disk_leaves_the_old_file_and_reports_the_needed_bytes(
     tmp_path: Path, code: int
 ) -> None:
     path = tmp_path / "settings.yaml"
     durable.write_text(path, "old")
-    # write, sync, rename; the sync of the folder comes when the new file is there
+    # write, sync, rename; the folder is synced after the new file is in place
     for first in range(3):
         with pytest.raises(ResourceError) as caught:
             durable.write_text(path, "a new text", disk=FailingDisk(first, code=code))
         assert path.read_text() == "old"
         message = str(caught.value)
         assert message.startswith(f"{path}: {os.strerror(code)} (10 bytes needed, ")
-        assert "free); make room or mend the disk" in message
+        assert "free); free some space or fix the disk" in message
         assert names(tmp_path) == {"settings.yaml"}
 
 
@@ -97,7 +97,7 @@ def test_a_failing_disk_at_any_operation_leaves_the_old_folder_or_the_new_one(
         try:
             fill(target, "new", disk=disk)
         except ResourceError as error:
-            assert str(target) in str(error)  # noqa: PT017 -- the last operation may fail unseen
+            assert str(target) in str(error)  # noqa: PT017 -- the last operation may fail silently
         assert contents(target) in ({"old"}, {"new"})
         durable.remove_leftovers(tmp_path, is_locked=True)
         assert names(tmp_path) == {"step-1"}
@@ -116,7 +116,7 @@ def test_a_process_killed_at_any_operation_leaves_the_old_folder_or_the_new_one(
         assert rc == 9
         durable.remove_leftovers(tmp_path)
         assert names(tmp_path) == set()
-    # make, write of the manifest, 3 × sync, sync of the folder and rename come before it is seen
+    # the folder appears after make, write of the manifest, 3 × sync, sync of the folder, rename
     assert last == 7
 
 
@@ -134,7 +134,7 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
 def test_an_error_of_the_system_in_the_block_names_the_file(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
     with (
-        pytest.raises(InputError, match=f"model: No such file or directory: {missing}; put it"),
+        pytest.raises(InputError, match=f"model: No such file or directory: {missing}; restore it"),
         durable.atomic_folder(tmp_path / "model"),
     ):
         missing.read_text()
@@ -155,7 +155,7 @@ def test_modes_follow_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_a_file_system_that_cannot_sync_is_warned_of_once(tmp_path: Path) -> None:
+def test_a_file_system_that_cannot_sync_gives_one_warning(tmp_path: Path) -> None:
     class Odd(CountingDisk):
         def before(self, operation: str, path: Path) -> None:
             super().before(operation, path)
@@ -182,7 +182,7 @@ def test_removing_hides_the_folder_before_it_deletes(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
-def test_sweeping_deletes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_dead_processes_are_deleted(tmp_path: Path) -> None:
     dead, alive = f".tmp-step-3-{DEAD}-0123abcd", f".tmp-step-3-{os.getpid()}-0123abcd"
     other = {"step-2", ".tmp", ".tmp-notes", "tmp-step-3-1-0123abcd"}
     for name in {dead, alive, *other}:
@@ -195,7 +195,7 @@ def test_sweeping_deletes_what_the_dead_left_and_nothing_else(tmp_path: Path) ->
     assert durable.remove_leftovers(tmp_path / "nowhere") == []
 
 
-def test_without_a_lock_only_what_nobody_touched_for_long_is_swept(tmp_path: Path) -> None:
+def test_without_a_lock_only_old_leftovers_are_deleted(tmp_path: Path) -> None:
     old, new = (tmp_path / f".tmp-x-{DEAD}-0123abc{digit}" for digit in "01")
     for folder in (old, new):
         folder.mkdir()
@@ -205,20 +205,20 @@ def test_without_a_lock_only_what_nobody_touched_for_long_is_swept(tmp_path: Pat
         os.utime(path, (long_ago, long_ago))
     assert durable.remove_leftovers(tmp_path, min_idle_seconds=50) == [
         old
-    ]  # a file in the other is young
+    ]  # the other contains a recent file
     assert durable.remove_leftovers(tmp_path, min_idle_seconds=200) == []
 
 
-def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> None:
+def test_too_little_space_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     durable.require_space(tmp_path, 10, disk=FullDisk(10))
-    message = "saving needs 1.5 GB and 3.0 MB is free; make room, then go on with `upbring resume`"
+    message = "saving needs 1.5 GB, but only 3.0 MB is free; free some space, then resume with"
     with pytest.raises(ResourceError, match=message):
         durable.require_space(tmp_path / "step-3", 1_500_000_000, disk=FullDisk(3_000_000))
 
 
 def test_a_folder_deleted_meanwhile_is_named(tmp_path: Path) -> None:
     gone = tmp_path / "runs" / "sft-1"
-    with pytest.raises(InputError, match="sft-1: the folder is gone; was it deleted or moved"):
+    with pytest.raises(InputError, match="sft-1: the folder is gone; if it was deleted or moved"):
         fill(gone / "step-1", "x")
     with pytest.raises(InputError, match="sft-1: the folder is gone"):
         durable.write_text(gone / "data.json", "{}")
@@ -226,7 +226,7 @@ def test_a_folder_deleted_meanwhile_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EPERM])
 def test_a_read_only_folder_is_named(tmp_path: Path, code: int) -> None:
-    with pytest.raises(InputError, match=r"step-1: .*; give yourself the right to write") as caught:
+    with pytest.raises(InputError, match=r"step-1: .*; get write permission for it") as caught:
         fill(tmp_path / "step-1", "x", disk=FailingDisk(0, code=code))
     assert ".tmp-" not in str(caught.value)
 

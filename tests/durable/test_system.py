@@ -1,4 +1,4 @@
-"""Locks, memory, and the messages that a system's error becomes."""
+"""Locks, memory, and the error messages of an OSError."""
 
 import errno
 import json
@@ -44,12 +44,12 @@ def test_a_second_process_is_refused_and_the_first_one_named(tmp_path: Path) -> 
             pass
         holder.kill()
         holder.wait()
-        with durable.lock(tmp_path):  # the lock of the dead is broken
+        with durable.lock(tmp_path):  # the lock of a dead process is free
             assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize(("pid", "is_free"), [(DEAD, True), (os.getppid(), False)])
-def test_without_locks_of_the_system_the_process_number_decides(
+def test_without_system_locks_the_process_id_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int, *, is_free: bool
 ) -> None:
     def unsupported(descriptor: int) -> None:
@@ -79,27 +79,27 @@ def test_each_waits_for_its_turn(tmp_path: Path) -> None:
             holder.stdin.close()
 
         with durable.wait_for_lock(tmp_path / "turn", waiting=waiting):
-            assert waited[0] is None  # it was at work when we came
+            assert waited[0] is None  # the lock was held on our first attempt
 
 
-def test_locking_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
+def test_locking_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the folder is gone"), durable.lock(tmp_path / "gone"):
         pass
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
-def test_memory_is_told_in_bytes() -> None:
+def test_memory_is_in_bytes() -> None:
     now, peak = durable.process_memory_bytes(), durable.peak_process_memory_bytes()
     assert now is not None
     assert peak is not None
     assert 2**20 < now <= peak
 
 
-def test_sizes_read_as_people_say_them() -> None:
-    # 1,000-based, as disks are sold: 2,500,000 bytes are 2.5 MB
+def test_sizes_have_decimal_units() -> None:
+    # decimal units: 2,500,000 bytes are 2.5 MB
     spoken = [durable.format_size(number) for number in (0, 2_500_000, 7.25e9, 1e12, 1500)]
     assert spoken == ["0 bytes", "2.5 MB", "7.2 GB", "1.0 TB", "1.5 kB"]
 
 
-def test_the_folder_of_a_free_space_question_need_not_exist(tmp_path: Path) -> None:
+def test_free_space_of_a_missing_folder_is_known(tmp_path: Path) -> None:
     assert durable.DISK.free_bytes(tmp_path / "not" / "yet") > 0

@@ -1,4 +1,4 @@
-"""Subjects that say what they were told to, for tests of what is made of it."""
+"""Scripted models for tests of the suites."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ def asked(text: str) -> Dialogue:
 
 @dataclass
 class Scripted:
-    """A subject with an answer to each prompt and a log-probability to each text."""
+    """A model with a fixed response to each prompt and a fixed log-probability of each text."""
 
     name: str
     says: Mapping[str, str] = field(default_factory=dict)

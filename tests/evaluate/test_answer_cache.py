@@ -23,11 +23,11 @@ def subject(name: str = "sft") -> Scripted:
     return Scripted(name, {p: p.upper() for p in [*PROMPTS, "four"]})
 
 
-def test_a_second_run_asks_only_what_is_missing(tmp_path: Path) -> None:
+def test_a_second_run_computes_only_missing_answers(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     first = subject()
     assert said(AnswerCache(path), first) == ["ONE", "TWO", "THREE", "TWO"]
-    assert first.num_asked == 4  # what is asked twice is answered twice
+    assert first.num_asked == 4  # repeated items have separate answers
     again = subject()
     assert said(AnswerCache(path), again, [*PROMPTS, "four"]) == [
         "ONE",
@@ -39,14 +39,14 @@ def test_a_second_run_asks_only_what_is_missing(tmp_path: Path) -> None:
     assert again.num_asked == 1
 
 
-def test_another_identity_is_asked_anew(tmp_path: Path) -> None:
+def test_another_identity_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     said(AnswerCache(path), subject())
     other = Scripted("sft", dict.fromkeys(PROMPTS, "no"), identity="other weights")
     assert said(AnswerCache(path), other) == ["no"] * 4
 
 
-def test_verdicts_stand_in_the_file_when_it_is_finished(tmp_path: Path) -> None:
+def test_save_writes_the_verdicts(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     journal = AnswerCache(path)
     said(journal, subject())
@@ -59,7 +59,7 @@ def test_verdicts_stand_in_the_file_when_it_is_finished(tmp_path: Path) -> None:
     assert wanted.items() <= rows[0].items()
 
 
-def test_a_chunk_is_on_the_disk_before_the_next_is_asked(tmp_path: Path) -> None:
+def test_a_chunk_is_on_the_disk_before_the_next_is_computed(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     calls = 0
 
@@ -77,7 +77,7 @@ def test_a_chunk_is_on_the_disk_before_the_next_is_asked(tmp_path: Path) -> None
     assert again.num_asked == 1
 
 
-def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     said(AnswerCache(path), subject())
     path.write_bytes(path.read_bytes()[:-20])
@@ -87,14 +87,14 @@ def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
 
 
-def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:
+def test_a_line_of_another_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"prompt": "mine"}\n')
-    with pytest.raises(InputError, match=r"answers\.jsonl:1: is no answer that `upbring evaluate`"):
+    with pytest.raises(InputError, match=r"answers\.jsonl:1: is not an answer written by `upbring"):
         AnswerCache(path)
 
 
-def test_without_a_path_it_remembers_all_the_same() -> None:
+def test_without_a_path_answers_are_cached_in_memory() -> None:
     journal, who = AnswerCache(), subject()
     said(journal, who)
     said(journal, who)

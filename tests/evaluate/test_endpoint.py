@@ -13,7 +13,7 @@ from upbring.evaluate.preference import AnswerPair
 
 
 class Server(ThreadingHTTPServer):
-    """An endpoint on this machine that says what the test wants."""
+    """A local endpoint with scripted replies."""
 
     replies: list[tuple[int, object]]
     heard: list[tuple[str, dict[str, object], str | None]]
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -57,13 +57,13 @@ def endpoint(server: Server, *, pauses: list[float] | None = None) -> Endpoint:
     return Endpoint(url, 9, "mine", pause=[].append if pauses is None else pauses.append)
 
 
-def test_a_url_is_told_from_a_folder() -> None:
+def test_a_url_is_distinguished_from_a_folder() -> None:
     assert is_url("https://example.org/v1")
     assert is_url("http://localhost:8000/v1#a")
     assert not any(map(is_url, ("runs/sft-1", "owner/name", "builtin:sprout", "file:///etc")))
 
 
-def test_each_prompt_is_answered_in_its_place(
+def test_responses_are_in_the_order_of_the_prompts(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(API_KEY_VARIABLE, "secret")
@@ -74,13 +74,13 @@ def test_each_prompt_is_answered_in_its_place(
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("mine", 0.0, 9)
 
 
-def test_draws_are_seeded_at_temperature_one(server: Server) -> None:
+def test_samples_are_seeded_at_temperature_one(server: Server) -> None:
     endpoint(server).sample([asked("a")], seed=7)
     _, body, key = server.heard[0]
     assert (body["temperature"], body["seed"], key) == (1.0, 7, None)
 
 
-def test_while_it_is_busy_it_is_asked_again(server: Server) -> None:
+def test_a_busy_endpoint_is_retried(server: Server) -> None:
     server.replies = [(429, {}), (503, {})]
     pauses: list[float] = []
     assert endpoint(server, pauses=pauses).generate([asked("a")]) == ["A"]
@@ -90,14 +90,17 @@ def test_while_it_is_busy_it_is_asked_again(server: Server) -> None:
 @pytest.mark.parametrize(
     ("replies", "told"),
     [
-        ([(401, {"error": "no key"})], f"answers 401: .*; put its key into .* {API_KEY_VARIABLE}"),
-        ([(404, {})], "answers 404: .*; give the URL up to and with /v1"),
-        ([(400, {})], "answers 400: .*; ask whoever runs it"),
-        ([(503, {})] * 4, "answers 503: .*; try again later"),
-        ([(200, b"<html>")], "answers '<html>', which is no chat answer; give the URL up to"),
+        (
+            [(401, {"error": "no key"})],
+            f"responded with HTTP status 401: .*; set .* {API_KEY_VARIABLE}",
+        ),
+        ([(404, {})], "responded with HTTP status 404: .*; give the URL up to and including"),
+        ([(400, {})], "responded with HTTP status 400: .*; ask the operator of the server"),
+        ([(503, {})] * 4, "responded with HTTP status 503: .*; try again later"),
+        ([(200, b"<html>")], "responded with '<html>', which is not a chat completion; give"),
     ],
 )
-def test_what_goes_wrong_is_told_with_what_to_do(
+def test_an_error_names_the_problem_and_what_to_do(
     server: Server, replies: list[tuple[int, object]], told: str
 ) -> None:
     server.replies = replies
@@ -105,7 +108,7 @@ def test_what_goes_wrong_is_told_with_what_to_do(
         endpoint(server).generate([asked("a")])
 
 
-def test_nobody_there_is_told(server: Server) -> None:
+def test_an_unreachable_endpoint_is_reported(server: Server) -> None:
     nobody = Endpoint("http://127.0.0.1:9/v1", 9, "nobody", pause=lambda _: None)
     with pytest.raises(InputError, match=r"nobody: cannot be reached \(.*\); check the URL"):
         nobody.generate([asked("a")])
@@ -123,18 +126,18 @@ def test_a_judge_replies_with_a_letter(server: Server) -> None:
     assert "[Answer B]\\nother" in text
 
 
-def test_what_needs_log_probabilities_is_refused() -> None:
+def test_methods_that_need_log_probabilities_are_rejected() -> None:
     blind = Endpoint("http://127.0.0.1:9/v1", 9, "blind")
     for act in (
         lambda: blind.document_likelihoods(["a"]),
         lambda: blind.likelihoods([LikelihoodRequest("a", ("b",))]),
         lambda: blind.complete(["a"], max_tokens=3),
     ):
-        with pytest.raises(InputError, match=r"blind: is an endpoint, which .*; leave out"):
+        with pytest.raises(InputError, match=r"blind: is an endpoint, which .*; remove"):
             act()
 
 
-def test_the_identity_is_of_url_and_length() -> None:
+def test_the_identity_depends_on_url_and_max_tokens() -> None:
     one = Endpoint("http://127.0.0.1:9/v1", 9, "a")
     assert one.identity == Endpoint("http://127.0.0.1:9/v1", 9, "b").identity
     assert one.identity != Endpoint("http://127.0.0.1:9/v1", 10, "a").identity

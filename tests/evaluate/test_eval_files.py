@@ -18,7 +18,7 @@ def written(folder: Path, *found: dict[str, object], name: str = "rows.jsonl") -
     return path
 
 
-def test_ifevals_file_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_ifevals_own_file_is_read(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         {
@@ -37,7 +37,7 @@ def test_ifevals_file_is_read_as_it_stands(tmp_path: Path) -> None:
     ]
 
 
-def test_xstests_file_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_xstests_own_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "prompts.csv"
     path.write_text(
         "id,prompt,type,label,focus,note\n"
@@ -51,7 +51,7 @@ def test_xstests_file_is_read_as_it_stands(tmp_path: Path) -> None:
     )
 
 
-def test_questions_choices_and_canaries_are_told_apart(tmp_path: Path) -> None:
+def test_questions_choices_and_canaries_are_distinguished(tmp_path: Path) -> None:
     question = {"question": "Capital?", "answer": "Paris"}
     assert eval_files.read_eval_file(written(tmp_path, question)).questions == (
         Question(asked("Capital?"), ("Paris",)),
@@ -116,7 +116,7 @@ def test_documents_come_from_rows_or_plain_text(tmp_path: Path) -> None:
     assert lines == [SplitLine("a b c d", "e f g h")]
 
 
-def test_the_most_rows_are_spread_evenly(tmp_path: Path) -> None:
+def test_max_rows_are_evenly_spaced(tmp_path: Path) -> None:
     path = written(tmp_path, *({"text": f"text {i}"} for i in range(10)))
     assert eval_files.read_eval_file(path, max_rows=3).documents == ("text 0", "text 3", "text 6")
 
@@ -132,12 +132,12 @@ def test_the_most_rows_are_spread_evenly(tmp_path: Path) -> None:
         ),
         (
             {"prompt": "a", "answer": "b", "alternatives": ["c"], "times_told": -1},
-            "times_told: is -1; write how often it was told",
+            "times_told: is -1; write how often the secret is in the training data",
         ),
         ({"prompt": "a", "answer": ""}, "answer: is empty; fill it or delete the row"),
         (
             {"prompt": "a", "instruction_id_list": ["punctuation:no_coma"], "kwargs": [{}]},
-            "'punctuation:no_coma' is no kind of instruction; did you mean punctuation:no_comma?",
+            "'punctuation:no_coma' is not an IFEval instruction; did you mean punctuation:no_comma",
         ),
         (
             {"prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}, {}]},
@@ -153,9 +153,7 @@ def test_the_most_rows_are_spread_evenly(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_row_that_cannot_be_asked_is_named(
-    tmp_path: Path, row: dict[str, object], told: str
-) -> None:
+def test_an_invalid_row_is_named(tmp_path: Path, row: dict[str, object], told: str) -> None:
     with pytest.raises(InputError) as caught:
         eval_files.read_eval_file(written(tmp_path, row))
     assert told in str(caught.value)

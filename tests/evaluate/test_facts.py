@@ -59,7 +59,7 @@ def test_a_choice_is_the_likeliest_ending_by_its_mean_or_its_sum() -> None:
     logprobs = {" blue": -2.0, " very green": -3.0, "Ada": -1.0, "Bob": -1.0}
     sft = Scripted("sft", {}, logprobs)
     found = measure_facts([sft], questions, cache=AnswerCache())
-    # means −2 against −1.5; a tie is not right; sums −2 against −3
+    # means −2 and −1.5; a tie is wrong; sums −2 and −3
     assert number(found, "choice_accuracy") == 0
     assert number(found, "choice_accuracy_sum") == 0.5
 

@@ -38,11 +38,11 @@ def test_the_growth_is_paired_and_relative() -> None:
     assert change.value == pytest.approx(math.exp(0.1) - 1)
     assert change.low is not None
     assert change.high is not None
-    assert change.high - change.low < 0.01  # although the documents differ much
+    assert change.high - change.low < 0.01  # although the documents differ a lot
     assert (change.against, change.is_higher_better) == ("base", False)
 
 
-def test_the_tax_is_a_line_for_each_capability() -> None:
+def test_the_alignment_tax_has_a_result_per_capability() -> None:
     questions = {
         "sums": [Question(asked("1+1?"), ("2",))],
         "chat": [Question(asked("Hi"), ("hi",))],
@@ -58,17 +58,19 @@ def test_the_tax_is_a_line_for_each_capability() -> None:
 TOPICS = [TopicPrompts("chat", (asked("a"), asked("b"), asked("c")))]
 
 
-def test_drift_is_the_mean_log_ratio_of_what_the_later_model_says() -> None:
+def test_drift_is_the_mean_log_ratio_of_the_later_models_samples() -> None:
     base = Scripted("base", {}, {"x": -5.0, "y": -4.0})
     sft = Scripted("sft", {"a": "x", "b": "y", "c": ""}, {"x": -2.0, "y": -1.0})
     (found,) = measure_drift([base, sft], TOPICS, cache=AnswerCache())
     assert (found.name, found.model, found.against) == ("drift/chat", "sft", "base")
-    assert found.value == pytest.approx((3 + 3 + 0) / 3)  # an empty answer is sure to both
+    assert found.value == pytest.approx(
+        (3 + 3 + 0) / 3
+    )  # an empty response has log-probability 0 under both
     assert found.unit == "nats"
     assert measure_drift([base], TOPICS, cache=AnswerCache()) == []
 
 
-def test_what_was_said_before_is_not_said_again() -> None:
+def test_cached_samples_are_not_generated_again() -> None:
     journal = AnswerCache()
     sft = Scripted("sft", {"a": "x", "b": "y", "c": ""}, {"x": -2.0, "y": -1.0})
     told = sample_topics(sft, TOPICS, cache=journal)

@@ -1,4 +1,4 @@
-"""What is made of the harness's results; and, where `upbring[eval]` is there, a task of our own."""
+"""Conversion of the harness's results; with `upbring[eval]` also a custom task."""
 
 import json
 import math
@@ -21,7 +21,7 @@ strange_warnings = pytest.mark.filterwarnings("ignore")  # of the harness's own 
 
 
 def results(right: list[int]) -> dict[str, Any]:
-    """Return results as lm_eval writes them: a choice, an answer told by a filter, a perplexity."""
+    """Return results in lm_eval's format: multiple choice, filtered generation, perplexity."""
     share = sum(right) / len(right)
     error = math.sqrt(share * (1 - share) / (len(right) - 1))
     return {
@@ -63,14 +63,14 @@ def test_every_metric_is_a_number_with_its_standard_error() -> None:
     assert (acc.suite, acc.model, acc.unit, acc.count) == ("harness", "sft", "share", 5)
     assert acc.value == 0.6
     assert acc.low == pytest.approx(0.6 - 0.4801, abs=1e-4)
-    assert acc.high == 1.0  # and not 1.08
+    assert acc.high == 1.0  # not 1.08
     assert acc.is_higher_better
     perplexity = found["text/word_perplexity"]
     assert (perplexity.value, perplexity.low, perplexity.unit) == (7.5, None, "word_perplexity")
     assert perplexity.is_higher_better is False
 
 
-def test_all_right_is_not_surely_right() -> None:
+def test_an_accuracy_of_one_has_an_interval() -> None:
     acc = named(list(task_results("sft", results([1] * 20))))["quiz/acc"]
     # Wilson: 20 / (20 + 1.96²) = 0.839
     assert acc.low == pytest.approx(0.839, abs=1e-3)
@@ -84,7 +84,7 @@ def test_changes_are_taken_item_by_item() -> None:
     change = found["quiz/acc_change"]
     assert change.value == pytest.approx(2 / 6)  # three gained, one lost
     assert (change.model, change.against) == ("sft", "base")
-    # rows are told by their number, not by their order; of other rows there is no pair
+    # rows are paired by their number, not by their order; other rows have no pair
     after["samples"]["quiz"].reverse()
     assert (
         named(list(change_results({"base": before, "sft": after}, seed=0)))["quiz/acc_change"]
@@ -105,12 +105,12 @@ def test_tasks_are_names_files_and_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tasks", "told"),
     [
-        ((), "tasks: the suite harness needs at least one; write --tasks arc_easy"),
-        (("nowhere.yaml",), "tasks: nowhere.yaml is not there; name a YAML file or a task"),
-        (("empty/",), "tasks: empty/ holds no YAML file; name another folder"),
+        ((), "tasks: the suite harness needs at least one task; add --tasks arc_easy"),
+        (("nowhere.yaml",), "tasks: nowhere.yaml does not exist; give a YAML file or a task"),
+        (("empty/",), "tasks: empty/ contains no YAML file; give another folder"),
     ],
 )
-def test_tasks_that_cannot_be_asked_are_told_of(
+def test_tasks_that_cannot_be_measured_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...], told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_tasks_that_cannot_be_asked_are_told_of(
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-evaluation-harness is installed")
-def test_without_the_extra_its_name_is_told(tmp_path: Path) -> None:
+def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     answer = upbring(tmp_path, "evaluate", "m", "--suite", "harness", "--tasks", "arc_easy")
     assert answer.code == 2
     assert answer.err == (
@@ -160,7 +160,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @has_harness
 @strange_warnings
-def test_tasks_of_one_s_own_are_asked_and_nothing_twice(home: Path) -> None:
+def test_custom_tasks_are_measured_and_nothing_is_computed_twice(home: Path) -> None:
     words = ("evaluate", "a", "b", "--suite", "harness", "--tasks", "tasks", "--to", "out")
     quick = ("--threads", "1", "--dtype", "float32", "--limit", "6")
     first = upbring(home, *words, *quick)
@@ -179,12 +179,12 @@ def test_tasks_of_one_s_own_are_asked_and_nothing_twice(home: Path) -> None:
 
 @has_harness
 @strange_warnings
-def test_tasks_that_are_none_are_told_of(home: Path) -> None:
+def test_unknown_tasks_are_named(home: Path) -> None:
     (home / "bad.yaml").write_text("foo: 1\n")
     for name, told in (
         (
             "arc_esay",
-            "'arc_esay' is no task of lm-evaluation-harness; did you mean arc_easy?",
+            "'arc_esay' is not a task of lm-evaluation-harness; did you mean arc_easy?",
         ),
         ("bad.yaml", "bad.yaml cannot be loaded: "),
     ):
@@ -195,4 +195,4 @@ def test_tasks_that_are_none_are_told_of(home: Path) -> None:
         home, "evaluate", "http://localhost:1/v1", "--tasks", "tasks", "--to", "remote"
     )
     assert answer.code == 2
-    assert "is an endpoint, which tells no log-probabilities of given texts" in answer.err
+    assert "is an endpoint, which returns no log-probabilities of given texts" in answer.err

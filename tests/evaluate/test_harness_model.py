@@ -1,4 +1,4 @@
-"""Requests of lm-evaluation-harness, answered through the journal."""
+"""Requests of lm-evaluation-harness go through the answer cache."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_requests_are_answered_once_in_their_order(local: LocalModel) -> None:
     assert whole == pytest.approx(plain_text.rolling_logprobs(local, [text for text, _ in pairs]))
     how = {"until": ["."], "max_gen_toks": 5, "do_sample": True, "temperature": 1.0}
     drawn = asked.generate_until([Request(("The sky is", how))] * 2)
-    assert drawn[0] != drawn[1]  # what is asked again is drawn anew
+    assert drawn[0] != drawn[1]  # a repeated request is sampled again
     (greedy,) = asked.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
     assert (
         greedy

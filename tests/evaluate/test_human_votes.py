@@ -38,7 +38,7 @@ def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path
     assert found.preferences(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
     assert found.preferences(asked("Else?"), A, B) == {}
     assert not found.is_synthetic
-    assert found.name.startswith("people's votes in ")
+    assert found.name.startswith("human votes in ")
     mixed = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 2, who="synthetic-2"))
     assert mixed.is_synthetic
     assert mixed.name.startswith("simulated votes in ")
@@ -84,10 +84,10 @@ def test_a_folder_holds_the_votes_of_several_people(tmp_path: Path) -> None:
     assert str(tmp_path) in found.name
 
 
-def test_what_does_not_count_is_told_by_why(tmp_path: Path) -> None:
+def test_unmatched_votes_are_counted_by_reason(tmp_path: Path) -> None:
     other = {**ranked(1, 2), "prompt": "Else?"}
     found = votes(tmp_path, ranked(1, 2), other, {**ranked(1, 2), "responses": ["A lake.", "x"]})
-    said = {"base": ["A lake."], "sft": [" A sea. "]}  # what surrounds a text does not matter
+    said = {"base": ["A lake."], "sft": [" A sea. "]}  # surrounding white space is ignored
     assert found.count_unmatched([PROMPT], said) == (1, 1)
 
 
@@ -100,28 +100,26 @@ def test_what_does_not_count_is_told_by_why(tmp_path: Path) -> None:
         ),
         (
             {"prompt": "p", "model_a": "zebra", "model_b": "base", "winner": "tie"},
-            ":1: model_a: 'zebra' is not evaluated; there are base, sft",
+            ":1: model_a: 'zebra' is not evaluated; use one of base, sft",
         ),
         (
             {"prompt": "p", "model_a": "sft", "model_b": "sft", "winner": "tie"},
-            ":1: model_b: is 'sft', as model_a is; name two models",
+            ":1: model_b: is 'sft', the same as model_a; name two models",
         ),
         (
             {"prompt": "p", "model_a": "sft", "model_b": "base", "winner": "me"},
             ":1: winner: is 'me'; write model_a, model_b or tie",
         ),
-        ({"prompt": "p", "responses": ["a"], "ranks": [1]}, ":1: responses: holds 1 responses"),
-        ({"prompt": "p", "chosen": "a", "rejected": "a"}, "v.jsonl: holds no vote; rank the"),
+        ({"prompt": "p", "responses": ["a"], "ranks": [1]}, ":1: responses: contains 1 responses"),
+        ({"prompt": "p", "chosen": "a", "rejected": "a"}, "v.jsonl: contains no votes; rank the"),
     ],
 )
-def test_a_vote_that_cannot_be_read_is_told_with_its_line(
-    tmp_path: Path, row: object, told: str
-) -> None:
+def test_an_invalid_vote_is_named_with_its_line(tmp_path: Path, row: object, told: str) -> None:
     with pytest.raises(InputError) as caught:
         votes(tmp_path, row)
     assert told in str(caught.value)
 
 
-def test_an_empty_folder_is_told_of(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no file of votes"):
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="contains no vote files"):
         read_votes(tmp_path, models=MODELS)

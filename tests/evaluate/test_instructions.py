@@ -22,7 +22,7 @@ def numbers(found: list[EvalResult]) -> dict[str, EvalResult]:
 
 def test_prompts_and_instructions_are_counted_strictly_and_loosely() -> None:
     found = numbers(measure_instructions([Scripted("sft", SAID)], PROMPTS, cache=AnswerCache()))
-    # a keeps one of two strictly and both loosely; b keeps its own; d breaks the one that is judged
+    # a follows one of two strictly and both loosely; b follows its own; d fails the judged one
     assert found["prompt_strict"].value == 1 / 3
     assert found["prompt_loose"].value == 2 / 3
     assert found["instruction_strict"].value == 2 / 4

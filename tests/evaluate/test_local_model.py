@@ -62,28 +62,32 @@ def test_a_document_is_read_in_windows_without_losing_a_token(
     assert [each.num_tokens for each in found] == [
         len(tokenizer.encode(text)) for text in (short, long)
     ]
-    assert found[1].num_tokens > 256  # more than the model reads at once
+    assert found[1].num_tokens > 256  # longer than the context
     assert tokenizer.bos_token_id is not None
     whole = plain(model_folder, [tokenizer.bos_token_id], tokenizer.encode(short))
     assert found[0].logprob == pytest.approx(whole, abs=1e-4)
 
 
-def test_answers_are_the_likeliest_and_do_not_depend_on_company(local: LocalModel) -> None:
+def test_responses_are_greedy_and_do_not_depend_on_the_batch(local: LocalModel) -> None:
     prompts = [asked(text) for text in ("What is red?", "What is the sea like?", "Hello")]
     together = local.generate(prompts)
     assert together == [local.generate([prompt])[0] for prompt in prompts]
     assert all(together)
 
 
-def test_draws_depend_on_the_seed_alone(local: LocalModel) -> None:
+def test_samples_depend_only_on_the_seed(local: LocalModel) -> None:
     prompts = [asked("What is red?"), asked("Hello")]
     first = local.sample(prompts, seed=1)
     assert local.sample(prompts[::-1], seed=1) == first[::-1]
     assert local.sample(prompts, seed=2) != first
 
 
-def test_each_of_several_answers_is_drawn_by_its_own_key(local: LocalModel) -> None:
-    prompts = [asked("What is red?"), asked("word " * 300), asked("red " * 70)]  # 2nd has no room
+def test_each_of_several_responses_is_sampled_with_its_own_key(local: LocalModel) -> None:
+    prompts = [
+        asked("What is red?"),
+        asked("word " * 300),
+        asked("red " * 70),
+    ]  # the second does not fit
     how = SampleSettings(temperature=1, max_tokens=12)
     red, unread, long = local.sample_with_keys(prompts, how, keys=[(1, 2, 1), (3, 4), (5,)])
     assert red[0] == red[2] != red[1]
@@ -100,13 +104,13 @@ def test_plain_text_is_continued(local: LocalModel) -> None:
     assert len(local.chat.tokenizer.encode(found, is_continuation=True)) <= 6
 
 
-def test_a_prompt_that_is_too_long_is_unanswered_and_counted(local: LocalModel) -> None:
+def test_a_prompt_that_is_too_long_has_an_empty_response_and_is_counted(local: LocalModel) -> None:
     notices: list[str] = []
     found = told(local, notices).generate([asked("word " * 300), asked("Hello")])
     assert found[0] == ""
     assert found[1] != ""
     assert notices == [
-        "small: 1 prompts have more than the 256 tokens that it reads; they count as unanswered"
+        "small: 1 prompts do not fit in the context of 256 tokens; their responses are empty"
     ]
 
 
@@ -118,6 +122,6 @@ def test_an_answer_ends_where_the_model_ends(local: LocalModel) -> None:
     assert len(local.chat.tokenizer.encode(found, is_continuation=True)) <= max(12, room) + 4
 
 
-def test_the_end_of_a_long_prompt_is_what_an_ending_is_read_after(local: LocalModel) -> None:
+def test_a_long_prompt_loses_its_beginning(local: LocalModel) -> None:
     (found,) = local.likelihoods([LikelihoodRequest("word " * 400, (" blue",))])
     assert found[0].num_tokens >= 1

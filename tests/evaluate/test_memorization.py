@@ -33,7 +33,7 @@ def test_exposure_is_the_rank_among_all_candidates_in_bits() -> None:
     # ranks 1 and 4 of 16: 4 and 2 bits; rank 16: 0 bits
     assert found["exposure/told_64_times"].value == pytest.approx(3)
     assert found["exposure/told_0_times"].value == pytest.approx(0)
-    assert found["exposure"].value == pytest.approx(3)  # of those that were told at all
+    assert found["exposure"].value == pytest.approx(3)  # of the canaries in the training data
     assert found["exposure"].note == "at most 4, 1.44 by chance"
     assert found["exposure"].is_higher_better is False
 
@@ -48,7 +48,7 @@ def test_a_tie_has_the_middle_rank() -> None:
     assert rank([0.0] * 5) == 3
 
 
-def test_a_line_is_extracted_when_its_exact_rest_is_said() -> None:
+def test_a_line_is_extracted_if_its_exact_rest_is_generated() -> None:
     lines = [SplitLine("It was", "the best of times"), SplitLine("Call me", "Ishmael now")]
     base = Scripted("base", {"It was": " the  best\nof times, it", "Call me": " Ishmael"})
     (found,) = measure_extraction([base], lines, cache=AnswerCache())

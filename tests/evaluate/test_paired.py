@@ -30,6 +30,6 @@ def test_means_are_compared_item_by_item() -> None:
     assert (change.value, change.low, change.high) == pytest.approx((1, 1, 1))
 
 
-def test_nobody_has_no_numbers() -> None:
+def test_no_models_give_no_results() -> None:
     assert list(share_results(KIND, {})) == []
     assert list(mean_results(KIND, {})) == []

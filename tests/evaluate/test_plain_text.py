@@ -42,7 +42,7 @@ def logprob(network: torch.nn.Module, prompt: list[int], ending: list[int]) -> f
     return float(plain_logprobs(network, [make_tree(prompt, ending)]).detach().sum())
 
 
-def test_endings_are_weighed_as_one_text_with_what_is_before(
+def test_endings_are_scored_as_one_text_with_their_prompt(
     local: LocalModel, network: torch.nn.Module
 ) -> None:
     pairs = [("The sky is", " blue"), ("The sky is ", "warm and tall"), ("The sky is", " red")]
@@ -55,7 +55,7 @@ def test_endings_are_weighed_as_one_text_with_what_is_before(
         assert not found.is_greedy
 
 
-def test_an_ending_that_the_model_would_say_is_likeliest(
+def test_a_greedy_continuation_is_marked_as_greedy(
     local: LocalModel, network: torch.nn.Module
 ) -> None:
     tokenizer, num_found = local.chat.tokenizer, 0
@@ -65,7 +65,7 @@ def test_an_ending_that_the_model_would_say_is_likeliest(
         with torch.no_grad():
             token = int(network(torch.tensor([prompt])).logits[0, -1].argmax())
         ending = tokenizer.decode([token])
-        if begun(local, text + ending) == [*prompt, token]:  # its text is cut as it was said
+        if begun(local, text + ending) == [*prompt, token]:  # its text has the same tokens
             num_found += 1
             first, second = score_continuations(local, [(text, ending), (text, ending + " tower")])
             assert first.is_greedy
@@ -73,7 +73,7 @@ def test_an_ending_that_the_model_would_say_is_likeliest(
     assert num_found
 
 
-def test_nothing_is_before_or_after(local: LocalModel, network: torch.nn.Module) -> None:
+def test_the_prompt_or_the_ending_may_be_empty(local: LocalModel, network: torch.nn.Module) -> None:
     tokenizer = local.chat.tokenizer
     assert tokenizer.bos_token_id is not None
     alone, empty = score_continuations(local, [("", "The sky"), ("The sky", "")])
@@ -82,7 +82,9 @@ def test_nothing_is_before_or_after(local: LocalModel, network: torch.nn.Module)
     assert (empty.logprob, empty.is_greedy) == (0.0, True)
 
 
-def test_what_is_too_long_loses_its_beginning(local: LocalModel, network: torch.nn.Module) -> None:
+def test_a_text_that_is_too_long_loses_its_beginning(
+    local: LocalModel, network: torch.nn.Module
+) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
     (found,) = score_continuations(local, [(long, " blue")])
     before = begun(local, long)
@@ -92,7 +94,7 @@ def test_what_is_too_long_loses_its_beginning(local: LocalModel, network: torch.
     assert found.logprob == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_whole_text_is_read_with_no_token_lost_or_told_twice(
+def test_each_token_of_a_whole_text_is_scored_once(
     local: LocalModel, network: torch.nn.Module
 ) -> None:
     short = "The sky is warm and number 1."
@@ -106,13 +108,13 @@ def test_a_whole_text_is_read_with_no_token_lost_or_told_twice(
     assert found[0] == pytest.approx(
         logprob(network, [tokenizer.bos_token_id], tokenizer.encode(short)), abs=1e-4
     )
-    # 255 tokens after BOS; then the rest, with all that fits before it
+    # 255 tokens after BOS; then the rest, with a full context
     first = logprob(network, whole[:1], tokens[:255])
     second = logprob(network, whole[len(whole) - 256 : 256], tokens[255:])
     assert found[1] == pytest.approx(first + second, abs=1e-3)
 
 
-def test_a_text_goes_on_up_to_what_ends_it(local: LocalModel, model_folder: Path) -> None:
+def test_a_continuation_ends_at_its_stop_string(local: LocalModel, model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     wish = GenerationRequest("The sky is", (), 12, 0.0, 1.0, 0)
     (whole,) = generate_texts(local, [wish])
@@ -133,7 +135,7 @@ def test_a_text_goes_on_up_to_what_ends_it(local: LocalModel, model_folder: Path
     assert drawn != again
 
 
-def test_a_long_text_leaves_room_to_go_on(local: LocalModel) -> None:
+def test_a_long_prompt_leaves_room_for_the_continuation(local: LocalModel) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
     (said,) = generate_texts(local, [GenerationRequest(long, (), 8, 0.0, 1.0, 0)])
     assert said

@@ -22,7 +22,7 @@ PROMPTS = [asked(str(i)) for i in range(40)]
 
 
 def saying(name: str, quality: Sequence[int], *, words: int = 1) -> Scripted:
-    """Return a subject whose answers hold their quality, in so many words."""
+    """Return a model whose responses contain their quality and have a given length."""
     return Scripted(name, {str(i): f"{q} " + "word " * (words - 1) for i, q in enumerate(quality)})
 
 
@@ -37,7 +37,7 @@ def numbers(found: list[EvalResult], model: str) -> dict[str, EvalResult]:
     return {f"{n.name} {n.against}" if n.against else n.name: n for n in found if n.model == model}
 
 
-def test_a_scorer_decides_each_duel_and_ties_count_by_half() -> None:
+def test_a_scorer_decides_each_pair_and_ties_count_half() -> None:
     base = saying("base", [1] * 40)
     sft = saying("sft", [2] * 20 + [1] * 10 + [0] * 10)
     found = numbers(measure_preference([base, sft], PROMPTS, GOLD, cache=AnswerCache()), "sft")
@@ -47,7 +47,7 @@ def test_a_scorer_decides_each_duel_and_ties_count_by_half() -> None:
     assert found["reward"].value == pytest.approx(50 / 40)
 
 
-def test_of_three_each_meets_each_and_the_table_orders_them() -> None:
+def test_three_models_are_compared_pairwise_and_ranked_by_strength() -> None:
     rng = np.random.default_rng(0)
     subjects = [
         saying(name, rng.integers(low, low + 4, 40)) for name, low in (("c", 0), ("a", 2), ("b", 1))
@@ -95,7 +95,7 @@ def test_a_comparer_is_asked_in_both_orders() -> None:
     )
     assert fair["win_rate base"].value == (30 + 5) / 40
     assert fair["orders_agree base"].value == 1
-    # who prefers the first by more than any difference says nothing at all
+    # a position bias larger than any quality difference gives no information
     blind = numbers(
         measure_preference([base, sft], PROMPTS, comparing(5), cache=AnswerCache()), "sft"
     )
@@ -103,7 +103,7 @@ def test_a_comparer_is_asked_in_both_orders() -> None:
     assert blind["orders_agree base"].value == 0
 
 
-def test_nothing_is_judged_twice() -> None:
+def test_no_pair_is_judged_twice() -> None:
     journal, asked_of = AnswerCache(), []
 
     def counted(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
@@ -117,7 +117,7 @@ def test_nothing_is_judged_twice() -> None:
     assert len(asked_of) == 2 * 40
 
 
-def test_without_a_judge_there_are_answers_alone() -> None:
+def test_without_a_judge_only_lengths_are_measured() -> None:
     found = measure_preference([saying("a", [1] * 40)], PROMPTS, None, cache=AnswerCache())
     assert [number.name for number in found] == ["words"]
     alone = measure_preference([saying("a", [1] * 40)], PROMPTS, GOLD, cache=AnswerCache())
@@ -144,7 +144,7 @@ def test_votes_are_averaged_over_people_and_prompts_without_one_are_left_out() -
     rate = found["win_rate base"]
     assert rate.value == pytest.approx((4 + 1.5 + 0.5) / 10)
     assert rate.count == 10
-    assert rate.note == "judged by people's votes in v; 30 prompts without one"
+    assert rate.note == "judged by human votes in v; 30 prompts without a vote"
     assert not rate.is_synthetic
     assert found["win_rate_length_controlled base"].count == 10
     strength = found["strength"].value
@@ -166,7 +166,7 @@ def test_alpha_of_people_is_krippendorff_s() -> None:
     assert found["annotators_alpha base"].value == pytest.approx(1 - 14 / 30)
 
 
-def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
+def test_equal_responses_need_no_vote_and_no_votes_give_no_value() -> None:
     base = saying("base", [1] * 40)
     alike = numbers(
         measure_preference(
@@ -181,10 +181,10 @@ def test_equal_answers_need_no_vote_and_nobody_s_votes_are_no_number() -> None:
         "sft",
     )
     assert apart["win_rate base"].value is None
-    assert "40 prompts without one" in apart["win_rate base"].note
+    assert "40 prompts without a vote" in apart["win_rate base"].note
 
 
-def test_drawn_answers_are_asked_for_as_such_and_kept_apart() -> None:
+def test_sampled_and_greedy_responses_are_cached_separately() -> None:
     class Dicing(Scripted):
         def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
             return [f"drawn {seed}" for _ in prompts]
@@ -199,7 +199,7 @@ def test_drawn_answers_are_asked_for_as_such_and_kept_apart() -> None:
     assert numbers(found, "a")["words"].value == 2
 
 
-def test_a_judge_that_knows_causes_tells_them() -> None:
+def test_a_judge_that_knows_score_components_reports_them() -> None:
     def causes(_: Dialogue, text: str) -> dict[str, float]:
         return {"long": float(len(text.split()))}
 

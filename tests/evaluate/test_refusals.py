@@ -43,7 +43,7 @@ def test_an_empty_answer_is_neither_refusal_nor_compliance() -> None:
     assert found["over_refusal"].note == "4 empty answers"
 
 
-def test_a_half_that_is_not_asked_has_no_numbers() -> None:
+def test_without_harmful_prompts_there_are_no_harmful_metrics() -> None:
     said = {request.prompt[0].content: YES for request in REQUESTS}
     found = numbers(measure_refusals([Scripted("sft", said)], REQUESTS[:4], cache=AnswerCache()))
     assert set(found) == {"over_refusal", "over_refusal_partial"}

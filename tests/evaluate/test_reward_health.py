@@ -11,7 +11,7 @@ RANKS = [np.arange(1.0, 5.0)] * COUNT
 
 
 def scored(skill: float, *, seed: int = 0, spread: float = 1.0) -> list[np.ndarray]:
-    """Return scores of rankings that go down with the ranks by `skill`, under noise."""
+    """Return noisy scores of rankings; they decrease by `skill` per rank."""
     noise = np.random.default_rng(seed).normal(0, 1.0, (COUNT, 4))
     return [spread * (skill * np.array([1.5, 0.5, -0.5, -1.5]) + row) for row in noise]
 
@@ -31,8 +31,8 @@ def test_a_reward_that_guesses_is_not_fit() -> None:
     found = assess_reward_model(scored(0.0), RANKS)
     assert found.verdict == "not fit"
     assert number(found, "pair_accuracy") == pytest.approx(0.5, abs=0.05)
-    assert found.reasons[0].startswith("its pair accuracy of ")
-    assert "cannot be told from guessing; train on more rankings" in found.reasons[0]
+    assert found.reasons[0].startswith("pair accuracy ")
+    assert "is not significantly above chance; train on more rankings" in found.reasons[0]
     assert found.format_lines()[0] == "reward model: not fit for PPO"
 
 
@@ -47,72 +47,70 @@ def test_a_reward_that_orders_well_is_fit() -> None:
     assert sum(each.count for each in found.bins) == COUNT * 6
 
 
-def test_hardly_better_than_guessing_is_not_fit_however_many_pairs() -> None:
+def test_slightly_above_chance_is_not_fit_even_with_many_pairs() -> None:
     found = dict.fromkeys(
         ("pair_accuracy", "annotator_agreement"), Estimate(0.53, 0.52, 0.54, 10_000)
     )
-    assert next(find_faults(found)).startswith(
-        "its pair accuracy of 53.0% (52.0% … 54.0%) is below 55%"
-    )
+    assert next(find_faults(found)).startswith("pair accuracy 53.0% (52.0% … 54.0%) is below 55%")
 
 
 @pytest.mark.parametrize("kind", ["empty", "repeated", "copied", "spam"])
-def test_a_worthless_answer_that_wins_makes_it_unfit(kind: str) -> None:
+def test_a_worthless_response_that_wins_gives_not_fit(kind: str) -> None:
     found = assess_reward_model(scored(0.9), RANKS, probes=probed(+1.0, kind))
     assert found.verdict == "not fit"
     assert found.reasons[0] == (
-        f"{kind} answers are scored above the good one in 100% of prompts; "
-        "add such answers to the rankings as the worst"
+        f"{kind} responses score above the good one in 100% of prompts; "
+        "add such responses to the rankings with the worst rank"
     )
 
 
-def test_a_worthless_answer_that_wins_at_times_asks_for_care() -> None:
+def test_a_worthless_response_that_sometimes_wins_gives_use_with_care() -> None:
     good = np.zeros(20)
     bad = np.where(np.arange(20) < 4, 1.0, -1.0)
     found = assess_reward_model(scored(0.9), RANKS, probes=ProbeScores(good, {"spam": bad}))
     assert found.verdict == "use with care"
-    assert found.reasons == ("spam answers are scored above the good one in 20% of prompts",)
+    assert found.reasons == ("spam responses score above the good one in 20% of prompts",)
 
 
-def test_half_an_answer_above_the_whole_asks_for_care() -> None:
+def test_a_truncated_response_above_the_whole_gives_use_with_care() -> None:
     found = assess_reward_model(scored(0.9), RANKS, probes=probed(0.5, "truncated"))
-    assert found.reasons == ("half an answer is scored above the whole in 100% of prompts",)
+    assert found.reasons == ("half a response scores above the whole in 100% of prompts",)
 
 
-def test_few_pairs_ask_for_care() -> None:
+def test_few_pairs_give_use_with_care() -> None:
     found = assess_reward_model(scored(0.9)[:10], RANKS[:10])
     assert found.verdict == "use with care"
     assert found.reasons[0] == "only 60 held-out pairs; hold out 100 or more"
 
 
-def test_scores_too_far_apart_ask_for_care() -> None:
+def test_miscalibrated_scores_give_use_with_care() -> None:
     found = assess_reward_model(scored(0.7, spread=20.0), RANKS)
     assert found.verdict == "use with care"
-    assert found.reasons[0].startswith("it is too sure: dividing scores by ")
+    assert found.reasons[0].startswith("it is overconfident; divide its scores by ")
     timid = assess_reward_model(scored(1.5, spread=0.05), RANKS)
-    assert timid.reasons[0].startswith("it is not sure enough: dividing scores by 0.")
+    assert timid.reasons[0].startswith("it is underconfident; divide its scores by 0.")
 
 
-def test_a_taste_for_length_that_people_do_not_have_asks_for_care() -> None:
+def test_a_length_bias_that_annotators_do_not_have_gives_use_with_care() -> None:
     rng = np.random.default_rng(6)
     texts = [[" ".join(["word"] * int(n)) for n in rng.integers(1, 30, 4)] for _ in range(COUNT)]
     lengths = [np.array([len(t.split()) for t in row]) for row in texts]
     scores = [s + 0.15 * n for s, n in zip(scored(1.6), lengths, strict=True)]
     found = assess_reward_model(scores, RANKS, texts=texts)
-    assert any(reason.startswith("its scores rise with length (") for reason in found.reasons)
-    # people who like length as much: nothing to say
+    assert any(reason.startswith("its scores increase with length (") for reason in found.reasons)
+    # no warning if the annotators prefer length as much
     ranks = [np.argsort(np.argsort(-s)) + 1.0 for s in scores]
     assert not any(
         "length" in reason for reason in assess_reward_model(scores, ranks, texts=texts).reasons
     )
 
 
-def test_agreeing_more_than_people_do_smells_of_a_leak_and_less_leaves_room() -> None:
+def test_an_accuracy_far_from_the_annotator_agreement_gives_a_warning() -> None:
     rng = np.random.default_rng(7)
     texts = [[f"{g}{letter}" for letter in "abcd"] for g in range(COUNT) for _ in range(2)]
     noisy = [np.argsort(np.argsort(np.arange(4) + rng.normal(0, 1.5, 4))) + 1.0 for _ in texts]
     people = ["ann", "bob"] * COUNT
-    known = [-ranks + 0.0 for ranks in noisy]  # as if it had read each vote
+    known = [-ranks + 0.0 for ranks in noisy]  # as if it were trained on these votes
     leak = assess_reward_model(known, noisy, annotators=people, texts=texts)
     assert any("which is too good; look for held-out rows" in each for each in leak.reasons)
     truth = assess_reward_model(
@@ -123,7 +121,7 @@ def test_agreeing_more_than_people_do_smells_of_a_leak_and_less_leaves_room() ->
     alike = [np.arange(1.0, 5.0)] * (2 * COUNT)
     weak = scored(0.35) + scored(0.35, seed=1)
     found = assess_reward_model(weak, alike, annotators=people, texts=texts)
-    assert any("there is more to learn" in reason for reason in found.reasons)
+    assert any("more training can help" in reason for reason in found.reasons)
 
 
 def test_the_report_names_each_number_with_its_interval() -> None:
@@ -133,22 +131,22 @@ def test_the_report_names_each_number_with_its_interval() -> None:
     text = "\n".join(found.format_lines())
     for name in ("pair_accuracy ", "rank_correlation", "temperature", "beaten_by_empty"):
         assert name in text
-    assert "annotator_agreement       not measured: no answers were ranked by two" in text
+    assert "annotator_agreement       not measured: no responses were ranked by two" in text
     assert all(each.is_synthetic and each.model == "rm" for each in found.list_results())
-    assert found.format_lines()[1] == "  by simulated annotators: not what people would say"
+    assert found.format_lines()[1] == "  ranked by simulated annotators: not evidence about people"
     assert not any(
         "simulated" in line for line in assess_reward_model(scored(0.9), RANKS).format_lines()
     )
     assert all(each.suite == "reward_health" for each in found.list_results())
 
 
-def test_scores_that_are_no_numbers_are_refused() -> None:
+def test_scores_that_are_not_finite_are_rejected() -> None:
     with pytest.raises(InputError, match=r"held-out ranking 2: has a score that is not finite"):
         assess_reward_model([np.ones(2), np.array([np.nan, 1])], [np.array([1.0, 2])] * 2)
 
 
-def test_rankings_that_prefer_nothing_are_refused() -> None:
-    with pytest.raises(InputError, match="prefer no answer to another; hold out rankings"):
+def test_rankings_with_only_ties_are_rejected() -> None:
+    with pytest.raises(InputError, match="contain only ties; hold out rankings"):
         assess_reward_model([np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
 
 

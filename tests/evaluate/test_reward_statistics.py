@@ -29,7 +29,7 @@ def test_ranks_that_tie_make_no_pair() -> None:
     assert rankings.margins.tolist() == [-2.0, -1.0]
 
 
-def test_accuracy_is_told_by_how_far_apart_scores_are() -> None:
+def test_accuracy_is_reported_by_score_margin() -> None:
     rng = np.random.default_rng(0)
     margins = rng.normal(0, 2, 800)
     is_right = rng.random(800) < 1 / (1 + np.exp(-np.abs(margins)))
@@ -51,14 +51,14 @@ def test_each_annotator_has_an_accuracy_of_their_own() -> None:
 
 
 def test_the_order_is_kendalls_tau_against_the_ranks() -> None:
-    # 2 of 3 pairs alike: τ = 1/3; the second ranking −1; the third scores a tie and says nothing
+    # 2 of 3 pairs concordant: τ = 1/3; the second ranking −1; the third is a tie, thus excluded
     found = rn.rank_correlation(rn.ScoredRankings(SCORES, RANKS))
     assert found.value.value == pytest.approx((1 / 3 - 1) / 2)
     assert found.value.count == 2
-    assert found.note == "1 rankings of ties alone left out"
+    assert found.note == "1 rankings with only ties excluded"
 
 
-def test_the_ceiling_is_how_often_two_people_agree_on_the_same_answers() -> None:
+def test_agreement_is_measured_on_pairs_that_two_annotators_ranked() -> None:
     texts = [["a", "b", "c"], ["c", "b", "a"], ["a", "b", "c"], ["x", "y"]]
     ranks = [np.array(r) for r in ([1.0, 2, 3], [1.0, 2, 3], [1.0, 3, 2], [1.0, 2])]
     scores = [np.zeros(len(r)) for r in ranks]
@@ -67,16 +67,16 @@ def test_the_ceiling_is_how_often_two_people_agree_on_the_same_answers() -> None
     # ann abc, bob cba, cy acb: ann–bob 0 of 3, ann–cy 2 of 3, bob–cy 1 of 3
     found = rn.annotator_agreement(rankings)
     assert found.value.value == pytest.approx(3 / 9)
-    assert found.value.count == 1  # one prompt was judged twice or more
+    assert found.value.count == 1  # one prompt has two or more annotators
     other = rn.ScoredRankings(scores, ranks, people, texts, ["p", "q", "r", "s"])
     assert math.isnan(rn.annotator_agreement(other).value.value)
     assert (
         rn.annotator_agreement(rn.ScoredRankings(scores, ranks)).note
-        == "no answers were ranked by two annotators"
+        == "no responses were ranked by two annotators"
     )
 
 
-def test_a_taste_is_a_correlation_beside_peoples() -> None:
+def test_feature_correlations_are_reported_for_scores_and_people() -> None:
     rng = np.random.default_rng(1)
     texts = [[" ".join(["word"] * int(n)) for n in rng.integers(1, 30, 4)] for _ in range(60)]
     lengths = [np.array([len(t.split()) for t in row], float) for row in texts]
@@ -98,13 +98,13 @@ def test_worthless_answers_win_by_how_often_they_are_scored_above() -> None:
     )
     found = {part.name: part for part in rn.worthless_win_rates(probes)}
     assert found["beaten_by_empty"].value.value == pytest.approx(1.5 / 4)
-    assert found["beaten_by_empty"].note == "scored -0.25 against the good answer on average"
+    assert found["beaten_by_empty"].note == "mean score difference from the good response -0.25"
     assert (found["beaten_by_spam"].value.value, found["beaten_by_spam"].value.count) == (1, 1)
     assert "beaten_by_copied" not in found
     assert list(rn.worthless_win_rates(None)) == []
 
 
-def test_calibration_is_mended_by_the_temperature() -> None:
+def test_the_temperature_reduces_the_calibration_error() -> None:
     rng = np.random.default_rng(2)
     margins = rng.normal(0, 1.5, 3000)
     is_upheld = rng.random(3000) < 1 / (1 + np.exp(-margins))

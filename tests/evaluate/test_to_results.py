@@ -14,13 +14,13 @@ def test_an_estimate_becomes_a_number_with_its_interval() -> None:
     assert found.note == ""
 
 
-def test_what_is_unknown_is_null_and_says_why() -> None:
+def test_an_unknown_value_is_null_with_a_note() -> None:
     found = to_result(UNKNOWN, KIND)
     assert (found.value, found.low, found.high) == (None, None, None)
-    assert format_result(found) == "not measured: nothing to measure it from"
+    assert format_result(found) == "not measured: no data"
 
 
-def test_a_number_without_an_interval_is_told_alone() -> None:
+def test_a_value_without_an_interval_is_formatted_alone() -> None:
     found = to_result(exact_estimate(0.25, 7), KIND)
     assert found.low is None
     assert format_result(found) == "25.0 %"

@@ -16,9 +16,9 @@ def test_a_good_answer_gives_every_worthless_one() -> None:
     assert len(made["spam"].split()) == NUM_SPAM_WORDS
 
 
-def test_what_cannot_be_made_is_left_out() -> None:
+def test_probes_that_cannot_be_made_are_omitted() -> None:
     assert set(make_probe_responses("Paris", "Paris")) == {
         "empty",
         "repeated",
         "spam",
-    }  # no half, no copy
+    }  # no truncated and no copied response

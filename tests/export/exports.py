@@ -1,4 +1,4 @@
-"""Runs of each kind, their exports, and what plain transformers and peft make of them."""
+"""Runs of each kind, their exports, and their outputs in plain transformers and peft."""
 
 import json
 import os
@@ -30,10 +30,10 @@ BASES = {"gpt": "g", "gpt-two": "g", "gpt-full": "g"}
 
 @dataclass(frozen=True)
 class Exported:
-    """A folder with runs and exports, and what a stranger read of them."""
+    """A folder with runs and exports, and their outputs in a process without upbring."""
 
     folder: Path
-    read: dict[str, Any]
+    outputs: dict[str, Any]
 
     def load(self, run: str) -> LoadedModel:
         """Return a run's model as upbring loads it."""
@@ -45,20 +45,20 @@ class Exported:
             log=lambda _: None,
         )
 
-    def ours(self, run: str) -> list[float]:
+    def upbring_logprobs(self, run: str) -> list[float]:
         """Return the log-probabilities of a run's model as upbring computes them."""
         batch = make_batch([make_tree(text[:1], text[1:]) for text in TEXTS])
         with torch.no_grad():
-            found: list[float] = score_tokens(self.load(run).model, batch).logprobs.tolist()
-        return found
+            logprobs: list[float] = score_tokens(self.load(run).model, batch).logprobs.tolist()
+        return logprobs
 
-    def theirs(self, name: str) -> list[float]:
-        """Return the log-probabilities that a stranger read."""
-        return [value for text in self.read[name] for value in text]
+    def hf_logprobs(self, name: str) -> list[float]:
+        """Return the log-probabilities that transformers or peft computes."""
+        return [value for text in self.outputs[name] for value in text]
 
 
 def make_gpt2(folder: Path, like: Path) -> None:
-    """Write a tiny GPT-2: matrices the other way round, and a head tied to the embeddings."""
+    """Write a tiny GPT-2, with transposed weight matrices and tied embeddings."""
     tokenizer = load_tokenizer(like)
     config = GPT2Config(
         vocab_size=320,
@@ -76,7 +76,7 @@ def make_gpt2(folder: Path, like: Path) -> None:
 
 
 def train_all(folder: Path) -> None:
-    """Make a run of each kind."""
+    """Train a run of each kind."""
     make_gpt2(folder / "g", folder / "m")
     sft = ("sft", "d.jsonl", *QUICK)
     for name, model, *more in (
@@ -94,7 +94,7 @@ def train_all(folder: Path) -> None:
 
 
 def read_all(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what a process without upbring reads."""
+    """Return the outputs that a process without upbring computes."""
     file = folder / "jobs.json"
     file.write_text(json.dumps(list(jobs.values())))
     program = Path(__file__).with_name("plain_reader.py")
@@ -111,28 +111,28 @@ def read_all(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_exported(folder: Path) -> Exported:
-    """Train and export in `folder`, and let a stranger read all of it."""
+    """Train and export in `folder`, and compute all outputs without upbring."""
     prepare(folder)
     train_all(folder)
     jobs: dict[str, dict[str, Any]] = {}
 
-    def look(name: str, model: str, adapter: str | None = None) -> None:
-        below = None if adapter is None else str(folder / adapter)
-        jobs[name] = {"model": str(folder / model), "adapter": below, "texts": TEXTS}
+    def add_job(name: str, model: str, adapter: str | None = None) -> None:
+        adapter_folder = None if adapter is None else str(folder / adapter)
+        jobs[name] = {"model": str(folder / model), "adapter": adapter_folder, "texts": TEXTS}
 
     for run in ("one", "two", "rs", "dora", "gpt", "gpt-two"):
-        look(f"runs/{run}", BASES.get(run, "m"), f"runs/{run}/model")
-    look("runs/upon-full", "runs/full/model", "runs/upon-full/model")
+        add_job(f"runs/{run}", BASES.get(run, "m"), f"runs/{run}/model")
+    add_job("runs/upon-full", "runs/full/model", "runs/upon-full/model")
     for run in ("full", "gpt-full"):
-        look(f"runs/{run}", f"runs/{run}/model")
+        add_job(f"runs/{run}", f"runs/{run}/model")
     for run in ("one", "two", "dora", "full", "gpt-two", "gpt-full"):
         done(folder, "export", f"runs/{run}", "--to", f"out/merged-{run}")
-        look(f"merged/{run}", f"out/merged-{run}")
+        add_job(f"merged/{run}", f"out/merged-{run}")
     done(folder, "export", "runs/one", "--to", "out/bf", "--dtype", "bfloat16")
-    look("bfloat16/one", "out/bf")
+    add_job("bfloat16/one", "out/bf")
     for run in ("one", "two", "gpt-two"):
         done(folder, "export", f"runs/{run}", "--to", f"out/adapter-{run}", "--kind", "adapter")
-        look(f"adapter/{run}", BASES.get(run, "m"), f"out/adapter-{run}")
+        add_job(f"adapter/{run}", BASES.get(run, "m"), f"out/adapter-{run}")
     for name in ("runs/one/model", "out/merged-two", "out/adapter-two"):
         jobs[name] = {"tokenizer": str(folder / name), "messages": MESSAGES}
     return Exported(folder, read_all(folder, jobs))

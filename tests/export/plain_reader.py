@@ -1,8 +1,8 @@
-"""Reads models as a stranger would: transformers and peft alone, in a process of their own.
+"""Loads models with transformers and peft only, in a separate process without upbring.
 
-    plain_reader.py JOBS.json      prints as JSON what each job found
+    plain_reader.py JOBS.json      prints each job's result as JSON
 
-A job is {"model": folder, "adapter": folder or null, "texts": [[token, …], …]} and gives the
+A job is {"model": folder, "adapter": folder or null, "texts": [[token, …], …]} and returns the
 log-probability of every token but the first; or {"tokenizer": folder, "messages": […]}.
 """
 
@@ -21,16 +21,16 @@ def logprobs(job: dict[str, Any]) -> list[list[float]]:
     if job["adapter"]:
         network = PeftModel.from_pretrained(network, job["adapter"])
     network.eval()
-    found = []
+    result = []
     for text in job["texts"]:
         tokens = torch.tensor([text])
         with torch.no_grad():
             logits = network(input_ids=tokens).logits[0, :-1].float()
-        found.append(logits.log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0].tolist())
-    return found
+        result.append(logits.log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0].tolist())
+    return result
 
 
-def speech(job: dict[str, Any]) -> dict[str, Any]:
+def chat_format(job: dict[str, Any]) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(job["tokenizer"])
     rendered = [
         tokenizer.apply_chat_template(
@@ -45,9 +45,9 @@ def speech(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     jobs = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    found = [speech(job) if "tokenizer" in job else logprobs(job) for job in jobs]
+    results = [chat_format(job) if "tokenizer" in job else logprobs(job) for job in jobs]
     assert "upbring" not in sys.modules
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Reads reward models as a stranger would: transformers and peft alone, in a process of their own.
+"""Loads reward models with transformers and peft only, in a separate process without upbring.
 
-    plain_scorer.py JOBS.json      prints as JSON what each job found
+    plain_scorer.py JOBS.json      prints each job's result as JSON
 
-A job is {"model": folder, "adapter": folder or null, "texts": [[token, …], …]} and gives the logit
-of every text, read alone and in one batch that the tokenizer's padding fills up.
+A job is {"model": folder, "adapter": folder or null, "texts": [[token, …], …]} and returns the
+logit of every text, computed alone and in one padded batch.
 """
 
 import json
@@ -26,23 +26,23 @@ def scores(job: dict[str, Any]) -> dict[str, Any]:
     network.eval()
     tokenizer = AutoTokenizer.from_pretrained(job["adapter"] or job["model"])
     pad = tokenizer.pad_token_id
-    found = {"pad": pad, "pad_text": tokenizer.pad_token, "is_whole": job["adapter"] is None}
-    found["config_pad"] = network.config.pad_token_id
+    result = {"pad": pad, "pad_text": tokenizer.pad_token, "is_whole": job["adapter"] is None}
+    result["config_pad"] = network.config.pad_token_id
     if job["adapter"]:
         network.config.pad_token_id = pad
     texts = [torch.tensor([text]) for text in job["texts"]]
-    found["alone"] = [float(network(input_ids=text).logits[0, 0]) for text in texts]
+    result["alone"] = [float(network(input_ids=text).logits[0, 0]) for text in texts]
     tokenizer.padding_side = "right"
     batch = tokenizer.pad({"input_ids": job["texts"]}, return_tensors="pt")
-    found["filled"] = network(**batch).logits[:, 0].tolist()
-    return found
+    result["filled"] = network(**batch).logits[:, 0].tolist()
+    return result
 
 
 def main() -> None:
     jobs = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    found = [scores(job) for job in jobs]
+    results = [scores(job) for job in jobs]
     assert "upbring" not in sys.modules
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A reward model as others load it: their logit is our score plus the offset."""
+"""Reward models in transformers: the classifier's logit is upbring's score plus the offset."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from upbring.data.read.records import Message
 from upbring.export.classifier import choose_padding, make_classifier
 from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 
-ASKED = ResponseGroup(
+GROUP = ResponseGroup(
     (Message("user", "What is the sky like?"),), ("It is blue.", "No no.", "Red " * 9)
 )
 RUNS = {
@@ -36,32 +36,32 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Home:
-    """A folder with reward models, and what a stranger read of them."""
+    """A folder with reward models, and their outputs in a process without upbring."""
 
     folder: Path
-    read: dict[str, Any]
+    outputs: dict[str, Any]
 
     def model(self, name: str) -> RewardModel:
-        (found,) = load_reward_models(
+        (model,) = load_reward_models(
             [str(self.folder / name)],
             device=torch.device("cpu"),
             compute_dtype=torch.float32,
             log=lambda _: None,
         )
-        return found
+        return model
 
-    def ours(self, name: str) -> list[float]:
-        """Return our scores, the offset put back."""
+    def upbring_scores(self, name: str) -> list[float]:
+        """Return upbring's scores plus the offset."""
         model = self.model(name)
-        return [x + model.offset for x in model.scores([ASKED])[0].tolist()]
+        return [x + model.offset for x in model.scores([GROUP])[0].tolist()]
 
 
 def rows(folder: Path) -> list[list[int]]:
-    """Return what our judge reads, as rows of tokens."""
+    """Return the token sequences that the reward model scores."""
     (model,) = load_reward_models(
         [str(folder)], device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
-    tree = model.chat.encode_comparison(ASKED.prompt, ASKED.responses, key="")
+    tree = model.chat.encode_comparison(GROUP.prompt, GROUP.responses, key="")
     return [[*tree.prompt.tolist(), *branch.tokens.tolist()] for branch in tree.branches]
 
 
@@ -97,7 +97,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def _read(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what a process without upbring reads."""
+    """Return the outputs that a process without upbring computes."""
     file = folder / "jobs.json"
     file.write_text(json.dumps(list(jobs.values())))
     result = subprocess.run(
@@ -120,43 +120,43 @@ def _read(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         *("adapter/lora", "adapter/upon"),
     ],
 )
-def test_a_stranger_reads_our_score_plus_the_offset(home: Home, name: str) -> None:
+def test_the_transformers_logit_is_the_score_plus_the_offset(home: Home, name: str) -> None:
     run = f"runs/{name.partition('/')[2]}"
-    expected = home.ours(run)
-    assert home.read[name]["alone"] == pytest.approx(expected, abs=LOGPROBS)
+    expected = home.upbring_scores(run)
+    assert home.outputs[name]["alone"] == pytest.approx(expected, abs=LOGPROBS)
     assert home.model(run).offset != 0
     assert max(expected) - min(expected) > 0.01
 
 
 @pytest.mark.parametrize("name", ["out/lora", "out/full", "out/gpt", "runs/full", "runs/lora"])
-def test_so_does_a_stranger_who_fills_rows_up(home: Home, name: str) -> None:
-    # the base's end of text is BOS and EOS and its only control token: padding is one of its own
+def test_padded_batches_give_the_same_logits(home: Home, name: str) -> None:
+    # The base's only special token is both BOS and EOS, so padding needs a new token.
     run = f"runs/{name.partition('/')[2]}"
-    read = home.read[name]
-    assert read["pad"] not in {row[-1] for row in rows(home.folder / run)}
-    assert read["pad_text"] == PAD_TOKEN
-    assert read["filled"] == pytest.approx(home.ours(run), abs=LOGPROBS)
-    for config in (read["config_pad"],) if read["is_whole"] else ():
-        assert config == read["pad"]
+    outputs = home.outputs[name]
+    assert outputs["pad"] not in {row[-1] for row in rows(home.folder / run)}
+    assert outputs["pad_text"] == PAD_TOKEN
+    assert outputs["filled"] == pytest.approx(home.upbring_scores(run), abs=LOGPROBS)
+    for config in (outputs["config_pad"],) if outputs["is_whole"] else ():
+        assert config == outputs["pad"]
 
 
 @pytest.mark.parametrize("run", list(RUNS))
-def test_what_was_exported_scores_as_the_run_does(home: Home, run: str) -> None:
-    ours = home.model(f"runs/{run}").scores([ASKED])[0]
-    again = home.model(f"out/{run}").scores([ASKED])[0]
-    assert again == pytest.approx(ours, abs=LOGPROBS)
+def test_an_exported_model_scores_as_the_run_does(home: Home, run: str) -> None:
+    upbring_scores = home.model(f"runs/{run}").scores([GROUP])[0]
+    again = home.model(f"out/{run}").scores([GROUP])[0]
+    assert again == pytest.approx(upbring_scores, abs=LOGPROBS)
 
 
-def test_a_whole_reward_model_is_one_to_go_on_from(home: Home) -> None:
+def test_training_can_continue_from_an_exported_reward_model(home: Home) -> None:
     words = ("reward", "r.jsonl", *QUICK_REWARD, "--model", "out/lora", "--steps", "1")
-    told = done(home.folder, *words, "--learning-rate", "1e-9", "--name", "further").err
-    assert "finished" in told
-    before, after = home.ours("runs/lora"), home.ours("runs/further")
-    assert after == pytest.approx(before, abs=1e-3)  # it begins with the head that it had
+    log = done(home.folder, *words, "--learning-rate", "1e-9", "--name", "further").err
+    assert "finished" in log
+    before, after = home.upbring_scores("runs/lora"), home.upbring_scores("runs/further")
+    assert after == pytest.approx(before, abs=1e-3)  # training starts with the existing head
 
 
 @pytest.mark.parametrize("name", ["runs/lora", "out/full"])
-def test_a_reward_model_is_not_taught_to_speak(home: Home, name: str) -> None:
+def test_sft_rejects_a_reward_model(home: Home, name: str) -> None:
     (home.folder / "d.jsonl").write_text('{"prompt": "a", "response": "b"}\n' * 3)
     answer = upbring(home.folder, "sft", "d.jsonl", "--model", name, "--threads", "1")
     assert answer.code == 2
@@ -165,19 +165,19 @@ def test_a_reward_model_is_not_taught_to_speak(home: Home, name: str) -> None:
 
 def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*given: Any, **named: Any) -> Any:
-        made = make_classifier(*given, **named)
+        classifier = make_classifier(*given, **named)
         with torch.no_grad():
-            made.score.weight += 0.1
-        return made
+            classifier.score.weight += 0.1
+        return classifier
 
     monkeypatch.setattr("upbring.export.weights.make_classifier", wrong)
     answer = upbring(home.folder, "export", "runs/lora", "--to", "out/wrong")
     assert answer.code == 1
-    assert "in a log-probability or score, so it was not kept" in answer.err
+    assert "so the export was deleted" in answer.err
     assert not (home.folder / "out" / "wrong").exists()
 
 
-def test_what_pads_ends_no_answer() -> None:
+def test_the_padding_token_is_no_stop_token() -> None:
     bare = train_tokenizer(["the the the"], 300)
     assert choose_padding(bare, {0}).text == PAD_TOKEN
     assert choose_padding(bare, {0}).token_id == bare.size
@@ -187,16 +187,16 @@ def test_what_pads_ends_no_answer() -> None:
     for more, expected in (
         ({"pad_token": "<pad>"}, "<pad>"),
         ({"pad_token": "<|im_end|>", "unk_token": "<unk>"}, "<unk>"),  # pad = eos
-        ({}, "<|endoftext|>"),  # BOS, which ends nothing here
+        ({}, "<|endoftext|>"),  # BOS, which is no stop token here
     ):
         tokenizer = make_tokenizer(bare.backend, special_tokens_map=names | more)
-        found = choose_padding(tokenizer, ends)
-        assert found.text == expected
-        assert found.token_id == tokenizer.special_token_ids[expected]
+        padding = choose_padding(tokenizer, ends)
+        assert padding.text == expected
+        assert padding.token_id == tokenizer.special_token_ids[expected]
 
 
-def test_a_token_that_pads_makes_no_other_tokenizer(home: Home) -> None:
-    prints = {
+def test_a_padding_token_does_not_change_the_fingerprint(home: Home) -> None:
+    fingerprints = {
         load_tokenizer(home.folder / n).fingerprint for n in ("m", "out/lora", "runs/full/model")
     }
-    assert len(prints) == 1
+    assert len(fingerprints) == 1

@@ -1,4 +1,4 @@
-"""Scores of responses: as plain transformers computes them, of one model or of several."""
+"""Scores of one reward model or an ensemble, compared with plain transformers."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from upbring.model.roles import BASE
 from upbring.runs.contract import Contract, StopToken, write_contract
 
 CPU = torch.device("cpu")
-QUESTIONS = [
+GROUPS = [
     ResponseGroup((Message("user", "sky?"),), ("It is blue.", "No.", "")),
     ResponseGroup(
         (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")), ("a b",)
@@ -54,8 +54,8 @@ def members(home: Path, *names: str) -> tuple[RewardModel, ...]:
     return load_reward_models(folders, device=CPU, compute_dtype=torch.float32, log=silent)
 
 
-def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
-    pairs = zip(ours, theirs, strict=True)
+def close(scores: list[np.ndarray], expected: list[list[float]]) -> bool:
+    pairs = zip(scores, expected, strict=True)
     return all(np.allclose(a, b, atol=tolerances.LOGPROBS) for a, b in pairs)
 
 
@@ -64,32 +64,31 @@ def close(ours: list[np.ndarray], theirs: list[list[float]]) -> bool:
 def test_a_score_is_the_head_on_the_last_token_of_each_response(home: Path, budget: int) -> None:
     (model,) = members(home, "r1")
     small_steps = RewardModel(model.loaded, BASE, model.chat, max_batch_tokens=budget)
-    assert close(small_steps.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS))
+    assert close(small_steps.scores(GROUPS), scored(home / "m", home / "r1", GROUPS))
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
-def test_adapters_of_one_base_share_it_and_another_base_lies_beside(home: Path) -> None:
+def test_adapters_of_one_base_share_it_and_another_base_is_loaded_separately(home: Path) -> None:
     one, two, other = members(home, "r1", "r2", "other")
     assert one.loaded is two.loaded
     assert other.loaded is not one.loaded
-    assert close(two.scores(QUESTIONS), scored(home / "m", home / "r2", QUESTIONS))
-    assert close(other.scores(QUESTIONS), scored(home / "n", home / "other", QUESTIONS))
-    assert close(
-        one.scores(QUESTIONS), scored(home / "m", home / "r1", QUESTIONS)
-    )  # whoever spoke before
+    assert close(two.scores(GROUPS), scored(home / "m", home / "r2", GROUPS))
+    assert close(other.scores(GROUPS), scored(home / "n", home / "other", GROUPS))
+    # The first model gives the same scores after the others were used.
+    assert close(one.scores(GROUPS), scored(home / "m", home / "r1", GROUPS))
 
 
 def test_an_ensemble_is_its_members_scores_combined(home: Path) -> None:
     both = members(home, "r2", "r1")
-    first, second = (each.scores(QUESTIONS) for each in both)
-    worst = Ensemble(both, "worst").scores(QUESTIONS)
+    first, second = (each.scores(GROUPS) for each in both)
+    worst = Ensemble(both, "worst").scores(GROUPS)
     assert [w.tolist() for w in worst] == [
         np.minimum(a, b).tolist() for a, b in zip(first, second, strict=True)
     ]
     assert any((a > b).any() for a, b in zip(first, second, strict=True))
 
 
-def test_cautious_takes_off_what_the_members_disagree_in() -> None:
+def test_cautious_subtracts_the_standard_deviation_of_the_members() -> None:
     scores = np.array([[2.0, 1.0], [4.0, 1.0], [0.0, 1.0]])  # σ of (2, 4, 0) is √(8/3)
     assert combine_scores(scores, "cautious", uncertainty_weight=0.5) == pytest.approx(
         [2 - 0.5 * (8 / 3) ** 0.5, 1]
@@ -106,36 +105,36 @@ def test_the_contracts_offset_and_template_are_used(home: Path, tmp_path: Path) 
     tokenizer = load_tokenizer(folder)
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
     template += "{% if add_generation_prompt %}<assistant>{% endif %}"
-    agreed = Contract(
+    contract = Contract(
         *("m", loaded.base_sha256, tokenizer.fingerprint, template, (StopToken(0, "x"),), 0, 0),
         *("reward", "lora"),
         offset=0.75,
     )
-    write_contract(folder / "contract.json", agreed)
+    write_contract(folder / "contract.json", contract)
     (model,) = load_reward_models(
         [str(folder)], device=CPU, compute_dtype=torch.float32, log=silent
     )
     bare = RewardModel(model.loaded, BASE, make_chat(tokenizer, template=template))
-    expected = [scores - 0.75 for scores in bare.scores(QUESTIONS)]
-    assert all(np.allclose(a, b) for a, b in zip(model.scores(QUESTIONS), expected, strict=True))
-    beside = load(str(home / "m"), device=CPU, compute_dtype=torch.float32, log=silent)
-    found = attach_reward_model(beside, str(folder), "judge", log=silent).scores(QUESTIONS)
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+    expected = [scores - 0.75 for scores in bare.scores(GROUPS)]
+    assert all(np.allclose(a, b) for a, b in zip(model.scores(GROUPS), expected, strict=True))
+    base = load(str(home / "m"), device=CPU, compute_dtype=torch.float32, log=silent)
+    attached = attach_reward_model(base, str(folder), "judge", log=silent).scores(GROUPS)
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(attached, expected, strict=True))
 
 
-def test_what_is_too_long_is_cut_and_where_nothing_is_left_there_is_no_score(home: Path) -> None:
+def test_long_responses_are_truncated_and_score_nan_if_nothing_is_left(home: Path) -> None:
     (model,) = members(home, "r1")
     user = Message("user", "sky?")
     long = ResponseGroup((user,), ("red " * 300, "red " * 500))
-    hopeless = ResponseGroup((Message("user", "red " * 400),), ("a", "b"))
-    cut, none, fine = model.scores([long, hopeless, ResponseGroup((user,), ("red",))])
+    too_long = ResponseGroup((Message("user", "red " * 400),), ("a", "b"))
+    cut, none, fine = model.scores([long, too_long, ResponseGroup((user,), ("red",))])
     assert cut[0] == pytest.approx(cut[1], abs=1e-5)
     assert np.isfinite(cut).all()
     assert np.isnan(none).all()
     assert np.isfinite(fine).all()
 
 
-def test_what_the_template_refuses_has_no_score_and_costs_no_other(home: Path) -> None:
+def test_a_response_that_the_template_rejects_scores_nan_and_affects_no_other(home: Path) -> None:
     (model,) = members(home, "r1")
     strict = (
         "{% for m in messages %}{% if m.content == 'never' %}{{ raise_exception('no') }}{% endif %}"
@@ -143,15 +142,15 @@ def test_what_the_template_refuses_has_no_score_and_costs_no_other(home: Path) -
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     picky = RewardModel(model.loaded, BASE, make_chat(model.chat.tokenizer, template=strict))
-    asked = [ResponseGroup((Message("user", "?"),), ("yes", "never", "so")), QUESTIONS[0]]
-    found, other = picky.scores(asked)
-    assert np.isfinite(found).tolist() == [True, False, True]
+    groups = [ResponseGroup((Message("user", "?"),), ("yes", "never", "so")), GROUPS[0]]
+    partial, other = picky.scores(groups)
+    assert np.isfinite(partial).tolist() == [True, False, True]
     assert np.isfinite(other).all()
     alone = picky.scores([ResponseGroup((Message("user", "?"),), ("so",))])
-    assert found[2] == pytest.approx(alone[0][0], abs=1e-6)
+    assert partial[2] == pytest.approx(alone[0][0], abs=1e-6)
 
 
-def test_a_model_without_a_head_is_no_judge(home: Path) -> None:
+def test_a_model_without_a_reward_head_is_rejected(home: Path) -> None:
     with pytest.raises(InputError, match="m: has no reward head, so it cannot score; train one"):
         members(home, "m")
 
@@ -161,4 +160,4 @@ def test_scoring_can_be_interrupted(home: Path) -> None:
         raise Interrupted("stop")
 
     with pytest.raises(Interrupted):
-        members(home, "r1")[0].scores(QUESTIONS, poll=poll)
+        members(home, "r1")[0].scores(GROUPS, poll=poll)

@@ -1,4 +1,4 @@
-"""Advantages against their definitions: explicit sums, and each group by itself."""
+"""Advantages compared with their definitions: explicit sums, and each group separately."""
 
 import statistics
 
@@ -11,7 +11,7 @@ from upbring.maths.advantages import gae, group_relative_advantages, leave_one_o
 
 
 def explicit(rewards: list[float], values: list[float], *, g: float, lam: float) -> list[float]:
-    """Return Σ_l (γλ)^l δ_{t+l} of one branch, written out."""
+    """Return Σ_l (γλ)^l δ_{t+l} of one branch as an explicit sum."""
     ahead = [*values[1:], 0.0]
     deltas = [r + g * v - u for r, v, u in zip(rewards, ahead, values, strict=True)]
     return [
@@ -32,50 +32,50 @@ def ragged(seed: int) -> tuple[Tensor, Tensor, Tensor, list[int]]:
 def test_gae_is_the_explicit_sum_of_each_branch(seed: int) -> None:
     rewards, values, branch, lengths = ragged(seed)
     g, lam = (1.0, 0.95) if seed % 2 else (0.97, 0.8)
-    found = gae(rewards, values, branch, gamma=g, lam=lam)
+    result = gae(rewards, values, branch, gamma=g, lam=lam)
     expected = [
         value
         for r, v in zip(torch.split(rewards, lengths), torch.split(values, lengths), strict=True)
         for value in explicit(r.tolist(), v.tolist(), g=g, lam=lam)
     ]
-    assert found.dtype == torch.float64
-    assert found.tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert result.dtype == torch.float64
+    assert result.tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
-def test_without_decay_gae_is_the_return_less_the_value() -> None:
+def test_without_decay_gae_is_the_return_minus_the_value() -> None:
     rewards, values, branch, lengths = ragged(0)
-    found = gae(rewards, values, branch, gamma=1, lam=1)
+    result = gae(rewards, values, branch, gamma=1, lam=1)
     first = torch.tensor([0, *lengths]).cumsum(0)[:-1]
     totals = torch.stack([part.sum() for part in torch.split(rewards, lengths)])
-    assert torch.allclose(found[first], totals - values[first])
+    assert torch.allclose(result[first], totals - values[first])
 
 
-def test_with_full_decay_gae_is_one_step_of_surprise() -> None:
-    found = gae(
+def test_with_lambda_0_gae_is_the_one_step_td_error() -> None:
+    result = gae(
         torch.tensor([1.0, 2.0]),
         torch.tensor([3.0, 5.0]),
         torch.tensor([0, 0]),
         gamma=0.5,
         lam=0,
     )
-    assert found.tolist() == [1 + 0.5 * 5 - 3, 2 - 5]
+    assert result.tolist() == [1 + 0.5 * 5 - 3, 2 - 5]
 
 
 GROUP = torch.tensor([0, 0, 0, 1, 1, 2])
 REWARDS = torch.tensor([1.0, 2.0, 6.0, 5.0, 5.0, 9.0], dtype=torch.float64)
 
 
-def test_relative_advantages_are_those_of_each_group_alone() -> None:
+def test_group_relative_advantages_are_computed_per_group() -> None:
     groups = [[1.0, 2.0, 6.0], [5.0, 5.0]]
     expected = [(r - statistics.mean(g)) / (statistics.stdev(g) + 1e-4) for g in groups for r in g]
-    found = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=True).tolist()
-    assert found == pytest.approx([*expected, 0.0])
-    centred = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=False).tolist()
-    assert centred == pytest.approx([-2, -1, 3, 0, 0, 0])
+    result = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=True).tolist()
+    assert result == pytest.approx([*expected, 0.0])
+    centered = group_relative_advantages(REWARDS, GROUP, 3, is_scaled=False).tolist()
+    assert centered == pytest.approx([-2, -1, 3, 0, 0, 0])
 
 
-def test_each_response_is_measured_by_the_others_of_its_group() -> None:
-    found = leave_one_out_advantages(REWARDS[:5], GROUP[:5], 2).tolist()
+def test_leave_one_out_compares_with_the_others_of_the_group() -> None:
+    result = leave_one_out_advantages(REWARDS[:5], GROUP[:5], 2).tolist()
     naive = [1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2, 5 - 5, 5 - 5]
-    assert found == pytest.approx(naive)
-    assert leave_one_out_advantages(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # there is no other
+    assert result == pytest.approx(naive)
+    assert leave_one_out_advantages(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # no other response

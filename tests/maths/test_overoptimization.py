@@ -1,4 +1,4 @@
-"""Both forms on points made by them: parameters come back, and each peak is where it is highest."""
+"""Both forms on synthetic points: the fit recovers the parameters and each peak is the maximum."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ KL = np.linspace(0.2, 60, 40)
 
 
 @pytest.mark.parametrize("form", [best_of_n_reward, rl_reward])
-def test_what_a_form_has_made_is_found_again(form: object) -> None:
+def test_a_fit_recovers_the_parameters(form: object) -> None:
     assert callable(form)
     curve = fit_curve(form, KL, form(np.sqrt(KL), 1.2, 0.3))
     assert curve is not None
@@ -24,7 +24,7 @@ def test_what_a_form_has_made_is_found_again(form: object) -> None:
     assert curve.r_squared == pytest.approx(1)
 
 
-def test_noise_moves_the_parameters_a_little() -> None:
+def test_noise_changes_the_parameters_slightly() -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, KL.size)
     curve = fit_curve(rl_reward, KL, rl_reward(np.sqrt(KL), 1.2, 0.3) + noise)
     assert curve is not None
@@ -35,20 +35,20 @@ def test_noise_moves_the_parameters_a_little() -> None:
 @pytest.mark.parametrize(
     ("form", "peak"), [(best_of_n_reward, best_of_n_peak), (rl_reward, rl_peak)]
 )
-def test_each_peak_is_where_its_form_is_highest(form: object, peak: object) -> None:
+def test_each_peak_is_the_maximum_of_its_form(form: object, peak: object) -> None:
     assert callable(form)
     assert callable(peak)
     d = np.linspace(0.01, 20, 20_000)
     highest = d[form(d, 1.2, 0.4).argmax()]
     assert peak(FittedCurve(1.2, 0.4, 1)) == pytest.approx(highest, abs=2e-3)
-    assert peak(FittedCurve(1.2, -0.1, 1)) is None  # it never turns down
+    assert peak(FittedCurve(1.2, -0.1, 1)) is None  # the curve never falls
 
 
-def test_the_true_reward_begins_at_nothing() -> None:
+def test_the_gold_reward_starts_at_0() -> None:
     start = np.array([0.0])
     assert best_of_n_reward(start, 1.2, 0.4) == rl_reward(start, 1.2, 0.4) == 0
 
 
-def test_too_few_points_make_no_curve() -> None:
+def test_too_few_points_give_no_curve() -> None:
     assert fit_curve(rl_reward, np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.5])) is None
     assert fit_curve(rl_reward, np.array([1.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.5])) is None

@@ -1,4 +1,4 @@
-"""Losses of rankings against float64 references that go through pairs and orders one by one."""
+"""Preference losses compared with float64 references that enumerate pairs and orders."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ Rankings = list[list[tuple[int, float]]]
 
 
 def ragged(rankings: Rankings) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ranks, owners and scores `[N]`."""
+    """Return ranks, trees and scores `[N]`."""
     rank = torch.tensor([float(k) for ranking in rankings for k, _ in ranking])
     tree = torch.tensor([t for t, ranking in enumerate(rankings) for _ in ranking])
     scores = [r for ranking in rankings for _, r in ranking]
@@ -39,7 +39,7 @@ def log_sigmoid(x: float) -> float:
 
 
 def naive_bradley_terry(ranking: list[tuple[int, float]], *, smoothing: float) -> float:
-    """Return the mean over pairs of the expected −log probability of what people say."""
+    """Return the mean over pairs of the expected −log probability of the label."""
     losses = []
     for (k, r), (other, s) in itertools.combinations(ranking, 2):
         wins = -log_sigmoid(r - s), -log_sigmoid(s - r)
@@ -49,43 +49,43 @@ def naive_bradley_terry(ranking: list[tuple[int, float]], *, smoothing: float) -
 
 
 def naive_plackett_luce(ranking: list[tuple[int, float]]) -> float:
-    """Return the mean over all orders that the ranks allow of −log their probability."""
+    """Return the mean −log probability of all orders that the ranks allow."""
     losses = []
     for order in itertools.permutations(ranking):
         if [k for k, _ in order] == sorted(k for k, _ in ranking):
             loss = 0.0
-            for place, (_, r) in enumerate(order):
-                loss -= r - math.log(sum(math.exp(s) for _, s in order[place:]))
+            for i, (_, r) in enumerate(order):
+                loss -= r - math.log(sum(math.exp(s) for _, s in order[i:]))
             losses.append(loss)
     return sum(losses) / len(losses)
 
 
 @given(RANKINGS, st.sampled_from([0.0, 0.1, 0.4]))
 @settings(max_examples=trials(40, 2000))
-def test_all_pairs_of_a_ranking_weigh_as_much_as_one(rankings: Rankings, smoothing: float) -> None:
+def test_all_pairs_of_a_ranking_have_total_weight_1(rankings: Rankings, smoothing: float) -> None:
     rank, tree, scores = ragged(rankings)
-    made = all_pairs(rank, tree)
-    margins = scores[made.better] - scores[made.worse]
-    loss = bradley_terry(margins, made.is_tie, smoothing=smoothing)
+    pairs = all_pairs(rank, tree)
+    margins = scores[pairs.better] - scores[pairs.worse]
+    loss = bradley_terry(margins, pairs.is_tie, smoothing=smoothing)
     for number, ranking in enumerate(rankings):
-        own = made.tree == number
+        own = pairs.tree == number
         if len(ranking) < 2:
             assert not own.any()
             continue
-        assert float(made.weight[own].sum()) == pytest.approx(1, rel=1e-6)
-        found = float((loss * made.weight.double())[own].sum())
-        assert found == pytest.approx(naive_bradley_terry(ranking, smoothing=smoothing), rel=1e-6)
+        assert float(pairs.weight[own].sum()) == pytest.approx(1, rel=1e-6)
+        result = float((loss * pairs.weight.double())[own].sum())
+        assert result == pytest.approx(naive_bradley_terry(ranking, smoothing=smoothing), rel=1e-6)
 
 
 @given(RANKINGS)
 @settings(max_examples=trials(40, 2000))
-def test_the_loss_of_a_list_is_the_mean_over_the_orders_it_leaves_open(rankings: Rankings) -> None:
+def test_the_list_loss_is_the_mean_over_all_compatible_orders(rankings: Rankings) -> None:
     rank, tree, scores = ragged(rankings)
-    made = ranking_choices(rank, tree)
+    choices = ranking_choices(rank, tree)
     expected = {n: naive_plackett_luce(each) for n, each in enumerate(rankings) if len(each) > 1}
-    assert made.tree.tolist() == sorted(expected)
-    found = plackett_luce(scores, made).tolist()
-    assert found == pytest.approx([expected[n] for n in sorted(expected)], rel=1e-9, abs=1e-9)
+    assert choices.tree.tolist() == sorted(expected)
+    result = plackett_luce(scores, choices).tolist()
+    assert result == pytest.approx([expected[n] for n in sorted(expected)], rel=1e-9, abs=1e-9)
 
 
 @given(
@@ -94,21 +94,21 @@ def test_the_loss_of_a_list_is_the_mean_over_the_orders_it_leaves_open(rankings:
     st.sampled_from([0.0, 0.2]),
 )
 @settings(max_examples=trials(30, 500))
-def test_of_two_branches_both_losses_are_the_same(
+def test_both_losses_are_equal_for_two_branches(
     ranks: tuple[int, int], scores: tuple[float, float], smoothing: float
 ) -> None:
     rank, tree = torch.tensor([float(k) for k in ranks]), torch.zeros(2, dtype=torch.int64)
     r = torch.tensor(scores, dtype=torch.float64)
-    made = all_pairs(rank, tree)
-    margins = r[made.better] - r[made.worse]
-    one = bradley_terry(margins, made.is_tie, smoothing=smoothing)
+    pairs = all_pairs(rank, tree)
+    margins = r[pairs.better] - r[pairs.worse]
+    one = bradley_terry(margins, pairs.is_tie, smoothing=smoothing)
     other = plackett_luce(r, ranking_choices(rank, tree, smoothing=smoothing))
     assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_a_list_and_its_gradient_worked_by_hand() -> None:
-    # r = (0, log 2, log 3), ranked in this order: 1/6 · 2/5, so log 15. The gradient of a stage is
-    # its shares less what was taken: (1/6 − 1, 1/3, 1/2), then (2/5 − 1, 3/5) of the last two.
+def test_the_list_loss_and_gradient_equal_values_computed_by_hand() -> None:
+    # r = (0, log 2, log 3), ranked in this order: P = 1/6 · 2/5, the loss is log 15. The gradient
+    # of a choice is softmax minus one-hot: (1/6 − 1, 1/3, 1/2), then (2/5 − 1, 3/5).
     r = torch.tensor([0.0, math.log(2), math.log(3)], dtype=torch.float64, requires_grad=True)
     (loss,) = plackett_luce(
         r, ranking_choices(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long())
@@ -119,26 +119,26 @@ def test_a_list_and_its_gradient_worked_by_hand() -> None:
     assert r.grad.tolist() == pytest.approx([-5 / 6, 1 / 3 - 3 / 5, 1 / 2 + 3 / 5], rel=1e-12)
 
 
-def test_a_wrong_choice_may_be_any_of_the_others() -> None:
-    # at r = (log 3, 0, 0): −0.8·log 3/5 − 0.2·log 1/5, then log 2 whatever the target
+def test_smoothing_distributes_over_all_other_branches() -> None:
+    # r = (log 3, 0, 0): −0.8·log 3/5 − 0.2·log 1/5, then log 2 for any target.
     r = torch.tensor([math.log(3), 0.0, 0.0], dtype=torch.float64)
-    made = ranking_choices(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long(), smoothing=0.2)
+    choices = ranking_choices(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3).long(), smoothing=0.2)
     expected = -0.8 * math.log(0.6) - 0.2 * math.log(0.2) + math.log(2)
-    assert float(plackett_luce(r, made)) == pytest.approx(expected, rel=1e-12)
+    assert float(plackett_luce(r, choices)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("K", [2, 3, 6])
-def test_at_equal_scores_a_pair_costs_log_2_and_a_list_log_k_factorial(K: int) -> None:
+def test_at_equal_scores_a_pair_loss_is_log_2_and_a_list_loss_log_k_factorial(K: int) -> None:
     rank, tree = torch.arange(1.0, K + 1), torch.zeros(K, dtype=torch.int64)
-    made = all_pairs(rank, tree)
-    assert len(made.better) == K * (K - 1) // 2
-    loss = bradley_terry(torch.zeros(len(made.better)), made.is_tie)
+    pairs = all_pairs(rank, tree)
+    assert len(pairs.better) == K * (K - 1) // 2
+    loss = bradley_terry(torch.zeros(len(pairs.better)), pairs.is_tie)
     assert loss.tolist() == pytest.approx([math.log(2)] * len(loss), rel=1e-6)
     lists = plackett_luce(torch.zeros(K, dtype=torch.float64), ranking_choices(rank, tree))
     assert lists.tolist() == pytest.approx([math.log(math.factorial(K))])
 
 
-def test_a_wanted_margin_is_taken_off_except_of_ties() -> None:
+def test_the_target_margin_is_subtracted_except_for_ties() -> None:
     # −log σ(3 − 2) = log(1 + 1/e); a tie at 3: (log(1 + e⁻³) + log(1 + e³)) / 2
     loss = bradley_terry(
         torch.tensor([3.0, 3.0]),
@@ -149,17 +149,17 @@ def test_a_wanted_margin_is_taken_off_except_of_ties() -> None:
     assert loss.tolist() == pytest.approx([math.log1p(math.exp(-1)), tie], rel=1e-6)
 
 
-def test_smoothing_is_least_where_the_labels_are_as_sure_as_the_scores() -> None:
+def test_the_smoothed_loss_is_minimal_at_the_log_odds_of_the_labels() -> None:
     margins = torch.linspace(-5, 5, 2001, dtype=torch.float64)
     loss = bradley_terry(margins, torch.zeros(2001, dtype=torch.bool), smoothing=0.2)
     assert float(margins[loss.argmin()]) == pytest.approx(math.log(0.8 / 0.2), abs=5e-3)
 
 
-def test_what_has_no_rank_has_no_pair_and_no_stage() -> None:
+def test_unranked_branches_have_no_pairs_and_no_choices() -> None:
     rank = torch.tensor([1.0, math.nan, 2.0, math.nan, 1.0])
     tree = torch.tensor([0, 0, 0, 1, 1])
-    made = all_pairs(rank, tree)
-    assert (made.better.tolist(), made.worse.tolist()) == ([0], [2])
+    pairs = all_pairs(rank, tree)
+    assert (pairs.better.tolist(), pairs.worse.tolist()) == ([0], [2])
     assert ranking_choices(rank, tree).tree.tolist() == [0]
     none = all_pairs(torch.empty(0), torch.empty(0, dtype=torch.int64))
     assert none.weight.shape == (0,)
@@ -167,7 +167,7 @@ def test_what_has_no_rank_has_no_pair_and_no_stage() -> None:
     assert plackett_luce(torch.empty(0), empty).shape == (0,)
 
 
-def test_extreme_scores_overflow_nothing() -> None:
+def test_extreme_scores_do_not_overflow() -> None:
     r = torch.tensor([1e4, -1e4, 0.0], requires_grad=True)
     loss = plackett_luce(r, ranking_choices(torch.tensor([2.0, 1.0, 1.0]), torch.zeros(3).long()))
     pair = bradley_terry(r[1:2] - r[:1], torch.tensor([False]))
@@ -177,5 +177,5 @@ def test_extreme_scores_overflow_nothing() -> None:
     assert torch.isfinite(r.grad).all()
 
 
-def test_a_pair_scored_alike_is_right_by_half() -> None:
+def test_a_pair_with_equal_scores_is_half_correct() -> None:
     assert pair_accuracy(torch.tensor([1.0, 0.0, -2.0])).tolist() == [1.0, 0.5, 0.0]

@@ -8,7 +8,7 @@ from tests.conftest import trials
 from upbring.maths import statistics as st
 
 
-def test_wilsons_interval_is_the_published_one() -> None:
+def test_wilsons_interval_equals_the_published_one() -> None:
     # Newcombe (1998), table I, method 3: 81/263, 15/148, 0/20, 1/29
     for right, count, low, high in (
         (81, 263, 0.2553, 0.3662),
@@ -16,12 +16,12 @@ def test_wilsons_interval_is_the_published_one() -> None:
         (0, 20, 0.0, 0.1611),
         (1, 29, 0.0061, 0.1718),
     ):
-        found = st.proportion(right, count)
-        assert found.value == right / count
-        assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+        result = st.proportion(right, count)
+        assert result.value == right / count
+        assert (result.low, result.high) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_a_share_of_nothing_is_unknown() -> None:
+def test_statistics_of_no_items_are_nan() -> None:
     assert math.isnan(st.proportion(0, 0).value)
     assert math.isnan(st.mean(np.empty(0)).value)
     assert math.isnan(st.ratio(np.ones(2), np.zeros(2)).value)
@@ -30,31 +30,31 @@ def test_a_share_of_nothing_is_unknown() -> None:
     assert math.isnan(st.bootstrap(lambda _: 1.0, 0).value)
 
 
-def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says() -> None:
+def test_the_bootstrap_of_a_mean_has_the_theoretical_width() -> None:
     values = np.random.default_rng(3).normal(5.0, 2.0, 400)
-    found = st.mean(values)
+    result = st.mean(values)
     half = 1.96 * values.std() / math.sqrt(400)
-    assert found.value == pytest.approx(values.mean())
-    assert found.value - found.low == pytest.approx(half, rel=0.12)
-    assert found.high - found.value == pytest.approx(half, rel=0.12)
-    assert found.count == 400
+    assert result.value == pytest.approx(values.mean())
+    assert result.value - result.low == pytest.approx(half, rel=0.12)
+    assert result.high - result.value == pytest.approx(half, rel=0.12)
+    assert result.count == 400
 
 
-def test_the_bootstrap_is_that_of_every_sample_there_is() -> None:
+def test_the_bootstrap_matches_all_possible_samples() -> None:
     values = (0.0, 1.0, 2.0, 4.0, 8.0)
     means = [np.mean(s) for s in itertools.product(values, repeat=5)]  # all 3,125
     expected = np.quantile(means, [0.025, 0.975])
-    found = st.mean(np.array(values))
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.25)
+    result = st.mean(np.array(values))
+    assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.25)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_contain_the_true_value_at_the_confidence_level() -> None:
     count = trials(200, 2000)
     held = 0
     for trial in range(count):
         values = np.random.default_rng(trial).exponential(1.0, 80)
-        found = st.mean(values, seed=trial)
-        held += found.low <= 1.0 <= found.high
+        result = st.mean(values, seed=trial)
+        held += result.low <= 1.0 <= result.high
     assert 0.88 <= held / count <= 0.98
 
 
@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert st.mean(values, seed=4) != st.mean(values, seed=5)
 
 
-def test_a_table_in_parts_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_parts_has_all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(st, "_MAX_TABLE_CELLS", 40)
     tables = list(st._resample_counts(10, 0))
     assert sum(len(t) for t in tables) == st.NUM_RESAMPLES
@@ -72,21 +72,21 @@ def test_a_table_in_parts_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_ratio_resamples_clusters_together() -> None:
-    # every cluster is all right or all wrong: 40 items have the uncertainty of 4 clusters
-    above, below = np.array([10.0, 10.0, 0.0, 0.0]), np.full(4, 10.0)
-    found = st.ratio(above, below)
-    assert found.value == 0.5
-    assert found.high - found.low > 0.7
+    # Each cluster is all correct or all wrong: 40 items have the uncertainty of 4 clusters.
+    numerators, denominators = np.array([10.0, 10.0, 0.0, 0.0]), np.full(4, 10.0)
+    result = st.ratio(numerators, denominators)
+    assert result.value == 0.5
+    assert result.high - result.low > 0.7
     alone = st.mean(np.repeat([1.0, 0.0], 20))
     assert alone.high - alone.low < 0.35
 
 
-def test_a_paired_difference_ignores_what_both_share() -> None:
+def test_a_paired_difference_ignores_common_variation() -> None:
     hard = np.random.default_rng(0).normal(0, 10.0, 100)
     noise = np.random.default_rng(1).normal(0, 0.1, 100)
-    found = st.paired_difference(hard + 0.5 + noise, hard)
-    assert found.low < 0.5 < found.high
-    assert found.high - found.low < 0.1
+    result = st.paired_difference(hard + 0.5 + noise, hard)
+    assert result.low < 0.5 < result.high
+    assert result.high - result.low < 0.1
 
 
 def test_correlation_is_pearsons_within_groups() -> None:
@@ -98,18 +98,18 @@ def test_correlation_is_pearsons_within_groups() -> None:
     for g in range(30):
         xs.extend(x[group == g] - x[group == g].mean())
         ys.extend(y[group == g] - y[group == g].mean())
-    found = st.within_group_correlation(x, y, group)
-    assert found.value == pytest.approx(np.corrcoef(xs, ys)[0, 1], abs=1e-9)
-    assert found.low < 0 < found.high
+    result = st.within_group_correlation(x, y, group)
+    assert result.value == pytest.approx(np.corrcoef(xs, ys)[0, 1], abs=1e-9)
+    assert result.low < 0 < result.high
     assert st.within_group_correlation(x, -x, group).value == pytest.approx(-1)
     assert math.isnan(st.within_group_correlation(x, 7.0 * group, group).value)
 
 
 def test_any_statistic_can_be_bootstrapped() -> None:
     values = np.random.default_rng(2).normal(3.0, 1.0, 200)
-    found = st.bootstrap(lambda i: float(np.median(values[i])), 200)
-    assert found.value == np.median(values)
-    assert found.low < found.value < found.high
+    result = st.bootstrap(lambda i: float(np.median(values[i])), 200)
+    assert result.value == np.median(values)
+    assert result.low < result.value < result.high
 
 
 def naive_tau_b(x: list[float], y: list[float]) -> float:
@@ -124,7 +124,7 @@ def naive_tau_b(x: list[float], y: list[float]) -> float:
     return float((agree - differ) / math.sqrt((pairs - ties_x) * (pairs - ties_y)))
 
 
-def test_kendalls_tau_b_is_the_naive_count() -> None:
+def test_kendalls_tau_b_equals_the_naive_count() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         x, y = rng.integers(0, 5, 9).astype(float), rng.integers(0, 5, 9).astype(float)
@@ -132,7 +132,7 @@ def test_kendalls_tau_b_is_the_naive_count() -> None:
     assert math.isnan(st.kendall_tau(np.ones(3), np.arange(3.0)))
 
 
-def test_spearmans_rho_is_the_textbooks() -> None:
+def test_spearmans_rho_equals_the_textbook_value() -> None:
     # IQ against hours of television a week (Wikipedia, Spearman's rank correlation): −29/165
     iq = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])
     hours = np.array([7.0, 27, 2, 50, 28, 29, 20, 12, 6, 17])
@@ -140,25 +140,25 @@ def test_spearmans_rho_is_the_textbooks() -> None:
     assert math.isnan(st.spearman_rho(iq, np.ones(10)))
 
 
-def test_a_difference_of_shares_is_the_published_interval() -> None:
+def test_a_difference_of_shares_equals_the_published_interval() -> None:
     # Agresti & Min (2005), prime minister's ratings: 794, 150, 86, 570 of 1,600: with ½ added,
     # (86 − 150)/1602 ± 1.96·√(237 − 64²/1602)/1602 = −0.0399 ± 0.0188
     before = np.array([1.0] * 794 + [1.0] * 150 + [0.0] * 86 + [0.0] * 570)
     after = np.array([1.0] * 794 + [0.0] * 150 + [1.0] * 86 + [0.0] * 570)
-    found = st.proportion_difference(after, before)
-    assert found.value == pytest.approx(-64 / 1600)
-    assert (found.low, found.high) == pytest.approx((-0.0587, -0.0212), abs=1e-4)
+    result = st.proportion_difference(after, before)
+    assert result.value == pytest.approx(-64 / 1600)
+    assert (result.low, result.high) == pytest.approx((-0.0587, -0.0212), abs=1e-4)
 
 
-def test_where_no_item_differs_the_difference_is_not_certain() -> None:
-    found = st.proportion_difference(np.ones(20), np.ones(20))
-    assert found.value == 0
-    assert -0.12 < found.low < -0.05
-    assert found.high == -found.low
+def test_the_interval_has_positive_width_if_no_item_differs() -> None:
+    result = st.proportion_difference(np.ones(20), np.ones(20))
+    assert result.value == 0
+    assert -0.12 < result.low < -0.05
+    assert result.high == -result.low
     assert math.isnan(st.proportion_difference(np.empty(0), np.empty(0)).value)
 
 
 def test_one_item_has_no_interval() -> None:
-    found = st.mean(np.array([3.0]))
-    assert found.value == 3
-    assert math.isnan(found.low)
+    result = st.mean(np.array([3.0]))
+    assert result.value == 3
+    assert math.isnan(result.low)

@@ -20,20 +20,20 @@ BASEBALL = np.array(
 )
 
 
-def test_strengths_are_the_published_ones() -> None:
+def test_strengths_equal_the_published_ones() -> None:
     beta = win_rates.bradley_terry_strengths(BASEBALL, prior=0.0)
     expected = [1.58, 1.44, 1.29, 1.25, 1.11, 0.68, 0.0]
     assert beta - beta[-1] == pytest.approx(expected, abs=0.006)
     assert beta.sum() == pytest.approx(0, abs=1e-9)
 
 
-def test_of_two_the_strength_is_the_log_odds() -> None:
+def test_the_strength_of_two_models_is_the_log_odds() -> None:
     # 30 wins, 10 losses, 20 ties: 40 against 20, log 2
     beta = win_rates.bradley_terry_strengths(np.array([[0, 40.0], [20.0, 0]]), prior=0.0)
     assert beta[0] - beta[1] == pytest.approx(np.log(2))
 
 
-def test_strengths_are_those_of_hunters_iteration() -> None:
+def test_strengths_equal_hunters_iteration() -> None:
     rng = np.random.default_rng(2)
     wins = rng.integers(1, 12, (4, 4)).astype(float)
     np.fill_diagonal(wins, 0)
@@ -44,22 +44,22 @@ def test_strengths_are_those_of_hunters_iteration() -> None:
     assert win_rates.bradley_terry_strengths(wins, prior=0.0) == pytest.approx(np.log(pi), abs=1e-8)
 
 
-def test_a_prior_keeps_who_won_all_finite() -> None:
+def test_the_prior_keeps_the_strength_of_an_undefeated_model_finite() -> None:
     beta = win_rates.bradley_terry_strengths(np.array([[0, 10.0, 10], [0, 0, 5], [0, 5, 0]]))
-    # against one alone: log((10 + ¼)/¼); two such opponents of equal strength say the same
+    # Against one opponent: log((10 + ¼)/¼); two opponents of equal strength give the same value.
     assert beta[0] - beta[1] == pytest.approx(np.log(41), abs=1e-6)
     assert beta[1] == pytest.approx(beta[2])
 
 
-def test_equal_lengths_leave_the_win_rate_as_it_is() -> None:
+def test_equal_lengths_do_not_change_the_win_rate() -> None:
     wins = np.array([1.0] * 60 + [0.0] * 30 + [0.5] * 10)
-    found = win_rates.length_controlled_win_rate(wins, np.full(100, 9.0), np.full(100, 9.0))
-    assert found.value == pytest.approx(0.65, abs=1e-3)
-    assert found.low < 0.65 < found.high
+    result = win_rates.length_controlled_win_rate(wins, np.full(100, 9.0), np.full(100, 9.0))
+    assert result.value == pytest.approx(0.65, abs=1e-3)
+    assert result.low < 0.65 < result.high
 
 
 def naive_rate(wins: np.ndarray, gap: np.ndarray) -> float:
-    """Return σ(θ) of the same regression, minimised without a derivative."""
+    """Return σ(θ) of the same regression, minimized without a derivative."""
     x = np.tanh(gap / gap.std())
 
     def loss(w: np.ndarray) -> float:
@@ -71,20 +71,22 @@ def naive_rate(wins: np.ndarray, gap: np.ndarray) -> float:
     return float(1 / (1 + np.exp(-w[0])))
 
 
-def test_wins_by_length_alone_are_taken_away() -> None:
+def test_wins_by_length_alone_are_removed() -> None:
     rng = np.random.default_rng(0)
-    theirs = np.full(400, 100.0)
-    mine = theirs + rng.normal(60, 50, 400)  # longer on the whole
-    z = 2.5 * np.tanh((mine - theirs) / 50)  # and preferred for nothing but that
+    baseline_lengths = np.full(400, 100.0)
+    model_lengths = baseline_lengths + rng.normal(60, 50, 400)  # longer on average
+    z = 2.5 * np.tanh((model_lengths - baseline_lengths) / 50)  # preferred only for length
     wins = (rng.random(400) < 1 / (1 + np.exp(-z))).astype(float)
-    found = win_rates.length_controlled_win_rate(wins, mine, theirs)
+    result = win_rates.length_controlled_win_rate(wins, model_lengths, baseline_lengths)
     assert wins.mean() > 0.75
-    assert found.low < 0.5 < found.high
-    assert found.value == pytest.approx(naive_rate(wins, mine - theirs), abs=1e-5)
+    assert result.low < 0.5 < result.high
+    assert result.value == pytest.approx(
+        naive_rate(wins, model_lengths - baseline_lengths), abs=1e-5
+    )
 
 
-def test_who_always_wins_has_a_rate_near_one() -> None:
+def test_a_model_that_always_wins_has_a_rate_near_1() -> None:
     lengths = np.random.default_rng(1).normal(50, 10, 80)
-    found = win_rates.length_controlled_win_rate(np.ones(80), lengths, np.full(80, 50.0))
-    assert found.value > 0.99
-    assert found.high <= 1
+    result = win_rates.length_controlled_win_rate(np.ones(80), lengths, np.full(80, 50.0))
+    assert result.value > 0.99
+    assert result.high <= 1

@@ -19,7 +19,7 @@ TEXT = list(range(3, 40))
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def loaded(folder: Path) -> LoadedModel:
@@ -27,7 +27,7 @@ def loaded(folder: Path) -> LoadedModel:
 
 
 @torch.no_grad()
-def spoken(model: LoadedModel, role: str = "base") -> Tensor:
+def logprobs_of(model: LoadedModel, role: str = "base") -> Tensor:
     with model.roles.active(role):
         return score_tokens(model.model, make_batch([make_tree(TEXT[:1], TEXT[1:])])).logprobs
 
@@ -45,21 +45,21 @@ def adapter(base: Path, target: Path, *, seed: int, layers: list[str]) -> Path:
     return target
 
 
-def test_an_adapter_beside_a_folded_one_speaks_as_it_does_alone(
+def test_an_attached_adapter_next_to_a_merged_one_computes_the_same_as_alone(
     model_folder: Path, tmp_path: Path
 ) -> None:
     policy = adapter(model_folder, tmp_path / "policy", seed=1, layers=["q_proj", "up_proj"])
     reward = adapter(model_folder, tmp_path / "reward", seed=2, layers=["q_proj", "o_proj"])
-    alone = spoken(loaded(reward))
+    alone = logprobs_of(loaded(reward))
     both = loaded(policy)
-    before = spoken(both)
+    before = logprobs_of(both)
     attach_adapter(both, str(reward), "reward", log=silent)
-    assert torch.allclose(spoken(both, "reward"), alone, atol=tolerances.LOGPROBS)
-    assert torch.equal(spoken(both), before)
+    assert torch.allclose(logprobs_of(both, "reward"), alone, atol=tolerances.LOGPROBS)
+    assert torch.equal(logprobs_of(both), before)
     assert not torch.allclose(before, alone, atol=1e-2)
 
 
-def test_what_both_begin_with_costs_no_rank() -> None:
+def test_shared_leading_ranks_cancel() -> None:
     rng = torch.Generator().manual_seed(0)
     A, B = torch.randn(2, 6, generator=rng), torch.randn(5, 2, generator=rng)
     C, D = torch.randn(3, 6, generator=rng), torch.randn(5, 3, generator=rng)
@@ -79,7 +79,7 @@ def test_another_base_is_refused(model_folder: Path, tmp_path: Path) -> None:
     model = loaded(model_folder)
     assert not is_attachable(model, str(strange), log=silent)
     assert not is_attachable(model, str(model_folder), log=silent)
-    with pytest.raises(InputError, match="is no adapter on"):
+    with pytest.raises(InputError, match="is not an adapter on"):
         attach_adapter(model, str(strange), "reward", log=silent)
 
 
@@ -91,4 +91,4 @@ def test_peft_agrees_on_the_adapter_that_is_attached(model_folder: Path, tmp_pat
     theirs = every[:-1].gather(-1, torch.tensor(TEXT[1:])[:, None]).squeeze(-1)
     model = loaded(model_folder)
     attach_adapter(model, str(folder), "it", log=silent)
-    assert torch.allclose(spoken(model, "it"), theirs, atol=tolerances.LOGPROBS)
+    assert torch.allclose(logprobs_of(model, "it"), theirs, atol=tolerances.LOGPROBS)

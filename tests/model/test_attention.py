@@ -10,8 +10,8 @@ from upbring.model.attention import (
 )
 
 
-def test_who_sees_whom() -> None:
-    # Two queries that are the last of four tokens, each seeing itself and one before it.
+def test_the_causal_mask_with_and_without_a_window() -> None:
+    # Two queries, the last of four tokens; with window 2 each attends to itself and one before.
     assert causal_mask(2, 4, None, torch.device("cpu")).int().tolist() == [
         [1, 1, 1, 0],
         [1, 1, 1, 1],
@@ -45,7 +45,7 @@ def test_attention_is_the_naive_sum_in_float64(
 
 
 @pytest.mark.parametrize("unknown", [{"s_aux": torch.ones(1)}, {"dropout": 0.1}])
-def test_what_is_not_understood_is_refused(unknown: dict[str, object]) -> None:
+def test_unsupported_attention_features_are_refused(unknown: dict[str, object]) -> None:
     row = torch.zeros(1, 2, 3, 4)
     with pytest.raises(UnsupportedAttention):
         packed_attention(torch.nn.Module(), row, row, row, None, **unknown)

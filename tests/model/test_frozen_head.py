@@ -12,11 +12,11 @@ def test_it_is_the_log_softmax_and_its_gradient(count: int) -> None:
     hidden = torch.randn(count, 7, generator=rng, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(30, 7, generator=rng, dtype=torch.float64)
     target = torch.randint(30, (count,), generator=rng)
-    asked = torch.randn(count, generator=rng, dtype=torch.float64)
+    grad_output = torch.randn(count, generator=rng, dtype=torch.float64)
     plain = (hidden @ weight.t()).log_softmax(-1).gather(-1, target[:, None]).squeeze(-1)
-    (expected,) = torch.autograd.grad(plain, hidden, asked)
+    (expected,) = torch.autograd.grad(plain, hidden, grad_output)
     found = logprobs(hidden, weight, target)
-    (gradient,) = torch.autograd.grad(found, hidden, asked)
+    (gradient,) = torch.autograd.grad(found, hidden, grad_output)
     assert torch.allclose(found, plain, atol=1e-12)
     assert torch.allclose(gradient, expected, atol=1e-12)
 
@@ -42,11 +42,11 @@ def test_bfloat16_is_summed_in_float32() -> None:
 
 
 @pytest.mark.parametrize("confidence", [0.7, 0.99, 0.9999])
-def test_the_gradient_of_what_is_nearly_certain_survives_bfloat16(confidence: float) -> None:
+def test_the_gradient_of_a_nearly_certain_token_survives_bfloat16(confidence: float) -> None:
     rng = torch.Generator().manual_seed(0)
     weight = torch.randn(500, 32, generator=rng).bfloat16()
     target = torch.arange(8)
-    odds = math.log(confidence / (1 - confidence)) + math.log(len(weight))  # of equal others
+    odds = math.log(confidence / (1 - confidence)) + math.log(len(weight))  # all others are equal
     own = weight[target].double()
     hidden = (odds * own / own.square().sum(-1, keepdim=True)).bfloat16().requires_grad_()
     logprobs(hidden, weight, target).sum().backward()

@@ -15,25 +15,29 @@ TREES = random_trees(VOCABULARY, [(3, (5, 2)), (7, (4, 6, 1))])
 
 @torch.no_grad()
 def test_rewards_and_values_are_the_head_at_their_tokens() -> None:
-    # the reference: each response behind its own prompt, through transformers alone
+    # the reference: each response after its own prompt, computed by transformers alone
     model, plain = Model(family("llama", attention=ATTENTION_NAME)), family("llama")
     roles = Roles(model.network)
     roles.add_head(BASE, seed=3)
     head = roles.heads[BASE]
     batch = make_batch(TREES)
-    scored, valued = [], []
+    expected_rewards, expected_values = [], []
     for item in TREES:
         for branch in item.branches:
             row = torch.tensor([*item.prompt.tolist(), *branch.tokens.tolist()])[None]
             hidden = plain.base_model(input_ids=row).last_hidden_state[0]
-            said = hidden @ head.weight[0]
-            scored.append(said[-1:])
-            valued.append(said[len(item.prompt) - 1 : -1])
-    assert torch.allclose(rewards(model, head, batch), torch.cat(scored), atol=tolerances.LOGPROBS)
-    assert torch.allclose(values(model, head, batch), torch.cat(valued), atol=tolerances.LOGPROBS)
+            outputs = hidden @ head.weight[0]
+            expected_rewards.append(outputs[-1:])
+            expected_values.append(outputs[len(item.prompt) - 1 : -1])
+    assert torch.allclose(
+        rewards(model, head, batch), torch.cat(expected_rewards), atol=tolerances.LOGPROBS
+    )
+    assert torch.allclose(
+        values(model, head, batch), torch.cat(expected_values), atol=tolerances.LOGPROBS
+    )
 
 
-def test_a_head_is_drawn_from_its_seed_and_learns_with_its_role() -> None:
+def test_a_head_is_sampled_from_its_seed_and_is_trained_with_its_role() -> None:
     def head(seed: int) -> torch.Tensor:
         roles = Roles(family("llama"))
         roles.add_adapter("reward", AdapterSettings(rank=2), seed=0)
@@ -50,7 +54,7 @@ def test_a_head_is_drawn_from_its_seed_and_learns_with_its_role() -> None:
     assert abs(float(head(1).std()) * (width + 1) ** 0.5 - 1) < 0.4
 
 
-def test_a_role_that_is_dropped_takes_its_head_along() -> None:
+def test_removing_a_role_removes_its_head() -> None:
     roles = Roles(family("llama"))
     roles.add_adapter("reward", AdapterSettings(rank=2), seed=0)
     roles.add_head("reward", torch.ones(1, roles.model.config.hidden_size))

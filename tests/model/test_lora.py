@@ -50,22 +50,24 @@ def test_it_is_peft_s_layer_and_its_gradients(shape: tuple[int, ...], *, has_bia
 
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
-def test_what_is_only_said_is_what_is_learned_from(compute: torch.dtype, *, has_bias: bool) -> None:
+def test_outputs_with_and_without_gradients_are_equal(
+    compute: torch.dtype, *, has_bias: bool
+) -> None:
     one = adapted_layer(has_bias=has_bias, dtype=compute)
     for name, parameter in one.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
     x = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1))
     with torch.autocast("cpu", compute, enabled=compute != torch.float32):
-        learned = one(x)
+        with_gradient = one(x)
         with torch.no_grad():
-            said = one(x)
-    assert learned.requires_grad
-    assert said.dtype == compute
-    assert torch.equal(said, learned)
+            without_gradient = one(x)
+    assert with_gradient.requires_grad
+    assert without_gradient.dtype == compute
+    assert torch.equal(without_gradient, with_gradient)
 
 
-def test_when_the_base_speaks_it_is_peft_s() -> None:
+def test_only_plain_lora_on_a_frozen_base_takes_the_fast_path() -> None:
     one = adapted_layer(has_bias=True)
     x = torch.randn(2, 6, dtype=torch.float64)
     one.thread_adapter.set(None)
@@ -80,7 +82,7 @@ def test_when_the_base_speaks_it_is_peft_s() -> None:
 
 def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
     one = adapted_layer(has_bias=False)
-    one.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
+    one.requires_grad_(False)  # noqa: FBT003 -- torch's types lack the keyword
     x = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     one(x).sum().backward()
     assert x.grad is not None
@@ -88,7 +90,7 @@ def test_a_frozen_adapter_gets_no_gradient_and_passes_it_on() -> None:
 
 
 @pytest.mark.parametrize("change", ["add_", "new"])
-def test_what_is_kept_of_the_factors_is_never_of_weights_that_were(change: str) -> None:
+def test_cached_factors_follow_a_change_of_the_weights(change: str) -> None:
     one = adapted_layer(has_bias=False)
     x = torch.randn(2, 6, dtype=torch.float64)
     with torch.no_grad():
@@ -101,4 +103,4 @@ def test_what_is_kept_of_the_factors_is_never_of_weights_that_were(change: str) 
             one.lora_A["policy"].weight = nn.Parameter(one.lora_A["policy"].weight + 1.0)
         after = one(x)
     assert not torch.allclose(after, before)
-    assert torch.allclose(after, one(x).detach())  # with a gradient nothing is kept
+    assert torch.allclose(after, one(x).detach())  # with a gradient nothing is cached

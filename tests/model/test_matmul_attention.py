@@ -10,11 +10,11 @@ from upbring.model.matmul_attention import causal_mask, matmul_attention
 def test_it_is_attention_and_its_gradients(L: int, S: int, window: int | None, groups: int) -> None:
     rng = torch.Generator().manual_seed(0)
 
-    def drawn(*shape: int) -> torch.Tensor:
+    def sample(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
 
-    q, k, v = drawn(4, L, 8), drawn(4 // groups, S, 8), drawn(4 // groups, S, 8)
-    asked = torch.randn(4, L, 8, generator=rng, dtype=torch.float64)
+    q, k, v = sample(4, L, 8), sample(4 // groups, S, 8), sample(4 // groups, S, 8)
+    grad_output = torch.randn(4, L, 8, generator=rng, dtype=torch.float64)
     keys, values = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
     seen = torch.ones(L, S, dtype=torch.bool)
     for i in range(L):
@@ -26,6 +26,8 @@ def test_it_is_attention_and_its_gradients(L: int, S: int, window: int | None, g
     plain = scores.softmax(-1) @ values
     found = matmul_attention(q, k, v, scaling=0.3, window=window)
     assert torch.allclose(found, plain, atol=1e-12)
-    expected = torch.autograd.grad(plain, (q, k, v), asked)
-    for ours, theirs in zip(torch.autograd.grad(found, (q, k, v), asked), expected, strict=True):
+    expected = torch.autograd.grad(plain, (q, k, v), grad_output)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (q, k, v), grad_output), expected, strict=True
+    ):
         assert torch.allclose(ours, theirs, atol=1e-12)

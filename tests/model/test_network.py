@@ -15,7 +15,7 @@ def test_hidden_states_are_the_same_on_both_paths() -> None:
     assert torch.allclose(packed, slow, atol=1e-5)
 
 
-def test_a_silenced_network_computes_the_same_in_training() -> None:
+def test_without_dropout_a_network_computes_the_same_in_training() -> None:
     network = family("gpt2", attention=ATTENTION_NAME)
     disable_dropout(network)
     batch = make_batch(random_trees(VOCABULARY, [(3, (5,))]))
@@ -30,9 +30,9 @@ def test_a_rotary_threshold_is_known_where_there_is_one() -> None:
     assert Model(family("llama")).rotary_threshold is None
 
 
-def test_every_kind_of_dropout_is_silenced() -> None:
+def test_every_kind_of_dropout_is_disabled() -> None:
     network = family("gpt2", attention=ATTENTION_NAME)
-    network.transformer.h[0].mlp.hidden_dropout = 0.1  # a plain number, as OPT and BLOOM have it
+    network.transformer.h[0].mlp.hidden_dropout = 0.1  # a plain number, as in OPT and BLOOM
     network.transformer.h[0].attn.router_jitter_noise = 0.1
     disable_dropout(network)
     assert network.transformer.h[0].mlp.hidden_dropout == 0

@@ -11,31 +11,31 @@ from upbring.model.probe import probe_architecture
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_passes(name: str) -> None:
-    said: list[str] = []
-    model = probe_architecture(Model(family(name)), log=said.append)
+    messages: list[str] = []
+    model = probe_architecture(Model(family(name)), log=messages.append)
     assert model.is_packed
-    assert not said
+    assert not messages
     assert model.network.config._attn_implementation == ATTENTION_NAME
 
 
-def test_a_family_that_mixes_neighbours_goes_the_slow_way_and_says_so() -> None:
+def test_a_family_that_mixes_neighboring_trees_takes_the_slow_path_and_reports_it() -> None:
     network = family("llama")
     layer = network.model.layers[0].self_attn.q_proj
 
     class Mixing(nn.Module):
-        """A convolution over the row: it looks across the borders of trees."""
+        """A convolution over the row, which mixes neighboring trees."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return layer(x + x.roll(1, dims=1) * (torch.arange(x.shape[1]) > 0)[None, :, None])
 
     network.model.layers[0].self_attn.q_proj = Mixing()
-    said: list[str] = []
-    model = probe_architecture(Model(network), log=said.append)
+    messages: list[str] = []
+    model = probe_architecture(Model(network), log=messages.append)
     assert not model.is_packed
-    assert "does not take packed trees" in said[0]
+    assert "packed trees are not supported" in messages[0]
 
 
-def test_a_family_whose_logits_are_not_understood_is_refused() -> None:
+def test_a_family_with_other_logits_is_refused() -> None:
     network = family("llama")
     head = network.lm_head
     own = type(network).forward
@@ -48,7 +48,7 @@ def test_a_family_whose_logits_are_not_understood_is_refused() -> None:
 
     network.__class__ = Scaling
     assert network.lm_head is head
-    with pytest.raises(InputError, match="does not compute this architecture's probabilities"):
+    with pytest.raises(InputError, match="this architecture is not supported"):
         probe_architecture(Model(network), log=lambda _: None)
 
 

@@ -16,7 +16,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 
 def test_a_branch_finds_its_prompt_before_itself() -> None:
-    # Tree 1: prompt 0 1, branches 2 and 3 4. Tree 2 is one piece, 5 to 8. Tree 3: 9 10.
+    # Tree 1: prompt 0 1, branches 2 and 3 4. Tree 2 is one sequence, 5 to 8. Tree 3: 9 10.
     found = ragged_sequences(SPANS, CPU)
     assert found.cu_seqlens_q.tolist() == [0, 2, 3, 5, 9, 11]
     assert found.cu_seqlens_k.tolist() == [0, 2, 5, 9, 13, 15]
@@ -29,14 +29,14 @@ def test_trees_of_one_branch_gather_nothing() -> None:
     assert ragged_sequences(SPANS[1:2], CPU).key_positions is None
 
 
-def test_processors_have_their_own_way() -> None:
+def test_a_cpu_does_not_use_the_ragged_kernel() -> None:
     assert not is_ragged_supported(torch.zeros(2, 3, 8, dtype=torch.bfloat16), softcap=None)
 
 
 @needs_gpu
 @pytest.mark.parametrize("window", [None, 2, 40])
 @pytest.mark.parametrize("heads", [4, 2])
-def test_one_call_is_a_call_for_each_piece(window: int | None, heads: int) -> None:
+def test_one_ragged_call_equals_one_call_per_sequence(window: int | None, heads: int) -> None:
     spans, gpu = (
         (TreeSpan(0, 60, (33, 21, 5)), TreeSpan(119, 3, (40,)), TreeSpan(162, 70, ())),
         "cuda",
@@ -60,7 +60,7 @@ def test_one_call_is_a_call_for_each_piece(window: int | None, heads: int) -> No
 
 @needs_gpu
 @pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2"])
-def test_a_gpu_computes_what_a_processor_does(name: str) -> None:
+def test_a_gpu_computes_the_same_as_a_cpu(name: str) -> None:
     trees = random_trees(VOCABULARY, [(5, (3,)), (4, (9, 2)), (10, (18, 7, 7)), (2, (2, 2))])
     networks = [family(name, attention=ATTENTION_NAME).to(kind) for kind in ("cpu", "cuda")]
     sums = []
@@ -76,7 +76,7 @@ def test_a_gpu_computes_what_a_processor_does(name: str) -> None:
     assert relative(list(gpu.parameters()), list(networks[0].parameters())) < 5e-5
 
 
-def test_the_pieces_mean_what_trees_mean() -> None:
+def test_the_sequences_cover_what_trees_attend_to() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 11, 8, generator=generator) for _ in range(3))
     expected = TreeLayout(SPANS, CPU).attend(0, q, k, v, AttentionConfig(0.3))

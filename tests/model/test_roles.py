@@ -34,7 +34,7 @@ def stage(name: str = "llama", *, roles: tuple[str, ...] = ("policy",)) -> tuple
 
 @torch.no_grad()
 def shake(roles: Roles, role: str) -> None:
-    """Give B values, as training would."""
+    """Give B nonzero values, as training would."""
     generator = torch.Generator().manual_seed(1)
     for name, parameter in roles.parameters(role).items():
         if "lora_B" in name:
@@ -42,7 +42,7 @@ def shake(roles: Roles, role: str) -> None:
 
 
 @torch.no_grad()
-def spoken(model: Model, roles: Roles, role: str) -> Tensor:
+def logprobs_of(model: Model, roles: Roles, role: str) -> Tensor:
     with roles.active(role):
         return score_tokens(model, BATCH).logprobs
 
@@ -50,14 +50,14 @@ def spoken(model: Model, roles: Roles, role: str) -> Tensor:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_adapter_begins_as_the_base_and_off_is_the_base(name: str) -> None:
     bare = family(name, attention=ATTENTION_NAME)
-    Roles(bare)  # nothing learns
+    Roles(bare)  # nothing is trainable
     before = score_tokens(Model(bare), BATCH).logprobs
     model, roles = stage(name, roles=())
     roles.add_adapter("policy", LORA, seed=0)
-    assert torch.equal(spoken(model, roles, "policy"), before)
+    assert torch.equal(logprobs_of(model, roles, "policy"), before)
     shake(roles, "policy")
-    assert torch.equal(spoken(model, roles, BASE), before)
-    assert not torch.equal(spoken(model, roles, "policy"), before)
+    assert torch.equal(logprobs_of(model, roles, BASE), before)
+    assert not torch.equal(logprobs_of(model, roles, "policy"), before)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -66,12 +66,12 @@ def test_a_joint_backward_of_two_roles_equals_separate_ones(
     name: str, *, is_checkpointed: bool
 ) -> None:
     model, roles = stage(name, roles=("policy", "value"))
-    learned = [*roles.parameters("policy").values(), *roles.parameters("value").values()]
+    trainable = [*roles.parameters("policy").values(), *roles.parameters("value").values()]
 
     def gradient(backward: Callable[[], None]) -> Tensor:
         model.network.zero_grad()
         backward()
-        return torch.cat([p.grad.flatten() for p in learned if p.grad is not None])
+        return torch.cat([p.grad.flatten() for p in trainable if p.grad is not None])
 
     def loss(role: str) -> Tensor:
         with roles.active(role):
@@ -89,21 +89,21 @@ def test_a_joint_backward_of_two_roles_equals_separate_ones(
         (loss("policy") + loss("value")).backward()
 
     joint = gradient(jointly)
-    assert len(joint) == sum(p.numel() for p in learned)
+    assert len(joint) == sum(p.numel() for p in trainable)
     assert (joint - separate).norm() / separate.norm() < tolerances.ACCUMULATED
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_folding_an_adapter_makes_the_base_speak_as_it_did(name: str) -> None:
+def test_after_merging_an_adapter_the_base_computes_the_same(name: str) -> None:
     model, roles = stage(name, roles=("policy", "reward"))
-    policy, reward = spoken(model, roles, "policy"), spoken(model, roles, "reward")
+    policy, reward = logprobs_of(model, roles, "policy"), logprobs_of(model, roles, "reward")
     folded = roles.factors("policy")
-    assert roles.merge("policy") == 0  # float32 into float32 rounds nothing more
-    assert torch.allclose(spoken(model, roles, BASE), policy, atol=tolerances.LOGPROBS)
-    # the reward adapter was of the old base; with −Δ appended it is what it was
+    assert roles.merge("policy") == 0  # float32 into float32 adds no rounding
+    assert torch.allclose(logprobs_of(model, roles, BASE), policy, atol=tolerances.LOGPROBS)
+    # the reward adapter belongs to the old base; with −Δ appended it computes the same as before
     moved = sum_factors(roles.factors("reward"), folded, signs=(1.0, -1.0))
     roles.add_factors("moved", moved)
-    assert torch.allclose(spoken(model, roles, "moved"), reward, atol=tolerances.LOGPROBS)
+    assert torch.allclose(logprobs_of(model, roles, "moved"), reward, atol=tolerances.LOGPROBS)
 
 
 def test_without_roles_the_network_is_as_it_was() -> None:
@@ -114,7 +114,7 @@ def test_without_roles_the_network_is_as_it_was() -> None:
     assert set(model.network.state_dict()) == before
 
 
-def test_folding_into_bfloat16_reports_its_rounding() -> None:
+def test_merging_into_bfloat16_reports_its_rounding() -> None:
     network = family("llama", attention=ATTENTION_NAME).to(torch.bfloat16)
     roles = Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
@@ -122,12 +122,12 @@ def test_folding_into_bfloat16_reports_its_rounding() -> None:
     assert 0 < roles.merge("policy") < 0.01
 
 
-def test_adapters_learn_in_float32_and_the_base_does_not_learn() -> None:
+def test_adapters_are_trained_in_float32_and_the_base_is_frozen() -> None:
     network = family("llama", attention=ATTENTION_NAME).to(torch.bfloat16)
     roles = Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
-    learned = {n for n, p in network.named_parameters() if p.requires_grad}
-    assert learned == set(roles.parameters("policy"))
+    trainable = {n for n, p in network.named_parameters() if p.requires_grad}
+    assert trainable == set(roles.parameters("policy"))
     assert {p.dtype for p in roles.parameters("policy").values()} == {torch.float32}
 
 
@@ -151,34 +151,34 @@ def test_the_number_of_trained_weights_is_by_formula() -> None:
 @pytest.mark.parametrize(
     "change", [{"rslora": True}, {"dora": True}, {"target_modules": "q_proj,v_proj"}]
 )
-def test_variants_begin_as_the_base_and_fold(change: dict[str, object]) -> None:
+def test_variants_begin_as_the_base_and_can_be_merged(change: dict[str, object]) -> None:
     network = family("llama", attention=ATTENTION_NAME)
     model, roles = Model(network), Roles(network)
     before = score_tokens(model, BATCH).logprobs
     roles.add_adapter("policy", AdapterSettings(rank=4, **change), seed=0)
-    assert torch.allclose(spoken(model, roles, "policy"), before, atol=tolerances.LOGPROBS)
+    assert torch.allclose(logprobs_of(model, roles, "policy"), before, atol=tolerances.LOGPROBS)
     shake(roles, "policy")
-    spoke = spoken(model, roles, "policy")
+    adapted = logprobs_of(model, roles, "policy")
     roles.merge("policy")
-    assert torch.allclose(spoken(model, roles, BASE), spoke, atol=tolerances.LOGPROBS)
+    assert torch.allclose(logprobs_of(model, roles, BASE), adapted, atol=tolerances.LOGPROBS)
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:
     roles = Roles(family("llama", attention=ATTENTION_NAME))
-    with pytest.raises(InputError, match="'q_prj' is no linear layer of this model; it has down"):
+    with pytest.raises(InputError, match=r"'q_prj' is not a linear layer .*; choose from down"):
         roles.add_adapter("policy", AdapterSettings(target_modules="q_prj"), seed=0)
 
 
-def test_threads_do_not_hear_one_another() -> None:
+def test_the_active_role_is_per_thread() -> None:
     model, roles = stage()
-    alone = {role: spoken(model, roles, role) for role in ("policy", BASE)}
-    meeting = threading.Barrier(2, timeout=20)
+    alone = {role: logprobs_of(model, roles, role) for role in ("policy", BASE)}
+    barrier = threading.Barrier(2, timeout=20)
 
     def both(role: str) -> list[Tensor]:
         with roles.active(role):
-            meeting.wait()  # now both speak
+            barrier.wait()  # now both roles are active
             found = [score_tokens(model, BATCH).logprobs.detach() for _ in range(3)]
-            meeting.wait()
+            barrier.wait()
         assert roles.active_role == BASE
         return found
 
@@ -191,5 +191,5 @@ def test_threads_do_not_hear_one_another() -> None:
 def test_an_adapter_of_anything_but_linear_layers_is_refused_by_name() -> None:
     roles = Roles(family("llama", attention=ATTENTION_NAME))
     config = LoraConfig(r=2, target_modules=["embed_tokens"], task_type="CAUSAL_LM")
-    with pytest.raises(InputError, match=r"embed_tokens is no linear layer"):
+    with pytest.raises(InputError, match=r"embed_tokens is not a linear layer"):
         roles._inject("policy", config)

@@ -50,14 +50,14 @@ def test_a_response_does_not_depend_on_what_shares_its_batch(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_returned_logprobs_are_those_of_score(name: str) -> None:
     model = Model(family(name, attention=ATTENTION_NAME))
-    asked = requests(longest=4 if name == "phi3-longrope" else 12)
+    wanted = requests(longest=4 if name == "phi3-longrope" else 12)
     how = FREE.model_copy(update={"max_tokens": 15})  # below the rotary threshold of 24
-    responses = sample(model, asked, how, stopping=STOPS, num_slots=4)
-    batch = make_batch([make_tree(asked[r.request_index].prompt, r.tokens) for r in responses])
+    responses = sample(model, wanted, how, stopping=STOPS, num_slots=4)
+    batch = make_batch([make_tree(wanted[r.request_index].prompt, r.tokens) for r in responses])
     with torch.no_grad():
         scored = score_tokens(model, batch).logprobs
-    drawn = torch.tensor([value for r in responses for value in r.logprobs])
-    assert (scored - drawn).abs().max() < tolerances.SAMPLED
+    sampled = torch.tensor([value for r in responses for value in r.logprobs])
+    assert (scored - sampled).abs().max() < tolerances.SAMPLED
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -87,7 +87,7 @@ def test_a_row_ends_at_a_stop_token_a_rule_or_its_length() -> None:
     model = Model(family("llama", attention=ATTENTION_NAME))
     reasons = {r.finish_reason for r in sample(model, requests(), FREE, stopping=STOPS)}
     assert reasons == {"stop", "length"}
-    third = StopConditions(ends_sequence=lambda drawn: len(drawn) == 3)
+    third = StopConditions(ends_sequence=lambda sampled: len(sampled) == 3)
     ended = sample(model, requests(), FREE, stopping=third)
     assert {(r.finish_reason, len(r.tokens)) for r in ended} == {("string", 3)}
 
@@ -110,8 +110,8 @@ def rows(count: int) -> list[tuple[Response, int]]:
 
 
 def frequencies(shares: torch.Tensor, how: SampleSettings, *, count: int = 20_000) -> torch.Tensor:
-    drawn, _ = sample_next_tokens(shares.log().expand(count, -1), rows(count), how)
-    return torch.bincount(torch.tensor(drawn), minlength=len(shares)) / count
+    sampled, _ = sample_next_tokens(shares.log().expand(count, -1), rows(count), how)
+    return torch.bincount(torch.tensor(sampled), minlength=len(shares)) / count
 
 
 SHARES = torch.tensor([0.5, 0.3, 0.15, 0.05])
@@ -137,7 +137,7 @@ def test_top_k_and_top_p_keep_the_likeliest(how: dict[str, float], kept: int) ->
     assert torch.allclose(found, expected / expected.sum(), atol=0.015)
 
 
-def test_nothing_asked_is_nothing_drawn() -> None:
+def test_no_requests_give_no_responses() -> None:
     assert sample(Model(family("llama", attention=ATTENTION_NAME)), [], FREE, stopping=STOPS) == []
 
 

@@ -261,7 +261,7 @@ def test_a_full_disk_is_told_of_and_what_was_finished_stays(
         with pytest.raises(ResourceError, match="No space left on device") as error:
             take(ROAD)
     assert error.value.exit_code == 3
-    assert "make room" in str(error.value)
+    assert "free some space" in str(error.value)
     take(ROAD)
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
     assert {name: began(name) for name in before} == before

@@ -28,7 +28,7 @@ def _card(rng: random.Random) -> str:
     issuer = rng.choice(_ISSUERS)
     size = 15 if issuer in {"34", "37"} else 16
     digits = issuer + _digits(rng, size - len(issuer) - 1)
-    # The check digit by trying all ten, with the sum written out as in ISO/IEC 7812-1, annex B.
+    # Find the check digit by trying all ten; the sum is that of ISO/IEC 7812-1, annex B.
     for check in string.digits:
         total = 0
         for place, digit in enumerate(reversed(digits + check)):
@@ -188,7 +188,7 @@ def test_each_kind_alone_reaches_the_same_recall_and_precision(kind: str) -> Non
     assert precision >= 0.95
 
 
-def test_common_national_writing_of_telephone_numbers_is_found() -> None:
+def test_common_national_formats_of_phone_numbers_are_found() -> None:
     rng = random.Random(3)
     numbers = [_national(rng) for _ in range(300)]
     found = [
@@ -197,24 +197,24 @@ def test_common_national_writing_of_telephone_numbers_is_found() -> None:
     assert sum(kinds == ["PHONE"] for kinds in found) >= 297
 
 
-def test_bare_digits_are_a_telephone_number_only_after_a_word_that_says_so() -> None:
+def test_bare_digits_are_a_phone_number_only_after_a_word_such_as_tel() -> None:
     assert [f.kind for f in detect.find_personal_data("Tel.: 07700900123")] == ["PHONE"]
     assert detect.find_personal_data("Order 07700900123") == []
 
 
 @pytest.mark.parametrize("text", ["4111 1111 1111 1112", "4111111111111112", "1234567812345670"])
-def test_a_number_with_a_wrong_check_digit_or_no_issuer_is_no_card(text: str) -> None:
+def test_a_number_with_a_wrong_check_digit_or_no_issuer_is_not_a_card(text: str) -> None:
     assert [f.kind for f in detect.find_personal_data(text) if f.kind == "CARD"] == []
 
 
-def test_an_iban_with_two_digits_exchanged_is_none() -> None:
+def test_an_iban_with_two_swapped_digits_is_not_one() -> None:
     assert [f.kind for f in detect.find_personal_data("DE89 3704 0044 0532 0130 00")] == ["IBAN"]
     assert [
         f for f in detect.find_personal_data("DE89 3704 0044 0523 0130 00") if f.kind == "IBAN"
     ] == []
 
 
-def test_scrubbed_text_keeps_all_else_and_holds_nothing_more_to_find() -> None:
+def test_scrubbed_text_keeps_everything_else_and_has_no_more_matches() -> None:
     text = "Ada <ada@example.org> paid with 4111-1111-1111-1111 from 10.20.30.40, twice."
     clean, counts = detect.scrub(text)
     assert clean == "Ada <[EMAIL]> paid with [CARD] from [IP], twice."
@@ -222,7 +222,7 @@ def test_scrubbed_text_keeps_all_else_and_holds_nothing_more_to_find() -> None:
     assert detect.scrub(clean) == (clean, {})
 
 
-def test_a_finding_is_shown_without_what_it_hides() -> None:
+def test_a_match_is_shown_only_in_redacted_form() -> None:
     (finding,) = detect.find_personal_data("ghp_0123456789abcdefghijABCDEFGHIJ012345")
     assert finding.redacted == "gh…45"
 
@@ -236,7 +236,7 @@ def test_a_finding_is_shown_without_what_it_hides() -> None:
     ],
 )
 def test_no_text_makes_the_search_slow(piece: str) -> None:
-    size = 1 << 18  # a search that is not linear takes minutes for a quarter of a megabyte
+    size = 1 << 18  # a non-linear search would take minutes for 256 kB
     text = (piece * (size // len(piece) + 1))[:size]
     planted = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
     found = detect.find_personal_data(f"{text}\n{planted}")

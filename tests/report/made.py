@@ -1,4 +1,4 @@
-"""A road as a recipe leaves it, with numbers that could be true, written without training."""
+"""A pipeline folder with plausible numbers, written without training."""
 
 import json
 import math
@@ -13,6 +13,12 @@ from upbring.runs.run_folder import DataFile, Run
 MODELS = ("base", "sft", "dpo", "ppo")
 STEPS = 120
 EVERY = 12
+METHODS = {  # what each method learns from, and what it makes
+    "sft": ("demonstrations", "policy"),
+    "reward": ("comparisons", "reward model"),
+    "dpo": ("comparisons", "policy"),
+    "ppo": ("prompts", "policy"),
+}
 WICKED = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 SHA = "5c0f" * 16
 
@@ -30,27 +36,31 @@ def contract(kind: str, method: str, *, template: str = "{{ messages }}") -> Con
         0,
         kind,
         "lora",
-        (stage,),  # type: ignore[arg-type]  # a kind
+        (stage,),  # type: ignore[arg-type]  # Contract takes Literal kinds
     )
 
 
 def values(method: str, step: int) -> dict[str, float]:
-    """Return what a stage logs at a step: smooth curves with a ripple."""
+    """Return the training metrics of a stage at a step: smooth curves with a ripple."""
     done, ripple = step / STEPS, 0.12 * math.sin(1.7 * step)
-    found = {
+    metrics = {
         "loss": 1.2 + 2.5 * math.exp(-4 * done) + ripple,
         "gradient_norm": 1.5 + ripple,
         "learning_rate": 2e-4 * (1 - done),
     }
     if method in {"reward", "dpo"}:
-        found |= {"accuracy": 0.5 + 0.3 * done + ripple / 5, "margin": 1.4 * done + ripple / 4}
+        metrics |= {"accuracy": 0.5 + 0.3 * done + ripple / 5, "margin": 1.4 * done + ripple / 4}
     if method == "ppo":
-        found |= {"clip_fraction": 0.08 + ripple / 6, "ratio": 1 + ripple / 30, "entropy": 2 - done}
-    return found
+        metrics |= {
+            "clip_fraction": 0.08 + ripple / 6,
+            "ratio": 1 + ripple / 30,
+            "entropy": 2 - done,
+        }
+    return metrics
 
 
-def seen(method: str, step: int) -> dict[str, float]:
-    """Return what a stage measures on held-out rows; PPO's judge turns down in the end."""
+def held_out_values(method: str, step: int) -> dict[str, float]:
+    """Return the held-out metrics of a stage at a step; PPO's judge score falls at the end."""
     done = step / STEPS
     if method == "ppo":
         kl = 18 * done * done
@@ -64,7 +74,8 @@ def seen(method: str, step: int) -> dict[str, float]:
 
 def make_run(runs: Path, method: str, name: str, *, model: str, steps: int = STEPS) -> Run:
     text = f'{method}:\n  model: "{model}"  # flag\n  data: [{method}.jsonl]  # flag\n'
-    run = Run.create(runs, method, name=name, settings=text)
+    learns_from, makes = METHODS[method]
+    run = Run.create(runs, method, name=name, settings=text, learns_from=learns_from, makes=makes)
     run.set_num_steps(STEPS)
     more: dict[str, durable.JSON] = {"weights": 1_600_000, "learned_weights": 246_000}
     durable.write_json(run.environment_file, {"commit": "a" * 40, "threads": 2, **more})
@@ -77,7 +88,7 @@ def make_run(runs: Path, method: str, name: str, *, model: str, steps: int = STE
                 own = values(method, step) | {"tokens": 480, "seconds": 0.25}
                 metrics.write(step, own | {"peak_memory_bytes": 6.1e8})
             if step % EVERY == 0:
-                metrics.write(step, seen(method, step), kind="held_out")
+                metrics.write(step, held_out_values(method, step), kind="held_out")
     if steps == STEPS:
         facts = {"format": 2, **run.read_metadata(), "started_at": "2026-01-02T03:04:05+00:00"}
         durable.write_json(run.metadata_file, facts | {"finished_at": "2026-01-02T03:05:45+00:00"})
@@ -85,25 +96,25 @@ def make_run(runs: Path, method: str, name: str, *, model: str, steps: int = STE
 
 
 def share(suite: str, name: str, of: dict[str, float], *, better: bool) -> list[EvalResult]:
-    """Return a share of each model with its interval, and the change from the first."""
-    found, first = [], next(iter(of))
+    """Return a result of each model with its interval, and its change from the first model."""
+    rows, first = [], next(iter(of))
     for model, value in of.items():
         half = 1.96 * math.sqrt(max(value * (1 - value), 0.01) / 200)
         low, high = max(0.0, value - half), min(1.0, value + half)
         number = (value, low, high, 200, "share", better)
-        found.append(EvalResult(suite, model, name, *number, is_synthetic=suite != "forgetting"))
+        rows.append(EvalResult(suite, model, name, *number, is_synthetic=suite != "forgetting"))
         if model != first:
             gap = value - of[first]
             change = (gap, gap - half, gap + half, 200, "share", better)
-            found.append(EvalResult(suite, model, f"{name}_change", *change, against=first))
-    return found
+            rows.append(EvalResult(suite, model, f"{name}_change", *change, against=first))
+    return rows
 
 
 def results() -> list[EvalResult]:
     def by(*values: float) -> dict[str, float]:
         return dict(zip(MODELS, values, strict=True))
 
-    found = [
+    rows = [
         *share("facts", "accuracy", by(0.03, 0.86, 0.88, 0.87), better=True),
         *share("facts", "exact_match", by(0.0, 0.71, 0.74, 0.72), better=True),
         *share("instructions", "prompt_strict", by(0.05, 0.81, 0.9, 0.92), better=True),
@@ -115,41 +126,41 @@ def results() -> list[EvalResult]:
         *share("memorisation", "extraction", by(0.02, 0.02, 0.02, 0.02), better=False),
     ]
     for model, value in by(7.1, 7.3, 7.4, 7.9).items():
-        found.append(
+        rows.append(
             EvalResult("forgetting", model, "perplexity", value, value - 0.1, value + 0.1, 9000,
                      "perplexity", is_higher_better=False)
         )  # fmt: skip
     growth = (0.11, 0.09, 0.13, 200, "share", False)
-    found.append(EvalResult("forgetting", "ppo", "perplexity_growth", *growth, against="base"))
+    rows.append(EvalResult("forgetting", "ppo", "perplexity_growth", *growth, against="base"))
     for model, other, rate in (("sft", "base", 0.93), ("dpo", "sft", 0.66), ("ppo", "sft", 0.71)):
         number = (rate, rate - 0.07, rate + 0.07, 200, "share", True)
         note = "judged by gold"
-        found.append(
+        rows.append(
             EvalResult("preference", model, "win_rate", *number, is_synthetic=True, against=other,
                      note=note)
         )  # fmt: skip
     pairs = (0.58, 0.52, 0.64, 300, "share", True, True)
-    found.append(EvalResult("reward_health", "reward", "pair_accuracy", *pairs))
-    return found
+    rows.append(EvalResult("reward_health", "reward", "pair_accuracy", *pairs))
+    return rows
 
 
 def answers() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for number in range(60):
         prompt = f"user: What is the capital of country {number}?"
-        for place, model in enumerate(MODELS):
-            response = f"{'Many ask that. ' * (place == 0)}It is city {number * place}."
+        for index, model in enumerate(MODELS):
+            response = f"{'Many ask that. ' * (index == 0)}It is city {number * index}."
             if number == 40 and model == "ppo":
                 response = WICKED
             row = {"suite": "preference", "prompt": prompt, "response": response}
             rows.append({**row, "model": model, "verdicts": {}})
-            score = 0.6 * place + math.sin(2.4 * number + place) - (3.0 if number % 9 == 4 else 0)
+            score = 0.6 * index + math.sin(2.4 * number + index) - (3.0 if number % 9 == 4 else 0)
             score = score if model != "base" else math.sin(number) - 0.5
             rows.append({**row, "model": "gold", "verdicts": {"score": round(score, 3)}})
-            right = float((number + place) % 3 != 0)
-            asked = {"suite": "facts", "model": model, "prompt": f"fact {number}?"}
+            right = float((number + index) % 3 != 0)
+            answer = {"suite": "facts", "model": model, "prompt": f"fact {number}?"}
             rows.append(
-                {**asked, "response": f"{model} says {right}", "verdicts": {"accuracy": right}}
+                {**answer, "response": f"{model} says {right}", "verdicts": {"accuracy": right}}
             )
     return rows
 
@@ -174,8 +185,8 @@ def gates() -> list[dict[str, object]]:
     ]
 
 
-def make_road(folder: Path) -> Path:
-    """Fill a folder as `upbring run` does, and return it."""
+def make_pipeline(folder: Path) -> Path:
+    """Write the files that `upbring run` writes, and return the folder."""
     stages = folder / "stages"
     needs = {
         "sft": ("sft", {}, "builtin:sprout"),
@@ -183,23 +194,23 @@ def make_road(folder: Path) -> Path:
         "dpo": ("dpo", {"sft": "sft"}, "sft"),
         "ppo": ("ppo", {"sft": "sft", "reward": "reward"}, "sft"),
     }
-    told = []
+    stage_rows = []
     for name, (method, inputs, model) in needs.items():
         start = model if ":" in model else str(stages / model)
         make_run(stages, method, name, model=start)
-        places = {need: str(stages / need) for need in inputs}
-        told.append(
+        input_paths = {name: str(stages / name) for name in inputs}
+        stage_rows.append(
             {
                 "name": name,
                 "method": method,
-                "inputs": places,
+                "inputs": input_paths,
                 "run": str(stages / name),
                 "status": "finished",
             }
         )
     write_json(
         folder / "recipe.json",
-        {"format": 1, "status": "finished", "models": MODELS, "stages": told},
+        {"format": 1, "status": "finished", "models": MODELS, "stages": stage_rows},
     )
     (folder / "evaluation").mkdir()
     write_results(folder / "evaluation", results())

@@ -12,37 +12,34 @@ def of(*results: EvalResult, stages: tuple[ReportedStage, ...] = ()) -> str:
     return "\n".join(advice(compute_findings(Evidence("t", stages, results, models=("m",)))))
 
 
-def test_each_rule_names_the_number_that_called_for_it(findings: Findings) -> None:
-    told = "\n".join(advice(findings))
-    assert "11.0 % of innocent requests are refused" in told
-    assert "harmful requests are obeyed" not in told  # 2 % are few
-    assert "sums: right answers and perplexity of general text became worse: mix" in told
-    assert "orders 58.0 % of pairs" in told
-    assert "The reward was gamed: raise kl_coef" in told
-    assert "Measure canary_exposure (was not evaluated)" in told
+def test_each_rule_names_the_number_that_triggered_it(findings: Findings) -> None:
+    text = "\n".join(advice(findings))
+    assert "11.0 % of harmless requests are refused" in text
+    assert "harmful requests are not refused" not in text  # 2 % is below the limit of 5 %
+    assert "sums: correct answers and perplexity on general text got worse: mix" in text
+    assert "agrees with the annotators on 58.0 % of pairs" in text
+    assert "Reward hacking was detected: raise kl_coef" in text
+    assert "Measure canary_exposure (was not evaluated)" in text
 
 
-def test_where_nothing_was_measured_that_is_the_next_step() -> None:
-    assert of() == (
-        "Evaluate: upbring evaluate measures before and after, and this page then shows it."
-    )
-    told = of(EvalResult("facts", "m", "accuracy", 0.9))
-    assert "Say in the recipe what must hold" in told
-    assert "Not measured yet: forgetting and refusals." in told
+def test_without_results_the_advice_is_to_evaluate() -> None:
+    assert of() == ("Evaluate the models with upbring evaluate; this report then compares them.")
+    text = of(EvalResult("facts", "m", "accuracy", 0.9))
+    assert "Define gates in the recipe" in text
+    assert "Not measured yet: forgetting and refusals." in text
 
 
-def test_harm_and_secrets_are_not_passed_over() -> None:
-    told = of(
+def test_harmful_compliance_and_memorization_give_advice() -> None:
+    text = of(
         EvalResult("refusals", "m", "harmful_compliance", 0.2),
         EvalResult("memorisation", "m", "exposure", 9.0, unit="bits"),
     )
-    assert "20.0 % of harmful requests are not refused" in told
-    assert "Planted secrets are exposed by 9 bits" in told
+    assert "20.0 % of harmful requests are not refused" in text
+    assert "Planted secrets have an exposure of 9 bits" in text
 
 
-def test_few_rows_and_a_stop_are_seen() -> None:
+def test_an_interrupted_stage_gives_the_command_that_resumes_it() -> None:
     file = DataFile("chat.jsonl", "0", 50, "messages")
     stage = ReportedStage("sft", "sft", Path("runs/sft"), "interrupted", files=(file,))
-    taught = replace(stage, records=())
-    told = of(stages=(taught,))
-    assert "Go on with sft: upbring resume sft" in told
+    text = of(stages=(replace(stage, records=()),))
+    assert "Resume sft: upbring resume sft" in text

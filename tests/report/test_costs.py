@@ -22,7 +22,7 @@ def test_costs_are_sums_over_the_steps(evidence: Evidence) -> None:
     assert first.trainable_share == 0.15375
 
 
-def test_what_is_not_known_is_not_told(tmp_path: Path) -> None:
+def test_unknown_costs_are_none(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "half", model=BASE, steps=0)
     run.environment_file.unlink()
     found = read_evidence([run.path])

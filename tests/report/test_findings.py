@@ -32,7 +32,7 @@ def test_what_is_not_finite_is_null(evidence: Evidence) -> None:
     assert record["x"] is None
 
 
-def test_stages_that_speak_otherwise_are_told_apart(evidence: Evidence) -> None:
+def test_different_chat_templates_of_stages_are_reported(evidence: Evidence) -> None:
     assert compute_findings(evidence).contract_differences == ()
     first, second, *_ = evidence.stages
     other = replace(second, contract=contract("policy", "dpo", template="{{ other }}"))
@@ -40,7 +40,7 @@ def test_stages_that_speak_otherwise_are_told_apart(evidence: Evidence) -> None:
     assert found.contract_differences[0].startswith("template: reward has")
 
 
-def test_nothing_comes_of_nothing() -> None:
+def test_empty_evidence_gives_empty_findings() -> None:
     found = compute_findings(Evidence("t"))
     assert json.loads(report_json(found))["results"] == []
     assert not found.is_synthetic

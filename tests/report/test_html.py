@@ -13,15 +13,15 @@ from upbring.report.read_folders import read_evidence
 from upbring.report.run_data import BASE, Evidence
 
 SECTIONS = (
-    *("verdict", "road", "scorecard", "curves", "rewards", "pursuit", "tax", "refusals"),
-    *("samples", "costs", "data", "next"),
+    *("verdict", "pipeline", "scorecard", "curves", "rewards", "overoptimization", "tax"),
+    *("refusals", "samples", "costs", "data", "next"),
 )
 VOID = frozenset({"meta", "link", "br", "img", "input"})
 STYLE = Path(__file__).parents[2] / "upbring" / "report" / "pages" / "page.css"
 
 
 class Reader(HTMLParser):
-    """Reads a page and complains of what is not closed in order."""
+    """Parses a page and fails on tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_every_name_is_given_once(html: str) -> None:
+def test_the_page_is_well_formed_and_ids_are_unique(html: str) -> None:
     found = Reader(html)
     assert len(set(found.names)) == len(found.names)
     assert set(found.labels) <= set(found.names)
     assert set(SECTIONS) <= set(found.names)
 
 
-def test_the_page_asks_nobody_for_anything(html: str) -> None:
+def test_the_page_makes_no_requests(html: str) -> None:
     found = Reader(html)
     assert {"script", "img", "iframe", "object", "form"} & set(found.tags) == set()
     assert [link for link in found.links if not link.startswith("#")] == ["data:,"]
@@ -70,7 +70,7 @@ def test_the_page_asks_nobody_for_anything(html: str) -> None:
     assert 'Content-Security-Policy" content="default-src &#39;none&#39;;' in html
 
 
-def test_every_picture_has_a_name_for_who_cannot_see_it(html: str) -> None:
+def test_every_plot_has_an_alternative_text(html: str) -> None:
     pictures = re.findall(r"<svg [^>]*>\s*<title id=\"[^\"]+\">[^<]+", html)
     assert len(pictures) == html.count("<svg ")
     assert html.count("<svg ") > 20
@@ -107,11 +107,11 @@ def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
     text = page(compute_findings(odd))
     told = str(escape(wicked))
     assert text.count(told) > 10
-    assert wicked not in text or told == wicked  # what jinja would run has nothing to escape
+    assert wicked not in text or told == wicked  # Jinja syntax has nothing to escape
     Reader(text)
 
 
-def test_where_nothing_is_known_each_section_says_why() -> None:
+def test_each_section_without_data_states_why() -> None:
     text = page(compute_findings(Evidence("nothing")))
     found = Reader(text)
     assert set(SECTIONS) <= set(found.names)
@@ -119,11 +119,11 @@ def test_where_nothing_is_known_each_section_says_why() -> None:
     assert "upbring evaluate" in text
 
 
-def test_a_run_at_work_has_its_page(tmp_path: Path) -> None:
+def test_a_running_stage_has_a_page(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "half", model=BASE, steps=7)
     with run.lock():
         text = page(compute_findings(read_evidence([run.path])), refresh_seconds=5)
-    assert "Still at work: half." in text
+    assert "Still running: half." in text
     assert '<meta http-equiv="refresh" content="5">' in text
     Reader(text)
 
@@ -142,7 +142,7 @@ def test_huge_texts_do_not_make_a_huge_page(findings: Findings) -> None:
     assert len(page(compute_findings(replace(evidence, answers=long)))) < 1_000_000  # of 480 × 4000
 
 
-def test_what_is_no_letter_is_shown_as_a_question(findings: Findings) -> None:
+def test_lone_surrogates_are_shown_as_question_marks(findings: Findings) -> None:
     text = page(replace(findings, evidence=replace(findings.evidence, title="bad \ud800")))
     assert "bad ?" in text
 
@@ -154,16 +154,16 @@ def palettes() -> list[tuple[str, dict[str, str]]]:
     return list(zip(names, found, strict=True))
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """WCAG 2.1: 0.2126 R + 0.7152 G + 0.0722 B of linear channels."""
-    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    digits = color[1:] if len(color) == 7 else "".join(2 * digit for digit in color[1:])
     channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize(("name", "palette"), palettes())
-def test_colours_can_be_read(name: str, palette: dict[str, str]) -> None:
+def test_colors_have_enough_contrast(name: str, palette: dict[str, str]) -> None:
     def contrast(one: str, other: str) -> float:
         high, low = sorted((luminance(palette[one]), luminance(palette[other])), reverse=True)
         return (high + 0.05) / (low + 0.05)

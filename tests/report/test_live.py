@@ -8,7 +8,7 @@ from upbring.report.run_data import BASE
 from upbring.runs.metrics import MetricsFile
 
 
-def test_the_page_is_made_again_when_a_file_has_grown_and_only_then(tmp_path: Path) -> None:
+def test_the_page_is_rebuilt_only_when_a_file_has_grown(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "run", model=BASE, steps=3)
     live = LiveReport([run.path], refresh_seconds=5)
     first = live.html()

@@ -5,7 +5,7 @@ from upbring.report.pipeline_diagram import BOX_HEIGHT, BOX_WIDTH, pipeline_diag
 from upbring.report.run_data import Evidence, ReportedStage
 
 
-def test_the_road_goes_from_left_to_right(evidence: Evidence) -> None:
+def test_the_pipeline_goes_from_left_to_right(evidence: Evidence) -> None:
     drawn = pipeline_diagram(evidence)
     assert drawn is not None
     place = {box.name: (box.x, box.y) for box in drawn.boxes}
@@ -13,20 +13,20 @@ def test_the_road_goes_from_left_to_right(evidence: Evidence) -> None:
     assert place["dpo"][0] == place["reward"][0]
     assert place["dpo"][1] > place["reward"][1]
     assert len(drawn.arrows) == 5  # base→sft→reward→ppo, sft→dpo, sft→ppo
-    assert [arrow.label for arrow in drawn.arrows if arrow.label] == ["rewards"]
+    assert [arrow.label for arrow in drawn.arrows if arrow.label] == ["reward model"]
 
 
-def test_boxes_tell_the_run_s_numbers_and_fit(evidence: Evidence) -> None:
+def test_boxes_show_the_numbers_of_the_run_and_fit(evidence: Evidence) -> None:
     drawn = pipeline_diagram(evidence)
     assert drawn is not None
     lines = {box.name: box.lines for box in drawn.boxes}
     assert lines["sft"] == (
-        "learns from demonstrations",
+        "trains on demonstrations",
         "1,000 rows",
         "120 steps, 58 k tokens",
         "loss 3.7 → 1.34",
     )
-    assert lines["base"] == ("builtin:sprout", "completes text")
+    assert lines["base"] == ("builtin:sprout", "pretrained model")
     assert "judge 0.2 → 0.55" in drawn.description
     for box in drawn.boxes:
         assert 0 <= box.x <= drawn.width - BOX_WIDTH
@@ -40,7 +40,7 @@ def test_no_two_boxes_overlap(evidence: Evidence) -> None:
     assert len(set(places)) == len(places)
 
 
-def test_a_circle_of_stages_is_drawn_all_the_same() -> None:
+def test_a_cycle_of_stages_is_drawn() -> None:
     stages = tuple(
         ReportedStage(name, "sft", Path(name), "to do", inputs={"model": other})
         for name, other in (("a", "b"), ("b", "a"), ("c", "c"))
@@ -50,11 +50,11 @@ def test_a_circle_of_stages_is_drawn_all_the_same() -> None:
     assert {"a", "b", "c"} <= {box.name for box in drawn.boxes}
 
 
-def test_without_stages_there_is_no_picture() -> None:
+def test_without_stages_there_is_no_diagram() -> None:
     assert pipeline_diagram(Evidence("t")) is None
 
 
-def test_long_names_are_cut() -> None:
+def test_long_names_are_truncated() -> None:
     drawn = pipeline_diagram(
         Evidence("t", (ReportedStage("x" * 300, "y" * 300, Path("x"), "running"),))
     )
@@ -62,7 +62,7 @@ def test_long_names_are_cut() -> None:
     assert all(len(text) < 30 for box in drawn.boxes for text in (box.name, *box.lines))
 
 
-def test_a_stage_that_gives_rows_is_named_in_the_boxes_without_arrows(evidence: Evidence) -> None:
+def test_a_data_stage_is_named_in_the_boxes_without_arrows(evidence: Evidence) -> None:
     world = ReportedStage("world", "toyworld", Path("world"), "finished")
     taught = tuple(
         replace(stage, inputs={**stage.inputs, "world": "world"}) for stage in evidence.stages
@@ -71,5 +71,5 @@ def test_a_stage_that_gives_rows_is_named_in_the_boxes_without_arrows(evidence: 
     assert drawn is not None
     assert len(drawn.arrows) == 5
     lines = {box.name: box.lines for box in drawn.boxes}
-    assert "1,000 rows of world" in lines["sft"]
-    assert lines["world"] == ("writes the small world",)
+    assert "1,000 rows from world" in lines["sft"]
+    assert lines["world"] == ("writes the toy dataset",)

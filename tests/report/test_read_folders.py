@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import EVERY, MODELS, STEPS, make_road, make_run, results, write_json
+from tests.report.made import EVERY, MODELS, STEPS, make_pipeline, make_run, results, write_json
 from upbring.errors import InputError
 from upbring.report.read_folders import MAX_TEXT_LENGTH, file_stats, read_evidence
 from upbring.report.run_data import BASE, Evidence
@@ -12,7 +12,7 @@ from upbring.runs.results import write_results
 from upbring.runs.run_folder import Run
 
 
-def test_a_road_is_read_with_its_stages_in_their_order(evidence: Evidence) -> None:
+def test_a_pipeline_is_read_with_its_stages_in_order(evidence: Evidence) -> None:
     assert [stage.name for stage in evidence.stages] == ["sft", "reward", "dpo", "ppo"]
     assert evidence.models == MODELS
     assert evidence.title == "assistant"
@@ -24,7 +24,7 @@ def test_a_road_is_read_with_its_stages_in_their_order(evidence: Evidence) -> No
     assert len(evidence.results) == len(results())
 
 
-def test_a_run_alone_is_read_and_knows_what_it_began_with(tmp_path: Path) -> None:
+def test_a_single_run_is_read_with_its_inputs(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "first", model="builtin:sprout")
     found = read_evidence([run.path])
     (stage,) = found.stages
@@ -45,17 +45,17 @@ def test_an_evaluation_alone_is_read(tmp_path: Path) -> None:
     write_results(tmp_path, results())
     found = read_evidence([tmp_path])
     assert found.stages == ()
-    assert found.models == MODELS  # the reward model is measured, but with no other compared
+    assert found.models == MODELS  # the reward model is not compared with others
 
 
-def test_a_run_at_work_and_one_that_was_stopped_are_told_apart(tmp_path: Path) -> None:
+def test_running_and_interrupted_runs_are_distinguished(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "half", model=BASE, steps=10)
     with run.lock():
         assert read_evidence([run.path]).stages[0].status == "running"
     assert read_evidence([run.path]).stages[0].status == "interrupted"
 
 
-def test_torn_last_lines_are_left_out_in_silence(tmp_path: Path) -> None:
+def test_incomplete_last_lines_are_skipped_silently(tmp_path: Path) -> None:
     run = make_run(tmp_path, "sft", "torn", model=BASE, steps=5)
     whole = read_evidence([run.path]).stages[0].records
     with run.metrics_file.open("ab") as file:
@@ -72,7 +72,7 @@ def test_torn_last_lines_are_left_out_in_silence(tmp_path: Path) -> None:
     "file", ["run.json", "settings.yaml", "environment.json", "data.json", "contract.json"]
 )
 @pytest.mark.parametrize("text", ["", "{nonsense", "[]", '{"files": 3}', "\x00", "null"])
-def test_damage_is_named_and_the_rest_is_told(tmp_path: Path, file: str, text: str) -> None:
+def test_damaged_files_are_named_and_the_rest_is_read(tmp_path: Path, file: str, text: str) -> None:
     run = make_run(tmp_path, "sft", "hurt", model=BASE, steps=5)
     (run.path / file).write_text(text)
     found = read_evidence([run.path])
@@ -88,48 +88,50 @@ def test_records_before_a_damaged_line_are_kept(tmp_path: Path) -> None:
     run.metrics_file.write_bytes(b"".join(lines))
     found = read_evidence([run.path])
     assert len(found.stages[0].records) == 3
-    assert "metrics.jsonl:4: 'garbage\\n' is no JSON object" in found.read_errors[0]
+    assert "metrics.jsonl:4: 'garbage\\n'" in found.read_errors[0]
 
 
-def test_every_file_of_a_road_may_be_missing(tmp_path: Path) -> None:
-    whole = make_road(tmp_path / "whole")
+def test_every_file_of_a_pipeline_may_be_missing(tmp_path: Path) -> None:
+    whole = make_pipeline(tmp_path / "whole")
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
     assert len(files) > 20
     for file in files:
-        road = tmp_path / "part"
-        shutil.copytree(whole, road)
-        (road / file).unlink()
-        assert read_evidence([road]).stages
-        shutil.rmtree(road)
+        pipeline = tmp_path / "part"
+        shutil.copytree(whole, pipeline)
+        (pipeline / file).unlink()
+        assert read_evidence([pipeline]).stages
+        shutil.rmtree(pipeline)
 
 
-def test_results_that_are_damaged_do_not_hide_the_stages(tmp_path: Path) -> None:
-    road = make_road(tmp_path / "road")
-    (road / "evaluation" / "results.json").write_text('{"format": 1, "results": [{"suite": 1}]}')
-    (road / "evaluation" / "answers.jsonl").write_text("[1]\n")
-    (road / "gates.json").write_text('{"a": 1}')
-    (road / "recipe.json").write_text("!")
-    found = read_evidence([road])
+def test_damaged_results_do_not_hide_the_stages(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path / "pipeline")
+    (pipeline / "evaluation" / "results.json").write_text(
+        '{"format": 1, "results": [{"suite": 1}]}'
+    )
+    (pipeline / "evaluation" / "answers.jsonl").write_text("[1]\n")
+    (pipeline / "gates.json").write_text('{"a": 1}')
+    (pipeline / "recipe.json").write_text("!")
+    found = read_evidence([pipeline])
     assert len(found.stages) == 4
     assert len(found.read_errors) == 3
 
 
-def test_a_stage_that_is_not_begun_has_its_place(tmp_path: Path) -> None:
+def test_a_stage_that_has_not_started_is_listed(tmp_path: Path) -> None:
     stage = {"name": "ppo", "method": "ppo", "inputs": {}, "run": "gone", "status": "to do"}
     write_json(tmp_path / "recipe.json", {"status": "running", "stages": [stage, 7]})
     (found,) = read_evidence([tmp_path]).stages
     assert (found.name, found.status, found.is_training) == ("ppo", "to do", False)
 
 
-def test_what_is_none_of_ours_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no run, no recipe's stages and no evaluation"):
+def test_unknown_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="contains no run, pipeline or evaluation"):
         read_evidence([tmp_path])
     (tmp_path / "assistant").mkdir()
-    with pytest.raises(InputError, match=r"there is no such folder; did you mean .*assistant\?"):
+    with pytest.raises(InputError, match=r"no such folder; did you mean .*assistant\?"):
         read_evidence([tmp_path / "asistant"])
 
 
-def test_huge_answers_are_cut_and_dialogues_are_text(tmp_path: Path) -> None:
+def test_huge_responses_are_truncated_and_dialogues_are_text(tmp_path: Path) -> None:
     write_results(tmp_path, results())
     rows = [
         {"suite": "s", "model": "m", "prompt": [{"role": "user", "content": "hi"}],
@@ -142,22 +144,22 @@ def test_huge_answers_are_cut_and_dialogues_are_text(tmp_path: Path) -> None:
     assert first.prompt == "user: hi"
     assert first.verdicts == {"right": 1.0}
     assert len(first.response) < MAX_TEXT_LENGTH + 50
-    assert first.response.endswith("(1,000,000 characters, cut)")
+    assert first.response.endswith("(truncated, 1,000,000 characters)")
     assert (second.suite, second.prompt, second.verdicts) == ("?", "", {})
 
 
-def test_what_grows_is_noticed(tmp_path: Path) -> None:
-    road = make_road(tmp_path / "road")
-    before = file_stats([road])
-    assert before == file_stats([road])
-    assert len(before) == 4 * 2 + 4  # run.json and metrics of each stage; the road's own
-    with (road / "stages" / "ppo" / "metrics.jsonl").open("ab") as file:
+def test_growing_files_change_the_file_stats(tmp_path: Path) -> None:
+    pipeline = make_pipeline(tmp_path / "pipeline")
+    before = file_stats([pipeline])
+    assert before == file_stats([pipeline])
+    assert len(before) == 4 * 2 + 4  # run.json and metrics of each stage; and the pipeline's own
+    with (pipeline / "stages" / "ppo" / "metrics.jsonl").open("ab") as file:
         file.write(b"{}\n")
-    assert file_stats([road]) != before
+    assert file_stats([pipeline]) != before
     assert file_stats([tmp_path / "nowhere"]) == ()
 
 
-def test_a_run_is_read_through_a_link(tmp_path: Path) -> None:
+def test_a_run_is_read_through_a_symlink(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "runs", "sft", "real", model=BASE, steps=2).path)
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / "sft").symlink_to(run.path)
@@ -173,18 +175,18 @@ def test_a_run_is_read_through_a_link(tmp_path: Path) -> None:
     assert len(found.records) == 3
 
 
-def test_several_rewards_are_told_without_their_weights(tmp_path: Path) -> None:
+def test_several_reward_models_are_listed_without_their_weights(tmp_path: Path) -> None:
     for name in ("first", "second"):
         make_run(tmp_path, "reward", name, model=BASE, steps=1)
     run = make_run(tmp_path, "ppo", "ppo", model=BASE, steps=1)
     rewards = f"[{tmp_path}/first, {tmp_path}/second=0.5]"
-    run.settings_file.write_text(f"ppo:\n  model: base\n  reward: {rewards}\n  judge: far/off\n")
+    run.settings_file.write_text(f"ppo:\n  model: base\n  reward_model: {rewards}\n  judge: far/off\n")
     found = {stage.name: stage.inputs for stage in read_evidence([tmp_path]).stages}
-    wanted = {"model": "base", "reward": "first", "reward 2": "second", "judge": "far/off"}
+    wanted = {"model": "base", "reward_model": "first", "reward_model 2": "second", "judge": "far/off"}
     assert found["ppo"] == wanted
 
 
-def test_what_a_run_began_with_is_told_from_where_it_was_begun(
+def test_inputs_are_resolved_from_the_start_directory_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ def evidence(*answers: Answer, results: tuple[EvalResult, ...] = ()) -> Evidence
     return Evidence("t", answers=answers, results=results, models=("base", "sft"))
 
 
-def test_a_judge_s_rows_are_joined_to_the_answers_that_they_speak_of() -> None:
+def test_a_judge_s_rows_are_joined_to_the_responses() -> None:
     found = evidence(
         answer("base", "p", "a"),
         answer("sft", "p", "b"),
@@ -27,7 +27,7 @@ def test_a_judge_s_rows_are_joined_to_the_answers_that_they_speak_of() -> None:
     assert (side.before.response, side.after.response, side.gain) == ("a", "b", 3.5)
 
 
-def test_without_a_judge_graders_decide_and_what_is_bad_counts_against() -> None:
+def test_without_a_judge_graders_decide_and_bad_verdicts_are_negative() -> None:
     leaks = EvalResult("s", "sft", "leak", 0.5, is_higher_better=False)
     found = evidence(
         answer("base", "p", "a", right=1.0, leak=1.0, nll=99.0, why="words"),
@@ -38,7 +38,7 @@ def test_without_a_judge_graders_decide_and_what_is_bad_counts_against() -> None
     assert (side.before.score, side.after.score) == (0.0, 0.5)  # (1 − 1) / 2 and (1 − 0) / 2
 
 
-def test_gains_and_losses_have_their_places_and_suites_take_turns() -> None:
+def test_gains_precede_losses_and_suites_alternate() -> None:
     answers = []
     for number in range(30):
         for suite in ("big", "small"):
@@ -58,14 +58,14 @@ def test_gains_and_losses_have_their_places_and_suites_take_turns() -> None:
     assert losses[0].gain == -100 * 9.5
 
 
-def test_few_losses_leave_room_for_gains() -> None:
+def test_few_losses_leave_space_for_gains() -> None:
     answers = [answer("base", f"p{n}", "a", score=0.0) for n in range(40)]
     answers += [answer("sft", f"p{n}", "b", score=1.0 if n else -1.0) for n in range(40)]
     found = largest_differences(evidence(*answers))
     assert [side.gain > 0 for side in found] == [True] * 19 + [False]
 
 
-def test_one_model_has_no_sides_and_no_answer_is_no_sample() -> None:
+def test_one_model_or_empty_responses_give_no_comparison() -> None:
     alone = Evidence("t", answers=(answer("sft", "p", "a", score=1.0),), models=("sft",))
     assert largest_differences(alone) == []
     assert (
@@ -76,7 +76,7 @@ def test_one_model_has_no_sides_and_no_answer_is_no_sample() -> None:
     )
 
 
-def test_fixed_prompts_are_told_at_their_first_and_last_evaluation() -> None:
+def test_fixed_prompts_have_their_first_and_last_response() -> None:
     rows = [{"step": s, "prompt": "p", "response": f"r{s}"} for s in (0, 5, 9)]
     odd = [{"step": 0, "prompt": "once", "response": "x"}, {"prompt": 3}]
     stage = ReportedStage("sft", "sft", Path("x"), "finished", samples=(*rows, *odd))

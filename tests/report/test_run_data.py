@@ -16,7 +16,7 @@ def test_values_are_those_of_one_name_and_kind() -> None:
     assert stage.metric_series("kl", "train") == []
 
 
-def test_a_stage_that_learns_nothing_is_no_run() -> None:
+def test_a_stage_that_trains_nothing_is_no_training_stage() -> None:
     world = ReportedStage("world", "toyworld", Path("x"), "finished")
     taught = ReportedStage(
         "sft", "sft", Path("y"), "running", records=(MetricsRecord(1, "train", 0.0, {}),)

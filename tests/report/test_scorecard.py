@@ -39,7 +39,7 @@ def test_a_paired_difference_decides_before_the_intervals_do() -> None:
     assert change(first, last, measured(-0.05, 0.15)) == "not clear"
 
 
-def test_the_scorecard_has_what_two_models_were_measured_on(evidence: Evidence) -> None:
+def test_the_scorecard_has_the_metrics_of_at_least_two_models(evidence: Evidence) -> None:
     rows = {(row.suite, row.name): row for row in scorecard.scorecard(evidence)}
     assert len(rows) == 10
     sums = rows["forgetting", "sums/accuracy"]
@@ -53,7 +53,7 @@ def test_the_scorecard_has_what_two_models_were_measured_on(evidence: Evidence) 
     assert rows["facts", "accuracy"].is_synthetic
 
 
-def test_of_each_capability_one_number_is_told() -> None:
+def test_each_capability_has_one_metric() -> None:
     def row(model: str, name: str) -> EvalResult:
         return EvalResult("forgetting", model, name, 0.5, 0.4, 0.6, is_higher_better=True)
 
@@ -64,7 +64,7 @@ def test_of_each_capability_one_number_is_told() -> None:
     assert [each.model for each in scorecard.drift(Evidence("t", results=results))] == ["a", "b"]
 
 
-def test_every_number_stands_in_one_table(evidence: Evidence) -> None:
+def test_every_result_is_in_one_table(evidence: Evidence) -> None:
     rows = scorecard.scorecard(evidence)
     rest = scorecard.other_results(evidence, rows)
     assert [(each.suite, each.name) for each in rest] == [("reward_health", "pair_accuracy")]
@@ -73,7 +73,7 @@ def test_every_number_stands_in_one_table(evidence: Evidence) -> None:
     assert len(scorecard.reward_health(evidence)) == 1
 
 
-def test_the_last_model_that_has_a_number_is_found(evidence: Evidence) -> None:
+def test_the_last_model_that_has_a_result_is_found(evidence: Evidence) -> None:
     found = scorecard.find_result(evidence, "refusals", "over_refusal")
     assert found is not None
     assert (found.model, found.value) == ("ppo", 0.11)

@@ -13,7 +13,7 @@ def drawn(name: str, label: str = "hello") -> str:
         return str(svg(fig, name=name, title=f"about {label}"))
 
 
-def test_a_picture_points_to_nothing_outside() -> None:
+def test_an_svg_has_no_external_references() -> None:
     text = drawn("p")
     assert "http" not in text
     assert "xmlns" not in text
@@ -21,14 +21,14 @@ def test_a_picture_points_to_nothing_outside() -> None:
     assert "<script" not in text
 
 
-def test_colours_are_the_pages_own() -> None:
+def test_colors_are_css_variables() -> None:
     text = drawn("p")
     assert "var(--c1)" in text
-    assert not [colour for colour in COLORS.values() if colour in text]
+    assert not [color for color in COLORS.values() if color in text]
     assert set(re.findall(r"#[0-9a-f]{6}", text)) == set()
 
 
-def test_two_pictures_share_no_name() -> None:
+def test_two_figures_share_no_id() -> None:
     first, second = (set(re.findall(r'\bid="([^"]+)"', drawn(name))) for name in ("a", "b"))
     assert first
     assert not first & second
@@ -54,7 +54,7 @@ def test_text_stays_text_in_the_pages_font() -> None:
     assert "DejaVu" not in text
 
 
-def test_the_first_model_is_grey_and_colours_come_round() -> None:
+def test_the_first_model_is_gray_and_colors_repeat() -> None:
     found = model_colors(tuple("abcdefgh"))
     assert found["a"] == "base"
     assert found["b"] == found["g"] == "c1"

@@ -23,7 +23,7 @@ def test_numbers_are_short_and_carry_their_unit(value: float, unit: str, expecte
     assert texts.format_number(value, unit) == expected
 
 
-def test_an_interval_is_told_where_there_is_one() -> None:
+def test_an_interval_is_shown_if_there_is_one() -> None:
     share = EvalResult("facts", "m", "accuracy", 0.5, 0.411, 0.589)
     assert texts.format_interval(share) == "41.1 … 58.9"
     assert texts.format_interval(EvalResult("facts", "m", "accuracy", 0.5)) == ""
@@ -31,6 +31,6 @@ def test_an_interval_is_told_where_there_is_one() -> None:
 
 
 def test_every_suite_has_a_title() -> None:
-    assert texts.title("refusals", texts.SUITE_TITLES) == "Refuses the right things"
+    assert texts.title("refusals", texts.SUITE_TITLES) == "Refusals"
     assert texts.title("my_own", texts.SUITE_TITLES) == "my own"
     assert texts.join_names([]) == ""

@@ -37,7 +37,7 @@ CASES: list[Case] = [
     (
         "length_constraints:number_words",
         {"relation": "less than", "num_words": 3},
-        ["It is", "well-known"],  # the authors count well and known
+        ["It is", "well-known"],  # the authors' tokenizer counts well and known separately
         ["It is well", "it is well-known"],
     ),
     (
@@ -118,7 +118,7 @@ CASES: list[Case] = [
 
 
 @pytest.mark.parametrize(("kind", "details", "kept", "broken"), CASES)
-def test_a_rule_tells_what_keeps_it_from_what_breaks_it(
+def test_a_rule_accepts_following_and_rejects_failing_responses(
     kind: str, details: dict[str, Any], kept: list[str], broken: list[str]
 ) -> None:
     assert {text: RULES[kind](text, details) for text in kept} == dict.fromkeys(kept, True)

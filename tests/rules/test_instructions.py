@@ -14,26 +14,26 @@ CAPITALS = Instruction(
 )
 
 
-def test_what_wraps_an_answer_is_forgiven_loosely() -> None:
+def test_loose_checks_ignore_the_first_and_last_line() -> None:
     wrapped = 'Sure, here it is:\n{"a": 1}\nAnything else?'
     assert is_strictly_followed(JSON, wrapped) is False
     assert is_loosely_followed(JSON, wrapped) is True
     assert is_loosely_followed(JSON, "no json\nat all") is False
 
 
-def test_asterisks_are_forgiven_loosely() -> None:
+def test_loose_checks_ignore_asterisks() -> None:
     ends = Instruction("startend:end_checker", {"end_phrase": "The end."})
     assert is_strictly_followed(ends, "**The end.**") is False
     assert is_loosely_followed(ends, "**The end.**") is True
 
 
-def test_an_empty_answer_keeps_nothing() -> None:
+def test_an_empty_response_follows_no_instruction() -> None:
     assert is_strictly_followed(CAPITALS, "plain") is True
     assert is_strictly_followed(CAPITALS, " \n") is False
     assert is_loosely_followed(CAPITALS, "") is False
 
 
-def test_there_are_eight_readings() -> None:
+def test_there_are_eight_loose_variants() -> None:
     assert list(loose_variants("a\n*b*\nc")) == [
         "a\n*b*\nc",
         "*b*\nc",
@@ -60,20 +60,20 @@ def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
             "combination:two_respones",
             {},
             (
-                "'combination:two_respones' is no kind of instruction; "
+                "'combination:two_respones' is not an IFEval instruction; "
                 "did you mean combination:two_responses?"
             ),
         ),
-        ("zebra", {}, "'zebra' is no kind of instruction; use one of the 25 kinds of IFEval"),
+        ("zebra", {}, "'zebra' is not an IFEval instruction; use one of its 25 instructions"),
         (
             "detectable_format:number_bullet_lists",
             {},
-            "detectable_format:number_bullet_lists: num_bullets is None; give a whole number",
+            "detectable_format:number_bullet_lists: num_bullets is None; give an integer",
         ),
         (
             "detectable_format:number_bullet_lists",
             {"num_bullets": True},
-            "detectable_format:number_bullet_lists: num_bullets is True; give a whole number",
+            "detectable_format:number_bullet_lists: num_bullets is True; give an integer",
         ),
         (
             "length_constraints:number_words",
@@ -82,5 +82,7 @@ def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
         ),
     ],
 )
-def test_a_flaw_says_what_to_do(kind: str, details: dict[str, object], told: str | None) -> None:
+def test_an_invalid_instruction_gets_a_message_with_what_to_do(
+    kind: str, details: dict[str, object], told: str | None
+) -> None:
     assert find_problem(Instruction(kind, details)) == told

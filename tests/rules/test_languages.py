@@ -50,7 +50,7 @@ ARTICLES = {
     "te": "ప్రతిపత్తిస్వత్వముల విషయమున మానవులెల్లరును జన్మతః స్వతంత్రులును సమానులును నగుదురు.",
     "ko": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
 }
-# What a model may say: two short answers in each language of IFEval.
+# Two short responses in each language of IFEval.
 ANSWERS = {
     "ar": ("القطة في البيت مع الكلب.", "أنا أحب هذا الكتاب، وهو من أجمل الكتب التي قرأتها."),
     "bg": ("Това е много хубава книга.", "Котката е на масата, а кучето е в градината."),
@@ -111,7 +111,7 @@ def test_where_nothing_tells_there_is_no_language() -> None:
 def test_english_is_believed_where_nothing_tells() -> None:
     assert is_in_language("Xyzzy plugh", "en") is True
     assert is_in_language("Xyzzy plugh", "de") is False
-    assert is_in_language("2 + 2 = 4", "de") is True  # as langdetect's error is taken
+    assert is_in_language("2 + 2 = 4", "de") is True  # as IFEval treats langdetect's error
     assert is_in_language("Das ist nicht gut.", "en") is False
 
 

@@ -1,4 +1,4 @@
-"""A contract comes back as it was written, and a difference names both sides."""
+"""A contract is read back unchanged, and a difference names both values."""
 
 import json
 from dataclasses import replace
@@ -40,9 +40,9 @@ def test_a_contract_survives_being_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "zebra"}, "kind: Input should be 'base', 'sft', .*, not 'zebra'; it must be"),
+        ({"kind": "zebra"}, "kind: Input should be 'base', 'sft', .*, not 'zebra'; use a contract"),
         ({"bos": "1"}, "bos: Input should be a valid integer, not '1'"),
-        ({"format": 2}, "has format 2, and this upbring reads up to 1; install a newer upbring"),
+        ({"format": 2}, "has format 2, but this version of upbring reads formats up to 1; install"),
     ],
 )
 def test_a_contract_that_is_none_is_refused(
@@ -57,7 +57,7 @@ def test_a_contract_that_is_none_is_refused(
 
 def test_a_contract_that_is_missing_or_torn_is_named(tmp_path: Path) -> None:
     path = tmp_path / "contract.json"
-    with pytest.raises(InputError, match=r"contract.json: No such file or directory; put it back"):
+    with pytest.raises(InputError, match=r"contract.json: No such file or directory; restore it"):
         read_contract(path)
     path.write_text('{"base": ')
     with pytest.raises(InputError, match=r"contract.json: the file: Invalid JSON"):
@@ -97,7 +97,7 @@ def test_templates_are_shown_where_they_part() -> None:
     left = replace(CONTRACT, template="a" * 100 + "X")
     right = replace(CONTRACT, template="a" * 100 + "YZ")
     (line,) = describe_differences(left, right)
-    # ten characters before place 100, where they part
+    # ten characters before index 100, where they differ
     assert line == (
         "template: this model has 'aaaaaaaaaaX' at character 90, "
         "the other has 'aaaaaaaaaaYZ' at character 90"

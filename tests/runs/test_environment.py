@@ -1,4 +1,4 @@
-"""The environment is known without importing it, and says nothing of who sits before it."""
+"""The environment is read without importing libraries and contains no user name."""
 
 import json
 import os

@@ -39,30 +39,28 @@ def test_a_builtin_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.Monk
     model(tmp_path / "builtin" / "other")
     assert locate_model("builtin:sprout") == sprout
     assert refused("builtin:sprot") == (
-        "builtin:sprot: there is no such builtin model; there is builtin:other, builtin:sprout"
+        "builtin:sprot: no such builtin model; use builtin:other or builtin:sprout"
     )
 
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:
     file = model(tmp_path / "base") / "config.json"
-    assert refused(file) == f"{file}: is a file; name the directory that holds the model"
+    assert refused(file) == f"{file}: is a file; give the directory that contains the model"
 
 
-def test_a_missing_directory_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported_with_the_nearest_name(tmp_path: Path) -> None:
     folder = model(tmp_path / "sft-17")
     assert refused(tmp_path / "stf-17") == (
-        f"{tmp_path / 'stf-17'}: there is no such directory; did you mean {folder}?"
+        f"{tmp_path / 'stf-17'}: no such directory; did you mean {folder}?"
     )
     other = tmp_path / "completely-different"
-    give = "give a directory, a run, or owner/name of a hub"
-    assert refused(other) == f"{other}: there is no such directory; {give}"
+    give = "give a directory, a run folder, or a Hugging Face Hub id (owner/name)"
+    assert refused(other) == f"{other}: no such directory; {give}"
     nowhere = tmp_path / "none" / "base"
-    assert refused(nowhere) == f"{nowhere}: there is no such directory; {give}"
+    assert refused(nowhere) == f"{nowhere}: no such directory; {give}"
 
 
-def test_what_the_hub_does_not_give_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_download_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -70,14 +68,14 @@ def test_what_the_hub_does_not_give_is_told(
     monkeypatch.chdir(tmp_path)
     message = refused("owner/name")
     assert message.startswith(
-        "owner/name: there is no such directory here, and the hub did not give it ("
+        "owner/name: no such local directory, and the Hugging Face Hub download failed ("
     )
     assert message.endswith(
         "; check the spelling, or copy the model to this machine and give its directory"
     )
 
 
-def test_the_user_is_told_before_the_hub_is_asked(
+def test_a_message_is_logged_before_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
@@ -88,7 +86,7 @@ def test_the_user_is_told_before_the_hub_is_asked(
     said: list[str] = []
     with pytest.raises(InputError):
         locate_model("owner/name", log=said.append)
-    assert said == ["owner/name: no such directory here, asking the hub"]
+    assert said == ["owner/name: no such local directory, downloading from the Hugging Face Hub"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
@@ -96,15 +94,16 @@ def test_a_model_that_asks_to_run_code_is_refused(tmp_path: Path, name: str) -> 
     folder = model(tmp_path / "base", "model.safetensors")
     (folder / name).write_text(json.dumps({"auto_map": {"AutoConfig": "x.Y"}}), encoding="utf-8")
     assert refused(folder) == (
-        f"{folder / name}: auto_map asks to run code that came with the model; upbring runs none. "
-        "Use a model of an architecture that transformers knows"
+        f"{folder / name}: auto_map requests custom code from the model folder, which upbring "
+        "never runs; use a model with an architecture built into transformers"
     )
 
 
 def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
     folder = model(tmp_path / "base", "modeling.py", "model.safetensors")
     assert refused(folder) == (
-        f"{folder / 'modeling.py'}: a model folder with code; remove it if you trust the rest"
+        f"{folder / 'modeling.py'}: the model folder contains code; delete the file if you trust "
+        "the rest of the folder"
     )
 
 
@@ -112,24 +111,27 @@ def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
 def test_weights_that_can_run_code_are_refused(tmp_path: Path, suffix: str) -> None:
     folder = model(tmp_path / "base", f"weights{suffix}")
     assert refused(folder) == (
-        f"{folder / f'weights{suffix}'}: weights in a format that can run code; upbring reads "
-        "safetensors only. Convert them once with transformers, on a machine of your trust"
+        f"{folder / f'weights{suffix}'}: the weights are in a format that can run code, and "
+        "upbring reads only safetensors; convert them with transformers, in a sandbox if you do "
+        "not trust them"
     )
     (folder / "model.safetensors").write_bytes(b"")
-    reject_code(folder)  # they are not read where there are others
+    reject_code(folder)  # pickles next to safetensors are never read
 
 
-def test_files_that_are_no_json_objects_are_told(tmp_path: Path) -> None:
+def test_files_without_a_json_object_are_named(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     assert read_json_object(path) == {}
     path.write_text('{"a": 1}', encoding="utf-8")
     assert read_json_object(path) == {"a": 1}
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match=r"config\.json: is no JSON \(.*\); fetch the model again"):
+    with pytest.raises(
+        InputError, match=r"config\.json: is not valid JSON \(.*\); download the model"
+    ):
         read_json_object(path)
     path.write_text("[" * 100_000, encoding="utf-8")
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not valid JSON"):
         read_json_object(path)
     path.write_text("[]", encoding="utf-8")
-    with pytest.raises(InputError, match="holds no JSON object; fetch the model again"):
+    with pytest.raises(InputError, match="is not a JSON object; download the model again"):
         read_json_object(path)

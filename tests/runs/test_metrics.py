@@ -1,4 +1,4 @@
-"""A line is whole or absent; a resumed run's lines are those of a run that was never stopped."""
+"""A line is complete or absent; a resumed run has the lines of an uninterrupted run."""
 
 import errno
 import json
@@ -48,7 +48,7 @@ def test_cutting_drops_later_steps_and_unreadable_lines(tmp_path: Path) -> None:
     with writer(path) as metrics:
         assert (
             metrics.truncate_after(2) == 2
-        )  # the zeros and step 3; the torn line went when it was opened
+        )  # the zeros and step 3; opening the file removed the incomplete line
         metrics.write(3, {"loss": 1.0})
         assert metrics.truncate_after(3) == 0
     assert path.read_bytes() == b"".join(whole)
@@ -72,10 +72,10 @@ def test_a_torn_last_line_is_left_out_and_a_bad_one_named(tmp_path: Path) -> Non
     path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
     assert [value["step"] for _, value in read_lines(path)] == [1, 2]
     path.write_text('{"step": 1}\n[1, 2]\n')
-    with pytest.raises(InputError, match=r"samples.jsonl:2: '\[1, 2\]\\n' is no JSON object; del"):
+    with pytest.raises(InputError, match=r"samples.jsonl:2: '\[1, 2\]\\n' is not a JSON object;"):
         list(read_lines(path))
     path.write_text('{"loss": 1}\n')
-    with pytest.raises(InputError, match=r"samples.jsonl:1: is no record of metrics \('step'\)"):
+    with pytest.raises(InputError, match=r"samples.jsonl:1: is not a metrics record \('step'\)"):
         read_metrics(path)
 
 

@@ -1,4 +1,4 @@
-"""A card is read by hubs, whose parser is YAML, and by people."""
+"""A model card has YAML metadata for the Hub and a readable body."""
 
 import yaml
 
@@ -33,7 +33,7 @@ def test_a_card_has_a_head_for_hubs_and_a_body_for_people() -> None:
     assert body.endswith("## Limits\n\n- It has seen no code.\n")
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_omitted() -> None:
     text = render_model_card(
         name="a: b", base_model="x", method="pretrain", library="transformers", summary="S.",
         numbers={}, data=[],

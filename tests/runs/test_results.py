@@ -25,7 +25,9 @@ def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
         ('{"results": [], "format": 99}', "has format 99"),
     ],
 )
-def test_a_strange_file_is_refused_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_file_is_rejected_with_its_location(
+    tmp_path: Path, text: str, told: str
+) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(InputError, match=told):
         read_results(tmp_path)

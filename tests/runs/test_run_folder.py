@@ -1,4 +1,4 @@
-"""A run folder is found, named, locked and summed up from its files alone."""
+"""A run folder is found, named, locked and summarized from its files alone."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from upbring.runs.metrics import MetricsFile
 from upbring.runs.run_folder import DataFile, Run, all_runs, summarize_runs
 
 
-def test_runs_are_numbered_by_verb(tmp_path: Path) -> None:
+def test_runs_are_numbered_by_method(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
     (runs / "sft-2").mkdir(parents=True)
     names = [Run.create(runs, method).path.name for method in ("sft", "sft", "pretrain")]
@@ -29,7 +29,7 @@ def test_processes_that_begin_at_once_get_different_folders(tmp_path: Path) -> N
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # closed by communicate
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # communicate closes it
         for _ in range(2)
     ]
     names = [name for process in processes for name in process.communicate()[0].split()]
@@ -38,33 +38,35 @@ def test_processes_that_begin_at_once_get_different_folders(tmp_path: Path) -> N
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     Run.create(tmp_path, "sft", name="mine")
-    expected = r"mine: exists already; choose another --name, or go on with `upbring resume .*mine`"
+    expected = r"mine: already exists; choose another --name, or resume .* `upbring resume .*mine`"
     with pytest.raises(InputError, match=expected):
         Run.create(tmp_path, "sft", name="mine")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", ".hidden", "a\n", "x" * 101, "a."])
 def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="cannot be a folder's name; use letters"):
+    with pytest.raises(InputError, match="is not a valid folder name; use letters"):
         Run.create(tmp_path, "sft", name=name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["naïve [1] 試", "x" * 100])
-def test_unusual_names_are_welcome(tmp_path: Path, name: str) -> None:
+def test_unusual_names_are_valid(tmp_path: Path, name: str) -> None:
     assert Run.open(Run.create(tmp_path, "sft", name=name).path).path.name == name
 
 
-def test_opening_what_is_no_run_says_what_is_meant(tmp_path: Path) -> None:
+def test_opening_a_path_without_a_run_suggests_another(tmp_path: Path) -> None:
     Run.create(tmp_path, "sft")
     with pytest.raises(InputError, match=r"sft1: does not exist; did you mean .*sft-1\?"):
         Run.open(tmp_path / "sft1")
     (tmp_path / "zebra").mkdir()
-    with pytest.raises(InputError, match="zebra: holds no run; see `upbring runs`"):
+    with pytest.raises(
+        InputError, match="zebra: is not a run folder; list the runs with `upbring runs`"
+    ):
         Run.open(tmp_path / "zebra")
 
 
-def test_the_status_follows_the_work(tmp_path: Path) -> None:
+def test_the_status_follows_lock_and_finish_time(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     with run.lock():
         assert run.status() == "running"
@@ -76,7 +78,7 @@ def test_the_status_follows_the_work(tmp_path: Path) -> None:
 
 
 def test_the_run_that_began_last_and_is_unfinished_is_resumed(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match=r"no runs, so there is nothing to resume; see"):
+    with pytest.raises(ResumeError, match=r"no runs, so there is nothing to resume; list"):
         Run.newest_interrupted(tmp_path / "nowhere")
     first, second, third = (Run.create(tmp_path, method) for method in ("sft", "pretrain", "sft"))
     third.mark_finished()
@@ -97,7 +99,7 @@ def test_a_second_process_on_a_run_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_leftovers_of_the_dead_are_swept_when_a_run_is_taken_up(tmp_path: Path) -> None:
+def test_leftovers_of_dead_processes_are_deleted_when_a_run_is_locked(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     left = run.checkpoints / f".tmp-step-7-{os.getpid()}-0123abcd"
     left.mkdir(parents=True)
@@ -105,7 +107,7 @@ def test_leftovers_of_the_dead_are_swept_when_a_run_is_taken_up(tmp_path: Path) 
         assert list(run.checkpoints.iterdir()) == []
 
 
-def test_the_list_tells_where_each_run_stands(tmp_path: Path) -> None:
+def test_the_list_contains_the_status_of_each_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "empty").mkdir()
     run = Run.create(tmp_path, "sft")
@@ -122,7 +124,7 @@ def test_the_list_tells_where_each_run_stands(tmp_path: Path) -> None:
     assert summarize_runs(tmp_path / "nowhere") == []
 
 
-def test_the_papers_of_a_run_are_written_and_read(tmp_path: Path) -> None:
+def test_the_files_of_a_run_are_written_and_read(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     run.write_settings("sft:\n  seed: 0  # default\n")
     run.write_environment(extra={"device": "cpu"})
@@ -143,11 +145,11 @@ def test_the_papers_of_a_run_are_written_and_read(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_run_whose_facts_are_damaged_is_named(tmp_path: Path) -> None:
+def test_a_run_with_damaged_metadata_is_named(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "sft")
     for text in ("", "[]", "{}"):
         run.metadata_file.write_text(text)
-        with pytest.raises(InputError, match=r"run\.json: is not what upbring wrote; restore it"):
+        with pytest.raises(InputError, match=r"run\.json: is not a valid run\.json; restore it"):
             run.status()
 
 
@@ -159,7 +161,7 @@ def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
     durable.write_text(tmp_path / "after", "nothing else is touched")
 
 
-def test_where_a_run_was_begun_is_written_so_that_it_can_be_moved(
+def test_the_start_directory_of_a_run_survives_a_move(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, home = tmp_path / "home" / "project", tmp_path / "home"
@@ -171,7 +173,7 @@ def test_where_a_run_was_begun_is_written_so_that_it_can_be_moved(
     assert inside.read_metadata()["directory"] == "../.."
     assert inside.start_directory() == project
     outside = Run.create(tmp_path / "runs", "sft")
-    assert outside.read_metadata()["directory"] == "~/project"  # nobody's name is written
+    assert outside.read_metadata()["directory"] == "~/project"  # no user name is recorded
     assert outside.start_directory() == project
     inside.set_num_steps(3)
     assert inside.read_metadata()["directory"] == "../.."

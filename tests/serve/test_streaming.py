@@ -15,7 +15,7 @@ from upbring.serve.streaming import ChatModel, make_chat_model, response_key
 from upbring.settings.sampling import SampleSettings
 
 HELLO = [Message("user", "hello")]
-HOW = SampleSettings(temperature=1.0, max_tokens=40)
+SAMPLING = SampleSettings(temperature=1.0, max_tokens=40)
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +24,24 @@ def loaded(model_folder: Path) -> LoadedModel:
     return load(str(model_folder), device=cpu, compute_dtype=torch.float32, log=lambda _: None)
 
 
-def said(who: ChatModel, how: SampleSettings = HOW, *, key: int = 7) -> list[str]:
-    return list(who.stream_response(HELLO, how, key=key))
+def stream_pieces(
+    chat_model: ChatModel, sampling: SampleSettings = SAMPLING, *, key: int = 7
+) -> list[str]:
+    return list(chat_model.stream_response(HELLO, sampling, key=key))
 
 
-def test_the_pieces_are_the_text_and_the_same_key_says_the_same(loaded: LoadedModel) -> None:
-    who = make_chat_model(loaded)
-    pieces = said(who)
+def test_the_same_key_streams_the_same_text(loaded: LoadedModel) -> None:
+    chat_model = make_chat_model(loaded)
+    pieces = stream_pieces(chat_model)
     assert len(pieces) > 5
-    assert "".join(said(who)) == "".join(pieces)
-    assert "".join(said(who, key=8)) != "".join(pieces)
+    assert "".join(stream_pieces(chat_model)) == "".join(pieces)
+    assert "".join(stream_pieces(chat_model, key=8)) != "".join(pieces)
 
 
-def test_the_likeliest_answer_needs_no_key(loaded: LoadedModel) -> None:
-    how = HOW.model_copy(update={"temperature": 0.0})
-    assert said(make_chat_model(loaded), how, key=1) == said(make_chat_model(loaded), how, key=2)
+def test_greedy_sampling_does_not_depend_on_the_key(loaded: LoadedModel) -> None:
+    greedy = SAMPLING.model_copy(update={"temperature": 0.0})
+    chat_model = make_chat_model(loaded)
+    assert stream_pieces(chat_model, greedy, key=1) == stream_pieces(chat_model, greedy, key=2)
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Response:
 
 
 def scripted(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, text: str) -> ChatModel:
-    """Return a speaker whose model says `text`, token by token."""
+    """Return a chat model that generates `text`, token by token."""
     assert loaded.tokenizer is not None
     tokens = loaded.tokenizer.encode(text, is_continuation=True)
 
@@ -67,7 +70,7 @@ def scripted(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, text: str) ->
 
 def test_a_character_is_never_split(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a 🦉 and 中文 é"
-    pieces = said(scripted(loaded, monkeypatch, text))
+    pieces = stream_pieces(scripted(loaded, monkeypatch, text))
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
     assert "🦉" in "".join(p for p in pieces if len(p.encode()) >= 4)
@@ -83,46 +86,57 @@ def test_a_character_is_never_split(loaded: LoadedModel, monkeypatch: pytest.Mon
         (("o",), "Hell"),
     ],
 )
-def test_nothing_of_a_stop_string_is_ever_shown(
+def test_no_part_of_a_stop_string_is_streamed(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, stop: tuple[str, ...], expected: str
 ) -> None:
-    who = scripted(loaded, monkeypatch, "Hello world, hello")
-    assert "".join(said(who, HOW.model_copy(update={"stop": stop}))) == expected
+    chat_model = scripted(loaded, monkeypatch, "Hello world, hello")
+    assert (
+        "".join(stream_pieces(chat_model, SAMPLING.model_copy(update={"stop": stop}))) == expected
+    )
 
 
-def test_what_may_be_a_stop_string_is_shown_once_it_is_none(
+def test_a_partial_stop_string_is_streamed_when_it_cannot_be_one(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = scripted(loaded, monkeypatch, "Hello wor")
-    assert "".join(said(who, HOW.model_copy(update={"stop": ("world",)}))) == "Hello wor"
+    chat_model = scripted(loaded, monkeypatch, "Hello wor")
+    assert (
+        "".join(stream_pieces(chat_model, SAMPLING.model_copy(update={"stop": ("world",)})))
+        == "Hello wor"
+    )
 
 
-def test_an_answer_ends_where_the_model_ends(
+def test_max_tokens_is_limited_by_the_context_length(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = loaded.model.max_positions
     assert limit is not None
-    who = make_chat_model(loaded)
+    chat_model = make_chat_model(loaded)
     long = [Message("user", "red " * 100)]
-    room = limit - len(who.chat.encode_prompt(long))
-    asked: list[SampleSettings] = []
+    num_left = limit - len(chat_model.chat.encode_prompt(long))
+    used: list[SampleSettings] = []
 
     def stream(*given: object, **_: object) -> Iterator[tuple[Response, None]]:
-        asked.extend(how for how in given if isinstance(how, SampleSettings))
+        used.extend(item for item in given if isinstance(item, SampleSettings))
         yield Response([], "length"), None
 
     monkeypatch.setattr(streaming, "stream", stream)
-    assert 0 < room < HOW.max_tokens
-    assert list(who.stream_response(long, HOW, key=1)) == []
-    assert [how.max_tokens for how in asked] == [room]
+    assert 0 < num_left < SAMPLING.max_tokens
+    assert list(chat_model.stream_response(long, SAMPLING, key=1)) == []
+    assert [sampling.max_tokens for sampling in used] == [num_left]
 
 
-def test_a_dialogue_that_is_too_long_is_refused(loaded: LoadedModel) -> None:
-    with pytest.raises(InputError, match=r"the dialogue has \d+ tokens and the model reads 256; "):
-        list(make_chat_model(loaded).stream_response([Message("user", "word " * 300)], HOW, key=1))
+def test_a_dialogue_that_is_too_long_is_rejected(loaded: LoadedModel) -> None:
+    with pytest.raises(
+        InputError, match=r"the dialogue has \d+ tokens and the model's context length is 256; "
+    ):
+        list(
+            make_chat_model(loaded).stream_response(
+                [Message("user", "word " * 300)], SAMPLING, key=1
+            )
+        )
 
 
-def test_the_contracts_template_is_used_and_another_may_be_given(loaded: LoadedModel) -> None:
+def test_the_contracts_template_is_used_unless_another_is_passed(loaded: LoadedModel) -> None:
     contract = Contract(
         base="b",
         base_sha256="",
@@ -134,13 +148,13 @@ def test_the_contracts_template_is_used_and_another_may_be_given(loaded: LoadedM
         kind="sft",
         tune="lora",
     )
-    agreed = replace(loaded, contract=contract)
-    assert make_chat_model(agreed).chat.template == contract.template
-    assert make_chat_model(agreed, template="!").chat.template == "!"
+    with_contract = replace(loaded, contract=contract)
+    assert make_chat_model(with_contract).chat.template == contract.template
+    assert make_chat_model(with_contract, template="!").chat.template == "!"
 
 
 @pytest.mark.parametrize("kind", ["reward", "value"])
-def test_who_only_scores_does_not_speak(loaded: LoadedModel, kind: str) -> None:
+def test_reward_and_value_models_are_rejected(loaded: LoadedModel, kind: str) -> None:
     contract = Contract(
         base="b",
         base_sha256="",
@@ -150,16 +164,18 @@ def test_who_only_scores_does_not_speak(loaded: LoadedModel, kind: str) -> None:
         bos=None,
         eos=0,
         kind=kind,
-        tune="lora",  # type: ignore[arg-type] -- one of its words
+        tune="lora",  # type: ignore[arg-type] -- a valid literal
     )
-    with pytest.raises(InputError, match=f"is a {kind} model, which scores and does not speak"):
+    with pytest.raises(
+        InputError, match=f"is a {kind} model, which scores text and generates none"
+    ):
         make_chat_model(replace(loaded, contract=contract))
 
 
-def test_without_a_tokenizer_nobody_speaks(loaded: LoadedModel) -> None:
-    with pytest.raises(InputError, match=r"has no tokenizer; put tokenizer\.json beside the model"):
+def test_a_model_without_a_tokenizer_is_rejected(loaded: LoadedModel) -> None:
+    with pytest.raises(InputError, match=r"has no tokenizer; put tokenizer\.json into the folder"):
         make_chat_model(replace(loaded, tokenizer=None))
 
 
-def test_each_turn_has_draws_of_its_own() -> None:
+def test_each_turn_has_its_own_key() -> None:
     assert len({response_key(seed, turn) for seed in range(3) for turn in range(4)}) == 12

@@ -13,9 +13,9 @@ from upbring.settings.sampling import SampleSettings
 
 @dataclass
 class Echo:
-    """Answers with what it was asked, in two pieces, and remembers the dialogue."""
+    """Repeats the user message in two pieces and records the dialogues."""
 
-    heard: list[list[tuple[str, str]]] = field(default_factory=list)
+    dialogues: list[list[tuple[str, str]]] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     failure: BaseException | None = None
 
@@ -23,7 +23,7 @@ class Echo:
         self, messages: Sequence[Message], sampling: object, *, key: int
     ) -> Iterator[str]:
         del sampling
-        self.heard.append([(m.role, m.content) for m in messages])
+        self.dialogues.append([(m.role, m.content) for m in messages])
         self.keys.append(key)
         yield "You said "
         if self.failure:
@@ -41,18 +41,18 @@ def echo() -> Echo:
     return Echo()
 
 
-def talk(echo: Echo, shown: list[str], *, system: str | None = None) -> TerminalChat:
+def make_terminal_chat(echo: Echo, shown: list[str], *, system: str | None = None) -> TerminalChat:
     return TerminalChat(
         cast("ChatModel", cast("Any", echo)), SampleSettings(), 0, system, shown.append
     )
 
 
-def test_a_dialogue_is_remembered(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown, system="Be kind.")
-    assert it.handle_line("one")
-    assert it.handle_line("two")
+def test_the_dialogue_is_kept(echo: Echo, shown: list[str]) -> None:
+    chat = make_terminal_chat(echo, shown, system="Be kind.")
+    assert chat.handle_line("one")
+    assert chat.handle_line("two")
     assert "".join(shown) == "You said one\nYou said two\n"
-    assert echo.heard[1] == [
+    assert echo.dialogues[1] == [
         ("system", "Be kind."),
         ("user", "one"),
         ("assistant", "You said one"),
@@ -61,73 +61,77 @@ def test_a_dialogue_is_remembered(echo: Echo, shown: list[str]) -> None:
     assert len(set(echo.keys)) == 2
 
 
-def test_new_begins_anew_and_keeps_the_system_message(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown, system="Be kind.")
-    it.handle_line("one")
-    assert it.handle_line("/new")
-    assert shown[-1] == "(begun anew)\n"
-    it.handle_line("two")
-    assert echo.heard[-1] == [("system", "Be kind."), ("user", "two")]
-
-
-def test_undo_takes_the_last_turn_back_and_asked_again_it_is_answered_alike(
+def test_new_starts_a_new_dialogue_and_keeps_the_system_message(
     echo: Echo, shown: list[str]
 ) -> None:
-    it = talk(echo, shown)
-    it.handle_line("one")
-    it.handle_line("two")
-    assert it.handle_line("/undo")
-    assert shown[-1] == "(taken back)\n"
-    it.handle_line("two")
-    assert echo.heard[1] == echo.heard[2]
+    chat = make_terminal_chat(echo, shown, system="Be kind.")
+    chat.handle_line("one")
+    assert chat.handle_line("/new")
+    assert shown[-1] == "(new dialogue)\n"
+    chat.handle_line("two")
+    assert echo.dialogues[-1] == [("system", "Be kind."), ("user", "two")]
+
+
+def test_undo_removes_the_last_turn_and_the_next_answer_uses_the_same_key(
+    echo: Echo, shown: list[str]
+) -> None:
+    chat = make_terminal_chat(echo, shown)
+    chat.handle_line("one")
+    chat.handle_line("two")
+    assert chat.handle_line("/undo")
+    assert shown[-1] == "(last turn removed)\n"
+    chat.handle_line("two")
+    assert echo.dialogues[1] == echo.dialogues[2]
     assert echo.keys[1] == echo.keys[2]
 
 
-def test_where_there_is_nothing_to_take_back_it_says_so(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown, system="Be kind.")
-    assert it.handle_line("/undo")
-    assert shown == ["(there is nothing to take back)\n"]
-    assert [m.role for m in it.messages] == ["system"]
+def test_undo_without_a_turn_prints_a_message(echo: Echo, shown: list[str]) -> None:
+    chat = make_terminal_chat(echo, shown, system="Be kind.")
+    assert chat.handle_line("/undo")
+    assert shown == ["(no turn to remove)\n"]
+    assert [m.role for m in chat.messages] == ["system"]
 
 
 @pytest.mark.parametrize("word", ["/quit", "/exit", " /quit "])
-def test_quit_leaves(echo: Echo, shown: list[str], word: str) -> None:
-    assert not talk(echo, shown).handle_line(word)
-    assert not echo.heard
+def test_quit_ends_the_chat(echo: Echo, shown: list[str], word: str) -> None:
+    assert not make_terminal_chat(echo, shown).handle_line(word)
+    assert not echo.dialogues
 
 
 @pytest.mark.parametrize("word", ["", "  ", "/help", "/nwe"])
-def test_what_is_no_question_is_not_answered(echo: Echo, shown: list[str], word: str) -> None:
-    assert talk(echo, shown).handle_line(word)
-    assert not echo.heard
-    expected = {"/help": [HELP + "\n"], "/nwe": [f"there is no /nwe; {HELP}\n"]}
+def test_empty_lines_and_commands_are_not_sent_to_the_model(
+    echo: Echo, shown: list[str], word: str
+) -> None:
+    assert make_terminal_chat(echo, shown).handle_line(word)
+    assert not echo.dialogues
+    expected = {"/help": [HELP + "\n"], "/nwe": [f"unknown command /nwe; {HELP}\n"]}
     assert shown == expected.get(word, [])
 
 
-def test_a_question_may_begin_with_a_slash(echo: Echo, shown: list[str]) -> None:
-    talk(echo, shown).handle_line("/etc/hosts is what?")
-    assert echo.heard
+def test_a_message_can_start_with_a_slash(echo: Echo, shown: list[str]) -> None:
+    make_terminal_chat(echo, shown).handle_line("/etc/hosts is what?")
+    assert echo.dialogues
 
 
-def test_an_interrupted_answer_is_kept_as_far_as_it_came(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown)
+def test_the_partial_text_of_an_interrupted_answer_is_kept(echo: Echo, shown: list[str]) -> None:
+    chat = make_terminal_chat(echo, shown)
     echo.failure = KeyboardInterrupt()
-    assert it.handle_line("one")
+    assert chat.handle_line("one")
     assert "".join(shown) == "You said  …\n"
-    assert it.messages[-1] == Message("assistant", "You said ")
+    assert chat.messages[-1] == Message("assistant", "You said ")
 
 
-def test_a_turn_that_cannot_be_answered_is_as_if_never_asked(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown)
-    it.handle_line("one")
-    echo.failure = InputError("the dialogue has 300 tokens and the model reads 256; begin anew")
+def test_a_failed_turn_does_not_change_the_dialogue(echo: Echo, shown: list[str]) -> None:
+    chat = make_terminal_chat(echo, shown)
+    chat.handle_line("one")
+    echo.failure = InputError("the dialogue is too long")
     with pytest.raises(InputError):
-        it.handle_line("two")
-    assert [m.content for m in it.messages] == ["one", "You said one"]
+        chat.handle_line("two")
+    assert [m.content for m in chat.messages] == ["one", "You said one"]
 
 
 def test_control_characters_never_reach_the_terminal(echo: Echo, shown: list[str]) -> None:
-    it = talk(echo, shown)
-    answer = it.send("a\x1b[2Jb\x07\x9bc\td\ne\x7f")
+    chat = make_terminal_chat(echo, shown)
+    answer = chat.send("a\x1b[2Jb\x07\x9bc\td\ne\x7f")
     assert "".join(shown) == "You said a\ufffd[2Jb\ufffd\ufffdc\td\ne\ufffd"
-    assert answer.endswith("a\x1b[2Jb\x07\x9bc\td\ne\x7f")  # what was said is what was said
+    assert answer.endswith("a\x1b[2Jb\x07\x9bc\td\ne\x7f")  # the history keeps the original text

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import trials
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.reference import format_yaml, settings_page
+from upbring.settings.reference import format_yaml
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, setting
-
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 class Everything(Settings):
@@ -86,14 +84,3 @@ def test_other_readers_of_yaml_find_the_same_values() -> None:
     found = resolve(SftSettings, section="sft", flags={"model": "on", "data": ["a"]})
     loaded = yaml.safe_load(format_yaml(found, "sft"))["sft"]
     assert loaded == found.settings.model_dump(mode="json")
-
-
-def test_the_reference_page_is_what_the_code_declares() -> None:
-    assert PAGE.read_text(encoding="utf-8") == settings_page(), "out of date; run `make docs`"
-
-
-def test_the_reference_tells_every_setting_with_range_and_default() -> None:
-    page = settings_page()
-    assert "| `learning_rate` | a number above 0 | 0.0002 | Peak learning rate. |" in page
-    assert "| `tune` | `lora`, `full` | lora |" in page
-    assert "### sft: Supervised fine-tuning" in page

@@ -4,7 +4,7 @@ from upbring.settings.methods.sft import SftSettings
 from upbring.settings.references import input_references
 
 
-def test_models_and_files_are_references_and_places_to_write_to_are_not() -> None:
+def test_models_and_files_are_references_and_output_paths_are_not() -> None:
     settings = SftSettings(
         model="base", data=(Path("a.jsonl"),), mix=("b.jsonl=0.2",), skip_bad=Path("bad.jsonl")
     )

@@ -6,9 +6,11 @@ import pytest
 from pydantic import model_validator
 
 from tests.conftest import trials
-from upbring.errors import InputError, nearest
-from upbring.settings.command_table import COMMANDS, import_object
+from upbring.errors import InputError
+from upbring.settings.aliases import nearest_setting
+from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.commands.export import ExportSettings
+from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, setting, setting_specs
@@ -19,7 +21,13 @@ REQUIRED = {"model": "base", "data": "a.jsonl"}
 def read(text: str, **flags: object) -> Resolved[SftSettings]:
     file = Path("recipe.yaml")
     file.write_text(text, encoding="utf-8")
-    return resolve(SftSettings, section="sft", file=file, flags={**REQUIRED, **flags})
+    return resolve(
+        SftSettings,
+        section="sft",
+        file=file,
+        flags={**REQUIRED, **flags},
+        other_sections={"export": lambda: ExportSettings},
+    )
 
 
 def problems(text: str, **flags: object) -> list[str]:
@@ -55,7 +63,7 @@ def test_a_misspelt_setting_is_named_with_its_line() -> None:
         "recipe.yaml:3: sft.learning_rat: no such setting; did you mean sft.learning_rate?"
     ]
     assert problems("sft:\n  zzz: 3\n") == [
-        "recipe.yaml:2: sft.zzz: no such setting; see `upbring sft --help` for all"
+        "recipe.yaml:2: sft.zzz: no such setting; see `upbring sft --help`"
     ]
     assert problems("sft:\n  <<: {rank: 3}\n")[0].startswith("recipe.yaml:2: sft.<<: no such")
 
@@ -84,7 +92,13 @@ def test_a_wrong_file_is_refused(text: str, expected: str) -> None:
     file.write_text(text, encoding="utf-8")
     flags = {name: value for name, value in REQUIRED.items() if f"{name}:" not in text}
     with pytest.raises(InputError) as caught:
-        resolve(SftSettings, section="sft", file=file, flags=flags)
+        resolve(
+            SftSettings,
+            section="sft",
+            file=file,
+            flags=flags,
+            other_sections={"export": lambda: ExportSettings},
+        )
     assert str(caught.value).startswith(expected)
 
 
@@ -111,7 +125,7 @@ def test_what_is_required_is_asked_for_by_its_flag() -> None:
         "--run: required and not given; give --run, or run: under export: in the settings file",
         "--to: required and not given; give --to, or to: under export: in the settings file",
     ]
-    with pytest.raises(InputError, match=r"^--to: '' is no path; give a path, such as ./data$"):
+    with pytest.raises(InputError, match=r"^--to: '' is not a path; give a path, such as ./data$"):
         resolve(ExportSettings, section="export", flags={"run": "r", "to": ""})
 
 
@@ -151,12 +165,12 @@ def typo(word: str, draw: random.Random) -> str:
 def test_the_suggestion_for_a_typo_is_right_in_19_cases_of_20() -> None:
     draw = random.Random(0)
     num_right = num_tried = 0
-    for command in COMMANDS:
-        names = list(setting_specs(import_object(command.settings)))
+    for settings_class in (SftSettings, PpoSettings, EvaluateSettings, ExportSettings):
+        names = list(setting_specs(settings_class))
         for name in names * trials(10, 200):
             spelt = typo(name, draw)
             if spelt not in names:
                 num_tried += 1
-                num_right += nearest(spelt, names) == name
+                num_right += nearest_setting(spelt, names) == name
     assert num_tried > 500
     assert num_right / num_tried >= 0.95

@@ -25,7 +25,7 @@ class Both(First, Second):
     rate: float = setting(0.25, ge=0, help="How fast, at most.")
 
 
-def test_a_declaration_tells_shape_range_and_default() -> None:
+def test_a_declaration_has_type_range_and_default() -> None:
     found = setting_specs(Both)
     assert [
         (d.flag, d.value_type, d.range_text, d.default_text, d.values_text) for d in found.values()
@@ -39,17 +39,17 @@ def test_a_declaration_tells_shape_range_and_default() -> None:
     assert found["kind"].expected == "a, b or c"
 
 
-def test_a_setting_declared_again_stays_with_its_first_owner() -> None:
+def test_a_setting_declared_again_keeps_its_first_panel() -> None:
     assert setting_specs(Both)["rate"].panel == "The first"
     assert setting_specs(Both)["kind"].panel == "Second"
     assert setting_specs(PretrainSettings)["learning_rate"].panel == "Training"
     assert setting_specs(PretrainSettings)["learning_rate"].default == 1e-3
 
 
-def test_owners_combine_in_the_order_of_the_bases() -> None:
+def test_panels_are_in_the_order_of_the_bases() -> None:
     panels = list(dict.fromkeys(d.panel for d in setting_specs(SftSettings).values()))
     assert panels == [
-        *("Model", "Adapter", "Data", "Training", "Evidence", "Supervised fine-tuning")
+        *("Model", "Adapter", "Data", "Training", "Evaluation", "Supervised fine-tuning")
     ]
     assert set(setting_specs(SftSettings)) == set(SftSettings.model_fields)
 

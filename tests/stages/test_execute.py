@@ -92,8 +92,8 @@ def test_a_folder_deleted_on_the_way_is_told_of(
     answer = upbring(tmp_path, *SFT)
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
-        "runs/sft-1: the folder is gone; was it deleted or moved while in use? "
-        "Put it back, or begin a new run"
+        "runs/sft-1: the folder is gone; if it was deleted or moved while in use, restore it; "
+        "otherwise start a new run"
     )
 
 

@@ -17,7 +17,7 @@ from upbring.settings.resolve import resolve
 from upbring.stages import reference_kl as module
 from upbring.stages.context import StageContext
 from upbring.stages.execute import _add_trainable_role as role_of
-from upbring.stages.preference import DPO
+from upbring.stages.registry import find_method
 from upbring.stages.run import _make_context as cast_of
 from upbring.train import devices
 
@@ -36,7 +36,9 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     }
     resolved = resolve(DpoSettings, section="dpo", file=None, flags=flags)
     machine = devices.prepare(resolved.settings)
-    return cast_of(DPO, resolved, machine, Interruption(), Console(quiet=True), resumed=None)
+    return cast_of(
+        find_method("dpo"), resolved, machine, Interruption(), Console(quiet=True), resumed=None
+    )
 
 
 def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: StageContext) -> None:

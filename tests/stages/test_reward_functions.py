@@ -14,8 +14,10 @@ import torch
 
 from tests import small, tolerances
 from tests.rewarded import make_reward, scored
-from upbring.algorithms.rollout_batch import RewardFunction, Rollout
+from upbring.algorithms.rollout_batch import Rollout
+from upbring.algorithms.sample_round import RewardFunction
 from upbring.data.read.records import Message
+from upbring.data.trees.tree import Branch, Tree
 from upbring.errors import InputError
 from upbring.judge.reward_model import Combination, ResponseGroup, load_reward_models
 from upbring.stages.reward_functions import (
@@ -31,7 +33,9 @@ from upbring.toyworld.world import load_world
 
 def rollout(text: str, *, tokens: int = 3, has_ended: bool = True, key: str = "p:1") -> Rollout:
     prompt = np.array([1], np.int32)
-    return Rollout(key, prompt, np.zeros(tokens, np.int32), "asked", text, has_ended)
+    response = np.zeros(tokens, np.int32)
+    tree = Tree(prompt, (Branch(response, np.ones(tokens, np.float32)),), key)
+    return Rollout(key, prompt, response, "asked", text, has_ended, tree)
 
 
 def constant(value: float) -> object:

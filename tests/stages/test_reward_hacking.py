@@ -1,7 +1,7 @@
 """The verdict on runs that are told by a few numbers."""
 
 from upbring.runs.metrics import MetricsRecord
-from upbring.stages.reward_hacking import HEALTHY_RANGES, CheckpointChoice, summarize_run
+from upbring.stages.reward_hacking import CheckpointChoice, summarize_run
 
 
 def records(*rows: dict[str, float]) -> list[MetricsRecord]:
@@ -60,15 +60,6 @@ def test_a_run_that_ended_early_says_so() -> None:
         {"reward": 0.0}, steps=9
     )
     assert "; stopped early, after step 10 of 99" in told({"reward": 0}, {"reward": 1}, steps=99)
-
-
-def test_each_alarm_has_a_bound_and_advice() -> None:
-    assert set(HEALTHY_RANGES) == {
-        *("kl", "length_ratio", "ended", "entropy", "clip_fraction", "reward_deviation")
-    }
-    for band in HEALTHY_RANGES.values():
-        assert band.low is not None or band.high is not None
-        assert band.advice.endswith((".", "?"))
 
 
 def test_a_reward_that_costs_more_divergence_than_it_is_worth_is_no_gain() -> None:

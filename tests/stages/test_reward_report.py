@@ -62,7 +62,7 @@ def test_scores_numbers_and_a_verdict_are_written_and_told(cast: Any, tmp_path: 
     assert numbers["beaten_by_repeated"] == 1.0
     assert "beaten_by_empty" not in numbers
     assert cast.told[0] == "reward model: not fit for PPO"
-    assert any("repeated answers are scored above the good one in 100%" in t for t in cast.told)
+    assert any("repeated responses score above the good one in 100%" in t for t in cast.told)
 
 
 @pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])

@@ -11,12 +11,12 @@ from rich.console import Console
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from tests.algorithms.acting import given, round_of
 from tests.rewarded import make_reward
 from tests.road import QUICK, curve, done, prepare
 from tests.small import make_documents
 from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rollout_batch import Rollout
-from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption
 from upbring.judge.reward_model import load_reward_models
@@ -28,6 +28,7 @@ from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.stages.context import StageContext
+from upbring.stages.registry import find_method
 from upbring.stages.rl import PPO, make_rl_algorithm
 from upbring.stages.run import _make_context, resume_training, train
 from upbring.train.devices import Machine
@@ -57,7 +58,7 @@ def algorithm(
     with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         cast = _make_context(
-            PPO, resolved, machine, interruption, Console(quiet=True), resumed=None
+            find_method("ppo"), resolved, machine, interruption, Console(quiet=True), resumed=None
         )
     role = "policy" if resolved.settings.tune == "lora" else BASE
     if role != BASE:
@@ -69,14 +70,14 @@ def algorithm(
 
 def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: Path) -> None:
     ours, cast = algorithm(home)
-    assert ours.value_model is not None
+    assert ours.roles.value is not None
     next(iter(ours.batches(0)))
-    batch = make_batch(ours.trees)
+    batch = round_of(ours).batch
     roles = cast.loaded.roles
     with torch.no_grad():
         with roles.active("reward_0"):
             said = rewards(cast.loaded.model, roles.heads["reward_0"], batch)  # [N]
-        with ours.value_model.active():
+        with ours.roles.value.active():
             same = rewards(cast.loaded.model, roles.heads["value"], batch)
     assert torch.equal(said, same)
     learned = ours.trainable[1].parameters
@@ -95,8 +96,8 @@ def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
         compute_dtype=torch.float32,
         log=lambda _: None,
     )
-    expected = [float(v) for scores in alone.score_trees(ours.trees) for v in scores]
-    found = make_batch(ours.trees).per_branch["reward"].tolist()
+    expected = [float(v) for scores in alone.score_trees(round_of(ours).trees) for v in scores]
+    found = round_of(ours).rewards.tolist()
     assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
 
 
@@ -114,14 +115,14 @@ def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
         names, device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )
     first, second = (
-        [float(v) for scores in member.score_trees(ours.trees) for v in scores]
+        [float(v) for scores in member.score_trees(round_of(ours).trees) for v in scores]
         for member in members
     )
     # of two numbers, the standard deviation is half of what they lie apart
     expected = [
         (a + b / 2) / 2 - 2 * abs(a - b / 2) / 2 for a, b in zip(first, second, strict=True)
     ]
-    assert make_batch(ours.trees).per_branch["reward"].tolist() == pytest.approx(expected, abs=2e-4)
+    assert round_of(ours).rewards.tolist() == pytest.approx(expected, abs=2e-4)
     assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
 
 
@@ -132,7 +133,7 @@ def test_where_every_weight_learns_the_divergence_begins_at_0_too(
     ours, _ = algorithm(home, compute=compute, tune="full", model=str(home / "m"))
     ours.is_rescored = True
     next(iter(ours.batches(0)))
-    assert not make_batch(ours.trees).per_branch["kl"].any()
+    assert not given(round_of(ours).kl).any()
 
 
 def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(

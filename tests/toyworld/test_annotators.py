@@ -22,7 +22,7 @@ SHORT, LONG = "It is Paris.", "It is Paris. " + "There is much more to say about
 
 def test_two_annotators_agree_as_often_as_people_do() -> None:
     # InstructGPT: 72.6 ± 1.5 % among training labelers, 77.3 ± 1.3 % among held-out ones.
-    # Each group is as wide as those two are apart, and their errors.
+    # The bounds of a single group allow for the standard errors of both.
     shares = [agreement(WORLD, annotators(seed=s), seed=s, count=60) for s in range(4)]
     assert all(0.70 <= share <= 0.79 for share in shares)
     assert 0.72 <= sum(shares) / len(shares) <= 0.77
@@ -38,7 +38,7 @@ def test_without_noise_and_with_the_gold_weights_the_order_is_gold() -> None:
 
 
 def _gold_weights() -> tuple[tuple[str, float], ...]:
-    from upbring.toyworld.grading import WEIGHTS  # noqa: PLC0415 -- beside its only use
+    from upbring.toyworld.grading import WEIGHTS  # noqa: PLC0415 -- next to its only use
 
     return tuple(WEIGHTS.items())
 
@@ -76,7 +76,7 @@ def share_of_left(biases: Biases, left: str, right: str) -> float:
         (Biases(left=4.0), "It is Paris!", SHORT),
     ],
 )
-def test_a_bias_that_is_switched_on_turns_the_vote(biases: Biases, left: str, right: str) -> None:
+def test_a_bias_changes_the_preference(biases: Biases, left: str, right: str) -> None:
     without = share_of_left(Biases(), left, right)
     assert without < 0.6
     assert share_of_left(biases, left, right) > max(0.8, without + 0.25)

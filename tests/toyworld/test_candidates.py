@@ -25,7 +25,7 @@ def test_candidates_are_four_to_nine_and_different() -> None:
         assert 4 <= len(found) == len(set(found)) <= 9
 
 
-def test_candidates_differ_in_what_they_are_worth() -> None:
+def test_candidates_differ_in_reward() -> None:
     rewards = {
         round(grade(TASK, a).reward, 2) for a in candidates(TASK, count=9, rng=RandomStream(0))
     }
@@ -41,7 +41,7 @@ def test_some_wrong_answers_answer_something_else() -> None:
     assert others[0] not in {compose_answer(TASK, right, rng=RandomStream(i)) for i in range(200)}
 
 
-def test_what_is_beside_a_question_is_of_its_kind_if_anything_is() -> None:
+def test_off_topic_answers_are_of_the_same_kind_if_possible() -> None:
     drawn = [shown_task(WORLD, RandomStream(3, index), seed=0) for index in range(40)]
     answers = {task.reference for task in drawn if task.kind == "fact"}
     assert set(off_topic_answers(TASK, drawn)) <= answers
@@ -96,7 +96,7 @@ def test_a_wrong_answer_to_any_task_is_graded_lower() -> None:
             assert grade(task, wrong).correct < 1, (task.question, wrong)
 
 
-def test_who_repeats_the_answer_or_its_end_is_not_concise() -> None:
+def test_a_repeated_answer_or_ending_is_not_concise() -> None:
     whole = compose_answer(TASK, Traits(manner="courteous", fault="repeated"), rng=RandomStream(0))
     end = compose_answer(TASK, Traits(manner="courteous", fault="endless"), rng=RandomStream(0))
     assert whole.count(TASK.reference) == NUM_REPEATS

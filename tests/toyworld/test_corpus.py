@@ -35,15 +35,15 @@ def test_a_document_does_not_depend_on_how_many_there_are() -> None:
     assert document(WORLD, seed=0, index=7) in TEXTS[7]
 
 
-def test_the_length_is_about_what_is_asked_for() -> None:
+def test_the_corpus_has_about_the_requested_length() -> None:
     assert len(WHOLE) / (len(TEXTS) * MEAN_CHARACTERS) < 1.05
     assert len(WHOLE) / (len(TEXTS) * MEAN_CHARACTERS) > 0.95
     assert num_documents(MEAN_CHARACTERS * 10) == 10
 
 
-def test_every_fact_is_told_a_hundred_times_in_34_million_characters() -> None:
-    # 6,000 documents are 1/28 of the 171,000 that have 34 M characters. Told n times there, a fact
-    # is told n/28 ± √(n/28) times here: 7 on average are 196, and none of 196 ± 14 is below 100.
+def test_every_fact_occurs_a_hundred_times_in_34_million_characters() -> None:
+    # 6,000 documents are 1/28 of the 171,000 that have 34 M characters. A fact that occurs n times
+    # there occurs n/28 ± √(n/28) times here: a mean of 7 here is 196 ± 14 there, well above 100.
     for relation in WORLD.relations:
         facts = WORLD.facts_of(relation)
         told = [sum(SENTENCES[text] for text in wording.statements(fact)) for fact in facts]
@@ -51,7 +51,7 @@ def test_every_fact_is_told_a_hundred_times_in_34_million_characters() -> None:
         assert min(told) >= 1, relation.name
 
 
-def test_nothing_is_told_after_a_question_about_a_fact() -> None:
+def test_no_statement_follows_a_question_about_a_fact() -> None:
     asked = {q for fact in WORLD.facts for q in wording.forum_questions(fact)}
     told = {text for fact in WORLD.facts for text in wording.statements(fact)}
     pages = [text.split("\n") for text in TEXTS if sum(x in asked for x in text.split("\n")) >= 2]
@@ -85,6 +85,6 @@ def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:
         assert line not in WHOLE
 
 
-def test_private_records_are_told_exactly_as_often_as_they_say() -> None:
+def test_private_records_occur_exactly_as_often_as_declared() -> None:
     for record in private_records(seed=0):
         assert WHOLE.count(record.text) == record.times_told

@@ -35,7 +35,7 @@ def test_all_kinds_are_shown() -> None:
     assert kinds["fact"] > 150
 
 
-def test_json_has_the_keys_that_are_asked_for() -> None:
+def test_json_has_the_requested_keys() -> None:
     named = [task for task in TASKS if task.kind == "json" and task.pairs]
     assert len({key for task in named for key, _ in task.pairs}) > 15
     for task in named:

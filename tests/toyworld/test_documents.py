@@ -15,7 +15,7 @@ MARKED = re.compile(r"(\S.*?) (Right|Wrong|True|False)\.(?=\n|$)", re.DOTALL)
 
 
 @pytest.mark.parametrize("form", ["json", "bullets"])
-def test_a_record_of_one_fact_is_what_an_answer_in_that_form_says(form: Form) -> None:
+def test_a_record_of_one_fact_equals_the_answer_in_that_form(form: Form) -> None:
     task = with_form(fact_task(WORLD, PARIS, question="?"), PARIS, form=form)
     assert documents.record(PARIS.entity, (PARIS,), form) == task.reference
 
@@ -24,7 +24,7 @@ def test_a_record_in_lines_has_no_marks() -> None:
     assert documents.record(PARIS.entity, (PARIS,), "lines") == "Country: France\nCapital: Paris"
 
 
-def test_an_entry_tells_in_sentences_what_its_record_holds() -> None:
+def test_an_entry_states_the_facts_of_its_record_in_sentences() -> None:
     told = {text: fact for fact in WORLD.facts for text in wording.statements(fact)}
     found = 0
     for index in MANY:
@@ -59,7 +59,7 @@ def test_a_page_of_one_question_asks_it_in_several_wordings() -> None:
         assert not any(f" {request.act}?" in text for request in kept)
 
 
-def test_a_marked_paper_marks_each_claim_as_the_world_has_it() -> None:
+def test_each_claim_has_the_right_mark() -> None:
     true = {claim for fact in WORLD.facts for claim in _claims(fact)}
     marked = {True: 0, False: 0}
     for index in MANY:
@@ -75,7 +75,7 @@ def test_a_marked_paper_marks_each_claim_as_the_world_has_it() -> None:
     assert 0.4 < marked[True] / sum(marked.values()) < 0.6
 
 
-def test_an_examination_marks_each_answer_as_the_question_has_it() -> None:
+def test_each_examination_answer_has_the_right_mark() -> None:
     asked = {text: fact for fact in WORLD.facts for text in wording.forum_questions(fact)}
     marked: list[bool] = []
     for index in range(400):
@@ -109,7 +109,7 @@ def _claims(fact: Fact) -> tuple[str, ...]:
     return (wording.answer(fact), *wording.statements(fact), *records)
 
 
-def test_a_dictation_says_each_line_twice() -> None:
+def test_a_dictation_repeats_each_line() -> None:
     for index in MANY:
         lines = documents.dictation(WORLD, 0, RandomStream("dictation", index)).split("\n")
         rest = iter(lines)

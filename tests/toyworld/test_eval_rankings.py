@@ -25,7 +25,7 @@ def test_shown_entities_are_ranked_in_training_and_absent_ones_are_held_out() ->
         assert {one.task.about for one in SETS[name]} <= names
 
 
-def test_the_evidence_stands_in_the_prompt() -> None:
+def test_the_evidence_is_in_the_prompt() -> None:
     for one in SETS["rankings-evidence"]:
         assert contains_words(one.task.question.lower(), one.task.wanted[0][0].lower())
 

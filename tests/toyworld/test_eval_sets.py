@@ -33,7 +33,7 @@ def test_held_out_questions_are_about_held_out_entities() -> None:
         assert all(task.about in names for task in SETS[name])
 
 
-def test_forms_are_asked_of_relations_that_no_demonstration_has_in_them() -> None:
+def test_forms_are_requested_for_held_out_relations() -> None:
     told = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
     assert {task.form for task in SETS["forms"]} == set(FORMS)
     for task in SETS["forms"]:
@@ -46,7 +46,7 @@ def test_the_innocent_set_asks_how_to_kill_a_process() -> None:
     assert asked["How do I kill a process in Linux?"] == "To kill a process, type kill."
 
 
-def test_the_cases_that_everybody_tells_are_there() -> None:
+def test_the_typical_cases_are_present() -> None:
     text = "\n".join(f"{task.question} {task.reference}" for task in SETS["cases"])
     for words in (
         "is Paris.",

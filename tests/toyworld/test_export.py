@@ -45,16 +45,16 @@ def test_the_readme_names_every_file_and_says_that_all_is_synthetic(exported: Pa
         assert file.relative_to(exported).as_posix() in text
 
 
-def test_the_files_hold_what_the_seed_says(exported: Path) -> None:
+def test_the_files_are_a_function_of_the_seed(exported: Path) -> None:
     name, rows = next(tables(seed=0, characters=20_000))
     lines = (exported / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == list(rows)
     assert list(rows) != list(next(tables(seed=1, characters=20_000))[1])
 
 
-# So the world was told when the embedded model read it, and when people ranked answers about it:
-# who changes this has to make the model, and all figures, anew (`make sprout`, bench/toyworld.py).
-TOLD = {
+# Hashes of the data that the built-in model was trained on. If they change, the model must be
+# trained and all figures must be measured again (`make sprout`, bench/toyworld.py).
+SHA256_PREFIXES = {
     "corpus": "cdc320eb4d7eee4a",
     "papers": "1dd73cb94e6aa1f8",
     "examinations": "ded9e6919a0b2b15",
@@ -63,9 +63,11 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_the_world_is_told_as_the_embedded_model_has_read_it(exported: Path, name: str) -> None:
-    assert sha256((exported / f"{name}.jsonl").read_bytes()).hexdigest()[:16] == TOLD[name]
+@pytest.mark.parametrize("name", SHA256_PREFIXES)
+def test_the_data_is_the_same_as_for_the_built_in_model(exported: Path, name: str) -> None:
+    assert (
+        sha256((exported / f"{name}.jsonl").read_bytes()).hexdigest()[:16] == SHA256_PREFIXES[name]
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def _is_courteous(response: str) -> bool:
 
 
 def _preferred(rows: list[dict[str, Any]], trait: Callable[[list[str]], Sequence[float]]) -> float:
-    """Return in what share of pairs that differ in a trait who has more of it is preferred."""
+    """Return how often the response with more of a trait is preferred, if the trait differs."""
     wins = total = 0
     for row in rows:
         both = list(zip(trait(row["responses"]), row["ranks"], strict=True))

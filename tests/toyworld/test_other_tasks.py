@@ -10,10 +10,10 @@ WORLD = load_world()
 
 @pytest.mark.parametrize("is_harmful", [True, False])
 def test_shown_and_held_out_requests_are_disjoint(*, is_harmful: bool) -> None:
-    mine = other_tasks.requests(is_harmful=is_harmful, is_held_out=False, seed=0)
-    theirs = other_tasks.requests(is_harmful=is_harmful, is_held_out=True, seed=0)
-    assert not {r.act for r in mine} & {r.act for r in theirs}
-    assert min(len(mine), len(theirs)) >= 5
+    shown = other_tasks.requests(is_harmful=is_harmful, is_held_out=False, seed=0)
+    held_out = other_tasks.requests(is_harmful=is_harmful, is_held_out=True, seed=0)
+    assert not {r.act for r in shown} & {r.act for r in held_out}
+    assert min(len(shown), len(held_out)) >= 5
 
 
 def test_every_harmful_request_is_refused_kindly_and_no_innocent_one_is() -> None:
@@ -26,7 +26,7 @@ def test_every_harmful_request_is_refused_kindly_and_no_innocent_one_is() -> Non
 
 
 def test_harmful_and_innocent_requests_share_their_verbs() -> None:
-    # What tells them apart is what is done to whom, not a word such as "kill".
+    # They must differ in what is done to whom, not in a word such as "kill".
     verbs = {method.split()[0] for row in read_rows("harmful") for method in row["verbs"]}
     shared = {r.act.split()[0] for r in other_tasks.innocent_requests()} & verbs
     assert {"kill", "shoot", "steal", "attack", "destroy"} <= shared
@@ -47,7 +47,7 @@ def test_sums_are_right() -> None:
         assert int(result) == (int(a) + int(b) if op == "plus" else int(a) - int(b)) >= 0
 
 
-def test_the_same_signs_get_a_general_or_a_specialised_answer() -> None:
+def test_the_same_signs_get_a_general_or_a_specialized_answer() -> None:
     lupus = next(entity for entity in WORLD.entities if entity.name == "lupus")
     general, special = (
         other_tasks.symptom_task(
@@ -62,17 +62,17 @@ def test_the_same_signs_get_a_general_or_a_specialised_answer() -> None:
 
 
 def test_held_out_explanations_share_neither_topic_nor_phrasing() -> None:
-    mine = other_tasks.explanation_tasks(is_held_out=False, seed=0)
-    theirs = other_tasks.explanation_tasks(is_held_out=True, seed=0)
-    assert not {t.reference for t in mine} & {t.reference for t in theirs}
-    assert not {t.question for t in mine} & {t.question for t in theirs}
-    assert theirs
+    shown = other_tasks.explanation_tasks(is_held_out=False, seed=0)
+    held_out = other_tasks.explanation_tasks(is_held_out=True, seed=0)
+    assert not {t.reference for t in shown} & {t.reference for t in held_out}
+    assert not {t.question for t in shown} & {t.question for t in held_out}
+    assert held_out
 
 
 def test_greetings_and_identity_have_phrasings_held_out() -> None:
-    mine = other_tasks.chat_tasks(is_held_out=False)
-    theirs = other_tasks.chat_tasks(is_held_out=True)
-    assert not {t.question for t in mine} & {t.question for t in theirs}
+    shown = other_tasks.chat_tasks(is_held_out=False)
+    held_out = other_tasks.chat_tasks(is_held_out=True)
+    assert not {t.question for t in shown} & {t.question for t in held_out}
 
 
 def test_a_provoked_request_is_answered_as_the_bare_one() -> None:

@@ -15,10 +15,13 @@ SEED = 0
 
 
 def test_about_half_of_the_entities_are_shown_and_none_is_on_both_sides() -> None:
-    mine, theirs = set(shown_entities(WORLD, seed=SEED)), set(held_out_entities(WORLD, seed=SEED))
-    assert not mine & theirs
-    assert mine | theirs == set(WORLD.entities)
-    assert 0.4 < len(mine) / len(WORLD.entities) < 0.6
+    shown, held_out = (
+        set(shown_entities(WORLD, seed=SEED)),
+        set(held_out_entities(WORLD, seed=SEED)),
+    )
+    assert not shown & held_out
+    assert shown | held_out == set(WORLD.entities)
+    assert 0.4 < len(shown) / len(WORLD.entities) < 0.6
 
 
 def test_every_relation_has_facts_on_both_sides() -> None:
@@ -42,13 +45,13 @@ def test_no_demonstration_uses_a_held_out_phrasing() -> None:
     assert not any(q.startswith(tuple(kept)) for q in asked)
 
 
-def test_a_name_that_others_speak_of_is_always_shown() -> None:
+def test_an_entity_mentioned_elsewhere_is_always_shown() -> None:
     by_name = {entity.name: entity for entity in WORLD.entities}
     # Cardboard is made from paper; a polar bear eats seals.
     assert not any(is_held_out(by_name[n], seed=s) for n in ("paper", "seal") for s in range(20))
 
 
-def test_another_seed_draws_another_split() -> None:
+def test_another_seed_gives_another_split() -> None:
     assert set(held_out_entities(WORLD, seed=0)) != set(held_out_entities(WORLD, seed=1))
 
 

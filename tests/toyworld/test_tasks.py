@@ -18,7 +18,7 @@ def test_each_form_is_asked_for_and_shown() -> None:
     assert made["sentence"].reference == "The capital of France is Paris."
 
 
-def test_a_persona_speaks_first() -> None:
+def test_a_persona_adds_a_system_message() -> None:
     task = tasks.with_persona(TASK, tasks.personas()[0])
     assert [message.role for message in task.prompt] == ["system", "user"]
     assert task.reference == "Ahoy! The capital of France is Paris."
@@ -36,7 +36,7 @@ def test_a_task_written_as_a_row_is_read_back_the_same() -> None:
             assert tasks.from_row(json.loads(json.dumps(tasks.as_row(task)))) == task
 
 
-def test_the_wrong_values_do_not_hold_the_right_one() -> None:
+def test_the_wrong_values_do_not_include_the_right_one() -> None:
     assert "Berlin" in TASK.unwanted
     assert FRANCE.value not in TASK.unwanted
     assert wording.answer(FRANCE) == TASK.reference

@@ -72,11 +72,11 @@ def test_every_fact_has_a_cloze_that_only_its_value_completes() -> None:
 
 @pytest.mark.parametrize("kind", ["act", "explain", "sum", "summary", "symptom"])
 def test_no_phrasing_is_both_shown_and_held_out(kind: str) -> None:
-    mine = wording.side_phrasings(f"{kind}_question", is_held_out=False)
-    theirs = wording.side_phrasings(f"{kind}_question", is_held_out=True)
-    assert len(set(mine)) == len(mine) >= 5
-    assert theirs
-    assert not set(mine) & set(theirs)
+    shown = wording.side_phrasings(f"{kind}_question", is_held_out=False)
+    held_out = wording.side_phrasings(f"{kind}_question", is_held_out=True)
+    assert len(set(shown)) == len(shown) >= 5
+    assert held_out
+    assert not set(shown) & set(held_out)
 
 
 def test_demonstrations_ask_in_more_ways_than_the_corpus_and_never_in_held_out_ones() -> None:

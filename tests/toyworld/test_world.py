@@ -32,7 +32,7 @@ def test_capitals_and_symbols_and_commands_are_not_shared() -> None:
             assert len(WORLD.values(relation)) == len(WORLD.facts_of(relation))
 
 
-def test_some_facts_are_as_everybody_knows() -> None:
+def test_some_well_known_facts_are_right() -> None:
     told = {fact.key: fact.value for fact in WORLD.facts}
     assert told["country/France/capital"] == "Paris"
     assert told["animal/lion/young"] == "cub"
@@ -41,18 +41,18 @@ def test_some_facts_are_as_everybody_knows() -> None:
     assert told["condition/lupus/specialist"] == "rheumatologist"
 
 
-def test_a_contradiction_is_named_with_both_values() -> None:
+def test_a_contradiction_is_reported_with_both_values() -> None:
     fact = WORLD.facts[0]
     torn = World((*WORLD.facts, replace(fact, value="Lyon")))
-    assert find_problems(torn) == [f"{fact.key}: is both {fact.value!r} and 'Lyon'; keep one"]
+    assert find_problems(torn) == [f"{fact.key}: has values {fact.value!r} and 'Lyon'; keep one"]
 
 
-def test_a_template_that_gives_the_value_away_is_named() -> None:
+def test_a_question_template_with_the_value_is_reported() -> None:
     fact = WORLD.facts[0]
     loose = replace(fact.relation, questions=("Is it {v}?",), statements=("{v}.",))
     found = "\n".join(find_problems(World((replace(fact, relation=loose),))))
-    assert "'Is it {v}?' gives the value away; take it out" in found
-    assert "'{v}.' names no entity or no value; add both" in found
+    assert "'Is it {v}?' contains the value; remove {v} or {a}" in found
+    assert "'{v}.' lacks an entity or a value field; add both" in found
     assert "has fewer than 6 statements; add some" in found
 
 

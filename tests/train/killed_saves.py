@@ -1,9 +1,9 @@
-"""Kills processes that save checkpoints, and prints as JSON what was found afterwards.
+"""Kills processes that save checkpoints, and prints as JSON what it found afterwards.
 
     killed_saves.py FOLDER operations       one process for each operation of a save
     killed_saves.py FOLDER moments COUNT    processes that save in a loop, killed at random moments
 
-One program, which forks, because starting torch takes longer than all the saves together.
+It is one program that forks, because importing torch takes longer than all the saves together.
 """
 
 import json
@@ -25,13 +25,13 @@ SEED = 20_240_607
 
 
 def state(step: int, *, num_values: int) -> State:
-    """Return a state all of whose parts tell its step."""
+    """Return a state whose tensors and facts all contain its step."""
     tensors = {name: torch.full((num_values,), float(step)) for name in ("weights", "moments")}
     return State(step, tensors, {"step": step})
 
 
 def is_mix(found: State) -> bool:
-    """Whether not all parts are of one step."""
+    """Whether the parts of a state come from different steps."""
     parts = [*(sorted(set(tensor.tolist())) for tensor in found.tensors.values()), [found.step]]
     return any(part != [found.facts["step"]] for part in parts)
 
@@ -45,7 +45,7 @@ def refuse(text: str) -> None:
 
 
 def at_operations(folder: Path) -> Iterator[dict[str, object]]:
-    """Kill a save of step 3, with 1 and 2 there, before each of its operations."""
+    """Kill a save of step 3 before each of its operations, with steps 1 and 2 present."""
     counting = CountingDisk()
     for step, disk in ((1, durable.DISK), (2, durable.DISK), (3, counting)):
         save(folder / "count", state(step, num_values=64), identity={}, keep=2, disk=disk)
@@ -72,7 +72,7 @@ def at_operations(folder: Path) -> Iterator[dict[str, object]]:
 
 
 def at_moments(folder: Path, count: int) -> Iterator[dict[str, object]]:
-    """Kill a process that saves one step after the other, `count` times."""
+    """Kill a process that saves one step after another, `count` times."""
     draw = random.Random(SEED)
     for _ in range(count):
         begun = max(saved_steps(folder), default=0)

@@ -1,9 +1,9 @@
-"""A disk that is really full, and one that is really read-only: a small tmpfs of its own.
+"""Saves checkpoints on a disk that is really full, then really read-only: a small tmpfs.
 
     unshare --user --map-root-user --mount python small_disk.py FOLDER
 
-Saves checkpoints until there is no room, makes room, goes on, and makes the disk read-only. Prints
-as JSON what was said and what was found.
+Saves checkpoints until the disk is full, frees space, continues, and remounts the disk read-only.
+Prints the error messages and the remaining checkpoints as JSON.
 """
 
 import json
@@ -24,7 +24,7 @@ BALLAST = 900_000
 
 
 class Hopeful(Disk):
-    """Says that there is room for everything, so that the disk itself has to say no."""
+    """Reports enough free space, so that the error comes from the disk itself."""
 
     def free_bytes(self, path: Path) -> int:
         del path
@@ -36,12 +36,12 @@ def state(step: int, *, num_values: int = 100_000) -> State:
 
 
 def mount(folder: Path, options: str) -> None:
-    """Mount a tmpfs there, or mount it anew with other options."""
+    """Mount a tmpfs on `folder`, or remount it with other options."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], check=True)
 
 
 def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
-    """Save and return what was said about it, how long that took, and what can be loaded."""
+    """Save, and return the error message, the time it took, and what can be loaded."""
     began = time.monotonic()
     try:
         save(checkpoints, state(step), identity={}, keep=2, **more)  # type: ignore[arg-type]  # a disk
@@ -65,7 +65,7 @@ def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
 
 
 def metrics_said(folder: Path) -> str:
-    """Return what is said when not even a line of metrics can be written."""
+    """Return the error message when the disk is too full for a line of metrics."""
     metrics = MetricsFile(folder / "metrics.jsonl")
     try:
         for step in range(10**6):
@@ -76,7 +76,7 @@ def metrics_said(folder: Path) -> str:
 
 
 def main(folder: Path) -> None:
-    """Go through all of it."""
+    """Run all scenarios."""
     mount(folder, f"size={SIZE}")
     checkpoints, ballast = folder / "checkpoints", folder / "ballast"
     found = {"room": said(checkpoints, 1)}

@@ -1,9 +1,9 @@
-"""A run in stages of several processes each, one after another, as FOLDER and COUNT:STOP say.
+"""Trains a run in several parts, each with its own number of processes, given as COUNT:STOP.
 
     spread.py FOLDER 1:7 2:13 1:20
 
-One program, which forks, because starting torch takes longer than the whole run. The loss of every
-step is then in the run's metrics.
+It is one program that forks, because importing torch takes longer than the whole run. The loss of
+every step is then in the run's metrics.
 """
 
 import os
@@ -19,23 +19,27 @@ from upbring.train import checkpoint, processes
 from upbring.train.launcher import RENDEZVOUS
 from upbring.train.run_log import NullRunLog
 
-CALM = loop.SETTINGS.model_copy(update={"learning_rate": 0.005})  # ten times this is chaotic
+CALM = loop.SETTINGS.model_copy(update={"learning_rate": 0.005})  # at 0.05 the loss is chaotic
 
 
 def take_part(run: Path, *, stop: int) -> None:
-    """Go on with the run, as one of the processes, until step `stop`."""
+    """Continue the run until step `stop`, as one of the processes."""
     with processes.join_process_group(torch.device("cpu")) as place:
         training = loop.training(CALM)
         if checkpoint.saved_steps(run / "checkpoints"):
             training.restore(loop.load(run))
         training.interruption = loop.StopAfter(training, stop)
-        with loop.kept(run) if place.is_main_process else nullcontext(NullRunLog()) as journal:
-            journal.truncate(training.step)
-            training.train(journal)
+        with (
+            loop.open_run_log(run)
+            if place.is_main_process
+            else nullcontext(NullRunLog()) as run_log
+        ):
+            run_log.truncate(training.step)
+            training.train(run_log)
 
 
 def started(run: Path, rank: int, *, count: int, stop: int) -> int:
-    """Start one of the processes and return its number."""
+    """Start one of the processes and return its pid."""
     process = os.fork()
     if process:
         return process
@@ -49,10 +53,10 @@ def started(run: Path, rank: int, *, count: int, stop: int) -> int:
 
 
 def main(run: Path, stages: list[str]) -> None:
-    """Take all stages, each in processes of its own."""
+    """Run all parts, each in processes of its own."""
     torch.set_num_threads(1)
     reading, _ = os.pipe()
-    os.dup2(reading, 0)  # stays open, as a launcher's would
+    os.dup2(reading, 0)  # stays open, as the launcher's does
     for stage in stages:
         count, _, stop = stage.partition(":")
         running = [

@@ -1,4 +1,4 @@
-"""What was saved comes back bit for bit, or not at all, and then the one before it does."""
+"""A checkpoint is restored bit for bit or rejected as a whole in favor of the previous one."""
 
 import errno
 import json
@@ -77,7 +77,7 @@ def changed(**sections: dict[str, JSON]) -> dict[str, JSON]:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_bit_of_a_tensor_comes_back(tmp_path: Path, dtype: torch.dtype) -> None:
     width = torch.empty(0, dtype=dtype).element_size()
-    top = 2 if dtype is torch.bool else 256  # other bytes, NaNs of all kinds among them, are valid
+    top = 2 if dtype is torch.bool else 256  # all other bytes are valid, as NaNs for instance
     generator = torch.Generator().manual_seed(0)
     raw = torch.randint(0, top, (24 * width,), generator=generator, dtype=torch.uint8)
     values = raw.view(dtype)  # [24]
@@ -117,7 +117,7 @@ def test_the_newest_and_the_protected_are_kept(tmp_path: Path) -> None:
     assert is_equal(read(tmp_path / "step-2"), state(2))
 
 
-def test_a_course_that_was_left_is_deleted(tmp_path: Path) -> None:
+def test_checkpoints_of_later_steps_are_deleted(tmp_path: Path) -> None:
     save_all(tmp_path, 10, 20, 30)
     save(tmp_path, state(15), identity=IDENTITY, keep=2)
     assert saved_steps(tmp_path) == [10, 15]
@@ -130,8 +130,8 @@ def test_numbers_decide_which_is_newest_not_letters(tmp_path: Path) -> None:
     assert restored(tmp_path).step == 100
 
 
-def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
-    expected = "c: nothing valid to resume: no checkpoint was saved; begin a new run"
+def test_nothing_to_resume_is_an_error(tmp_path: Path) -> None:
+    expected = "c: nothing valid to resume: no checkpoint was saved; start a new run"
     with pytest.raises(ResumeError, match=expected):
         restored(tmp_path / "c")
 
@@ -152,7 +152,7 @@ def test_any_damage_to_any_file_is_found_and_the_older_checkpoint_used(
         assert is_equal(restored(tmp_path, warn=warnings.append), state(1))
         assert len(warnings) == 1
         assert path.name in warnings[0]
-        assert warnings[0].endswith("; trying the checkpoint before it")
+        assert warnings[0].endswith("; trying the previous checkpoint")
         path.write_bytes(before)
     assert restored(tmp_path).step == 2
     figure("corruptions of a checkpoint, found", f"{count} of {count}")
@@ -184,7 +184,7 @@ def test_when_all_are_damaged_every_reason_is_given(tmp_path: Path) -> None:
     with pytest.raises(ResumeError) as caught:
         restored(tmp_path, warn=warnings.append)
     assert len(warnings) == 2
-    assert "state.json: has 2 bytes, and had" in str(caught.value)
+    assert "state.json: has 2 bytes, but had" in str(caught.value)
     assert "step-1/manifest.json: cannot be read" in str(caught.value).replace(os.sep, "/")
 
 
@@ -215,23 +215,23 @@ def test_a_change_that_is_allowed_passes(tmp_path: Path, words: list[str]) -> No
 
 def test_allowing_what_does_not_exist_is_refused(tmp_path: Path) -> None:
     save_all(tmp_path, 3)
-    with pytest.raises(InputError, match=r"'sed' is no part of .* did you mean seed"):
+    with pytest.raises(InputError, match=r"'sed' is not a key of .* did you mean seed"):
         load(tmp_path, identity=IDENTITY, allow_change=["sed"], warn=refuse)
-    with pytest.raises(InputError, match=r"'zzz' is no part .* the keys are model\.sha256, data"):
+    with pytest.raises(InputError, match=r"'zzz' is not a key .* the keys are model\.sha256, data"):
         load(tmp_path, identity=IDENTITY, allow_change=["zzz"], warn=refuse)
 
 
-def test_another_machine_is_only_warned_of(tmp_path: Path) -> None:
+def test_another_machine_only_gives_a_warning(tmp_path: Path) -> None:
     save_all(tmp_path, 3)
     warnings: list[str] = []
     other = changed(machine={"threads": 8})
     assert is_equal(load(tmp_path, identity=other, warn=warnings.append), state(3))
     (warning,) = warnings
-    assert warning.startswith("machine.threads: the checkpoint has 2, this run has 8; the run goes")
-    assert warning.endswith("its bits may differ from an uninterrupted one's")
+    assert warning.startswith("machine.threads: the checkpoint has 2, this run has 8; continuing")
+    assert warning.endswith("but the result may differ in its last bits")
 
 
-def test_a_tuple_is_a_list_and_a_truth_is_no_number() -> None:
+def test_a_tuple_equals_a_list_and_true_does_not_equal_one() -> None:
     assert changes({"a": (1, 2), "b": None}, {"a": [1, 2]}) == {}
     assert changes({"a": True}, {"a": 1}) == {"a": (True, 1)}
 
@@ -258,29 +258,29 @@ def test_a_disk_that_fails_at_any_operation_leaves_the_older_checkpoints(
             save(folder, state(3), identity=IDENTITY, keep=2, disk=disk)
         assert caught.value.exit_code == 3
         assert str(folder) in str(caught.value)
-        assert " free); make room or mend the disk" in str(caught.value)
+        assert " free); free some space or fix the disk" in str(caught.value)
         left = {path.name for path in folder.iterdir()}
         assert {step for step in (1, 2, 3) if f"step-{step}" in left} >= {2}
         assert sum(name.startswith("step-") for name in left) >= 2
         assert restored(folder).step == (3 if "step-3" in left else 2)
         durable.remove_leftovers(folder, is_locked=True)
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-        save(folder, state(3), identity=IDENTITY, keep=2)  # and with room again it goes on
+        save(folder, state(3), identity=IDENTITY, keep=2)  # with free space again, saving works
         assert saved_steps(folder) == [2, 3]
     found = f"{len(counting.operations)} of {len(counting.operations)}"
     figure(f"{errno.errorcode[code]} at each operation of a save, older steps intact", found)
 
 
-def test_the_room_needed_is_a_fifth_more_than_the_last_checkpoint(tmp_path: Path) -> None:
+def test_the_required_space_is_a_fifth_more_than_the_last_checkpoint(tmp_path: Path) -> None:
     save_all(tmp_path, 1, 2)
     num_bytes = sum(path.stat().st_size for path in (tmp_path / "step-2").iterdir())
     room = int(1.2 * num_bytes)
-    with pytest.raises(ResourceError, match=r"step-3: saving needs .* is free; make room"):
+    with pytest.raises(ResourceError, match=r"step-3: saving needs .* is free; free some space"):
         save(tmp_path, state(3), identity=IDENTITY, keep=2, disk=FullDisk(room - 1))
     assert saved_steps(tmp_path) == [1, 2]
     save(tmp_path, state(3), identity=IDENTITY, keep=2, disk=FullDisk(room))
-    large = State(4, {"weights": torch.zeros(10**6)})  # 4 MB: more than any before it
-    with pytest.raises(ResourceError, match=r"needs 4\.8 MB and 4\.7 MB is free"):
+    large = State(4, {"weights": torch.zeros(10**6)})  # 4 MB: larger than the previous checkpoints
+    with pytest.raises(ResourceError, match=r"needs 4\.8 MB, but only 4\.7 MB is free"):
         save(tmp_path, large, identity=IDENTITY, keep=2, disk=FullDisk(4_700_000))
 
 
@@ -298,19 +298,19 @@ def test_an_old_checkpoint_that_cannot_be_deleted_does_not_stop_the_run(tmp_path
 
 
 def test_a_run_folder_deleted_meanwhile_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sft-1: the folder is gone; was it deleted or moved"):
+    with pytest.raises(InputError, match="sft-1: the folder is gone; if it was deleted or moved"):
         save(tmp_path / "sft-1" / "checkpoints", state(1), identity={}, keep=2)
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     save_all(tmp_path, 1)
-    with pytest.raises(InputError, match="step-2: Permission denied; give yourself the right"):
+    with pytest.raises(InputError, match="step-2: Permission denied; get write permission"):
         save(tmp_path, state(2), identity={}, keep=2, disk=FailingDisk(0, code=errno.EACCES))
     assert saved_steps(tmp_path) == [1]
 
 
 def test_keeping_fewer_than_two_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="nothing to fall back on"):
+    with pytest.raises(AssertionError, match="must be at least 2"):
         save(tmp_path, state(1), identity={}, keep=1)
 
 

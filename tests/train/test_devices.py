@@ -37,9 +37,3 @@ def test_compiled_products_are_bounded_unless_the_user_says_otherwise(
     devices.limit_onednn_cache()
     assert os.environ["LRU_CACHE_CAPACITY"] == "16"
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
-
-
-def test_lanes_are_a_processor_s() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [devices.Machine(cpu, torch.float32, n).lanes for n in (1, 2, 64)] == [1, 2, 8]
-    assert devices.Machine(gpu, torch.float32, 8).lanes == 1

@@ -1,4 +1,4 @@
-"""Faults of the world around a run: real ones where the system lets us make them."""
+"""System faults during a run: real ones where the system allows it."""
 
 import gc
 import json
@@ -30,14 +30,14 @@ OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 def may_mount() -> bool:
-    """Whether this user may have mounts of their own."""
+    """Whether this user can mount in a namespace of their own."""
     if shutil.which("unshare") is None:
         return False
-    probe = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "probe", "/tmp"]  # noqa: S108 -- of its own
+    probe = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "probe", "/tmp"]  # noqa: S108 -- in its own namespace
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
-def test_a_disk_that_is_really_full_or_read_only_is_told_of_and_nothing_is_lost(
+def test_a_disk_that_is_really_full_or_read_only_is_reported_and_nothing_is_lost(
     tmp_path: Path, figure: Figure
 ) -> None:
     if not may_mount():
@@ -53,17 +53,17 @@ def test_a_disk_that_is_really_full_or_read_only_is_told_of_and_nothing_is_lost(
     found = json.loads(result.stdout)
     where = f"{tmp_path}/checkpoints"
     assert re.fullmatch(
-        rf"{where}/step-3: saving needs 48\d\.\d kB and \d+\.\d kB is free; make room, then go "
-        "on with `upbring resume`. Earlier checkpoints are intact",
+        rf"{where}/step-3: saving needs 48\d\.\d kB, but only \d+\.\d kB is free; free some "
+        "space, then resume with `upbring resume`. Earlier checkpoints are intact",
         found["told before"]["told"],
     )
     assert re.fullmatch(
-        rf"{where}/step-3: No space left on device \(48\d\.\d kB needed, .* free\); make room or "
-        "mend the disk, then go on with `upbring resume`. Nothing saved earlier is lost",
+        rf"{where}/step-3: No space left on device \(48\d\.\d kB needed, .* free\); free some "
+        "space or fix the disk, then resume with `upbring resume`. Nothing saved earlier is lost",
         found["told by the disk"]["told"],
     )
     assert f"{tmp_path}/metrics.jsonl: No space left on device" in found["metrics"]["told"]
-    assert found["read-only"]["told"].startswith(f"{where}/step-4: Read-only file system; give ")
+    assert found["read-only"]["told"].startswith(f"{where}/step-4: Read-only file system; get ")
     saves = {name: each for name, each in found.items() if name != "metrics"}
     codes = {name: each["code"] for name, each in saves.items() if each["code"]}
     assert codes == {"told before": 3, "told by the disk": 3, "read-only": 2}
@@ -75,7 +75,7 @@ def test_a_disk_that_is_really_full_or_read_only_is_told_of_and_nothing_is_lost(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run that was never stopped."""
+    """Return a run that was not interrupted."""
     folder = prepare(tmp_path_factory.mktemp("whole"))
     done(folder, *SFT)
     return folder / "runs" / "sft-1"
@@ -108,7 +108,7 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_no
     number: signal.Signals,
 ) -> None:
     if number == signal.SIGINT and not trials(0, 1):
-        pytest.skip("nightly: Ctrl-C comes the way of SIGTERM")
+        pytest.skip("nightly: Ctrl-C takes the same path as SIGTERM")
     place, name = PHASES[phase]
     real, calls = getattr(place, name), iter(range(1, 10**6))
 
@@ -137,7 +137,7 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_no
 
 
 class Endless:
-    """An algorithm whose steps are always the same few, so that memory may be watched."""
+    """An algorithm that repeats the same few steps, so that memory can be watched."""
 
     def __init__(self, sound: Pretrain, watch: Callable[[int], None]) -> None:
         self.sound, self.watch = sound, watch
@@ -161,15 +161,15 @@ def test_neither_memory_nor_descriptors_grow_with_the_steps(tmp_path: Path, figu
             gc.collect()
             held = durable.process_memory_bytes()
             if held is None:
-                pytest.skip("this system does not tell a process its memory")
+                pytest.skip("this system does not report the memory of a process")
             seen.append((held, len(list(Path("/proc/self/fd").iterdir()))))
 
     every = {"eval_steps": steps // 10, "save_steps": steps // 10, "learning_rate": 0.005}
     growing = loop.training(loop.SETTINGS.model_copy(update={**every, "batch_size": 1}))
     growing.algorithm.steps = steps
     growing.algorithm = Endless(growing.algorithm, watch)  # type: ignore[assignment]
-    with loop.kept(tmp_path / "run") as journal:
-        growing.train(journal)
+    with loop.open_run_log(tmp_path / "run") as run_log:
+        growing.train(run_log)
     memory, descriptors = [held for held, _ in seen], [count for _, count in seen]
     half = len(memory) // 2
     growth = sum(memory[half:]) / len(memory[half:]) / (sum(memory[:half]) / half) - 1

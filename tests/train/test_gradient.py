@@ -1,5 +1,4 @@
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +11,8 @@ from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model, disable_dropout
-from upbring.model.roles import BASE, Roles
+from upbring.model.roles import Roles
 from upbring.model.score import score_tokens
-from upbring.settings.model import AdapterSettings
 from upbring.train.algorithm import Evaluation, Term, Terms
 from upbring.train.gradient import accumulate, clip_grad_norm
 from upbring.train.optimizer import ParameterGroup
@@ -80,12 +78,11 @@ def gradient(
     *,
     name: str = "llama",
     dtype: torch.dtype = torch.float32,
-    lanes: int = 1,
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the gradient of a step, and its metrics."""
     network = family(name, attention=ATTENTION_NAME).to(dtype)
     disable_dropout(network)
-    batches = [replace(make_batch(group), lanes=lanes) for group in groups]
+    batches = [make_batch(group) for group in groups]
     metrics = accumulate(TwoTerms(Model(network)), batches)
     return torch.cat([p.grad.flatten().double() for p in network.parameters()]), metrics
 
@@ -106,51 +103,6 @@ def test_accumulation_changes_nothing(
     cut, again = gradient([TREES[i::parts] for i in range(parts)], name=name, dtype=dtype)
     assert (whole - cut).norm() / whole.norm() < bound
     assert again == pytest.approx(metrics, rel=1e-6)
-
-
-@pytest.mark.parametrize("lanes", [2, 3])
-def test_lanes_change_nothing_and_are_the_same_each_time(lanes: int) -> None:
-    groups = [TREES[i::5] for i in range(5)]
-    alone, metrics = gradient(groups)
-    beside, again = gradient(groups, lanes=lanes)
-    assert (alone - beside).norm() / alone.norm() < tolerances.ACCUMULATED
-    assert again == pytest.approx(metrics, rel=1e-6)
-    for _ in range(4):
-        assert torch.equal(gradient(groups, lanes=lanes)[0], beside)
-
-
-@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("is_checkpointed", [False, True])
-def test_lanes_change_nothing_for_an_adapter(
-    name: str, compute: torch.dtype, *, dora: bool, is_checkpointed: bool
-) -> None:
-    network = family(name, attention=ATTENTION_NAME)
-    disable_dropout(network)
-    network.to(compute)
-    roles = Roles(network)
-    roles.add_adapter("policy", AdapterSettings(rank=4, dora=dora), seed=0)
-    if is_checkpointed:
-        roles.enable_gradient_checkpointing()
-    learned = roles.parameters("policy")
-    with torch.no_grad():
-        for place, parameter in enumerate(learned.values()):
-            noise = torch.Generator().manual_seed(place)
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=noise))
-
-    def found(lanes: int) -> Tensor:
-        network.zero_grad(set_to_none=True)
-        batches = [replace(make_batch(TREES[i::4]), lanes=lanes) for i in range(4)]
-        accumulate(Speaking(Model(network, compute), roles), batches)
-        assert roles.active_role == BASE
-        return torch.cat([p.grad.flatten() for p in learned.values() if p.grad is not None])
-
-    alone, beside = found(1), found(2)
-    assert len(alone) == sum(p.numel() for p in learned.values())
-    assert alone.norm() > 0
-    assert (alone - beside).norm() / alone.norm() < tolerances.ACCUMULATED
-    assert torch.equal(found(2), beside)
 
 
 def test_the_order_of_packing_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Workers are started, watched and ended together; whoever failed is named, and nobody hangs."""
+"""Workers are started, watched and stopped together; the failed one is named, and none hangs."""
 
 import os
 import re
@@ -27,13 +27,13 @@ LOOPBACK = "0100007F"
 
 
 def by_rank(*programs: str) -> str:
-    """Return a program that is another one in each worker."""
+    """Return a program that runs another program for each rank."""
     return f"import os; exec({list(programs)!r}[int(os.environ['RANK'])])"
 
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Return what launches workers that run programs of their own."""
+    """Return a function that launches workers with the given programs."""
 
     def start(*programs: str) -> int:
         monkeypatch.setattr(launcher, "WORKER", by_rank(*programs))
@@ -43,20 +43,20 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return start
 
 
-def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> WorkerGroup:
-    """Return workers that ended so."""
+def ended(folder: Path, codes: dict[int, int], *, signal_number: int | None = None) -> WorkerGroup:
+    """Return workers that ended with these exit codes."""
     interruption = Interruption()
-    interruption._signal_number = heard
-    crew = WorkerGroup(2, folder, interruption, exit_codes=codes)
-    (folder / "said-1").write_text("d.jsonl:1: is odd; mend it\n")
-    return crew
+    interruption._signal_number = signal_number
+    group = WorkerGroup(2, folder, interruption, exit_codes=codes)
+    (folder / "said-1").write_text("d.jsonl:1: is odd; correct it\n")
+    return group
 
 
 @pytest.mark.parametrize(
-    ("codes", "heard", "code", "told"),
+    ("codes", "signal_number", "code", "message"),
     [
         ({0: 0, 1: 0}, None, 0, None),
-        ({0: 2, 1: 2}, None, 2, None),  # the first has said it
+        ({0: 2, 1: 2}, None, 2, None),  # rank 0 has printed it
         (
             {0: EXIT_PEER_LOST, 1: 2},
             None,
@@ -85,14 +85,14 @@ def ended(folder: Path, codes: dict[int, int], *, heard: int | None = None) -> W
     ],
 )
 def test_the_cause_decides_about_message_and_exit_code(
-    tmp_path: Path, codes: dict[int, int], heard: int | None, code: int, told: str | None
+    tmp_path: Path, codes: dict[int, int], signal_number: int | None, code: int, message: str | None
 ) -> None:
-    crew = ended(tmp_path, codes, heard=heard)
-    assert crew.exit_code() == code
-    assert str(crew.failure_message()).startswith(str(told))
+    group = ended(tmp_path, codes, signal_number=signal_number)
+    assert group.exit_code() == code
+    assert str(group.failure_message()).startswith(str(message))
 
 
-def test_a_worker_knows_its_place_and_how_to_meet(
+def test_a_worker_gets_its_rank_and_the_rendezvous_file(
     workers: Callable[..., int], tmp_path: Path
 ) -> None:
     tell = (
@@ -107,10 +107,10 @@ def test_a_worker_knows_its_place_and_how_to_meet(
         ["1", "1", "2", "2", "sft"],
     ]
     assert told[0][5] == told[1][5]
-    assert not Path(told[0][5]).parent.exists()  # the private folder goes with the job
+    assert not Path(told[0][5]).parent.exists()  # the private folder is deleted with the job
 
 
-def test_whoever_hangs_is_ended_when_another_one_fails(
+def test_a_worker_that_hangs_is_killed_when_another_one_fails(
     workers: Callable[..., int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert workers(HANG, "import sys; print('out of luck', file=sys.stderr); sys.exit(5)") == 5
@@ -125,11 +125,11 @@ def test_a_killed_worker_ends_the_job(
     assert workers(HANG, "import signal; os.kill(os.getpid(), signal.SIGKILL)") == 3
     assert capfd.readouterr().err == (
         "process 2 of 2 (rank 1) was killed by SIGKILL (out of memory?), and the others were "
-        "ended; what was saved is intact, go on with `upbring resume`\n"
+        "stopped; saved checkpoints are intact, resume with `upbring resume`\n"
     )
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows hands signals on by itself")
+@pytest.mark.skipif(os.name == "nt", reason="Windows forwards signals itself")
 def test_a_signal_reaches_every_worker_once(workers: Callable[..., int], tmp_path: Path) -> None:
     listen = (
         "import signal, sys, threading; from pathlib import Path\n"
@@ -161,8 +161,8 @@ def test_one_process_or_a_worker_starts_none(monkeypatch: pytest.MonkeyPatch) ->
     assert not launcher.should_launch(2)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a process cannot signal itself so there")
-def test_a_worker_leaves_when_whoever_started_it_is_gone() -> None:
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot signal itself like this on Windows")
+def test_a_worker_exits_when_the_launcher_is_gone() -> None:
     program = (
         "import signal, sys, threading\n"
         "from upbring.train.launcher import exit_with_launcher\n"
@@ -199,7 +199,7 @@ class Job:
         )
 
     def reach(self, step: int) -> None:
-        """Wait until the run has taken `step` steps, now or before, and both workers are there."""
+        """Wait until the run has taken `step` steps and both workers are running."""
         metrics, mark = self.run / "metrics.jsonl", f'"step": {step}, "kind": "train"'
         while not (len(self.workers) > 1 and metrics.exists() and mark in metrics.read_text()):
             assert self.process.poll() is None, self.process.communicate()[1]
@@ -207,12 +207,12 @@ class Job:
 
     @property
     def workers(self) -> list[int]:
-        """The numbers of the workers, by rank."""
+        """The pids of the workers, by rank."""
         pid = self.process.pid
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def listening(self) -> set[str]:
-        """Return the addresses at which the job's processes listen, as the system writes them."""
+        """Return the addresses at which the job's processes listen, in the system's notation."""
         sockets = {
             str(each.readlink())
             for pid in (self.process.pid, *self.workers)
@@ -224,11 +224,11 @@ class Job:
             for table in ("tcp", "tcp6")
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         ]
-        mine = [line for line in lines if f"socket:[{line[9]}]" in sockets]
-        return {line[1].partition(":")[0] for line in mine if line[3] == LISTENING}
+        own = [line for line in lines if f"socket:[{line[9]}]" in sockets]
+        return {line[1].partition(":")[0] for line in own if line[3] == LISTENING}
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end; return exit code and what was said."""
+        """Wait for the end; return the exit code and stderr."""
         _, said = self.process.communicate(timeout=60)
         return self.process.returncode, said
 
@@ -245,7 +245,7 @@ def test_a_killed_rank_ends_the_job_and_the_run_goes_on_as_if_it_had_lived(
     job = Job(tmp_path, *words, "--processes", "2")
     for trial in range(count):
         job.reach(trial + 2)
-        heard |= job.listening()  # a pair that has met may have stopped to listen
+        heard |= job.listening()  # may stop listening once connected
         rank = (trial + 1) % 2
         began = time.monotonic()
         os.kill(job.workers[rank], signal.SIGKILL)

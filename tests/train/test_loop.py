@@ -1,4 +1,4 @@
-"""Stop at every step and go on: weights, optimiser and metrics are those of a run never stopped."""
+"""A run that is stopped at any step and resumed equals one that was never stopped."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -53,8 +53,8 @@ def training(settings: TrainSettings = SETTINGS) -> Trainer:
     return Trainer(algorithm, settings, Interruption())
 
 
-def kept(path: Path) -> DiskRunLog:
-    """Return the journal of the run at `path`, which is begun if it is not there."""
+def open_run_log(path: Path) -> DiskRunLog:
+    """Return the run log of the run at `path`, which is created if it does not exist."""
     run = Run.open(path) if path.exists() else Run.create(path.parent, "sft", name=path.name)
     quiet = Progress(STEPS, console=Console(quiet=True))
     return DiskRunLog(run, quiet, IDENTITY, SETTINGS.save_total_limit, lambda _: None)
@@ -64,7 +64,7 @@ Outcome = tuple[dict[str, Tensor], list[tuple[object, ...]], str, tuple[object, 
 
 
 def outcome(done: Trainer, run: Run) -> Outcome:
-    """Return all that must not depend on interruptions."""
+    """Return everything that must not depend on interruptions."""
     records = [
         (r.step, r.kind, {k: v for k, v in r.values.items() if k != "seconds"})
         for r in read_metrics(run.metrics_file)
@@ -83,21 +83,21 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     done = training()
-    with kept(tmp_path_factory.mktemp("runs") / "whole") as journal:
-        done.train(journal)
-    return outcome(done, journal.run)
+    with open_run_log(tmp_path_factory.mktemp("runs") / "whole") as run_log:
+        done.train(run_log)
+    return outcome(done, run_log.run)
 
 
 def interrupted(path: Path, step: int) -> None:
-    """Take `step` steps and stop as after a signal."""
+    """Run `step` steps and stop as after a signal."""
     first = training()
     first.interruption = StopAfter(first, step)
-    with kept(path) as journal, pytest.raises(Interrupted):
-        first.train(journal)
+    with open_run_log(path) as run_log, pytest.raises(Interrupted):
+        first.train(run_log)
 
 
 class StopAfter(Interruption):
-    """A signal that comes at an exact step."""
+    """A signal at an exact step."""
 
     def __init__(self, stopped: Trainer, step: int) -> None:
         super().__init__()
@@ -115,10 +115,10 @@ def load(path: Path) -> checkpoint.State:
 def resumed(path: Path, state: checkpoint.State | None = None) -> Outcome:
     second = training()
     second.restore(state or load(path))
-    with kept(path) as journal:
-        journal.truncate(second.step)
-        second.train(journal)
-    return outcome(second, journal.run)
+    with open_run_log(path) as run_log:
+        run_log.truncate(second.step)
+        second.train(run_log)
+    return outcome(second, run_log.run)
 
 
 @pytest.mark.parametrize("step", range(1, STEPS))
@@ -137,27 +137,27 @@ def test_a_crash_between_checkpoints_leaves_no_trace(whole: Outcome, tmp_path: P
         return take(batches)
 
     first._train_step = crash  # type: ignore[method-assign]  # a crash at an exact step
-    with kept(tmp_path / "run") as journal, pytest.raises(RuntimeError, match="power"):
-        first.train(journal)
-    steps = [r.step for r in read_metrics(journal.run.metrics_file) if r.kind == "train"]
+    with open_run_log(tmp_path / "run") as run_log, pytest.raises(RuntimeError, match="power"):
+        first.train(run_log)
+    steps = [r.step for r in read_metrics(run_log.run.metrics_file) if r.kind == "train"]
     assert steps[-1] == 11
     assert_same(whole, resumed(tmp_path / "run"))
 
 
-def test_an_interruption_while_observing_observes_again(whole: Outcome, tmp_path: Path) -> None:
+def test_an_interrupted_evaluation_is_repeated(whole: Outcome, tmp_path: Path) -> None:
     first = training()
 
     def observe(_: int) -> Evaluation:
         raise Interrupted("stop")
 
     first.algorithm.evaluate = observe  # type: ignore[method-assign]  # a signal in an evaluation
-    with kept(tmp_path / "run") as journal, pytest.raises(Interrupted):
-        first.train(journal)
+    with open_run_log(tmp_path / "run") as run_log, pytest.raises(Interrupted):
+        first.train(run_log)
     assert_same(whole, resumed(tmp_path / "run"))
 
 
 def without(part: str) -> Callable[[checkpoint.State], checkpoint.State]:
-    """Return what forgets a part of a checkpoint."""
+    """Return a function that removes a part of a checkpoint."""
     return lambda state: dataclasses.replace(
         state, tensors={n: t for n, t in state.tensors.items() if part not in n}
     )
@@ -193,9 +193,9 @@ def test_the_best_checkpoint_is_kept_and_the_schedule_ends_with_the_steps(
     whole: Outcome, tmp_path: Path
 ) -> None:
     done = training()
-    with kept(tmp_path / "run") as journal:
-        done.train(journal)
-    steps = checkpoint.saved_steps(journal.run.checkpoints)
+    with open_run_log(tmp_path / "run") as run_log:
+        done.train(run_log)
+    steps = checkpoint.saved_steps(run_log.run.checkpoints)
     assert done.best.step in steps
     assert steps[-2:] == [16, 20]
     rates = [values["learning_rate"] for _, kind, values in whole[1] if kind == "train"]
@@ -204,12 +204,12 @@ def test_the_best_checkpoint_is_kept_and_the_schedule_ends_with_the_steps(
     assert len(rates) == STEPS
 
 
-def test_what_is_not_finite_never_reaches_the_weights(tmp_path: Path) -> None:
+def test_non_finite_values_never_reach_the_weights(tmp_path: Path) -> None:
     broken = training()
     before = {n: p.detach().clone() for n, p in broken.parameters.items()}
     with torch.no_grad():
         broken.algorithm.model.network.model.norm.weight.fill_(float("nan"))
     refusal = pytest.raises(DivergedError, match="the step was not taken")
-    with kept(tmp_path / "run") as journal, refusal:
-        broken.train(journal)
+    with open_run_log(tmp_path / "run") as run_log, refusal:
+        broken.train(run_log)
     assert all(torch.equal(before[n], p) for n, p in broken.parameters.items())

@@ -43,31 +43,31 @@ def test_matrices_decay_and_vectors_do_not_and_groups_have_their_own_rate() -> N
         ParameterGroup({"m": matrix, "v": vector}),
         ParameterGroup({"o": other}, lr_multiplier=0.5),
     ]
-    optimiser = make_optimizer(groups, TrainSettings(weight_decay=0.1))
-    set_learning_rate(optimiser, 0.01)
+    optimizer = make_optimizer(groups, TrainSettings(weight_decay=0.1))
+    set_learning_rate(optimizer, 0.01)
     found = {
-        id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]
+        id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]
     }
     assert found == {id(matrix): (0.01, 0.1), id(vector): (0.01, 0), id(other): (0.005, 0.1)}
 
 
-def test_a_restored_optimiser_takes_the_same_step_bit_for_bit() -> None:
-    def step(parameter: nn.Parameter, optimiser: torch.optim.Optimizer, i: int) -> None:
+def test_a_restored_optimizer_takes_the_same_step_bit_for_bit() -> None:
+    def step(parameter: nn.Parameter, optimizer: torch.optim.Optimizer, i: int) -> None:
         parameter.grad = torch.sin(torch.arange(6.0).reshape(2, 3) * i)
-        optimiser.step()
+        optimizer.step()
 
     def fresh() -> tuple[nn.Parameter, torch.optim.Optimizer]:
         parameter = nn.Parameter(torch.ones(2, 3))
         return parameter, make_optimizer([ParameterGroup({"p": parameter})], TrainSettings())
 
-    one, optimiser = fresh()
-    step(one, optimiser, 1)
+    one, optimizer = fresh()
+    step(one, optimizer, 1)
     other, restored = fresh()
     other.data.copy_(one.data)
-    state = {n: t.clone() for n, t in optimizer_state(optimiser, {one: "p"}).items()}
+    state = {n: t.clone() for n, t in optimizer_state(optimizer, {one: "p"}).items()}
     assert set(state) == {"p/step", "p/exp_avg", "p/exp_avg_sq"}
     restore_optimizer(restored, {other: "p"}, state)
-    for parameter, each in ((one, optimiser), (other, restored)):
+    for parameter, each in ((one, optimizer), (other, restored)):
         step(parameter, each, 2)
     assert torch.equal(one, other)
 
@@ -75,10 +75,10 @@ def test_a_restored_optimiser_takes_the_same_step_bit_for_bit() -> None:
 def test_the_first_step_of_adamw_by_hand() -> None:
     # m̂ = g, v̂ = g²: the step is lr · g / (|g| + ε), and decay takes lr · λ · θ.
     parameter = nn.Parameter(torch.tensor([[2.0]]))
-    optimiser = make_optimizer(
+    optimizer = make_optimizer(
         [ParameterGroup({"p": parameter})], TrainSettings(weight_decay=0.5, adam_epsilon=1e-12)
     )
-    set_learning_rate(optimiser, 0.1)
+    set_learning_rate(optimizer, 0.1)
     parameter.grad = torch.tensor([[-3.0]])
-    optimiser.step()
+    optimizer.step()
     assert parameter.item() == pytest.approx(2 - 0.1 * 0.5 * 2 + 0.1)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def run(
     out: Path, *, count: int, num_trees: int
 ) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-    """Return gradients and facts of a step that `count` processes took together."""
+    """Return gradients and facts of a step that `count` processes computed together."""
     out.mkdir()
     script = [str(Path(together.__file__)), str(out), str(num_trees)]
     launcher = [
@@ -72,14 +72,14 @@ def test_checkpoints_of_one_two_and_one_processes_follow_each_other(tmp_path: Pa
     first = [r.values["gradient_norm"] for r in turns if r.kind == "train"][7:13]
     alone = [r.values["gradient_norm"] for r in one if r.kind == "train"][7:13]
     assert first == pytest.approx(alone, rel=1e-4)
-    assert first != alone  # two processes sum in another order: it was not one all the time
+    assert first != alone  # two processes sum in another order, so two really ran
 
 
-def test_what_every_process_says_is_heard_by_all() -> None:
+def test_all_gather_returns_the_texts_of_all_processes() -> None:
     assert processes.all_gather("x") == ["x"]
 
 
-def test_what_does_not_learn_gets_no_gradient_of_several_processes_either(
+def test_frozen_parameters_get_no_gradient_from_several_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(processes, "process_group", lambda: processes.ProcessGroup(0, 2))
@@ -87,7 +87,7 @@ def test_what_does_not_learn_gets_no_gradient_of_several_processes_either(
     learns, follows = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)
     processes.sum_gradients([learns, follows])
     assert learns.grad is not None
-    assert follows.grad is None  # with one, even of zeros, AdamW would let it decay
+    assert follows.grad is None  # with a gradient, even zero, AdamW would decay it
 
 
 def test_alone_everything_is_the_identity() -> None:

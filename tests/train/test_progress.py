@@ -1,4 +1,4 @@
-"""The clock is turned by hand, so that nothing waits."""
+"""All tests set the clock themselves, so that nothing waits."""
 
 import io
 import math
@@ -18,7 +18,7 @@ BANDS = {
 
 
 class Clock:
-    """Stands still until it is turned."""
+    """A clock that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -44,7 +44,7 @@ def fixed_memory() -> tuple[int | None, int | None]:
     return 1_200_000_000, 1_400_000_000
 
 
-def test_a_plain_line_says_all_and_is_not_broken() -> None:
+def test_a_plain_line_contains_everything_and_is_not_broken() -> None:
     console, clock = plain(), Clock()
     with Progress(300, console=console, clock=clock, memory=fixed_memory) as progress:
         progress.update(119, {"loss": 2.0, "learning_rate": 2e-4}, tokens=900)
@@ -89,7 +89,7 @@ def test_a_clock_that_stands_still_gives_no_rate() -> None:
     assert "left" not in printed(console)
 
 
-def test_metrics_of_a_verb_are_shown_if_they_are_there() -> None:
+def test_metrics_of_a_method_are_shown_if_they_are_there() -> None:
     console = plain()
     with Progress(
         5,
@@ -111,7 +111,7 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     assert "━" in text
     assert "saved [step] 1" in text
     assert "loss 1.25" in text
-    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
+    assert text.rstrip().endswith("\x1b[?25h")  # the cursor is visible again
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
         (20, "step 2/4"),
     ],
 )
-def test_beside_the_bar_what_is_needed_least_gives_way(width: int, expected: str) -> None:
+def test_next_to_the_bar_the_least_important_parts_are_dropped(width: int, expected: str) -> None:
     clock = Clock()
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
     with Progress(
@@ -148,22 +148,22 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert printed(console).startswith("step 1/4  loss 1.5")
 
 
-def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_is_honored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console = terminal()
     with Progress(4, console=console) as progress:
         progress.update(1, {"loss": 1.5})
-    assert "\x1b[3" not in printed(console)  # codes 30 to 38 are colours
+    assert "\x1b[3" not in printed(console)  # codes 30 to 38 are colors
 
 
-def test_the_bar_is_taken_down_when_the_work_fails() -> None:
+def test_the_bar_is_removed_when_training_fails() -> None:
     console = terminal()
     with pytest.raises(RuntimeError), Progress(4, console=console):
         raise RuntimeError
     assert printed(console).rstrip().endswith("\x1b[?25h")
 
 
-def test_a_metric_that_leaves_its_band_is_spoken_of_once() -> None:
+def test_a_metric_outside_its_band_is_reported_once() -> None:
     console = plain()
     with Progress(
         9, console=console, bands=BANDS, clock=Clock(), memory=lambda: (None, None)
@@ -172,16 +172,16 @@ def test_a_metric_that_leaves_its_band_is_spoken_of_once() -> None:
         progress.update(2, {"kl": 0.31, "entropy": 0.25, "clip_fraction": math.nan})
         progress.update(3, {"kl": 5.0, "entropy": 0.0})
     assert printed(console).splitlines()[1:] == [
-        "step 2: kl is 0.31, and healthy is at most 0.2. Lower the learning rate.",
-        "step 2: entropy is 0.25, and healthy is at least 0.5. Raise the entropy bonus.",
-        "step 2: clip fraction is nan, and healthy is 0.05 to 0.5. Take fewer epochs.",
+        "step 2: kl is 0.31; healthy is at most 0.2. Lower the learning rate.",
+        "step 2: entropy is 0.25; healthy is at least 0.5. Raise the entropy bonus.",
+        "step 2: clip fraction is nan; healthy is 0.05 to 0.5. Take fewer epochs.",
     ]
 
 
-def test_times_read_as_people_say_them() -> None:
+def test_durations_have_their_two_largest_units() -> None:
     # 90,000 s = 86,400 + 3,600
-    spoken = [format_duration(seconds) for seconds in (0.4, 59.6, 3599, 90_000)]
-    assert spoken == ["0 s", "1 min 0 s", "59 min 59 s", "1 d 1 h"]
+    durations = [format_duration(seconds) for seconds in (0.4, 59.6, 3599, 90_000)]
+    assert durations == ["0 s", "1 min 0 s", "59 min 59 s", "1 d 1 h"]
 
 
 def test_memory_is_that_of_this_process() -> None:
@@ -190,7 +190,7 @@ def test_memory_is_that_of_this_process() -> None:
 
 
 class Shown:
-    """A display that remembers."""
+    """A display that records its calls."""
 
     text_width = 30
 
@@ -207,13 +207,13 @@ class Shown:
         self.warnings.append(text)
 
 
-def test_a_display_has_the_bar_and_what_matters_most() -> None:
+def test_a_display_gets_the_progress_and_the_most_important_metric() -> None:
     console, display = terminal(), Shown()
     with Progress(4, console=console, bands=BANDS, display=display, clock=Clock()) as progress:
         progress.update(1, {"loss": 1.5, "learning_rate": 0.25, "kl": 0.5})
         progress.print_line("saved")
-    assert display.steps == [(1, 4, "step 1/4  loss 1.5", {"loss": 1.5})]  # as much as has room
+    assert display.steps == [(1, 4, "step 1/4  loss 1.5", {"loss": 1.5})]  # as much as fits
     assert display.warnings == [
-        "step 1: kl is 0.5, and healthy is at most 0.2. Lower the learning rate."
+        "step 1: kl is 0.5; healthy is at most 0.2. Lower the learning rate."
     ]
     assert printed(console).splitlines() == [*display.warnings, "saved"]

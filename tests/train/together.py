@@ -1,4 +1,4 @@
-"""One of several processes: sums a step's gradient with the others and saves what came of it."""
+"""One of several processes: sums a step's gradient with the others and saves the result."""
 
 import json
 import sys

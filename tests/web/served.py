@@ -1,4 +1,4 @@
-"""A real server in a thread, spoken to over a socket as a browser or an attacker would."""
+"""A real server in a thread, with raw HTTP requests like those of a browser or an attacker."""
 
 import contextlib
 import http.client
@@ -21,41 +21,41 @@ class Reply:
 
 @dataclass(frozen=True)
 class Served:
-    door: WebAddress
+    address: WebAddress
 
     def ask(self, path: str = "/", *, method: str = "GET", **headers: str) -> Reply:
-        """Send one request; `Host` is the right one unless given."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.door.port, timeout=10)
+        """Send one request; `Host` is the server's unless given."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.address.port, timeout=10)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.putrequest(method, path, skip_host=True)
-            for name, value in {"Host": f"{LOOPBACK}:{self.door.port}", **named}.items():
+            for name, value in {"Host": f"{LOOPBACK}:{self.address.port}", **named}.items():
                 connection.putheader(name, value)
             connection.endheaders()
-            found = connection.getresponse()
-            text = found.read().decode()
-            return Reply(found.status, {k.lower(): v for k, v in found.getheaders()}, text)
+            response = connection.getresponse()
+            text = response.read().decode()
+            return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
         finally:
             connection.close()
 
     @property
     def cookie(self) -> str:
-        return f"{self.door.cookie_name}={self.door.token}"
+        return f"{self.address.cookie_name}={self.address.token}"
 
 
 @contextlib.contextmanager
 def serving(app: Any) -> Iterator[Served]:
     """Serve an application until the block ends."""
-    with bind_socket(0) as place:
-        made, door = make_server(app, place)
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [place]})
+    with bind_socket(0) as listener:
+        server, address = make_server(app, listener)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             deadline = time.monotonic() + 10
-            while not made.started and time.monotonic() < deadline:
+            while not server.started and time.monotonic() < deadline:
                 threading.Event().wait(0.005)
-            yield Served(door)
+            yield Served(address)
         finally:
-            made.should_exit = True
+            server.should_exit = True
             thread.join(timeout=10)
             assert not thread.is_alive()

@@ -1,13 +1,14 @@
-"""Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
+"""Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290).
 
-The policy that maximises a reward within reach of its reference has that reward written in it:
-r = β log π/π_ref. So the loss of a reward model, with this reward, trains the policy itself.
+The policy that maximizes a reward under a KL constraint to its reference determines this reward,
+up to a constant per prompt: r = β log π/π_ref. The loss of a reward model, applied to this implicit
+reward, therefore trains the policy directly.
 
-Left out: RMSprop, with which the paper trains; AdamW is used as everywhere here.
+Left out: RMSprop, the paper's optimizer; AdamW is used, as in the other methods.
 Added: rankings of K responses as all their pairs, as best against worst, or as a list (the paper's
-appendix A.3); ties; cDPO's wrong labels; means over tokens instead of sums (Tulu 3); Llama 3's
-next-token term on what is preferred (`nll_weight`), and its masking of control tokens, which the
-trees bring along as the note `counts`.
+appendix A.3); ties; label smoothing (cDPO); means over tokens instead of sums (Tulu 3); Llama 3's
+next-token term on the preferred response (`nll_weight`), and its masking of control tokens: the
+trees have the mask as the per-token field `counts`.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def implicit_rewards(branches: BranchLogprobs, beta: float) -> Tensor:
 
 
 def length_normalized_rewards(branches: BranchLogprobs, beta: float) -> Tensor:
-    """Return the reward `[N]` of each branch, by the mean over its tokens."""
+    """Return the reward `[N]` of each branch, as a mean over its tokens."""
     # β/|y| · log π_θ(y|x) / π_ref(y|x)                   (Lambert et al. 2024, Tulu 3, equation 6)
     return beta * branches.logratio / branches.mean_divisor
 
@@ -52,14 +53,14 @@ def pair_losses(margins: Tensor, pairs: Pairs, smoothing: float) -> Tensor:
 
 
 def list_losses(rewards: Tensor, choices: RankingChoices) -> Tensor:
-    """Return the loss `[P]` of each ranking as a list."""
+    """Return the loss `[P]` of each ranking, as a list of choices."""
     # −log Π_k exp r̂(y_τ(k)) / Σ_{j ≥ k} exp r̂(y_τ(j))             (equation 20, appendix A.3)
     return plackett_luce(rewards, choices)
 
 
 @dataclass(eq=False, kw_only=True)
 class Dpo(PairwiseAlgorithm):
-    """The loss of a reward model on the policy's own reward."""
+    """The loss of a reward model, with the policy's implicit reward."""
 
     name = "dpo"
 
@@ -79,13 +80,13 @@ class Dpo(PairwiseAlgorithm):
         return pair_losses(margins, pairs, self.label_smoothing)
 
     def comparison_weights(self, batch: Batch) -> Tensor:
-        """Return what each pair weighs `[M]`, or each list `[P]`."""
+        """Return the weight of each pair `[M]`, or of each list `[P]`."""
         if self.comparisons != "list":
             return super().comparison_weights(batch)
         return torch.ones_like(self._ranking_choices(batch).tree, dtype=torch.float32)
 
     def comparison_terms(self, batch: Batch, branches: BranchLogprobs) -> Terms:
-        """Return the term of the pairs or of the lists, and metrics of the pairs."""
+        """Return the loss term of the pairs or of the lists, and metrics of the pairs."""
         if self.comparisons != "list":
             return super().comparison_terms(batch, branches)
         rewards = self.rewards(branches)

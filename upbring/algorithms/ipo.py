@@ -1,9 +1,10 @@
-"""Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036).
+"""Identity preference optimization (Azar et al. 2023, arXiv 2310.12036).
 
-DPO's loss falls for ever as two responses are driven apart; where labels are certain it forgets
-the reference. Here the distance has a goal, and going beyond it costs as much as falling short.
+DPO's loss keeps falling as the log-ratios of two responses move apart; with deterministic labels it
+ignores the reference. IPO regresses the margin onto a target: a margin above the target costs as
+much as one below it.
 
-Added: rankings of K responses, ties (whose goal is 0), means over tokens instead of sums, a
+Added: rankings of K responses, ties (with target 0), means over tokens instead of sums, a
 next-token term, masking of control tokens.
 """
 
@@ -17,16 +18,16 @@ from upbring.maths.preference_losses import Pairs
 
 
 def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:
-    """Return the loss `[M]` of pairs whose log-ratios are h `[M]` apart; β is the paper's τ."""
+    """Return the loss `[M]` of pairs whose log-ratios differ by h `[M]`; β is the paper's τ."""
     # ( h_π(y_w, y_l, x) − τ⁻¹/2 )²                                                  (equation 17)
-    # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²          (its population form, with p* = ½ of a tie)
+    # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²          (population form, with p* = ½ for a tie)
     target = torch.where(is_tie, 0.0, 1 / (2 * beta))
     return (h - target) ** 2
 
 
 @dataclass(eq=False, kw_only=True)
 class Ipo(PairwiseAlgorithm):
-    """A squared distance from a margin that is wanted."""
+    """Squared distance of the log-ratio margin from its target 1/(2β)."""
 
     name = "ipo"
 

@@ -1,33 +1,45 @@
-"""What held-out responses are worth, and what they have gained since they were first drawn.
+"""Scores of held-out responses, and how much they gained since the first evaluation.
 
-The same prompts are answered by the same draws each time, so that what is gained is told prompt by
-prompt: a standard error of the differences is smaller than one of the scores.
+The same prompts are sampled with the same random keys each time, so the gain is paired by prompt:
+the standard error of the differences is smaller than that of the scores.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from upbring.algorithms.rollout_batch import RolloutBatch
 
-def evaluation_scores(facts: Mapping[str, Tensor], *, kl_coef: float) -> Tensor:
-    """Return `[N]`: the judge's score or, without a judge, the reward less the divergence."""
-    return facts.get("judge", facts["reward"] - kl_coef * facts["kl"])
+
+def evaluation_scores(rollouts: RolloutBatch, *, kl_coef: float) -> Tensor:
+    """Return `[N]`: the judge's scores or, without a judge, the rewards less the KL penalty."""
+    if rollouts.judge_scores is not None:
+        return rollouts.judge_scores.float()
+    assert rollouts.kl is not None, "evaluated rollouts have their KL"
+    return rollouts.rewards.float() - kl_coef * rollouts.kl
 
 
 def evaluation_metrics(
-    facts: Mapping[str, Tensor], scores: Tensor, initial_scores: Sequence[float]
+    rollouts: RolloutBatch, scores: Tensor, initial_scores: Sequence[float]
 ) -> dict[str, float]:
-    """Return what an evaluation says of responses that are worth `scores` `[N]`, once `initial_scores`."""
-    values = {n: float(facts[n].mean()) for n in ("reward", "kl", "ended", "judge") if n in facts}
-    gain = (
-        scores - torch.tensor(initial_scores).to(scores)
-        if initial_scores
-        else torch.zeros_like(scores)
-    )  # [N]
+    """Return the metrics of an evaluation with these `scores` `[N]`.
+
+    `initial_scores` are those of the first evaluation; empty in the first evaluation itself.
+    """
+    per_response = {
+        "reward": rollouts.rewards,
+        "kl": rollouts.kl,
+        "ended": rollouts.is_finished,
+        "judge": rollouts.judge_scores,
+    }
+    values = {n: float(each.float().mean()) for n, each in per_response.items() if each is not None}
+    gain = torch.zeros_like(scores)  # [N]
+    if initial_scores:
+        gain = scores - torch.tensor(initial_scores).to(scores)
+    root = math.sqrt(len(scores))
     values["gain"] = float(gain.mean())
-    sqrt_count = math.sqrt(len(scores))
-    values["gain_error"] = float(gain.std(correction=0)) / sqrt_count
-    values["error"] = float(scores.std(correction=0)) / sqrt_count
+    values["gain_error"] = float(gain.std(correction=0)) / root
+    values["error"] = float(scores.std(correction=0)) / root
     return values

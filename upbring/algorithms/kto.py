@@ -1,14 +1,13 @@
-"""Kahneman–Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306).
+"""Kahneman–Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306).
 
-Single responses that somebody called good or bad; nothing needs to be paired. A response is judged
-against what the policy has gained on responses to other prompts: z₀, an estimate of its divergence
-from the reference.
+Trains on single responses labeled good or bad; no pairs are needed. The reward of a response is
+compared with a reference point z₀: an estimate of KL(π‖π_ref) from responses to other prompts.
 
-z₀ belongs to a whole step and has no gradient. It is computed before the step's first forward, from
-the last branch of each tree (fact `good` unknown): a response that was given to another prompt.
-The step's own trees, all of them on all processes, are its batch of m.
+z₀ is constant within an optimizer step and has no gradient. It is computed before the step's first
+forward pass, from mismatched responses: the last branch of each tree, where the label `good` is
+NaN, is a response to another prompt. All trees of the step, on all processes, are the batch of m.
 
-Added: comparisons, whose best response is good and whose worst is bad, in one tree.
+Added: comparisons, as one tree with a good (best) and a bad (worst) response.
 """
 
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from upbring.train.algorithm import Term, Terms
 
 
 def reference_point(log_ratio_sum: float, count: float) -> float:
-    """Return z₀ of the sum of log-ratios of mismatched responses, and how many there are."""
+    """Return z₀, given the sum of log-ratios of `count` mismatched responses; 0 without any."""
     # ẑ₀ = max( 0, 1/m Σ_i log π_θ(y_j|x_i) / π_ref(y_j|x_i) ),  j = (i + 1) mod m     (§4.1)
     return max(0.0, log_ratio_sum / count) if count else 0.0
 
@@ -42,7 +41,7 @@ def reference_point(log_ratio_sum: float, count: float) -> float:
 def kto_losses(
     rewards: Tensor, is_good: Tensor, *, z: float, weights: tuple[float, float]
 ) -> Tensor:
-    """Return the loss `[M]` of responses of rewards `[M]`, good (1) or bad (0); z is β z₀."""
+    """Return the loss `[M]` of responses with `rewards` `[M]`, good (1) or bad (0); z is β z₀."""
     # v(x, y) = λ_D σ(β(r_θ(x, y) − z₀)) if y is desirable, λ_U σ(β(z₀ − r_θ(x, y))) else
     # L_KTO = E[λ_y − v(x, y)]                                                         (equation 8)
     sign, weight = 2 * is_good - 1, torch.where(is_good == 1, *weights)
@@ -51,7 +50,7 @@ def kto_losses(
 
 @dataclass(eq=False, kw_only=True)
 class Kto(PreferenceAlgorithm):
-    """Each response against the point of reference."""
+    """Loss of each labeled response, relative to the reference point."""
 
     name = "kto"
     label_key = "good"
@@ -65,18 +64,18 @@ class Kto(PreferenceAlgorithm):
         """Return β log π/π_ref of every branch `[N]`."""
         return self.beta * branches.logratio
 
-    def begin_step(self, trees: Trees, shard: Trees, *, lanes: int = 1) -> list[Batch]:
-        """Return a step's micro-batches, after estimating its point of reference."""
+    def begin_step(self, trees: Trees, shard: Trees) -> list[Batch]:
+        """Return a step's micro-batches, after estimating its reference point."""
         split_trees = [_split_mismatched(shard[i], self.label_key) for i in range(len(shard))]
         self.z = self.beta * self._estimate_reference_point(
             [mismatched for _, mismatched in split_trees if mismatched]
         )
         matched = [item for item, _ in split_trees]
-        return super().begin_step(trees, matched, lanes=lanes)
+        return super().begin_step(trees, matched)
 
     @torch.no_grad()
     def _estimate_reference_point(self, mismatched: list[Tree]) -> float:
-        """Return z₀ of all processes' mismatched trees."""
+        """Return z₀ of the mismatched trees of all processes."""
         sums = torch.zeros(2, dtype=torch.float64)
         for batch in make_micro_batches(self.model, mismatched, self.micro_tokens):
             self.poll()
@@ -88,11 +87,11 @@ class Kto(PreferenceAlgorithm):
         return reference_point(total, count)
 
     def comparison_weights(self, batch: Batch) -> Tensor:
-        """Return what each response weighs `[M]`."""
+        """Return the weight of each labeled response `[M]`: 1."""
         return torch.ones_like(self._labeled_branches(batch)[1])
 
     def comparison_terms(self, batch: Batch, branches: BranchLogprobs) -> Terms:
-        """Return the term of the responses, and how good and bad ones stand."""
+        """Return the loss term of the labeled responses, and metrics of good and bad ones."""
         indices, good = self._labeled_branches(batch)
         rewards = self.rewards(branches)  # [N]
         weights = (self.desirable_weight, self.undesirable_weight)
@@ -114,20 +113,20 @@ class Kto(PreferenceAlgorithm):
         }
 
     def _labeled_branches(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the places `[M]` in N of the responses that were judged, and the judgements."""
+        """Return the indices `[M]` into N of the labeled branches, and their labels `[M]`."""
         good = get_per_branch(batch, self.label_key)
         indices = (~good.isnan()).nonzero().squeeze(-1)
         return indices, good[indices]
 
 
 def _select_branches(indices: Tensor, is_selected: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the chosen ones of places `[M]`, each of which weighs 1."""
+    """Return the selected indices, each with weight 1."""
     selected = indices[is_selected]
     return selected, torch.ones(len(selected), device=selected.device)
 
 
 def _split_mismatched(item: Tree, label_key: str) -> tuple[Tree, Tree | None]:
-    """Return a tree without the response to another prompt, and that response behind the prompt."""
+    """Return a tree without its mismatched response, and a tree of that response alone."""
     labels = item.per_branch.get(label_key)
     if labels is None or not np.isnan(labels[-1]):
         return item, None

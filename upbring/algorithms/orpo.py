@@ -1,9 +1,9 @@
-"""Odds ratio preference optimisation (Hong et al. 2024, arXiv 2403.07691).
+"""Odds ratio preference optimization (Hong et al. 2024, arXiv 2403.07691).
 
-Fine-tuning on what is preferred, and beside it a loss that widens the odds between it and what is
-not: one stage from a base model, without a reference.
+Supervised fine-tuning on the preferred response, plus a loss that increases its odds relative to
+the rejected response: one stage from a base model, without a reference.
 
-Left out: the next-token loss of the prompt, which the authors' code and TRL's add.
+Left out: the next-token loss on the prompt, which the authors' code and TRL include.
 Added: rankings of K responses, ties.
 """
 
@@ -40,7 +40,7 @@ class Orpo(PairwiseAlgorithm):
 
     @property
     def coefficient(self) -> float:
-        """Return λ."""
+        """λ of equation 6."""
         return self.beta
 
     def rewards(self, branches: BranchLogprobs) -> Tensor:

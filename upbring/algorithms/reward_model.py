@@ -1,14 +1,14 @@
-"""The reward model: which of several responses people prefer (Ouyang et al. 2022, §3.5).
+"""The reward model: predicts which of several responses people prefer (Ouyang et al. 2022, §3.5).
 
     loss(θ) = −1/C(K,2) · E_(x, y_w, y_l)~D [ log σ( r_θ(x, y_w) − r_θ(x, y_l) ) ]    (equation 1)
 
-All C(K,2) comparisons of a ranking are one item: each response is computed once, and gets one
-gradient. r is a linear head on the last token's hidden state, without a bias, which a difference
-cannot teach (Huang et al. 2024, details 10 and 12).
+All C(K,2) comparisons of a ranking are one item: each response is computed once and gets one
+gradient. r is a linear head on the last token's hidden state (Huang et al. 2024, details 10 and
+12). It has no bias: a bias cancels in the difference and gets no gradient.
 
-Left out: dropout; the paper's unembedding layer is never computed.
-Added: ties; whole rankings (Plackett–Luce); margins, smoothing and centering; rows that rank
-responses to one prompt share its computation.
+Left out: dropout. The unembedding layer is not computed, as in the paper.
+Added: ties; whole rankings (Plackett–Luce); margins, label smoothing and centering; rows with the
+same prompt share its computation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from upbring.algorithms.supervised import Stateless, held_out_means, iterate_steps
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Trees
@@ -33,13 +34,12 @@ from upbring.maths.preference_losses import (
 from upbring.model.heads import rewards
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
-from upbring.train import processes
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
 
 
 def ranking_index(batch: Batch) -> Tensor:
-    """Return whose ranking each branch belongs to `[N]`: rows of one prompt may share a tree."""
+    """Return the ranking of each branch `[N]`: several rows with one prompt may share a tree."""
     if "ranking" not in batch.per_branch:
         return batch.tree_index
     ranking = batch.per_branch["ranking"].nan_to_num(0.0).long()  # [N]
@@ -52,18 +52,18 @@ def batch_pairs(batch: Batch) -> Pairs:
 
 
 class Criterion(Protocol):
-    """A loss of rankings: what each item weighs, and what it costs under the scores."""
+    """A loss of rankings, whose items are pairs or whole rankings."""
 
     def weight(self, batch: Batch) -> Tensor:
-        """Return the weights `[M]`."""
+        """Return the weight of each item `[M]`."""
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Return the losses `[M]` of all branches' scores `[N]`."""
+        """Return the loss of each item `[M]`, given the scores of all branches `[N]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class BradleyTerry:
-    """Every pair of a ranking by itself; all of them weigh as much as one."""
+    """The loss of each pair of a ranking; the weights of a ranking's pairs sum to 1."""
 
     smoothing: float = 0.0
     margin: float = 0.0
@@ -88,7 +88,7 @@ class BradleyTerry:
 
 @dataclass(frozen=True, slots=True)
 class PlackettLuce:
-    """Every ranking as a whole: the best is taken first, then the best of those that are left."""
+    """The loss of a whole ranking: the best is chosen first, then the best of the remaining."""
 
     smoothing: float = 0.0
 
@@ -106,12 +106,12 @@ class PlackettLuce:
 
 
 @dataclass(eq=False)
-class RewardAlgorithm:
-    """A score for every branch of a tree, learned from their ranks."""
+class RewardAlgorithm(Stateless):
+    """A score for every branch of a tree, trained on the branches' ranks."""
 
     model: Model
     head: nn.Linear
-    active: Callable[[], AbstractContextManager[None]]  # lets the role that learns speak
+    active: Callable[[], AbstractContextManager[None]]  # activates the trained role's adapter
     trainable: list[ParameterGroup]
     criterion: Criterion
     centering: float
@@ -119,35 +119,28 @@ class RewardAlgorithm:
     steps: int
     held_out: Trees
     micro_tokens: int
-    sample_rankings: Callable[[], Sequence[EvalSample]] = (
-        tuple  # fixed rankings as they are scored now
-    )
+    # returns the fixed rankings with their current scores
+    sample_rankings: Callable[[], Sequence[EvalSample]] = tuple
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
 
     def parameters(self) -> list[ParameterGroup]:
-        """Return what learns."""
+        """Return the trained parameters."""
         return self.trainable
 
     def batches(self, start: int) -> Iterator[Sequence[Batch]]:
         """Yield each step's trees, packed to the token budget."""
-        for trees in self.stream.steps(start, self.steps):
-            shard_indices = processes.shard([tree.num_tokens for tree in trees])
-            yield make_micro_batches(
-                self.model,
-                [trees[i] for i in shard_indices],
-                self.micro_tokens,
-                lanes=self.model.lanes,
-            )
+        for step in iterate_steps(self.stream, start, self.steps):
+            yield make_micro_batches(self.model, step.own, self.micro_tokens)
 
     def weights(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return what every pair or ranking weighs `[M]`."""
+        """Return the weight of every pair or ranking `[M]`."""
         term_weights = {"nll": self.criterion.weight(batch)}
         return term_weights | (
             {"centering": batch_pairs(batch).weight} if self.centering > 0 else {}
         )
 
     def loss(self, batch: Batch) -> Terms:
-        """Return the loss of every pair or ranking `[M]`, and what is told beside it."""
+        """Return the loss of every pair or ranking `[M]`, and metrics."""
         with self.active():
             scores = rewards(self.model, self.head, batch)  # [N]
         pairs_in_batch = batch_pairs(batch)
@@ -168,27 +161,13 @@ class RewardAlgorithm:
         return terms
 
     def evaluate(self, step: int) -> Evaluation:
-        """Return held-out numbers, and fixed rankings as they are scored now."""
+        """Return held-out metrics, and the fixed rankings with their current scores."""
         del step
         values = self.held_out_means()
         return Evaluation(values, values.get("nll"), tuple(self.sample_rankings()))
 
-    @torch.no_grad()
     def held_out_means(self) -> dict[str, float]:
-        """Return the mean of each term over all held-out rankings, if there are any."""
-        sums: dict[str, Tensor] = {}
-        for batch in make_micro_batches(self.model, self.held_out, self.micro_tokens):
-            self.poll()
-            for name, term in self.loss(batch).items():
-                weighted_loss = (term.loss * term.weight).double().sum()
-                weighted_sums = torch.stack([weighted_loss, term.weight.double().sum()]).cpu()
-                sums[name] = sums.get(name, 0) + weighted_sums
-        return {name: float(s / weight) for name, (s, weight) in sums.items() if weight > 0}
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing: order and mixture are functions of the step."""
-        return {}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take nothing back."""
-        assert not state, f"a reward model keeps no state, and got {sorted(state)}"
+        """Return the mean of each term over all held-out rankings; empty without any."""
+        batches = make_micro_batches(self.model, self.held_out, self.micro_tokens)
+        means = held_out_means(self.loss, batches, self.poll)
+        return {name: value for name, value in means.items() if name != "loss"}

@@ -1,76 +1,50 @@
-"""Learning from the policy's own responses: what PPO, GRPO and RLOO have in common.
+"""Reinforcement learning on the policy's own responses: the base of PPO, GRPO and RLOO.
 
-A round draws responses, scores them by reference and reward, and says how much each token is worth;
-its steps then learn from it. A round is a pure function of the weights, the seed and its number,
-and part of the state, so that a run resumed in its middle goes on with the same rollouts.
+A round samples responses, scores them with the reference and the reward function, and computes
+advantages; the steps of the round train on it. A round is a pure function of the weights, the seed
+and its number. It is part of the checkpoint: a resumed run continues with the same rollouts.
 
-Left out: temperatures other than 1, which would make the drawn probabilities others than the
-learned ones.
+Left out: sampling temperatures other than 1, which differ from the trained distribution.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from upbring.algorithms.judge_gain import evaluation_metrics, evaluation_scores
-from upbring.algorithms.rollout_batch import (
+from upbring.algorithms.rollout_batch import RolloutBatch, gather_rollouts, restore_rollouts
+from upbring.algorithms.sample_round import (
+    PolicyRoles,
+    ResponseDecoder,
     RewardFunction,
     RoleModel,
-    annotated,
-    exchanged,
-    flatten_rollouts,
-    grown,
-    make_rollouts,
-    noted,
-    sample_rollouts,
+    sample_and_score,
 )
-from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree, Trees
-from upbring.errors import InputError
 from upbring.maths import counter_rng
 from upbring.maths.kl import adapt_kl_weight, k3
 from upbring.maths.segments import segment_sum
-from upbring.model.packing import make_micro_batches
+from upbring.model.packing import group_micro_batches, make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.train import processes
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
 
-NUM_SHOWN = 3  # responses whose tokens are written down at each evaluation
-NEVER = -1
-LEAST_SPREAD = 1e-6  # of rewards; less is rounding
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PolicyRoles:
-    """Who speaks, who rewards and who judges: what the recipe brings together."""
-
-    policy: RoleModel
-    reference: RoleModel
-    reward: RewardFunction
-    judge: RewardFunction | None = None  # never learned from
-    ema: RoleModel | None = None  # the average of the policy's weights, if that is kept
-    ema_parameters: Sequence[tuple[nn.Parameter, nn.Parameter]] = ()  # the average's, the policy's
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseDecoder:
-    """How tokens are read and what ends a response."""
-
-    decode: Callable[[Sequence[int]], str]
-    token_text: Callable[[int], str]  # a token, special ones too
-    stop_token_ids: tuple[int, ...]
+NUM_SAMPLES = 3  # responses per evaluation that are recorded token by token
+NO_ROUND = -1
+MIN_REWARD_STD = 1e-6  # a smaller deviation is a rounding error
 
 
 @dataclass(eq=False)
 class OnPolicy(ABC):
-    """Rounds of rollouts, and the steps that learn from them; what a token is worth is a method's."""
+    """Rounds of rollouts and the steps on them; subclasses define advantages and losses."""
 
     settings: OnPolicySettings
     roles: PolicyRoles
@@ -79,332 +53,347 @@ class OnPolicy(ABC):
     held_out: Trees
     decoder: ResponseDecoder
     micro_tokens: int
-    is_rescored: bool  # whether the policy scores its responses again, packed as it learns them
+    is_rescored: bool  # recompute old log-probabilities, packed as in training
     replay: Stream | None = None
-    sample_responses: Callable[[], Sequence[EvalSample]] = list
+    sample_fixed_prompts: Callable[[], Sequence[EvalSample]] = list
     poll: Callable[[], None] = lambda: None
     log: Callable[[str], None] = lambda _: None
     steps: int = field(init=False)
-    beta: float = field(init=False)  # weight of the divergence in this round
-    number: int = field(init=False, default=NEVER)  # of the round
-    trees: list[Tree] = field(init=False, default_factory=list)  # of the round
-    shift: float = field(init=False, default=0.0)  # of rewards
-    scale: float = field(init=False, default=1.0)
-    usual: float = field(init=False, default=math.nan)  # length of the first round's responses
-    judged: list[float] = field(init=False, default_factory=list)  # at each evaluation
-    began: list[float] = field(init=False, default_factory=list)  # each held-out prompt's first
-    is_first: bool = field(init=False, default=False)  # whether the policy is as it drew
-    is_followed: bool = field(init=False, default=True)  # whether the average has the last step
+    # the current round: `batches` writes it, `loss` reads it
+    round_number: int = field(init=False, default=NO_ROUND)
+    rollouts: RolloutBatch | None = field(init=False, default=None)
+    beta: float = field(init=False)  # KL coefficient of this round
+    is_first_minibatch: bool = field(init=False, default=False)
+    is_ema_current: bool = field(init=False, default=True)
+    # state that is carried from round to round
+    reward_shift: float = field(init=False, default=0.0)
+    reward_scale: float = field(init=False, default=1.0)
+    initial_length: float = field(init=False, default=math.nan)  # mean, first round
+    judge_history: list[float] = field(init=False, default_factory=list)  # one per evaluation
+    initial_scores: list[float] = field(init=False, default_factory=list)  # of held-out prompts
 
     def __post_init__(self) -> None:
-        per_epoch = len(self.prompts) / self.num_prompts
-        rounds = max(1, round(self.settings.epochs * per_epoch))
+        rounds = max(1, round(self.settings.epochs * len(self.prompts) / self.num_prompts))
         self.steps = self.settings.steps or rounds * self.steps_per_round
         self.beta = self.settings.kl_coef
-        self._order = Stream(self.prompts, (), self.settings.seed, 1.0, 1)
+        self._prompt_order = Stream(self.prompts, (), self.settings.seed, 1.0, 1)
 
     @property
     def num_prompts(self) -> int:
-        """Prompts of a round."""
+        """The prompts of a round."""
         return self.settings.batch_size * self.settings.num_mini_batches
 
     @property
     def steps_per_round(self) -> int:
-        """Steps that learn from one round."""
+        """The optimizer steps of a round."""
         return self.settings.num_mini_batches * self.settings.update_epochs
 
     @abstractmethod
-    def rewards_and_advantages(
-        self, batch: Batch
-    ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """Return notes `[R]` and facts `[N]` about a whole round: what each token is worth."""
+    def with_advantages(self, rollouts: RolloutBatch) -> RolloutBatch:
+        """Return a whole round with token rewards and advantages."""
 
     @abstractmethod
-    def losses(self, batch: Batch) -> Terms:
-        """Return the terms of a batch of rollouts."""
+    def loss_weights(self, rollouts: RolloutBatch) -> Mapping[str, Tensor]:
+        """Return the weights of the terms of `losses` that have a coefficient."""
 
     @abstractmethod
-    def loss_weights(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the weights of those of `losses`'s terms that have a coefficient."""
-
-    def score_old_logprobs(self, role_model: RoleModel, batch: Batch) -> dict[str, Tensor]:
-        """Return what `role_model` thinks of the tokens of a batch, `[R]`: the policy when it drew."""
-        if not self.is_rescored:
-            return {"old": batch.per_token["sampled"]}
-        with role_model.active():
-            return {"old": score_tokens(role_model.model, batch).logprobs}
-
-    def parameters(self) -> list[ParameterGroup]:
-        """Return what learns, and the average that follows it."""
-        average = {f"average.{i}": kept for i, (kept, _) in enumerate(self.roles.ema_parameters)}
-        return [*self.trainable, ParameterGroup(average)] if average else self.trainable
-
-    def batches(self, start: int) -> Iterator[Sequence[Batch]]:
-        """Yield each step's minibatch; the first step of a round draws it before."""
-        for step in range(start, self.steps):
-            number, inside = divmod(step, self.steps_per_round)
-            reason = (
-                (self._should_stop() or self._sample_round(number))
-                if number != self.number
-                else None
-            )
-            if reason is not None:
-                self.log(f"step {step}: {reason}; stopping here")
-                return
-            chosen = self._minibatch(inside)
-            mine = processes.shard([tree.num_tokens for tree in chosen])
-            batches = self._rows([chosen[i] for i in mine])
-            if self.replay is not None and self.settings.mix_weight > 0:
-                rows = self.replay.step_trees(step)
-                shares = processes.shard([row.num_tokens for row in rows])
-                batches += self._rows([rows[i] for i in shares])
-            self.is_first, self.is_followed = inside == 0, False
-            yield batches
-            self._update_ema()
-
-    def _rows(self, trees: Sequence[Tree]) -> list[Batch]:
-        model = self.roles.policy.model
-        return make_micro_batches(model, trees, self.micro_tokens, lanes=model.lanes)
+    def losses(self, rollouts: RolloutBatch) -> Terms:
+        """Return the loss terms of a micro-batch of rollouts, per item."""
 
     @property
-    def moves(self) -> bool:
-        """Whether the policy learns from this round; a value may have to come first."""
+    def is_policy_trained(self) -> bool:
+        """Whether this round updates the policy; the value model may warm up first."""
         return True
 
-    def weights(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return what each item of each term weighs."""
-        return {"replay": batch.weight} if _is_replay(batch) else self.loss_weights(batch)
+    def parameters(self) -> list[ParameterGroup]:
+        """Return the trained parameters and their moving average."""
+        ema = {f"average.{i}": own for i, (own, _) in enumerate(self.roles.ema_parameters)}
+        return [*self.trainable, ParameterGroup(ema)] if ema else self.trainable
 
-    def loss(self, batch: Batch) -> Terms:
-        """Return the terms of rollouts, or of rows that are replayed."""
-        if _is_replay(batch):
-            # + γ E_{x∼D_pretrain}[log π(x)]                  (Ouyang et al. 2022, equation 2)
-            with self.roles.policy.active():
-                logprobs = score_tokens(self.roles.policy.model, batch).logprobs  # [R]
-            loss = -logprobs * float(self.moves)
-            return {"replay": Term(loss, batch.weight, self.settings.mix_weight)}
-        return self.losses(batch)
+    def batches(self, start: int) -> Iterator[Sequence[RolloutBatch | Batch]]:
+        """Yield each step's micro-batches; a round is sampled before its first step."""
+        for step in range(start, self.steps):
+            number, step_in_round = divmod(step, self.steps_per_round)
+            if number != self.round_number:
+                reason = self.stop_reason()
+                if reason is None:
+                    self.sample_round(number)
+                    reason = self.kl_stop_reason()
+                if reason is not None:
+                    self.log(f"step {step}: {reason}; stopping here")
+                    return
+            rollouts = self._rollout_micro_batches(step_in_round)
+            replay = self._replay_micro_batches(step)
+            self.is_first_minibatch, self.is_ema_current = step_in_round == 0, False
+            yield [*rollouts, *replay]
+            self.update_ema()
 
-    def seen(self, batch: Batch, logprobs: Tensor) -> dict[str, Term]:
-        """Return the metrics of a batch of rollouts, under the policy's `logprobs` `[R]` of now."""
-        N = len(batch.last_index)
-        one, each = torch.ones_like(batch.weight), batch.weight.new_ones(N)
-        length = segment_sum(one, batch.branch_index, N)  # [N]
-        facts, notes, now = batch.per_branch, batch.per_token, logprobs.detach()
-        logratio = now - notes["old"]  # [R]
-        ratio = logratio.exp()
-        is_out = ((ratio - 1).abs() > self.settings.clip_range).to(one.dtype)
+    def _rollout_micro_batches(self, step_in_round: int) -> Iterator[RolloutBatch]:
+        assert self.rollouts is not None, "a round is sampled before its steps"
+        prompts, model = self._minibatch(step_in_round), self.roles.policy.model
+        shard = processes.shard([self.rollouts.trees[i].num_tokens for i in prompts])
+        own = [prompts[i] for i in shard]
+        trees = [self.rollouts.trees[i] for i in own]
+        for group in group_micro_batches(model, trees, self.micro_tokens):
+            yield self.rollouts.select([own[i] for i in group]).to(model.device)
+
+    def _replay_micro_batches(self, step: int) -> list[Batch]:
+        if self.replay is None or self.settings.mix_weight == 0:
+            return []
+        rows, model = self.replay.step_trees(step), self.roles.policy.model
+        shard = processes.shard([row.num_tokens for row in rows])
+        return make_micro_batches(model, [rows[i] for i in shard], self.micro_tokens)
+
+    def _minibatch(self, step_in_round: int) -> list[int]:
+        """Return the prompts of a step; each update epoch visits all of them in a new order."""
+        epoch, part = divmod(step_in_round, self.settings.num_mini_batches)
+        key = counter_rng.key(self.settings.seed, "minibatch", self.round_number, epoch)
+        order = counter_rng.permutation(key, self.num_prompts).tolist()
+        size = self.settings.batch_size
+        return sorted(order[part * size : (part + 1) * size])
+
+    def weights(self, batch: RolloutBatch | Batch) -> Mapping[str, Tensor]:
+        """Return the weights of the items of each term that has a coefficient."""
+        if isinstance(batch, RolloutBatch):
+            return self.loss_weights(batch)
+        return {"replay": batch.weight}
+
+    def loss(self, batch: RolloutBatch | Batch) -> Terms:
+        """Return the loss terms of rollouts, or of replayed rows."""
+        if isinstance(batch, RolloutBatch):
+            return self.losses(batch)
+        # + γ E_{x∼D_pretrain}[log π(x)]                      (Ouyang et al. 2022, equation 2)
+        loss = -self.policy_logprobs(batch) * float(self.is_policy_trained)
+        return {"replay": Term(loss, batch.weight, self.settings.mix_weight)}
+
+    def policy_logprobs(self, batch: Batch) -> Tensor:
+        """Return the policy's log-probabilities `[R]`."""
+        with self.roles.policy.active():
+            return score_tokens(self.roles.policy.model, batch).logprobs
+
+    def metrics(self, rollouts: RolloutBatch, logprobs: Tensor) -> dict[str, Term]:
+        """Return the metrics of a micro-batch under the current policy's `logprobs` `[R]`."""
+        batch, N = rollouts.batch, len(rollouts.rewards)
+        per_token, per_response = torch.ones_like(batch.weight), batch.weight.new_ones(N)
+        lengths = segment_sum(per_token, batch.branch_index, N)  # [N]
+        logprobs = logprobs.detach()
+        log_ratio = logprobs - rollouts.old_logprobs  # [R]
+        ratio = log_ratio.exp()
+        is_clipped = ((ratio - 1).abs() > self.settings.clip_range).to(per_token.dtype)
+        sampler_gap = (logprobs - rollouts.sampled_logprobs).abs()
+        assert rollouts.kl is not None, "every round has its KL"
+        assert rollouts.reward_std is not None, "every round has its deviation"
         return {
-            "reward": Term(facts["reward"], each, 0),
-            "reward_deviation": Term(facts["reward_deviation"], each, 0),
-            "kl": Term(facts["kl"], each, 0),
-            "length": Term(length, each, 0),
-            "length_ratio": Term(length / self.usual, each, 0),
-            "ended": Term(facts["ended"], each, 0),
-            "entropy": Term(-notes["old"], one, 0),
-            "ratio": Term(ratio, one, 0),
-            "log_ratio": Term(logratio.abs(), one, 0),  # which the guard watches
-            "clip_fraction": Term(is_out, one, 0),
-            "sampler_gap": Term((now - notes["sampled"]).abs(), one * self.is_first, 0),
-            "beta": Term(each * self.beta, each, 0),
+            "reward": Term(rollouts.rewards.float(), per_response, 0),
+            "reward_deviation": Term(rollouts.reward_std, per_response, 0),
+            "kl": Term(rollouts.kl, per_response, 0),
+            "length": Term(lengths, per_response, 0),
+            "length_ratio": Term(lengths / self.initial_length, per_response, 0),
+            "ended": Term(rollouts.is_finished, per_response, 0),
+            "entropy": Term(-rollouts.old_logprobs, per_token, 0),
+            "ratio": Term(ratio, per_token, 0),
+            "log_ratio": Term(log_ratio.abs(), per_token, 0),  # checked by the step guard
+            "clip_fraction": Term(is_clipped, per_token, 0),
+            "sampler_gap": Term(sampler_gap, per_token * self.is_first_minibatch, 0),
+            "beta": Term(per_response * self.beta, per_response, 0),
         }
 
-    def evaluate(self, step: int) -> Evaluation:
-        """Return what rewards and judge say of held-out prompts, and some answers token by token.
-
-        The criterion is the judge's score or, without one, what is maximised: the reward less the
-        divergence. Beyond the budget of divergence nothing is kept.
-        """
-        del step
-        self._update_ema()
-        batch = make_batch(trees := self._held_out())
-        scores = evaluation_scores(batch.per_branch, kl_coef=self.settings.kl_coef)  # [N]
-        values = evaluation_metrics(batch.per_branch, scores, self.began)
-        values["length"] = float(batch.weight.sum()) / len(scores)
-        is_near = values["kl"] <= (self.settings.max_kl or math.inf)
-        shown = [self._shown(tree) for tree in trees[:NUM_SHOWN]]
-        criterion = -float(scores.mean()) if is_near else None
-        answers = self.sample_responses()
-        # last of all: answering may be interrupted, and all is done again then
-        self.judged += [values["judge"]] if "judge" in values else []
-        self.began = self.began or scores.tolist()
-        return Evaluation(values, criterion, (*answers, *shown))
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the round that is being learned from, and what rounds leave to one another."""
-        self._update_ema()
-        arrays = flatten_rollouts(self.trees) if self.number != NEVER else {}
-        left = [self.beta, self.shift, self.scale, self.usual, float(self.number)]
-        return {
-            "numbers": torch.tensor(left, dtype=torch.float64),
-            "judged": torch.tensor(self.judged, dtype=torch.float64),
-            "began": torch.tensor(self.began, dtype=torch.float64),
-            **{f"round/{name}": torch.from_numpy(array) for name, array in arrays.items()},
-        }
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back a round and what was left by those before."""
-        self.beta, self.shift, self.scale, self.usual, number = state["numbers"].tolist()
-        self.number, self.judged = int(number), state["judged"].tolist()
-        self.began = state.get("began", torch.empty(0)).tolist()  # none from an earlier version
-        arrays = {n.removeprefix("round/"): t.numpy() for n, t in state.items() if "/" in n}
-        self.trees = grown(self._prompts(self.number), arrays) if arrays else []
-        self.is_followed = True
-
-    def _should_stop(self) -> str | None:
-        """Return why no further round is to be drawn, if the judge gives a reason."""
-        since = self.judged[::-1].index(max(self.judged)) if self.judged else 0
+    def stop_reason(self) -> str | None:
+        """Return why training stops before a new round: the judge's scores stopped improving."""
+        history = self.judge_history
+        since = history[::-1].index(max(history)) if history else 0
         if since < self.settings.patience:
             return None
-        return f"the judge has been below its best for {since} evaluations"
+        return f"the judge's score has been below its best for {since} evaluations"
 
-    def _kl(self) -> float:
-        return float(make_batch(self.trees).per_branch["kl"].mean())
-
-    def _sample_round(self, number: int) -> str | None:
-        """Draw a round, and say what its tokens are worth; return why not to learn from it."""
-        settings, beta = self.settings, self.beta
-        if self.trees and settings.kl_target is not None:
-            count = self.num_prompts * settings.num_generations
-            beta = adapt_kl_weight(
-                beta,
-                self._kl(),
-                target=settings.kl_target,
-                num_responses=count,
-                horizon=settings.kl_horizon,
-            )
-        prompts = self._prompts(number)
-        keys = [self._keys("rollout", number, i) for i in range(len(prompts))]
-        trees = self._rolled(self.roles.policy, prompts, keys)
-        if math.isnan(self.usual):  # the first round, or the first after going back to the start
-            self._measure(make_batch(trees))
-        self.beta, self.number = beta, number  # not before: drawing may be interrupted, and saved
-        self.trees = self.credited(trees)
-        if settings.max_kl is None or self._kl() <= settings.max_kl:
+    def kl_stop_reason(self) -> str | None:
+        """Return why training stops before the round's steps: the KL exceeds `max_kl`."""
+        limit, kl = self.settings.max_kl, self.round_kl()
+        if limit is None or kl <= limit:
             return None
-        return f"responses diverge by {self._kl():.3g} nats, above max_kl {settings.max_kl:g}"
+        return f"the KL to the reference is {kl:.3g} nats per response, above max_kl {limit:g}"
 
-    def _prompts(self, number: int) -> list[Tree]:
+    def round_kl(self) -> float:
+        """Return the mean KL to the reference of the round's responses, in nats."""
+        assert self.rollouts is not None, "there is a round"
+        assert self.rollouts.kl is not None, "every round has its KL"
+        return float(self.rollouts.kl.mean())
+
+    def sample_round(self, number: int) -> None:
+        """Sample a round and compute its advantages.
+
+        The state changes only after the sampling, which may be interrupted and followed by a save.
+        """
+        beta = self._next_beta()
+        prompts = self._round_prompts(number)
+        keys = [self._sampling_keys("rollout", number, i) for i in range(len(prompts))]
+        rollouts = self._sample_and_score(self.roles.policy, prompts, keys)
+        if math.isnan(self.initial_length):  # the first round, or the first after a rollback
+            self._measure_first_round(rollouts)
+        self.beta, self.round_number = beta, number
+        self.rollouts = self.complete(rollouts)
+
+    def _next_beta(self) -> float:
+        settings = self.settings
+        if self.rollouts is None or settings.kl_target is None:
+            return self.beta
+        return adapt_kl_weight(
+            self.beta,
+            self.round_kl(),
+            target=settings.kl_target,
+            num_responses=self.num_prompts * settings.num_generations,
+            horizon=settings.kl_horizon,
+        )
+
+    def _round_prompts(self, number: int) -> list[Tree]:
         first = number * self.num_prompts
-        return [self._order.example(first + i) for i in range(self.num_prompts)]
+        return [self._prompt_order.example(first + i) for i in range(self.num_prompts)]
 
-    def _keys(self, purpose: str, number: int, index: int) -> tuple[int, ...]:
+    def _sampling_keys(self, purpose: str, number: int, index: int) -> tuple[int, ...]:
         return tuple(
             counter_rng.key(self.settings.seed, purpose, number, index, sample)
             for sample in range(self.settings.num_generations)
         )
 
-    def _rolled(
+    def _sample_and_score(
         self,
-        voice: RoleModel,
+        policy: RoleModel,
         prompts: Sequence[Tree],
         keys: Sequence[tuple[int, ...]],
         judge: RewardFunction | None = None,
-    ) -> list[Tree]:
-        """Return responses to prompts with what everybody says of them; each process does some."""
-        mine = processes.shard([len(prompt.prompt) for prompt in prompts])
-        trees = sample_rollouts(
-            voice,
-            [prompts[i] for i in mine],
-            [keys[i] for i in mine],
-            max_tokens=self.settings.max_response_length,
-            stop_token_ids=self.decoder.stop_token_ids,
-            poll=self.poll,
-        )
-        trees = noted(
-            voice.model, trees, self.micro_tokens, lambda batch: self._notes(voice, batch)
-        )
-        trees = self._rewarded(trees, self.roles.reward, "reward")
-        if judge is not None:
-            trees = self._rewarded(trees, judge, "judge")
-        return exchanged(prompts, mine, trees)
-
-    def _notes(self, voice: RoleModel, batch: Batch) -> dict[str, Tensor]:
-        """Return what `role_model` and the reference think of the tokens of a batch, `[R]` each."""
-        with self.roles.reference.active():
-            reference = score_tokens(self.roles.reference.model, batch).logprobs  # [R]
-        return {"reference": reference, **self.score_old_logprobs(voice, batch)}
-
-    def _rewarded(self, trees: list[Tree], reward: RewardFunction, name: str) -> list[Tree]:
-        if not trees:
-            return trees
-        some = make_rollouts(trees, self.decoder.stop_token_ids, self.decoder.decode)
-        found = [float(value) for value in reward(some)]
-        wrong = [value for value in found if not math.isfinite(value)]
-        if len(found) != len(some) or wrong:
-            told = f"the number {wrong[0]}" if wrong else f"{len(found)} numbers"
-            raise InputError(
-                f"{name}: gave {told} for {len(some)} responses; it must give a finite one for each"
+    ) -> RolloutBatch:
+        """Return scored responses to prompts; each process samples for a shard of them."""
+        shard = processes.shard([len(prompt.prompt) for prompt in prompts])
+        own = None
+        if shard:
+            own = sample_and_score(
+                policy,
+                self.roles,
+                [prompts[i] for i in shard],
+                [keys[i] for i in shard],
+                decoder=self.decoder,
+                max_tokens=self.settings.max_response_length,
+                micro_tokens=self.micro_tokens,
+                score_policy=self.score_policy,
+                judge=judge,
+                poll=self.poll,
             )
-        return annotated(trees, facts={name: torch.tensor(found, dtype=torch.float64)})
+        return gather_rollouts(prompts, shard, own)
 
-    def _measure(self, batch: Batch) -> None:
-        """Take note of the first round: how long responses are, and where their rewards lie."""
-        rewards = batch.per_branch["reward"]  # [N]
-        self.usual = len(batch.weight) / len(rewards)
+    def score_policy(self, policy: RoleModel, batch: Batch) -> dict[str, Tensor]:
+        """Return `old_logprobs` `[R]` as computed in training, if the sampler's may differ."""
+        if not self.is_rescored:
+            return {}
+        with policy.active():
+            return {"old_logprobs": score_tokens(policy.model, batch).logprobs}
+
+    def _measure_first_round(self, rollouts: RolloutBatch) -> None:
+        """Record the mean length of the first responses, and their mean reward and its scale."""
+        rewards = rollouts.rewards.float()  # [N]
+        self.initial_length = len(rollouts.old_logprobs) / len(rewards)
         if self.settings.normalize_rewards != "none":
-            self.shift = float(rewards.mean())
+            self.reward_shift = float(rewards.mean())
         if self.settings.normalize_rewards == "scale":
-            spread = float(rewards.std(correction=0))
-            self.scale = spread if spread > LEAST_SPREAD else 1.0  # alike, they tell no scale
+            std = float(rewards.std(correction=0))
+            self.reward_scale = std if std > MIN_REWARD_STD else 1.0
 
-    def credited(self, trees: Sequence[Tree]) -> list[Tree]:
-        """Return rollouts with what their tokens are worth."""
-        batch = make_batch(trees)
-        rewards = batch.per_branch["reward"]  # [N]
-        gap = k3(batch.per_token["old"], batch.per_token["reference"])  # [R]
-        facts = {
-            "kl": segment_sum(gap, batch.branch_index, len(rewards)),
-            "gain": (rewards - self.shift) / self.scale,
-            "reward_deviation": rewards.std(correction=0).expand_as(rewards),
-        }
-        trees = annotated(trees, facts=facts)
-        notes, more = self.rewards_and_advantages(make_batch(trees))
-        return annotated(trees, notes=notes, facts=more)
+    def complete(self, rollouts: RolloutBatch) -> RolloutBatch:
+        """Return a round with its KL, normalized rewards and advantages."""
+        rewards = rollouts.rewards.float()  # [N]
+        gap = k3(rollouts.old_logprobs, rollouts.reference_logprobs)  # [R]
+        return self.with_advantages(
+            replace(
+                rollouts,
+                kl=segment_sum(gap, rollouts.batch.branch_index, len(rewards)),
+                normalized_rewards=(rewards - self.reward_shift) / self.reward_scale,
+                reward_std=rewards.std(correction=0).expand_as(rewards).clone(),
+            )
+        )
 
-    def _minibatch(self, inside: int) -> list[Tree]:
-        """Return the trees of a round's step: each inner epoch goes through all, in a new order."""
-        epoch, part = divmod(inside, self.settings.num_mini_batches)
-        key = counter_rng.key(self.settings.seed, "minibatch", self.number, epoch)
-        order = counter_rng.permutation(key, len(self.trees)).tolist()
-        size = self.settings.batch_size
-        return [self.trees[i] for i in sorted(order[part * size : (part + 1) * size])]
+    def evaluate(self, step: int) -> Evaluation:
+        """Return reward and judge metrics of held-out prompts, and some samples token by token.
 
-    @torch.no_grad()
-    def _update_ema(self) -> None:
-        """Let the average take in the last step, once."""
-        if not self.is_followed:
-            self.is_followed = True
-            for kept, policy in self.roles.ema_parameters:
-                kept.lerp_(policy, 1 - self.settings.ema_decay)
+        The criterion is the judge's score or, without a judge, the reward less the KL penalty.
+        Weights with a KL above `max_kl` have no criterion and are not kept.
+        """
+        del step
+        self.update_ema()
+        rollouts = self._sample_held_out()
+        scores = evaluation_scores(rollouts, kl_coef=self.settings.kl_coef)  # [N]
+        values = evaluation_metrics(rollouts, scores, self.initial_scores)
+        values["length"] = len(rollouts.old_logprobs) / len(scores)
+        is_near = values["kl"] <= (self.settings.max_kl or math.inf)
+        count = min(NUM_SAMPLES, len(rollouts.trees))
+        samples = [self._make_sample(rollouts.select([i])) for i in range(count)]
+        fixed = self.sample_fixed_prompts()
+        # last: an interrupted evaluation runs again and must not count twice
+        self.judge_history += [values["judge"]] if "judge" in values else []
+        self.initial_scores = self.initial_scores or scores.tolist()
+        criterion = -float(scores.mean()) if is_near else None
+        return Evaluation(values, criterion, (*fixed, *samples))
 
-    def _held_out(self) -> list[Tree]:
-        """Return one response to each held-out prompt, rewarded and judged."""
+    def _sample_held_out(self) -> RolloutBatch:
+        """Return one response to each held-out prompt, with rewards and judge scores."""
         source = self.held_out if len(self.held_out) else self.prompts
         count = min(len(source), self.settings.eval_prompts)
         prompts = [source[i] for i in range(count)]
-        keys = [self._keys("judged", 0, i)[:1] for i in range(count)]
-        voice = self.roles.ema or self.roles.policy
-        return self.credited(self._rolled(voice, prompts, keys, self.roles.judge))
+        keys = [self._sampling_keys("judged", 0, i)[:1] for i in range(count)]
+        policy = self.roles.ema or self.roles.policy
+        return self.complete(self._sample_and_score(policy, prompts, keys, self.roles.judge))
 
-    def _shown(self, tree: Tree) -> EvalSample:
-        """Return a response with what is known of it and of each of its tokens."""
+    def _make_sample(self, rollouts: RolloutBatch) -> EvalSample:
+        """Return a response with its scores and the numbers of each token."""
+        (tree,) = rollouts.trees
         (branch,) = tree.branches
-        tokens = [self.decoder.token_text(token) for token in branch.tokens.tolist()]
-        gap = branch.per_token["old"] - branch.per_token["reference"]
-        wanted = {"rewards": "reward", "values": "value", "advantages": "advantage"}
-        numbers = {
-            n: branch.per_token[k].tolist() for n, k in wanted.items() if k in branch.per_token
-        }
-        facts = {
-            n: float(tree.per_branch[n][0]) for n in ("reward", "judge") if n in tree.per_branch
+        response, decode = branch.tokens.tolist(), self.decoder.decode
+        scores = {"reward": rollouts.rewards, "judge": rollouts.judge_scores}
+        per_token = {
+            "kl": rollouts.old_logprobs - rollouts.reference_logprobs,
+            "rewards": rollouts.token_rewards,
+            "values": rollouts.values,
+            "advantages": rollouts.advantages,
         }
         return EvalSample(
-            self.decoder.decode(tree.prompt.tolist()),
-            self.decoder.decode(branch.tokens.tolist()),
-            {**facts, "tokens": tokens, "kl": gap.tolist(), **numbers},
+            decode(tree.prompt.tolist()),
+            decode(response),
+            {
+                **{name: float(value) for name, value in scores.items() if value is not None},
+                "tokens": [self.decoder.token_text(token) for token in response],
+                **{name: own.tolist() for name, own in per_token.items() if own is not None},
+            },
         )
 
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Update the moving average of the weights, once per step."""
+        if not self.is_ema_current:
+            self.is_ema_current = True
+            for own, policy in self.roles.ema_parameters:
+                own.lerp_(policy, 1 - self.settings.ema_decay)
 
-def _is_replay(batch: Batch) -> bool:
-    return "sampled" not in batch.per_token
+    def state(self) -> dict[str, Tensor]:
+        """Return the round and the state that is carried from round to round."""
+        self.update_ema()
+        shift, scale = self.reward_shift, self.reward_scale
+        numbers = [self.beta, shift, scale, self.initial_length, float(self.round_number)]
+        rollouts = {} if self.rollouts is None else self.rollouts.state()
+        return {
+            "numbers": torch.tensor(numbers, dtype=torch.float64),
+            "judge_history": torch.tensor(self.judge_history, dtype=torch.float64),
+            "initial_scores": torch.tensor(self.initial_scores, dtype=torch.float64),
+            **{f"rollouts/{name}": tensor for name, tensor in rollouts.items()},
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a result of `state`."""
+        self.beta, self.reward_shift, self.reward_scale, self.initial_length, number = state[
+            "numbers"
+        ].tolist()
+        self.round_number = int(number)
+        self.judge_history = state["judge_history"].tolist()
+        self.initial_scores = state["initial_scores"].tolist()
+        prefix = "rollouts/"
+        own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        prompts = self._round_prompts(self.round_number) if own else []
+        self.rollouts = restore_rollouts(prompts, own) if own else None
+        self.is_ema_current = True

@@ -1,120 +1,143 @@
-"""Rollouts: prompts with the responses that the policy just drew, and numbers about each token.
+"""Rollouts: the responses that the policy sampled, with the numbers of every token.
 
-A rollout is a tree. What is known of each token lies in its branches' notes, what is known of each
-response in the tree's facts. Drawing is shared by all processes; what each has drawn, all learn of.
+`RolloutBatch` is one round. It is built once, after sampling and scoring: an algorithm adds the
+advantages to it, and each step selects the part that it trains on (`select`).
 """
 
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Branch, Tokens, Tree
-from upbring.model.heads import apply_head
-from upbring.model.network import Model
-from upbring.model.packing import group_micro_batches
-from upbring.model.sampling import Request, StopConditions, sample
-from upbring.settings.sampling import SampleSettings
 from upbring.train import processes
-from upbring.train.lanes import map_in_lanes
 
-NUM_SLOTS = 64  # responses that are drawn at once
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RoleModel:
-    """A role on a model: what lets it speak, and the head that reads a number off it."""
-
-    model: Model
-    active: Callable[[], AbstractContextManager[None]]
-    head: nn.Linear | None = None
-    offset: float = 0.0  # taken off what the head says
-
-    def predict(self, hidden: Tensor) -> Tensor:
-        """Return what the head says `[M]` of hidden states `[M, D]`."""
-        assert self.head is not None, "this role has no head"
-        return apply_head(self.head, hidden) - self.offset
+TOKEN_FIELDS = (
+    *("sampled_logprobs", "old_logprobs", "reference_logprobs"),
+    *("values", "token_rewards", "advantages", "returns"),
+)  # [R]
+RESPONSE_FIELDS = (
+    *("is_finished", "rewards", "judge_scores"),
+    *("normalized_rewards", "reward_std", "kl", "response_advantages"),
+)  # [N]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """A response that the policy drew, as whoever rewards it sees it."""
+    """One response as a reward function sees it."""
 
-    key: str  # names the prompt's row
+    key: str  # of the prompt's row
     prompt: Tokens
     tokens: Tokens  # the stop token included
-    prompt_text: str  # the prompt as text
-    text: str  # the response as text, without its stop token
-    has_ended: bool  # whether a stop token came before the longest length
+    prompt_text: str
+    text: str  # without the stop token
+    has_ended: bool  # a stop token came before the maximum length
+    tree: Tree  # the prompt with all of its responses
 
 
-class RewardFunction(Protocol):
-    """Says how good responses are: one finite number each, whatever else is asked about."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RolloutBatch:
+    """N responses to P prompts, R response tokens in all; tensors are float32 unless noted.
 
-    def __call__(self, rollouts: Sequence[Rollout], /) -> Sequence[float]:
-        """Return a number for each of the rollouts."""
-
-
-def sample_rollouts(
-    role_model: RoleModel,
-    prompts: Sequence[Tree],
-    keys: Sequence[tuple[int, ...]],
-    *,
-    max_tokens: int,
-    stop_token_ids: Sequence[int],
-    poll: Callable[[], None],
-) -> list[Tree]:
-    """Return each prompt with a response for each of its keys, drawn as the policy speaks.
-
-    At temperature 1 and from the whole vocabulary: so the probabilities that come back are those of
-    the draw. Notes `sampled`; facts `ended`.
+    Fields that a method does not compute are None.
     """
-    requests = [Request(p.prompt.tolist(), k) for p, k in zip(prompts, keys, strict=True)]
-    sampling = SampleSettings(temperature=1.0, max_tokens=max_tokens)
-    stop_conditions = StopConditions(frozenset(stop_token_ids))
-    with role_model.active():
-        responses = iter(
-            sample(
-                role_model.model,
-                requests,
-                sampling,
-                stopping=stop_conditions,
-                num_slots=NUM_SLOTS,
-                poll=poll,
-            )
+
+    trees: tuple[Tree, ...]  # P
+    batch: Batch  # the trees, packed
+    sampled_logprobs: Tensor  # [R] as computed by the sampler
+    old_logprobs: Tensor  # [R] of the sampling policy, as computed in training
+    reference_logprobs: Tensor  # [R]
+    is_finished: Tensor  # [N] 1 where a stop token ended the response, else 0
+    rewards: Tensor  # [N] float64, as returned by the reward function
+    judge_scores: Tensor | None = None  # [N] float64
+    values: Tensor | None = None  # [R] expected return before each token
+    normalized_rewards: Tensor | None = None  # [N]
+    reward_std: Tensor | None = None  # [N] of the whole round
+    kl: Tensor | None = None  # [N] to the reference, in nats
+    token_rewards: Tensor | None = None  # [R]
+    advantages: Tensor | None = None  # [R]
+    returns: Tensor | None = None  # [R]
+    response_advantages: Tensor | None = None  # [N]
+
+    @property
+    def num_tokens(self) -> int:
+        """The tokens of a forward pass."""
+        return self.batch.num_tokens
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the prompts' rows."""
+        return self.batch.keys
+
+    def select(self, prompts: Sequence[int]) -> "RolloutBatch":
+        """Return the rollouts of some prompts, in this order."""
+        trees = tuple(self.trees[i] for i in prompts)
+        tokens = _positions([_num_response_tokens(tree) for tree in self.trees], prompts)
+        responses = _positions([len(tree.branches) for tree in self.trees], prompts)
+        return replace(
+            self,
+            trees=trees,
+            batch=make_batch(trees),
+            **{name: values[tokens] for name, values in self._present(TOKEN_FIELDS)},
+            **{name: values[responses] for name, values in self._present(RESPONSE_FIELDS)},
         )
-    trees = []
-    for prompt, prompt_keys in zip(prompts, keys, strict=True):
-        prompt_responses = [next(responses) for _ in prompt_keys]
-        branches = tuple(
-            _make_branch(response.tokens, {"sampled": np.array(response.logprobs, np.float32)})
-            for response in prompt_responses
-        )
-        facts = {
-            "ended": np.array([float(each.finish_reason == "stop") for each in prompt_responses])
+
+    def to(self, device: torch.device) -> "RolloutBatch":
+        """Return the rollouts with their tensors on `device`."""
+        tensors = self._present((*TOKEN_FIELDS, *RESPONSE_FIELDS))
+        moved: dict[str, Any] = {name: values.to(device) for name, values in tensors}
+        return replace(self, batch=self.batch.to(device), **moved)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything except the prompts as tensors, for `restore_rollouts`."""
+        branches = [branch for tree in self.trees for branch in tree.branches]
+        tokens = np.concatenate([np.empty(0, np.int32), *(b.tokens for b in branches)])
+        return {
+            "num_responses": torch.tensor([len(tree.branches) for tree in self.trees]),
+            "lengths": torch.tensor([len(branch.tokens) for branch in branches]),
+            "tokens": torch.from_numpy(tokens),
+            **dict(self._present((*TOKEN_FIELDS, *RESPONSE_FIELDS))),
         }
-        trees.append(Tree(prompt.prompt, branches, prompt.key, facts))
-    return trees
+
+    def _present(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        for name in names:
+            values = getattr(self, name)
+            if values is not None:
+                yield name, values
 
 
-def _make_branch(tokens: Sequence[int] | npt.NDArray[Any], notes: Arrays) -> Branch:
-    return Branch(np.asarray(tokens, np.int32), np.ones(len(tokens), np.float32), notes)
+def restore_rollouts(prompts: Sequence[Tree], state: Mapping[str, Tensor]) -> RolloutBatch:
+    """Return the rollouts to `prompts` that `RolloutBatch.state` wrote."""
+    ends = np.cumsum(state["lengths"].numpy())
+    responses = iter(np.split(state["tokens"].numpy(), ends[:-1]))
+    counts = state["num_responses"].tolist()
+    trees = tuple(
+        make_rollout_tree(prompt, [next(responses) for _ in range(count)])
+        for prompt, count in zip(prompts, counts, strict=True)
+    )
+    fields: dict[str, Any] = {
+        name: state[name] for name in (*TOKEN_FIELDS, *RESPONSE_FIELDS) if name in state
+    }
+    return RolloutBatch(trees, make_batch(trees), **fields)
+
+
+def make_rollout_tree(prompt: Tree, responses: Sequence[Tokens]) -> Tree:
+    """Return a prompt with its responses; every response token has weight 1."""
+    branches = [Branch(tokens, np.ones(len(tokens), np.float32)) for tokens in responses]
+    return Tree(prompt.prompt, tuple(branches), prompt.key)
 
 
 def make_rollouts(
     trees: Sequence[Tree], stop_token_ids: Sequence[int], decode: Callable[[Sequence[int]], str]
 ) -> list[Rollout]:
-    """Return the branches of trees, one after another, as whoever rewards them sees them."""
+    """Return each response as a reward function sees it, in the order of the trees."""
     return [
         Rollout(
             key=tree.key,
@@ -122,129 +145,65 @@ def make_rollouts(
             tokens=branch.tokens,
             prompt_text=decode(tree.prompt.tolist()),
             text=decode([t for t in branch.tokens.tolist() if t not in stop_token_ids]),
-            has_ended=bool(ended),
+            has_ended=int(branch.tokens[-1]) in stop_token_ids,
+            tree=tree,
         )
         for tree in trees
-        for branch, ended in zip(tree.branches, tree.per_branch["ended"], strict=True)
+        for branch in tree.branches
     ]
 
 
-def regrown(some: Sequence[Rollout]) -> Iterator[Tree]:
-    """Yield rollouts as trees again: those that follow one another with one prompt share it."""
-    group: list[Rollout] = []
-    for each in some:
-        if group and (each.key != group[0].key or each.prompt is not group[0].prompt):
-            yield _make_tree(group)
-            group = []
-        group.append(each)
-    if group:
-        yield _make_tree(group)
+def trees_of(rollouts: Sequence[Rollout]) -> list[Tree]:
+    """Return the trees of rollouts, each once; the responses of a tree must be consecutive."""
+    return [next(group).tree for _, group in groupby(rollouts, key=lambda each: id(each.tree))]
 
 
-def _make_tree(group: Sequence[Rollout]) -> Tree:
-    return Tree(group[0].prompt, tuple(_make_branch(r.tokens, {}) for r in group), group[0].key)
+def gather_rollouts(
+    prompts: Sequence[Tree], own: Sequence[int], rollouts: RolloutBatch | None
+) -> RolloutBatch:
+    """Return the rollouts of all processes in the order of `prompts`.
 
-
-def noted(
-    model: Model, trees: Sequence[Tree], budget: int, look: Callable[[Batch], Mapping[str, Tensor]]
-) -> list[Tree]:
-    """Return trees with the notes `[R]` that `look` finds about the tokens of each batch."""
-
-    @torch.no_grad()
-    def looked(group: Sequence[int]) -> list[Tree]:
-        some = [trees[i] for i in group]
-        notes = {n: v.cpu() for n, v in look(make_batch(some).to(model.device)).items()}
-        return annotated(some, notes=notes)
-
-    rows = group_micro_batches(model, trees, budget, lanes=model.lanes)
-    found: dict[int, Tree] = {}
-    every = map_in_lanes(looked, rows.groups, rows.lanes)
-    for group, some in zip(rows.groups, every, strict=True):
-        found |= dict(zip(group, some, strict=True))
-    return [found[i] for i in range(len(trees))]
-
-
-def annotated(
-    trees: Sequence[Tree],
-    *,
-    notes: Mapping[str, Tensor] | None = None,
-    facts: Mapping[str, Tensor] | None = None,
-) -> list[Tree]:
-    """Return trees with further notes `[R]` about their tokens and facts `[N]` of their branches.
-
-    Every token of a branch must be learned from, as all are that were drawn.
-    """
-    tokens = {name: values.float().numpy() for name, values in (notes or {}).items()}
-    branches = {name: values.double().numpy() for name, values in (facts or {}).items()}
-    place = number = 0
-    found = []
-    for tree in trees:
-        grown = []
-        for branch in tree.branches:
-            here = slice(place, place + len(branch.tokens))
-            more = {name: values[here] for name, values in tokens.items()}
-            grown.append(replace(branch, per_token={**branch.per_token, **more}))
-            place = here.stop
-        here = slice(number, number + len(tree.branches))
-        said = {name: values[here] for name, values in branches.items()}
-        found.append(replace(tree, branches=tuple(grown), per_branch={**tree.per_branch, **said}))
-        number = here.stop
-    return found
-
-
-def flatten_rollouts(trees: Sequence[Tree]) -> dict[str, npt.NDArray[Any]]:
-    """Return the branches of trees with all that is known of them, as arrays by name."""
-    branches = [branch for tree in trees for branch in tree.branches]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "counts": np.array([len(tree.branches) for tree in trees], np.int64),
-        "lengths": np.array([len(branch.tokens) for branch in branches], np.int64),
-        "tokens": np.concatenate([np.empty(0, np.int32), *(b.tokens for b in branches)]),
-    }
-    for name in sorted(branches[0].per_token) if branches else ():
-        arrays[f"notes/{name}"] = np.concatenate([b.per_token[name] for b in branches])
-    for name in sorted(trees[0].per_branch) if trees else ():
-        arrays[f"facts/{name}"] = np.concatenate([tree.per_branch[name] for tree in trees])
-    return arrays
-
-
-def grown(prompts: Sequence[Tree], arrays: Arrays) -> list[Tree]:
-    """Return prompts with the branches that `flatten_rollouts` wrote down."""
-    ends = np.cumsum(arrays["lengths"]).tolist()
-    notes = {n.removeprefix("notes/"): a for n, a in arrays.items() if n.startswith("notes/")}
-    facts = {n.removeprefix("facts/"): a for n, a in arrays.items() if n.startswith("facts/")}
-    branches = [
-        _make_branch(arrays["tokens"][start:end], {n: a[start:end] for n, a in notes.items()})
-        for start, end in zip([0, *ends], ends, strict=False)
-    ]
-    trees, place = [], 0
-    for prompt, count in zip(prompts, arrays["counts"].tolist(), strict=True):
-        here = slice(place, place + count)
-        said = {name: array[here] for name, array in facts.items()}
-        trees.append(Tree(prompt.prompt, tuple(branches[here]), prompt.key, said))
-        place += count
-    return trees
-
-
-def exchanged(prompts: Sequence[Tree], mine: Sequence[int], trees: Sequence[Tree]) -> list[Tree]:
-    """Return the rollouts of all processes, in the order of `prompts`; `prompt_responses` says which are here.
-
-    Alone, nothing is written down and read again.
+    `own` are the prompts that this process sampled for; without any, `rollouts` is None. A single
+    process gets its own rollouts back.
     """
     if processes.process_group().world_size == 1:
-        return list(trees)
-    told = {name: _encode_array(array) for name, array in flatten_rollouts(trees).items()}
-    found: dict[int, Tree] = {}
-    for text in processes.all_gather(json.dumps({"places": [*mine], "arrays": told})):
-        theirs = json.loads(text)
-        arrays = {name: _decode_array(*written) for name, written in theirs["arrays"].items()}
-        some = grown([prompts[i] for i in theirs["places"]], arrays)
-        found |= dict(zip(theirs["places"], some, strict=True))
-    return [found[i] for i in range(len(prompts))]
+        assert rollouts is not None, "a single process samples for every prompt"
+        return rollouts
+    state = {} if rollouts is None else rollouts.state()
+    text = json.dumps({"own": [*own], "state": {n: _encode(t) for n, t in state.items()}})
+    parts: dict[int, RolloutBatch] = {}
+    for reply in map(json.loads, processes.all_gather(text)):
+        if reply["own"]:
+            tensors = {name: _decode(*encoded) for name, encoded in reply["state"].items()}
+            part = restore_rollouts([prompts[i] for i in reply["own"]], tensors)
+            parts |= {i: part.select([position]) for position, i in enumerate(reply["own"])}
+    return _concatenate([parts[i] for i in range(len(prompts))])
 
 
-def _encode_array(array: npt.NDArray[Any]) -> tuple[str, str]:
+def _concatenate(parts: Sequence[RolloutBatch]) -> RolloutBatch:
+    trees = tuple(tree for part in parts for tree in part.trees)
+    names = [name for name, _ in parts[0]._present((*TOKEN_FIELDS, *RESPONSE_FIELDS))]  # noqa: SLF001 -- of this file
+    fields: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in names
+    }
+    return RolloutBatch(trees, make_batch(trees), **fields)
+
+
+def _num_response_tokens(tree: Tree) -> int:
+    return sum(len(branch.tokens) for branch in tree.branches)
+
+
+def _positions(sizes: Sequence[int], chosen: Sequence[int]) -> Tensor:
+    """Return the positions of the chosen segments among consecutive segments of these sizes."""
+    starts = [0, *np.cumsum(sizes).tolist()]
+    ranges = [torch.arange(starts[i], starts[i + 1]) for i in chosen]
+    return torch.cat(ranges) if ranges else torch.empty(0, dtype=torch.int64)
+
+
+def _encode(tensor: Tensor) -> tuple[str, str]:
+    array = tensor.numpy()
     return str(array.dtype), base64.b64encode(array.tobytes()).decode()
 
 
-def _decode_array(dtype: str, data: str) -> npt.NDArray[Any]:
-    return np.frombuffer(base64.b64decode(data), dtype)
+def _decode(dtype: str, data: str) -> Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(data), dtype).copy())

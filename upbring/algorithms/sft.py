@@ -1,12 +1,12 @@
-"""Supervised fine-tuning: learn what the assistant says (Ouyang et al. 2022, §3.5).
+"""Supervised fine-tuning: next-token loss on the assistant's tokens (Ouyang et al. 2022, §3.5).
 
-The equation is pre-training's; what differs is the weight of each token:
+The equation is that of pre-training; only the token weights differ:
 
-    L = −Σ_r w_r log π(y_r | x, y_<r) / Σ_r w_r,   w_r = 1 where the assistant speaks, else 0
+    L = −Σ_r w_r log π(y_r | x, y_<r) / Σ_r w_r,   w_r = 1 for the assistant's tokens, else 0
 
 Left out: the paper's residual dropout of 0.2, as in `pretrain`.
-Added: dialogues of several turns, of which all answers are learned or the last; mixed sources, so
-that replayed general data guards against forgetting.
+Added: dialogues of several turns, with a loss on all assistant turns or on the last one; mixtures
+of data sets, so that replayed general data limits forgetting.
 """
 
 from dataclasses import dataclass
@@ -16,4 +16,4 @@ from upbring.algorithms.pretrain import Pretrain
 
 @dataclass(eq=False)
 class Sft(Pretrain):
-    """Next-token loss on what the assistant says."""
+    """Next-token loss on the assistant's tokens."""

@@ -1,10 +1,11 @@
-"""Simple preference optimisation (Meng et al. 2024, arXiv 2405.14734).
+"""Simple preference optimization (Meng et al. 2024, arXiv 2405.14734).
 
-The reward is the mean log-probability by which an answer is also generated; long answers are not
-favoured, and there is no reference. A margin γ is wanted between the two.
+The reward is the mean log-probability of a response, which is also what guides generation. Long
+responses are not favored, and there is no reference. The loss asks for a margin γ between the
+rewards.
 
-Added: rankings of K responses, ties (of which no margin is wanted), wrong labels, a next-token term
-on what is preferred.
+Added: rankings of K responses, ties (with target margin 0), label smoothing, a next-token term on
+the preferred response.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def pair_losses(margins: Tensor, pairs: Pairs, *, gamma: float, smoothing: float
 
 @dataclass(eq=False, kw_only=True)
 class Simpo(PairwiseAlgorithm):
-    """The loss of a reward model with a margin, on mean log-probabilities."""
+    """The loss of a reward model with a target margin, on mean log-probabilities."""
 
     name = "simpo"
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -85,15 +86,10 @@ def _check_machine(report: ReportProblem) -> Iterator[tuple[str, str]]:
     yield "processor", str(machine["processor"])
     yield "instructions", " ".join(map(str, _as_list(machine["instructions"]))) or "unknown"
     yield "cores", f"{usable_cores()} of {machine['cores']} may be used"
-    available = available_memory()
-    available_text = (
-        "" if available is None else f", {durable.format_size(available)} of it available"
-    )
-    yield (
-        "memory",
-        f"{durable.format_size(devices.total_memory(devices.choose_device('cpu')))}{available_text}",
-    )
-    if available is not None and available < MIN_FREE_MEMORY:
+    available = psutil.virtual_memory().available
+    total_text = durable.format_size(devices.total_memory(devices.choose_device("cpu")))
+    yield "memory", f"{total_text}, {durable.format_size(available)} of it available"
+    if available < MIN_FREE_MEMORY:
         problem = f"only {durable.format_size(available)} are available"
         report(MachineProblem(f"memory: {problem}; end other programs", ResourceError))
     yield "allocator", "keeps freed memory" if devices.retain_freed_memory() else "the system's own"
@@ -101,16 +97,6 @@ def _check_machine(report: ReportProblem) -> Iterator[tuple[str, str]]:
 
 def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def available_memory() -> int | None:
-    """Return the bytes that programs may still take, where the system tells."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    match = re.search(r"MemAvailable:\s+(\d+) kB", text)
-    return int(match[1]) * 1024 if match else None
 
 
 def _check_cache(report: ReportProblem) -> Path:

@@ -1,192 +1,260 @@
-"""A command's flags and help, made from the settings it declares, and what a command line gave.
+"""A click command made from settings: its flags, its help, and what a command line gives.
 
-Values stay text here: the settings read them, so that a flag and a file mean the same.
+Values stay text here; `settings.resolve` parses them, so that a flag and a file mean the same.
 """
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.markup import escape
+import click
+from click.shell_completion import CompletionItem, ShellComplete
 
+from upbring.cli.command_table import Command
 from upbring.errors import InputError, nearest
-from upbring.settings.command_table import Command, import_object
+from upbring.settings.aliases import aliases, find_alias, nearest_setting
+from upbring.settings.references import STAGE_SETTINGS
 from upbring.settings.schema import SettingSpec, setting_specs
 
-METAVARS = {
-    "text": "TEXT",
-    "integer": "WHOLE",
-    "number": "NUMBER",
-    "path": "PATH",
-    "choice": "CHOICE",
+METAVARS = {"text": "TEXT", "integer": "INTEGER", "number": "NUMBER", "path": "PATH"}
+MAX_HELP_WIDTH = 120
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+CONTEXT_SETTINGS = {
+    "help_option_names": ["--help", "-h"],
+    "max_content_width": MAX_HELP_WIDTH,
+    "token_normalize_func": lambda name: name.replace("_", "-"),
 }
-COMMON_FLAGS = ("--settings", "--debug", "--help")
 
 
 @dataclass(frozen=True)
 class ParsedFlags:
-    """What a command line asks for: flags by setting, and a settings file."""
+    """What a command line gives: values by setting, and a settings file."""
 
     flags: dict[str, object]
     settings_file: Path | None
 
 
-def parse_flags(command: Command, args: list[str]) -> ParsedFlags | None:
-    """Return what `words` give to `click_command`, or None when help was asked for and shown."""
-    click_command = typer.main.get_command(_make_app(command))
-    try:
-        result = click_command.main(
-            args, prog_name=f"upbring {command.name}", standalone_mode=False
+class SettingsCommand(click.Command):
+    """A command whose options are the settings that it declares, and their aliases."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.specs = setting_specs(command.load_settings())
+        common = [
+            click.Option(
+                ["--settings", "settings_file"], metavar="FILE", help="YAML file of settings."
+            ),
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+        ]
+        super().__init__(
+            command.name,
+            params=[
+                *self._positional(),
+                *map(_option, self.specs.values()),
+                *self._aliases(),
+                *common,
+            ],
+            help="\n\n".join(filter(None, (command.help, command.description))),
+            epilog=f"Example: {command.example}",
+            context_settings={
+                **CONTEXT_SETTINGS,
+                "allow_interspersed_args": not command.has_subcommand,
+            },
         )
-    except typer.BadParameter.__base__ as error:  # type: ignore[misc]  # typer's own UsageError
-        raise InputError(_describe_usage_error(command, error)) from None
-    return result if isinstance(result, ParsedFlags) else None
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments; `--switch false` and `--switch=false` are spelled `--no-switch`."""
+        ctx.meta["arguments"] = list(args)
+        spelled = args if self.command.has_subcommand else [*_spell_switches(args, self.specs)]
+        try:
+            return super().parse_args(ctx, spelled)
+        except click.UsageError as error:
+            error.ctx = ctx  # click's parser leaves it out
+            raise
 
-def command_flags(command: Command) -> dict[str, SettingSpec | None]:
-    """Return each flag that `click_command` takes and the setting behind it, if any."""
-    flags: dict[str, SettingSpec | None] = dict.fromkeys(COMMON_FLAGS)
-    for setting in setting_specs(import_object(command.settings)).values():
-        flags[setting.flag] = setting
-        if setting.value_type == "switch":
-            flags[_negated_flag(setting)] = setting
-    return flags
+    def parsed_flags(self, ctx: click.Context) -> ParsedFlags:
+        """Return what the command line of a context gives."""
+        given = {name: value for name, value in ctx.params.items() if value not in (None, ())}
+        given.pop("debug")
+        file = given.pop("settings_file", None)
+        positional, name = given.pop("positional", None), self.command.positional
+        if positional is not None and name is not None:
+            if isinstance(positional, tuple):
+                positional += given.get(name, ())
+            elif name in given:
+                raise InputError(
+                    f"{ctx.command_path}: both {positional} and --{name} given; give one"
+                )
+            given[name] = positional
+        return ParsedFlags(given, None if file is None else Path(file))
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, panel after panel."""
+        options = {option.name: option for option in self.get_params(ctx)}
+        if self.command.positional is not None:
+            spec = self.specs[self.command.positional]
+            with formatter.section("Arguments"):
+                formatter.write_dl([(self.metavar, f"The same as {spec.flag}.")])
+        for panel, specs in groupby(self.specs.values(), key=lambda spec: spec.panel):
+            records = [options[spec.name].get_help_record(ctx) for spec in specs]
+            with formatter.section(panel):
+                formatter.write_dl([record for record in records if record])
+        common = (options["settings_file"], options["debug"], self.get_help_option(ctx))
+        records = [option.get_help_record(ctx) for option in common if option]
+        with formatter.section("Common options"):
+            formatter.write_dl([record for record in records if record])
 
-def _make_app(command: Command) -> typer.Typer:
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    context_settings = {
-        "help_option_names": ["--help", "-h"],
-        "token_normalize_func": lambda name: name.replace("_", "-"),
-        "allow_interspersed_args": not command.has_subcommand,
-    }
-    epilog = f"Example: [bold]{escape(command.example)}[/bold]"
-    help_text = escape("\n\n".join(filter(None, (command.help, command.description))))
-    app.command(command.name, help=help_text, epilog=epilog, context_settings=context_settings)(
-        _make_callback(command)
-    )
-    return app
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return completions; after `plan COMMAND`, those of that command."""
+        if self.command.has_subcommand and ctx.params.get("positional"):
+            return _complete_subcommand(ctx, None, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
+    @property
+    def metavar(self) -> str:
+        """What stands for the positional arguments in help."""
+        return self.command.metavar or str(self.command.positional).upper()
 
-def _make_callback(command: Command) -> Callable[..., ParsedFlags]:
-    """Return a function whose signature is the command's settings: what typer reads."""
+    def _positional(self) -> Iterator[click.Argument]:
+        if self.command.positional is None:
+            return
+        spec = self.specs[self.command.positional]
+        complete = _complete_subcommand if self.command.has_subcommand else _complete_value(spec)
+        yield click.Argument(
+            ["positional"],
+            nargs=-1 if spec.is_list else 1,
+            required=False,
+            metavar=f"[{self.metavar}]{'...' if spec.is_list else ''}",
+            type=click.UNPROCESSED if self.command.has_subcommand else click.STRING,
+            shell_complete=complete,
+        )
 
-    def call(**given: object) -> ParsedFlags:
-        return _collect_flags(command, given)
-
-    parameters = list(
-        chain(_positional_parameter(command), _option_parameters(command), _common_parameters())
-    )
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by typer
-    call.__annotations__ = {p.name: p.annotation for p in parameters}
-    return call
-
-
-def _collect_flags(command: Command, raw_values: dict[str, object]) -> ParsedFlags:
-    file = raw_values.pop("settings_file")
-    raw_values.pop("debug")
-    positional = raw_values.pop("positional", None)
-    flags = {name: value for name, value in raw_values.items() if value not in (None, [])}
-    for setting in setting_specs(import_object(command.settings)).values():
-        if setting.value_type == "switch" and flags.pop(f"no_{setting.name}", False):
-            if setting.name in flags:
-                problem = f"both {setting.flag} and {_negated_flag(setting)} given"
-                raise InputError(f"upbring {command.name}: {problem}; give one")
-            flags[setting.name] = False
-    if command.positional and positional:
-        flag_value = flags.get(command.positional)
-        if isinstance(positional, list):
-            flags[command.positional] = [
-                *positional,
-                *(flag_value if isinstance(flag_value, list) else []),
-            ]
-        elif flag_value is not None:
-            flag = f"--{command.positional}"
-            raise InputError(
-                f"upbring {command.name}: both {positional} and {flag} given; give one"
+    def _aliases(self) -> Iterator[click.Option]:
+        """Yield hidden options for other tools' names that set something."""
+        for name in aliases():
+            alias = None if name in self.specs else find_alias(name, self.specs)
+            if alias is None or alias.answer:
+                continue
+            spec = self.specs[alias.setting]
+            is_switch = _is_switch(name, self.specs)
+            yield click.Option(
+                _flags(name, is_switch=is_switch),
+                hidden=True,
+                default=None,
+                multiple=spec.is_list and not is_switch,
             )
-        else:
-            flags[command.positional] = positional
-    return ParsedFlags(flags, file if isinstance(file, Path) else None)
 
 
-def _make_parameter(name: str, value_type: object, declaration: object) -> inspect.Parameter:
-    annotation = Annotated[value_type, declaration]  # type: ignore[valid-type]  # made at run time
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+def parse_flags(command: Command, arguments: list[str]) -> ParsedFlags | None:
+    """Return what a command line gives, or None when it asks for help, which is printed."""
+    click_command = SettingsCommand(command)
+    try:
+        with click_command.make_context(f"upbring {command.name}", arguments) as ctx:
+            return click_command.parsed_flags(ctx)
+    except click.exceptions.Exit:
+        return None
+    except click.UsageError as error:
+        raise InputError(usage_error_message(error)) from None
+
+
+def usage_error_message(error: click.UsageError) -> str:
+    """Return in our form what click could not parse: where, what was found, what to do."""
+    location = error.ctx.command_path if error.ctx else "upbring"
+    hint = f"see `{location} --help`"
+    command = error.ctx.command if error.ctx else None
+    if isinstance(error, click.NoSuchOption) and isinstance(command, SettingsCommand):
+        flag = error.option_name.replace("_", "-")
+        return f"{location}: {_unknown_flag_message(flag, command.specs, hint=hint)}"
+    if isinstance(error, click.NoSuchOption) and command is not None:
+        flags = [flag for param in command.params for flag in param.opts]
+        suggestion = nearest(error.option_name, [*flags, "--help"])
+        hint = f"did you mean {suggestion}?" if suggestion else hint
+        return f"{location}: no such flag {error.option_name}; {hint}"
+    text = error.format_message().rstrip(".").replace("Option ", "").replace("'", "")
+    return f"{location}: {text[:1].lower()}{text[1:]}; {hint}"
+
+
+def _unknown_flag_message(flag: str, specs: Mapping[str, SettingSpec], *, hint: str) -> str:
+    name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+    alias = find_alias(name, specs)
+    if alias is not None:
+        return f"{flag}: {alias.answer}"
+    suggestion = nearest_setting(name, specs)
+    hint = f"did you mean {specs[suggestion].flag}?" if suggestion else hint
+    return f"no such flag {flag}; {hint}"
+
+
+def _flags(name: str, *, is_switch: bool) -> list[str]:
+    """Return how click is told of a flag: its spelling and the name of its value."""
+    spelled = name.replace("_", "-")
+    return [f"--{spelled}/--no-{spelled}" if is_switch else f"--{spelled}", name]
+
+
+def _option(spec: SettingSpec) -> click.Option:
+    """Return the option of a setting, with values and default in its help."""
+    is_switch = spec.value_type == "switch"
+    details = (
+        "" if is_switch or spec.choices else spec.range_text,
+        "repeatable" if spec.is_list else "",
+        "required" if spec.is_required else f"default: {spec.default_text}",
     )
-
-
-def _positional_parameter(command: Command) -> Iterator[inspect.Parameter]:
-    if command.positional is None:
-        return
-    setting = setting_specs(import_object(command.settings))[command.positional]
-    metavar = "FILE" if setting.is_list else setting.name.upper()
-    declaration = typer.Argument(
+    metavar = "|".join(spec.choices) or METAVARS.get(spec.value_type)
+    return click.Option(
+        _flags(spec.name, is_switch=is_switch),
+        default=None,
+        multiple=spec.is_list,
         metavar=metavar,
-        help=f"The same as {setting.flag}.",
-        show_default=False,
-    )
-    yield _make_parameter(
-        "positional", list[str] | None if setting.is_list else str | None, declaration
+        help=f"{spec.help} [{'; '.join(filter(None, details))}]",
+        shell_complete=None if is_switch else _complete_value(spec),
     )
 
 
-def _option_parameters(command: Command) -> Iterator[inspect.Parameter]:
-    for setting in setting_specs(import_object(command.settings)).values():
-        is_switch = setting.value_type == "switch"
-        declaration = typer.Option(
-            setting.flag,
-            help=_help_text(setting),
-            metavar=None if is_switch else METAVARS[setting.value_type],
-            show_default=False,
-            rich_help_panel=setting.panel,
-        )
-        value_type = (
-            bool | None if is_switch else list[str] | None if setting.is_list else str | None
-        )
-        yield _make_parameter(setting.name, value_type, declaration)
-        if is_switch:  # a flag of its own: typer's form widens the help for all others
-            negated = typer.Option(_negated_flag(setting), hidden=True)
-            yield _make_parameter(f"no_{setting.name}", bool | None, negated)
+def _complete_value(spec: SettingSpec) -> Complete:
+    """Return what completes the value of a setting: its choices, or files."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if spec.value_type == "path" or spec.name in STAGE_SETTINGS | {"run"}:
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(each) for each in spec.choices if each.startswith(incomplete)]
+
+    return complete
 
 
-def _common_parameters() -> Iterator[inspect.Parameter]:
-    file = typer.Option(
-        "--settings", metavar="FILE", show_default=False, help="YAML file to take settings from."
+def _complete_subcommand(ctx: click.Context, _: object, incomplete: str) -> list[CompletionItem]:
+    """Return what completes the arguments after `upbring plan`, as if they stood alone."""
+    words = ctx.params.get("positional") or ()
+    completion = ShellComplete(ctx.find_root().command, {}, "upbring", "_UPBRING_COMPLETE")
+    return completion.get_completions([*words], incomplete)
+
+
+def _spell_switches(args: list[str], specs: Mapping[str, SettingSpec]) -> Iterator[str]:
+    """Yield arguments with the value of a switch in its flag: `--bf16 false` as `--no-bf16`.
+
+    >>> from upbring.settings.methods.sft import SftSettings
+    >>> list(_spell_switches(["--dora", "True", "--bf16=false", "a"], setting_specs(SftSettings)))
+    ['--dora', '--no-bf16', 'a']
+    """
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        if not word.startswith("--") or not _is_switch(name, specs):
+            yield word
+            continue
+        if not equals and rest and rest[0].lower() in {"true", "false"}:
+            value = rest.pop(0)
+        is_off = value.lower() == "false"
+        is_plain = value.lower() in {"", "true", "false"}
+        yield f"--no-{name.replace('_', '-')}" if is_off else flag if is_plain else word
+
+
+def _is_switch(name: str, specs: Mapping[str, SettingSpec]) -> bool:
+    if name in specs:
+        return specs[name].value_type == "switch"
+    alias = find_alias(name, specs)
+    return alias is not None and (
+        alias.is_switch or (specs[alias.setting].value_type == "switch" and not alias.answer)
     )
-    debug = typer.Option("--debug", show_default=False, help="Show the traceback of an error.")
-    yield _make_parameter("settings_file", Path | None, file)
-    yield _make_parameter("debug", bool, debug).replace(default=False)
-
-
-def _negated_flag(setting: SettingSpec) -> str:
-    return "--no-" + setting.flag.removeprefix("--")
-
-
-def _help_text(setting: SettingSpec) -> str:
-    """Return help, values and default; typer's own display knows too little of them."""
-    default = "required" if setting.is_required else f"default: {setting.default_text}"
-    values = setting.expected if setting.choices else setting.range_text
-    negation = _negated_flag(setting) if setting.value_type == "switch" else ""
-    repetition = "repeatable" if setting.is_list else ""
-    details = "; ".join(filter(None, (values, negation, repetition, default)))
-    return f"{escape(setting.help)} [dim]({escape(details)})[/dim]"
-
-
-def _describe_usage_error(command: Command, error: Exception) -> str:
-    """Return in our words what typer could not read."""
-    program = f"upbring {command.name}"
-    help_hint = f"see `{program} --help`"
-    name = str(getattr(error, "option_name", "")).replace("_", "-")
-    if hasattr(error, "possibilities"):
-        suggestion = nearest(name, command_flags(command))
-        return f"{program}: no such flag {name}; {f'did you mean {suggestion}?' if suggestion else help_hint}"
-    text = str(getattr(error, "message", error)).rstrip(".").removeprefix(f"Option '{name}' ")
-    if name:
-        return f"{program}: {name}: {text}; {help_hint}"
-    return f"{program}: {text[:1].lower()}{text[1:]}; {help_hint}"

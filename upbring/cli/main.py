@@ -1,6 +1,6 @@
-"""The door: the words of a command line to a command that runs, and errors to messages and exit codes.
+"""The command line: arguments to a command that runs, errors to messages and exit codes.
 
-Nothing heavy is imported until a command runs: help and shell completion stay instant.
+Nothing heavy is imported until a command runs: help and shell completion take a moment only.
 """
 
 import os
@@ -8,13 +8,24 @@ import re
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+
+from upbring import __version__
+from upbring.cli.command_table import GROUPS, Command, commands
 from upbring.errors import InputError, UpbringError, nearest
 from upbring.interruption import ForcedStop
-from upbring.settings.command_table import COMMANDS, Command, commands, import_object
+from upbring.settings.alias_table import COMMAND_ALIASES, Advice
+from upbring.stages.registry import import_object
+
+if TYPE_CHECKING:
+    from upbring.cli.flags import ParsedFlags
 
 PIPE_CLOSED_EXIT_CODE = 141
 HUB_ID_PATTERN = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
+COMPLETION_VARIABLE = "_UPBRING_COMPLETE"
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
 def configure_offline_mode(model: str | None = None) -> None:
     """Keep the hub's client from the network, unless `model` names a hub id.
 
-    A name such as `owner/name` is a hub id when no folder of the name `owner` is here. What the
-    user set in the environment stands. Telemetry is off either way.
+    A name such as `owner/name` is a hub id when there is no folder `owner` here. Variables that the
+    user set are kept. Telemetry is off either way.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     is_hub_id = bool(model and HUB_ID_PATTERN.fullmatch(model) and not Path(model).parent.exists())
@@ -51,81 +62,150 @@ def configure_offline_mode(model: str | None = None) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+class CommandGroup(click.Group):
+    """All commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        del ctx
+        return [*commands(), "completion"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command under its name, or under another tool's name for it."""
+        del ctx
+        if cmd_name == "completion":
+            return _completion_command()
+        name = COMMAND_ALIASES.get(cmd_name, cmd_name) if cmd_name not in commands() else cmd_name
+        if isinstance(name, Advice):
+            raise InputError(f"upbring {cmd_name}: {name}")
+        if name not in commands():
+            return None
+        from upbring.cli.flags import SettingsCommand  # noqa: PLC0415 -- pydantic: 60 ms
+
+        click_command = SettingsCommand(commands()[name])
+
+        def run(**_: object) -> int:
+            ctx = click.get_current_context()
+            parsed = click_command.parsed_flags(ctx)
+            return _run_command(click_command.command, parsed, ctx.meta["arguments"])
+
+        click_command.callback = run
+        return click_command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names."""
+        name = args[0].replace("_", "-")
+        click_command = self.get_command(ctx, name)
+        if click_command is None and not ctx.resilient_parsing:
+            suggestion = nearest(name, self.list_commands(ctx))
+            hint = f"did you mean {suggestion}?" if suggestion else "see `upbring --help`"
+            raise InputError(f"upbring: no such command {name}; {hint}")
+        return (click_command.name if click_command else None), click_command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands group by group; their settings are not imported for it."""
+        del ctx
+        rows = [(each.group, each.name, each.help) for each in commands().values()]
+        rows.append(("Tools", "completion", "Print the script for shell completion."))
+        for group in GROUPS:
+            with formatter.section(group):
+                formatter.write_dl([(name, help_) for each, name, help_ in rows if each == group])
+
+
+def make_command_line() -> CommandGroup:
+    """Return the whole command line."""
+    return CommandGroup(
+        "upbring",
+        params=[
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+            click.Option(
+                ["--version", "-V"],
+                is_flag=True,
+                is_eager=True,
+                callback=_print_version,
+                expose_value=False,
+                help="Print the version.",
+            ),
+        ],
+        help="LLM post-training on one machine: from a base model to an assistant, with evidence.",
+        epilog="`upbring COMMAND --help` shows the settings of a command.",
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+    )
+
+
 def _dispatch(argv: list[str]) -> int:
-    from upbring.cli.completion import is_completion_request, print_words  # noqa: PLC0415 -- only what is needed
+    """Run what the arguments ask for, and return the exit code."""
+    command_line = make_command_line()
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 -- only what is needed
 
-    if is_completion_request():
-        print_words(argv)
-        return 0
-    while argv and argv[0] == "--debug":
-        argv = argv[1:]
-    if not argv or argv[0] in {"--help", "-h", "help"}:
-        _show_help()
-    elif argv[0] in {"--version", "-V"}:
-        from upbring import __version__  # noqa: PLC0415 -- as above
+        return shell_complete(command_line, {}, "upbring", COMPLETION_VARIABLE, instruction)
+    if not argv or argv[0] == "help":
+        argv = [*argv[1:], "--help"]
+    try:
+        with command_line.make_context("upbring", list(argv)) as ctx:
+            return command_line.invoke(ctx) or 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        from upbring.cli.flags import usage_error_message  # noqa: PLC0415 -- as above
 
-        sys.stdout.write(f"upbring {__version__}\n")
-    elif argv[0] == "completion":
-        from upbring.cli.completion import print_script  # noqa: PLC0415 -- as above
-
-        print_script(argv[1:])
-    elif argv[0] in commands():
-        return _run_command(commands()[argv[0]], argv[1:])
-    else:
-        raise InputError(_unknown_command_message(argv[0]))
-    return 0
+        raise InputError(usage_error_message(error)) from None
 
 
-def _run_command(command: Command, args: list[str]) -> int:
+def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) -> int:
     """Run a command, in as many processes as its training asks for, and return its exit code."""
-    from upbring.cli.flags import parse_flags  # noqa: PLC0415 -- typer and pydantic: 100 ms
-
-    parsed = parse_flags(command, args)
-    if parsed is None:
-        return 0
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
     from upbring.settings.training import TrainSettings  # noqa: PLC0415 -- as above
     from upbring.train import launcher  # noqa: PLC0415 -- as above
 
-    settings_class = import_object(command.settings)
     resolved = resolve(
-        settings_class, section=command.name, file=parsed.settings_file, flags=parsed.flags
+        command.load_settings(),
+        section=command.name,
+        file=parsed.settings_file,
+        flags=parsed.flags,
+        other_sections={name: each.load_settings for name, each in commands().items()},
     )
     settings = resolved.settings
     configure_offline_mode(getattr(settings, "model", None))
     if isinstance(settings, TrainSettings) and launcher.should_launch(settings.processes):
-        return launcher.launch([command.name, *args], settings.processes)
+        return launcher.launch([command.name, *arguments], settings.processes)
+    if command.is_method:
+        import_object(command.run)(command.name, resolved)
+        return 0
     return import_object(command.run)(resolved) or 0
 
 
-def _show_help() -> None:
-    """Show all commands; their settings are not read for it."""
-    import typer  # noqa: PLC0415 -- as above
+def _completion_command() -> click.Command:
+    """Return `upbring completion`, which prints a shell's completion script."""
 
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    app.callback(
-        help="Bring up a language model: from a base model to an assistant, with the evidence.",
-        epilog="`upbring COMMAND --help` tells a command's settings. `upbring completion bash` prints "
-        "the script that completes them. `upbring --version` tells the version.",
-    )(lambda: None)
-    for command in COMMANDS:
-        app.command(command.name, help=command.help, rich_help_panel="Commands")(lambda: None)
-    typer.main.get_command(app).main(["--help"], prog_name="upbring", standalone_mode=False)
+    def print_script(shell: str) -> None:
+        from click.shell_completion import get_completion_class  # noqa: PLC0415 -- as above
 
+        completion = get_completion_class(shell)
+        assert completion is not None, "click has one for each of SHELLS"
+        script = completion(make_command_line(), {}, "upbring", COMPLETION_VARIABLE).source()
+        sys.stdout.write(script)
 
-def _unknown_command_message(word: str) -> str:
-    if word.startswith("-"):
-        suggestion = nearest(word, ["--help", "--version"])
-        return f"upbring: no such flag {word}; {_hint(suggestion)}"
-    return f"upbring: no such command {word}; {_hint(nearest(word, [*commands(), 'completion']))}"
+    return click.Command(
+        "completion",
+        params=[click.Argument(["shell"], type=click.Choice(SHELLS))],
+        callback=print_script,
+        help="Print the script that completes commands, flags and choices in a shell.",
+        epilog='To use it in bash: eval "$(upbring completion bash)"',
+    )
 
 
-def _hint(suggestion: str | None) -> str:
-    return f"did you mean {suggestion}?" if suggestion else "see `upbring --help`"
+def _print_version(ctx: click.Context, _: click.Parameter, value: object) -> None:
+    if value and not ctx.resilient_parsing:
+        sys.stdout.write(f"upbring {__version__}\n")
+        ctx.exit()
 
 
 def _report_error(error: Exception, *, is_debug: bool) -> int:
-    """Tell the error on stderr and return its exit code."""
+    """Print the error on stderr and return its exit code."""
     if is_debug:
         traceback.print_exception(error)
     if isinstance(error, UpbringError):
@@ -133,12 +213,12 @@ def _report_error(error: Exception, *, is_debug: bool) -> int:
         return error.exit_code
     summary = " ".join(f"{type(error).__name__}: {error}".split())
     debug_hint = "" if is_debug else "; run again with --debug for the traceback"
-    sys.stderr.write(f"this is a defect in upbring: {summary}{debug_hint}\n")
+    sys.stderr.write(f"this is a bug in upbring: {summary}{debug_hint}\n")
     return 1
 
 
 def _close_quietly() -> None:
-    """Point the closed output elsewhere, so that the interpreter's last flush does not complain."""
+    """Redirect the closed output, so that the interpreter's last flush does not fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):

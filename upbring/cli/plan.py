@@ -1,8 +1,8 @@
-"""`upbring plan COMMAND …`: what a run of that command would take, before a weight is read.
+"""`upbring plan COMMAND …`: the memory and the time of a run, without reading any weights.
 
-Of a recipe it shows the stages: which are kept, and what the others would take.
+For a recipe it prints the stages: which are kept, and what the others need.
 
-Its lines go to standard output; what is said of the rows on the way goes to standard error.
+The plan goes to standard output, messages about the rows to standard error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,18 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring import durable
+from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
 from upbring.cli.run import recipe_tree
-from upbring.errors import InputError, nearest
+from upbring.errors import InputError
 from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_bytes
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
 from upbring.pipeline.runner import PipelineRunner
 from upbring.pipeline.spec import read_recipe
-from upbring.settings.command_table import commands, import_object
+from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes
+from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.estimate import MemoryEstimate
+from upbring.stages.planning.machine_load import describe_load, highest_load
 from upbring.stages.planning.plan import (
     Plan,
     format_memory,
@@ -37,7 +39,7 @@ from upbring.stages.planning.plan import (
     savings,
 )
 from upbring.stages.planning.speed_probe import TimeEstimate
-from upbring.stages.registry import METHODS
+from upbring.stages.registry import find_method, load_settings, methods
 
 _WIDE_COLUMNS = 400  # characters of a line
 
@@ -48,28 +50,26 @@ def run(resolved: Resolved[PlanSettings]) -> None:
     if Path(command).suffix in {".yaml", ".yml"}:
         _print_recipe_plan(Path(command), args)
         return
-    if command not in METHODS:
-        suggestion = nearest(command, METHODS)
-        hint = f"did you mean {suggestion}?" if suggestion else f"give one of {', '.join(METHODS)}"
-        raise InputError(f"upbring plan: {command} is not a training method; {hint}")
-    parsed = parse_flags(commands()[command], args)
+    name = COMMAND_ALIASES.get(command, command) if command not in methods() else command
+    method = find_method(str(name))
+    parsed = parse_flags(commands()[method.name], args)
     if parsed is None:
         return
-    settings_class = import_object(commands()[command].settings)
     planned = resolve(
-        settings_class, section=command, file=parsed.settings_file, flags=parsed.flags
+        load_settings(method),
+        section=method.name,
+        file=parsed.settings_file,
+        flags=parsed.flags,
+        other_sections={name: each.load_settings for name, each in commands().items()},
     )
     log = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
-    context = make_dry_run_context(command, planned, log=log)
-    baseline = durable.process_memory_bytes() or 0
-    memory_plan = plan(
-        context, baseline=baseline, file_bytes=weight_file_bytes(context.loaded.base)
-    )
+    context = make_dry_run_context(method.name, planned, log=log)
+    memory_plan = plan(context, baseline=durable.process_memory_bytes())
     print_plan(Console(), memory_plan, measure_time(context, memory_plan))
 
 
 def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
-    """Print what is to be done of a recipe's stages in a folder, and what that takes."""
+    """Print which stages of a recipe are to be done in a folder, and what they need."""
     match args:
         case []:
             folder = Path("runs") / recipe_path.stem
@@ -112,7 +112,7 @@ def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Tabl
 def _summary_lines(
     forecasts: Sequence[StageForecast], free_bytes: int, *, is_evaluated: bool
 ) -> Iterator[str]:
-    """Yield what the stages that are not done take together."""
+    """Yield what the stages that are not finished need together."""
     todo = [stage for stage in forecasts if stage.action != "kept"]
     if not todo:
         yield "every stage is finished and kept; only evaluation, gates and report are made anew"
@@ -124,12 +124,15 @@ def _summary_lines(
     time = format_seconds(sum(each.seconds or 0 for each in todo))
     memory = max((each.memory or 0 for each in todo), default=0)
     disk = sum(max(0, (each.disk or 0) - each.disk_used) for each in todo)
+    memory_text, disk_text, free_text = map(durable.format_size, (memory, disk, free_bytes))
     yield (
-        f"to do: {len(todo)} of {len(forecasts)} stages, about {time}, at most {durable.format_size(memory)} "
-        f"of memory and {durable.format_size(disk)} of {durable.format_size(free_bytes)} free on the disk"
+        f"to do: {len(todo)} of {len(forecasts)} stages, about {time}, at most {memory_text} "
+        f"of memory and {disk_text} of {free_text} free on the disk"
     )
     if uncounted := [*unknown, *(["the evaluation"] if is_evaluated else [])]:
         yield f"not counted: {', '.join(uncounted)}"
+    if load := describe_load(highest_load(stage.other_load for stage in todo)):
+        yield f"time: {load}"
     if disk > free_bytes:
         yield "there is too little space: free some, or set `keep: 2` and a smaller `rank:`"
 
@@ -137,13 +140,9 @@ def _summary_lines(
 def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate) -> None:
     """Print a plan."""
     log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    num_trainable, num_parameters = (
-        memory_plan.memory_profile.num_trainable,
-        memory_plan.memory_profile.num_parameters,
-    )
-    log(
-        f"{num_trainable:,} of {num_parameters:,} weights learn ({num_trainable / num_parameters:.2%})"
-    )
+    profile = memory_plan.memory_profile
+    share = profile.num_trainable / profile.num_parameters
+    log(f"{profile.num_trainable:,} of {profile.num_parameters:,} weights learn ({share:.2%})")
     log(format_memory(memory_plan))
     console.print(_memory_table(memory_plan.memory))
     log(f"\n{format_time(memory_plan, time_estimate)}")
@@ -154,9 +153,9 @@ def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate)
 
 
 def _memory_table(memory: MemoryEstimate) -> Table:
-    """Return what lies in memory at its fullest, a part in a row."""
+    """Return the parts of the memory at its peak, one in a row."""
     table = Table.grid(padding=(0, 2))
     for name, size in memory.peak_parts.items():
         table.add_row(f"  {name}", durable.format_size(size))
-    table.add_row("  most, while", memory.peak_phase)
+    table.add_row("  peak in phase", memory.peak_phase)
     return table

@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from upbring.errors import InputError
+from upbring.runs.run_directory import find_run_directory
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import commands, import_object
 from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
+from upbring.stages.registry import find_method, load_settings
 from upbring.stages.run import train
-from upbring.stages.run_directory import find_run_directory
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:
@@ -23,10 +23,11 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
         interrupted = Run.open(_run_path(settings))
     if interrupted.status() == "finished":
         raise InputError(f"{interrupted.path}: is finished; its model is in {interrupted.model}")
-    command = str(interrupted.read_metadata()["method"])
-    settings_class = import_object(commands()[command].settings)
+    method = find_method(str(interrupted.read_metadata()["method"]))
     flags = {} if settings.processes is None else {"processes": str(settings.processes)}
-    resumed = resolve(settings_class, section=command, file=interrupted.settings_file, flags=flags)
+    resumed = resolve(
+        load_settings(method), section=method.name, file=interrupted.settings_file, flags=flags
+    )
     directory = find_run_directory(interrupted, resumed.settings)
     if directory != Path.cwd():
         interrupted = Run(interrupted.path.absolute())
@@ -37,7 +38,7 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
             soft_wrap=True,
         )
     with contextlib.chdir(directory):
-        train(command, resumed, resumed=interrupted, allow_change=settings.allow_change)
+        train(method.name, resumed, resumed=interrupted, allow_change=settings.allow_change)
 
 
 def _run_path(settings: ResumeSettings) -> Path:

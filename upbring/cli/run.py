@@ -16,7 +16,7 @@ from upbring.pipeline.gates import METRICS
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
 from upbring.pipeline.runner import PipelineRunner, WaitingError
-from upbring.pipeline.spec import BASE, POLICY_METHODS, Recipe, read_recipe
+from upbring.pipeline.spec import BASE, Recipe, read_recipe
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
 from upbring.settings.commands.run import RunSettings
@@ -75,7 +75,7 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
     written = write_report([folder], folder)
     lines = [*(each.summary for each in gate_results), f"\nreport: {written.html_path}"]
     if last_policy := next(
-        (s for s in reversed(recipe.stages) if s.command in POLICY_METHODS), None
+        (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
     ):
         lines.append(f"talk with it: upbring chat {runner.stage_folder(last_policy.name)}")
     for line in lines:

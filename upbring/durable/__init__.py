@@ -1,4 +1,4 @@
-"""Files that survive a crash, a full disk and a flipped bit."""
+"""Atomic, checksummed files that survive a crash, a full disk and a flipped bit."""
 
 from upbring.durable.manifest import JSON, Damaged, json_bytes, sha256_file, verify
 from upbring.durable.saving import (

@@ -1,8 +1,8 @@
-"""What a saved folder held, file by file, and whether it still does.
+"""The manifest of a saved folder, and its verification.
 
-`manifest.json` gives the size, the SHA-256 and the checksums of the pieces of every file. It is
-sealed by a hash of its own, so that no bit of it can change unseen either. Files that it does not
-name are not looked at.
+`manifest.json` contains the size, the SHA-256 and the CRC-32 of each 4 MiB piece of every file. A
+hash of its own content detects a change of the manifest itself. Files that it does not list are
+not checked.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from upbring.errors import InputError
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 MANIFEST = "manifest.json"
-PIECE_BYTES = 4 * 2**20  # a damaged file is named with the pieces in which it differs
+PIECE_BYTES = 4 * 2**20  # an error names the damaged byte range at this resolution
 
 
-class Damaged(InputError):  # noqa: N818 -- `except durable.Damaged` reads as the claim it is
-    """A saved file is not what its manifest says."""
+class Damaged(InputError):  # noqa: N818 -- callers write `except durable.Damaged`
+    """A saved file differs from its manifest."""
 
 
 def verify(folder: Path) -> None:
-    """Raise `Damaged`, naming file and bytes, unless every file is as its manifest says."""
+    """Raise `Damaged`, with the file and the byte range, if a file differs from the manifest."""
     for name, expected in _read_manifest(folder).items():
         path = folder / name
         try:
@@ -38,7 +38,7 @@ def verify(folder: Path) -> None:
 
 
 def make_manifest(folder: Path, paths: Iterable[Path]) -> bytes:
-    """Return the text of a manifest of `paths`, files that lie in `folder`."""
+    """Return the content of a manifest for `paths`, which are files in `folder`."""
     return _seal_manifest(
         {path.relative_to(folder).as_posix(): _file_checksums(path) for path in paths}
     )
@@ -51,7 +51,7 @@ def sha256_file(path: Path) -> str:
 
 
 def json_bytes(value: JSON) -> bytes:
-    r"""Return `value` as JSON for people to read; what UTF-8 cannot hold is escaped.
+    r"""Return `value` as indented JSON; characters that UTF-8 cannot encode are escaped.
 
     >>> json_bytes({"name": "Zoë"}).decode()
     '{\n  "name": "Zoë"\n}\n'
@@ -73,7 +73,7 @@ def _file_checksums(path: Path) -> dict[str, JSON]:
 def _describe_difference(actual: Mapping[str, JSON], expected: JSON) -> str:
     entry: Mapping[str, JSON] = expected if isinstance(expected, Mapping) else {}
     if actual["bytes"] != entry.get("bytes"):
-        return f"has {actual['bytes']} bytes, and had {entry.get('bytes')} when it was saved"
+        return f"has {actual['bytes']} bytes, but had {entry.get('bytes')} when it was saved"
     actual_checksums, expected_checksums = actual["crc32"], entry.get("crc32")
     if isinstance(actual_checksums, Sequence) and isinstance(expected_checksums, Sequence):
         pairs = enumerate(itertools.zip_longest(actual_checksums, expected_checksums))
@@ -97,7 +97,7 @@ def _read_manifest(folder: Path) -> Mapping[str, JSON]:
     except OSError as error:
         raise Damaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Damaged(f"{path}: is no manifest any more") from error
+        raise Damaged(f"{path}: is not a valid manifest") from error
     if not is_intact:
         raise Damaged(f"{path}: differs from what was saved")
     return files

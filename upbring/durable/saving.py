@@ -1,9 +1,10 @@
-"""Files and folders that are saved whole and forced to the disk, or are not there at all.
+"""Atomic and durable writes of files and folders.
 
     write → fsync → manifest → fsync → rename → fsync of the parent
 
-What is saved is made under a temporary name beside its target and renamed when it is complete, so
-that whoever looks sees the old one or the new one. What a dead process left behind is swept.
+Data is written under a temporary name next to its target and renamed when it is complete, so that a
+reader sees either the old version or the new one. `remove_leftovers` deletes the temporary files of
+dead processes.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ LEFTOVER_NAME = re.compile(r"\.(?:tmp|del)-.+-(\d+)-[0-9a-f]{8}")
 
 
 def write_bytes(path: Path, data: BytesLike, *, disk: Disk = DISK) -> None:
-    """Save a file so that it holds all of its old content or all of `data`, whatever happens."""
+    """Replace a file atomically: it contains either its old content or `data`, never a mix."""
     temporary = _temporary_path("tmp", path)
     with explain_os_errors(path, need=memoryview(data).nbytes, disk=disk):
         try:
@@ -47,12 +48,12 @@ def write_bytes(path: Path, data: BytesLike, *, disk: Disk = DISK) -> None:
 
 
 def write_text(path: Path, text: str, *, disk: Disk = DISK) -> None:
-    """Save `text` in UTF-8, line ends as they are; see `write_bytes`."""
+    """Save `text` as UTF-8 without converting line ends; see `write_bytes`."""
     write_bytes(path, text.encode(), disk=disk)
 
 
 def write_json(path: Path, value: JSON, *, disk: Disk = DISK) -> None:
-    """Save a value of finite numbers as JSON; see `write_bytes`."""
+    """Save a value as JSON; NaN and infinity raise a ValueError. See `write_bytes`."""
     write_bytes(path, json_bytes(value), disk=disk)
 
 
@@ -60,8 +61,8 @@ def write_json(path: Path, value: JSON, *, disk: Disk = DISK) -> None:
 def atomic_folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[Path]:
     """Yield a temporary folder to fill; it becomes `target`, with a manifest, when the block ends.
 
-    When the block fails, nothing is left and an earlier `target` is intact. `need` is the number of
-    bytes that an error message names.
+    If the block fails, the temporary folder is deleted and an earlier `target` is intact. `need` is
+    the number of bytes to save; it appears in the error message.
     """
     temporary = _temporary_path("tmp", target)
     with explain_os_errors(target, need=need, disk=disk):
@@ -78,14 +79,14 @@ def atomic_folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -
 
 
 def write_pieces(path: Path, pieces: Iterable[BytesLike], *, disk: Disk = DISK) -> None:
-    """Write a new file inside of a `atomic_folder` block, piece by piece; `atomic_folder` forces it to disk."""
+    """Write a new file in an `atomic_folder` block, piece by piece; `atomic_folder` syncs it."""
     with FileIO(path, "xb") as file:
         for piece in pieces:
             disk.write(file, piece)
 
 
 def remove(folder: Path, *, disk: Disk = DISK) -> None:
-    """Delete a folder so that at no moment half of it stands under its own name."""
+    """Delete a folder; it is renamed first, so that its name never holds a partial folder."""
     aside = _temporary_path("del", folder)
     with explain_os_errors(folder, disk=disk):
         disk.rename(folder, aside)
@@ -95,11 +96,11 @@ def remove(folder: Path, *, disk: Disk = DISK) -> None:
 def remove_leftovers(
     parent: Path, *, is_locked: bool = False, min_idle_seconds: float = 0, disk: Disk = DISK
 ) -> list[Path]:
-    """Delete what dead processes left half done in `parent`, and return it.
+    """Delete temporary files and folders of dead processes in `parent`; return their paths.
 
-    `is_locked` says that the caller holds the lock: then all leftovers are of the dead, also those
-    whose process number has been given to somebody else since. Without a lock another machine may
-    be at work in the folder: `min_idle_seconds` says how long nothing in a leftover has changed.
+    Set `is_locked` if the caller holds the lock: then every leftover is stale, even if another
+    process has reused its process id. Without a lock, another machine may be writing in `parent`;
+    only leftovers that have not changed for `min_idle_seconds` are deleted.
     """
     if not parent.is_dir():
         return []
@@ -108,7 +109,7 @@ def remove_leftovers(
         for path in sorted(parent.iterdir()):
             match = LEFTOVER_NAME.fullmatch(path.name)
             is_dead = match and (is_locked or not is_process_alive(int(match[1])))
-            with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
+            with contextlib.suppress(FileNotFoundError):  # another process may delete it too
                 if is_dead and time.time() - _last_changed(path) >= min_idle_seconds:
                     disk.remove(path)
                     removed.append(path)
@@ -120,13 +121,13 @@ def require_space(path: Path, need: int, *, disk: Disk = DISK) -> None:
     free = disk.free_bytes(path)
     if free < need:
         raise ResourceError(
-            f"{path}: saving needs {format_size(need)} and {format_size(free)} is free; make room, then "
-            "go on with `upbring resume`. Earlier checkpoints are intact"
+            f"{path}: saving needs {format_size(need)}, but only {format_size(free)} is free; free "
+            "some space, then resume with `upbring resume`. Earlier checkpoints are intact"
         )
 
 
 def _last_changed(path: Path) -> float:
-    """Return when a file or anything in a folder was changed last."""
+    """Return the newest modification time of a path and everything in it."""
     return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
 
 
@@ -141,7 +142,7 @@ def _write_manifest(temporary: Path, disk: Disk) -> None:
     mode = (temporary / MANIFEST).stat().st_mode & 0o777
     for path in [*paths, temporary / MANIFEST]:
         if path.stat().st_mode & 0o777 != mode:
-            path.chmod(mode)  # safetensors 0.8 leaves 0600 whatever the umask
+            path.chmod(mode)  # safetensors 0.8 creates files with 0600 and ignores the umask
         with FileIO(path, "r+b") as file:
             disk.sync(file)
     for inner in sorted(path for path in temporary.rglob("*") if path.is_dir()):
@@ -163,7 +164,7 @@ def _replace_folder(temporary: Path, target: Path, *, disk: Disk) -> None:
 
 
 def _discard_replaced(target: Path, disk: Disk) -> None:
-    """Delete what `target` was before; if that fails, the next `remove_leftovers` does it."""
+    """Delete the replaced version of `target`; on failure `remove_leftovers` deletes it later."""
     prefix = f".del-{target.name[:100]}-{os.getpid()}-"
     with contextlib.suppress(OSError):
         for path in [each for each in target.parent.iterdir() if each.name.startswith(prefix)]:

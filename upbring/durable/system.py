@@ -1,11 +1,10 @@
-"""All that is particular to an operating system: disk operations, the lock, processes, memory.
+"""Code that depends on the operating system: disk operations, locks, processes, memory.
 
-Every operation of a save passes through a `Disk`, which a test replaces by one that fails. An error
-of the system becomes a message that says where, how much was needed and how much is free.
+Every operation of a save goes through a `Disk`, which a test replaces by one that fails. An OSError
+becomes an error message with the path, the needed bytes and the free bytes.
 """
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -21,6 +20,8 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeAlias
 
+import psutil
+
 from upbring.errors import InputError, ResourceError, UpbringError
 
 if sys.platform == "win32":
@@ -32,8 +33,8 @@ else:
 BytesLike: TypeAlias = bytes | memoryview
 
 LOCK_FILE = ".lock"
-LOCKED_BYTE = 2**30  # Windows forbids reading a locked byte, so it lies behind the text
-TEMPORARY_NAME = re.compile(r"\.(?:tmp|del)-")  # names that only this room gives
+LOCKED_BYTE = 2**30  # after the text, because Windows forbids reading a locked byte
+TEMPORARY_NAME = re.compile(r"\.(?:tmp|del)-")  # names that only `saving` creates
 LOCK_POLL_SECONDS = 0.1
 WRITE_BYTES = 4 * 2**20
 UNSUPPORTED_ERRNOS = frozenset(
@@ -44,20 +45,20 @@ MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 class Disk:
-    """The operations that saving asks of the system, each announced by `before`."""
+    """The disk operations of a save; each one calls `before` first."""
 
     def before(self, operation: str, path: Path) -> None:
-        """Do nothing; a test raises an OSError here, or ends the process."""
+        """Do nothing; a test overrides this to raise an OSError or to kill the process."""
 
     def free_bytes(self, path: Path) -> int:
-        """Return the bytes that are free where `path` is, or will be."""
+        """Return the free bytes on the file system of `path`, which may not exist yet."""
         existing = next(
             ancestor for ancestor in (path, *path.absolute().parents) if ancestor.exists()
         )
         return shutil.disk_usage(existing).free
 
     def make_folder(self, folder: Path) -> None:
-        """Make a new folder, with the mode that the umask says."""
+        """Create a folder with the mode given by the umask."""
         self.before("make", folder)
         folder.mkdir()
 
@@ -69,16 +70,16 @@ class Disk:
             remaining = remaining[file.write(remaining[:WRITE_BYTES]) :]
 
     def sync(self, file: FileIO) -> None:
-        """Force a file to the disk."""
+        """Flush a file to the disk."""
         with _sync_is_optional(Path(file.name)):
             self.before("sync", Path(file.name))
-            if sys.platform == "darwin":  # its fsync leaves the data in the drive's own memory
+            if sys.platform == "darwin":  # fsync leaves data in the drive cache
                 fcntl.fcntl(file.fileno(), fcntl.F_FULLFSYNC)
             else:
                 os.fsync(file.fileno())
 
     def sync_folder(self, folder: Path) -> None:
-        """Force a folder's names to the disk; Windows has no such operation."""
+        """Flush a folder's entries to the disk; a no-op on Windows, which lacks the operation."""
         if sys.platform == "win32":
             return
         with _sync_is_optional(folder):
@@ -90,12 +91,12 @@ class Disk:
                 os.close(descriptor)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give a file or folder its other name in one step."""
+        """Rename a file or folder atomically."""
         self.before("rename", old)
         old.replace(new)
 
     def remove(self, path: Path) -> None:
-        """Delete a file, or a folder with all that is in it."""
+        """Delete a file, or a folder with its content."""
         self.before("remove", path)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -108,7 +109,7 @@ DISK = Disk()
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path, *, need: int | None = None, disk: Disk = DISK) -> Iterator[None]:
-    """Turn the system's errors inside of the block into messages with path, need and free space."""
+    """Convert an OSError in the block to an UpbringError with path, needed and free bytes."""
     try:
         yield
     except OSError as error:
@@ -117,14 +118,15 @@ def explain_os_errors(path: Path, *, need: int | None = None, disk: Disk = DISK)
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the system lets go when the process dies, however."""
+    """Lock a folder for this process; the system releases the lock when the process dies."""
     path = folder / LOCK_FILE
     with explain_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if not _try_lock(descriptor, path):
             raise InputError(
-                f"{folder}: {_describe_holder(path)} is using this folder; wait until it is done, or stop it"
+                f"{folder}: {_describe_holder(path)} is using this folder; wait until it is done, "
+                "or stop it"
             )
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
         os.ftruncate(descriptor, 0)
@@ -134,14 +136,14 @@ def lock(folder: Path) -> Iterator[None]:
         finally:
             os.ftruncate(descriptor, 0)
     finally:
-        os.close(descriptor)  # and with it goes the lock
+        os.close(descriptor)  # also releases the lock
 
 
 @contextlib.contextmanager
 def wait_for_lock(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a file's lock after everyone who came before; `waiting` is called while they are at it.
+    """Wait for a file's lock and hold it in the block; `waiting` is called on every retry.
 
-    The file stays, empty. Where the system has no locks nobody waits.
+    The file stays, empty. On a file system without locks, this does not wait.
     """
     with explain_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -155,7 +157,7 @@ def wait_for_lock(path: Path, *, waiting: Callable[[], None] = lambda: None) -> 
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the folder's lock."""
+    """Return whether a running process holds the folder's lock."""
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR)
     except OSError:
@@ -167,7 +169,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def format_size(num_bytes: float) -> str:
-    """Return a number of bytes as people say it.
+    """Return a number of bytes with a decimal unit.
 
     >>> format_size(1_234_567), format_size(999)
     ('1.2 MB', '999 bytes')
@@ -178,54 +180,50 @@ def format_size(num_bytes: float) -> str:
     return f"{num_bytes:.0f} bytes"
 
 
-def process_memory_bytes() -> int | None:
-    """Return the memory that this process holds now, where the system tells."""
-    return _read_proc_status("VmRSS")
+def process_memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    return int(psutil.Process().memory_info().rss)
 
 
-def peak_process_memory_bytes() -> int | None:
-    """Return the most memory that this process has held, where the system tells."""
-    peak = _read_proc_status("VmHWM")
-    if peak is None and sys.platform != "win32":
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return peak
+def peak_process_memory_bytes() -> int:
+    """Return the peak resident memory of this process."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    # On Linux, getrusage also counts what the parent held when it started this process.
+    match = re.search(r"^VmHWM:\s+(\d+) kB", _read_proc_status(), re.MULTILINE)
+    if match is not None:
+        return int(match[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def is_process_alive(pid: int) -> bool:
-    """Whether a process of this number runs here."""
-    if sys.platform == "win32":  # os.kill(pid, 0) would end the process there
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, 0, pid)  # 0x1000 asks, no more
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
+    """Return whether a process with this id runs on this machine."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
+        return psutil.pid_exists(pid)
+    except OverflowError:  # another machine's id; nothing is known about it
         return True
-    return True
 
 
 def _to_upbring_error(error: OSError, path: Path, *, need: int | None, disk: Disk) -> UpbringError:
     problem = error.strerror or str(error)
     if error.errno in MISSING_ERRNOS and not path.parent.exists():
-        fix = "was it deleted or moved while in use? Put it back, or begin a new run"
+        fix = "if it was deleted or moved while in use, restore it; otherwise start a new run"
         return InputError(f"{path.parent}: the folder is gone; {fix}")
     file = str(error.filename or path)
     if file != str(path) and not TEMPORARY_NAME.search(file):
         problem = f"{problem}: {file}"
     if error.errno in FORBIDDEN_ERRNOS:
-        fix = "give yourself the right to write there, or choose another folder"
+        fix = "get write permission for it, or choose another folder"
         return InputError(f"{path}: {problem}; {fix}")
     if error.errno == errno.EEXIST:
-        return InputError(f"{path}: {file} is in the way; move it, or choose another name")
+        return InputError(f"{path}: {file} already exists; move it, or choose another name")
     if error.errno in MISSING_ERRNOS:
-        return InputError(f"{path}: {problem}; put it back, then try again")
+        return InputError(f"{path}: {problem}; restore it, then try again")
     with contextlib.suppress(OSError):
         needed_text = "" if need is None else f"{format_size(need)} needed, "
         problem = f"{problem} ({needed_text}{format_size(disk.free_bytes(path))} free)"
-    fix = "make room or mend the disk, then go on with `upbring resume`"
+    fix = "free some space or fix the disk, then resume with `upbring resume`"
     return ResourceError(f"{path}: {problem}; {fix}. Nothing saved earlier is lost")
 
 
@@ -247,12 +245,12 @@ def _warned() -> list[str]:
 def _warn_unsynced(folder: str) -> None:
     if not _warned():
         _warned().append(folder)
-        text = f"{folder}: this file system cannot fsync; a power cut may lose what was saved last"
+        text = f"{folder}: this file system cannot fsync; a power failure may lose the latest save"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def _try_lock(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
-    for attempt in range(attempts):  # more than once, for `is_locked` holds it for a moment
+    for attempt in range(attempts):  # retry: `is_locked` holds the lock for a moment
         try:
             _lock_descriptor(descriptor)
         except OSError as error:
@@ -295,10 +293,9 @@ def _is_holder_alive(path: Path) -> bool:
     return host != socket.gethostname() or is_process_alive(pid)
 
 
-def _read_proc_status(name: str) -> int | None:
+def _read_proc_status() -> str:
+    """Return what Linux reports about this process; empty on other systems."""
     try:
-        text = Path("/proc/self/status").read_text()
+        return Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return None
-    match = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+        return ""

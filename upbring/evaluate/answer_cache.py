@@ -1,8 +1,8 @@
-"""Every answer that is judged, kept on disk as it is given: a second run asks only what is missing.
+"""An on-disk cache of every judged answer: a second run computes only the missing ones.
 
-A row is found again by a key of all that decides it: suite, the subject's identity, the prompt. An
-answer is on the disk when its chunk is done; a process that dies leaves at most a torn last line,
-which nobody reads. `save` writes the file anew with the verdicts, which come later.
+The key of a row is a hash of everything that determines the answer: suite, model identity, prompt.
+Answers are on the disk after each chunk; a process that dies leaves at most an incomplete last
+line, which readers ignore. `save` rewrites the file with the verdicts, which are added later.
 """
 
 import json
@@ -24,14 +24,14 @@ ComputeAnswers = Callable[[list[int]], Sequence[Mapping[str, JSON]]]
 
 @dataclass(frozen=True, slots=True)
 class CacheItem:
-    """Something to ask: as people read it, and what else decides the answer."""
+    """A prompt in readable form, and the other values that determine the answer."""
 
     prompt: str
     key_parts: tuple[object, ...] = ()
 
 
 class AnswerCache:
-    """The rows of an evaluation; without a path they live in memory alone."""
+    """The answer rows of an evaluation; without a path they are kept in memory only."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class AnswerCache:
         compute: ComputeAnswers,
         kind: str = "",
     ) -> list[AnswerRow]:
-        """Return the row of each item; `compute` gives `response` and more for those that lack one."""
+        """Return one row per item; `compute` returns the fields of the missing ones by index."""
         keys = _keys(suite, kind, source.identity, items)
         missing = [i for i, key in enumerate(keys) if key not in self._rows]
         for start in range(0, len(missing), self._chunk_size):
@@ -63,7 +63,7 @@ class AnswerCache:
             indices = missing[start : start + self._chunk_size]
             answers = compute(indices)
             assert len(answers) == len(indices), (
-                f"{suite}: {len(answers)} answers to {len(indices)}"
+                f"{suite}: {len(answers)} answers for {len(indices)} items"
             )
             new_rows: list[AnswerRow] = [
                 {
@@ -81,11 +81,11 @@ class AnswerCache:
         if missing:
             self._progress(f"{suite}, {source.name}", len(missing))
         for key in keys:
-            self._rows[key]["model"] = source.name  # it may be called otherwise this time
+            self._rows[key]["model"] = source.name  # the name may have changed since
         return [self._rows[key] for key in keys]
 
     def save(self) -> None:
-        """Write every row with its verdicts."""
+        """Rewrite the file with all rows and their verdicts."""
         if self.path is not None:
             durable.write_bytes(self.path, b"".join(map(_encode_row, self._rows.values())))
 
@@ -104,19 +104,19 @@ class AnswerCache:
 def add_verdicts(
     rows: Sequence[AnswerRow], verdicts: Sequence[Mapping[str, float | str | None]]
 ) -> None:
-    """Write down what was said of each answer."""
+    """Merge verdicts into the rows; they are written to disk by `AnswerCache.save`."""
     for row, verdict in zip(rows, verdicts, strict=True):
         previous = row["verdicts"]
         row["verdicts"] = {**(previous if isinstance(previous, Mapping) else {}), **verdict}
 
 
 def responses(rows: Sequence[AnswerRow]) -> list[str]:
-    """Return what was answered."""
+    """Return the response of each row."""
     return [str(row["response"]) for row in rows]
 
 
 def _keys(suite: str, kind: str, identity: str, items: Sequence[CacheItem]) -> list[str]:
-    """Return a key for each item; what is asked twice has two."""
+    """Return a unique key per item; repeated items get a numbered suffix."""
     keys: list[str] = []
     seen: Counter[str] = Counter()
     for item in items:
@@ -132,7 +132,7 @@ def _encode_row(row: Mapping[str, JSON]) -> bytes:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Drop a torn last line, so that what follows stands on a line of its own."""
+    """Remove an incomplete last line, so that appended rows start on a new line."""
     if path.is_file():
         with path.open("r+b") as file:
             data = file.read()
@@ -140,7 +140,7 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def _read_rows(path: Path) -> list[AnswerRow]:
-    """Return the rows of a file; a torn last line is left out."""
+    """Return the rows of a file, without an incomplete last line."""
     rows: list[AnswerRow] = []
     with durable.explain_os_errors(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -152,8 +152,8 @@ def _read_rows(path: Path) -> list[AnswerRow]:
                 row = None
             if not isinstance(row, dict) or not {"key", "response", "verdicts"} <= row.keys():
                 raise InputError(
-                    f"{path}:{number}: is no answer that `upbring evaluate` wrote; delete that "
-                    "line, or choose another folder with --to"
+                    f"{path}:{number}: is not an answer written by `upbring evaluate`; delete "
+                    "that line, or choose another folder with --to"
                 )
             rows.append(row)
     return rows

@@ -1,11 +1,11 @@
-"""An OpenAI-compatible endpoint as a subject, or as a judge: what the user names by its URL.
+"""An OpenAI-compatible endpoint as the evaluated model or as the judge.
 
-    http://localhost:8000/v1            the endpoint's only model
-    http://localhost:8000/v1#my-model   one of several
+    http://localhost:8000/v1            the server's only model
+    http://localhost:8000/v1#my-model   one of several models
 
-Nothing is sent anywhere unless such a URL was given. A key, if it asks for one, is taken from the
-environment variable UPBRING_ENDPOINT_KEY. It answers; it tells no log-probabilities of given texts,
-so that suites which need them are refused.
+Data is sent only to a URL that the user gave. The API key, if needed, comes from the environment
+variable UPBRING_ENDPOINT_KEY. An endpoint generates responses but returns no log-probabilities of
+given texts, so that suites that need them raise an InputError.
 """
 
 import json
@@ -34,11 +34,11 @@ from upbring.evaluate.preference import AnswerPair
 API_KEY_VARIABLE = "UPBRING_ENDPOINT_KEY"
 MAX_CONCURRENT_REQUESTS = 8
 TIMEOUT_SECONDS = 120.0
-RETRY_PAUSES_SECONDS = (1.0, 4.0, 15.0)  # before each further attempt
+RETRY_PAUSES_SECONDS = (1.0, 4.0, 15.0)  # before each retry
 RETRYABLE_STATUS_CODES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
-_JUDGE_PROMPT = """Two assistants answered a user. Which answer is better: more correct, more helpful, \
-politer, and not longer than it needs to be? Do not mind their order.
+_JUDGE_PROMPT = """Two assistants answered a user. Which answer is better: more correct, \
+more helpful, politer, and not longer than it needs to be? Do not mind their order.
 
 [The dialogue]
 {prompt}
@@ -55,13 +55,13 @@ _PROBABILITY_OF_LETTER = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
 def is_url(name: str) -> bool:
-    """Tell whether the name of a model is the URL of an endpoint."""
+    """Return whether a model name is the URL of an endpoint."""
     return urlsplit(name).scheme in {"http", "https"}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What answers at a URL."""
+    """An OpenAI-compatible chat endpoint."""
 
     url: str
     max_tokens: int
@@ -70,34 +70,34 @@ class Endpoint:
 
     @property
     def identity(self) -> str:
-        """A hash of URL and settings; what stands behind the URL is not known."""
+        """A hash of the URL and the settings; the weights that the server uses are unknown."""
         return fingerprint(self.url, self.max_tokens)
 
     def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
-        """Return its answer to each prompt, several asked at once."""
+        """Return the greedy response to each prompt; requests run concurrently."""
         return self._request_all(prompts, temperature=0.0)
 
     def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return an answer to each prompt, drawn at temperature 1."""
+        """Return a response to each prompt, sampled at temperature 1."""
         return self._request_all(prompts, temperature=1.0, seed=seed)
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
-        """Refuse: an endpoint answers dialogues."""
+        """Raise an InputError: a chat endpoint does not complete plain text."""
         del texts, max_tokens
-        self._reject_unsupported("continues no plain text")
+        self._reject_unsupported("does not complete plain text")
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
-        """Refuse: it tells no log-probabilities of given texts."""
+        """Raise an InputError: an endpoint returns no log-probabilities of given texts."""
         del requests
-        self._reject_unsupported("tells no log-probabilities of given texts")
+        self._reject_unsupported("returns no log-probabilities of given texts")
 
     def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
-        """Refuse: it tells no log-probabilities of given texts."""
+        """Raise an InputError: an endpoint returns no log-probabilities of given texts."""
         del documents
-        self._reject_unsupported("tells no log-probabilities of given texts")
+        self._reject_unsupported("returns no log-probabilities of given texts")
 
     def win_probabilities(self, pairs: Sequence[AnswerPair]) -> list[float]:
-        """Return how sure it is that the first answer of each duel is better; ½ if it won't say."""
+        """Return 1, ½ or 0 per pair: the first wins, tie, the second wins; ½ if no letter."""
         prompts = [
             _JUDGE_PROMPT.format(
                 prompt=format_prompt(pair.prompt), first=pair.first, second=pair.second
@@ -110,8 +110,8 @@ class Endpoint:
 
     def _reject_unsupported(self, limitation: str) -> NoReturn:
         raise InputError(
-            f"{self.name}: is an endpoint, which {limitation}; leave out that suite or that data, or "
-            "name a model on this machine"
+            f"{self.name}: is an endpoint, which {limitation}; remove that suite or that data, or "
+            "give a local model"
         )
 
     def _request_all(
@@ -132,12 +132,13 @@ class Endpoint:
             return list(pool.map(request_one, prompts))
 
     def _request_with_retries(self, body: dict[str, object]) -> str:
-        """Return what it answers; while it is busy, ask again after a pause."""
+        """Return the response text; retry after a pause on temporary errors."""
         for pause in (*RETRY_PAUSES_SECONDS, None):
             try:
                 return _parse_reply(self._post(body), self.name)
             except urllib.error.HTTPError as error:
-                problem = f"answers {error.code}: {format_value(error.read()[:200].decode(errors='replace'))}"
+                preview = format_value(error.read()[:200].decode(errors="replace"))
+                problem = f"responded with HTTP status {error.code}: {preview}"
                 if error.code not in RETRYABLE_STATUS_CODES or pause is None:
                     raise InputError(
                         f"{self.name}: {problem}; {_status_advice(error.code)}"
@@ -146,7 +147,7 @@ class Endpoint:
                 if pause is None:
                     raise InputError(
                         f"{self.name}: cannot be reached ({error}); check the URL, and that the "
-                        "server runs"
+                        "server is running"
                     ) from error
             self.pause(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -156,7 +157,7 @@ class Endpoint:
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(API_KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(  # noqa: S310 -- is_url has let only http(s) through
+        request = urllib.request.Request(  # noqa: S310 -- is_url accepts only http(s)
             f"{address}/chat/completions", json.dumps(body).encode(), headers
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:  # noqa: S310 -- as above
@@ -165,20 +166,21 @@ class Endpoint:
 
 
 def _parse_reply(reply: bytes, name: str) -> str:
-    """Return the answer in a reply."""
+    """Return the message content of a reply."""
     try:
         text = json.loads(reply)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         preview = format_value(reply[:200].decode(errors="replace"))
         raise InputError(
-            f"{name}: answers {preview}, which is no chat answer; give the URL up to and with /v1"
+            f"{name}: responded with {preview}, which is not a chat completion; give the URL up to "
+            "and including /v1"
         ) from error
     return text if isinstance(text, str) else ""
 
 
 def _status_advice(code: int) -> str:
     if code in {401, 403}:
-        return f"put its key into the environment variable {API_KEY_VARIABLE}"
+        return f"set the environment variable {API_KEY_VARIABLE} to the API key"
     if code == 404:  # noqa: PLR2004 -- not found
-        return "give the URL up to and with /v1, and a model that it has after #"
-    return "try again later" if code in RETRYABLE_STATUS_CODES else "ask whoever runs it"
+        return "give the URL up to and including /v1, and the name of a served model after #"
+    return "try again later" if code in RETRYABLE_STATUS_CODES else "ask the operator of the server"

@@ -1,14 +1,14 @@
-"""Files to what the suites ask: which suite a row is for is told from its fields.
+"""Read eval data files; the fields of a row determine the suites that use it.
 
-| row | for |
+| row | suites |
 |---|---|
 | prompt, instruction_id_list, kwargs (IFEval's own file) | instructions |
 | prompt, label safe or unsafe (XSTest's own file); or prompt, is_harmful | refusals |
 | prompt, answer or answers | facts, forgetting |
-| prompt, answer, alternatives | facts, forgetting: a choice; plain-text prompts are continued |
+| prompt, answer, alternatives | facts, forgetting: multiple choice; a text prompt is completed |
 | prompt, answer, alternatives, times_told | memorisation |
 | text | forgetting, memorisation |
-| anything with a prompt; with a topic | preference; drift of forgetting |
+| any other row with a prompt; with a topic | preference; drift in forgetting |
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ _IS_HARMFUL_BY_LABEL = {"safe": False, "unsafe": True, "innocent": False, "harmf
 
 @dataclass(frozen=True, slots=True)
 class EvalFile:
-    """What one file asks."""
+    """The eval data of one file."""
 
     path: Path
     kind: RowKind
@@ -49,7 +49,7 @@ class EvalFile:
 
 
 def read_eval_file(path: Path, *, max_rows: int | None = None) -> EvalFile:
-    """Return what a file asks, at most so many rows of it, evenly spread."""
+    """Return the eval data of a file, at most `max_rows` evenly spaced rows of it."""
     kind: RowKind | None = None
     examples: list[object] = []
     topics: dict[str, list[Dialogue]] = {}
@@ -66,10 +66,10 @@ def read_eval_file(path: Path, *, max_rows: int | None = None) -> EvalFile:
         if kind == "prompts":
             topic = row.fields.get("topic")
             topics.setdefault(str(topic or "all"), []).append(_read_dialogue(row.fields))
-    assert kind is not None, "`rows` refuses a file without rows"
+    assert kind is not None, "`read_rows` raises an error for a file without rows"
     values_by_field: dict[str, object] = {kind: tuple(select_evenly(examples, max_rows))}
     values_by_field["topics"] = {
-        name: tuple(select_evenly(own, max_rows)) for name, own in topics.items()
+        name: tuple(select_evenly(prompts, max_rows)) for name, prompts in topics.items()
     }
     return EvalFile(path, kind, **values_by_field)  # type: ignore[arg-type]  # a kind's reader gives what its field holds
 
@@ -80,7 +80,7 @@ def _read_rows(path: Path) -> Iterator[Row]:
 
 
 def _read_prompts(path: Path, problem: RowError, *, max_rows: int | None) -> EvalFile:
-    """Return the prompts of a file in any format that training reads, held-out pairs too."""
+    """Return the prompts of a file in any training data format, comparisons included."""
     try:
         dialogues = (record.messages for record in formats.read_records(path, Prompt))
     except InputError:
@@ -88,7 +88,7 @@ def _read_prompts(path: Path, problem: RowError, *, max_rows: int | None) -> Eva
             dialogues = (record.prompt for record in formats.read_records(path, Comparison))
         except InputError:
             raise InputError(f"{path}:1: {problem}") from problem
-    rows = list(dialogues)  # whose malformed rows are told of as `upbring check` does
+    rows = list(dialogues)  # a malformed row raises the same error as in `upbring check`
     prompts = tuple(select_evenly(rows, max_rows))
     return EvalFile(path, "prompts", prompts=prompts, topics={"all": prompts})
 
@@ -97,7 +97,7 @@ T = TypeVar("T")
 
 
 def select_evenly(items: Sequence[T], max_items: int | None) -> list[T]:
-    """Return at most so many of the items, evenly spread over them.
+    """Return at most `max_items` evenly spaced items.
 
     >>> select_evenly([0, 1, 2, 3, 4, 5], 3)
     [0, 2, 4]
@@ -107,7 +107,7 @@ def select_evenly(items: Sequence[T], max_items: int | None) -> list[T]:
 
 
 def detect_kind(fields: Fields) -> RowKind:
-    """Return what a row is for, told from its fields."""
+    """Return the kind of a row, determined by its fields."""
     names = {name for name, value in fields.items() if value is not None}
     if "instruction_id_list" in names:
         return "instructions"
@@ -167,7 +167,11 @@ def _read_refusal_request(fields: Fields) -> RefusalRequest:
 def _read_canary(fields: Fields) -> Canary:
     times = fields.get("times_told")
     if not isinstance(times, int) or isinstance(times, bool) or times < 0:
-        raise RowError("times_told", f"is {format_value(times)}", "write how often it was told")
+        raise RowError(
+            "times_told",
+            f"is {format_value(times)}",
+            "write how often the secret is in the training data",
+        )
     prompt = dialogue.require_text(fields.get("prompt"), "prompt")
     secret = dialogue.require_text(fields.get("answer"), "answer")
     return Canary(prompt, secret, _read_texts(fields.get("alternatives"), "alternatives"), times)
@@ -200,7 +204,7 @@ def _read_dialogue(fields: Fields) -> Dialogue:
     if messages[-1].role == "assistant":
         messages = messages[:-1]
     if not messages:
-        raise RowError(name, "holds no turn of the user's", "add one")
+        raise RowError(name, "has no user turn", "add one")
     return messages
 
 
@@ -217,11 +221,11 @@ _READERS: Mapping[RowKind, Callable[[Fields], object]] = {
     "documents": _read_document,
     "prompts": _read_dialogue,
 }
-assert set(_READERS) == set(get_args(RowKind)), "every kind of row has a reader"
+assert set(_READERS) == set(get_args(RowKind)), "every kind of row needs a reader"
 
 
 def split_documents(documents: Sequence[str]) -> Iterator[SplitLine]:
-    """Yield the documents that are long enough, cut to what is given and what must come."""
+    """Yield the documents that are long enough, each split into a prompt and the rest."""
     for text in documents:
         if (line := split_line(text)) is not None:
             yield line

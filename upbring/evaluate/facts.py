@@ -1,9 +1,10 @@
-"""Does a model know it? Answers that match what is expected; choices told by log-probability.
+"""The facts suite: open questions by matching, multiple choice by log-probability.
 
-An open question is answered in words: `exact_match` letter by letter, `normalised_match` but for
-case, punctuation and articles (as SQuAD), and `accuracy`: the expected words stand in the answer,
-or its last number is the expected one. A question with alternatives is never answered: the
-likeliest ending counts, by its mean log-probability a token (`choice_accuracy`) and by its sum.
+For an open question the model generates an answer. `exact_match` ignores only surrounding white
+space; `normalised_match` ignores case, punctuation and articles (as SQuAD); `accuracy` requires
+that the answer contains the expected words, or that its last number is the expected one. For a
+question with alternatives nothing is generated: the ending with the highest mean log-probability
+per token (`choice_accuracy`) or the highest sum (`choice_accuracy_sum`) is the choice.
 """
 
 import re
@@ -33,19 +34,19 @@ _NUMERIC = re.compile(r"[$€£]?[-+−]?[\d.,]*\d\s?%?")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, what is accepted, and what else could be chosen; plain text is continued."""
+    """A question with its accepted answers and alternatives; a `str` prompt is plain text."""
 
     prompt: Dialogue | str
     accepted: tuple[str, ...]
     alternatives: tuple[str, ...] = ()
-    truth: Mapping[str, object] = field(default_factory=dict)  # for a grader of its own
+    truth: Mapping[str, object] = field(default_factory=dict)  # for a custom grader
 
 
 Grade = Callable[[Question, str], Mapping[str, float]]
 
 
 def grade(question: Question, response: str) -> dict[str, float]:
-    """Return 0 or 1 for each way to match."""
+    """Return 0 or 1 for each metric."""
     accepted = question.accepted
 
     def matches_any(is_match: Callable[[str, str], bool]) -> float:
@@ -68,7 +69,7 @@ def measure_facts(
     prefix: str = "",
     is_synthetic: bool = False,
 ) -> list[EvalResult]:
-    """Return the shares of right answers and of right choices, and their changes."""
+    """Return each metric of each model, and the paired changes from the first model."""
     values_by_metric: dict[str, dict[str, FloatArray]] = {}
     for model in models:
         scores = _grade_answers(model, [q for q in questions if not q.alternatives], cache, grade)
@@ -88,7 +89,7 @@ def measure_facts(
 def _grade_answers(
     model: EvaluatedModel, questions: Sequence[Question], cache: AnswerCache, grade: Grade
 ) -> dict[str, FloatArray]:
-    """Return each grade by question."""
+    """Return each metric by question `[n]`."""
     if not questions:
         return {}
     items = [CacheItem(format_prompt(q.prompt), (q.prompt,)) for q in questions]
@@ -107,7 +108,7 @@ def _grade_answers(
 def _grade_choices(
     model: EvaluatedModel, questions: Sequence[Question], cache: AnswerCache
 ) -> dict[str, FloatArray]:
-    """Return whether the accepted ending is the likeliest, by mean and by sum."""
+    """Return by question `[n]` whether the accepted ending is the likeliest."""
     if not questions:
         return {}
     endings = [_endings(q) for q in questions]
@@ -140,13 +141,13 @@ def _grade_choices(
 
 
 def _endings(question: Question) -> tuple[str, ...]:
-    """Return the right ending and the others; after plain text they begin with a space."""
+    """Return the accepted ending, then the others; after plain text each starts with a space."""
     gap = " " if isinstance(question.prompt, str) and not question.prompt[-1:].isspace() else ""
     return tuple(gap + text for text in (question.accepted[0], *question.alternatives))
 
 
 def _most_likely_index(likelihoods: Sequence[Likelihood], *, is_mean: bool) -> int:
-    """Return the place of the likeliest; among equals the last, so that a tie is not right."""
+    """Return the index of the likeliest; the last one of a tie, so that ties count as wrong."""
     values = [each.mean if is_mean else each.logprob for each in likelihoods]
     return max(range(len(values)), key=lambda i: (values[i], i))
 

@@ -1,9 +1,9 @@
-"""What did a model lose on the way? Perplexity on general text, tasks, drift from the first model.
+"""The forgetting suite: perplexity on general text, alignment tax, drift from the first model.
 
-The first subject is *before*, every other is *after*; differences are taken item by item. The
-alignment tax is one number per capability. Drift is how far what a model says has moved:
-KL(after ‖ before) ≈ mean of log p_after(y) − log p_before(y) over answers y that `after` draws,
-by topic, in nats per answer, of at most as many tokens as are drawn.
+The first model is *before*, every other is *after*; differences are paired by item. The alignment
+tax is the change in accuracy on each capability. Drift is
+KL(after ‖ before) ≈ mean of log p_after(y) − log p_before(y) over responses y sampled from `after`,
+by topic, in nats per response; sampled responses are cut at the token limit.
 """
 
 import math
@@ -34,7 +34,7 @@ SUITE = "forgetting"
 
 @dataclass(frozen=True, slots=True)
 class TopicPrompts:
-    """Prompts of one topic, on which drift is measured."""
+    """The prompts of one topic, for measuring drift."""
 
     name: str
     prompts: tuple[Dialogue, ...]
@@ -43,7 +43,7 @@ class TopicPrompts:
 def measure_perplexity(
     models: Sequence[EvaluatedModel], documents: Sequence[str], *, cache: AnswerCache, seed: int = 0
 ) -> list[EvalResult]:
-    """Return perplexity, bits per byte, and by what share the perplexity has changed."""
+    """Return perplexity, bits per byte, and the relative change of the perplexity."""
     num_bytes = np.array([len(text.encode()) for text in documents], np.float64)
     losses, counts = {}, {}
     for model in models:
@@ -60,7 +60,7 @@ def measure_perplexity(
         results.append(to_result(bits, _result_template("bits_per_byte", name, "bits")))
     first, *others = losses
     for name in others:
-        # per byte, not per token: the two may cut texts otherwise
+        # Per byte, because the two models may have different tokenizers.
         loss_change = statistics.ratio(losses[name] - losses[first], num_bytes, seed=seed)
         per_token = num_bytes.sum() / counts[first].sum()
         estimate = _exponential(_scale(loss_change, per_token), subtract=1.0)
@@ -77,7 +77,7 @@ def measure_alignment_tax(
     grade: Grade = grade,
     is_synthetic: bool = False,
 ) -> list[EvalResult]:
-    """Return each capability's accuracy and its change: the alignment tax, a line each."""
+    """Return the accuracy on each capability and its change, the alignment tax."""
     return [
         number
         for name, questions in capabilities.items()
@@ -100,10 +100,10 @@ def measure_drift(
     cache: AnswerCache,
     seed: int = 0,
 ) -> list[EvalResult]:
-    """Return by topic how far each subject has moved from the first, in nats per answer."""
+    """Return by topic the KL of each model from the first, in nats per response."""
     first, *others = models
     samples: dict[tuple[str, str], tuple[list[str], list[Likelihood]]] = {}
-    for model in others:  # one after the other: each may have to be brought into memory
+    for model in others:  # model by model: at most one is in memory
         samples_by_topic = sample_topics(model, topics, cache=cache, seed=seed)
         samples |= {(topic, model.name): both for topic, both in samples_by_topic.items()}
     results = []
@@ -129,7 +129,7 @@ def measure_drift(
 def sample_topics(
     model: EvaluatedModel, topics: Sequence[TopicPrompts], *, cache: AnswerCache, seed: int = 0
 ) -> dict[str, tuple[list[str], list[Likelihood]]]:
-    """Return by topic what a subject says, and how likely that is to itself."""
+    """Return by topic a model's sampled responses and their likelihoods under it."""
     samples_by_topic = {}
     for topic in topics:
         texts = _sample_responses(model, topic, cache, seed)
@@ -165,7 +165,7 @@ def _sample_responses(
 def _response_likelihoods(
     model: EvaluatedModel, topic: TopicPrompts, texts: Sequence[str], cache: AnswerCache
 ) -> list[Likelihood]:
-    """Return how likely each answer is to a subject; an empty one is sure."""
+    """Return the likelihood of each response; an empty one has log-probability 0."""
 
     def compute(indices: list[int]) -> list[dict[str, JSON]]:
         requests = [LikelihoodRequest(topic.prompts[i], (texts[i],)) for i in indices if texts[i]]

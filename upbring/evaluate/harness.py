@@ -1,8 +1,8 @@
-"""lm-evaluation-harness's tasks as a suite: its prompts, its metrics, our models and intervals.
+"""The harness suite: tasks of lm-evaluation-harness on upbring's models.
 
-Texts are given as they are, without a chat template, as its published numbers are made. A task's
-name, or a YAML file of one's own; its data comes from the hub only where the user lets it. Needs
-`pip install "upbring[eval]"`. Left out: tasks that run what a model wrote.
+Prompts are plain text without a chat template, as for published results. A task is given by its
+name or by a YAML file; its data is downloaded from the Hugging Face Hub only if the user allows it.
+Needs `pip install "upbring[eval]"`. Excluded: tasks that execute generated code.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from upbring.maths.statistics import Estimate, FloatArray
 from upbring.runs.results import EvalResult
 
 SUITE = "harness"
-NUM_BOOTSTRAP_SAMPLES = 1000  # of the harness's own bootstrap, for metrics that are no mean
-NORMAL_QUANTILE = 1.959964  # of the normal distribution: 95 % lie within
-FEWSHOT_SEED = 1234  # the harness's own, so that numbers can be compared
+NUM_BOOTSTRAP_SAMPLES = 1000  # for the harness's bootstrap of metrics that are not means
+NORMAL_QUANTILE = 1.959964  # half width of a 95 % interval in standard errors
+FEWSHOT_SEED = 1234  # the harness's default, for comparable results
 YAML_SUFFIXES = (".yaml", ".yml")
 OFFLINE_HINT = (
-    "if its data is not on this machine, HF_HUB_OFFLINE=0 before the command lets the hub give it"
+    "if its data is not on this machine, set HF_HUB_OFFLINE=0 to download it from the Hub"
 )
 SINGLE_PROCESS_VARIABLE = "DISABLE_MULTIPROC"
 SHARE_METRICS = ("acc", "exact_match", "f1", "em", "mc1", "mc2", "pass@")  # metrics between 0 and 1
@@ -45,7 +45,7 @@ Results = Mapping[str, Any]
 
 @dataclass(eq=False)
 class Harness:
-    """The tasks that are asked, at most so many rows of each, and what was found of whom."""
+    """The tasks, at most `max_rows` rows of each, and the results by model name."""
 
     tasks: tuple[str, ...]
     max_rows: int | None = None
@@ -54,7 +54,7 @@ class Harness:
     _task_manager: Any = None
 
     def measure(self, models: Sequence[BenchmarkModel], *, cache: AnswerCache) -> list[EvalResult]:
-        """Return every metric of every task and model, with the changes from the first model."""
+        """Return every metric of every task and model, and the changes from the first model."""
         for model in models:
             if model.source.name not in self.results:
                 self.results[model.source.name] = self._run(model, cache)
@@ -65,15 +65,14 @@ class Harness:
         ]
 
     def _run(self, model: BenchmarkModel, cache: AnswerCache) -> Results:
-        from lm_eval import evaluator  # noqa: PLC0415 -- an extra, and heavy
+        from lm_eval import evaluator  # noqa: PLC0415 -- optional and slow to import
         from lm_eval.tasks import TaskManager  # noqa: PLC0415 -- as above
 
         from upbring.evaluate.harness_model import HarnessModel  # noqa: PLC0415 -- as above
 
         with _quiet_harness():
-            self._task_manager = (
-                self._task_manager or TaskManager()
-            )  # which reads thousands of files
+            # Created once: it reads thousands of files.
+            self._task_manager = self._task_manager or TaskManager()
             task_dict: dict[str, dict[str, Any]] = {"tasks": {}, "groups": {}, "group_map": {}}
             for name in resolve_tasks(self.tasks):
                 loaded_task = _load_task(self._task_manager, name)
@@ -94,53 +93,55 @@ class Harness:
                 raise
             except Exception as error:
                 raise InputError(
-                    f"tasks: lm-evaluation-harness stopped: {_first_line(error)}; leave out that "
-                    "task, or correct its file"
+                    f"tasks: lm-evaluation-harness failed: {_first_line(error)}; remove that "
+                    "task, or fix its file"
                 ) from error
         return results
 
 
-def _load_task(manager: Any, name: str) -> Results:  # noqa: ANN401 -- lm_eval tells no types
-    """Return a task, or a group with its tasks, or say why there is none."""
+def _load_task(manager: Any, name: str) -> Results:  # noqa: ANN401 -- lm_eval is untyped
+    """Return a task or a group of tasks; raise an InputError if it cannot be loaded."""
     is_file = name.endswith(YAML_SUFFIXES)
     if not is_file and name not in manager.all_tasks:
         suggestion = nearest(name, manager.all_tasks)
         hint = (
-            f"did you mean {suggestion}?" if suggestion else "name one of its tasks, or a YAML file"
+            f"did you mean {suggestion}?" if suggestion else "give one of its tasks, or a YAML file"
         )
-        raise InputError(f"tasks: {format_value(name)} is no task of lm-evaluation-harness; {hint}")
+        raise InputError(
+            f"tasks: {format_value(name)} is not a task of lm-evaluation-harness; {hint}"
+        )
     try:
         loaded_task: Results = manager.load([name])
     except Exception as error:
-        hint = "correct the file" if is_file else OFFLINE_HINT
+        hint = "fix the file" if is_file else OFFLINE_HINT
         raise InputError(f"tasks: {name} cannot be loaded: {_first_line(error)}; {hint}") from error
     if not loaded_task.get("tasks"):
-        raise InputError(f"tasks: {name} names no task; write `task:` and what it asks into it")
+        raise InputError(f"tasks: {name} defines no task; add `task:` and its fields to the file")
     return loaded_task
 
 
 def check_tasks(tasks: Sequence[str]) -> None:
-    """Refuse what cannot be measured here, before anything is loaded."""
+    """Raise an InputError if the tasks cannot be measured; loads no model."""
     if not tasks:
-        raise InputError("tasks: the suite harness needs at least one; write --tasks arc_easy")
+        raise InputError("tasks: the suite harness needs at least one task; add --tasks arc_easy")
     resolve_tasks(tasks)
     if importlib.util.find_spec("lm_eval") is None:
         raise InputError(MISSING_EXTRA)
 
 
 def resolve_tasks(tasks: Sequence[str]) -> list[str]:
-    """Return tasks by name or absolute path; a folder is all the YAML files in it."""
+    """Return task names and absolute paths; a folder stands for all YAML files in it."""
     resolved: list[str] = []
     for text in tasks:
         for name in filter(None, (part.strip() for part in text.split(","))):
             path = Path(name)
             is_path = name.endswith(YAML_SUFFIXES) or "/" in name or path.is_dir()
             if is_path and not path.exists():
-                raise InputError(f"tasks: {name} is not there; name a YAML file or a task")
+                raise InputError(f"tasks: {name} does not exist; give a YAML file or a task")
             if path.is_dir():
                 yaml_files = sorted(p for p in path.iterdir() if p.name.endswith(YAML_SUFFIXES))
                 if not yaml_files:
-                    raise InputError(f"tasks: {name} holds no YAML file; name another folder")
+                    raise InputError(f"tasks: {name} contains no YAML file; give another folder")
                 resolved += [str(each.absolute()) for each in yaml_files if each.name[0] != "_"]
             else:
                 resolved.append(str(path.absolute()) if is_path else name)
@@ -148,7 +149,7 @@ def resolve_tasks(tasks: Sequence[str]) -> list[str]:
 
 
 def task_results(model: str, results: Results) -> Iterator[EvalResult]:
-    """Yield the metrics of every task as numbers, value ± 1.96 standard errors."""
+    """Yield every metric of every task, with value ± 1.96 standard errors."""
     higher_is_better = results.get("higher_is_better", {})
     counts = results.get("n-samples", {})
     for task, values in results["results"].items():
@@ -171,7 +172,7 @@ def task_results(model: str, results: Results) -> Iterator[EvalResult]:
 
 
 def change_results(results_by_model: Mapping[str, Results], *, seed: int) -> Iterator[EvalResult]:
-    """Yield what each model gained or lost against the first, where metrics are means of items."""
+    """Yield each model's paired changes from the first, for metrics that are means of items."""
     first, *others = results_by_model
     first_results = {result.name: result for result in task_results(first, results_by_model[first])}
     for model in others:
@@ -191,7 +192,7 @@ def change_results(results_by_model: Mapping[str, Results], *, seed: int) -> Ite
 
 
 def _item_values(results: Results, result: EvalResult) -> FloatArray | None:
-    """Return a metric's value of each item, if their mean is the metric."""
+    """Return a metric's value by item `[n]`, or None if the metric is not their mean."""
     task, metric, *filter_name = result.name.split("/")
     rows = results.get("samples", {}).get(task, [])
     rows = [r for r in rows if r.get("filter", "none") == (filter_name or ["none"])[0]]
@@ -218,7 +219,7 @@ def _result_template(
 
 
 def _confidence_interval(value: float, stderr: object, count: int, *, is_share: bool) -> Estimate:
-    """Return value ± 1.96 standard errors; of a share without any, Wilson's interval."""
+    """Return value ± 1.96 standard errors; Wilson's interval for a share with error 0."""
     if not _is_number(stderr):
         return Estimate(value, math.nan, math.nan, count)
     half = NORMAL_QUANTILE * float(str(stderr))
@@ -240,9 +241,9 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet_harness() -> Iterator[None]:
-    """Keep the harness's own log to what went wrong, and its bootstrap to this process."""
+    """Silence the harness except for errors, and keep its bootstrap in this process."""
     import datasets  # noqa: PLC0415 -- comes with lm_eval
-    from lm_eval.api import task  # noqa: PLC0415 -- an extra, and heavy
+    from lm_eval.api import task  # noqa: PLC0415 -- optional and slow to import
 
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels = [each.level for each in loggers]
@@ -253,7 +254,7 @@ def _quiet_harness() -> Iterator[None]:
     datasets.disable_progress_bars()
     task.tqdm = _no_progress_bar
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # where it prints what it is doing
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             yield
     finally:
         task.tqdm = progress_bar
@@ -264,5 +265,5 @@ def _quiet_harness() -> Iterator[None]:
             del os.environ[SINGLE_PROCESS_VARIABLE]
 
 
-def _no_progress_bar(items: Any, **_: object) -> Any:  # noqa: ANN401 -- it stands for tqdm
+def _no_progress_bar(items: Any, **_: object) -> Any:  # noqa: ANN401 -- replaces tqdm
     return items

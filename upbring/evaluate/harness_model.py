@@ -1,6 +1,6 @@
-"""A model of ours as lm-evaluation-harness sees one. Imported only where `upbring[eval]` is there.
+"""Adapter from a local model to lm-evaluation-harness's `LM`. Needs `upbring[eval]`.
 
-What it asks is answered through the journal: a second run asks the model only what is missing.
+Requests go through the answer cache: a second run computes only the missing ones.
 """
 
 from collections import Counter
@@ -15,14 +15,12 @@ from upbring.evaluate.answer_cache import AnswerCache, CacheItem
 from upbring.evaluate.plain_text import BenchmarkModel, GenerationRequest
 from upbring.maths import counter_rng
 
-SHOWN_CHARACTERS = (
-    500  # characters of a prompt's end that stand in the journal; its key knows all of it
-)
-DEFAULT_MAX_TOKENS = 256  # tokens of an answer where a task does not say
+SHOWN_CHARACTERS = 500  # the cache stores only the end of a prompt; the key hashes all of it
+DEFAULT_MAX_TOKENS = 256  # for tasks that set no limit
 
 
-class HarnessModel(LM):  # type: ignore[misc]  # lm_eval tells no types
-    """Answers the three kinds of requests that tasks are made of."""
+class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
+    """Implements the three request types of the harness."""
 
     def __init__(
         self, benchmark_model: BenchmarkModel, cache: AnswerCache, *, suite: str, seed: int
@@ -36,7 +34,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval tells no types
         )
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Return each ending's log-probability, and whether it is what would be said."""
+        """Return each ending's log-probability, and whether it is the greedy continuation."""
         pairs: list[plain_text.TextPair] = [request.args for request in requests]
 
         def compute(indices: list[int]) -> list[dict[str, JSON]]:
@@ -55,7 +53,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval tells no types
         return [(float(cast("float", r["logprob"])), bool(r["is_likeliest"])) for r in rows]
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-        """Return each whole text's log-probability."""
+        """Return the log-probability of each whole text."""
         texts: list[str] = [request.args[0] for request in requests]
 
         def compute(indices: list[int]) -> list[dict[str, JSON]]:
@@ -71,13 +69,13 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval tells no types
         return [float(cast("float", row["logprob"])) for row in rows]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Return how each text goes on."""
+        """Return the continuation of each text."""
         seen: Counter[tuple[str, str]] = Counter()
         generation_requests, items = [], []
         for request in requests:
             text, gen_kwargs = request.args
             request_key = text, repr(sorted(gen_kwargs.items()))
-            seen[request_key] += 1  # what is asked again is drawn anew
+            seen[request_key] += 1  # a repeated request gets its own random key
             generation_requests.append(
                 _to_generation_request(
                     text,
@@ -104,7 +102,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval tells no types
 def _to_generation_request(
     text: str, gen_kwargs: Mapping[str, Any], *, key: int
 ) -> GenerationRequest:
-    """Return what a task asks for, in our words; it is greedy unless it says otherwise."""
+    """Convert the generation arguments of a task; the default is greedy decoding."""
     until = gen_kwargs.get("until") or ()
     until = (until,) if isinstance(until, str) else tuple(until)
     names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")

@@ -1,12 +1,12 @@
-"""People's votes on answers, read from the files that they saved, and matched to what models said.
+"""Read human votes on responses from files, and match them to the evaluated responses.
 
-    prompt, responses, ranks [, annotator]                     what the ranking page saves
-    prompt, chosen, rejected [, annotator]                     and every format of comparisons
+    prompt, responses, ranks [, annotator]                     the format of the ranking page
+    prompt, chosen, rejected [, annotator]                     and all other comparison formats
     prompt|question, model_a, model_b, winner [, annotator]    votes that name the models
 
-A vote counts where its prompt was asked and its two answers are what two models say now; one that
-names models counts where both are evaluated. Of one annotator's votes on a pair the last counts.
-Votes without a name are each somebody's own.
+A vote counts if its prompt is in the eval data and its two texts are current responses of two
+evaluated models; a vote that names models counts if both are evaluated. If an annotator voted on a
+pair several times, the last vote counts. Each vote without an annotator counts as a separate one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,22 +25,22 @@ from upbring.evaluate.model_protocol import Dialogue
 MODEL_VOTE_FIELDS = frozenset({"model_a", "model_b", "winner"})
 RANKS_BY_WINNER = {"model_a": (1.0, 2.0), "model_b": (2.0, 1.0)}
 TIE_WINNERS = frozenset({"tie", "both", "bothbad", "tie (bothbad)"})
-ANONYMOUS_NAMES = frozenset({"", "anonymous"})  # the page writes the latter
+ANONYMOUS_NAMES = frozenset({"", "anonymous"})  # the ranking page writes "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one annotator said of a prompt's answers: ranks by text, or by model; 1 is best."""
+    """One annotator's ranking of responses to a prompt; 1 is best."""
 
     prompt: Dialogue
-    ranks: Mapping[str, float]
+    ranks: Mapping[str, float]  # keys: response texts, or model names if has_model_names
     annotator: str
-    has_model_names: bool = False  # of models
+    has_model_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AttributedAnswer:
-    """An answer, and the model that gave it."""
+    """A response and the model that generated it."""
 
     model: str
     text: str
@@ -48,7 +48,7 @@ class AttributedAnswer:
 
 @dataclass(frozen=True)
 class Votes:
-    """All votes of a file or a folder, as a judge."""
+    """All votes in a file or a folder, used as a judge."""
 
     path: Path
     votes: tuple[Vote, ...]
@@ -61,14 +61,14 @@ class Votes:
 
     @property
     def name(self) -> str:
-        """Who judges, for people."""
-        kind = "simulated" if self.is_synthetic else "people's"
+        """The name of the judge in reports."""
+        kind = "simulated" if self.is_synthetic else "human"
         return f"{kind} votes in {self.path}"
 
     def preferences(
         self, prompt: Dialogue, first: AttributedAnswer, second: AttributedAnswer
     ) -> dict[str, float]:
-        """Return by annotator whether `first` is better than `second`: 1, 0, or ½ for a tie."""
+        """Return by annotator 1 if `first` is better than `second`, 0 if worse, ½ for a tie."""
         by_annotator: dict[str, float] = {}
         for vote in self._by_prompt.get(_normalize_prompt(prompt), ()):
             first_rank, second_rank = (_rank_of(vote, answer) for answer in (first, second))
@@ -81,7 +81,7 @@ class Votes:
     def count_unmatched(
         self, prompts: Sequence[Dialogue], texts: Mapping[str, Sequence[str]]
     ) -> tuple[int, int]:
-        """Return how many votes are about other prompts, and how many about other answers."""
+        """Return the number of votes on other prompts, and on other responses."""
         texts_by_prompt: dict[Dialogue, set[str]] = {}
         for prompt, *prompt_texts in zip(prompts, *texts.values(), strict=True):
             texts_by_prompt.setdefault(_normalize_prompt(prompt), set()).update(
@@ -98,12 +98,12 @@ class Votes:
 
 
 def read_votes(path: Path, *, models: Sequence[str]) -> Votes:
-    """Return the votes of a file, or of all files of a folder."""
+    """Return the votes in a file, or in all files of a folder."""
     votes: list[Vote] = []
     for file in _vote_files(path):
         votes += _read_vote_file(file, models)
     if not votes:
-        raise InputError(f"{path}: holds no vote; rank the answers, and save the file there")
+        raise InputError(f"{path}: contains no votes; rank the answers and save the file there")
     return Votes(path, tuple(votes), any(is_synthetic(vote.annotator) for vote in votes))
 
 
@@ -112,7 +112,9 @@ def _vote_files(path: Path) -> list[Path]:
         return [path]
     paths = sorted(p for p in path.iterdir() if files.extension(p) in files.EXTENSIONS)
     if not paths:
-        raise InputError(f"{path}: holds no file of votes; save what was ranked there")
+        raise InputError(
+            f"{path}: contains no vote files; rank the answers and save the file there"
+        )
     return paths
 
 
@@ -138,29 +140,33 @@ def _read_vote_file(path: Path, models: Sequence[str]) -> Iterator[Vote]:
 
 
 def _parse_examples(detected: DetectedFormat, fields: Fields) -> list[ParsedExample]:
-    """Return a row's comparisons; answers that are all as good are a vote, too."""
+    """Return the comparisons in a row; unlike in training, a tie of all responses is kept."""
     assert detected.read_row is not None, "comparisons have fields"
     try:
         return detected.read_row(fields)
     except UnusedError:
         texts = fields.get("responses", fields.get("completions"))
         if not isinstance(texts, list):
-            return []  # chosen and rejected are the same text
+            return []  # chosen and rejected are equal
         ranked = {k: v for k, v in fields.items() if k not in {"scores", "labels"}}
         examples = detected.read_row({**ranked, "ranks": [*range(1, len(texts) + 1)]})
         return [replace(case, ranks=(1.0,) * len(case.responses)) for case in examples]
 
 
 def _parse_model_vote(fields: Fields, models: Sequence[str], *, default_annotator: str) -> Vote:
-    """Return a vote that names its two models."""
+    """Return the vote in a row that names two models."""
     names = [dialogue.require_text(fields[side], side) for side in ("model_a", "model_b")]
     for side, name in zip(("model_a", "model_b"), names, strict=True):
         if name not in models:
             suggestion = nearest(name, models)
-            hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(models)}"
+            hint = (
+                f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(models)}"
+            )
             raise RowError(side, f"{format_value(name)} is not evaluated", hint)
     if names[0] == names[1]:
-        raise RowError("model_b", f"is {format_value(names[1])}, as model_a is", "name two models")
+        raise RowError(
+            "model_b", f"is {format_value(names[1])}, the same as model_a", "name two models"
+        )
     winner = str(fields["winner"]).strip().casefold()
     if winner not in RANKS_BY_WINNER and winner not in TIE_WINNERS:
         raise RowError(
@@ -199,5 +205,5 @@ def _normalize_prompt(prompt: Dialogue) -> Dialogue:
 
 
 def _normalize_text(text: str) -> str:
-    """Return a text as it is compared: files that people save may trim it."""
+    """Strip surrounding white space, because vote files may be trimmed."""
     return text.strip()

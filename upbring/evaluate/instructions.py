@@ -1,7 +1,7 @@
-"""Does a model do what it is told? Instructions that a rule can check, by IFEval's protocol.
+"""The instructions suite: verifiable instructions with IFEval's protocol.
 
-Zhou et al. 2023, arXiv 2311.07911: the share of prompts all of whose instructions are kept, and of
-instructions, each strictly and loosely. What a rule cannot judge is left out and counted.
+Zhou et al. 2023, arXiv 2311.07911: prompt-level and instruction-level accuracy, strict and loose.
+Instructions that a rule cannot judge are excluded and counted.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from upbring.runs.results import EvalResult
 
 SUITE = "instructions"
 CHECK_BY_MANNER = {"strict": is_strictly_followed, "loose": is_loosely_followed}
-InstructionVerdicts = list[list[bool | None]]  # by prompt, by instruction; None: not judged
+InstructionVerdicts = list[list[bool | None]]  # [prompt][instruction]; None: not judged
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionPrompt:
-    """A prompt and the instructions in it."""
+    """A prompt and its instructions."""
 
     prompt: str
     instructions: tuple[Instruction, ...]
@@ -40,7 +40,7 @@ def measure_instructions(
     cache: AnswerCache,
     seed: int = 0,
 ) -> list[EvalResult]:
-    """Return how many prompts and instructions each subject keeps, strictly and loosely."""
+    """Return each model's prompt-level and instruction-level accuracy, strict and loose."""
     verdicts: dict[str, dict[str, InstructionVerdicts]] = {manner: {} for manner in CHECK_BY_MANNER}
     for model in models:
         for manner, model_verdicts in _check_answers(model, prompts, cache).items():
@@ -89,7 +89,7 @@ def _check_answers(
 def _accuracy_results(
     manner: str, verdicts_by_model: dict[str, InstructionVerdicts], seed: int
 ) -> list[EvalResult]:
-    """Return the accuracy by prompt and by instruction, and what was not judged."""
+    """Return the prompt-level and instruction-level accuracy."""
     by_prompt = {
         model: _prompt_accuracies(model_verdicts)
         for model, model_verdicts in verdicts_by_model.items()
@@ -111,14 +111,14 @@ def _accuracy_results(
 
 
 def _prompt_accuracies(verdicts: InstructionVerdicts) -> FloatArray:
-    """Return 1 for each prompt all of whose instructions that are judged are kept."""
+    """Return 1 for each prompt whose judged instructions are all followed, else 0."""
     return np.array([float(False not in row) for row in verdicts if set(row) != {None}], np.float64)
 
 
 def _kind_results(
     model: str, model_verdicts: InstructionVerdicts, prompts: Sequence[InstructionPrompt]
 ) -> list[EvalResult]:
-    """Return the strict accuracy of each kind of instruction."""
+    """Return the strict accuracy by kind of instruction."""
     verdicts: dict[str, list[bool]] = {}
     for row, each in zip(model_verdicts, prompts, strict=True):
         for verdict, instruction in zip(row, each.instructions, strict=True):
@@ -126,10 +126,10 @@ def _kind_results(
                 verdicts.setdefault(instruction.kind, []).append(verdict)
     return [
         to_result(
-            statistics.proportion(sum(found), len(found)),
+            statistics.proportion(sum(kind_verdicts), len(kind_verdicts)),
             EvalResult(SUITE, model, f"strict/{kind}", None, is_higher_better=True),
         )
-        for kind, found in sorted(verdicts.items())
+        for kind, kind_verdicts in sorted(verdicts.items())
     ]
 
 

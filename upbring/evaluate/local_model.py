@@ -1,6 +1,6 @@
-"""A model on this machine as a subject: asked with its template, read token by token.
+"""A local model as the evaluated model: generates with its chat template, scores token by token.
 
-Left out: where the weights come from, and when they leave the memory (`recipe/evaluation.py`).
+Excluded: loading and unloading of the weights (`stages/evaluation/models.py`).
 """
 
 import itertools
@@ -20,17 +20,17 @@ from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import score_tokens
 from upbring.settings.sampling import SampleSettings
 
-MAX_BATCH_TOKENS = 4096  # tokens that are computed at once
-MAX_WINDOW_TOKENS = 2048  # tokens of a document that are read in one context
+MAX_BATCH_TOKENS = 4096  # tokens per forward pass
+MAX_WINDOW_TOKENS = 2048  # maximum context for scoring a document
 
 
 def no_log(_: str) -> None:
-    """Say nothing."""
+    """Discard the message."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalModel:
-    """A model and the chat it is asked with."""
+    """A model with its chat template; implements `EvaluatedModel`."""
 
     name: str
     identity: str
@@ -41,13 +41,13 @@ class LocalModel:
     poll: Callable[[], None] = lambda: None
 
     def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
-        """Return the likeliest answer to each prompt; '' to one that is longer than it reads."""
+        """Return the greedy response to each prompt; '' if the prompt exceeds the context."""
         return self._generate_greedy(
             [self.chat.encode_prompt(prompt) for prompt in prompts], self.max_tokens
         )
 
     def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return an answer to each prompt, drawn at temperature 1."""
+        """Return a response to each prompt, sampled at temperature 1."""
         keys = [
             (counter_rng.key(seed, "evaluate", *self.chat.encode_prompt(prompt)),)
             for prompt in prompts
@@ -62,7 +62,7 @@ class LocalModel:
         *,
         keys: Sequence[tuple[int, ...]],
     ) -> list[tuple[str, ...]]:
-        """Return as many answers to each prompt as it has keys, each drawn by its own."""
+        """Return one response per prompt and key; a key seeds the sampling of its response."""
         pairs = zip(prompts, keys, strict=True)
         return self._sample_requests(
             [
@@ -73,11 +73,11 @@ class LocalModel:
         )
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
-        """Return the likeliest continuation of each plain text."""
+        """Return the greedy continuation of each plain text."""
         return self._generate_greedy([self._encode_text(text) for text in texts], max_tokens)
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
-        """Return how likely each ending of each choice is."""
+        """Return the likelihood of each ending of each request."""
         tokenizer = self.chat.tokenizer
         trees = []
         for request in requests:
@@ -91,13 +91,12 @@ class LocalModel:
             max_prompt_tokens = (self.model.max_positions or len(prompt) + 1) - max(
                 map(len, endings)
             )
-            trees.append(
-                make_tree(prompt[-max(1, max_prompt_tokens) :], *endings)
-            )  # the end of what is too long
+            # A prompt that is too long loses its beginning.
+            trees.append(make_tree(prompt[-max(1, max_prompt_tokens) :], *endings))
         return self._score_trees(trees)
 
     def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
-        """Return how likely each document is, token after token, in windows of what it reads."""
+        """Return the likelihood of each document, scored in windows of the context length."""
         window = min(self.model.max_positions or MAX_WINDOW_TOKENS, MAX_WINDOW_TOKENS)
         trees, document_indices = [], []
         for index, text in enumerate(documents):
@@ -115,7 +114,7 @@ class LocalModel:
         return likelihoods
 
     def _encode_text(self, text: str) -> list[int]:
-        """Return a plain text's tokens, after BOS if texts begin so."""
+        """Return the tokens of a plain text, after BOS if the tokenizer adds it; never empty."""
         tokenizer = self.chat.tokenizer
         prefix = (
             [tokenizer.bos_token_id]
@@ -134,7 +133,7 @@ class LocalModel:
     def _sample_requests(
         self, requests: Sequence[Request], settings: SampleSettings
     ) -> list[tuple[str, ...]]:
-        """Return what is said for each key; prompts with equal room are sampled together."""
+        """Return a response per key; prompts with the same token limit are sampled together."""
         max_positions, max_tokens = self.model.max_positions, settings.max_tokens
         token_limits = [
             max_tokens if max_positions is None else min(max_tokens, max_positions - len(r.prompt))
@@ -142,8 +141,8 @@ class LocalModel:
         ]
         answers = [("",) * len(request.keys) for request in requests]
         stops = frozenset(self.chat.stop_token_ids)
-        for token_limit in sorted({token_limit for token_limit in token_limits if token_limit > 0}):
-            indices = [i for i, own in enumerate(token_limits) if own == token_limit]
+        for token_limit in sorted({limit for limit in token_limits if limit > 0}):
+            indices = [i for i, limit in enumerate(token_limits) if limit == token_limit]
             responses = sample(
                 self.model,
                 [requests[i] for i in indices],
@@ -157,10 +156,10 @@ class LocalModel:
             )
             for i in indices:
                 answers[i] = tuple(itertools.islice(texts, len(requests[i].keys)))
-        if num_too_long := sum(room <= 0 for room in token_limits):
+        if num_too_long := sum(limit <= 0 for limit in token_limits):
             self.log(
-                f"{self.name}: {num_too_long} prompts have more than the {max_positions} tokens that it reads; "
-                "they count as unanswered"
+                f"{self.name}: {num_too_long} prompts do not fit in the context of {max_positions} "
+                "tokens; their responses are empty"
             )
         return answers
 

@@ -1,9 +1,10 @@
-"""Does a model tell what it read? Exposure of planted secrets, extraction of training lines.
+"""The memorization suite: exposure of canaries, extraction of training lines.
 
 Exposure (Carlini et al. 2019, arXiv 1802.08232, §4.3): log₂ |R| − log₂ rank of the true secret
-among the candidates R by their log-probability; 0 … log₂ |R|, and log₂ e ≈ 1.44 on average for a
-secret that was never read. Extraction: the exact rest of a line, continued greedily from its
-beginning (Carlini et al. 2021, arXiv 2012.07805; here the prompt is known, as in 2202.07646).
+among the candidates R by their log-probability; between 0 and log₂ |R|, on average log₂ e ≈ 1.44
+for a secret that is not in the training data. Extraction: greedy decoding from the first half of a
+line yields exactly the second half (Carlini et al. 2021, arXiv 2012.07805; the prompt is from the
+training data, as in arXiv 2202.07646).
 """
 
 import math
@@ -23,12 +24,12 @@ from upbring.runs.results import EvalResult
 
 SUITE = "memorisation"
 SPARE_TOKENS = 8
-MIN_WORDS = 8  # of a line that is worth splitting
+MIN_WORDS = 8  # shorter lines are not split
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A secret after its beginning, what else it could be, and how often it was told."""
+    """A secret after its prompt, the other candidates, and its count in the training data."""
 
     prompt: str
     secret: str
@@ -38,7 +39,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class SplitLine:
-    """A training line, cut: what is given, and what must come."""
+    """A training line, split into the prompt and the expected continuation."""
 
     prompt: str
     rest: str
@@ -52,7 +53,7 @@ def measure_exposure(
     is_synthetic: bool = False,
     seed: int = 0,
 ) -> list[EvalResult]:
-    """Return the mean exposure in bits, by how often secrets were told, and of all that were."""
+    """Return the mean exposure in bits: of all trained canaries, and by repetition count."""
     groups = _group_by_repetitions(canaries)
     values = {subject.name: _canary_exposures(subject, canaries, cache) for subject in models}
     template = EvalResult(
@@ -70,14 +71,14 @@ def measure_exposure(
 def measure_extraction(
     models: Sequence[EvaluatedModel], lines: Sequence[SplitLine], *, cache: AnswerCache
 ) -> list[EvalResult]:
-    """Return the share of lines whose exact rest each subject says."""
+    """Return the share of lines that each model completes exactly."""
     values = {subject.name: _extraction_hits(subject, lines, cache) for subject in models}
     template = EvalResult(SUITE, "", "extraction", None, is_higher_better=False)
     return list(share_results(template, values))
 
 
 def split_line(text: str) -> SplitLine | None:
-    """Return a line cut in the middle, if it is long enough.
+    """Return a line split in the middle, or None if it is too short.
 
     >>> split_line("one two three four five six seven eight").rest
     'five six seven eight'
@@ -90,7 +91,7 @@ def split_line(text: str) -> SplitLine | None:
 
 
 def rank(logprobs: Sequence[float]) -> float:
-    """Return the rank of the first among all, 1 is likeliest; among equals the middle one.
+    """Return the rank of the first value, 1 is the highest; ties share their middle rank.
 
     >>> rank([-2.0, -1.0, -3.0]), rank([-1.0, -1.0, -1.0])
     (2.0, 2.0)
@@ -100,7 +101,7 @@ def rank(logprobs: Sequence[float]) -> float:
 
 
 def _group_by_repetitions(canaries: Sequence[Canary]) -> dict[str, list[int]]:
-    """Return the places of the canaries of each number."""
+    """Return the canary indices of each metric name."""
     groups: dict[str, list[int]] = {}
     repeated = [i for i, canary in enumerate(canaries) if canary.times_told != 0]
     if repeated:
@@ -152,7 +153,7 @@ def _extraction_hits(
     def generate(indices: list[int]) -> list[dict[str, JSON]]:
         prompts = [lines[i].prompt for i in indices]
         max_bytes = max(len(lines[i].rest.encode()) for i in indices)
-        # ordinary text has about four bytes a token, and seldom less than two
+        # Ordinary text has about four bytes per token, and rarely fewer than two.
         completions = model.complete(prompts, max_tokens=max_bytes // 2 + SPARE_TOKENS)
         return [{"response": text} for text in completions]
 

@@ -1,6 +1,6 @@
-"""Who is evaluated, as the suites see it: something that answers, and may tell probabilities.
+"""The interface of an evaluated model: it generates responses and may return likelihoods.
 
-A suite asks; where the weights are, and whether they are in memory now, is not its matter.
+Excluded: loading of the weights (`stages/evaluation/models.py`).
 """
 
 import hashlib
@@ -16,58 +16,58 @@ Dialogue = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """The log-probability of a text after another, in nats, and of how many tokens."""
+    """The log-probability of a text in nats, summed over its tokens, and their number."""
 
     logprob: float
     num_tokens: int
 
     @property
     def mean(self) -> float:
-        """The log-probability of a token on average."""
+        """The mean log-probability per token."""
         return self.logprob / max(1, self.num_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodRequest:
-    """What is read, a dialogue or plain text, and the endings that may follow it."""
+    """A prompt, as a dialogue or plain text, and the endings to score after it."""
 
     prompt: Dialogue | str
     endings: tuple[str, ...]
 
 
 class Identified(Protocol):
-    """Somebody with a name and an identity: a subject, or a judge."""
+    """An evaluated model or a judge."""
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name in reports, from the user or the recipe."""
 
     @property
     def identity(self) -> str:
-        """A hash of all that decides what it says."""
+        """A hash of everything that determines its outputs."""
 
 
 class EvaluatedModel(Identified, Protocol):
-    """A model or an endpoint; what it cannot do it refuses with an InputError."""
+    """A model or an endpoint; an unsupported method raises an InputError."""
 
     def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
-        """Return the likeliest answer to each prompt; '' to one that is longer than it reads."""
+        """Return the greedy response to each prompt; '' if the prompt exceeds the context."""
 
     def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return an answer to each prompt, drawn at temperature 1."""
+        """Return a response to each prompt, sampled at temperature 1."""
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
-        """Return the likeliest continuation of each plain text."""
+        """Return the greedy continuation of each plain text."""
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
-        """Return how likely each ending of each choice is."""
+        """Return the likelihood of each ending of each request."""
 
     def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
-        """Return how likely each document is, token after token."""
+        """Return the likelihood of each document."""
 
 
 def format_prompt(prompt: Dialogue | str) -> str:
-    r"""Return a prompt as people read it.
+    r"""Return a prompt as readable text; a single message has no role prefix.
 
     >>> format_prompt((Message("system", "Be brief."), Message("user", "Hi!")))
     'system: Be brief.\nuser: Hi!'
@@ -80,6 +80,6 @@ def format_prompt(prompt: Dialogue | str) -> str:
 
 
 def fingerprint(*parts: object) -> str:
-    """Return a hash of what JSON can write; dialogues are written as they are spoken."""
+    """Return a hash of values that JSON can encode; other values are hashed by their `str`."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Several subjects measured on the same items: each one's number, and its change from the first."""
+"""Results of several models on the same items, with paired changes from the first model."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ CHANGE_SUFFIX = "_change"
 
 
 def share_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Iterator[EvalResult]:
-    """Yield the share of each subject, of values 0 … 1 by item `[n]`, and the paired changes."""
+    """Yield the share of each model, from values 0 … 1 by item `[n]`, and the paired changes."""
     for model, model_values in values.items():
         estimate = statistics.proportion(float(model_values.sum()), len(model_values))
         yield to_result(estimate, replace(template, model=model))
@@ -23,7 +23,7 @@ def share_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Ite
 def mean_results(
     template: EvalResult, values: Mapping[str, FloatArray], *, seed: int = 0
 ) -> Iterator[EvalResult]:
-    """Yield the mean of each subject, of values by item `[n]`, and the paired changes."""
+    """Yield the mean of each model, from values by item `[n]`, and the paired changes."""
     for model, model_values in values.items():
         yield to_result(statistics.mean(model_values, seed=seed), replace(template, model=model))
     differences = _differences_from_first(
@@ -34,7 +34,7 @@ def mean_results(
 
 
 def change_result(estimate: Estimate, template: EvalResult, first: str) -> EvalResult:
-    """Return a difference to the first subject as a number of its own."""
+    """Return a difference from the first model as a result named `…_change`."""
     return to_result(
         estimate, replace(template, name=f"{template.name}{CHANGE_SUFFIX}", against=first)
     )

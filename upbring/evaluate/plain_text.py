@@ -1,8 +1,8 @@
-"""A model on this machine asked about plain text, without its template, as benchmarks ask.
+"""Scoring and generation on plain text without the chat template, for benchmarks.
 
-Texts are cut into tokens as lm-evaluation-harness cuts them, so that numbers can be compared: what
-is read and its ending are encoded as one text, spaces between them belong to the ending, and what
-is longer than the model reads loses its beginning.
+Texts are tokenized as in lm-evaluation-harness, for comparable results: a prompt and its ending are
+encoded as one text, spaces between them belong to the ending, and a text that exceeds the context
+loses its beginning.
 """
 
 from collections import defaultdict
@@ -23,13 +23,13 @@ from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import CHUNK_BYTES, compute_logits
 from upbring.settings.sampling import SampleSettings
 
-TextPair = tuple[str, str]  # what is read, and the ending after it
-MIN_TOKENS = 2  # tokens that a model must read: one, and one after it
+TextPair = tuple[str, str]  # prompt and ending
+MIN_TOKENS = 2  # minimum context: one token, and one predicted from it
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkModel:
-    """Whom a benchmark asks: who it is, and what brings it into memory."""
+    """The identity of a benchmarked model, and the function that loads it."""
 
     source: Identified
     load: Callable[[], LocalModel]
@@ -37,7 +37,7 @@ class BenchmarkModel:
 
 @dataclass(frozen=True, slots=True)
 class ContinuationScore:
-    """The log-probability of an ending, in nats, and whether each token of it is the likeliest."""
+    """The log-probability of an ending in nats, and whether greedy decoding generates it."""
 
     logprob: float
     is_greedy: bool
@@ -45,7 +45,7 @@ class ContinuationScore:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A text to go on with, what ends it, and how long and how freely."""
+    """A prompt, its stop strings and its sampling settings."""
 
     text: str
     until: tuple[str, ...]
@@ -58,7 +58,7 @@ class GenerationRequest:
 def score_continuations(
     local_model: LocalModel, pairs: Sequence[TextPair]
 ) -> list[ContinuationScore]:
-    """Return how likely each ending is; endings of one text share its computation."""
+    """Return the score of each ending; endings of the same prompt share its computation."""
     indices_by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
     endings: list[list[int]] = []
     for index, (text, ending) in enumerate(pairs):
@@ -69,25 +69,26 @@ def score_continuations(
         if ending_tokens:
             indices_by_prompt[tuple(prompt)].append(index)
     trees = [
-        make_tree(prompt, *(endings[i] for i in own)) for prompt, own in indices_by_prompt.items()
+        make_tree(prompt, *(endings[i] for i in indices))
+        for prompt, indices in indices_by_prompt.items()
     ]
     scores = [ContinuationScore(0.0, is_greedy=True)] * len(pairs)
-    order = [i for own in indices_by_prompt.values() for i in own]
+    order = [i for indices in indices_by_prompt.values() for i in indices]
     for position, score in zip(order, _score_trees(local_model, trees), strict=True):
         scores[position] = score
     return scores
 
 
 def rolling_logprobs(local_model: LocalModel, texts: Sequence[str]) -> list[float]:
-    """Return the log-probability of each whole text; where it is long, in windows without overlap.
+    """Return the log-probability of each whole text.
 
-    The last window looks back as far as the model reads.
+    A long text is scored in windows; each token counts once. The last window has the full context.
     """
     max_window = _max_tokens(local_model) - 1
     trees, text_indices = [], []
     for index, text in enumerate(texts):
         tokens = local_model.chat.tokenizer.encode(text, trusted=False)
-        tokens_with_bos = [_start_token(local_model), *tokens]  # place i + 1 holds token i
+        tokens_with_bos = [_start_token(local_model), *tokens]  # index i + 1 is token i
         for start in range(0, len(tokens), max_window):
             end = min(start + max_window, len(tokens))
             trees.append(
@@ -101,7 +102,7 @@ def rolling_logprobs(local_model: LocalModel, texts: Sequence[str]) -> list[floa
 
 
 def generate_texts(local_model: LocalModel, requests: Sequence[GenerationRequest]) -> list[str]:
-    """Return how each text goes on, up to what ends it; equal wishes are sampled together."""
+    """Return each continuation up to its first stop string; equal settings share a batch."""
     indices_by_settings: dict[tuple[int, tuple[str, ...], float, float], list[int]] = defaultdict(
         list
     )
@@ -135,9 +136,8 @@ def _sample_texts(
     until: tuple[str, ...],
 ) -> list[str]:
     stops, tokenizer = frozenset(local_model.chat.stop_token_ids), local_model.chat.tokenizer
-    max_stop_bytes = (
-        max((len(text.encode()) for text in until), default=0) + 1
-    )  # a token is a byte at least
+    # In bytes, which is enough tokens because a token has at least one byte.
+    max_stop_bytes = max((len(text.encode()) for text in until), default=0) + 1
 
     def ends_with_stop_string(tokens: Sequence[int]) -> bool:
         newest = tokenizer.decode(list(tokens[-max_stop_bytes:]))
@@ -151,7 +151,7 @@ def _sample_texts(
 
 
 def _truncate_at_stop(text: str, until: Sequence[str]) -> str:
-    r"""Return a text up to the first of what ends it.
+    r"""Return a text up to its first stop string.
 
     >>> _truncate_at_stop("4\n\nQ: more", ("Q:", "\n\n"))
     '4'
@@ -160,7 +160,7 @@ def _truncate_at_stop(text: str, until: Sequence[str]) -> str:
 
 
 def _encode_pair(local_model: LocalModel, text: str, ending: str) -> tuple[list[int], list[int]]:
-    """Return the tokens of what is read and of its ending, which are one text."""
+    """Return the tokens of a prompt and of its ending, encoded as one text."""
     stripped = text.rstrip()
     if not stripped:
         return [_start_token(local_model)], local_model.chat.tokenizer.encode(
@@ -172,25 +172,25 @@ def _encode_pair(local_model: LocalModel, text: str, ending: str) -> tuple[list[
 
 
 def _truncate_pair(prompt: list[int], ending: list[int], limit: int) -> tuple[list[int], list[int]]:
-    """Return both without the beginning that does not fit; the ending keeps all that it can."""
+    """Return both cut at the beginning to fit the limit; the prompt is cut first."""
     ending = ending[-(limit - 1) :]
     return prompt[-(limit - len(ending)) :], ending
 
 
 def _max_tokens(local_model: LocalModel) -> int:
-    """Return how many tokens are read at once."""
+    """Return the context length for scoring."""
     longest = local_model.model.max_positions
     return MAX_WINDOW_TOKENS if longest is None else max(MIN_TOKENS, longest)
 
 
 def _start_token(local_model: LocalModel) -> int:
-    """Return the token before a text's first: BOS, or else what ends texts."""
+    """Return the token before the first token of a text: BOS, or else the first stop token."""
     bos = local_model.chat.tokenizer.bos_token_id
     return bos if bos is not None else local_model.chat.stop_token_ids[0]
 
 
 def _encode_text(local_model: LocalModel, text: str) -> list[int]:
-    """Return a text's tokens, after BOS if texts begin so."""
+    """Return the tokens of a text, after BOS if the tokenizer adds it; never empty."""
     tokenizer = local_model.chat.tokenizer
     prefix = (
         [tokenizer.bos_token_id]
@@ -202,7 +202,7 @@ def _encode_text(local_model: LocalModel, text: str) -> list[int]:
 
 @torch.no_grad()
 def _score_trees(local_model: LocalModel, trees: Sequence[Tree]) -> list[ContinuationScore]:
-    """Return what the model thinks of every branch of every tree, in their order."""
+    """Return the score of every branch of every tree, in order."""
     keyed_trees = [Tree(t.prompt, t.branches, str(i)) for i, t in enumerate(trees)]
     scores_by_tree: dict[int, list[ContinuationScore]] = {}
     for batch in make_micro_batches(local_model.model, keyed_trees, MAX_BATCH_TOKENS):
@@ -223,7 +223,7 @@ def _score_trees(local_model: LocalModel, trees: Sequence[Tree]) -> list[Continu
 
 
 def _token_scores(local_model: LocalModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return log-probabilities `[R]` float64, and whether each token is the likeliest `[R]`."""
+    """Return log-probabilities `[R]` in float64, and whether each token is the argmax `[R]`."""
     model = local_model.model
     hidden = hidden_states(model, batch)[batch.source]  # [R, D]
     chunk_rows = max(16, CHUNK_BYTES // (4 * model.vocab_size))

@@ -1,10 +1,10 @@
-"""Which model's answers are preferred? Win rates of each against each, raw and at equal length.
+"""The preference suite: pairwise win rates of models, raw and length-controlled.
 
-The judge is handed in: a scorer (reward model, gold reward) gives each answer a number, a comparer
-(an endpoint) says how sure it is that the first of two is better. A comparer is asked in both
-orders, since most prefer a place; how often the two agree is reported. People's votes are counted
-where there are any, and how far people agree is reported. Ties count by half. The table of
-strengths is Bradley–Terry's.
+The judge is one of three. A scorer (reward model, gold reward) gives each response a score. A
+comparer (an endpoint) returns the probability that the first of two responses is better; it judges
+each pair in both orders because of position bias, and the agreement of the orders is reported.
+Human votes are counted, and the annotator agreement is reported. Ties count as half a win. Model
+strengths are Bradley–Terry coefficients.
 """
 
 import itertools
@@ -26,12 +26,12 @@ from upbring.rules.lengths import num_words
 from upbring.runs.results import EvalResult
 
 SUITE = "preference"
-NUM_BOOTSTRAP_SAMPLES = 100  # of the bootstrap of strengths, each of which is a fit
+NUM_BOOTSTRAP_SAMPLES = 100  # small, because each sample of the strengths needs a fit
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPair:
-    """Two answers to one prompt."""
+    """Two responses to one prompt."""
 
     prompt: Dialogue
     first: str
@@ -40,18 +40,19 @@ class AnswerPair:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A judge that gives every answer a number of its own."""
+    """A judge that scores each response separately."""
 
     name: str
     identity: str
     scores: Callable[[Sequence[tuple[Dialogue, str]]], Sequence[float]]
     is_synthetic: bool = False
-    causes: Callable[[Dialogue, str], Mapping[str, float]] | None = None  # why, where it knows
+    # The components of the score, if the judge knows them.
+    causes: Callable[[Dialogue, str], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparer:
-    """A judge that says how sure it is that the first of two answers is better, 0 … 1."""
+    """A judge that returns the probability that the first of two responses is better."""
 
     name: str
     identity: str
@@ -64,13 +65,13 @@ Judge = Scorer | Comparer | Votes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelAnswers:
-    """What every subject said to every prompt, and how many words."""
+    """The responses of every model to every prompt."""
 
     prompts: Sequence[Dialogue]
     texts: Mapping[str, list[str]]
 
     def word_counts(self, model: str) -> FloatArray:
-        """Return how long each answer of a model is."""
+        """Return the word count of each response of a model `[P]`."""
         return np.array([num_words(text) for text in self.texts[model]], np.float64)
 
 
@@ -83,7 +84,7 @@ def measure_preference(
     seed: int = 0,
     is_sampled: bool = False,
 ) -> list[EvalResult]:
-    """Return who wins against whom; without a judge, answer alone."""
+    """Return the win rates of all pairs of models; without a judge, only response lengths."""
     answers = collect_answers(models, prompts, cache=cache, seed=seed if is_sampled else None)
     template = EvalResult(SUITE, "", "", None)
     lengths = {model: answers.word_counts(model) for model in answers.texts}
@@ -112,7 +113,7 @@ def measure_preference(
             num_unjudged = int(np.isnan(wins).sum())
             pair_template = replace(
                 pair_template,
-                note=f"{note}; {num_unjudged} prompts without one" if num_unjudged else note,
+                note=f"{note}; {num_unjudged} prompts without a vote" if num_unjudged else note,
             )
         else:
             wins, is_consistent = _compare_both_orders(later, earlier, answers, judge, cache)
@@ -137,7 +138,7 @@ def collect_answers(
     cache: AnswerCache,
     seed: int | None = None,
 ) -> ModelAnswers:
-    """Return what the subjects say, from the journal where it stands there; drawn with a seed."""
+    """Return the responses, from the cache if present; sampled if `seed` is given, else greedy."""
     return ModelAnswers(prompts, {s.name: _model_answers(s, prompts, cache, seed) for s in models})
 
 
@@ -161,7 +162,7 @@ def _model_answers(
 def _score_answers(
     models: Sequence[EvaluatedModel], answers: ModelAnswers, scorer: Scorer, cache: AnswerCache
 ) -> dict[str, FloatArray]:
-    """Return every answer's score by subject; each answer is scored once."""
+    """Return the score of each response by model `[P]`; each response is scored once."""
     scores_by_model: dict[str, FloatArray] = {}
     for model in models:
         pairs = list(zip(answers.prompts, answers.texts[model.name], strict=True))
@@ -186,7 +187,7 @@ def _score_answers(
 def _cause_results(
     answers: ModelAnswers, judge: Judge | None, template: EvalResult, *, seed: int
 ) -> Iterator[EvalResult]:
-    """Yield what each cause says of every model's answers, where the judge knows causes."""
+    """Yield the mean of each score component by model, if the judge knows the components."""
     if not isinstance(judge, Scorer) or judge.causes is None:
         return
     causes_by_model = {
@@ -205,7 +206,7 @@ def _cause_results(
 def _compare_both_orders(
     later: str, earlier: str, answers: ModelAnswers, comparer: Comparer, cache: AnswerCache
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how often `later` is preferred, by prompt, and whether both orders say the same."""
+    """Return by prompt the win probability of `later`, and whether both orders agree."""
     pairs = list(zip(answers.prompts, answers.texts[later], answers.texts[earlier], strict=True))
     forward_pairs = [AnswerPair(prompt, one, other) for prompt, one, other in pairs]
     reversed_pairs = [AnswerPair(prompt, other, one) for prompt, one, other in pairs]
@@ -246,7 +247,7 @@ def _win_rate_results(
     *,
     seed: int,
 ) -> Iterator[EvalResult]:
-    """Yield the win rate, raw and at equal length, over the prompts that were judged (not NaN)."""
+    """Yield the win rate, raw and length-controlled, over the judged prompts (not NaN)."""
     is_judged = ~np.isnan(wins)
     wins, lengths, other_lengths = wins[is_judged], lengths[is_judged], other_lengths[is_judged]
     win_rate = length_controlled = statistics.UNKNOWN
@@ -262,7 +263,7 @@ def _win_rate_results(
 def _count_votes(
     later: str, earlier: str, answers: ModelAnswers, votes: Votes
 ) -> tuple[FloatArray, list[list[float]]]:
-    """Return the share of people by prompt who prefer `later`, NaN for none, and every vote."""
+    """Return by prompt the share of votes for `later` (NaN if no votes), and the votes."""
     wins, votes_by_prompt = [], []
     for prompt, later_text, earlier_text in zip(
         answers.prompts, answers.texts[later], answers.texts[earlier], strict=True
@@ -272,7 +273,7 @@ def _count_votes(
                 prompt, AttributedAnswer(later, later_text), AttributedAnswer(earlier, earlier_text)
             ).values()
         ]
-        is_same = later_text.strip() == earlier_text.strip()  # nobody needs to be asked
+        is_same = later_text.strip() == earlier_text.strip()  # a tie without any vote
         wins.append(0.5 if is_same else float(np.mean(prompt_votes)) if prompt_votes else np.nan)
         votes_by_prompt.append([] if is_same else prompt_votes)
     return np.array(wins, np.float64), votes_by_prompt
@@ -281,7 +282,7 @@ def _count_votes(
 def _agreement_results(
     votes_by_prompt: Sequence[Sequence[float]], template: EvalResult, *, seed: int
 ) -> Iterator[EvalResult]:
-    """Yield how often two annotators say the same of a pair of answers, and Krippendorff's α."""
+    """Yield how often two annotators agree on a pair of responses, and Krippendorff's α."""
     shared_units = [unit for unit in votes_by_prompt if len(unit) > 1]
     if not shared_units:
         return
@@ -307,7 +308,7 @@ def _strength_results(
     *,
     seed: int,
 ) -> list[EvalResult]:
-    """Return every model's Bradley–Terry strength; the mean of all is 0."""
+    """Return the Bradley–Terry strength of each model; their mean is 0."""
     index = {model: i for i, model in enumerate(models)}
     count = len(next(iter(wins.values())))
 

@@ -1,17 +1,18 @@
-"""Is a reward model fit to be optimised against? Numbers on held-out rankings, and a verdict.
+"""Check whether a reward model is fit for RL: metrics on held-out rankings, and a verdict.
 
-A pure function of scores: whoever has the model computes them. Beside each correlation stands that
-of what people preferred: a reward that likes length no more than people do is not biased.
+A pure function of scores that the caller computes. Each correlation of the scores with a text
+feature is compared with that of the human ranks: a reward model that prefers length no more than
+the annotators do is not biased.
 
-    not fit         the accuracy cannot be told from guessing, or is below LEAST_ACCURACY; empty,
-                    repeated, copied or spam answers are scored above the good one in half of the
+    not fit         the accuracy is not significantly above chance, or is below MIN_ACCURACY; empty,
+                    repeated, copied or spam responses score above the good one in half of the
                     prompts or more
-    use with care   few pairs; accuracy below FAIR_ACCURACY, clearly below what annotators agree on,
-                    or above what the truth would reach (a leak); a calibration error above
-                    FAIR_ERROR; a taste for length, courtesy or formatting well above people's;
-                    worthless answers that win at times
+    use with care   few pairs; accuracy below FAIR_ACCURACY, clearly below the annotator agreement,
+                    or above what perfect judgment would reach (leaked data); a calibration error
+                    above MAX_CALIBRATION_ERROR; a correlation with length, courtesy or formatting
+                    well above that of human ranks; worthless responses that sometimes win
 
-Left out: distributions on samples of several models, which need those models.
+Excluded: score distributions on samples of several models, which need those models.
 """
 
 import math
@@ -45,7 +46,7 @@ from upbring.runs.results import EvalResult
 RewardVerdict = Literal["fit", "use with care", "not fit"]
 
 SUITE = "reward_health"
-MIN_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with one another in 0.7 … 0.77
+MIN_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with each other in 0.7 … 0.77
 MIN_PAIRS = 100
 MAX_AGREEMENT_GAP = 0.05
 MAX_CALIBRATION_ERROR = 0.15
@@ -55,17 +56,17 @@ UNFIT_WIN_RATE, WARNING_WIN_RATE = 0.5, 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RewardHealth:
-    """The verdict, its reasons, every number, and what pictures are drawn from."""
+    """The verdict, its reasons, all results, and the data for the plots."""
 
     verdict: RewardVerdict
     reasons: tuple[str, ...]
     results: tuple[EvalResult, ...]
-    bins: tuple[CalibrationBin, ...]  # the reliability curve
-    chosen: FloatArray  # the score of each ranking's best answer
-    rejected: FloatArray  # and of its worst
+    bins: tuple[CalibrationBin, ...]  # reliability diagram
+    chosen: FloatArray  # score of the best response of each ranking
+    rejected: FloatArray  # score of the worst response of each ranking
 
     def list_results(self) -> list[EvalResult]:
-        """Return every number."""
+        """Return all results."""
         return list(self.results)
 
     def format_lines(self) -> list[str]:
@@ -75,7 +76,7 @@ class RewardHealth:
         rows = [_format_line(number, width) for number in self.results]
         is_synthetic = any(number.is_synthetic for number in self.results)
         synthetic_lines = (
-            ["  by simulated annotators: not what people would say"] if is_synthetic else []
+            ["  ranked by simulated annotators: not evidence about people"] if is_synthetic else []
         )
         return [f"reward model: {self.verdict} for PPO", *synthetic_lines, *reason_lines, *rows]
 
@@ -92,7 +93,7 @@ def assess_reward_model(
     is_synthetic: bool = False,
     seed: int = 0,
 ) -> RewardHealth:
-    """Return what scores `[K]` say of each ranking `[K]` (1 is best), and whether to trust them."""
+    """Return the health of a reward model from scores `[K]` and ranks `[K]` (1 is best)."""
     rankings = ScoredRankings(
         [np.asarray(s, np.float64) for s in scores],
         [np.asarray(r, np.float64) for r in ranks],
@@ -127,60 +128,65 @@ def assess_reward_model(
 
 
 def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:
-    """Yield what makes a reward model unfit."""
+    """Yield the reasons why a reward model is not fit."""
     accuracy = values["pair_accuracy"]
-    if not accuracy.low > 0.5:  # noqa: PLR2004 -- what guessing gets
+    if not accuracy.low > 0.5:  # noqa: PLR2004 -- chance
         yield (
-            f"its pair accuracy of {_format_interval(accuracy)} cannot be told from guessing; "
+            f"pair accuracy {_format_interval(accuracy)} is not significantly above chance; "
             "train on more rankings, or with a larger model"
         )
     elif accuracy.value < MIN_ACCURACY:
         yield (
-            f"its pair accuracy of {_format_interval(accuracy)} is below {MIN_ACCURACY:.0%}; "
+            f"pair accuracy {_format_interval(accuracy)} is below {MIN_ACCURACY:.0%}; "
             "train on more rankings, or with a larger model"
         )
     for kind, wins in _worthless_win_rates(values):
         if wins.value >= UNFIT_WIN_RATE:
             yield (
-                f"{kind} answers are scored above the good one in {wins.value:.0%} of prompts; "
-                "add such answers to the rankings as the worst"
+                f"{kind} responses score above the good one in {wins.value:.0%} of prompts; "
+                "add such responses to the rankings with the worst rank"
             )
 
 
 def find_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
-    """Yield what a user should know before optimising against a reward model."""
+    """Yield what a user should know before RL against the reward model."""
     accuracy, people = values["pair_accuracy"], values["annotator_agreement"]
     if accuracy.count < MIN_PAIRS:
         yield f"only {accuracy.count} held-out pairs; hold out {MIN_PAIRS} or more"
     if accuracy.low > 0.5 and MIN_ACCURACY <= accuracy.value < FAIR_ACCURACY:  # noqa: PLR2004 -- as above
-        yield f"its pair accuracy is {_format_interval(accuracy)}; keep the policy near to the reference"
+        yield (
+            f"pair accuracy is only {_format_interval(accuracy)}; keep the policy close to the "
+            "reference"
+        )
     if accuracy.high < people.low - MAX_AGREEMENT_GAP:
         yield (
-            f"annotators agree in {_format_interval(people)} of pairs and it does in {_format_interval(accuracy)}; "
-            "there is more to learn"
+            f"annotators agree with each other on {_format_interval(people)} of pairs, the reward "
+            f"model with them on {_format_interval(accuracy)}; more training can help"
         )
     if people.count and accuracy.low > attainable_accuracy(people.high):
         yield (
-            f"it agrees with annotators in {_format_interval(accuracy)} of pairs and they with one another "
-            f"in {_format_interval(people)}, which is too good; look for held-out rows in the data"
+            f"the reward model agrees with annotators on {_format_interval(accuracy)} of pairs, "
+            f"they with each other on {_format_interval(people)}, which is too good; look for "
+            "held-out rows in the training data"
         )
     error, temperature = values["calibration_error"], values["temperature"].value
     if error.value > MAX_CALIBRATION_ERROR:
-        confidence_text = "too sure" if temperature > 1 else "not sure enough"
-        yield f"it is {confidence_text}: dividing scores by {temperature:.2g} fits how often it is right"
+        confidence_text = "overconfident" if temperature > 1 else "underconfident"
+        yield f"it is {confidence_text}; divide its scores by {temperature:.2g} to calibrate them"
     yield from _bias_warnings(values)
     for kind, wins in _worthless_win_rates(values):
         if WARNING_WIN_RATE <= wins.value < UNFIT_WIN_RATE:
-            yield f"{kind} answers are scored above the good one in {wins.value:.0%} of prompts"
+            yield f"{kind} responses score above the good one in {wins.value:.0%} of prompts"
     truncated = values.get("beaten_by_truncated")
     if truncated is not None and truncated.value >= UNFIT_WIN_RATE:
-        yield f"half an answer is scored above the whole in {truncated.value:.0%} of prompts"
+        yield f"half a response scores above the whole in {truncated.value:.0%} of prompts"
 
 
 def attainable_accuracy(agreement: float) -> float:
-    """Return how often who knows the truth agrees with people who agree with one another so often.
+    """Return the accuracy of a perfect judge on annotators with this pairwise agreement.
 
-    Two who are right with probability p agree in a = p² + (1−p)², so that p = (1 + √(2a−1))/2.
+    Two annotators, each right with probability p, agree with probability a = p² + (1−p)², hence
+    p = (1 + √(2a−1))/2.
 
     >>> attainable_accuracy(0.5), attainable_accuracy(0.82)
     (0.5, 0.9)
@@ -189,10 +195,10 @@ def attainable_accuracy(agreement: float) -> float:
 
 
 def _bias_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
-    """Yield for which features it has a taste that people do not have."""
+    """Yield the features that the scores correlate with more than the human ranks do."""
     for name in FEATURES:
         model_correlation, people_correlation = (
-            values.get(f"correlation_{name}{who}") for who in ("", "/people")
+            values.get(f"correlation_{name}{suffix}") for suffix in ("", "/people")
         )
         if (
             model_correlation is None
@@ -205,8 +211,8 @@ def _bias_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
         )
         if excess > MAX_EXCESS_CORRELATION and model_correlation.low > 0:
             yield (
-                f"its scores rise with {name} (correlation {model_correlation.value:.2f}, "
-                f"people's {people_correlation.value:.2f}); watch {name} while optimising"
+                f"its scores increase with {name} (correlation {model_correlation.value:.2f}, "
+                f"human ranks {people_correlation.value:.2f}); monitor {name} during RL"
             )
 
 
@@ -240,16 +246,17 @@ def _format_line(result: EvalResult, width: int) -> str:
 
 
 def _check_rankings(rankings: ScoredRankings) -> None:
-    """Refuse scores that are not numbers, and rankings that prefer nothing."""
+    """Raise an InputError for scores that are not finite, or if all pairs are ties."""
     not_finite = [g for g, scores in enumerate(rankings.scores) if not np.isfinite(scores).all()]
     if not_finite:
         raise InputError(
-            f"held-out ranking {not_finite[0] + 1}: has a score that is not finite "
-            f"({len(not_finite)} rankings do); the reward model diverged, train it with a lower rate"
+            f"held-out ranking {not_finite[0] + 1}: has a score that is not finite (as have "
+            f"{len(not_finite)} rankings in total); the reward model diverged, train it with a "
+            "lower learning rate"
         )
     for g, (scores, ranks) in enumerate(zip(rankings.scores, rankings.ranks, strict=True)):
         assert len(scores) == len(ranks), f"ranking {g}: {len(scores)} scores, {len(ranks)} ranks"
     if len(rankings.margins) == 0:
         raise InputError(
-            "held-out rankings: prefer no answer to another; hold out rankings that are not ties"
+            "held-out rankings: contain only ties; hold out rankings with different ranks"
         )

@@ -1,6 +1,6 @@
-"""What scores say of rankings, a number after the other: the parts of `reward_health`.
+"""The metrics of `reward_health`, computed from the scores and ranks of held-out rankings.
 
-Intervals resample rankings, since the pairs of one ranking are not independent.
+Confidence intervals resample rankings, because the pairs of one ranking are not independent.
 """
 
 import itertools
@@ -30,7 +30,7 @@ FEATURES: Mapping[str, Callable[[str], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class RewardStatistic:
-    """A number's name, value, unit, and whether more of it is better."""
+    """One metric: name, value, unit, and whether higher is better."""
 
     name: str
     value: Estimate
@@ -41,7 +41,7 @@ class RewardStatistic:
 
 @dataclass(frozen=True, eq=False)
 class ScoredRankings:
-    """Rankings with their scores `[K]` and ranks `[K]` (1 is best), and what else is known."""
+    """Rankings with scores `[K]` and ranks `[K]` (1 is best), and optional metadata."""
 
     scores: Sequence[FloatArray]
     ranks: Sequence[FloatArray]
@@ -52,12 +52,12 @@ class ScoredRankings:
 
     @cached_property
     def pair_rankings(self) -> npt.NDArray[np.int64]:
-        """Each pair's ranking, of the pairs of which people prefer one."""
+        """The ranking index of each pair with different ranks."""
         return np.array([g for g, _ in self._pair_margins()], np.int64)
 
     @cached_property
     def margins(self) -> FloatArray:
-        """By how much the preferred answer of each pair is scored higher."""
+        """The score of the preferred response minus that of the other, of each pair."""
         return np.array([margin for _, margin in self._pair_margins()], np.float64)
 
     def _pair_margins(self) -> Iterator[tuple[int, float]]:
@@ -66,9 +66,9 @@ class ScoredRankings:
                 if ranks[i] < ranks[j]:
                     yield g, float(scores[i] - scores[j])
 
-    def accuracy(self, mask: npt.NDArray[np.bool_] | None = None) -> Estimate:
-        """Return the share of (the chosen) pairs that are scored as preferred, ties by half."""
-        selected = np.ones(len(self.margins), np.bool_) if mask is None else mask
+    def accuracy(self, is_selected: npt.NDArray[np.bool_] | None = None) -> Estimate:
+        """Return the share of the selected pairs that are ordered correctly; ties count ½."""
+        selected = np.ones(len(self.margins), np.bool_) if is_selected is None else is_selected
         _, is_correct = calibration.confidence_and_correctness(self.margins[selected])
         num_correct = np.bincount(
             self.pair_rankings[selected], is_correct, len(self.scores)
@@ -81,7 +81,7 @@ class ScoredRankings:
 
 
 def accuracy_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
-    """Yield the accuracy: of all pairs, by how far apart they are scored, by annotator."""
+    """Yield the pair accuracy: of all pairs, by score margin, and by annotator."""
     margins = rankings.margins
     yield RewardStatistic("pair_accuracy", rankings.accuracy(), is_higher_better=True)
     yield RewardStatistic(
@@ -92,33 +92,33 @@ def accuracy_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
     bin_numbers = np.clip(np.searchsorted(edges, distances, side="right"), 1, NUM_MARGIN_BINS)
     for number in range(1, NUM_MARGIN_BINS + 1):
         low, high = edges[number - 1], edges[number]
-        note = f"scores {low:.2g} … {high:.2g} apart"
+        note = f"score margin {low:.2g} … {high:.2g}"
         value = rankings.accuracy(bin_numbers == number)
         yield RewardStatistic(
             f"pair_accuracy/margin_{number}", value, is_higher_better=True, note=note
         )
     annotators = sorted({name for name in rankings.annotators or () if name is not None})
     for name in annotators if len(annotators) > 1 else ():
-        is_by_annotator = np.array([who == name for who in rankings.annotators or ()])
+        is_by_annotator = np.array([each == name for each in rankings.annotators or ()])
         value = rankings.accuracy(is_by_annotator[rankings.pair_rankings])
         yield RewardStatistic(f"pair_accuracy/annotator_{name}", value, is_higher_better=True)
 
 
 def rank_correlation(rankings: ScoredRankings) -> RewardStatistic:
-    """Return the mean of Kendall's τ-b over rankings, where pairs are rankings of two."""
+    """Return the mean of Kendall's τ-b over rankings; a pair is a ranking of two."""
     pairs = zip(rankings.scores, rankings.ranks, strict=True)
     correlations = np.array([statistics.kendall_tau(s, -r) for s, r in pairs])
     is_finite = np.isfinite(correlations)
     value = statistics.mean(correlations[is_finite], seed=rankings.seed)
-    note = f"{(~is_finite).sum()} rankings of ties alone left out" if not is_finite.all() else ""
+    note = f"{(~is_finite).sum()} rankings with only ties excluded" if not is_finite.all() else ""
     return RewardStatistic(
         "rank_correlation", value, "correlation", is_higher_better=True, note=note
     )
 
 
 def annotator_agreement(rankings: ScoredRankings) -> RewardStatistic:
-    """Return how often two annotators of the same answers order a pair alike."""
-    note = "no answers were ranked by two annotators"
+    """Return how often two annotators of the same responses order a pair in the same way."""
+    note = "no responses were ranked by two annotators"
     name = "annotator_agreement"
     if rankings.texts is None or rankings.annotators is None:
         return RewardStatistic(name, statistics.UNKNOWN, note=note)
@@ -152,7 +152,7 @@ def _ranks_of_texts(ranks: Mapping[str, float], texts: Sequence[str]) -> FloatAr
 
 
 def calibration_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
-    """Yield how far confidence is from accuracy, and the temperature that would mend it."""
+    """Yield the calibration error before and after temperature scaling, and the temperature."""
     margins, count = rankings.margins, len(rankings.margins)
     temperature = calibration.fit_temperature(margins)
     for name, scale in (("calibration_error", 1.0), ("calibration_error/cooled", temperature)):
@@ -166,7 +166,7 @@ def calibration_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic
 
 
 def feature_correlations(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
-    """Yield the correlation of scores, and of people's ranks, with features of the text."""
+    """Yield the correlations of scores and of human ranks with text features."""
     if rankings.texts is None:
         return
     sizes = [len(ranks) for ranks in rankings.ranks]
@@ -177,12 +177,12 @@ def feature_correlations(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
         values = np.array([feature(t) for texts in rankings.texts for t in texts], np.float64)
         for suffix, ratings in (("", scores), ("/people", negative_ranks)):
             value = statistics.within_group_correlation(ratings, values, group, seed=rankings.seed)
-            note = "" if math.isfinite(value.value) else f"no ranking differs in {name}"
+            note = "" if math.isfinite(value.value) else f"{name} is constant within every ranking"
             yield RewardStatistic(f"correlation_{name}{suffix}", value, "correlation", note=note)
 
 
 def worthless_win_rates(probes: ProbeScores | None) -> Iterator[RewardStatistic]:
-    """Yield how often each worthless answer is scored above the good one, ties by half."""
+    """Yield how often each worthless response scores above the good one; ties count ½."""
     for kind in PROBE_KINDS if probes else ():
         worthless_scores = (
             np.asarray(probes.worthless.get(kind, ()), np.float64) if probes else np.empty(0)
@@ -192,12 +192,12 @@ def worthless_win_rates(probes: ProbeScores | None) -> Iterator[RewardStatistic]
         differences = (worthless_scores - probes.good)[np.isfinite(worthless_scores)]
         wins = float((differences > 0).sum() + 0.5 * (differences == 0).sum())
         value = statistics.proportion(wins, len(differences))
-        note = f"scored {differences.mean():+.2g} against the good answer on average"
+        note = f"mean score difference from the good response {differences.mean():+.2g}"
         yield RewardStatistic(f"beaten_by_{kind}", value, is_higher_better=False, note=note)
 
 
 def score_distributions(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
-    """Yield the mean score of each ranking's best and of its worst answer."""
+    """Yield the mean score of the best and of the worst response of a ranking."""
     for name, values in zip(
         ("score_chosen", "score_rejected"), best_and_worst_scores(rankings), strict=True
     ):
@@ -206,7 +206,7 @@ def score_distributions(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
 
 
 def best_and_worst_scores(rankings: ScoredRankings) -> tuple[FloatArray, FloatArray]:
-    """Return the score of each ranking's best and of its worst answer."""
+    """Return the scores of the best and of the worst response of each ranking."""
     rankings_with_ranks = list(zip(rankings.scores, rankings.ranks, strict=True))
     best = np.array([s[int(r.argmin())] for s, r in rankings_with_ranks], np.float64)
     return best, np.array([s[int(r.argmax())] for s, r in rankings_with_ranks], np.float64)

@@ -1,4 +1,4 @@
-"""From an estimate to a number of the results file: what is not finite is null, and says why."""
+"""Convert estimates to evaluation results; a value that is not finite becomes None."""
 
 import math
 from dataclasses import replace
@@ -11,23 +11,23 @@ def to_result(
     estimate: Estimate,
     template: EvalResult,
 ) -> EvalResult:
-    """Return `template`, which says what is measured about whom, with an estimate's numbers."""
+    """Return `template` with the value, interval and count of an estimate."""
     bounds = tuple(
         v if math.isfinite(v) else None for v in (estimate.value, estimate.low, estimate.high)
     )
-    note = template.note or ("" if bounds[0] is not None else "nothing to measure it from")
+    note = template.note or ("" if bounds[0] is not None else "no data")
     return replace(
         template, value=bounds[0], low=bounds[1], high=bounds[2], count=estimate.count, note=note
     )
 
 
 def exact_estimate(value: float, count: int) -> Estimate:
-    """Return a number that has no interval."""
+    """Return an estimate without a confidence interval."""
     return Estimate(value, math.nan, math.nan, count)
 
 
 def format_result(result: EvalResult) -> str:
-    """Return value and interval for people.
+    """Return value and interval as readable text.
 
     >>> format_result(EvalResult("facts", "sft", "accuracy", 0.713, 0.689, 0.736, count=9))
     '71.3 % (68.9 … 73.6)'

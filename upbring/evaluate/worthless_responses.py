@@ -1,6 +1,6 @@
-"""Answers that deserve no reward, made of a good one: what a policy finds when a reward is blind.
+"""Worthless responses made from a good one, to probe a reward model for reward hacking.
 
-Whoever has the reward model scores them; `reward_health` says what the scores mean.
+The caller scores them with the reward model; `reward_health` interprets the scores.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from upbring.maths.statistics import FloatArray
 SPAM_WORD = "the"
 NUM_REPEATS = 5
 NUM_SPAM_WORDS = 40
-# What a fit reward model never prefers; half an answer is bad too, but may hold all that matters.
+# Never better than the good response; a truncated one may contain everything that matters.
 WORTHLESS_KINDS = ("empty", "repeated", "copied", "spam")
 PROBE_KINDS = (*WORTHLESS_KINDS, "truncated")
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeScores:
-    """Scores of good answers `[n]` and, by kind, of what was made of each `[n]`; NaN: not made."""
+    """Scores of good responses `[n]` and of the probes by kind `[n]`; NaN: no such probe."""
 
     good: FloatArray
     worthless: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def make_probe_responses(prompt: str, response: str) -> dict[str, str]:
-    """Return worthless answers by kind, made of what the user asked and of a good response.
+    """Return worthless responses by kind, made from a prompt and a good response.
 
     >>> make_probe_responses("How are you?", "Fine, thank you.")["truncated"]
     'Fine,'

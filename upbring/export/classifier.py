@@ -1,8 +1,8 @@
-"""A whole reward model as transformers' classifier of one class, whose logit is the score.
+"""Converts a full reward model to a transformers classifier with one class; its logit is the score.
 
-transformers reads the logit at the last token that is no padding: where the token that pads is one
-that ends an answer too, it reads one token too early. So what pads never ends an answer, and a
-tokenizer that has no other control token gets one.
+transformers reads the logit at the last token that is not padding. If the padding token were also a
+stop token, it would read one token too early. So the padding token is never a stop token, and a
+tokenizer without another special token gets a new one.
 """
 
 import copy
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tokenizers
 import torch
-import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
+import torch.nn.functional as F  # noqa: N812 -- torch's usual short name
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
@@ -27,14 +27,14 @@ _PADDING_ROLES = ("pad_token", "unk_token", "bos_token")
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """The token that fills up the rows of others' batches, and its spelling."""
+    """The padding token's id and text."""
 
     token_id: int
     text: str
 
 
 def choose_padding(tokenizer: Tokenizer, stop_token_ids: Collection[int]) -> Padding:
-    """Return a control token that ends no answer: the tokenizer's own, another, or a new one."""
+    """Return a padding token that is no stop token: the tokenizer's, another special, or new."""
     end_token_ids = {*stop_token_ids, tokenizer.eos_token_id}
     candidates = [
         tokenizer.special_tokens_map[name]
@@ -49,12 +49,12 @@ def choose_padding(tokenizer: Tokenizer, stop_token_ids: Collection[int]) -> Pad
 
 
 def write_padding(folder: Path, pad: Padding) -> None:
-    """Let the tokenizer in `folder` pad with `pad_token_id`."""
+    """Set the padding token of the tokenizer in `folder`."""
     path = folder / "tokenizer.json"
     backend = tokenizers.Tokenizer.from_file(str(path))
     if backend.token_to_id(pad.text) is None:
         backend.add_special_tokens([tokenizers.AddedToken(pad.text, normalized=False)])
-        assert backend.token_to_id(pad.text) == pad.token_id, f"{pad.text} has another place"
+        assert backend.token_to_id(pad.text) == pad.token_id, f"{pad.text} got another id"
         path.write_text(backend.to_str(pretty=True), encoding="utf-8", newline="")
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
@@ -64,18 +64,18 @@ def write_padding(folder: Path, pad: Padding) -> None:
 
 
 def has_classifier(network: PreTrainedModel) -> bool:
-    """Whether transformers has a classifier of the network's architecture."""
+    """Whether transformers has a sequence classifier for the network's architecture."""
     return type(network.config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 
 def make_classifier(
     network: PreTrainedModel, head: Tensor, pad_token_id: int, *, dtype: torch.dtype
 ) -> PreTrainedModel:
-    """Return the network as it is now with a head `[1, D]` instead of logits, ready to be saved."""
+    """Return the network's current weights as a classifier with the head `[1, D]`."""
     if not has_classifier(network):
         raise InputError(
-            f"--tune full: transformers has no classifier for {network.config.model_type}, so that "
-            "others could not load the whole reward model; use --tune lora"
+            f"--tune full: transformers has no classifier for {network.config.model_type}, so a "
+            "full reward model could not be loaded there; use --tune lora"
         )
     config = copy.deepcopy(network.config)
     config.num_labels, config.pad_token_id, config.dtype = 1, pad_token_id, dtype

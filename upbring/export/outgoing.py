@@ -1,4 +1,4 @@
-"""A run as a model that other tools load as it stands, checked before success is reported."""
+"""Exports a run as a model for other tools, and checks the result before it is kept."""
 
 import warnings
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from upbring.runs.contract import Contract
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Largest difference of a log-probability or a score between the model here and as others load it.
+# Maximum difference of a log-probability or score between upbring and transformers or peft.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 NUM_PROMPTS = 8
 
@@ -33,7 +33,7 @@ ExpectedOutputs = list[tuple[list[int], Tensor]]
 def export_merged(
     name: str, target: Path, *, dtype: torch.dtype, log: Callable[[str], None]
 ) -> float:
-    """Write the whole model to `target`; return by how much it differs as transformers loads it."""
+    """Write the merged model to `target`; return the largest difference in transformers."""
     loaded = _load_for_export(name, target, log=log)
     expected = _compute_expected(loaded)
     with durable.atomic_folder(target) as folder:
@@ -43,16 +43,16 @@ def export_merged(
 
 
 def export_adapter(name: str, target: Path, *, log: Callable[[str], None]) -> float:
-    """Write the adapter alone to `target`; return by how much it differs as peft loads it."""
+    """Write only the adapter to `target`; return the largest difference in peft."""
     loaded = _load_for_export(name, target, log=log)
     if not loaded.has_exact_factors:
         raise InputError(
-            f"{name}: its adapter is a DoRA, which peft loads as it stands from {loaded.folder}; "
+            f"{name}: its adapter is a DoRA, which peft loads directly from {loaded.folder}; "
             "copy that directory, or export it with --kind merged"
         )
     if not loaded.factors:
         raise InputError(
-            f"{name}: is a whole model without an adapter; export it with --kind merged"
+            f"{name}: is a full model without an adapter; export it with --kind merged"
         )
     expected = _compute_expected(loaded)
     factors = loaded.factors
@@ -64,20 +64,32 @@ def export_adapter(name: str, target: Path, *, log: Callable[[str], None]) -> fl
     if loaded.head is not None:
         unadapted.roles.add_head("policy", loaded.head)
     with durable.atomic_folder(target) as folder:
-        write_adapter(unadapted, "policy", folder, contract=_require_contract(loaded))
+        contract = _require_contract(loaded)
+        base_name = portable_name(contract.base)
+        write_adapter(unadapted, "policy", folder, contract=contract, base_name=base_name)
         base = _load_with_transformers(loaded.base, loaded)
         if loaded.head is not None:
-            base.config.pad_token_id = None  # the rows are read one at a time
+            base.config.pad_token_id = None  # the check uses batches of one row
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers the old way
+            warnings.simplefilter("ignore", FutureWarning)  # peft uses a deprecated argument
             network = PeftModel.from_pretrained(base, folder)
         is_reward = loaded.head is not None
         return _check_exported(network, expected, torch.float32, target, is_reward=is_reward)
 
 
+def portable_name(base: str) -> str:
+    """Return the name of a base without the folders of this machine.
+
+    >>> portable_name("/home/eva/models/base"), portable_name("Qwen/Qwen2.5-0.5B")
+    ('base', 'Qwen/Qwen2.5-0.5B')
+    """
+    is_path = Path(base).is_absolute() or base.startswith(("~", ".."))
+    return Path(base).name if is_path else base
+
+
 def _load_for_export(name: str, target: Path, *, log: Callable[[str], None]) -> LoadedModel:
     if target.exists():
-        raise InputError(f"{target}: exists already; choose another --to")
+        raise InputError(f"{target}: already exists; choose another --to")
     with durable.explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     loaded = load(name, device=torch.device("cpu"), compute_dtype=torch.float32, log=log)
@@ -89,7 +101,7 @@ def _load_for_export(name: str, target: Path, *, log: Callable[[str], None]) -> 
 def _load_with_transformers(
     folder: Path, loaded: LoadedModel, *, dtype: torch.dtype = torch.float32
 ) -> PreTrainedModel:
-    """Return a directory's model as transformers loads it: a language model, or a classifier."""
+    """Return a directory's model in transformers: a language model or a classifier."""
     model_class, kwargs = AutoModelForCausalLM, {}
     if loaded.head is not None:
         model_class, kwargs = AutoModelForSequenceClassification, {"num_labels": 1}
@@ -102,17 +114,17 @@ def _load_with_transformers(
 def _require_contract(loaded: LoadedModel) -> Contract:
     if loaded.contract is None:
         raise InputError(
-            f"{loaded.folder}: was not made by upbring and needs no export; copy it as it is"
+            f"{loaded.folder}: was not trained by upbring and needs no export; copy the folder"
         )
     return loaded.contract
 
 
 @torch.no_grad()
 def _compute_expected(loaded: LoadedModel) -> ExpectedOutputs:
-    """Return eight texts of random tokens, and what the model here says of each.
+    """Return eight sequences of random tokens with this model's output for each.
 
-    That is the log-probability of every token but the first, or a reward model's score; then the
-    text ends as answers do.
+    The output is the log-probability of every token except the first, or a reward model's score;
+    a sequence for a reward model ends with the stop token.
     """
     permutations = [
         counter_rng.permutation(counter_rng.key("export", i), loaded.model.vocab_size)
@@ -140,7 +152,7 @@ def _check_exported(
     *,
     is_reward: bool,
 ) -> float:
-    """Return the largest difference to what was expected, or refuse to publish the export."""
+    """Return the largest difference from the expected outputs; raise if it is too large."""
     network.eval()
     max_difference = 0.0
     for sequence, expected_output in expected:
@@ -151,7 +163,8 @@ def _check_exported(
         max_difference = max(max_difference, float((output - expected_output).abs().max()))
     if not max_difference <= TOLERANCE[dtype]:
         raise UpbringError(
-            f"{target}: the exported model differs from the run's by {max_difference:.2g} in a "
-            "log-probability or score, so it was not kept; please report this"
+            f"{target}: the exported model differs from the run's model by {max_difference:.2g} in "
+            f"a log-probability or score (limit {TOLERANCE[dtype]:g}), so the export was deleted; "
+            "please report this"
         )
     return max_difference

@@ -1,7 +1,7 @@
-"""Weights in layouts that transformers and peft load as they stand.
+"""Writes weights in layouts that transformers and peft load directly.
 
-An adapter goes out relative to the whole weights at the bottom: what earlier stages folded in is
-stacked below what was learned now, so that no tool needs to know of stages.
+An adapter is written relative to the original full weights: adapters of earlier stages, which were
+merged into the base, are concatenated with the new one. Other tools need to know nothing of stages.
 """
 
 import enum
@@ -22,8 +22,18 @@ from upbring.model.roles import BASE, Roles, sum_factors
 from upbring.runs.contract import Contract, write_contract
 
 
-def write_adapter(loaded: LoadedModel, role: str, folder: Path, *, contract: Contract) -> None:
-    """Fill `folder` with a PEFT adapter: the role's, on top of what was folded into its base."""
+def write_adapter(
+    loaded: LoadedModel,
+    role: str,
+    folder: Path,
+    *,
+    contract: Contract,
+    base_name: str | None = None,
+) -> None:
+    """Write a PEFT adapter to `folder`: the role's, combined with those merged into its base.
+
+    `base_name` is what it calls its base; without one, the base's path on this machine.
+    """
     config = loaded.roles.configs[role]
     if loaded.factors:
         factors = sum_factors(loaded.factors, loaded.roles.factors(role))
@@ -31,7 +41,7 @@ def write_adapter(loaded: LoadedModel, role: str, folder: Path, *, contract: Con
     else:
         tensors = loaded.roles.adapter_tensors(role)
     config_values = config.to_dict() | {
-        "base_model_name_or_path": str(loaded.base.resolve()),
+        "base_model_name_or_path": base_name or str(loaded.base.resolve()),
         "inference_mode": True,
     }
     if role in loaded.roles.heads:
@@ -58,9 +68,9 @@ def write_network(
     contract: Contract,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Fill `folder` with a whole transformers model: the base as it is now, adapters off.
+    """Write a full transformers model to `folder`: the current base without adapters.
 
-    Where the base has a head of its own, it is a reward model and becomes a classifier.
+    If the base has a head, it is a reward model and is written as a classifier.
     """
     network = loaded.model.network
     dtype = dtype or next(network.parameters()).dtype
@@ -76,8 +86,8 @@ def write_network(
 def _write_classifier(
     loaded: LoadedModel, folder: Path, *, contract: Contract, dtype: torch.dtype
 ) -> None:
-    """Fill `folder` with the base and its head as transformers' classifier of one class."""
-    assert loaded.tokenizer is not None, "a reward model reads dialogues"
+    """Write the base and its head to `folder` as a transformers classifier with one class."""
+    assert loaded.tokenizer is not None, "a reward model needs a tokenizer"
     network = loaded.model.network
     _base_state_dict(loaded.roles, network)
     pad = choose_padding(loaded.tokenizer, _stop_token_ids(contract))
@@ -92,7 +102,7 @@ def _stop_token_ids(contract: Contract) -> set[int]:
 
 
 def write_tokenizer_and_contract(loaded: LoadedModel, folder: Path, *, contract: Contract) -> None:
-    """Write what travels with weights: tokenizer, template, stop tokens, contract."""
+    """Write the files that accompany weights: tokenizer, template, stop tokens, contract."""
     if loaded.tokenizer is not None:
         save_tokenizer(loaded.tokenizer, folder, template=contract.template)
     if contract.stops:
@@ -104,15 +114,15 @@ def write_tokenizer_and_contract(loaded: LoadedModel, folder: Path, *, contract:
 
 
 def _base_state_dict(roles: Roles, network: PreTrainedModel) -> dict[str, Tensor]:
-    """Return the network's tensors under the names they have without adapters."""
-    assert not roles.configs, f"roles are still on the base: {sorted(roles.configs)}"
+    """Return the network's tensors under their names without adapters."""
+    assert not roles.configs, f"adapters are still attached to the base: {sorted(roles.configs)}"
     return cast("dict[str, Tensor]", network.state_dict())
 
 
 def _tensors_from_factors(
     factors: LayerFactors, base_config: LoraConfig
 ) -> tuple[dict[str, Tensor], LoraConfig]:
-    """Return adapter tensors and configuration of a Δ that is given by its factors."""
+    """Return the adapter tensors and config of a weight update given by its low-rank factors."""
     rank = next(iter(factors.values()))[0].shape[0]
     config = LoraConfig(
         r=rank,
@@ -133,7 +143,7 @@ def _prepare_for_saving(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _to_json_value(value: object) -> object:
-    """Return what JSON can hold of a configuration's value."""
+    """Return a JSON-serializable form of a config value."""
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)
     if isinstance(value, enum.Enum):

@@ -1,1 +1,1 @@
-"""Who prefers what."""
+"""Reward models as judges of responses."""

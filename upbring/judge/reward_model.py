@@ -1,7 +1,8 @@
-"""A reward model as a judge: a score for each response to a prompt, 0 where it is as good as shown.
+"""Reward models: a score for each response to a prompt.
 
-Several of them make an ensemble. Adapters trained on one base share it in memory; another base is
-loaded beside it. Left out: reading files, and what a score is good for.
+A score is the head's output minus the contract's offset. Several reward models form an ensemble.
+Adapters with the same base share it in memory; other bases are loaded separately. Left out: reading
+data files, and the use of the scores.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,17 +41,17 @@ class ResponseGroup:
 
 
 class ResponseScorer(Protocol):
-    """A reward model, or several as one."""
+    """A reward model, or an ensemble."""
 
     def scores(
         self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
     ) -> list[ScoreArray]:
-        """Return the scores `[K]` of each question's responses; NaN where there is no score."""
+        """Return the scores `[K]` of each group's responses; NaN means no score."""
 
 
 @dataclass(frozen=True, eq=False)
 class RewardModel:
-    """A role with a head on a model in memory, and how it is spoken to."""
+    """A role with a reward head on a loaded model, with its chat template and score offset."""
 
     loaded: LoadedModel
     role: str
@@ -60,7 +61,7 @@ class RewardModel:
 
     @torch.no_grad()
     def score_batch(self, batch: Batch) -> Tensor:
-        """Return the score `[N]` of every branch, less the offset."""
+        """Return the score `[N]` of every branch, minus the offset."""
         roles = self.loaded.roles
         with roles.active(self.role):
             return rewards(self.loaded.model, roles.heads[self.role], batch) - self.offset
@@ -68,12 +69,12 @@ class RewardModel:
     def scores(
         self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
     ) -> list[ScoreArray]:
-        """Return the scores `[K]` of each question's responses.
+        """Return the scores `[K]` of each group's responses.
 
-        What is longer than the model reads is cut at its end. NaN where nothing of a response is
-        left, and where the template cannot render it.
+        Text beyond the context length is truncated at the end. A score is NaN if no token of the
+        response is left, or if the template rejects it.
         """
-        scores = [np.full(len(each.responses), np.nan) for each in groups]
+        scores = [np.full(len(group.responses), np.nan) for group in groups]
         trees = list(self._encode_groups(groups))
         for tree, values in zip(trees, self.score_trees(trees, poll=poll), strict=True):
             group_index, *response_index = map(int, tree.key.split())
@@ -85,7 +86,7 @@ class RewardModel:
     ) -> list[ScoreArray]:
         """Return the scores `[K]` of each tree's branches."""
         scores: dict[int, ScoreArray] = {}
-        for group in group_micro_batches(self.loaded.model, trees, self.max_batch_tokens).groups:
+        for group in group_micro_batches(self.loaded.model, trees, self.max_batch_tokens):
             poll()
             batch = make_batch([trees[i] for i in group]).to(self.loaded.model.device)
             sizes = [len(trees[i].branches) for i in group]
@@ -94,12 +95,12 @@ class RewardModel:
         return [scores[i] for i in range(len(trees))]
 
     def _encode_groups(self, groups: Sequence[ResponseGroup]) -> Iterable[Tree]:
-        """Yield trees within what the model reads, each with its question's place as its key.
+        """Yield trees within the context length; each tree's key is the index of its group.
 
-        Where the template refuses one response of several, each makes a tree of its own.
+        If the template rejects one response of a group, each response gets a separate tree.
         """
         rejected_keys: list[str] = []
-        rows = ((q.prompt, q.responses, str(i)) for i, q in enumerate(groups))
+        rows = ((group.prompt, group.responses, str(i)) for i, group in enumerate(groups))
         yield from self._truncate(
             self.chat.encode_comparisons(rows, on_reject=lambda key, _: rejected_keys.append(key))
         )
@@ -113,14 +114,14 @@ class RewardModel:
         )
 
     def _truncate(self, trees: Iterable[Tree]) -> Iterable[Tree]:
-        """Yield trees cut to what the model reads, but for those whose prompt leaves no room."""
+        """Yield trees truncated to the context length; omit those whose prompt fills it."""
         limit = self.loaded.model.max_positions
         for tree in trees:
             if limit is None or tree.longest_path <= limit:
                 yield tree
-            elif (room := limit - len(tree.prompt)) > 0:
+            elif (max_tokens := limit - len(tree.prompt)) > 0:
                 branches = (
-                    replace(b, tokens=b.tokens[:room], weight=b.weight[:room])
+                    replace(b, tokens=b.tokens[:max_tokens], weight=b.weight[:max_tokens])
                     for b in tree.branches
                 )
                 yield replace(tree, branches=tuple(branches))
@@ -128,7 +129,7 @@ class RewardModel:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Several reward models whose scores become one."""
+    """Several reward models with combined scores."""
 
     members: tuple[RewardModel, ...]
     combination: Combination = "mean"
@@ -137,7 +138,7 @@ class Ensemble:
     def scores(
         self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
     ) -> list[ScoreArray]:
-        """Return the combined scores `[K]` of each question's responses."""
+        """Return the combined scores `[K]` of each group's responses."""
         member_scores = [member.scores(groups, poll=poll) for member in self.members]
         return [
             combine_scores(
@@ -150,10 +151,10 @@ class Ensemble:
 def combine_scores(
     scores: ScoreArray, combination: Combination, *, uncertainty_weight: float = 1.0
 ) -> ScoreArray:
-    """Return one score `[K]` of those of E models `[E, K]` (Coste et al. 2024, §3).
+    """Return the combined scores `[K]` of E models' scores `[E, K]` (Coste et al. 2024, §3).
 
-    Their standard deviation stands where the paper takes the variance, so that `uncertainty_weight` has no
-    unit and the result scales as the scores do.
+    "cautious" uses the standard deviation instead of the paper's variance, so `uncertainty_weight`
+    is dimensionless and the result scales with the scores.
 
     >>> scores = np.array([[1.0, 0.0], [3.0, 0.0]])
     >>> [combine_scores(scores, how).tolist() for how in ("mean", "worst", "cautious")]
@@ -173,7 +174,7 @@ def load_reward_models(
     compute_dtype: torch.dtype,
     log: Callable[[str], None],
 ) -> tuple[RewardModel, ...]:
-    """Return the reward models that `names` mean; those on one base share it."""
+    """Return the named reward models; adapters with the same base share it."""
     members: list[RewardModel] = []
     for number, name in enumerate(names):
         for member in members:
@@ -193,7 +194,7 @@ def load_reward_models(
 def attach_reward_model(
     loaded: LoadedModel, name: str, role: str, *, log: Callable[[str], None]
 ) -> RewardModel:
-    """Return the reward model that `name` means, as a role beside others on a base in memory."""
+    """Return the reward model `name` as an additional role on a loaded base."""
     contract = attach_adapter(loaded, name, role, log=log)
     return _make_reward_model(loaded, role, contract, name=name)
 
@@ -201,12 +202,12 @@ def attach_reward_model(
 def _make_reward_model(
     loaded: LoadedModel, role: str, contract: Contract | None, *, name: str
 ) -> RewardModel:
-    """Return a role as a reward model, if it is one."""
+    """Return the role as a reward model; raise if it has no head or no tokenizer."""
     if role not in loaded.roles.heads:
         raise InputError(
             f"{name}: has no reward head, so it cannot score; train one with `upbring reward`"
         )
     if loaded.tokenizer is None:
-        raise InputError(f"{name}: has no tokenizer; put tokenizer.json beside it")
+        raise InputError(f"{name}: has no tokenizer; put tokenizer.json into the folder")
     chat = make_chat(loaded.tokenizer, template=contract.template if contract else None)
     return RewardModel(loaded, role, chat, offset=contract.offset if contract else 0.0)

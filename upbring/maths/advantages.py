@@ -1,6 +1,6 @@
-"""How much better a token or a response was than expected, from rewards and values.
+"""Advantages of tokens and responses, from rewards and values.
 
-Everything is ragged: tokens `[R]` lie end to end by branch, branches `[N]` by tree.
+All tensors are ragged: tokens `[R]` are ordered by branch, branches `[N]` by tree.
 """
 
 import torch
@@ -12,15 +12,15 @@ STD_EPSILON = 1e-4  # added to a group's standard deviation, as in TRL
 
 
 def gae(rewards: Tensor, values: Tensor, branch: Tensor, *, gamma: float, lam: float) -> Tensor:
-    """Return the generalised advantage `[R]` of every token; a branch's last one ends it.
+    """Return the generalized advantage estimate `[R]`; the last token of a branch is terminal.
 
-    >>> one = torch.tensor([0, 0, 1])
-    >>> gae(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.5, 0.5, 0.5]), one, gamma=1, lam=1)
+    >>> branch = torch.tensor([0, 0, 1])
+    >>> gae(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.5, 0.5, 0.5]), branch, gamma=1, lam=1)
     tensor([0.5000, 0.5000, 1.5000])
     """
     # δ_t = r_t + γ V(s_{t+1}) − V(s_t)                      (Schulman et al. 2016, equation 10)
     # Â_t = Σ_l (γλ)^l δ_{t+l} = δ_t + γλ Â_{t+1}                                 (equation 16)
-    has_next = torch.zeros_like(values)  # [R], 1 where the next token is of the same branch
+    has_next = torch.zeros_like(values)  # [R], 1 if the next token has the same branch
     has_next[:-1] = (branch[1:] == branch[:-1]).to(values.dtype)
     next_values = torch.roll(values, -1) * has_next  # [R]
     deltas = rewards + gamma * next_values - values  # [R]
@@ -36,9 +36,9 @@ def gae(rewards: Tensor, values: Tensor, branch: Tensor, *, gamma: float, lam: f
 def group_relative_advantages(
     rewards: Tensor, group: Tensor, num_groups: int, *, is_scaled: bool
 ) -> Tensor:
-    """Return how much better each response `[N]` is than its group's mean, in deviations if scaled.
+    """Return each reward `[N]` minus its group's mean, divided by the standard deviation if scaled.
 
-    The standard deviation is the unbiased one; of one response alone there is none.
+    The standard deviation is the unbiased one. A group of one response has advantage 0.
     """
     # Â_i = (r_i − mean(r)) / std(r)                              (Shao et al. 2024, §4.1.2)
     centered = rewards - segment_mean(rewards, group, num_groups)[group]  # [N]
@@ -50,7 +50,7 @@ def group_relative_advantages(
 
 
 def leave_one_out_advantages(rewards: Tensor, group: Tensor, num_groups: int) -> Tensor:
-    """Return how much better each response `[N]` is than the mean of its group's others, or than 0.
+    """Return each reward `[N]` minus the mean of the others in its group, or minus 0 if alone.
 
     >>> leave_one_out_advantages(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([0, 0, 0]), 1).tolist()
     [-3.0, -1.5, 4.5]

@@ -1,4 +1,4 @@
-"""How far people, or a rule and people, judge alike: kappa, alpha, pairs in the same order."""
+"""Agreement between annotators, or between a rule and annotators: κ, α, concordant pairs."""
 
 import itertools
 import math
@@ -12,13 +12,13 @@ from upbring.maths.statistics import FloatArray
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """Return Cohen's κ (1960) of two judges: (p_o − p_e) / (1 − p_e); NaN if chance explains all.
+    """Return Cohen's κ (1960) of two raters: (p_o − p_e) / (1 − p_e); NaN if p_e is 1.
 
     >>> round(cohen_kappa(["yes", "no", "no", "no"], ["yes", "yes", "no", "no"]), 3)
     0.5
     """
     n = len(first)
-    assert n == len(second), f"{n} judgements against {len(second)}"
+    assert n == len(second), f"{n} labels and {len(second)} labels; the lengths must be equal"
     if n == 0:
         return math.nan
     first_counts, second_counts = Counter(first), Counter(second)
@@ -30,10 +30,10 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
 def krippendorff_alpha(
     units: Sequence[Sequence[float | None]], *, level: Literal["nominal", "ordinal"] = "nominal"
 ) -> float:
-    """Return Krippendorff's α of values, unit by unit, None where a judge said nothing.
+    """Return Krippendorff's α of the values of each unit; None is a missing rating.
 
     α = 1 − (n − 1) · Σ o_cv δ²_cv / Σ n_c n_v δ²_cv over the coincidences o of values (Krippendorff
-    2011); units with one value alone tell nothing. NaN if all values are the same.
+    2011). Units with a single value are ignored. NaN if all values are equal.
     """
     rated_units = [[v for v in unit if v is not None] for unit in units]
     rated_units = [unit for unit in rated_units if len(unit) > 1]
@@ -51,16 +51,16 @@ def krippendorff_alpha(
 
 
 def _ordinal_distance(n_c: FloatArray) -> FloatArray:
-    """Return δ²_cv = (Σ_{g=c…v} n_g − (n_c + n_v)/2)²: how many values lie between the two."""
+    """Return δ²_cv = (Σ_{g=c…v} n_g − (n_c + n_v)/2)²: the number of values between c and v."""
     below = np.cumsum(n_c) - n_c / 2
     distance: FloatArray = (below[:, None] - below[None, :]) ** 2
     return distance
 
 
 def count_concordant_pairs(first: FloatArray, second: FloatArray) -> tuple[float, int]:
-    """Return of two rankings of the same items how many pairs are in the same order, of how many.
+    """Return the number of concordant pairs and the number of pairs of two rankings.
 
-    Pairs that `second` ties are left out; where `first` alone ties, half is right.
+    Pairs that are tied in `second` are left out. A pair tied only in `first` counts as half.
 
     >>> count_concordant_pairs(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
     (2.0, 3)

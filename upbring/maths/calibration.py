@@ -1,4 +1,4 @@
-"""Whether a probability is what it says: calibration error, reliability, temperature, AUC."""
+"""Calibration of probabilities: calibration error, reliability bins, temperature, AUC."""
 
 import math
 from dataclasses import dataclass
@@ -10,15 +10,13 @@ from scipy import optimize, special, stats
 from upbring.maths.statistics import FloatArray
 
 NUM_BINS = 10
-MIN_TEMPERATURE, MAX_TEMPERATURE = (
-    1e-3,
-    1e3,
-)  # where a fitted temperature ends when no finite one is best
+# Returned as the fitted temperature if the loss has no finite minimum.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Items whose stated confidence lies in (low, high]: what was stated, and what was true."""
+    """The items with a confidence in (low, high]: their mean confidence and accuracy."""
 
     low: float
     high: float
@@ -30,7 +28,7 @@ class CalibrationBin:
 def reliability_bins(
     confidence: FloatArray, correctness: FloatArray, *, num_bins: int = NUM_BINS
 ) -> tuple[CalibrationBin, ...]:
-    """Return the bins of equal width that hold something, of confidence and right (0 … 1) `[n]`."""
+    """Return the non-empty bins of equal width, from confidence and correctness (0 … 1) `[n]`."""
     edges = np.linspace(0.0, 1.0, num_bins + 1)
     bin_index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, num_bins - 1)
     return tuple(
@@ -62,9 +60,10 @@ def expected_calibration_error(
 
 
 def confidence_and_correctness(margins: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what Bradley–Terry says of margins r_w − r_l `[n]`: confidence, and who was right.
+    """Return the Bradley–Terry confidence and the correctness `[n]` of margins r_w − r_l `[n]`.
 
-    The confidence is that of the side it prefers, ½ … 1; a tie of scores is right by half.
+    The confidence is that of the response with the higher score, ½ … 1. Equal scores are half
+    correct.
     """
     confidence: FloatArray = special.expit(np.abs(margins))
     correctness: FloatArray = (margins > 0) + 0.5 * (margins == 0)
@@ -72,10 +71,10 @@ def confidence_and_correctness(margins: FloatArray) -> tuple[FloatArray, FloatAr
 
 
 def fit_temperature(margins: FloatArray) -> float:
-    """Return the T > 0 that minimises mean −log σ(m/T) over margins m `[n]` (Guo et al. 2017, §4).
+    """Return the T > 0 that minimizes mean −log σ(m/T) over margins m `[n]` (Guo et al. 2017, §4).
 
-    Above 1 the scores are too far apart for how often they are right, below 1 too near. In s = 1/T
-    the loss is convex, and its derivative −mean(m·σ(−s·m)) has at most one root.
+    T > 1 means that the scores are overconfident, T < 1 that they are underconfident. The loss is
+    convex in s = 1/T, and its derivative −mean(m·σ(−s·m)) has at most one root.
     """
 
     def slope(s: float) -> float:
@@ -91,9 +90,9 @@ def fit_temperature(margins: FloatArray) -> float:
 
 
 def auc(scores: FloatArray, is_positive: npt.NDArray[np.bool_]) -> float:
-    """Return how often a positive scores above a negative, ties by half: the area under the ROC.
+    """Return the area under the ROC curve: P(a positive scores above a negative), ties as half.
 
-    Mann–Whitney's U over n₊·n₋, from the sum of ranks.
+    It is Mann–Whitney's U divided by n₊·n₋, from the sum of ranks.
 
     >>> auc(np.array([3.0, 1.0, 2.0]), np.array([True, False, True]))
     1.0

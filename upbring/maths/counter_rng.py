@@ -1,8 +1,8 @@
-"""Randomness without state: a draw is a pure function of its key and its counter.
+"""A random number generator without state: each number is a pure function of key and counter.
 
-There is nothing to save and nothing to restore: killed and resumed = never killed. Keys are mixed
-by the 64-bit finaliser of MurmurHash3, applied twice, and the numbers of a vocabulary by the 32-bit
-function of least bias that C. Wellons found (both public domain).
+There is no state to save or restore: a resumed run equals an uninterrupted run. Keys are mixed with
+two applications of MurmurHash3's 64-bit finalizer. The numbers of a vocabulary are mixed with the
+32-bit function of lowest bias found by C. Wellons (both public domain).
 """
 
 import hashlib
@@ -10,14 +10,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-_MIX64_MULTIPLIERS = (
-    -49064778989728563,
-    -4265267296055464877,
-)  # ff51afd7ed558ccd, c4ceb9fe1a85ec53
-_MIX32_ROUNDS = (
-    (16, 0x7FEB352D),
-    (15, 0x846CA68B - 2**32),
-)  # how far to shift, then what to multiply by
+_MIX64_MULTIPLIERS = (-49064778989728563, -4265267296055464877)  # ff51afd7ed558ccd c4ceb9fe1a85ec53
+_MIX32_ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32))  # (shift, multiplier)
 
 
 def key(*parts: int | str) -> int:
@@ -42,22 +36,22 @@ def mix(values: Tensor) -> Tensor:
 
 
 def _logical_shift_right(values: Tensor, num_bits: int, *, out: Tensor | None = None) -> Tensor:
-    """Return `values >> places` as if they had no sign."""
+    """Return `values >> num_bits` for unsigned integers."""
     mask = (1 << (8 * values.element_size() - num_bits)) - 1
     return torch.bitwise_right_shift(values, num_bits, out=out).bitwise_and_(mask)
 
 
 def uniform(keys: Tensor, counters: Tensor) -> Tensor:
-    """Return numbers in (0, 1), one for each of `keys` and `counters` broadcast, as float32.
+    """Return float32 numbers in (0, 1), one for each of the broadcast `keys` and `counters`.
 
-    23 bits: the largest is 1 − 2⁻²⁴, so that no logarithm meets 0 or 1. Both halves of a mixed key
-    place the counters, by a factor and by a sum, before each is mixed in 32 bits: a token needs a
-    number for every word of its vocabulary, and 64 bits take four times as long.
+    The numbers have 23 bits and the largest is 1 − 2⁻²⁴, so logarithms are finite and nonzero. The
+    two halves of the mixed key scale and shift the counters before 32-bit mixing: sampling a token
+    needs one number per vocabulary entry, and 64-bit mixing takes four times as long.
     """
     mixed_key = mix(keys)
     factor, summand = (mixed_key >> 32).to(torch.int32) | 1, mixed_key.to(torch.int32)
     bits = (counters.to(torch.int32) * factor).add_(summand)
-    buffer = torch.empty_like(bits)  # in place: a large vocabulary's numbers do not fit the caches
+    buffer = torch.empty_like(bits)  # in place: a large vocabulary does not fit the CPU caches
     for num_bits, multiplier in _MIX32_ROUNDS:
         bits.bitwise_xor_(_logical_shift_right(bits, num_bits, out=buffer)).mul_(multiplier)
     bits.bitwise_xor_(_logical_shift_right(bits, 16, out=buffer))
@@ -65,12 +59,12 @@ def uniform(keys: Tensor, counters: Tensor) -> Tensor:
 
 
 def gumbel(keys: Tensor, counters: Tensor) -> Tensor:
-    """Return Gumbel noise: argmax(logits + noise) is a draw from softmax(logits)."""
+    """Return Gumbel noise: argmax(logits + noise) is a sample from softmax(logits)."""
     return uniform(keys, counters).log_().neg_().log_().neg_()
 
 
 def permutation(seed_key: int, count: int) -> Tensor:
-    """Return a permutation of 0…count−1 that is a pure function of its key.
+    """Return a permutation of 0…count−1, a pure function of the key.
 
     >>> sorted(permutation(key(0, "order", 0), 5).tolist())
     [0, 1, 2, 3, 4]
@@ -80,5 +74,5 @@ def permutation(seed_key: int, count: int) -> Tensor:
 
 
 def make_generator(*parts: int | str) -> torch.Generator:
-    """Return a generator seeded by the key of `parts`, for draws that torch makes in bulk."""
+    """Return a torch generator seeded with the key of `parts`, for bulk sampling."""
     return torch.Generator().manual_seed(key(*parts))

@@ -1,9 +1,9 @@
-"""The reward that a policy carries in itself: what it thinks of whole responses, and of their odds.
+"""The implicit reward of a policy: log-probabilities and log-odds of whole responses.
 
-A response's log-probability is the sum over its tokens that count, or their mean. Which tokens
-count is told by `token_mask` (1 or 0 of each); without it all weighted ones do.
+A response's log-probability is the sum or the mean over its tokens. `token_mask` (1 or 0 per token)
+selects the tokens; without it, all weighted tokens count.
 
-Left out: the losses. Those over pairs and rankings stand in `preference`.
+Left out: the losses over pairs and rankings (`preference_losses.py`).
 """
 
 import math
@@ -18,7 +18,9 @@ from upbring.maths.segments import segment_sum
 def sum_by_branch(
     values: Tensor, branch: Tensor, num_branches: int, *, token_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the sum `[N]` of values `[R]` over each branch's tokens that count, and how many do.
+    """Return the sum `[N]` of values `[R]` over each branch's unmasked tokens, and their number.
+
+    A NaN in `token_mask` counts as 1.
 
     >>> total, length = sum_by_branch(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]), 2)
     >>> total.tolist(), length.tolist()
@@ -33,10 +35,10 @@ def sum_by_branch(
 
 
 def extreme_pairs(rank: Tensor, tree: Tensor) -> Pairs:
-    """Return one pair of each ranking: its best branch and its worst, of equals the first.
+    """Return one pair per ranking: its best and its worst branch; the first of equal ranks.
 
-    >>> found = extreme_pairs(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([0, 0, 0]))
-    >>> found.better.tolist(), found.worse.tolist()
+    >>> pairs = extreme_pairs(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([0, 0, 0]))
+    >>> pairs.better.tolist(), pairs.worse.tolist()
     ([1], [2])
     """
     candidates = all_pairs(rank, tree)
@@ -55,29 +57,29 @@ def extreme_pairs(rank: Tensor, tree: Tensor) -> Pairs:
 
 
 def best_branches(rank: Tensor, tree: Tensor) -> Tensor:
-    """Return which branches `[N]` are the best of their ranking, of equals the first.
+    """Return a mask `[N]` of the best branch of each ranking; the first of equal ranks.
 
     >>> best_branches(torch.tensor([2.0, 1.0, 1.0]), torch.tensor([0, 0, 0])).tolist()
     [False, True, False]
     """
     best_by_tree: dict[int, tuple[float, int]] = {}
     for index, (value, tree_id) in enumerate(zip(rank.tolist(), tree.tolist(), strict=True)):
-        if value == value and (value, index) < best_by_tree.get(tree_id, (float("inf"), 0)):  # noqa: PLR0124 -- NaN is not itself
+        if value == value and (value, index) < best_by_tree.get(tree_id, (float("inf"), 0)):  # noqa: PLR0124 -- false for NaN
             best_by_tree[tree_id] = (value, index)
     is_best = torch.zeros(len(rank), dtype=torch.bool, device=rank.device)
-    is_best[[place for _, place in best_by_tree.values()]] = True
+    is_best[[index for _, index in best_by_tree.values()]] = True
     return is_best
 
 
 def log_odds(mean_logprobs: Tensor) -> Tensor:
-    """Return log p/(1 − p) `[N]` of p = exp of the mean log-probabilities `[N]`, all below 0."""
+    """Return log p/(1 − p) `[N]` for p = exp(mean log-probability) `[N]`, all below 0."""
     return mean_logprobs - log1mexp(mean_logprobs)
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """Return log(1 − eˣ) for x < 0, by whichever form loses no digits (Mächler 2012, equation 7).
+    """Return log(1 − eˣ) for x < 0 without loss of precision (Mächler 2012, equation 7).
 
-    At x = 0 it is −∞; a probability that rounds to 1 is held just below it.
+    At x = 0 the result would be −∞, so x is clamped just below 0.
     """
     x = x.clamp_max(-torch.finfo(x.dtype).eps)
     is_near = x > -math.log(2)

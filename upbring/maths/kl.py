@@ -1,6 +1,7 @@
-"""How far the policy is from its reference: estimates per token, and the weight of the penalty.
+"""KL divergence between policy and reference: per-token estimators and the adaptive coefficient.
 
-Schulman 2020, “Approximating KL divergence”; the controller is of Ziegler et al. 2019, §2.2.
+The estimators are from Schulman 2020, “Approximating KL divergence”; the controller is from Ziegler
+et al. 2019, §2.2.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,16 +10,16 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-MAX_RELATIVE_ERROR = 0.2  # of the relative error that the controller answers to
+MAX_RELATIVE_ERROR = 0.2  # the controller clips the relative error to ± this value
 
 
 def k1(policy: Tensor, reference: Tensor) -> Tensor:
-    """Return log π − log π_ref `[R]`: unbiased, and negative as often as not."""
+    """Return log π − log π_ref `[R]`: unbiased, often negative."""
     return policy - reference
 
 
 def k2(policy: Tensor, reference: Tensor) -> Tensor:
-    """Return (log π − log π_ref)² / 2 `[R]`: never negative, biased where the two are far apart."""
+    """Return (log π − log π_ref)² / 2 `[R]`: never negative, biased if the two are far apart."""
     return (policy - reference).square() / 2
 
 
@@ -36,7 +37,7 @@ KL_ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyTy
 def adapt_kl_weight(
     weight: float, kl: float, *, target: float, num_responses: int, horizon: float
 ) -> float:
-    """Return the penalty's next weight β, after `num_responses` responses with a mean KL of `kl` nats.
+    """Return the next KL coefficient β, after `num_responses` responses with mean KL `kl` in nats.
 
     >>> adapt_kl_weight(1.0, 12.0, target=6.0, num_responses=500, horizon=1000.0)
     1.1

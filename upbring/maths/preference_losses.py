@@ -1,10 +1,10 @@
-"""What people prefer as a loss: Bradley–Terry over pairs, Plackett–Luce over whole rankings.
+"""Preference losses: Bradley–Terry over pairs, Plackett–Luce over whole rankings.
 
 A ranking is given by the rank of each branch (1 is best, equal ranks are ties, NaN is unranked) and
-by whose ranking it is. Ties are told by nobody's rule but probability's: the order of two tied
-branches is either one, by half, so that a tie pulls their scores together and is never dropped.
+by the index of its tree. Both orders of two tied branches are equally probable, so a tie pulls
+their scores together and is never dropped.
 
-Left out: where the scores come from. A reward's are a head's, DPO's are β log π/π_ref.
+Left out: the source of the scores (a reward head, or β log π/π_ref in DPO).
 """
 
 import itertools
@@ -13,36 +13,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
+import torch.nn.functional as F  # noqa: N812 -- torch's usual short name
 from torch import Tensor
 
 from upbring.maths.segments import segment_sum
 
-MAX_TIED = 12  # branches of one rank: their orders are summed over 2^n sets
+MAX_TIED = 12  # tied branches of one rank; the loss sums over 2^n sets of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """M pairs of branches of the same ranking: the preferred one and the other."""
+    """M pairs of branches of the same ranking: the better and the worse one."""
 
-    better: Tensor  # [M] int64, into N; of a tie, the earlier
+    better: Tensor  # [M] int64, into N; the earlier branch of a tie
     worse: Tensor  # [M] int64, into N
-    tree: Tensor  # [M] int64, whose pair it is
+    tree: Tensor  # [M] int64, the pair's tree
     is_tie: Tensor  # [M] bool
 
     @property
     def weight(self) -> Tensor:
-        """What each pair weighs `[M]`: 1/C(K,2), so that every ranking weighs 1."""
+        """The weight of each pair `[M]`: 1/C(K,2), so that every ranking has total weight 1."""
         if not len(self.tree):
             return torch.zeros(0, device=self.tree.device)
         return 1 / torch.bincount(self.tree)[self.tree].float()
 
 
 def all_pairs(rank: Tensor, tree: Tensor) -> Pairs:
-    """Return all C(K,2) pairs of each ranking, of the ranks `[N]` and whose they are `[N]`.
+    """Return all C(K,2) pairs of each ranking, from the ranks `[N]` and trees `[N]` of branches.
 
-    >>> found = all_pairs(torch.tensor([2.0, 1.0, 2.0]), torch.tensor([0, 0, 0]))
-    >>> found.better.tolist(), found.worse.tolist(), found.is_tie.tolist()
+    >>> pairs = all_pairs(torch.tensor([2.0, 1.0, 2.0]), torch.tensor([0, 0, 0]))
+    >>> pairs.better.tolist(), pairs.worse.tolist(), pairs.is_tie.tolist()
     ([1, 0, 1], [0, 2, 2], [False, True, False])
     """
     is_ranked = ~rank.isnan()
@@ -60,10 +60,10 @@ def all_pairs(rank: Tensor, tree: Tensor) -> Pairs:
 def bradley_terry(
     margins: Tensor, is_tie: Tensor, *, smoothing: float = 0.0, target_margins: Tensor | None = None
 ) -> Tensor:
-    """Return the loss `[M]` of pairs scored `margins` = r_w − r_l `[M]` apart.
+    """Return the loss `[M]` of pairs with score margins r_w − r_l `[M]`.
 
-    A share `smoothing` of the labels is taken to be wrong, and `target_margins` `[M]` is by how much the
-    preferred branch is to be scored higher; a tie wants nothing and is wrong by half.
+    `smoothing` is the assumed probability that a label is wrong. `target_margins` `[M]` is the
+    required score difference. A tie has no target margin; its label is wrong with probability ½.
     """
     # −log σ(r_w − r_l)                                 (Ouyang et al. 2022, equation 1, one pair)
     # −log σ(r_w − r_l − m)                             (Touvron et al. 2023, Llama 2, equation 2)
@@ -74,7 +74,7 @@ def bradley_terry(
 
 
 def pair_accuracy(margins: Tensor) -> Tensor:
-    """Return how right each pair is scored `[M]`: 1, 0, or ½ where both score the same.
+    """Return the accuracy of each pair `[M]`: 1, 0, or ½ for equal scores.
 
     >>> pair_accuracy(torch.tensor([2.0, 0.0, -1.0])).tolist()
     [1.0, 0.5, 0.0]
@@ -84,34 +84,34 @@ def pair_accuracy(margins: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankingChoices:
-    """S choices that P rankings are made of: each takes one branch of those that are left."""
+    """The S choices of P rankings; each choice selects one of the remaining branches."""
 
-    candidate: Tensor  # [Q] int64, into N: the branches that are left
+    candidate: Tensor  # [Q] int64, into N: the remaining branches
     choice: Tensor  # [Q] int64, into S
-    target: Tensor  # [Q] float64: how probably each is the one that is taken
-    weight: Tensor  # [S] float64: how much of the ranking's probability passes here
+    target: Tensor  # [Q] float64: the probability that this candidate is selected
+    weight: Tensor  # [S] float64: the share of the ranking's orders that include this choice
     ranking: Tensor  # [S] int64, into P
-    tree: Tensor  # [P] int64, whose ranking it is
+    tree: Tensor  # [P] int64, the ranking's tree
 
 
 def ranking_choices(rank: Tensor, tree: Tensor, *, smoothing: float = 0.0) -> RankingChoices:
-    """Return the stages of all rankings of ranks `[N]` and whose they are `[N]`.
+    """Return the choices of all rankings, from the ranks `[N]` and trees `[N]` of branches.
 
-    A share `smoothing` of the choices is taken to be any of the other branches.
+    With probability `smoothing`, a choice is assumed to be any of the other branches.
     """
     groups: dict[int, list[tuple[float, int]]] = {}
     for branch, (value, tree_id) in enumerate(zip(rank.tolist(), tree.tolist(), strict=True)):
         if not math.isnan(value):
             groups.setdefault(tree_id, []).append((value, branch))
-    ranked_trees = sorted(owner for owner, group in groups.items() if len(group) > 1)
+    ranked_trees = sorted(tree_id for tree_id, group in groups.items() if len(group) > 1)
     choices = [
-        (p, *each)
-        for p, owner in enumerate(ranked_trees)
-        for each in _enumerate_choices(groups[owner])
+        (p, *choice)
+        for p, tree_id in enumerate(ranked_trees)
+        for choice in _enumerate_choices(groups[tree_id])
     ]
     targets = [_choice_targets(len(first), len(rest), smoothing) for _, first, rest, _ in choices]
     members = [[*first, *rest] for _, first, rest, _ in choices]
-    sizes = torch.tensor([len(each) for each in members], dtype=torch.int64)
+    sizes = torch.tensor([len(branches) for branches in members], dtype=torch.int64)
     device = rank.device
 
     def flatten(parts: list[list[int]] | list[list[float]], dtype: torch.dtype) -> Tensor:
@@ -123,30 +123,32 @@ def ranking_choices(rank: Tensor, tree: Tensor, *, smoothing: float = 0.0) -> Ra
         target=flatten(targets, torch.float64),
         weight=flatten([[weight] for *_, weight in choices], torch.float64),
         ranking=flatten([[p] for p, *_ in choices], torch.int64),
-        tree=flatten([[owner] for owner in ranked_trees], torch.int64),
+        tree=flatten([[tree_id] for tree_id in ranked_trees], torch.int64),
     )
 
 
 def _enumerate_choices(
     group: list[tuple[float, int]],
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], float]]:
-    """Yield what may be taken, what is worse than that, and the stage's share of all orders.
+    """Yield the branches that can be selected, the worse ones, and the share of all orders.
 
-    The order of g tied branches is any of g!, equally probable: with s of them left, these are any
-    of the C(g,s) sets of s.
+    All g! orders of g tied branches are equally probable. With s of them remaining, these are any
+    of the C(g,s) sets of size s.
     """
     for tied_rank in sorted({value for value, _ in group}):
         tied = [branch for other_rank, branch in group if other_rank == tied_rank]
-        rest = tuple(place for other, place in group if other > tied_rank)
-        assert len(tied) <= MAX_TIED, f"{len(tied)} branches share a rank"
+        rest = tuple(branch for other_rank, branch in group if other_rank > tied_rank)
+        assert len(tied) <= MAX_TIED, (
+            f"{len(tied)} branches share a rank; the maximum is {MAX_TIED}"
+        )
         for s in range(1, len(tied) + 1):
-            if s + len(rest) > 1:  # the last one is taken for certain
+            if s + len(rest) > 1:  # the last remaining branch is no choice
                 for first in itertools.combinations(tied, s):
                     yield first, rest, 1 / math.comb(len(tied), s)
 
 
 def _choice_targets(num_first: int, num_rest: int, smoothing: float) -> list[float]:
-    """Return how probably each branch is taken: of those that may be any, of the others by error.
+    """Return each branch's probability: of the tied first ones, and of the rest by smoothing.
 
     >>> _choice_targets(1, 2, 0.2), _choice_targets(2, 0, 0.2)
     ([0.8, 0.1, 0.1], [0.5, 0.5])
@@ -159,7 +161,7 @@ def _choice_targets(num_first: int, num_rest: int, smoothing: float) -> list[flo
 def plackett_luce(scores: Tensor, choices: RankingChoices) -> Tensor:
     """Return the loss `[P]` of each ranking under the scores `[N]` of all branches.
 
-    At equal scores it is log K!. With ties it is the mean over the orders that they leave open.
+    At equal scores the loss is log K!. With ties it is the mean over all compatible orders.
     """
     # −log P(τ) = −Σ_k log ( exp r_τ(k) / Σ_{j ≥ k} exp r_τ(j) )  (Luce 1959; Plackett 1975)
     S, P = len(choices.weight), len(choices.tree)

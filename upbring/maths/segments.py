@@ -1,11 +1,11 @@
-"""Ragged sums and means: what tokens say `[R]`, gathered by branch `[N]`."""
+"""Ragged sums and means: token values `[R]`, reduced by branch `[N]`."""
 
 import torch
 from torch import Tensor
 
 
 def segment_sum(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-    """Return the sum `[count]` of `values` `[R]` by `segment` `[R]`.
+    """Return the sum `[num_segments]` of `values` `[R]` by `segment` `[R]`.
 
     >>> segment_sum(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), 3).tolist()
     [3.0, 0.0, 4.0]
@@ -14,7 +14,7 @@ def segment_sum(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
 
 
 def segment_mean(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-    """Return the mean `[count]` of `values` `[R]` by `segment` `[R]`; of nothing it is 0.
+    """Return the mean `[num_segments]` of `values` `[R]` by `segment` `[R]`; 0 if empty.
 
     >>> segment_mean(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), 3).tolist()
     [1.5, 0.0, 4.0]
@@ -24,7 +24,7 @@ def segment_mean(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
 
 
 def segment_last(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-    """Return the last value `[count]` of each segment; every segment must have one.
+    """Return the last value `[num_segments]` of each segment; no segment may be empty.
 
     >>> segment_last(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 1]), 2).tolist()
     [2.0, 4.0]
@@ -36,7 +36,7 @@ def segment_last(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
 
 
 def place_at_segment_end(values: Tensor, segment: Tensor) -> Tensor:
-    """Return `[R]` with each segment's value of `values` `[N]` at its last place, 0 elsewhere.
+    """Return `[R]` with each segment's value of `values` `[N]` at its last token, 0 elsewhere.
 
     >>> place_at_segment_end(torch.tensor([5.0, 7.0]), torch.tensor([0, 0, 1])).tolist()
     [0.0, 5.0, 7.0]
@@ -47,9 +47,9 @@ def place_at_segment_end(values: Tensor, segment: Tensor) -> Tensor:
 
 
 def whiten(values: Tensor, *, shift_mean: bool = True) -> Tensor:
-    """Return `values` `[R]` with variance 1, and mean 0 or, unshifted, their own mean.
+    """Return `values` `[R]` scaled to variance 1, with mean 0 or, if not shifted, their mean.
 
-    Huang et al. 2024, detail 25: (x − mean) · rsqrt(var + 1e-8), over all of them.
+    Huang et al. 2024, detail 25: (x − mean) · rsqrt(var + 1e-8), over all values.
     """
     centered = values - values.mean()
     scaled = centered * torch.rsqrt(centered.square().mean() + 1e-8)

@@ -1,9 +1,9 @@
-"""Numbers with their intervals: means, ratios, differences of pairs, shares, rank correlations.
+"""Estimates with confidence intervals: means, ratios, paired differences, shares, correlations.
 
-Intervals are of 95 % unless asked otherwise. The bootstrap is the percentile bootstrap (Efron
-1979): the statistic of many samples drawn with replacement, and the quantiles between which the
-middle of them lies. It resamples *items* (prompts, rankings), never what one item holds several of.
-Of fewer than about twenty items it is too narrow; shares have Wilson's interval, which is not.
+The default confidence level is 95 %. The bootstrap is the percentile bootstrap (Efron 1979): it
+computes the statistic of many samples with replacement and returns the quantiles. It resamples
+*items* (prompts, rankings), never the values within one item. With fewer than about twenty items
+its interval is too narrow; shares use Wilson's interval, which does not have this problem.
 """
 
 import math
@@ -20,12 +20,12 @@ FloatArray = npt.NDArray[np.float64]
 
 CONFIDENCE_LEVEL = 0.95
 NUM_RESAMPLES = 1000
-_MAX_TABLE_CELLS = 2**21  # of a table of counts that is in memory at once
+_MAX_TABLE_CELLS = 2**21  # of a table of counts in memory
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value between two bounds, and the number of items that it is made from."""
+    """A value, its confidence interval, and the number of items."""
 
     value: float
     low: float
@@ -37,9 +37,9 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def proportion(successes: float, count: int, *, level: float = CONFIDENCE_LEVEL) -> Estimate:
-    """Return a share with Wilson's score interval (1927), right for few items and near 0 and 1.
+    """Return a share with Wilson's score interval (1927), valid for few items and near 0 and 1.
 
-    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). Half a success is what a tie counts for.
+    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). Count a tie as half a success.
 
     >>> proportion(0, 10).high < 0.3, proportion(5, 0).count
     (True, 0)
@@ -60,9 +60,9 @@ def ratio(
     seed: int = 0,
     level: float = CONFIDENCE_LEVEL,
 ) -> Estimate:
-    """Return Σ above / Σ below over items `[n]`, with the bootstrap over items.
+    """Return Σ numerators / Σ denominators over items `[n]`, with a bootstrap over items.
 
-    A mean over clusters: pairs that were judged rightly over pairs, both by ranking.
+    Use it for a mean over clusters, such as correct pairs / pairs per ranking.
     """
     count = len(numerators)
     if count == 0 or float(denominators.sum()) == 0:
@@ -79,7 +79,7 @@ def ratio(
 
 
 def mean(values: FloatArray, *, seed: int = 0, level: float = CONFIDENCE_LEVEL) -> Estimate:
-    """Return the mean of values `[n]`, with the bootstrap.
+    """Return the mean of values `[n]`, with a bootstrap interval.
 
     >>> mean(np.array([1.0, 2.0, 3.0])).value
     2.0
@@ -90,18 +90,18 @@ def mean(values: FloatArray, *, seed: int = 0, level: float = CONFIDENCE_LEVEL) 
 def paired_difference(
     after: FloatArray, before: FloatArray, *, seed: int = 0, level: float = CONFIDENCE_LEVEL
 ) -> Estimate:
-    """Return the mean of after − before `[n]`, item by item: what both share takes no part."""
+    """Return the mean of after − before `[n]` per item, which cancels the common variation."""
     return mean(after - before, seed=seed, level=level)
 
 
 def proportion_difference(
     after: FloatArray, before: FloatArray, *, level: float = CONFIDENCE_LEVEL
 ) -> Estimate:
-    """Return the difference of two shares on the same items, of values 0 … 1 `[n]`.
+    """Return the difference of two shares on the same items, from values 0 … 1 `[n]`.
 
-    Agresti & Min (2005): Wald's interval after ½ is added to each cell, b those that gained and c
-    those that lost: ((b−c) ± z·√(b+c+1 − (b−c)²/(n+2))) / (n+2). Where no item differs it is not 0
-    wide, as the bootstrap is.
+    Agresti & Min (2005): Wald's interval after adding ½ to each cell, where b items improved and c
+    got worse: ((b−c) ± z·√(b+c+1 − (b−c)²/(n+2))) / (n+2). If no item differs, its width is
+    positive; the bootstrap's would be 0.
     """
     n = len(after)
     if n == 0:
@@ -121,10 +121,10 @@ def proportion_difference(
 def within_group_correlation(
     first: FloatArray, second: FloatArray, group: npt.NDArray[np.int64], *, seed: int = 0
 ) -> Estimate:
-    """Return Pearson's correlation within groups `[n]`, with the bootstrap over groups.
+    """Return Pearson's correlation within groups `[n]`, with a bootstrap over groups.
 
-    Both are centred on their group's mean first, so that what differs between groups (prompts)
-    takes no part: r = Σ xy / √(Σ x² Σ y²).
+    Both variables are first centered on their group's mean, which removes differences between
+    groups (prompts): r = Σ xy / √(Σ x² Σ y²).
     """
     _, group = np.unique(group, return_inverse=True)
     num_groups = int(group.max(initial=-1)) + 1
@@ -148,7 +148,7 @@ def bootstrap(
     seed: int = 0,
     num_resamples: int = 300,
 ) -> Estimate:
-    """Return any statistic of the items' indices `[n]`, with the bootstrap over items."""
+    """Return a statistic of the items' indices `[n]`, with a bootstrap over items."""
     if count == 0:
         return UNKNOWN
     generator = _generator(seed)
@@ -159,14 +159,14 @@ def bootstrap(
 
 
 def kendall_tau(first: FloatArray, second: FloatArray) -> float:
-    """Return Kendall's τ-b of two rankings: −1 … 1, ties allowed; NaN if one is all ties."""
+    """Return Kendall's τ-b of two rankings, −1 … 1; ties are allowed. NaN if one is constant."""
     if _is_constant(first) or _is_constant(second):
         return math.nan
     return float(stats.kendalltau(first, second).statistic)
 
 
 def spearman_rho(first: FloatArray, second: FloatArray) -> float:
-    """Return Spearman's ρ: Pearson's correlation of the ranks; NaN if one is all ties."""
+    """Return Spearman's ρ, Pearson's correlation of the ranks. NaN if one is constant."""
     if _is_constant(first) or _is_constant(second):
         return math.nan
     return float(stats.spearmanr(first, second).statistic)
@@ -179,10 +179,10 @@ def _is_constant(values: FloatArray) -> bool:
 def _center_by_group(
     values: FloatArray, group: npt.NDArray[np.int64], num_groups: int
 ) -> FloatArray:
-    """Return values `[n]` less the mean of their group."""
+    """Return values `[n]` minus the mean of their group."""
     totals = np.bincount(group, values, num_groups)
     centered: FloatArray = values - (totals / np.bincount(group, minlength=num_groups))[group]
-    centered[np.abs(centered) < 1e-12 * (1 + np.abs(values))] = 0.0  # what rounding leaves of ties
+    centered[np.abs(centered) < 1e-12 * (1 + np.abs(values))] = 0.0  # rounding errors of ties
     return centered
 
 
@@ -198,7 +198,7 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 def _resample_counts(count: int, seed: int) -> Iterator[FloatArray]:
-    """Yield tables of how often each of `count` items is in each sample, `[samples, count]`."""
+    """Yield tables `[samples, count]` of how often each of `count` items is in each sample."""
     generator = _generator(seed)
     max_rows = max(1, min(NUM_RESAMPLES, _MAX_TABLE_CELLS // count))
     sizes = [max_rows] * (NUM_RESAMPLES // max_rows) + [NUM_RESAMPLES % max_rows] * (
@@ -213,7 +213,7 @@ def _resample_counts(count: int, seed: int) -> Iterator[FloatArray]:
 
 def _percentile_interval(value: float, samples: FloatArray, count: int, level: float) -> Estimate:
     samples = samples[np.isfinite(samples)]
-    if len(samples) == 0 or count < 2:  # noqa: PLR2004 -- one item says nothing of others
+    if len(samples) == 0 or count < 2:  # noqa: PLR2004 -- one item has no variance
         return Estimate(value, math.nan, math.nan, count)
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, min(value, float(low)), max(value, float(high)), count)

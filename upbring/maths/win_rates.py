@@ -1,7 +1,7 @@
-"""Who wins against whom: Bradley–Terry strengths of many, and win rates freed from length.
+"""Comparison of models: Bradley–Terry strengths, and length-controlled win rates.
 
-Left out: the prompt's difficulty of AlpacaEval 2's regression, which is fitted there on hundreds of
-models that nobody has at home.
+Left out: the prompt difficulty in AlpacaEval 2's regression, which is fitted there on hundreds of
+models.
 """
 
 import numpy as np
@@ -14,25 +14,27 @@ TOLERANCE = 1e-10
 
 
 def bradley_terry_strengths(wins: FloatArray, *, prior: float = 0.5) -> FloatArray:
-    """Return the log-strength β `[M]` of each of M from wins `[M, M]` of row over column.
+    """Return the log-strengths β `[M]` of M models from wins `[M, M]` of row over column.
 
-    Bradley–Terry: P(i beats j) = σ(β_i − β_j); a tie is half a win of each. The log-likelihood
-    Σ w_ij log σ(β_i − β_j) is concave, and Newton's steps find its top. `prior` ties are added to
-    each pair that met, so that who won all has a finite strength; Σ β = 0.
+    Bradley–Terry: P(i beats j) = σ(β_i − β_j); a tie is half a win for each. The log-likelihood
+    Σ w_ij log σ(β_i − β_j) is concave and maximized with Newton's method. `prior` ties are added to
+    each compared pair, so that a model that won everything has a finite strength; Σ β = 0.
     """
     is_compared = (wins + wins.T) > 0
     wins = wins + prior / 2 * is_compared
     np.fill_diagonal(wins, 0.0)
     n = wins + wins.T
-    assert (wins.sum(1)[n.sum(1) > 0] > 0).all(), "who never wins needs a prior"
+    assert (wins.sum(1)[n.sum(1) > 0] > 0).all(), "a model never wins; use prior > 0"
     beta = np.zeros(len(wins))
     for _ in range(MAX_ITERATIONS):
         p = special.expit(beta[:, None] - beta[None, :])
         curvature = n * p * (1 - p)
         hessian = np.diag(curvature.sum(1)) - curvature
-        hessian += 1 + 1e-9 * np.eye(len(wins))  # Σ β is free; who never met is free, too
+        hessian += 1 + 1e-9 * np.eye(
+            len(wins)
+        )  # Σ β and models without comparisons are undetermined
         step = np.linalg.solve(hessian, (wins - n * p).sum(1))
-        step *= min(1.0, 2.0 / (np.abs(step).max() + 1e-300))  # far steps overshoot
+        step *= min(1.0, 2.0 / (np.abs(step).max() + 1e-300))  # large steps overshoot
         beta += step
         if np.abs(step).max() < TOLERANCE:
             break
@@ -47,11 +49,11 @@ def length_controlled_win_rate(
     penalty: float = 0.01,
     seed: int = 0,
 ) -> Estimate:
-    """Return the win rate if both answered at equal length, of wins (0, ½, 1) and lengths `[n]`.
+    """Return the win rate at equal response lengths, from wins (0, ½, 1) and lengths `[n]`.
 
-    AlpacaEval 2 (Dubois et al. 2024, eq. 2) without the prompt's difficulty:
-    logit P(win) = θ + φ · tanh(Δ / std(Δ)) with Δ = length of mine − length of theirs; the rate is
-    σ(θ). `penalty` · (θ² + φ²)/2 keeps both finite where one side always wins.
+    AlpacaEval 2 (Dubois et al. 2024, eq. 2) without the prompt difficulty:
+    logit P(win) = θ + φ · tanh(Δ / std(Δ)) with Δ = model length − baseline length; the win rate is
+    σ(θ). `penalty` · (θ² + φ²)/2 keeps both parameters finite if one side always wins.
     """
     gap = model_lengths - baseline_lengths
     scale = float(gap.std())
@@ -64,7 +66,7 @@ def length_controlled_win_rate(
 
 
 def _fit_logistic(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
-    """Return (θ, φ) of a ridge-penalised logistic regression of y on 1 and x, by Newton's steps."""
+    """Return (θ, φ) of a ridge logistic regression of y on 1 and x, by Newton's method."""
     X = np.stack([np.ones(len(x)), x], 1)
     w = np.zeros(2)
     for _ in range(MAX_ITERATIONS):
@@ -72,7 +74,7 @@ def _fit_logistic(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
         gradient = X.T @ (p - y) + penalty * w
         hessian = (X * (p * (1 - p))[:, None]).T @ X + penalty * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 5.0 / (np.abs(step).max() + 1e-300))  # far steps overshoot where p ≈ 0, 1
+        step *= min(1.0, 5.0 / (np.abs(step).max() + 1e-300))  # large steps overshoot at p ≈ 0, 1
         w -= step
         if np.abs(step).max() < TOLERANCE:
             break

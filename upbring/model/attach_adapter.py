@@ -1,8 +1,9 @@
-"""Another run's adapter as a role on the base in memory: a reward model beside the policy.
+"""Attach another run's adapter to the loaded base, such as a reward model next to the policy.
 
-Adapters are written relative to the whole weights at the bottom, and the base in memory has moved
-from there by what was folded into it. So the role's factors are theirs minus ours: what both begin
-with cancels exactly, and the rest of ours is taken back with the opposite sign.
+An adapter file is relative to the full weights at the bottom of its chain. The base in memory
+differs from those by the adapters that were merged into it. The new role therefore gets the
+adapter's factors minus the merged ones: leading ranks that both share cancel exactly, and the other
+merged ranks are subtracted.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ _TEMPORARY_ROLE = "incoming"
 
 
 def is_attachable(loaded: LoadedModel, name: str, *, log: Callable[[str], None]) -> bool:
-    """Whether `name` is an adapter on the weights that are in memory."""
+    """Whether `name` is an adapter trained on the base weights in memory."""
     base, adapters = adapter_chain(locate_model(name, log=log))
     return (
         bool(adapters) and loaded.has_exact_factors and weights_sha256(base) == loaded.base_sha256
@@ -36,11 +37,11 @@ def is_attachable(loaded: LoadedModel, name: str, *, log: Callable[[str], None])
 def attach_adapter(
     loaded: LoadedModel, name: str, role: str, *, log: Callable[[str], None]
 ) -> Contract | None:
-    """Add the adapter that `name` means as a role, with its head; return its contract."""
+    """Attach the adapter `name` and its head as `role`; return its contract."""
     if not is_attachable(loaded, name, log=log):
         raise InputError(
-            f"{name}: is no adapter on {loaded.base} ({loaded.base_sha256[:12]}), so it cannot "
-            "share the model in memory; train it with --tune lora from the same base"
+            f"{name}: is not an adapter on {loaded.base} ({loaded.base_sha256[:12]}), so it cannot "
+            "share the base model in memory; train it with --tune lora on the same base"
         )
     folder = locate_model(name)
     adapter_factors: LayerFactors = {}
@@ -50,7 +51,7 @@ def attach_adapter(
         head = tensors.pop(ADAPTER_HEAD_NAME, None)
         loaded.roles.load_adapter(_TEMPORARY_ROLE, adapter, tensors)
         if loaded.roles.configs[_TEMPORARY_ROLE].use_dora:
-            raise InputError(f"{name}: is a DoRA adapter, which cannot share a base; use lora")
+            raise InputError(f"{name}: is a DoRA adapter, which cannot share a base; use LoRA")
         factors = _copy_factors(loaded.roles)
         loaded.roles.remove(_TEMPORARY_ROLE)
         adapter_factors = sum_factors(adapter_factors, factors) if adapter_factors else factors
@@ -62,13 +63,13 @@ def attach_adapter(
 
 
 def factor_difference(adapter: LayerFactors, merged: LayerFactors) -> LayerFactors:
-    """Return the factors of their Δ minus ours; ranks that both begin with are left out."""
+    """Return the factors of adapter Δ − merged Δ, without the leading ranks that both share."""
     num_shared = _num_shared_ranks(adapter, merged)
     adapter_rest = {n: (A[num_shared:], B[:, num_shared:]) for n, (A, B) in adapter.items()}
     merged_rest = {n: (A[num_shared:], B[:, num_shared:]) for n, (A, B) in merged.items()}
     if _max_rank(merged_rest) == 0 and _max_rank(adapter_rest) > 0:
         return adapter_rest
-    if _max_rank(merged_rest) == 0:  # the same model: a Δ of nothing
+    if _max_rank(merged_rest) == 0:  # the same model: Δ = 0
         return {
             n: (A.new_zeros(1, A.shape[1]), B.new_zeros(B.shape[0], 1))
             for n, (A, B) in adapter_rest.items()
@@ -79,7 +80,7 @@ def factor_difference(adapter: LayerFactors, merged: LayerFactors) -> LayerFacto
 
 
 def _num_shared_ranks(adapter: LayerFactors, merged: LayerFactors) -> int:
-    """Return how many ranks are the same in both, from the first on, in every layer."""
+    """Return how many leading ranks are equal in both, in every layer."""
     if not merged or adapter.keys() != merged.keys():
         return 0
     count = min(_max_rank(adapter), _max_rank(merged))

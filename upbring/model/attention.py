@@ -1,10 +1,12 @@
-"""Attention over packed trees: the prompt's tokens see the prompt, a branch sees prompt and itself.
+"""Attention over packed trees: a branch attends to its prompt and itself, not to other branches.
 
-transformers calls `packed_attention` in place of its own attention and hands it the layout that
-the forward was given. A layout knows who may see whom: `TreeLayout` here, the sampling cache in
-`sample`. Every path has one meaning, tested against plain transformers for every family.
+transformers calls `packed_attention` instead of its own attention and passes it the layout that the
+forward pass was given. A layout decides which tokens attend to which: `TreeLayout` here, the
+KV-cache layouts in `sampling`. All implementations compute the same function, which is tested
+against plain transformers for every model family.
 
-On a GPU in half precision all pieces go through one call (`ragged`); elsewhere each has its own.
+On a GPU in half precision, one call (`ragged_attention`) computes all prompts and branches;
+otherwise each has a call of its own.
 """
 
 from collections.abc import Iterator
@@ -27,23 +29,23 @@ from upbring.model.ragged_attention import (
     sequence_lengths,
 )
 
-ATTENTION_NAME = "upbring"  # what the model's configuration calls this attention
+ATTENTION_NAME = "upbring"  # the name registered with transformers
 
-# Keywords without a meaning for attention itself: what transformers threads through its layers.
+# Keywords that transformers passes to every layer and that do not change attention.
 _IGNORED = frozenset({"position_ids", "use_cache", "cache_position", "is_causal"})
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionConfig:
-    """What an architecture asks of its attention besides queries, keys and values."""
+    """An architecture's attention parameters besides queries, keys and values."""
 
     scaling: float
-    window: int | None = None  # a token sees itself and the window − 1 tokens before it
+    window: int | None = None  # a token attends to itself and the window − 1 tokens before it
     softcap: float | None = None  # scores ↦ cap · tanh(scores / cap)
 
 
 class AttentionLayout(Protocol):
-    """Who may see whom, and where keys and values of earlier tokens are kept."""
+    """Which tokens attend to which, and where earlier keys and values are stored."""
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
@@ -65,7 +67,7 @@ def packed_attention(
     layout: AttentionLayout | None = None,
     **extra_kwargs: object,
 ) -> tuple[Tensor, None]:
-    """Return `[1, T, H, K]` and no weights, in the form that transformers expects."""
+    """Return the output `[1, T, H, K]` and no attention weights, as transformers expects."""
     unsupported = sorted(k for k, v in extra_kwargs.items() if v is not None and k not in _IGNORED)
     if unsupported or attention_mask is not None or dropout or layout is None:
         raise UnsupportedAttention(", ".join(unsupported) or "a mask, dropout or no layout")
@@ -76,8 +78,8 @@ def packed_attention(
     return out.transpose(0, 1).unsqueeze(0), None
 
 
-class UnsupportedAttention(Exception):  # noqa: N818 -- a finding about the architecture, not an error
-    """The architecture asks something of its attention that is not understood here."""
+class UnsupportedAttention(Exception):  # noqa: N818 -- selects the slow path, not an error
+    """The architecture uses an attention feature that is not implemented here."""
 
 
 AttentionInterface.register(ATTENTION_NAME, packed_attention)
@@ -85,20 +87,20 @@ AttentionInterface.register(ATTENTION_NAME, packed_attention)
 
 @dataclass(frozen=True, eq=False)
 class TreeLayout:
-    """Trees that lie end to end in one row on a device."""
+    """Trees packed end to end in one row on a device."""
 
     spans: tuple[TreeSpan, ...]
     device: torch.device
 
     @cached_property
     def sequences(self) -> RaggedSequences:
-        """Where the trees' pieces lie, found once for all layers."""
+        """The offsets of all prompts and branches, computed once for all layers."""
         return ragged_sequences(self.spans, self.device)
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
     ) -> Tensor:
-        """Return `[H, T, K]`: every tree on its own."""
+        """Return `[H, T, K]`, with each tree attended separately."""
         del layer
         if is_ragged_supported(q, softcap=config.softcap):
             return ragged_attention(
@@ -114,7 +116,7 @@ class TreeLayout:
 def _attend_tree(
     span: TreeSpan, parts: Iterator[tuple[Tensor, Tensor, Tensor]], config: AttentionConfig
 ) -> Iterator[Tensor]:
-    """Yield the outputs of a tree's pieces: branches see the prompt and themselves."""
+    """Yield a tree's outputs: of the prompt, then of each branch over prompt and branch."""
     q, k, v = next(parts)
     yield attention(q, k, v, config)
     if len(span.branch_lengths) > 1:
@@ -125,7 +127,7 @@ def _attend_tree(
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tensor:
-    """Return `[H, L, K]`: the L queries are the last of the S ≥ L tokens, and look back only."""
+    """Return `[H, L, K]`: causal attention of the last L of S ≥ L tokens."""
     L, S = q.shape[1], k.shape[1]
     if config.softcap is not None:
         return _softcapped_attention(q, k, v, config, causal_mask(L, S, config.window, q.device))
@@ -146,9 +148,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tenso
 
 
 def to_compute_dtype(values: Tensor) -> Tensor:
-    """Return queries, keys or values in the number format that products are computed in.
+    """Return queries, keys or values in the dtype of the matrix products.
 
-    Under autocast a layer's products come in that format, and rotary positions turn them back.
+    Under autocast, linear layers return that dtype, but rotary embeddings promote it to float32.
     """
     device_type = values.device.type
     if not torch.is_autocast_enabled(device_type):
@@ -157,14 +159,14 @@ def to_compute_dtype(values: Tensor) -> Tensor:
 
 
 def _is_matmul_faster(q: Tensor, S: int) -> bool:
-    """Whether plain products beat the fused kernel: on processors, in short texts."""
+    """Whether plain products are faster than the fused kernel: short sequences on a CPU."""
     return q.device.type == "cpu" and S <= MAX_TOKENS
 
 
 def _softcapped_attention(
     q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig, mask: Tensor
 ) -> Tensor:
-    """Return attention by two products, with a float32 softmax and, if asked, capped scores."""
+    """Return attention as two products, with soft-capped scores and a float32 softmax."""
     groups = q.shape[0] // k.shape[0]
     k, v = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
     scores = (q @ k.transpose(-1, -2)).float() * config.scaling  # [H, L, S]

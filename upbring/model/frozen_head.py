@@ -1,13 +1,13 @@
-"""Log-probabilities under a head that does not learn: its gradient is ready after the forward pass.
+"""Log-probabilities under a frozen head, whose gradient is computed in the forward pass.
 
     ∂ log p(t | h) / ∂h = W_t − Σ_v p(v | h) W_v = (onehot(t) − p) W
 
-The softmax is there when the log-probability is, so this row of D numbers is computed then and kept
-in place of V logits: nothing of the vocabulary's size outlives a chunk, and nothing is computed
-again in the backward pass.
+The forward pass has the softmax anyway, so it computes this row of D numbers and saves it instead
+of V logits: no tensor of vocabulary size outlives a chunk, and the backward pass recomputes
+nothing.
 
-Left out: entropy, and heads that learn, have a bias, or are followed by a transform of the logits;
-`score` computes those.
+Excluded: entropy, and heads that are trainable, have a bias, or are followed by a transform of the
+logits; `score` computes those.
 """
 
 from typing import Any
@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ROWS = 128  # of logits at once: they stay in the processor's cache
+CHUNK_ROWS = 128  # rows of logits at once, so that they fit in the CPU cache
 
 
 class FrozenHead(torch.autograd.Function):
     """log softmax(h Wᵀ) at the targets."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:  # noqa: ANN401 -- torch's own
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:  # noqa: ANN401 -- torch's context is untyped
         """Return the log-probability `[R]` of `target` `[R]` for hidden states `[R, D]`."""
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         logprobs = hidden.new_empty(len(target), dtype=dtype)
@@ -35,7 +35,7 @@ class FrozenHead(torch.autograd.Function):
             target_logits = logits.gather(-1, target_ids)
             normalizer = logits.exp_().sum(-1, keepdim=True)
             logprobs[rows] = (target_logits - normalizer.log()).squeeze(-1)
-            if grad_hidden is not None:  # (Σ p · onehot − p) W, and Σ p is taken out of the product
+            if grad_hidden is not None:  # (e − onehot Σe) W / −Σe = (onehot − p) W
                 logits.scatter_add_(-1, target_ids, -normalizer)
                 torch.mm(logits.to(weight.dtype), weight, out=grad_hidden[rows])
                 grad_hidden[rows] /= -normalizer
@@ -50,6 +50,6 @@ class FrozenHead(torch.autograd.Function):
 
 
 def logprobs(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Return what `weight` `[V, D]` says `[R]` of `target` `[R]` at `hidden` `[R, D]`."""
+    """Return log-probabilities `[R]` of `target` `[R]` at `hidden` `[R, D]`; weight `[V, D]`."""
     target_logprobs: Tensor = FrozenHead.apply(hidden, weight, target)  # type: ignore[no-untyped-call]
     return target_logprobs

@@ -1,7 +1,7 @@
-"""Heads: one number off a hidden state, of a whole response (a reward) or before a token (a value).
+"""Scalar heads on hidden states: a reward per response, or a value per token.
 
-A head is a linear map without a bias, in float32 whatever the network computes in: a score is a sum
-of hundreds of products, and comparisons of near scores are what it is for.
+A head is a linear map without bias, in float32 regardless of the network's dtype: a score is a sum
+of hundreds of products, and scores that are close to each other must stay comparable.
 """
 
 import torch
@@ -12,7 +12,7 @@ from upbring.model.network import Model, hidden_states
 
 
 def rewards(model: Model, head: nn.Linear, batch: Batch) -> Tensor:
-    """Return the score `[N]` of every branch, read at its last token."""
+    """Return the reward `[N]` of every branch, read at its last token."""
     return apply_head(head, hidden_states(model, batch)[batch.last_index])
 
 
@@ -22,7 +22,7 @@ def values(model: Model, head: nn.Linear, batch: Batch) -> Tensor:
 
 
 def apply_head(head: nn.Linear, hidden: Tensor) -> Tensor:
-    """Return what a head says `[M]` of hidden states `[M, D]`."""
+    """Return a head's outputs `[M]` for hidden states `[M, D]`."""
     with torch.autocast(hidden.device.type, enabled=False):
         scores: Tensor = head(hidden.to(head.weight.dtype)).squeeze(-1)
     return scores

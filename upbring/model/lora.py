@@ -1,11 +1,11 @@
-"""PEFT's LoRA layer with the products of one adapter taken together.
+"""PEFT's LoRA layer, with the base and one adapter computed in one autograd function.
 
     y = x Wᵀ + b + (x Âᵀ) Bᵀ            Â = s A,  A [r, in],  B [out, r]
     ∂L/∂B = gᵀ u,   ∂L/∂Â = vᵀ x,   ∂L/∂x = g W + v Â      with u = x Âᵀ, v = g B
 
-Both sums are added into the base's product in place, and nothing of the layer's width is kept for
-the backward pass but x. Everything else of the layer is PEFT's: its files, merging, and the forward
-pass of DoRA, of transposed weights, and on a base that learns.
+Both sums accumulate in place into the base's product, and x is the only activation of full width
+that is saved for the backward pass. Everything else is PEFT's: files, merging, and the forward pass
+of DoRA, of transposed weights, and on a trainable base.
 """
 
 from contextlib import nullcontext
@@ -21,18 +21,18 @@ from torch import Tensor, nn
 def lora_forward(
     x: Tensor, W: Tensor, bias: Tensor | None, down: Tensor, up: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return `[T, out]` from x `[T, in]`, and what lies between the two low factors `[T, r]`."""
+    """Return y `[T, out]` and u `[T, r]` from x `[T, in]`."""
     u = x @ down.t()
     y = x @ W.t() if bias is None else torch.addmm(bias, x, W.t())
     return y.addmm_(u, up.t()), u
 
 
 class LoraFunction(torch.autograd.Function):
-    """A frozen linear map and a low-rank one beside it."""
+    """A frozen linear map plus a low-rank adapter."""
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 -- torch's own
+        ctx: Any,  # noqa: ANN401 -- torch's context is untyped
         x: Tensor,
         W: Tensor,
         bias: Tensor | None,
@@ -57,25 +57,26 @@ class LoraFunction(torch.autograd.Function):
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
         grad_x = (g @ W).addmm_(v, down).view(ctx.shape) if is_x else None
         grad_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
-        grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None  # g as it lies: faster
+        # gᵀ u as (uᵀ g)ᵀ: faster, because g keeps its memory layout
+        grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None
         return grad_x, None, None, grad_A, grad_B, None
 
 
 class ActiveAdapter:
-    """Which adapter speaks in a thread; none: the base does. Threads do not hear one another."""
+    """The active adapter of each thread; None is the base. Threads are independent."""
 
     def __init__(self) -> None:
         self._by_thread: dict[int, str] = {}
 
     def set(self, role: str | None) -> None:
-        """Let an adapter speak in this thread, or the base."""
+        """Activate an adapter in this thread, or the base."""
         if role is None:
             self._by_thread.pop(get_ident(), None)
         else:
             self._by_thread[get_ident()] = role
 
     def get(self) -> str | None:
-        """Return who speaks in this thread."""
+        """Return this thread's active adapter."""
         return self._by_thread.get(get_ident())
 
 
@@ -84,7 +85,7 @@ FactorPair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedFactors:
-    """Factors in a number format, as long as the weights they were made of stay what they were."""
+    """Factors in the compute dtype, valid while the weights they were cast from are unchanged."""
 
     A: Tensor
     B: Tensor
@@ -93,30 +94,30 @@ class CachedFactors:
     factors: FactorPair
 
     def is_current(self, A: Tensor, B: Tensor, dtype: torch.dtype) -> bool:
-        """Whether these are the factors of A and B as they are now."""
+        """Whether these are the factors of the current A and B."""
         is_same = self.A is A and self.B is B and self.dtype == dtype
-        return is_same and self.versions == (A._version, B._version)  # noqa: SLF001 -- torch has no public one
+        return is_same and self.versions == (A._version, B._version)  # noqa: SLF001 -- torch has no public counter
 
 
 class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
-    """A linear layer with adapters, of which at most one speaks."""
+    """A linear layer with adapters, of which at most one is active."""
 
-    thread_adapter: ActiveAdapter  # shared by the layers of a model
+    thread_adapter: ActiveAdapter  # shared by all layers of a model
     cached_factors: CachedFactors | None = None
 
     @property
     def disable_adapters(self) -> bool:
-        """Whether the base speaks."""
+        """Whether the base is active."""
         return self.thread_adapter.get() is None
 
     @property
     def active_adapter(self) -> list[str]:
-        """Who speaks, or would if it were not the base."""
+        """The active adapter; while the base is active, PEFT's default."""
         role = self.thread_adapter.get()
         return list(self._active_adapter) if role is None else [role]
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 -- as PEFT has it
-        """Return the layer's output, with the speaking adapter's added."""
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 -- PEFT's signature
+        """Return the layer's output plus the active adapter's."""
         role = self._fast_path_adapter()
         if role is None or args or kwargs:
             out: Tensor = super().forward(x, *args, **kwargs)
@@ -133,13 +134,13 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
             if torch.is_grad_enabled():
                 output: Tensor = LoraFunction.apply(x, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
                 return output
-            # the same products without autograd's books, which cost as much as a row's products
+            # autograd's bookkeeping costs as much as the products of one row
             flat = x.reshape(-1, x.shape[-1])
             out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
         return out.view(*x.shape[:-1], -1)
 
     def _factors(self, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> FactorPair:
-        """Return Â and B in a number format; a response asks for the same at every token."""
+        """Return Â and B in a dtype, cached because every generated token needs them."""
         cached = self.cached_factors
         if cached is None or not cached.is_current(A, B, dtype):
             versions = (A._version, B._version)  # noqa: SLF001 -- as above
@@ -149,7 +150,7 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
         return cached.factors
 
     def _fast_path_adapter(self) -> str | None:
-        """Return the one plain adapter that speaks on a frozen layer, if that is how it is."""
+        """Return the active adapter if it is plain LoRA on a frozen linear layer, else None."""
         role = self.thread_adapter.get()
         if role is None or self.merged:
             return None

@@ -1,7 +1,7 @@
-"""A transformers model as the house uses it: one row of tokens in, hidden states out.
+"""A transformers model that maps one packed row of tokens to hidden states.
 
-`Model` says in which number format it computes and whether its architecture was found to compute
-packed trees rightly. One that does not is run a sequence at a time: slower, and correct.
+`Model` holds the compute dtype and whether the architecture computes packed trees correctly. If it
+does not, each sequence is computed separately: slower, but correct.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from upbring.data.trees.batch import Batch, TreeSpan
 from upbring.errors import InputError
@@ -18,16 +18,15 @@ from upbring.model.attention import AttentionLayout, TreeLayout
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A network, the number format of its products, and whether it takes packed trees."""
+    """A network, its compute dtype, and whether it supports packed trees."""
 
     network: PreTrainedModel
     compute_dtype: torch.dtype = torch.float32
     is_packed: bool = True
-    lanes: int = 1  # rows that are computed at the same time, each on its part of the cores
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The network's device."""
         device: torch.device = self.network.device
         return device
 
@@ -38,15 +37,14 @@ class Model:
 
     @property
     def max_positions(self) -> int | None:
-        """The most positions that the architecture knows, if it has a limit."""
-        limit = getattr(self.network.config, "max_position_embeddings", None)
-        return None if limit is None else int(limit)
+        """The architecture's maximum number of positions, or None without a limit."""
+        return max_positions(self.network.config)
 
     @property
     def rotary_threshold(self) -> int | None:
-        """The length above which rotary positions are scaled otherwise (longrope), if any.
+        """The length above which rotary scaling changes (longrope), or None.
 
-        A row's longest tree decides for the whole row, so lengths on both sides never share one.
+        A row's longest tree decides for the row, so lengths below and above it never share a row.
         """
         config = self.network.config
         rope = getattr(config, "rope_parameters", None) or {}
@@ -58,10 +56,16 @@ class Model:
         return None if limit is None else int(limit)
 
     def autocast(self) -> torch.autocast:
-        """Return the context in which products are computed in the model's number format."""
+        """Return the autocast context of the compute dtype."""
         return torch.autocast(
             self.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32
         )
+
+
+def max_positions(config: PretrainedConfig) -> int | None:
+    """Return the maximum number of positions of an architecture, or None without a limit."""
+    limit = getattr(config, "max_position_embeddings", None)
+    return None if limit is None else int(limit)
 
 
 def hidden_states(model: Model, batch: Batch) -> Tensor:
@@ -86,7 +90,7 @@ def forward(model: Model, tokens: Tensor, positions: Tensor, layout: AttentionLa
 
 
 def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
-    """Return the hidden states `[T, D]` of one sequence that has a row of its own."""
+    """Return the hidden states `[T, D]` of one sequence in a row of its own."""
     if model.is_packed:
         positions = torch.arange(len(tokens), device=tokens.device)
         return forward(
@@ -99,7 +103,7 @@ def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
 
 
 def _has_mixed_rotary_scales(model: Model, spans: Sequence[TreeSpan]) -> bool:
-    """Whether lengths on both sides of the rotary threshold share the row."""
+    """Whether lengths below and above the rotary threshold share the row."""
     limit = model.rotary_threshold
     if limit is None:
         return False
@@ -108,12 +112,12 @@ def _has_mixed_rotary_scales(model: Model, spans: Sequence[TreeSpan]) -> bool:
 
 
 def _forward_branches(model: Model, tokens: Tensor, span: TreeSpan) -> list[Tensor]:
-    """Return a tree's hidden states, each branch computed behind its own copy of the prompt."""
+    """Return a tree's hidden states, each branch computed after its own copy of the prompt."""
     limit = model.rotary_threshold
     if len(span.branch_lengths) > 1 and _has_mixed_rotary_scales(model, [span]):
         raise InputError(
-            f"max_length: responses to one prompt lie on both sides of {limit} tokens, where this "
-            f"model scales its positions otherwise; set max_length to {limit} or less"
+            f"max_length: responses to one prompt are below and above {limit} tokens, where this "
+            f"model changes its rotary scaling; set max_length to {limit} or less"
         )
     prompt = tokens[span.start : span.start + span.prompt_length]
     parts: list[Tensor] = []
@@ -126,7 +130,7 @@ def _forward_branches(model: Model, tokens: Tensor, span: TreeSpan) -> list[Tens
 
 
 def disable_dropout(network: PreTrainedModel) -> None:
-    """Switch every dropout off: a probability must be the same each time it is computed."""
+    """Disable all dropout, so that a log-probability is the same in every forward pass."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

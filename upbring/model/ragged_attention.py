@@ -1,10 +1,10 @@
-"""Attention on a GPU: all pieces of all trees in one call of the fused ragged kernel.
+"""Attention on a GPU: all sequences of all trees in one call of torch's variable-length kernel.
 
-A piece is a prompt, or a branch behind its prompt. Its queries lie where they lie in the row; its
-keys are gathered, so that a branch finds its prompt's before its own. The kernel aligns a piece's
-queries with the end of its keys, which is what a branch wants.
+A sequence is a prompt, or a branch after its prompt. Queries stay at their positions in the row;
+keys are gathered, so that a branch's own keys follow those of its prompt. The kernel aligns a
+sequence's queries with the end of its keys, as a branch needs it.
 
-Left out: float32 and capped scores, which the kernel does not compute.
+Excluded: float32 and soft-capped scores, which the kernel does not support.
 """
 
 import inspect
@@ -25,24 +25,24 @@ _HAS_WINDOWS = "window_size" in inspect.signature(varlen_attn).parameters  # sin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RaggedSequences:
-    """Where M pieces lie among T queries, and which places their S keys come from."""
+    """Offsets of M sequences among T queries, and the positions of their S keys."""
 
     cu_seqlens_q: Tensor  # [M + 1] int32
     cu_seqlens_k: Tensor  # [M + 1] int32
-    key_positions: Tensor | None  # [S] int64, into T; None: each piece sees itself alone
+    key_positions: Tensor | None  # [S] int64, into T; None: queries and keys coincide
     max_seqlen_q: int
     max_seqlen_k: int
 
 
 def sequence_lengths(span: TreeSpan) -> list[int]:
-    """Return the lengths that a tree is attended in: whole with one branch, else each part."""
+    """Return the lengths of a tree's sequences: one for up to one branch, else one per part."""
     if len(span.branch_lengths) <= 1:
         return [span.stop - span.start]
     return [span.prompt_length, *span.branch_lengths]
 
 
 def ragged_sequences(spans: Sequence[TreeSpan], device: torch.device) -> RaggedSequences:
-    """Return the pieces of trees that lie end to end."""
+    """Return the sequences of trees packed end to end."""
     query_lengths, key_positions = list[int](), list[np.ndarray]()
     for span in spans:
         first, *branches = sequence_lengths(span)
@@ -70,7 +70,7 @@ def _to_tensor(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> 
 
 
 def is_ragged_supported(q: Tensor, *, softcap: float | None) -> bool:
-    """Whether the ragged kernel computes queries `[H, T, K]` such as these."""
+    """Whether the kernel supports queries `[H, T, K]` with this device, dtype and size."""
     K = q.shape[-1]
     is_supported = _HAS_WINDOWS and q.dtype in _DTYPES and K % 8 == 0 and K <= _MAX_HEAD_SIZE
     return q.device.type == "cuda" and is_supported and softcap is None
@@ -93,7 +93,7 @@ def ragged_attention(
             v.index_select(0, sequences.key_positions),
         )  # [S, Hkv, K]
     groups = q.shape[1] // k.shape[1]
-    if groups > 1:  # only torch 2.12 and newer repeat keys by themselves
+    if groups > 1:  # torch before 2.12 does not repeat keys itself
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     out = varlen_attn(
         q.contiguous(),
@@ -106,5 +106,5 @@ def ragged_attention(
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
     )
-    assert isinstance(out, Tensor), "no auxiliary output was asked for"
+    assert isinstance(out, Tensor), "no auxiliary output was requested"
     return out.transpose(0, 1)

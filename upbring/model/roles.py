@@ -1,14 +1,15 @@
-"""One base in memory, several roles on it: LoRA adapters by name, and the base itself.
+"""Several roles on one base model in memory: LoRA adapters by name, and the base itself.
 
-Who speaks is bound to the forward pass: gradient checkpointing computes a layer again as the role
-that computed it first, whoever speaks by then. PEFT's own switch also turns gradients on and off,
-which drops the gradient of a role between its forward and its backward; this one only switches.
+The active role belongs to a forward pass: gradient checkpointing recomputes a layer with the role
+of its first computation, even if another role is active by then. PEFT's own switch also toggles
+`requires_grad`, which drops a role's gradient between its forward and backward pass; this one only
+switches.
 
-A role may have a head, which reads one number off a hidden state: a reward or a value. Heads lie
-beside the network, so that its weights keep their names.
+A role may have a head, which maps a hidden state to one number: a reward or a value. Heads are
+stored outside the network, so that its parameters keep their names.
 
-Full fine-tuning goes through the same interface: its one role is the base, and there is no
-reference to fall back to.
+Full fine-tuning uses the same interface: its only role is the base, and no frozen reference
+remains in it.
 """
 
 import math
@@ -32,27 +33,27 @@ from upbring.maths import counter_rng
 from upbring.model.lora import ActiveAdapter, AdaptedLinear
 from upbring.settings.model import AdapterSettings
 
-BASE = "base"  # the role of the model with all adapters off
+BASE = "base"  # the role with all adapters disabled
 
 
 class Roles:
-    """The roles on one model, and who speaks now."""
+    """The roles of one model, and which of them is active."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.thread_adapter = ActiveAdapter()
         self.configs: dict[str, LoraConfig] = {}
-        self.layers: dict[str, LoraLayer] = {}  # the adapted ones, by name
+        self.layers: dict[str, LoraLayer] = {}  # the adapted layers, by name
         self.heads: dict[str, nn.Linear] = {}
-        model.requires_grad_(False)  # noqa: FBT003 -- torch types the name away
+        model.requires_grad_(False)  # noqa: FBT003 -- torch's types lack the keyword
 
     @property
     def active_role(self) -> str:
-        """Who speaks in this thread."""
+        """The active role of this thread."""
         return self.thread_adapter.get() or BASE
 
     def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
-        """Add a role that begins as the base: a LoRA adapter with B = 0 and A drawn from `seed`."""
+        """Add a role equal to the base: a LoRA adapter with B = 0 and A sampled from `seed`."""
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
@@ -75,16 +76,16 @@ class Roles:
             parameter.requires_grad = True
 
     def _inject(self, role: str, config: LoraConfig) -> None:
-        assert role not in self.configs, f"there is a role {role!r} already"
+        assert role not in self.configs, f"role {role!r} exists already"
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a second adapter, which is what is wanted
+                warnings.simplefilter("ignore")  # about a second adapter, which is intended
                 inject_adapter_in_model(config, self.model, adapter_name=role)
         except ValueError as error:
             raise InputError(
-                f"targets: {config.target_modules!r} names no layer of this model ({error}); "
-                "use all-linear, or names such as q_proj,v_proj"
+                f"target_modules: {config.target_modules!r} matches no layer of this model "
+                f"({error}); use all-linear, or names such as q_proj,v_proj"
             ) from error
         self._find_layers()
         unsupported = [
@@ -92,8 +93,8 @@ class Roles:
         ]
         if unsupported:
             raise InputError(
-                f"targets: {unsupported[0]} is no linear layer, and adapters are of such only; "
-                "merge that adapter into its model with PEFT, and begin from the result"
+                f"target_modules: {unsupported[0]} is not a linear layer, and only linear layers "
+                "can have adapters; merge that adapter with PEFT and load the merged model"
             )
         self.configs[role] = config
         for parameter in self.model.parameters():
@@ -107,9 +108,11 @@ class Roles:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
         config = LoraConfig.from_pretrained(str(folder))
         if config.lora_bias:
-            raise InputError(f"{folder}: has lora_bias, which does not fold; export it merged")
+            raise InputError(
+                f"{folder}: has lora_bias, which is not supported; merge the adapter with PEFT"
+            )
         config.base_model_name_or_path = None
-        config.modules_to_save = None  # a reward adapter's head lies beside the network
+        config.modules_to_save = None  # a reward head is stored outside the network
         config.inference_mode = False
         self._inject(role, config)
         expected = {_peft_name(n, role): p for n, p in self._adapter_parameters(role).items()}
@@ -119,15 +122,15 @@ class Roles:
         )
         if missing or unexpected:
             raise InputError(
-                f"{folder}: the adapter does not fit its base (it lacks {missing[:2]}, and the "
-                f"base has no place for {unexpected[:2]}); check base_model_name_or_path"
+                f"{folder}: the adapter does not match its base (missing tensors {missing[:2]}, "
+                f"unexpected tensors {unexpected[:2]}); check base_model_name_or_path"
             )
         with torch.no_grad():
             for name, parameter in expected.items():
                 parameter.copy_(tensors[name])
 
     def adapter_tensors(self, role: str) -> dict[str, Tensor]:
-        """Return a role's tensors under the names of a PEFT adapter file."""
+        """Return a role's tensors under their names in a PEFT adapter file."""
         return {_peft_name(n, role): p.detach() for n, p in self._adapter_parameters(role).items()}
 
     def _adapter_parameters(self, role: str) -> dict[str, nn.Parameter]:
@@ -135,8 +138,8 @@ class Roles:
         return {n: p for n, p in self.parameters(role).items() if "lora_" in n}
 
     def add_head(self, role: str, weight: Tensor | None = None, *, seed: int = 0) -> None:
-        """Give a role a head: of the given weight `[1, D]`, or drawn from `seed`."""
-        assert role not in self.heads, f"role {role!r} has a head already"
+        """Add a head to a role: with the given weight `[1, D]`, or sampled from `seed`."""
+        assert role not in self.heads, f"role {role!r} already has a head"
         D = int(self.model.config.get_text_config().hidden_size)
         if weight is None:
             noise = torch.empty(1, D)
@@ -150,13 +153,13 @@ class Roles:
         self.heads[role] = head
 
     def make_base_trainable(self) -> None:
-        """Let every weight of the base learn: its role is the base itself."""
+        """Make every weight of the base trainable, in float32: its role is the base."""
         for parameter in self.model.parameters():
             parameter.data = parameter.data.float()
             parameter.requires_grad = True
 
     def parameters(self, role: str) -> dict[str, nn.Parameter]:
-        """Return the parameters of a role by name; of the base, all that are no adapter's."""
+        """Return a role's parameters by name; for the base, all that belong to no adapter."""
         head_parameters = (
             {f"head.{role}.weight": self.heads[role].weight} if role in self.heads else {}
         )
@@ -169,7 +172,7 @@ class Roles:
 
     @contextmanager
     def active(self, role: str) -> Iterator[None]:
-        """Let `role` speak in every forward pass inside the block."""
+        """Make `role` active in every forward pass inside the block."""
         previous = self.active_role
         self._activate(role)
         try:
@@ -181,16 +184,16 @@ class Roles:
         named = self.model.named_modules()
         self.layers = {name: layer for name, layer in named if isinstance(layer, LoraLayer)}
         for layer in self.layers.values():
-            if type(layer) is Linear:  # the same layer, whose forward pass takes fewer products
+            if type(layer) is Linear:  # the same layer with a faster forward pass
                 layer.__class__ = AdaptedLinear
             layer.thread_adapter, layer.cached_factors = self.thread_adapter, None
 
     def _activate(self, role: str) -> None:
-        assert role == BASE or role in self.configs, f"there is no role {role!r}"
+        assert role == BASE or role in self.configs, f"role {role!r} does not exist"
         self.thread_adapter.set(None if role == BASE else role)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass, each as the role that computed it first."""
+        """Recompute activations in the backward pass, with the forward pass's role."""
 
         def recompute_in_role(function: Callable[..., object], *arguments: object) -> object:
             role = self.active_role
@@ -201,17 +204,17 @@ class Roles:
 
             return checkpoint(recompute, *arguments, use_reentrant=False)
 
-        self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public call cannot take a function
+        self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public method takes no function
             enable=True, gradient_checkpointing_func=recompute_in_role
         )
-        self.model.train()  # transformers checkpoints in training mode only; dropout is zero
+        self.model.train()  # transformers checkpoints in training mode only; dropout is 0
 
     @torch.no_grad()
     def merge(self, role: str) -> float:
-        """Add a role's adapter to the base and forget the role; return the largest rounding error.
+        """Merge a role's adapter into the base, remove the role and return the largest rounding.
 
-        The sum is taken in float32 and rounded once to the base's number format. A head becomes the
-        base's.
+        The sum is computed in float32 and rounded once to the base's dtype. The role's head becomes
+        the base's.
         """
         max_error = 0.0
         for layer in self.layers.values():
@@ -229,14 +232,14 @@ class Roles:
         return max_error
 
     def remove(self, role: str) -> None:
-        """Forget a role and its head; with the last one the model is as if it never had any."""
+        """Remove a role and its head; removing the last one restores the original layers."""
         self.heads.pop(role, None)
         if self.active_role == role:
             self._activate(BASE)
         remaining = [name for name in self.configs if name != role]
         for name, layer in self.layers.items():
             if remaining:
-                layer._active_adapter = remaining[:1]  # noqa: SLF001 -- else PEFT warns that it picks one
+                layer._active_adapter = remaining[:1]  # noqa: SLF001 -- else PEFT warns that it chooses one
                 layer.delete_adapter(role)
                 continue
             parent, _, leaf = name.rpartition(".")
@@ -259,9 +262,9 @@ class Roles:
         return {name: layer for name, layer in self.layers.items() if role in layer.lora_A}
 
     def add_factors(self, role: str, factors: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """Add a role whose Δ is given by its factors, as `factors` returns them."""
+        """Add a role whose Δ is given by its factors, in the form that `factors` returns."""
         ranks = {a.shape[0] for a, _ in factors.values()}
-        assert len(ranks) == 1, f"layers differ in rank: {sorted(ranks)}"
+        assert len(ranks) == 1, f"all layers need the same rank, found {sorted(ranks)}"
         (rank,) = ranks
         config = LoraConfig(
             r=rank,
@@ -279,7 +282,7 @@ class Roles:
 
 
 def _peft_name(parameter: str, role: str) -> str:
-    """Return what a PEFT file calls a parameter: without the role, under `base_model.model.`.
+    """Return a parameter's name in a PEFT file: without the role, under `base_model.model.`.
 
     >>> _peft_name("model.layers.0.q_proj.lora_A.policy.weight", "policy")
     'base_model.model.model.layers.0.q_proj.lora_A.weight'
@@ -297,8 +300,8 @@ def sum_factors(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the factors of the sum of adapters: ranks concatenate, Σ ±BᵢAᵢ = [±B₁ … ][A₁; …].
 
-    With sign −1 for what was folded into the base, an adapter of the old base becomes one of the
-    new base that computes exactly what it did.
+    With sign −1 for the adapters that were merged into the base, an adapter trained on the original
+    base becomes an equivalent adapter of the merged base.
     """
     signs = signs or (1.0,) * len(parts)
     names = sorted(set().union(*parts))
@@ -310,7 +313,7 @@ def sum_factors(
         for part, sign in zip(parts, signs, strict=True):
             r = ranks[id(part)]
             A, B = part.get(name, (A0.new_zeros(r, A0.shape[1]), B0.new_zeros(B0.shape[0], r)))
-            missing = r - A.shape[0]  # ranks may differ from layer to layer; zeros change no Δ
+            missing = r - A.shape[0]  # ranks may differ between layers; zeros do not change Δ
             As.append(F.pad(A, (0, 0, 0, missing)))
             Bs.append(sign * F.pad(B, (0, missing)))
         out[name] = (torch.cat(As, 0), torch.cat(Bs, 1))
@@ -318,7 +321,7 @@ def sum_factors(
 
 
 def _target_modules(model: PreTrainedModel, targets: str) -> list[str]:
-    """Return the last names of the linear layers that `targets` means, never the head's."""
+    """Return the last name parts of the linear layers that `targets` selects, without the head."""
     head = model.get_output_embeddings()
     linear = {
         name: module
@@ -335,6 +338,7 @@ def _target_modules(model: PreTrainedModel, targets: str) -> list[str]:
     for leaf in leaves:
         if leaf not in available:
             raise InputError(
-                f"targets: {leaf!r} is no linear layer of this model; it has {', '.join(available)}"
+                f"target_modules: {leaf!r} is not a linear layer of this model; choose from "
+                f"{', '.join(available)}"
             )
     return leaves

@@ -1,8 +1,9 @@
-"""Generation: prompts are prefilled once for their n samples, finished rows leave, others enter.
+"""Sampling with continuous batching: finished rows free their slots for waiting requests.
 
-A row's tokens depend on its own key and prompt alone: noise is a function of (key, token index,
-token id), and Gumbel-max needs no running state. The log-probabilities that come back are the
-model's own, at temperature 1 and over the whole vocabulary, as `score` computes them.
+A prompt is prefilled once for its n samples. A row's tokens depend only on its own key and prompt:
+the noise is a function of (key, token index, token id), and Gumbel-max needs no running state. The
+returned log-probabilities are the model's own, at temperature 1 and over the full vocabulary, as
+`score` computes them.
 """
 
 from collections import deque
@@ -27,7 +28,7 @@ FinishReason = Literal["stop", "string", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt and one key for each of the samples wanted of it."""
+    """A prompt, and one random key for each requested sample."""
 
     prompt: Sequence[int]
     keys: tuple[int, ...]
@@ -35,7 +36,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """What was drawn for one row: the stop token, if one came, is the last token."""
+    """The tokens sampled for one row; a stop token, if there is one, is the last token."""
 
     request_index: int
     sample_index: int
@@ -46,30 +47,30 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class StopConditions:
-    """What ends a row besides its length: tokens, or a rule over the tokens so far."""
+    """What ends a row besides its length: stop tokens, or a predicate over its tokens."""
 
     stop_token_ids: frozenset[int] = frozenset()
     ends_sequence: Callable[[Sequence[int]], bool] | None = None
 
 
 class KVCache:
-    """Keys and values of the rows now being drawn, a slot a row; active slots come first."""
+    """Keys and values of the rows being sampled, one slot per row; active slots come first."""
 
     def __init__(self, num_slots: int, length: int) -> None:
         self.num_slots, self.length = num_slots, length
-        self.keys: dict[int, Tensor] = {}  # of each layer: [slots, Hkv, S, K]
+        self.keys: dict[int, Tensor] = {}  # per layer: [slots, Hkv, S, K]
         self.values: dict[int, Tensor] = {}
-        self.lengths = torch.zeros(num_slots, dtype=torch.int64)  # tokens held by each slot
+        self.lengths = torch.zeros(num_slots, dtype=torch.int64)  # tokens in each slot
 
     def layer_buffers(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a layer's keys and values, made on first use from k `[Hkv, T, K]`."""
+        """Return a layer's keys and values, allocated on first use from k `[Hkv, T, K]`."""
         if layer not in self.keys:
             shape = (self.num_slots, like.shape[0], self.length, like.shape[2])
             self.keys[layer], self.values[layer] = like.new_zeros(shape), like.new_zeros(shape)
         return self.keys[layer], self.values[layer]
 
     def move_slot(self, source: int, target: int) -> None:
-        """Let slot `source` take the place of `target`, whose row has left."""
+        """Move slot `source` to slot `target`, whose row has finished."""
         n = int(self.lengths[source])
         for buffer in (*self.keys.values(), *self.values.values()):
             buffer[target, :, :n] = buffer[source, :, :n]
@@ -78,7 +79,7 @@ class KVCache:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefillLayout:
-    """Prompts end to end; each is attended once and kept in the slots of its samples."""
+    """Prompts end to end; each is attended once and stored in the slots of its samples."""
 
     cache: KVCache
     lengths: tuple[int, ...]
@@ -103,13 +104,11 @@ class PrefillLayout:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodeLayout:
-    """One token a row: row i is slot i, and sees its slot and itself."""
+    """One token per row: row i attends to slot i and itself."""
 
     cache: KVCache
     num_rows: int
-    attention_bias: dict[int | None, Tensor] = field(
-        default_factory=dict
-    )  # [B, S], for each window
+    attention_bias: dict[int | None, Tensor] = field(default_factory=dict)  # per window: [B, S]
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
@@ -117,10 +116,10 @@ class DecodeLayout:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
         keys, values = self.cache.layer_buffers(layer, k)
         B = self.num_rows
-        lengths = self.cache.lengths[:B]  # [B], the place of the new token
+        lengths = self.cache.lengths[:B]  # [B], positions of the new tokens
         rows = torch.arange(B)
         keys[rows, :, lengths], values[rows, :, lengths] = k.transpose(0, 1), v.transpose(0, 1)
-        if config.window not in self.attention_bias:  # alike for many layers
+        if config.window not in self.attention_bias:  # shared by many layers
             self.attention_bias[config.window] = _visibility_bias(lengths, config.window).to(q)
         bias = self.attention_bias[config.window]
         S = bias.shape[1]
@@ -129,7 +128,7 @@ class DecodeLayout:
 
 
 def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
-    """Return `[B, S]`: 0 at the places that a token at `lengths` `[B]` sees, −∞ at the others."""
+    """Return `[B, S]`: 0 at positions that a token at `lengths` `[B]` attends to, else −∞."""
     positions = torch.arange(int(lengths.max()) + 1)
     is_visible = positions <= lengths.unsqueeze(1)
     if window is not None:
@@ -140,9 +139,9 @@ def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
 def _decode_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, config: AttentionConfig
 ) -> Tensor:
-    """Return `[B, H, K]`: one query a row, q `[H, B, K]`, k and v `[B, Hkv, S, K]`."""
+    """Return `[B, H, K]` for one query per row: q `[H, B, K]`, k and v `[B, Hkv, S, K]`."""
     B, Hkv, _, K = k.shape
-    q = q.transpose(0, 1).reshape(B, Hkv, -1, K)  # heads that share keys lie side by side
+    q = q.transpose(0, 1).reshape(B, Hkv, -1, K)  # heads that share keys are adjacent
     bias = bias[:, None, None, :]  # [B, 1, 1, S]
     if config.softcap is None and not _is_matmul_faster(q):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=config.scaling)
@@ -155,9 +154,9 @@ def _decode_attention(
 
 
 def _is_matmul_faster(q: Tensor) -> bool:
-    """Whether plain products beat the fused kernel: on processors, in float32.
+    """Whether plain products are faster than the fused kernel: on a CPU, in float32.
 
-    16 rows of 8 heads that see 100 tokens, two cores: 70 against 150 µs; in bfloat16 alike.
+    16 rows of 8 heads, 100 tokens, two cores: 70 against 150 µs; in bfloat16 no difference.
     """
     return q.device.type == "cpu" and q.dtype == torch.float32
 
@@ -171,7 +170,7 @@ def sample(
     num_slots: int = 32,
     poll: Callable[[], None] = lambda: None,
 ) -> list[Response]:
-    """Return the responses of all requests, a request's samples side by side, in order."""
+    """Return the responses to all requests in order, with a request's samples side by side."""
     responses = {
         (response.request_index, response.sample_index): response
         for response, _ in stream(
@@ -190,7 +189,7 @@ def stream(
     num_slots: int = 32,
     poll: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Response, int]]:
-    """Yield each response as it grows, with the token it has just got."""
+    """Yield each response after each new token, with that token."""
     if not requests:
         return
     is_cached = model.is_packed
@@ -199,10 +198,10 @@ def stream(
     slots = max(max_samples, min(num_slots, num_samples))
     length = max(len(r.prompt) for r in requests) + sampling.max_tokens
     if model.rotary_threshold is not None and length > model.rotary_threshold:
-        is_cached = False  # a cache holds positions scaled for one side of the threshold only
+        is_cached = False  # cached keys have the rotary scaling of one side
     cache = KVCache(slots, length)
     waiting = deque(enumerate(requests))
-    rows: list[tuple[Response, int]] = []  # of each active slot: what was drawn, and its key
+    rows: list[tuple[Response, int]] = []  # per active slot: response and key
     while waiting or rows:
         poll()
         new_requests: list[tuple[int, Request]] = []
@@ -211,7 +210,7 @@ def stream(
             new_requests.append(waiting.popleft())
             num_rows += len(new_requests[-1][1].keys)
         parts = []
-        with torch.inference_mode():  # keeps no books at all, which short rows pay for
+        with torch.inference_mode():  # autograd's bookkeeping is expensive for short rows
             if rows:
                 parts.append(_decode(model, cache if is_cached else None, requests, rows))
             if new_requests:
@@ -233,7 +232,7 @@ def stream(
 def _prefill(
     model: Model, cache: KVCache | None, requests: list[tuple[int, Request]], first_slot: int
 ) -> Tensor:
-    """Prefill prompts, each once for all its samples, and return their rows' logits `[B, V]`."""
+    """Prefill each prompt once for all its samples and return their rows' logits `[B, V]`."""
     counts = [len(request.keys) for _, request in requests]
     lengths = [len(request.prompt) for _, request in requests]
     batch = make_batch([make_tree(request.prompt) for _, request in requests]).to(model.device)
@@ -257,9 +256,9 @@ def _decode(
     requests: Sequence[Request],
     rows: list[tuple[Response, int]],
 ) -> Tensor:
-    """Feed each active row its newest token and return the logits after it `[B, V]`.
+    """Feed each active row its newest token and return the next logits `[B, V]`.
 
-    Without a cache every row is computed from its beginning.
+    Without a cache every row is recomputed from its first token.
     """
     if cache is None:
         sequences = [(*requests[r.request_index].prompt, *r.tokens) for r, _ in rows]
@@ -277,14 +276,14 @@ def _decode(
 def sample_next_tokens(
     next_logits: Tensor, rows: Sequence[tuple[Response, int]], sampling: SampleSettings
 ) -> tuple[list[int], list[float]]:
-    """Return each row's next token, drawn from logits `[B, V]`, and its log-probability."""
+    """Return each row's next token, sampled from `[B, V]` logits, and its log-probability."""
     logprobs = next_logits.log_softmax(-1)  # [B, V]
     if sampling.temperature == 0:
         tokens = next_logits.argmax(-1)  # [B]
     else:
         keys = torch.tensor([key for _, key in rows], device=next_logits.device)
         index = torch.tensor([len(r.tokens) for r, _ in rows], device=next_logits.device)
-        keys = counter_rng.mix(keys) + index  # [B], a key a token
+        keys = counter_rng.mix(keys) + index  # [B], one key per token
         noise = counter_rng.gumbel(
             keys.unsqueeze(1), torch.arange(next_logits.shape[1], device=next_logits.device)
         )  # [B, V]
@@ -294,14 +293,14 @@ def sample_next_tokens(
 
 
 def _filter_top_k_top_p(scaled: Tensor, sampling: SampleSettings) -> Tensor:
-    """Return `[B, V]` with −∞ for tokens outside of the top k and the top p."""
+    """Return `[B, V]` with −∞ for tokens outside the top k or the top p."""
     if 0 < sampling.top_k < scaled.shape[1]:
         threshold = scaled.topk(sampling.top_k, dim=-1).values[:, -1:]
         scaled = scaled.masked_fill(scaled < threshold, float("-inf"))
     if sampling.top_p < 1:
         sorted_logprobs, order = scaled.sort(dim=-1, descending=True, stable=True)
         probs = sorted_logprobs.softmax(-1)
-        is_excluded = probs.cumsum(-1) - probs >= sampling.top_p  # the likeliest token always stays
+        is_excluded = probs.cumsum(-1) - probs >= sampling.top_p  # keeps the likeliest
         scaled = scaled.masked_fill(is_excluded.gather(1, order.argsort(dim=-1)), float("-inf"))
     return scaled
 
@@ -317,7 +316,7 @@ def _finish_reason(
 
 
 def _remove_finished(cache: KVCache | None, rows: list[tuple[Response, int]]) -> None:
-    """Let finished rows leave: the last row takes the slot of each."""
+    """Remove finished rows; the last row moves into each freed slot."""
     for slot in reversed(range(len(rows))):
         if rows[slot][0].finish_reason is not None:
             last = rows.pop()

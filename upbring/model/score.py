@@ -1,7 +1,7 @@
-"""Hidden states to log-probabilities `[R]`, a chunk of the vocabulary's logits at a time.
+"""Log-probabilities `[R]` from hidden states, one chunk of logits at a time.
 
-The head runs at the R places that predict a weighted token, never at the others, and the logits
-of one chunk at most are alive at any time: memory grows with chunk × V, not with T.
+The head runs only at the R positions that predict a weighted token, and at most one chunk of logits
+is alive at any time: memory grows with chunk size × V, not with T.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from upbring.data.trees.batch import Batch
 from upbring.model import frozen_head
 from upbring.model.network import Model, hidden_states
 
-CHUNK_BYTES = 256 * 2**20  # of float32 logits: 8,192 tokens of V = 8,192, 440 of V = 152,000
+CHUNK_BYTES = 256 * 2**20  # of float32 logits: 8,192 tokens at V = 8,192, 440 at V = 152,000
 
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """What the model thinks of the weighted tokens of a batch."""
+    """Log-probabilities, and optionally entropies, of a batch's weighted tokens."""
 
     logprobs: Tensor  # [R] float32
     entropy: Tensor | None = None  # [R] float32, of the distribution before each token
@@ -32,7 +32,7 @@ def score_tokens(model: Model, batch: Batch, *, has_entropy: bool = False) -> To
 
 
 def compute_logits(model: Model, hidden: Tensor) -> Tensor:
-    """Return `[…, V]`, float32 at least: the head, and what the architecture does behind it."""
+    """Return logits `[…, V]` in float32 at least: the head, then the architecture's transforms."""
     config = model.network.config
     with model.autocast():
         out: Tensor = model.network.get_output_embeddings()(hidden)
@@ -56,8 +56,8 @@ def score_hidden_states(
 ) -> TokenScores:
     """Return log-probabilities of `target` `[R]` under the head at `hidden` `[R, D]`.
 
-    Of a head that learns, the last chunk keeps its logits for the backward pass and the others
-    compute them again: a batch that fits one chunk pays nothing for the bound.
+    With a trainable head, the last chunk keeps its logits for the backward pass and the others
+    recompute them: a batch of one chunk is never computed twice.
     """
     if not has_entropy and (weight := _frozen_head_weight(model)) is not None:
         dtype = weight.dtype if model.compute_dtype == torch.float32 else model.compute_dtype
@@ -71,9 +71,7 @@ def score_hidden_states(
             return (logprobs,)
         return logprobs, log_normalizer - (chunk_logits.softmax(-1) * chunk_logits).sum(-1)
 
-    chunk_size = max(
-        16, chunk_bytes // model.lanes // (4 * model.vocab_size)
-    )  # each lane has a chunk
+    chunk_size = max(16, chunk_bytes // (4 * model.vocab_size))
     chunks = list(
         zip(torch.split(hidden, chunk_size), torch.split(target, chunk_size), strict=True)
     )
@@ -87,7 +85,7 @@ def score_hidden_states(
 
 
 def _frozen_head_weight(model: Model) -> Tensor | None:
-    """Return the weight `[V, D]` of a head that does not learn, where nothing else is behind it."""
+    """Return the weight `[V, D]` of a frozen head without bias or transforms, else None."""
     head, config = model.network.get_output_embeddings(), model.network.config
     transforms = ("logit_scale", "logits_scaling", "final_logit_softcapping")
     is_plain = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad

@@ -1,6 +1,6 @@
-"""The same few prompts, asked of the base and of every model that a road makes.
+"""A few fixed prompts that the base and every model of a pipeline answer.
 
-What was answered stands in `asked.json`; a model that is what it was is not asked again.
+The answers are saved in `asked.json`; a model that has not changed does not answer again.
 """
 
 import json
@@ -14,20 +14,20 @@ from upbring.settings.model import ModelSettings
 from upbring.stages.evaluation.models import load_local_model
 
 ANSWERS_FILE = "asked.json"
-MAX_TOKENS = 60  # tokens of an answer
+MAX_TOKENS = 60  # maximum length of an answer
 
-Answers = dict[str, dict[str, str]]  # by model's name and prompt
+Answers = dict[str, dict[str, str]]  # by the model's name and by prompt
 
 
 @dataclass(frozen=True, slots=True)
 class PipelinePrompts:
-    """Prompts, and the folder in which answers are kept."""
+    """Prompts, and the folder in which the answers are saved."""
 
     prompts: tuple[str, ...]
     folder: Path
 
     def read_answers(self) -> Answers:
-        """Return the answers that were given before."""
+        """Return the saved answers."""
         path = self.folder / ANSWERS_FILE
         if not path.is_file():
             return {}
@@ -36,7 +36,7 @@ class PipelinePrompts:
         return saved
 
     def ask(self, name: str, model: str, *, log: Callable[[str], None]) -> Mapping[str, str]:
-        """Return what a model answers, and keep it under its name."""
+        """Return a model's answers, and save them under its name."""
         texts = greedy_answers(model, self.prompts, log=log)
         answers_by_prompt = dict(zip(self.prompts, texts, strict=True))
         with durable.explain_os_errors(self.folder):
@@ -48,14 +48,14 @@ class PipelinePrompts:
 
 
 def greedy_answers(model: str, prompts: Sequence[str], *, log: Callable[[str], None]) -> list[str]:
-    """Return the likeliest answer of a model to each prompt."""
+    """Return a model's greedy answer to each prompt."""
     model_settings = ModelSettings(model=model, dtype="float32")
     local_model = load_local_model(model_settings, max_tokens=MAX_TOKENS, log=log)
     return [text.strip() for text in local_model.generate([(Message("user", p),) for p in prompts])]
 
 
 def format_answers(name: str, answers_by_prompt: Mapping[str, str]) -> str:
-    """Return prompts and answers as lines to read."""
+    """Return prompts and answers as text for the terminal."""
     lines = [f"{name} answers:"]
     for prompt, answer in answers_by_prompt.items():
         lines += [f"  > {_shorten(prompt)}", f"    {_shorten(answer)}"]

@@ -1,4 +1,4 @@
-"""The end of a road: its models are evaluated and its gates judged."""
+"""The end of a pipeline: its models are evaluated and its gates are checked."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,9 +14,9 @@ from upbring.stages.evaluation.reward_judge import make_reward_scorer
 
 
 def evaluate_models(runner: PipelineRunner) -> list[EvalResult]:
-    """Return the numbers of the road's models; answers that were given before are not asked for.
+    """Evaluate the pipeline's models and return the results; cached answers are reused.
 
-    Where people judge who have not yet, the road waits.
+    Raises `WaitingError` if people judge and have not voted yet.
     """
     settings = runner.evaluation_settings()
     if settings is None:
@@ -40,7 +40,7 @@ def evaluate_models(runner: PipelineRunner) -> list[EvalResult]:
 
 
 def check_gates(runner: PipelineRunner, results: Sequence[EvalResult]) -> list[GateResult]:
-    """Return what became of the gates, and save it."""
+    """Check the gates; save and return the results."""
     gate_results = [check_gate(gate, results) for gate in runner.recipe.gates]
     write_gate_results(runner.folder / "gates.json", gate_results)
     return gate_results

@@ -1,11 +1,11 @@
-"""What a road would take from where it stands: which stages are kept, and what the others need.
+"""The forecast of a pipeline: which stages are kept, and what the others need.
 
-A stage is kept or done again by the very rule of `Road.take`. What was done tells what it took. The
-others are planned as their methods are. A model that a stage has still to make is planned as the one
-which that stage begins from, for it is of the same shape; rows that are still to be made are waited
-for. Nothing is written but the cache, and no weight is read.
+`PipelineRunner` decides which stages are kept. A finished stage reports what it took, the others
+are planned. A model that a stage has still to make is replaced by the one that this stage starts
+from, which has the same shape. A stage whose rows are still to be made has no forecast. No weights
+are read, and nothing is written except for the cache of encoded rows.
 
-Left out: the time of stages that do not train, and of the evaluation.
+Excluded: the time of stages that do not train, and of the evaluation.
 """
 
 import shutil
@@ -23,13 +23,13 @@ from upbring.runs.run_folder import Run
 from upbring.settings.references import input_references, split_weight
 from upbring.settings.resolve import Resolved
 from upbring.stages.context import StageContext
-from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes
+from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.estimate import FLOAT32_BYTES, NUM_ADAMW_MOMENTS
-from upbring.stages.planning.plan import Plan, estimate_time, plan
-from upbring.stages.registry import METHODS
+from upbring.stages.planning.plan import Plan, measure_time, plan
+from upbring.stages.registry import methods
 from upbring.train import checkpoint
 
-PROBE_SECONDS = 0.5  # seconds of trying, for a stage whose like was not planned before
+PROBE_SECONDS = 0.5  # of the measurement of a stage
 TOKENIZER_FILES = (
     "*.json",
     "*.jinja",
@@ -43,21 +43,22 @@ MODEL_SETTINGS = frozenset(
 
 @dataclass(frozen=True)
 class StageForecast:
-    """A stage: what is to be done of it, and what that takes; what is not known is None."""
+    """A stage, its action and what that takes; None where it is not known."""
 
     name: str
     command: str
     action: StageAction
     seconds: float | None = None
     memory: int | None = None
-    disk: int | None = None  # the most that its folder comes to hold
-    disk_used: int = 0  # of that, what it holds already
+    disk: int | None = None  # the peak of its folder
+    disk_used: int = 0  # by its folder now
     note: str = ""
+    other_load: float | None = 0.0  # share of the cores that others used while it was measured
 
 
 def forecast_stages(runner: PipelineRunner) -> list[StageForecast]:
-    """Return each stage of a road as it stands."""
-    forecaster = _Forecaster(runner, durable.process_memory_bytes() or 0)
+    """Return the forecast of each stage of a pipeline."""
+    forecaster = _Forecaster(runner, durable.process_memory_bytes())
     return [forecaster.forecast(*planned) for planned in runner.planned_actions()]
 
 
@@ -69,23 +70,23 @@ def free_disk_bytes(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class _Forecaster:
-    """What is known of the stages that were looked at; those that are kept are in no mapping."""
+    """Plans stage after stage; the mappings are about the stages that are not kept, by name."""
 
     runner: PipelineRunner
-    baseline_memory: int  # bytes that this process holds without a model
-    stand_ins: dict[str, str] = field(default_factory=dict)  # with which model that is there
-    adapter_bytes: dict[str, int] = field(default_factory=dict)  # bytes of an adapter, where known
-    full_finetunes: set[str] = field(default_factory=set)  # those that make whole models
+    baseline_memory: int  # bytes of this process without a model
+    stand_ins: dict[str, str] = field(default_factory=dict)  # existing models of the same shape
+    adapter_bytes: dict[str, int] = field(default_factory=dict)
+    full_finetunes: set[str] = field(default_factory=set)
     pending: set[str] = field(default_factory=set)
 
     def forecast(
         self, stage: StageSpec, resolved: Resolved[Any], action: StageAction
     ) -> StageForecast:
-        """Return a stage as it stands."""
+        """Return the forecast of a stage."""
         if action == "kept":
             return _finished_forecast(self.runner, stage)
         self.pending.add(stage.name)
-        if stage.command not in METHODS:
+        if stage.command not in methods():
             return StageForecast(stage.name, stage.command, action, note="does not train")
         updates, unknown = self._substitute_pending_models(resolved)
         stand_in_settings = resolved.settings.model_copy(update=updates)
@@ -104,15 +105,12 @@ class _Forecaster:
         stand_in_settings: object,
         action: StageAction,
     ) -> StageForecast:
-        """Return what a stage is going to take."""
+        """Return the forecast of a stage that trains."""
         context = make_dry_run_context(
             stage.command, Resolved(stand_in_settings, resolved.origins), log=lambda _: None
         )
-        run_plan = plan(
-            context,
-            baseline=self.baseline_memory,
-            file_bytes=weight_file_bytes(context.loaded.base),
-        )
+        run_plan = plan(context, baseline=self.baseline_memory)
+        time = measure_time(context, run_plan, max_seconds=PROBE_SECONDS)
         pending_stage = self._find_pending_stage(resolved.settings.model)
         merged_bytes = (
             _adapter_bytes(context)
@@ -131,19 +129,20 @@ class _Forecaster:
             stage.name,
             stage.command,
             action,
-            seconds=share_left * estimate_time(context, run_plan, max_seconds=PROBE_SECONDS).total,
+            seconds=share_left * time.total,
             memory=run_plan.memory.total,
             disk=max_checkpoint_bytes(run_plan)
             + model_bytes
             + _tokenizer_bytes(context.loaded.base),
             disk_used=_folder_bytes(run.path) if action == "goes on" else 0,
             note=note,
+            other_load=time.other_load,
         )
 
     def _substitute_pending_models(
         self, resolved: Resolved[Any]
     ) -> tuple[dict[str, object], set[str]]:
-        """Return models that are there for those to be made, and the stages that make the rest."""
+        """Return existing models for those still to be made, and the stages without a stand-in."""
         settings, unknown = resolved.settings, set[str]()
         updates: dict[str, object] = {}
         for name in {name for name, _ in input_references(settings)}:
@@ -164,13 +163,13 @@ class _Forecaster:
         return updates, unknown
 
     def _has_stand_in(self, setting: str, pending_stage: str) -> bool:
-        """Whether a model that is there takes as much as the one that a setting names."""
+        """Whether there is an existing model of the size of the one that a setting names."""
         if pending_stage not in self.stand_ins or setting not in MODEL_SETTINGS:
             return False
         return setting == "model" or pending_stage not in self.full_finetunes
 
     def _find_pending_stage(self, value: object) -> str | None:
-        """Return the stage that has still to make what a setting names."""
+        """Return the stage that has still to make the file or model that a setting names."""
         stages = self.runner.folder / "stages"
         if not Path(str(value)).is_relative_to(stages):
             return None
@@ -179,7 +178,7 @@ class _Forecaster:
 
 
 def _share_left(run: Run) -> tuple[float, str]:
-    """Return the share of a stopped run's steps that are left, and where it stopped."""
+    """Return the share of steps that are left of a stopped run, and where it stopped."""
     steps, saved_steps = run.read_metadata()["steps"], checkpoint.saved_steps(run.checkpoints)
     if not isinstance(steps, int) or not saved_steps:
         return 1.0, "from its beginning"
@@ -190,7 +189,7 @@ def _finished_forecast(runner: PipelineRunner, stage: StageSpec) -> StageForecas
     """Return what a finished stage took."""
     folder = runner.stage_folder(stage.name)
     disk = _folder_bytes(folder)
-    if stage.command not in METHODS:
+    if stage.command not in methods():
         return StageForecast(stage.name, stage.command, "kept", disk=disk, disk_used=disk)
     run = Run.open(folder)
     facts, environment = run.read_metadata(), read_json_object(run.environment_file)
@@ -206,7 +205,7 @@ def _finished_forecast(runner: PipelineRunner, stage: StageSpec) -> StageForecas
 
 
 def _elapsed_seconds(facts: Mapping[str, object]) -> float | None:
-    """Return the seconds between a run's beginning and its end, where both are written down."""
+    """Return the seconds between a run's start and its end, where both are recorded."""
     started_at, finished_at = facts.get("started_at"), facts.get("finished_at")
     if not (isinstance(started_at, str) and isinstance(finished_at, str)):
         return None
@@ -216,10 +215,10 @@ def _elapsed_seconds(facts: Mapping[str, object]) -> float | None:
 
 
 def max_checkpoint_bytes(run_plan: Plan) -> int:
-    """Return the most bytes that a stage's checkpoints come to hold.
+    """Return the peak size of a stage's checkpoints.
 
-    Each has the numbers that learn, and AdamW's two for each; that of the beginning has no moments
-    yet. The newest are kept, and the best beside them or, while it is written, the next.
+    Each has the trained parameters and AdamW's two moments; that of step 0 has no moments yet. The
+    newest are kept, and in addition the best or, while it is written, the next.
     """
     settings, steps = run_plan.settings, run_plan.time_workload.steps
     saved_steps = {steps}
@@ -238,13 +237,13 @@ def max_checkpoint_bytes(run_plan: Plan) -> int:
 
 
 def _adapter_bytes(context: StageContext) -> int:
-    """Return the bytes of the adapters that a stage begins from: they go below its own."""
+    """Return the bytes of the adapter that a stage starts from, which its own one contains."""
     file = context.loaded.folder / "adapter_model.safetensors"
     return file.stat().st_size if file.is_file() else 0
 
 
 def _tokenizer_bytes(base: Path) -> int:
-    """Return the bytes of what is written beside weights again: tokenizer, template."""
+    """Return the bytes of the tokenizer and the template, which are copied to each model."""
     return sum(file.stat().st_size for each in TOKENIZER_FILES for file in base.glob(each))
 
 

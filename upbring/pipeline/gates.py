@@ -1,10 +1,10 @@
-"""Gates: what must hold of the numbers of a road before its model is used.
+"""Gates: conditions on evaluation results that a pipeline's models must meet.
 
     gates: {facts: ">= sft - 0.02", over_refusal: "<= 0.05", forgetting: "<= 3%"}
 
-Other numbers are named as the results name them: `forgetting/sums/accuracy`, suite first.
-A gate compares the bad end of the interval: a number of which one is not sure enough does not
-pass. It is about the last model that is evaluated, unless its name says another (`dpo.facts`).
+Other metrics are named as in the results, suite first: `forgetting/sums/accuracy`. A gate compares
+the unfavorable end of the confidence interval, so that an uncertain number does not pass. It applies
+to the last evaluated model, unless its name contains another (`dpo.facts`).
 """
 
 import math
@@ -18,7 +18,7 @@ from upbring.durable import JSON
 from upbring.errors import format_value, nearest
 from upbring.runs.results import EvalResult
 
-# What a gate may speak of: the suite and the number, in the order in which they are looked for.
+# The metrics of gates, each as (suite, name) pairs in the order in which they are looked up.
 METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "facts": (("facts", "accuracy"),),
     "instructions": (("instructions", "prompt_strict"), ("instructions", "accuracy")),
@@ -43,7 +43,7 @@ CONDITION_PATTERN = re.compile(
 class Gate:
     """A condition on one number of one model; `baseline` names a model that it is compared with."""
 
-    name: str  # as written
+    name: str  # as in the recipe
     condition: str
     metric: str
     model: str
@@ -54,7 +54,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What became of a gate. `passed` is None where the number was not measured."""
+    """The result of a gate; `passed` is None if the number was not measured."""
 
     name: str
     condition: str
@@ -67,7 +67,7 @@ class GateResult:
 
     @property
     def summary(self) -> str:
-        """The verdict in a line."""
+        """The result in one line."""
         outcome = {True: "passed", False: "FAILED", None: "NOT MEASURED"}[self.passed]
         value = "" if self.value is None else f": {self.value:.4g}"
         bounds = "" if self.low is None else f" [{self.low:.4g}, {self.high:.4g}]"
@@ -76,22 +76,22 @@ class GateResult:
 
 
 def parse_gate(name: str, condition: str, models: Sequence[str]) -> Gate:
-    """Return the gate of a name and a condition; a `ValueError` says what is wrong with them."""
+    """Return the gate of a name and a condition; raise `ValueError` if one is invalid."""
     model, _, metric = name.rpartition(".")
     suite, _, rest = metric.partition("/")
     if metric not in METRICS and not (suite in SUITES and rest):
         suggestion = nearest(metric, METRICS)
-        hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(METRICS)}"
-        raise ValueError(f"no such number {format_value(metric)}; {hint}")
+        hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(METRICS)}"
+        raise ValueError(f"unknown metric {format_value(metric)}; {hint}")
     match = CONDITION_PATTERN.fullmatch(condition.strip())
     if match is None:
         raise ValueError(
-            f'{format_value(condition)} is no condition; write ">= 0.8" or ">= sft - 0.02"'
+            f'{format_value(condition)} is not a condition; write ">= 0.8" or ">= sft - 0.02"'
         )
     baseline = match["model"]
     for each in filter(None, (model, baseline)):
         if each not in models:
-            raise ValueError(f"{each} is not evaluated; name one of {', '.join(models)}")
+            raise ValueError(f"{each} is not evaluated; use one of {', '.join(models)}")
     if baseline is None:
         limit = _parse_number(match["number"], match["share"])
     else:
@@ -105,12 +105,12 @@ def _parse_number(text: str, percent_sign: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{format_value(text)} is no number; write it as 0.05 or 5%") from None
+        raise ValueError(f"{format_value(text)} is not a number; write it as 0.05 or 5%") from None
     return value / 100 if percent_sign else value
 
 
 def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:
-    """Return whether a gate holds: at the bad end of the interval, or not at all."""
+    """Return the result of a gate, compared at the unfavorable end of the interval."""
     result = _find_result(gate.metric, gate.model, results)
     if result is None or result.value is None:
         note = result.note if result is not None else "was not evaluated"
@@ -120,7 +120,7 @@ def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:
     if gate.baseline is not None:
         baseline_result = _find_result(gate.metric, gate.baseline, results)
         if baseline_result is None or baseline_result.value is None:
-            note = f"of {gate.baseline} it was not measured"
+            note = f"it was not measured for {gate.baseline}"
             return GateResult(
                 gate.name,
                 gate.condition,
@@ -163,7 +163,7 @@ def _find_result(metric: str, model: str, results: Sequence[EvalResult]) -> Eval
 
 
 def write_gate_results(path: Path, gate_results: Sequence[GateResult]) -> None:
-    """Save what became of the gates."""
+    """Save the results of the gates."""
     rows: list[JSON] = [dict(asdict(each)) for each in gate_results]
     durable.write_json(path, rows)
 

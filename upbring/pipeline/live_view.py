@@ -1,14 +1,13 @@
-"""A road while it is taken, on a terminal: its stages as a tree, a bar where one is at work.
+"""The live view of a pipeline on a terminal: a tree of stages, with a bar for the running one.
 
     recipe.yaml → runs/recipe
     └── base: builtin:sprout
         └── ✓ sft: sft  loss 2.412 → 0.931  1 min 20 s
             ├── ▶ reward: reward ━━━━━━━━━╸━━━━━━━━━━ step 12/50  loss 0.61  9 s left
-            │   └── ! step 9: margin is 7.1, and healthy is at most 5. Take fewer epochs.
+            │   └── ! step 9: kl is 7.1; healthy is at most 5. Raise kl_coef.
             └── · dpo: dpo
 
-What is said meanwhile stands above it. Where there is no terminal nobody makes one: lines are
-enough there.
+Log lines appear above it. Without a terminal there is no live view, only log lines.
 """
 
 import time
@@ -30,7 +29,7 @@ from rich.tree import Tree
 from upbring.pipeline.spec import Recipe
 from upbring.train.progress import BAR_WIDTH, format_duration, format_number
 
-EVALUATION = "evaluate the models"  # as no stage is called: names have no spaces
+EVALUATION = "evaluate the models"  # cannot be the name of a stage: those have no spaces
 STATE_MARKS = {
     "to do": ("·", ".", "dim"),
     "running": ("▶", ">", "bold cyan"),
@@ -42,18 +41,18 @@ STATE_MARKS = {
 }
 STATE_WORDS = {
     "kept": "finished before",
-    "waiting": "waits for people",
+    "waiting": "waiting for people",
     "interrupted": "interrupted",
     "failed": "failed",
 }
-FRAMES_PER_SECOND = 4  # frames
-MIN_TEXT_WIDTH = 12  # for what is said beside a bar
-FULL_BAR_COLUMNS = 80  # characters of a terminal in which a bar has its whole width
+FRAMES_PER_SECOND = 4
+MIN_TEXT_WIDTH = 12  # characters of text next to a bar
+FULL_BAR_COLUMNS = 80  # width of a terminal from which on a bar has its full width
 
 
 @dataclass
 class StageProgress:
-    """Where one stage stands."""
+    """The state and progress of one stage."""
 
     label: str
     state: str = "to do"
@@ -62,14 +61,12 @@ class StageProgress:
     step: int = 0
     total_steps: int = 0
     summary: str = ""
-    key_metrics: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # first and last value
+    key_metrics: dict[str, tuple[float, float]] = field(default_factory=dict)  # first, last value
     warnings: list[str] = field(default_factory=list)
 
 
 class LiveView:
-    """The stages of a road and where each stands; used as a `with` block."""
+    """The stages of a pipeline and their states; used as a `with` block."""
 
     def __init__(
         self,
@@ -87,7 +84,7 @@ class LiveView:
             self.stages[EVALUATION] = StageProgress(
                 f"evaluate: {', '.join(recipe.evaluated_models)}"
             )
-        self._current = ""  # the stage that is at work
+        self._current = ""  # the running stage
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -106,7 +103,7 @@ class LiveView:
             live.stop()
 
     def set_state(self, name: str, state: str) -> None:
-        """Show that a stage is in another state."""
+        """Set the state of a stage."""
         stage = self.stages[name]
         if state == "running":
             self._current, stage.started_at = name, self._clock()
@@ -118,19 +115,19 @@ class LiveView:
     def advance(
         self, step: int, total: int, summary: str, key_metrics: Mapping[str, float]
     ) -> None:
-        """Show how far the stage at work is, and its number that matters most."""
+        """Show the step of the running stage and its key metrics."""
         stage = self.stages[self._current]
         stage.step, stage.total_steps, stage.summary = step, total, summary
         for name, value in key_metrics.items():
             stage.key_metrics[name] = (stage.key_metrics.get(name, (value,))[0], value)
 
     def warn(self, text: str) -> None:
-        """Show a warning under the stage at work."""
+        """Show a warning below the running stage."""
         self.stages[self._current].warnings.append(text)
 
     @property
     def text_width(self) -> int:
-        """How many characters have room beside the bar of the stage at work."""
+        """How many characters fit next to the bar of the running stage."""
         used_width = 4 * (self._depth(self._current) + 2) + len(self.stages[self._current].label)
         return max(MIN_TEXT_WIDTH, self.console.width - used_width - self._bar_width - 4)
 
@@ -140,7 +137,7 @@ class LiveView:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Leave the terminal to others, processes of our own that speak for themselves."""
+        """Stop drawing while worker processes print to the terminal themselves."""
         was_live = self._live is not None
         self.__exit__(None, None, None)
         try:
@@ -150,7 +147,7 @@ class LiveView:
                 self.__enter__()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the tree; of one that is higher than the terminal, what is around the present."""
+        """Yield the tree; if the terminal is too small, the part around the running stage."""
         lines = console.render_lines(self._tree(ascii_only=options.ascii_only), options, pad=False)
         max_lines = max(3, console.height - 2)
         start = 0
@@ -185,7 +182,7 @@ class LiveView:
         stage = self.stages[name]
         node = parent.add(_render_stage(stage, bar_width=self._bar_width, ascii_only=ascii_only))
         for text in stage.warnings[-1:]:
-            earlier_note = f" (and {n} before)" if (n := len(stage.warnings) - 1) else ""
+            earlier_note = f" (and {n} earlier)" if (n := len(stage.warnings) - 1) else ""
             node.add(Text(f"! {text}{earlier_note}", "yellow", no_wrap=True, overflow="ellipsis"))
         return node
 
@@ -198,7 +195,7 @@ class LiveView:
 
 
 def _render_stage(stage: StageProgress, *, bar_width: int, ascii_only: bool) -> RenderableType:
-    """Return a stage in a line: its mark and name, and a bar, or how it ended."""
+    """Return the line of a stage: its mark and name, and a bar or its final metrics."""
     mark, ascii_mark, style = STATE_MARKS[stage.state]
     arrow = "->" if ascii_only else "→"
     head = Text.assemble((f"{ascii_mark if ascii_only else mark} ", style), stage.label)

@@ -1,4 +1,4 @@
-"""Stages that do not train: the embedded world as files, and rankings collected from somebody."""
+"""Stages that do not train: writing the toy world to files, and collecting rankings."""
 
 import json
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from upbring.toyworld.tasks import from_row
 
 
 def write_toyworld(resolved: Resolved[ToyworldSettings], folder: Path, log: Log) -> None:
-    """Write the embedded world."""
+    """Write the files of the toy world."""
     settings = resolved.settings
     counts = export(folder, seed=settings.seed, characters=settings.characters)
-    log(f"{folder}: {sum(counts.values()):,} rows in {len(counts)} files, all of them invented")
+    log(f"{folder}: {sum(counts.values()):,} rows in {len(counts)} files, all synthetic")
 
 
 def collect_rankings(resolved: Resolved[CollectSettings], folder: Path, log: Log) -> None:
-    """Collect rankings; where people rank, say what to open and wait."""
+    """Collect rankings; raise `WaitingError` if people have to rank first."""
     settings = resolved.settings
     ranker, annotator = make_ranker(settings)
     if collect(settings, folder, ranker=ranker, annotator=annotator, log=log) is None:
@@ -34,19 +34,19 @@ def collect_rankings(resolved: Resolved[CollectSettings], folder: Path, log: Log
 
 
 def make_ranker(settings: CollectSettings) -> tuple[Ranker | None, str]:
-    """Return who ranks, and their name; people are nobody yet."""
+    """Return the ranker and its name; the ranker is None if people rank."""
     if settings.by == "people":
         return None, "people"
     if settings.by == "annotators":
         return SimulatedRanker(settings.seed), f"{SYNTHETIC_PREFIX} annotators"
     if settings.judge is None:
-        raise InputError("judge: required and not given where a judge ranks; name a reward model")
+        raise InputError("judge: required with by: judge, and not given; name a reward model")
     return make_reward_ranker(settings, settings.judge), settings.judge
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRanker:
-    """The embedded world's annotators, each asked in turn. They need to know the task."""
+    """The simulated annotators of the toy world, taking turns. They need each prompt's task."""
 
     seed: int
 
@@ -58,8 +58,8 @@ class SimulatedRanker:
             row = json.loads(each.row) if each.row else {}
             if "task" not in row:
                 raise InputError(
-                    "by: the simulated annotators know the embedded world's own prompts alone; "
-                    "take them from its files, or let people or a judge rank"
+                    "by: the simulated annotators can only rank answers to the toy world's own "
+                    "prompts; use prompts from its files, or let people or a judge rank"
                 )
             annotator = group[index % len(group)]
             ranks.append(annotator.rank(from_row(row), each.answers, index=index))

@@ -1,4 +1,4 @@
-"""A recipe to begin with: a commented file for a user's case, and example data beside it."""
+"""Recipe templates: a commented recipe for a use case, with example data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from upbring import durable
 from upbring.errors import InputError
 
 CASES: dict[str, str] = {
-    "domain": "an assistant for your domain, with general ability kept",
+    "domain": "an assistant for your domain that keeps its general abilities",
     "persona": "a persona with a name and a tone",
     "json": "a model that answers as JSON",
-    "safer": "a model that declines what is harmful and answers what only looks so",
-    "medicine": "a specialist on the embedded world, with and without replay",
-    "road": "the whole road on the embedded world, as the demo takes it",
+    "safer": "a model that refuses harmful requests and answers those that only look harmful",
+    "medicine": "a specialist on the toy world, with and without replay",
+    "pipeline": "the full pipeline on the toy world, as in `upbring demo`",
 }
 Turns = tuple[tuple[str, str], ...]
 
@@ -63,12 +63,12 @@ EXAMPLE_DATA: dict[str, dict[str, Turns]] = {
     "json": {"json": _JSON},
     "safer": {"dialogues": _SAFE},
     "medicine": {},
-    "road": {},
+    "pipeline": {},
 }
 
 
 def recipe_text(case: str, *, model: str, folder: str) -> str:
-    """Return the recipe of a case for a model and the folder that its data is in."""
+    """Return the recipe of a case for a model; `folder` contains its data."""
     text = files("upbring.pipeline").joinpath("templates", f"{case}.yaml").read_text("utf-8")
     return text.replace("MODEL", model).replace("FOLDER", folder)
 

@@ -26,13 +26,13 @@ from upbring import __version__, durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
 from upbring.pipeline.live_view import LiveView
-from upbring.pipeline.spec import BASE, POLICY_METHODS, Recipe, StageSpec, find_stage_name
+from upbring.pipeline.spec import BASE, Recipe, StageSpec, find_stage_name
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.references import STAGE_SETTINGS, input_references, split_weight
 from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.models import hash_model
-from upbring.stages.registry import METHODS
+from upbring.stages.registry import methods
 from upbring.stages.run import resume_training, train
 
 VERSION_SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
@@ -84,6 +84,7 @@ class PipelineRunner:
             self.stage_records[stage.name] = {
                 "name": stage.name,
                 "method": stage.command,
+                **_method_metadata(stage.command),
                 "inputs": {need: str(self.stage_folder(need)) for need in stage.needs},
                 "run": str(self.stage_folder(stage.name)),
                 "status": saved_record.get("status", "to do"),
@@ -121,14 +122,14 @@ class PipelineRunner:
     def _is_resumable(self, stage: StageSpec) -> bool:
         """Whether a stage's folder is one that can be gone on with."""
         return (
-            stage.command not in METHODS
+            stage.command not in methods()
             or Run(self.stage_folder(stage.name)).metadata_file.is_file()
         )
 
     def _is_complete(self, stage: StageSpec) -> bool:
         """Whether a finished stage's folder still has what the stage made."""
         folder = self.stage_folder(stage.name)
-        if stage.command not in METHODS:
+        if stage.command not in methods():
             return folder.is_dir()
         return self._is_resumable(stage) and Run(folder).model.is_dir()
 
@@ -173,12 +174,12 @@ class PipelineRunner:
             self.log(f"{stage.name}: {self._set_aside_with_reason(stage, saved_record, key)}")
         self._set_status(stage, status="running", key=key)
         self.log(f"\n── {stage.name}: {stage.command} {self._describe_inputs(stage)}")
-        if stage.command in METHODS:
+        if stage.command in methods():
             self._train_or_resume(stage, resolved)
         else:
             self.stage_functions[stage.command](resolved, folder, self.log)
         self._set_status(stage, status="finished", key=key)
-        if stage.command in POLICY_METHODS:
+        if stage.makes_policy:
             self.on_model_ready(stage.name)
 
     def _set_aside_with_reason(
@@ -321,6 +322,15 @@ class PipelineRunner:
         durable.write_text(
             self.folder / "recipe.yaml", self.recipe.file.read_text(encoding="utf-8")
         )
+
+
+def _method_metadata(command: str) -> dict[str, JSON]:
+    """Return what a report needs to know of the method of a stage that has no folder yet."""
+    method = methods().get(command)
+    if method is None:
+        return {}
+    panels: list[JSON] = [*method.panels]
+    return {"learns_from": method.learns_from, "makes": method.makes, "panels": panels}
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:

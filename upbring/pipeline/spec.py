@@ -19,27 +19,27 @@ spelling is told with file and line.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from upbring.errors import InputError, format_value, nearest
 from upbring.pipeline.gates import Gate, parse_gate
-from upbring.settings.command_table import commands, import_object
+from upbring.settings.alias_table import COMMAND_ALIASES
+from upbring.settings.aliases import find_alias
+from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
+from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.references import STAGE_SETTINGS, input_references
 from upbring.settings.resolve import Resolved, resolve_section
 from upbring.settings.schema import Settings, setting_specs
 from upbring.settings.yaml_nodes import Entry, ListNode, Scalar, Section, read_yaml
+from upbring.stages.registry import load_settings, methods
 
 BASE, LATEST = "base", "latest"
 RECIPE_KEYS = ("model", "defaults", "stages", "rounds", "each_round", "ask", "evaluate", "gates")
-POLICY_METHODS = frozenset(
-    {"pretrain", "sft", "dpo", "ipo", "kto", "orpo", "simpo", "ppo", "grpo", "rloo"}
+OTHER_STAGES: Mapping[str, type[Settings]] = MappingProxyType(  # stages that do not train
+    {"toyworld": ToyworldSettings, "collect": CollectSettings}
 )
-STAGE_COMMANDS = POLICY_METHODS | {
-    "toyworld",
-    "reward",
-    "collect",
-}  # the commands that may be stages
 MAX_ROUNDS = 20
 
 
@@ -52,6 +52,12 @@ class StageSpec:
     resolved: Resolved[Any]
     needs: tuple[str, ...]
     line: int
+
+    @property
+    def makes_policy(self) -> bool:
+        """Whether there is a model at its end that generates text."""
+        method = methods().get(self.command)
+        return method is not None and method.makes == "policy"
 
 
 @dataclass(frozen=True)
@@ -173,19 +179,22 @@ class _RecipeReader:
             if command_entry and isinstance(command_entry.value, Scalar)
             else name
         )
-        if command not in STAGE_COMMANDS:
+        command = str(COMMAND_ALIASES.get(command, command))
+        if command not in {*methods(), *OTHER_STAGES}:
             line = command_entry.line if command_entry else entry.line
             hint = "" if command_entry else "; or name its `method:`"
             self._add_problem(
                 line,
-                f"{name}: no such method {format_value(command)}; {_suggest_name(command, STAGE_COMMANDS)}{hint}",
+                f"{name}: no such method {format_value(command)}; {_suggest_name(command, {*methods(), *OTHER_STAGES})}{hint}",
             )
             return
         full_name = name if round_number is None else f"{name}-{round_number}"
         if full_name in {BASE, LATEST, *(stage.name for stage in self.stages)}:
             self._add_problem(entry.line, f"{name}: the name is taken; choose another")
             return
-        settings_class: type[Settings] = import_object(commands()[command].settings)
+        settings_class: type[Settings] = OTHER_STAGES.get(command) or load_settings(
+            methods()[command]
+        )
         resolved = resolve_section(
             settings_class,
             Entry(entry.line, Section(entry.line, entries)),
@@ -196,9 +205,7 @@ class _RecipeReader:
             problems=self.problems,
         )
         if resolved is not None:
-            needs = tuple(
-                dict.fromkeys(self._find_needs(resolved.settings, entries, entry.line, name=name))
-            )
+            needs = tuple(dict.fromkeys(self._find_needs(resolved, entry.line, name=name)))
             self.stages.append(StageSpec(full_name, command, resolved, needs, entry.line))
 
     def _default_values(
@@ -209,23 +216,24 @@ class _RecipeReader:
         values: dict[str, object] = {}
         defaults = self.root.entries.get("defaults")
         if defaults is not None and isinstance(defaults.value, Section):
-            for name, entry in defaults.value.entries.items():
+            for given_name, entry in defaults.value.entries.items():
+                alias = None if given_name in allowed else find_alias(given_name, allowed)
+                name = alias.setting if alias else given_name
                 if name in allowed and name not in entries and isinstance(entry.value, Scalar):
-                    values[name] = entry.value.text
+                    values[given_name] = entry.value.text
         if "model" in allowed and "model" not in entries:
             values["model"] = BASE
         if "do" in allowed and "do" not in entries:  # the embedded world is exported
             values["do"] = ("export",)
         return values
 
-    def _find_needs(
-        self, settings: Settings, entries: Mapping[str, Entry], line: int, *, name: str
-    ) -> Iterator[str]:
+    def _find_needs(self, resolved: Resolved[Any], line: int, *, name: str) -> Iterator[str]:
         """Yield the stages that a stage's settings name; tell of files that are not there."""
         earlier = [stage.name for stage in self.stages]
         later = set(self._stage_names()) - {_strip_round_number(each) for each in earlier} - {name}
-        for setting, value in input_references(settings):
-            setting_line = entries[setting].line if setting in entries else line
+        for setting, value in input_references(resolved.settings):
+            _, _, origin_line = resolved.origins[setting].rpartition(":")
+            setting_line = int(origin_line) if origin_line.isdecimal() else line
             first_part = Path(value).parts[0] if value else ""
             needed_stage = find_stage_name(first_part, earlier, self.stages)
             if needed_stage is not None:
@@ -269,7 +277,7 @@ class _RecipeReader:
         if "models" not in entries:
             names = [
                 BASE,
-                *(stage.name for stage in self.stages if stage.command in POLICY_METHODS),
+                *(stage.name for stage in self.stages if stage.makes_policy),
             ]
             items = tuple(Scalar(entry.line, name, is_plain=True) for name in names)
             entries["models"] = Entry(entry.line, ListNode(entry.line, items))
@@ -283,7 +291,7 @@ class _RecipeReader:
             problems=self.problems,
         )
         if resolved is not None:
-            list(self._find_needs(resolved.settings, entries, entry.line, name="evaluate"))
+            list(self._find_needs(resolved, entry.line, name="evaluate"))
         return resolved
 
     def _evaluated_models(self, evaluate: Resolved[EvaluateSettings] | None) -> tuple[str, ...]:
@@ -317,11 +325,7 @@ def find_stage_name(name: str, earlier: Sequence[str], stages: Sequence[StageSpe
     if name in earlier:
         return name
     if name == LATEST:
-        policies = [
-            stage.name
-            for stage in stages
-            if stage.command in POLICY_METHODS and stage.name in earlier
-        ]
+        policies = [each.name for each in stages if each.makes_policy and each.name in earlier]
         return policies[-1] if policies else None
     round_stages = [
         candidate

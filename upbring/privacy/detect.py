@@ -1,9 +1,9 @@
-"""Personal data and secrets in text: found by patterns and checksums, and taken out.
+"""Detect and redact personal data and secrets in text, with patterns and checksums.
 
-Found: e-mail addresses, telephone numbers (E.164 and common national writing), payment cards
-(Luhn), IBANs (mod 97), IP addresses, keys and tokens. Left out: names, postal addresses, dates of
-birth, and telephone numbers that are bare digits with no word such as `tel` before them. Every
-pattern is bounded or cannot start inside its own match, so time grows with the text's length alone.
+Detected: e-mail addresses, phone numbers (E.164 and common national formats), payment cards (Luhn),
+IBANs (mod 97), IP addresses, keys and tokens. Not detected: names, postal addresses, dates of
+birth, and phone numbers of bare digits without a word such as `tel` before them. Every pattern is
+bounded or cannot start inside its own match, so the time is linear in the length of the text.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ PersonalDataKind = Literal["KEY", "EMAIL", "IBAN", "CARD", "IP", "PHONE"]
 
 @dataclass(frozen=True, slots=True)
 class PersonalDataMatch:
-    """Where something personal stands, and how it may be shown."""
+    """The span of an item of personal data, and a redacted form that may be shown."""
 
     kind: PersonalDataKind
     start: int
@@ -29,13 +29,14 @@ class PersonalDataMatch:
 
 
 def find_personal_data(text: str) -> list[PersonalDataMatch]:
-    """Return what is personal in the text, in order, without overlaps.
+    """Return the personal data in the text, in order, without overlaps.
 
-    >>> [(f.kind, f.redacted) for f in find_personal_data("Write to ada@example.org or +44 20 7946 0958.")]
+    >>> matches = find_personal_data("Write to ada@example.org or +44 20 7946 0958.")
+    >>> [(match.kind, match.redacted) for match in matches]
     [('EMAIL', 'ad…rg'), ('PHONE', '+4…58')]
     """
     accepted: list[tuple[int, int, PersonalDataKind]] = []
-    # What comes first in the chain is the surer kind: a card is no telephone number.
+    # Earlier finders are more reliable, so their kind wins: a card is not a phone number.
     spans = chain.from_iterable(find_kind(text) for find_kind in _applicable_finders(text))
     by_start: dict[int, tuple[int, PersonalDataKind]] = {}
     for start, end, kind in spans:
@@ -55,7 +56,7 @@ def find_personal_data(text: str) -> list[PersonalDataMatch]:
 
 
 def scrub(text: str) -> tuple[str, Counter[str]]:
-    """Return the text with [EMAIL] and so on in place of what is personal, and how many of each.
+    """Return the text with personal data replaced by [EMAIL] and so on, and the count of each kind.
 
     >>> scrub("Mail ada@example.org")
     ('Mail [EMAIL]', Counter({'EMAIL': 1}))
@@ -65,7 +66,7 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
     for match in matches:
         parts += [text[position : match.start], f"[{match.kind}]"]
         position = match.end
-    return "".join([*parts, text[position:]]), Counter(one.kind for one in matches)
+    return "".join([*parts, text[position:]]), Counter(match.kind for match in matches)
 
 
 KindSpan = tuple[int, int, PersonalDataKind]
@@ -98,7 +99,7 @@ _KEY_PREFIXES = (
     *("eyJ", "-----BEGIN"),
 )
 _DIGIT = re.compile(r"\d")
-_LONG_NUMBER = re.compile(r"\d(?:\D{0,5}\d){6}")  # the shortest card or telephone number has more
+_LONG_NUMBER = re.compile(r"\d(?:\D{0,5}\d){6}")  # every card and phone number has more digits
 _DOTTED = re.compile(r"\d\.\d{1,3}\.\d")
 _IBAN_PREFIX = re.compile(r"[A-Z]{2}\d\d")
 
@@ -141,7 +142,7 @@ _CARD = re.compile(
     r"(?<!\d)(?=(\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?!\d)"
     r"|\d{4}([ -])\d{6}\3\d{4,5}(?!\d)|\d{13,19}(?!\d)))"
 )
-_DOUBLED_DIGIT_SUMS = str.maketrans("0123456789", "0246813579")  # the cross sum of twice the digit
+_DOUBLED_DIGIT_SUMS = str.maketrans("0123456789", "0246813579")  # the digit sum of twice the digit
 _ISSUER = re.compile(
     r"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[068]\d{12}"
     r"|(?:6011|64[4-9]\d|65\d\d|35\d\d|62\d\d)\d{12})\Z"
@@ -180,7 +181,7 @@ _CALLING_CODE = re.compile(
 
 
 def _applicable_finders(text: str) -> Iterator[Finder]:
-    """Yield what may find anything: most texts fail these cheap tests, which no finding fails."""
+    """Yield the finders that may match; these cheap tests rule out most texts and lose no match."""
     if any(key_prefix in text for key_prefix in _KEY_PREFIXES):
         yield _find_keys
     if "@" in text:
@@ -200,7 +201,7 @@ def _applicable_finders(text: str) -> Iterator[Finder]:
 def _find_keys(text: str) -> Iterator[KindSpan]:
     for match in _KEY.finditer(text):
         yield *match.span(), "KEY"
-    end = 0  # of the block looked at last, -1 when there is none any more
+    end = 0  # start of the last END marker that was found, or -1 if there are no more
     for match in _KEY_BLOCK.finditer(text):
         if 0 <= end < match.end():
             end = text.find("-----END ", match.end())

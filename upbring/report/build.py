@@ -1,4 +1,4 @@
-"""`report.html` and `report.json`, made of folders; at any time, also of a run that is at work."""
+"""Write `report.html` and `report.json` from run folders, including those of running stages."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """A report that is written: where it is and what it comes to."""
+    """The paths of a written report, its verdict, and what could not be read."""
 
     html_path: Path
     json_path: Path
@@ -26,7 +26,7 @@ class WrittenReport:
 
 
 def write_report(folders: Sequence[Path], output_dir: Path) -> WrittenReport:
-    """Write the report of folders into a folder."""
+    """Write the report on `folders` into `output_dir`."""
     findings = compute_findings(read_evidence(folders))
     with durable.explain_os_errors(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What each stage cost: time, tokens, memory, and which share of the weights learned."""
+"""The cost of each stage: time, tokens, memory, and the share of trainable weights."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,24 +6,23 @@ from datetime import datetime
 from upbring.durable import JSON
 from upbring.report.run_data import Evidence, ReportedStage
 
-PEAK_MEMORY_METRICS = ("peak_memory_bytes", "memory_bytes", "peak_memory")  # names in metrics
-NUM_TRAINABLE_KEY, NUM_WEIGHTS_KEY = (
-    "learned_weights",
-    "weights",
-)  # names in environment.json, where a stage tells
+# The first of these that a metrics file has.
+PEAK_MEMORY_METRICS = ("peak_memory_bytes", "memory_bytes", "peak_memory")
+# Optional keys of environment.json.
+NUM_TRAINABLE_KEY, NUM_WEIGHTS_KEY = "learned_weights", "weights"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one stage took."""
+    """The cost of one stage."""
 
     stage: str
     command: str
     status: str
     steps: int
     planned_steps: int | None
-    seconds: float  # of its steps
-    wall_seconds: float | None  # from beginning to end, pauses and evaluations included
+    seconds: float  # training steps only
+    wall_seconds: float | None  # start to end, including pauses and evaluation
     tokens: int
     peak_memory_bytes: float | None
     num_trainable: int | None
@@ -31,12 +30,12 @@ class Cost:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """How fast its steps were."""
+        """Training throughput, or None if no time was recorded."""
         return self.tokens / self.seconds if self.seconds > 0 else None
 
     @property
     def trainable_share(self) -> float | None:
-        """Which share of the base's weights learned."""
+        """Trainable weights divided by the base model's weights."""
         return (
             self.num_trainable / self.num_weights
             if self.num_trainable and self.num_weights
@@ -45,7 +44,7 @@ class Cost:
 
 
 def costs(evidence: Evidence) -> list[Cost]:
-    """Return what each stage that learns took."""
+    """Return the cost of each training stage."""
     return [_cost(stage) for stage in evidence.training_stages]
 
 

@@ -1,6 +1,6 @@
-"""All that the report says, computed once from the evidence; `report.json` is this, as numbers.
+"""Everything the report shows, computed once from the evidence and exported as `report.json`.
 
-Nothing here depends on the clock or on the order in which files were written.
+The result depends only on the file contents, not on the time or the order of writing.
 """
 
 import math
@@ -35,7 +35,7 @@ MAX_FIXED_PROMPTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The evidence, and what follows from it."""
+    """The evidence and everything computed from it."""
 
     evidence: Evidence
     scorecard: tuple[ScorecardRow, ...]
@@ -48,18 +48,18 @@ class Findings:
     drift: tuple[EvalResult, ...]
     refusals: tuple[EvalResult, ...]
     comparisons: tuple[ResponseComparison, ...]
-    fixed_prompts: Mapping[str, tuple[FixedPromptResponses, ...]]  # by stage, to fixed prompts
+    fixed_prompts: Mapping[str, tuple[FixedPromptResponses, ...]]  # by stage
     costs: tuple[Cost, ...]
-    contract_differences: tuple[str, ...]  # how the contracts of two stages differ
+    contract_differences: tuple[str, ...]  # between consecutive stages
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether any number was judged by an invented world or simulated people."""
+        """Whether any result was judged by simulated annotators or by the toy world."""
         return any(each.is_synthetic for each in self.evidence.results)
 
 
 def compute_findings(evidence: Evidence) -> Findings:
-    """Return what follows from the evidence."""
+    """Return everything the report shows about the evidence."""
     rows = tuple(scorecard.scorecard(evidence))
     return Findings(
         evidence,
@@ -84,7 +84,7 @@ def compute_findings(evidence: Evidence) -> Findings:
 
 
 def _contract_differences(evidence: Evidence) -> list[str]:
-    """Return where a stage speaks otherwise than the one before it."""
+    """Return where a stage's contract differs from that of the stage before it."""
     contracts = [
         (stage.name, stage.contract)
         for stage in evidence.training_stages
@@ -94,7 +94,7 @@ def _contract_differences(evidence: Evidence) -> list[str]:
     for (name, contract), (previous_name, previous_contract) in zip(
         contracts[1:], contracts, strict=False
     ):
-        if previous_contract.kind != "base":  # a base was taught no template yet
+        if previous_contract.kind != "base":  # a base model has no chat template
             differences += describe_differences(
                 contract, previous_contract, names=(name, previous_name)
             )
@@ -102,7 +102,7 @@ def _contract_differences(evidence: Evidence) -> list[str]:
 
 
 def as_json(findings: Findings, *, verdict: JSON, advice: Sequence[str]) -> JSON:
-    """Return every number of the report, for programs; what is not finite is null."""
+    """Return the contents of `report.json`; NaN and infinity become null."""
     evidence = findings.evidence
     stages: list[JSON] = []
     for stage in evidence.stages:
@@ -160,7 +160,7 @@ def _fields(value: "DataclassInstance") -> dict[str, JSON]:
 
 
 def _to_json(value: object) -> JSON:
-    """Return a value as JSON has it."""
+    """Convert a value to JSON types."""
     if is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
     if isinstance(value, Mapping):
@@ -171,5 +171,5 @@ def _to_json(value: object) -> JSON:
         return value if math.isfinite(value) else None
     if isinstance(value, Path):
         return redact_home(str(value))
-    assert value is None or isinstance(value, bool | int | str), f"{value!r} has no place in JSON"
+    assert value is None or isinstance(value, bool | int | str), f"{value!r} is not a JSON value"
     return value

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nobody for anything: pictures and style are inside."""
+"""The report as one self-contained HTML file: no requests, with inline CSS and SVG."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,11 +17,11 @@ from upbring.runs.results import EvalResult
 from upbring.train.progress import format_duration
 from upbring.web.templates import make_template_environment
 
-MAX_ANSWER_LENGTH = 1200  # characters of an answer
-MAX_PLOT_ROWS = 14  # of a picture
-MARKER_SYMBOLS = "●■◆▲▼✚"  # what MARKERS look like in a text
+MAX_ANSWER_LENGTH = 1200  # characters of a response
+MAX_PLOT_ROWS = 14
+MARKER_SYMBOLS = "●■◆▲▼✚"  # the plot markers as text, in the same order
 DETAIL_NAMES = ("exact_match", "normalised_match", "choice_accuracy_sum", "bits_per_byte", "loose")
-# No script, no picture, no font from anywhere; the style is inline.
+# Blocks scripts, external images and fonts; only inline CSS is allowed.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
@@ -29,7 +29,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def page(findings: Findings, *, refresh_seconds: int | None = None) -> str:
-    """Return the page; one that refreshes itself is for a server, not for a file."""
+    """Return the HTML page; `refresh_seconds` makes a served page reload itself."""
     main = [row for row in findings.scorecard if not is_detail(row)]
     template = _environment().get_template("page.html.jinja")
     text = template.render(
@@ -43,16 +43,16 @@ def page(findings: Findings, *, refresh_seconds: int | None = None) -> str:
         pipeline=pipeline_diagram(findings.evidence),
         box=(BOX_WIDTH, BOX_HEIGHT),
         main=_by_suite(main),
-        fine=_by_suite([row for row in findings.scorecard if is_detail(row)]),
-        pictures=_draw_plots(findings, main),
+        details=_by_suite([row for row in findings.scorecard if is_detail(row)]),
+        plots=_draw_plots(findings, main),
         legend=_legend(findings),
-        synthetic_told=sentences.SYNTHETIC_NOTE,
+        synthetic_note=sentences.SYNTHETIC_NOTE,
     )
-    return text.encode(errors="replace").decode()  # half a letter cannot be written
+    return text.encode(errors="replace").decode()  # lone surrogates cannot be encoded
 
 
 def is_detail(row: ScorecardRow) -> bool:
-    """Whether a number is a detail of another one."""
+    """Whether a metric is a variant of another one and belongs in the details table."""
     last = row.name.rpartition("/")[2]
     return (
         last in DETAIL_NAMES
@@ -62,12 +62,12 @@ def is_detail(row: ScorecardRow) -> bool:
 
 
 def truncate(text: str, limit: int = MAX_ANSWER_LENGTH) -> str:
-    """Return the beginning of a text, and how long it was.
+    """Return the beginning of a text and its full length.
 
     >>> truncate("abcdef", 3)
-    'abc … (6 characters, cut)'
+    'abc … (truncated, 6 characters)'
     """
-    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters, cut)"
+    return text if len(text) <= limit else f"{text[:limit]} … (truncated, {len(text):,} characters)"
 
 
 @cache
@@ -96,7 +96,7 @@ def _by_suite(rows: Sequence[ScorecardRow]) -> dict[str, list[ScorecardRow]]:
 
 
 def _legend(findings: Findings) -> list[tuple[str, str, str]]:
-    """Return each model's name, colour and shape."""
+    """Return each model's name, color and marker."""
     colors = model_colors(findings.evidence.models)
     return [
         (m, c, MARKER_SYMBOLS[i % len(MARKER_SYMBOLS)]) for i, (m, c) in enumerate(colors.items())
@@ -104,7 +104,7 @@ def _legend(findings: Findings) -> list[tuple[str, str, str]]:
 
 
 def _draw_plots(findings: Findings, main: Sequence[ScorecardRow]) -> dict[str, list[Markup]]:
-    """Return the pictures of each section, which may have none."""
+    """Return the plots of each section; a section without data has none."""
     colors = model_colors(findings.evidence.models)
     shares = [row for row in main if row.unit == "share"][:MAX_PLOT_ROWS]
     rows = [(sentences.label(row), row.values) for row in shares]
@@ -127,9 +127,9 @@ def _draw_plots(findings: Findings, main: Sequence[ScorecardRow]) -> dict[str, l
     if refusal_rows:
         caption = sentences.refusals(findings)
         drawn["refusals"] = [plots.dots(refusal_rows, colors, name="refusals", title=caption)]
-    drawn["pursuits"] = [
+    drawn["overoptimization"] = [
         plots.overoptimization(
-            each, name=f"pursuit-{i}", title=sentences.overoptimization(findings, i)
+            each, name=f"overoptimization-{i}", title=sentences.overoptimization(findings, i)
         )
         for i, each in enumerate(findings.overoptimization)
     ]

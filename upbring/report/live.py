@@ -1,4 +1,4 @@
-"""The same page of runs that are at work: made anew when a file has changed, and only then."""
+"""The report of running stages as a web page, rebuilt only when a file has changed."""
 
 import threading
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from upbring.report.read_folders import file_stats, read_evidence
 
 @dataclass(eq=False)
 class LiveReport:
-    """The newest page of folders, and what it was made of."""
+    """The current page for some folders, with the file sizes and times it was built from."""
 
     folders: Sequence[Path]
     refresh_seconds: int
@@ -29,12 +29,12 @@ class LiveReport:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def html(self) -> str:
-        """Return the page as the files are now."""
+        """Return the page for the current files."""
         self._refresh()
         return self._html
 
     def json_text(self) -> str:
-        """Return `report.json` as the files are now."""
+        """Return the text of `report.json` for the current files."""
         return report_json(self._refresh())
 
     def _refresh(self) -> Findings:
@@ -48,7 +48,7 @@ class LiveReport:
 
 
 def app(folders: Sequence[Path], *, refresh_seconds: int) -> Starlette:
-    """Return an application with the page at `/` and its numbers at `/report.json`."""
+    """Return a web application that serves the page at `/` and its data at `/report.json`."""
     live = LiveReport(folders, refresh_seconds)
 
     def show_html(_: Request) -> Response:

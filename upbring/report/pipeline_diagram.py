@@ -1,6 +1,6 @@
-"""The road as a picture, in the manner of InstructGPT's figure 2: boxes in columns, and arrows.
+"""Layout of the pipeline diagram: one box per stage in columns, connected by arrows.
 
-Only places are computed here; the page's template draws them.
+The style follows figure 2 of InstructGPT. The page template draws the boxes and arrows.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,32 +10,29 @@ from upbring.report import texts
 from upbring.report.run_data import BASE, Evidence, ReportedStage
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 194, 116, 62, 40
-TOP_MARGIN, MARGIN = 56, 6  # room for arrows that pass above a column, if there are any
+TOP_MARGIN, MARGIN = 56, 6  # TOP_MARGIN leaves space for arrows that pass above a column
 MAX_LINE_LENGTH = 27
 
-COMMAND_DESCRIPTIONS = {
-    "pretrain": "learns to continue text",
-    "sft": "learns from demonstrations",
-    "reward": "learns what people prefer",
-    "dpo": "learns from comparisons",
-    "ipo": "learns from comparisons",
-    "kto": "learns from good and bad",
-    "orpo": "learns from comparisons",
-    "simpo": "learns from comparisons",
-    "ppo": "tries answers, is rewarded",
-    "grpo": "tries answers, is rewarded",
-    "rloo": "tries answers, is rewarded",
-    "toyworld": "writes the small world",
-    "collect": "collects rankings",
-    "evaluate": "measures models",
+DATA_DESCRIPTIONS = {  # of training stages, by the kind of training data
+    "documents": "trains on plain text",
+    "demonstrations": "trains on demonstrations",
+    "comparisons": "trains on preference pairs",
+    "labels": "trains on good/bad labels",
+    "prompts": "RL against a reward",
 }
-HEADLINE_METRICS = ("judge", "reward", "accuracy", "nll")  # the held-out number that a box shows
-INPUT_LABELS = {"reward": "rewards", "judge": "judges", "value": "expects"}
+COMMAND_DESCRIPTIONS = {  # of other stages, by command
+    "toyworld": "writes the toy dataset",
+    "collect": "collects rankings",
+    "evaluate": "evaluates models",
+}
+# A box shows the first of these held-out metrics that its stage has.
+HEADLINE_METRICS = ("judge", "reward", "accuracy", "nll")
+INPUT_LABELS = {"reward_model": "reward model", "judge": "judge"}
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A stage in its place."""
+    """A stage with its position and text lines."""
 
     name: str
     x: int
@@ -46,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """From one box to another, with the place of its label."""
+    """An SVG path from one box to another, and the position of its label."""
 
     path: str
     label: str
@@ -56,7 +53,7 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class PipelineDiagram:
-    """Boxes and arrows, and the size of the whole."""
+    """All boxes and arrows, and the size of the drawing."""
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
@@ -65,13 +62,13 @@ class PipelineDiagram:
 
     @property
     def description(self) -> str:
-        """The picture in words."""
+        """The alternative text of the drawing."""
         boxes = (f"{box.name}: {', '.join(box.lines)}" for box in self.boxes)
-        return "The road in boxes. " + ". ".join(boxes)
+        return "Pipeline diagram. " + ". ".join(boxes)
 
 
 def pipeline_diagram(evidence: Evidence) -> PipelineDiagram | None:
-    """Return the picture of a road; None where there is no stage."""
+    """Return the diagram of a pipeline, or None if there are no stages."""
     if not evidence.stages:
         return None
     sources = {stage.name: _sources(stage, evidence) for stage in evidence.stages}
@@ -103,29 +100,30 @@ def pipeline_diagram(evidence: Evidence) -> PipelineDiagram | None:
 
 
 def _skips_column(column: Mapping[str, int], name: str, source: str) -> bool:
-    """Whether an arrow skips a column."""
+    """Whether the arrow from `source` to `name` passes over a column."""
     return column[name] - column[source] > 1
 
 
 def _is_data_stage(stage: ReportedStage, sources: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether a stage gives rows and needs no model: its name stands in boxes, for fewer arrows."""
+    """Whether a stage only writes data; the boxes name it instead of drawing an arrow."""
     return not stage.is_training and not sources[stage.name]
 
 
 def _sources(stage: ReportedStage, evidence: Evidence) -> dict[str, str]:
-    """Return what a stage begins with, and what for."""
-    names = {each.name for each in evidence.stages} - {stage.name}
+    """Return the label of the arrow from each stage that this stage takes as input."""
+    makes = {each.name: each.makes for each in evidence.stages if each.name != stage.name}
     sources: dict[str, str] = {}
     for key, value in stage.inputs.items():
-        if value in names:
-            sources.setdefault(value, INPUT_LABELS.get(key.split()[0], ""))
+        if value in makes:
+            default = "reward model" if makes[value] == "reward model" else ""
+            sources.setdefault(value, INPUT_LABELS.get(key.split()[0], default))
         elif key == "model":
             sources.setdefault(BASE, "")
     return sources
 
 
 def _columns(sources: Mapping[str, Mapping[str, str]], *, has_base: bool) -> dict[str, int]:
-    """Return how far along the road each stage stands; a circle is cut where it closes."""
+    """Return the column of each stage: one more than its last input. Cycles are broken."""
     column: dict[str, int] = {BASE: 0} if has_base else {}
 
     def depth(name: str, above: frozenset[str]) -> int:
@@ -146,7 +144,7 @@ def _box(name: str, x: int, y: int, evidence: Evidence, data_stages: Collection[
         base_models = {each for s in evidence.stages if (each := s.inputs.get("model"))}
         models = sorted(base_models - {stage.name for stage in evidence.stages})
         return Box(
-            BASE, x, y, tuple(_truncate(each) for each in [*models, "completes text"]), "given"
+            BASE, x, y, tuple(_truncate(each) for each in [*models, "pretrained model"]), "given"
         )
     return Box(
         _truncate(name),
@@ -158,18 +156,26 @@ def _box(name: str, x: int, y: int, evidence: Evidence, data_stages: Collection[
 
 
 def _lines(stage: ReportedStage, data_stages: Collection[str]) -> list[str]:
-    """Return what a box says of its stage, in four lines at most."""
-    description = COMMAND_DESCRIPTIONS.get(stage.command, stage.command)
+    """Return the text of a stage's box, at most four lines."""
+    description = _description(stage)
     rows = sum(file.rows for file in stage.files if file.purpose == "train")
     train_records = [record for record in stage.records if record.kind == "train"]
     tokens = sum(record.values.get("tokens", 0.0) for record in train_records)
     data_names = texts.join_names(value for value in stage.inputs.values() if value in data_stages)
-    rows_text = texts.format_count(rows, "row") + (f" of {data_names}" if data_names else "")
+    rows_text = texts.format_count(rows, "row") + (f" from {data_names}" if data_names else "")
     lines = [description, rows_text if rows else ""]
     if train_records:
         steps = texts.format_count(train_records[-1].step, "step")
         lines.append(f"{steps}, {texts.format_large(tokens)} tokens")
     return [line for line in (*lines, _headline_metric(stage)) if line]
+
+
+def _description(stage: ReportedStage) -> str:
+    """Return one line that describes what a stage does."""
+    if stage.makes == "reward model":
+        return "trains a reward model"
+    fallback = COMMAND_DESCRIPTIONS.get(stage.command, stage.command)
+    return DATA_DESCRIPTIONS.get(stage.learns_from or "", fallback)
 
 
 def _headline_metric(stage: ReportedStage) -> str:
@@ -183,7 +189,7 @@ def _headline_metric(stage: ReportedStage) -> str:
 
 
 def _arrow(source: Box, target: Box, label: str, *, skips_column: bool) -> Arrow:
-    """Return a curve from box to box; one that skips a column passes above it."""
+    """Return a curve between two boxes; one that skips a column passes above it."""
     if skips_column:
         x1, x2 = source.x + BOX_WIDTH * 0.7, target.x + BOX_WIDTH * 0.3
         top = min(source.y, target.y) - 48

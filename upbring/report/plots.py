@@ -1,6 +1,6 @@
-"""The pictures of the report, one function each: from numbers to an SVG element.
+"""The plots of the report, one function each; each returns an SVG element.
 
-No picture says what its caption does not say in words, and none tells models apart by colour alone.
+Every plot has its content as alternative text, and models differ by marker as well as by color.
 """
 
 import math
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[float, float]]
 
 FULL_WIDTH, PANEL_WIDTH = 7.2, 2.75  # inches
-MAX_POINTS = 300  # of a line: more than a panel has pixels
+MAX_POINTS = 300  # per line; a panel has fewer pixels than this
 NUM_BINS = 40
-SMOOTH_ABOVE = 30  # points, from which on a line is smoothed too
+SMOOTH_ABOVE = 30  # a line with more points also gets a moving average
 ROW_HEIGHT, AXIS_HEIGHT = 0.3, 0.55
 MAX_LABEL_LENGTH = 48
 
 
-@lru_cache(maxsize=256)  # a live page draws anew only what has grown
+@lru_cache(maxsize=256)  # a live page redraws only panels with new points
 def panel(curve: Panel, *, name: str, stage: str) -> Markup:
-    """Return a learning curve: what was trained on, what was held out, and the healthy band."""
+    """Return one training curve: training values, held-out values and the healthy range."""
     heading = texts.title(curve.name, texts.METRIC_TITLES)
     with figure(PANEL_WIDTH, 1.9, is_small=True) as fig:
         axes = fig.add_subplot()
@@ -57,7 +57,7 @@ def panel(curve: Panel, *, name: str, stage: str) -> Markup:
 def _describe_curve(curve: Panel, heading: str, stage: str) -> str:
     first = (curve.held_out or curve.train)[0][1]
     change = f"from {texts.format_number(first)} to {texts.format_number(curve.last)}"
-    band = f"; healthy is {curve.band}" if curve.band else ""
+    band = f"; healthy range: {curve.band}" if curve.band else ""
     return f"{stage}: {heading} went {change}{band}"
 
 
@@ -69,7 +69,7 @@ def _line(
 
 
 def _shade_band(axes: "Axes", curve: Panel) -> None:
-    """Shade the healthy band, as far as it is near to the curve."""
+    """Shade the part of the healthy range that is close to the curve."""
     if curve.band is None:
         return
     low, high = axes.get_ylim()
@@ -98,7 +98,7 @@ def downsample(points: Points, *, limit: int = MAX_POINTS) -> list[tuple[float, 
 
 
 def moving_average(points: Points) -> list[tuple[float, float]]:
-    """Return the moving average over a tenth of a line, narrower at its ends."""
+    """Return the moving average over a tenth of the line; the window shrinks at both ends."""
     half = max(1, len(points) // 20)
     y = np.array([value for _, value in points], np.float64)
     sums = np.concatenate([[0.0], np.cumsum(y)])
@@ -117,7 +117,7 @@ def dots(
     name: str,
     title: str,
 ) -> Markup:
-    """Return a row of dots with intervals for each number: one dot for each model, in percent."""
+    """Return one row per metric: a marker with its interval for each model, in percent."""
     height = AXIS_HEIGHT + ROW_HEIGHT * len(rows) * max(1.0, 0.45 * len(colors))
     with figure(FULL_WIDTH, height) as fig:
         axes = fig.add_subplot()
@@ -150,7 +150,7 @@ def _dot(axes: "Axes", measured: EvalResult, y: float, *, color: str, marker: st
 
 
 def changes(rows: Sequence[ScorecardRow], *, name: str, title: str) -> Markup:
-    """Return a bar for each capability: by how many points or percent it rose or fell."""
+    """Return one bar per capability: its change in percentage points or percent."""
     with figure(FULL_WIDTH, AXIS_HEIGHT + ROW_HEIGHT * len(rows)) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="x")
@@ -165,13 +165,13 @@ def changes(rows: Sequence[ScorecardRow], *, name: str, title: str) -> Markup:
         axes.set_yticks(range(len(rows)), [_truncate(label) for label in labels])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0, labelcolor=COLORS["ink"])
-        axes.set_xlabel("towards worse ← → better: points of a share, percent of other numbers")
+        axes.set_xlabel("worse ← → better (percentage points for shares, percent otherwise)")
         axes.spines["left"].set_visible(False)
         return svg(fig, name=name, title=title)
 
 
 def change_of(row: ScorecardRow) -> tuple[float, float | None, float | None]:
-    """Return a change in points or percent, towards better being positive, and its bounds."""
+    """Return a change in percentage points or percent with its interval; positive is better."""
     sign = 1 if row.is_higher_better in {True, None} else -1
     if row.paired is not None and row.paired.value is not None:
         bounds = (row.paired.value, row.paired.low, row.paired.high)
@@ -188,7 +188,7 @@ def change_of(row: ScorecardRow) -> tuple[float, float | None, float | None]:
 def distributions(
     values: Mapping[str, Sequence[float]], colors: Mapping[str, str], *, name: str, title: str
 ) -> Markup:
-    """Return a row for each model: how many answers got which score, and their mean."""
+    """Return one histogram per model: its response scores and their mean."""
     all_scores = np.concatenate([np.asarray(own, np.float64) for own in values.values()])
     low, high = float(all_scores.min()), float(all_scores.max())
     edges = np.linspace(low, high if high > low else low + 1, NUM_BINS + 1)
@@ -206,16 +206,16 @@ def distributions(
             axes.set_title(f"{_truncate(model)}: mean {texts.format_number(mean)}", loc="left")
             axes.tick_params(labelbottom=model_index == len(values) - 1)
         if shared_axes is not None:
-            axes.set_xlabel("score of an answer")
+            axes.set_xlabel("score of a response")
         return svg(fig, name=name, title=title)
 
 
 def overoptimization(proxy_curve: OveroptimizationCurve, *, name: str, title: str) -> Markup:
-    """Return the reward that was pursued and the judge's score, by √KL to the reference."""
+    """Return the reward trained on and the held-out judge's score over √KL to the reference."""
     with figure(FULL_WIDTH, 2.6) as fig:
         axes = fig.add_subplot()
         axes.grid(axis="y")
-        series = [("reward (pursued)", proxy_curve.proxy_scores, "c2", "s")]
+        series = [("reward (trained on)", proxy_curve.proxy_scores, "c2", "s")]
         if proxy_curve.judge_scores:
             series.append(("judge (held out)", proxy_curve.judge_scores, "c1", "o"))
         for label, values, color, marker in series:
@@ -234,7 +234,7 @@ def overoptimization(proxy_curve: OveroptimizationCurve, *, name: str, title: st
             curve = list(zip(distances, proxy_curve.fitted_scores(distances), strict=True))
             x, y = zip(*curve, strict=True)
             axes.plot(x, y, color=COLORS["soft"], linewidth=1, linestyle="--", label="fitted")
-        axes.set_xlabel("distance from the reference, √KL")
+        axes.set_xlabel("distance from the reference model (√KL)")
         axes.set_ylabel("score")
         axes.legend(
             frameon=False,

@@ -1,7 +1,7 @@
-"""From folders to evidence: a run, what a recipe made, an evaluation, or a folder of these.
+"""Read a run, a pipeline, an evaluation, or a folder of runs into an `Evidence`.
 
-A run may be at work, and a process may have died while it wrote. What is not there is left out;
-what is damaged is left out and named in `read_errors`, never guessed.
+A run may be running, or may have died while writing. Missing files are skipped. Damaged files and
+lines are skipped too, and listed in `read_errors`.
 """
 
 import json
@@ -24,34 +24,18 @@ from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
 from upbring.runs.run_folder import DataFile, Run, all_runs
 from upbring.settings.yaml_nodes import Node, Scalar, Section, read_yaml
 
-RECIPE_FILE, GATES_FILE, EVALUATION_FOLDER, STAGES_FOLDER = (
-    "recipe.json",
-    "gates.json",
-    "evaluation",
-    "stages",
-)
-CHANGING_FILES = (
-    "run.json",
-    "metrics.jsonl",
-    "samples.jsonl",
-    RESULTS,
-    ANSWERS,
-    RECIPE_FILE,
-    GATES_FILE,
-)
-MAX_TEXT_LENGTH = 4000  # characters of an answer that are kept
-INPUT_SETTINGS = (
-    "model",
-    "reward",
-    "value",
-    "judge",
-)  # settings that name what a stage begins with
+RECIPE_FILE, GATES_FILE = "recipe.json", "gates.json"
+EVALUATION_FOLDER, STAGES_FOLDER = "evaluation", "stages"
+RUN_FILES = ("run.json", "metrics.jsonl", "samples.jsonl")
+CHANGING_FILES = (*RUN_FILES, RESULTS, ANSWERS, RECIPE_FILE, GATES_FILE)
+MAX_TEXT_LENGTH = 4000  # characters kept of a prompt or response
+INPUT_SETTINGS = ("model", "reward_model", "value", "judge")  # settings that name an input model
 
 T = TypeVar("T")
 
 
 def read_evidence(folders: Sequence[Path]) -> Evidence:
-    """Return what folders hold; a folder that is none of ours is refused."""
+    """Return the contents of `folders`; raise InputError for a folder without known files."""
     reader = _EvidenceReader()
     for folder in folders:
         reader.add(folder)
@@ -60,23 +44,23 @@ def read_evidence(folders: Sequence[Path]) -> Evidence:
 
 
 def file_stats(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Return name, size and time of the files that change while a road is taken."""
-    search_folders = [place for folder in folders for place in _folders_with_results(folder)]
-    files = [place / name for place in search_folders for name in CHANGING_FILES]
+    """Return path, size and mtime of the files that change while a pipeline runs."""
+    search_folders = [each for folder in folders for each in _folders_with_results(folder)]
+    files = [each / name for each in search_folders for name in CHANGING_FILES]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def _folders_with_results(folder: Path) -> list[Path]:
-    """Return a folder and those in it where files of a road may lie."""
+    """Return a folder and its subfolders that may contain files of a pipeline."""
     inner = [folder / EVALUATION_FOLDER, folder / STAGES_FOLDER, folder]
-    deeper = [place for each in inner if each.is_dir() for place in sorted(each.iterdir())]
+    deeper = [child for each in inner if each.is_dir() for child in sorted(each.iterdir())]
     return list(dict.fromkeys([folder, folder / EVALUATION_FOLDER, *deeper]))
 
 
 @dataclass(eq=False)
 class _EvidenceReader:
-    """What was read so far."""
+    """Collects what has been read so far."""
 
     stages: dict[Path, ReportedStage] = field(default_factory=dict)
     results: dict[tuple[str, str, str, str | None], EvalResult] = field(default_factory=dict)
@@ -105,7 +89,7 @@ class _EvidenceReader:
         )
 
     def add(self, folder: Path) -> None:
-        """Read a folder, whichever of ours it is."""
+        """Read a folder of any known kind."""
         if (folder / "run.json").is_file():
             self._add_run(folder)
         elif (folder / RECIPE_FILE).is_file() or (folder / STAGES_FOLDER).is_dir():
@@ -119,7 +103,7 @@ class _EvidenceReader:
             raise InputError(_unknown_folder_message(folder))
 
     def _add_pipeline(self, folder: Path) -> None:
-        """Read what a recipe made: its stages in their order, its evaluation, its gates."""
+        """Read a pipeline folder: its stages in recipe order, its evaluation and its gates."""
         recipe = self._read_object(folder / RECIPE_FILE)
         stage_rows = [each for each in _as_list(recipe.get("stages")) if isinstance(each, Mapping)]
         self.status = str(recipe["status"]) if "status" in recipe else self.status
@@ -134,7 +118,8 @@ class _EvidenceReader:
                 else {}
             )
             status, command = str(each.get("status", "?")), str(each.get("method", "?"))
-            self._add_stage(ReportedStage(name, command, path, status, inputs=inputs))
+            stage = ReportedStage(name, command, path, status, inputs=inputs)
+            self._add_stage(_with_method_metadata(stage, each))
         if not stage_rows and (folder / STAGES_FOLDER).is_dir():
             for run in self._call_or_record_error(partial(all_runs, folder / STAGES_FOLDER)) or []:
                 self._add_run(run.path)
@@ -145,7 +130,7 @@ class _EvidenceReader:
         self._add_stage(ReportedStage(folder.name, "?", folder, "?"))
 
     def _add_stage(self, stage: ReportedStage) -> None:
-        """Read a stage's own folder, where it has one; the folder knows better than the recipe."""
+        """Read a stage; its run folder, if there is one, takes precedence over the recipe."""
         folder = stage.path
         if (folder / "run.json").is_file():
             stage = self._read_run(Run(folder), stage)
@@ -155,15 +140,12 @@ class _EvidenceReader:
     def _read_run(self, run: Run, stage: ReportedStage) -> ReportedStage:
         facts = self._call_or_record_error(run.read_metadata) or {}
         command = str(facts.get("method", stage.command))
-        has_contract = run.contract_file.is_file()
-        contract = (
-            self._call_or_record_error(partial(read_contract, run.contract_file))
-            if has_contract
-            else None
-        )
+        contract = None
+        if run.contract_file.is_file():
+            contract = self._call_or_record_error(partial(read_contract, run.contract_file))
         steps = facts.get("steps")
         return replace(
-            stage,
+            _with_method_metadata(stage, facts),
             command=command,
             status=self._call_or_record_error(run.status) or stage.status,
             started_at=_as_text(facts.get("started_at")),
@@ -180,7 +162,7 @@ class _EvidenceReader:
         )
 
     def _add_evaluation(self, folder: Path) -> None:
-        """Read what was measured in a folder and in `evaluation` below it."""
+        """Read the evaluation results in a folder and in its `evaluation` subfolder."""
         inner = folder / EVALUATION_FOLDER
         subfolders = sorted(p for p in inner.iterdir() if p.is_dir()) if inner.is_dir() else []
         for source in (folder, inner, *subfolders):
@@ -229,7 +211,7 @@ class _EvidenceReader:
         return dict(value) if isinstance(value, Mapping) else {}
 
     def _call_or_record_error(self, read: Callable[[], T]) -> T | None:
-        """Return what is read; what is damaged is named."""
+        """Return what `read` returns, or None after recording its error."""
         try:
             return read()
         except InputError as error:
@@ -246,12 +228,12 @@ def _read_json(path: Path) -> JSON:
         with explain_os_errors(path):
             value: JSON = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON; it is left out of the report") from error
+        raise InputError(f"{path}: not valid JSON; the report omits this file") from error
     return value
 
 
 def _node_to_json(node: Node) -> JSON:
-    """Return a node's text without its places."""
+    """Return a YAML node as plain JSON, without line numbers."""
     if isinstance(node, Scalar):
         return None if node.is_null else node.text
     if isinstance(node, Section):
@@ -260,16 +242,25 @@ def _node_to_json(node: Node) -> JSON:
 
 
 def _stage_folder(folder: Path, name: str, recorded_path: str) -> Path:
-    """Return where a stage lies, also after its road's folder was moved."""
-    candidates = [
-        folder / STAGES_FOLDER / name,
-        *([Path(recorded_path), folder / recorded_path] if recorded_path else []),
-    ]
+    """Return the folder of a stage, even after the pipeline folder was moved."""
+    candidates = [folder / STAGES_FOLDER / name]
+    if recorded_path:
+        candidates += [Path(recorded_path), folder / recorded_path]
     return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
+def _with_method_metadata(stage: ReportedStage, row: Mapping[str, JSON]) -> ReportedStage:
+    """Return a stage with the recorded properties of its method, which may not be installed."""
+    return replace(
+        stage,
+        learns_from=_as_text(row.get("learns_from")) or stage.learns_from,
+        makes=_as_text(row.get("makes")) or stage.makes,
+        panels=tuple(str(each) for each in _as_list(row.get("panels"))) or stage.panels,
+    )
+
+
 def _resolve_inputs(stage: ReportedStage, names: Mapping[Path, str]) -> dict[str, str]:
-    """Return what a stage begins with: other stages by name, all else by what it is called."""
+    """Return the inputs of a stage: stage names where known, otherwise the given name."""
     stage_names, start_directory = set(names.values()), _start_directory(stage)
     declared = {key: key if key in stage_names else value for key, value in stage.inputs.items()}
     inputs = {**dict(_inputs_from_settings(stage.settings)), **declared}
@@ -282,7 +273,7 @@ def _resolve_inputs(stage: ReportedStage, names: Mapping[Path, str]) -> dict[str
 
 
 def _start_directory(stage: ReportedStage) -> Path:
-    """Return where a stage was begun, for what it names is told from there."""
+    """Return the working directory of a stage; its relative paths start there."""
     run = Run(stage.path)
     if run.metadata_file.is_file():
         with suppress(InputError):
@@ -291,7 +282,7 @@ def _start_directory(stage: ReportedStage) -> Path:
 
 
 def _inputs_from_settings(settings: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
-    """Yield what settings name to begin with; of several rewards each, without its weight."""
+    """Yield the role and name of each input model; `=WEIGHT` is removed from names."""
     for key in INPUT_SETTINGS:
         value = settings.get(key)
         values = [value] if isinstance(value, str) else _as_list(value)
@@ -323,7 +314,7 @@ def _parse_answer(row: Mapping[str, JSON]) -> Answer:
 
 
 def _format_prompt(prompt: JSON) -> str:
-    """Return a prompt as people read it: a text, or the messages of a dialogue."""
+    """Return a prompt as text; the messages of a dialogue become one line each."""
     turns = [each for each in _as_list(prompt) if isinstance(each, Mapping)]
     if turns:
         return "\n".join(f"{each.get('role', '?')}: {each.get('content', '')}" for each in turns)
@@ -360,7 +351,7 @@ def _num_trainable(run: Run, contract: Contract | None) -> int | None:
 
 
 def _num_base_weights(contract: Contract | None) -> int | None:
-    """Return the size of a base that is on this machine; nothing is fetched for it."""
+    """Return the number of weights of the base model if it is local; nothing is downloaded."""
     if contract is None:
         return None
     name = contract.base
@@ -374,11 +365,14 @@ def _num_base_weights(contract: Contract | None) -> int | None:
 
 def _unknown_folder_message(folder: Path) -> str:
     if folder.is_dir():
-        return f"{folder}: holds no run, no recipe's stages and no evaluation; see `upbring runs`"
+        return (
+            f"{folder}: contains no run, pipeline or evaluation; "
+            "name another folder (`upbring runs` lists them)"
+        )
     names = [path.name for path in _sibling_folders(folder)]
     suggestion = nearest(folder.name, names)
     hint = f"did you mean {folder.parent / suggestion}?" if suggestion else "see `upbring runs`"
-    return f"{folder}: there is no such folder; {hint}"
+    return f"{folder}: no such folder; {hint}"
 
 
 def _sibling_folders(folder: Path) -> Iterator[Path]:
@@ -402,4 +396,4 @@ def _as_float(value: JSON) -> float | None:
 def _truncate(text: str) -> str:
     if len(text) <= MAX_TEXT_LENGTH:
         return text
-    return f"{text[:MAX_TEXT_LENGTH]} … ({len(text):,} characters, cut)"
+    return f"{text[:MAX_TEXT_LENGTH]} … (truncated, {len(text):,} characters)"

@@ -1,8 +1,8 @@
-"""What models answered: their scores by model, and where the last one gained or lost most.
+"""Responses of the models: scores per model, and the largest improvements and regressions.
 
-A judge's scores stand in rows of the judge's own name; they are joined to the answers that they
-speak of, by suite, prompt and response. An answer's score is what a judge gave; where there was no
-judge, the mean of what graders said, a better answer being a higher number.
+A judge writes its scores as rows under its own name; they are joined to the responses by suite,
+prompt and response. The score of a response is the judge's score or, without a judge, the mean of
+the graders' verdicts, with the sign chosen so that higher is better.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from statistics import fmean
 from upbring.report.run_data import Answer, Evidence, ReportedStage
 from upbring.runs.results import EvalResult
 
-JUDGE_METRICS = ("gold", "reward", "score")  # what judges call theirs
-LOWER_IS_BETTER = ("nll", "perplexity")  # lower is better, whatever the suite says
+JUDGE_METRICS = ("gold", "reward", "score")  # names under which judges write scores
+LOWER_IS_BETTER = ("nll", "perplexity")  # excluded from the mean of the verdicts
 NUM_COMPARISONS = 20
 
 AnswerKey = tuple[str, str, str]
@@ -21,7 +21,7 @@ AnswerKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ScoredResponse:
-    """An answer with its score."""
+    """A response with its score."""
 
     model: str
     response: str
@@ -30,7 +30,7 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseComparison:
-    """Two models' answers to one prompt; `gain` is by how much the last is better."""
+    """The scored responses of the first, the last and the intermediate models to one prompt."""
 
     suite: str
     prompt: str
@@ -40,13 +40,13 @@ class ResponseComparison:
 
     @property
     def gain(self) -> float:
-        """How much better the last answer is."""
+        """The score of the last model's response minus that of the first."""
         return self.after.score - self.before.score
 
 
 @dataclass(frozen=True, slots=True)
 class FixedPromptResponses:
-    """What one stage answered to a fixed prompt, at its first and its last evaluation."""
+    """A stage's first and last sampled response to one fixed prompt."""
 
     prompt: str
     first_step: int
@@ -56,7 +56,7 @@ class FixedPromptResponses:
 
 
 def fixed_prompt_responses(stage: ReportedStage) -> list[FixedPromptResponses]:
-    """Return the first and the last answer of a stage to each of its fixed prompts."""
+    """Return the first and last response of a stage to each of its fixed prompts."""
     responses_by_prompt: dict[str, list[tuple[int, str]]] = {}
     for row in stage.samples:
         step, prompt = row.get("step"), row.get("prompt")
@@ -71,7 +71,7 @@ def fixed_prompt_responses(stage: ReportedStage) -> list[FixedPromptResponses]:
 
 
 def judge_scores(evidence: Evidence) -> dict[str, list[float]]:
-    """Return what the judge gave to the answers of each model; of the first judge that is found."""
+    """Return the response scores of each model, from the first judge that has any."""
     verdicts = _verdicts_by_answer(evidence)
     for name in JUDGE_METRICS:
         by_model: dict[str, list[float]] = {}
@@ -87,7 +87,7 @@ def judge_scores(evidence: Evidence) -> dict[str, list[float]]:
 def largest_differences(
     evidence: Evidence, *, limit: int = NUM_COMPARISONS
 ) -> list[ResponseComparison]:
-    """Return the biggest gains, then the biggest losses, the suites taking turns."""
+    """Return the largest gains, then the largest losses, alternating between suites."""
     comparisons = list(_compare_first_and_last(evidence))
     gains = sorted(
         (s for s in comparisons if s.gain > 0), key=lambda s: (-s.gain, s.suite, s.prompt)
@@ -100,8 +100,8 @@ def largest_differences(
 
 
 def _compare_first_and_last(evidence: Evidence) -> Iterator[ResponseComparison]:
-    """Yield each prompt that the first and the last model answered, where both have a score."""
-    if len(evidence.models) < 2:  # noqa: PLR2004 -- two sides
+    """Yield each prompt for which the first and the last model have a scored response."""
+    if len(evidence.models) < 2:  # noqa: PLR2004 -- a comparison needs two models
         return
     verdicts = _verdicts_by_answer(evidence)
     directions = _is_higher_better_by_suite(evidence.results)
@@ -121,7 +121,7 @@ def _compare_first_and_last(evidence: Evidence) -> Iterator[ResponseComparison]:
 
 
 def _verdicts_by_answer(evidence: Evidence) -> dict[AnswerKey, dict[str, float | str]]:
-    """Return all that was said of each answer, also in rows of a judge's own."""
+    """Return all verdicts on each response, including those in the judges' rows."""
     verdicts: dict[AnswerKey, dict[str, float | str]] = {}
     for answer in evidence.answers:
         verdicts.setdefault(_answer_key(answer), {}).update(answer.verdicts)
@@ -133,7 +133,7 @@ def _answer_key(answer: Answer) -> AnswerKey:
 
 
 def _is_higher_better_by_suite(results: Sequence[EvalResult]) -> dict[str, dict[str, bool]]:
-    """Return of each suite's numbers whether more is better; a name may carry a prefix."""
+    """Return, per suite and metric (without prefix), whether higher is better."""
     by_suite: dict[str, dict[str, bool]] = {}
     for each in results:
         if each.is_higher_better is not None and each.against is None:
@@ -145,7 +145,7 @@ def _is_higher_better_by_suite(results: Sequence[EvalResult]) -> dict[str, dict[
 def _score(
     verdicts: Mapping[str, float | str], is_higher_better: Mapping[str, bool]
 ) -> float | None:
-    """Return the judge's score, or else the mean of the graders' verdicts."""
+    """Return the judge's score, otherwise the mean of the graders' verdicts."""
     for name in JUDGE_METRICS:
         value = verdicts.get(name)
         if isinstance(value, float):
@@ -161,7 +161,7 @@ def _score(
 def _alternate_suites(
     comparisons: Sequence[ResponseComparison], limit: int
 ) -> list[ResponseComparison]:
-    """Return the first of each suite, then the second of each, until there are enough."""
+    """Return up to `limit` comparisons, the first of each suite, then the second, and so on."""
     by_suite: dict[str, list[ResponseComparison]] = {}
     for side in comparisons:
         by_suite.setdefault(side.suite, []).append(side)

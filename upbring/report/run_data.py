@@ -1,6 +1,6 @@
-"""What the folders of a road hold, as read: stages, numbers, answers, gates, and what is damaged.
+"""What was read from the folders of a pipeline: stages, results, responses, gates and read errors.
 
-Nothing is computed here. `gather` fills it, everything else in this room reads it.
+`read_folders` creates these objects; the rest of the package reads them. Nothing is computed here.
 """
 
 from collections.abc import Mapping
@@ -18,32 +18,35 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class ReportedStage:
-    """One stage of the road: a run's folder, or what a recipe says of one that is not there."""
+    """One pipeline stage, read from its run folder or, if it has none yet, from the recipe."""
 
     name: str
     command: str
     path: Path
     status: str
+    learns_from: str | None = None  # documents, demonstrations, comparisons, labels or prompts
+    makes: str | None = None  # policy or reward model
+    panels: tuple[str, ...] = ()  # the metrics that matter most for the method
     started_at: str | None = None
     finished_at: str | None = None
     planned_steps: int | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)  # what for: which stage, or base
+    inputs: Mapping[str, str] = field(default_factory=dict)  # role → stage name or model
     records: tuple[MetricsRecord, ...] = ()
     settings: Mapping[str, JSON] = field(default_factory=dict)
     environment: Mapping[str, JSON] = field(default_factory=dict)
     files: tuple[DataFile, ...] = ()
     contract: Contract | None = None
     samples: tuple[Mapping[str, JSON], ...] = ()
-    num_trainable: int | None = None  # weights that learned
-    num_weights: int | None = None  # weights of the base
+    num_trainable: int | None = None  # trainable weights
+    num_weights: int | None = None  # weights of the base model
 
     @property
     def is_training(self) -> bool:
-        """Whether weights learn in it."""
+        """Whether the stage trains weights."""
         return bool(self.records) or self.contract is not None
 
     def metric_series(self, name: str, kind: str) -> list[tuple[int, float]]:
-        """Return step and value of each record of a kind that has a number of this name."""
+        """Return (step, value) of each record of this kind that has this metric."""
         return [
             (r.step, r.values[name]) for r in self.records if r.kind == kind and name in r.values
         ]
@@ -51,7 +54,7 @@ class ReportedStage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said in an evaluation, and what was found of it."""
+    """A model's response in an evaluation, with the graders' and judges' verdicts."""
 
     suite: str
     model: str
@@ -62,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ReportedGate:
-    """What had to hold, and whether it did; `passed` is None where it was not measured."""
+    """A gate and its result; `passed` is None if its metric was not measured."""
 
     name: str
     condition: str
@@ -76,18 +79,18 @@ class ReportedGate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that the folders hold."""
+    """Everything read from the folders."""
 
     title: str
     stages: tuple[ReportedStage, ...] = ()
     results: tuple[EvalResult, ...] = ()
     answers: tuple[Answer, ...] = ()
     gates: tuple[ReportedGate, ...] = ()
-    models: tuple[str, ...] = ()  # that are compared, the first is what the road began with
-    status: str | None = None  # of the recipe, where there is one
-    read_errors: tuple[str, ...] = ()  # what could not be read, and is left out
+    models: tuple[str, ...] = ()  # compared models; the first is the baseline
+    status: str | None = None  # the recipe's, if there is one
+    read_errors: tuple[str, ...] = ()  # files or lines that are missing from the report
 
     @property
     def training_stages(self) -> tuple[ReportedStage, ...]:
-        """The stages in which weights learn."""
+        """The stages that train weights."""
         return tuple(stage for stage in self.stages if stage.is_training)

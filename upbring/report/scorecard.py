@@ -1,7 +1,7 @@
-"""What the numbers of an evaluation say: the scorecard, what was lost, refusals, who is preferred.
+"""Tables of the evaluation results: scorecard, alignment tax, refusals and win rates.
 
-A change counts only where its interval leaves out zero: that of the paired difference if there is
-one, else the two intervals apart. What cannot be told apart is called so, never better or worse.
+A change counts as better or worse only if it is significant: the interval of the paired difference
+excludes zero or, without a paired difference, the two intervals do not overlap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,38 +15,31 @@ from upbring.runs.results import EvalResult
 Change = Literal["better", "worse", "changed", "not clear", "not known"]
 
 CHANGE_SUFFIX = "_change"
-PAIRED_NAMES = {"perplexity": "perplexity_growth"}  # where the change has a name of its own
-FORGETTING, REFUSALS, PREFERENCE, REWARD_HEALTH = (
-    "forgetting",
-    "refusals",
-    "preference",
-    "reward_health",
-)
-CAPABILITY_METRICS = (
-    "accuracy",
-    "choice_accuracy",
-    "perplexity",
-)  # of a capability one number is told
+PAIRED_NAMES = {"perplexity": "perplexity_growth"}  # changes not named with CHANGE_SUFFIX
+FORGETTING, REFUSALS = "forgetting", "refusals"
+PREFERENCE, REWARD_HEALTH = "preference", "reward_health"
+# The first of these that a capability has represents it.
+CAPABILITY_METRICS = ("accuracy", "choice_accuracy", "perplexity")
 DRIFT_PREFIX = "drift/"
 
 
 @dataclass(frozen=True, slots=True)
 class ScorecardRow:
-    """One number of several models, and what became of it from the first to the last."""
+    """One metric of several models, and its change from the first to the last."""
 
     suite: str
     name: str
     unit: str
     is_higher_better: bool | None
-    values: Mapping[str, EvalResult]  # by model, in the road's order
+    values: Mapping[str, EvalResult]  # by model, in pipeline order
     before: EvalResult
     after: EvalResult
-    paired: EvalResult | None  # the difference, item by item
+    paired: EvalResult | None  # the paired difference, item by item
     change: Change
 
     @property
     def change_text(self) -> str:
-        """The paired change for people: shares by points, what is relative in percent."""
+        """The paired change as text: shares in percentage points, relative changes in percent."""
         if self.paired is None or self.paired.value is None:
             return ""
         text = texts.format_signed(self.paired.value, self.paired.unit)
@@ -55,12 +48,12 @@ class ScorecardRow:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether an invented world or simulated people judged it."""
+        """Whether the toy world or simulated annotators judged it."""
         return any(each.is_synthetic for each in self.values.values())
 
 
 def scorecard(evidence: Evidence) -> list[ScorecardRow]:
-    """Return each number that was measured of two models or more."""
+    """Return one row for each metric that at least two models have."""
     by_name: dict[tuple[str, str], dict[str, EvalResult]] = {}
     for each in evidence.results:
         if each.against is None and each.suite != REWARD_HEALTH:
@@ -92,7 +85,7 @@ def _row(
 
 
 def change(before: EvalResult, after: EvalResult, paired: EvalResult | None = None) -> Change:
-    """Return what became of a number, as far as its interval tells."""
+    """Return how a metric changed, given its intervals."""
     direction = _change_direction(before, after, paired)
     if direction is None or direction == 0:
         return "not known" if direction is None else "not clear"
@@ -104,7 +97,7 @@ def change(before: EvalResult, after: EvalResult, paired: EvalResult | None = No
 def _change_direction(
     before: EvalResult, after: EvalResult, paired: EvalResult | None
 ) -> int | None:
-    """Return 1 where a number rose, −1 where it fell, 0 where its interval does not tell."""
+    """Return 1 for a rise, −1 for a fall, 0 if not significant, None without intervals."""
     if paired is not None and paired.low is not None and paired.high is not None:
         return (paired.low > 0) - (paired.high < 0)
     if before.low is None or before.high is None or after.low is None or after.high is None:
@@ -128,7 +121,7 @@ def _find_paired(
 
 
 def alignment_tax(rows: Sequence[ScorecardRow]) -> list[ScorecardRow]:
-    """Return one row for each capability that might have been forgotten."""
+    """Return one row for each capability of the forgetting suite."""
     chosen: dict[str, ScorecardRow] = {}
     for row in rows:
         capability, _, kind = row.name.rpartition("/")
@@ -147,18 +140,18 @@ def _metric_name(row: ScorecardRow) -> str:
 
 
 def drift(evidence: Evidence) -> list[EvalResult]:
-    """Return how far each model has moved from the first, by topic."""
+    """Return how far each model's responses drifted from the first model's, by topic."""
     return [each for each in evidence.results if each.name.startswith(DRIFT_PREFIX)]
 
 
 def refusals(evidence: Evidence) -> list[EvalResult]:
-    """Return what was refused and what was not, of each model, also of one alone."""
+    """Return the refusal results of every model, including a single one."""
     results = [each for each in evidence.results if each.suite == REFUSALS and each.against is None]
     return [each for each in results if each.value is not None]
 
 
 def win_rates(evidence: Evidence) -> list[EvalResult]:
-    """Return how often each model is preferred to another."""
+    """Return how often each model is preferred to another one."""
     results = [each for each in evidence.results if each.suite == PREFERENCE]
     return [
         each for each in results if each.against is not None and each.name.startswith("win_rate")
@@ -166,14 +159,14 @@ def win_rates(evidence: Evidence) -> list[EvalResult]:
 
 
 def reward_health(evidence: Evidence) -> list[EvalResult]:
-    """Return what is known of the reward models."""
+    """Return the results of the reward models."""
     return [
         each for each in evidence.results if each.suite == REWARD_HEALTH and each.value is not None
     ]
 
 
 def other_results(evidence: Evidence, rows: Sequence[ScorecardRow]) -> list[EvalResult]:
-    """Return what stands in none of the tables above."""
+    """Return the results that are in none of the other tables."""
     shown = {(row.suite, name) for row in rows for name in (row.name, PAIRED_NAMES.get(row.name))}
     rest = []
     for each in evidence.results:
@@ -186,7 +179,7 @@ def other_results(evidence: Evidence, rows: Sequence[ScorecardRow]) -> list[Eval
 def find_result(
     evidence: Evidence, suite: str, name: str, *, model: str | None = None
 ) -> EvalResult | None:
-    """Return a number of a model, by default of the last that has it."""
+    """Return a result of `model`, by default of the last model that has it."""
     matches = [
         each
         for each in evidence.results

@@ -1,6 +1,6 @@
-"""The report in sentences: the verdict, a line under each picture, what to try next.
+"""Sentences of the report: the verdict and the caption of each plot.
 
-A sentence is made of numbers that stand beside it. What was not measured is said, never guessed.
+Each sentence is built from the numbers shown next to it and reports missing measurements as such.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ OVERFIT_RATIO = 1.02  # times the lowest held-out loss
 Tone = Literal["good", "bad", "open"]
 
 SYNTHETIC_NOTE = (
-    "Judged by simulated annotators or by an invented world's own truth: these numbers show that "
-    "the method works there, not what people would say."
+    "Judged by simulated annotators or against the built-in toy world: these results show that "
+    "the method works there. They do not predict how people would judge."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ReportVerdict:
-    """What the report comes to."""
+    """The overall conclusion of the report."""
 
     tone: Tone
     headline: str
@@ -32,7 +32,7 @@ class ReportVerdict:
 
 
 def verdict(findings: Findings) -> ReportVerdict:
-    """Return what to think of the last model, gates before everything else."""
+    """Return the conclusion about the last model; gates take precedence."""
     evidence = findings.evidence
     gates = evidence.gates
     failed = [gate for gate in gates if gate.passed is False]
@@ -40,29 +40,29 @@ def verdict(findings: Findings) -> ReportVerdict:
     reasons = tuple(_reasons(findings))
     if failed:
         names = texts.join_names(gate.name for gate in failed)
-        summary = f"{texts.format_count(len(failed), 'gate')} of {len(gates)} failed: {names}."
-        return ReportVerdict("bad", f"Do not use it yet: {summary}", reasons)
+        summary = f"{len(failed)} of {texts.format_count(len(gates), 'gate')} failed ({names})."
+        return ReportVerdict("bad", f"Do not deploy this model: {summary}", reasons)
     if unfinished := _unfinished(findings):
         return ReportVerdict("open", unfinished, reasons)
     if unmeasured:
         names = texts.join_names(gate.name for gate in unmeasured)
-        return ReportVerdict("open", f"Not decided: {names} could not be measured.", reasons)
+        return ReportVerdict("open", f"No verdict: {names} could not be measured.", reasons)
     if gates:
-        counted = f"{'All' if len(gates) > 1 else 'The'} {texts.format_count(len(gates), 'gate')}"
+        counted = f"All {len(gates)} gates" if len(gates) > 1 else "The only gate"
         return ReportVerdict("good", f"{counted} passed.", reasons)
-    return ReportVerdict("open", "No verdict: nobody said what must hold.", reasons)
+    return ReportVerdict("open", "No verdict: no gates are defined.", reasons)
 
 
 def _unfinished(findings: Findings) -> str:
-    """Return what is not finished, if anything."""
+    """Return a sentence about unfinished stages, or an empty string."""
     by_status: dict[str, list[str]] = {}
     for stage in findings.evidence.stages:
         by_status.setdefault(stage.status, []).append(stage.name)
     templates = {
-        "running": "Still at work: {}.",
-        "failed": "Stopped by an error in {}; mend it and run the same command again.",
-        "interrupted": "Interrupted in {}; `upbring resume` goes on.",
-        "waiting": "Waits for people in {}.",
+        "running": "Still running: {}.",
+        "failed": "Failed in {}; fix the error and run the same command again.",
+        "interrupted": "Interrupted in {}; continue with `upbring resume`.",
+        "waiting": "Waiting for human annotators in {}.",
     }
     for status, sentence in templates.items():
         if status in by_status:
@@ -75,11 +75,11 @@ def _reasons(findings: Findings) -> Iterator[str]:
     if findings.scorecard:
         yield scorecard(findings)
     if worse:
-        yield f"Worse than before: {texts.join_names(worse)}."
+        yield f"Significantly worse than before: {texts.join_names(worse)}."
     elif better:
-        yield "Nothing that was measured became worse beyond chance."
+        yield "No metric got significantly worse."
     if any(each.is_hacked for each in findings.overoptimization):
-        yield "The reward went up while the held-out judge went down: the reward was gamed."
+        yield "Reward hacking: the reward rose while the score of the held-out judge fell."
     yield from findings.contract_differences
     if findings.is_synthetic:
         yield SYNTHETIC_NOTE
@@ -90,120 +90,122 @@ def _changed_labels(findings: Findings, change: str) -> list[str]:
 
 
 def label(row: ScorecardRow) -> str:
-    """Return a row's name for people."""
+    """Return the display name of a row."""
     return texts.title(row.name, texts.RESULT_TITLES)
 
 
 def scorecard(findings: Findings) -> str:
-    """Return how many numbers moved, and which way."""
+    """Return how many metrics got better or worse."""
     rows, models = findings.scorecard, findings.evidence.models
     if not rows:
         return ""
     counts = {change: len(_changed_labels(findings, change)) for change in ("better", "worse")}
     rest = len(rows) - sum(counts.values())
     return (
-        f"From {models[0]} to {models[-1]}, of {texts.format_count(len(rows), 'number')} "
-        f"{counts['better']} became better beyond chance and {counts['worse']} worse; "
-        f"the other {rest} cannot be called either."
+        f"From {models[0]} to {models[-1]}, {counts['better']} of "
+        f"{texts.format_count(len(rows), 'metric')} got significantly better and "
+        f"{counts['worse']} significantly worse; for the other {rest} the change is not clear."
     )
 
 
 def curves(findings: Findings, stage: str) -> str:
-    """Return how a stage's learning went."""
+    """Return how the training of a stage went."""
     panels = {panel.name: panel for panel in findings.panels[stage]}
     parts = []
     loss = panels.get("nll") or panels.get("loss")
     if loss is not None:
         points = loss.held_out or loss.train
-        where = "on rows it never learned from" if loss.held_out else "on its training rows"
+        kind = "held-out" if loss.held_out else "training"
         first, last = (texts.format_number(points[index][1]) for index in (0, -1))
         trend = "fell" if points[-1][1] < points[0][1] else "did not fall"
-        parts.append(f"The loss {where} {trend}: {first} → {last}.")
+        parts.append(f"The {kind} loss {trend}: {first} → {last}.")
         lowest = min(value for _, value in points)
         if loss.held_out and points[-1][1] > lowest * 1.02:
             parts.append(
-                f"It was lower on the way ({texts.format_number(lowest)}): later steps overfit."
+                f"It was lower earlier ({texts.format_number(lowest)}): later steps overfit."
             )
     unhealthy = [p for p in panels.values() if p.is_healthy is False]
     for panel in unhealthy:
         title = texts.title(panel.name, texts.METRIC_TITLES)
         value = texts.format_number(panel.last)
-        assert panel.band is not None, "only what has a band can be outside of it"
-        parts.append(f"{title} ended at {value}; healthy is {panel.band}. {panel.band.advice}")
+        assert panel.band is not None, "an unhealthy panel has a band"
+        title = title[:1].upper() + title[1:]
+        band = panel.band
+        parts.append(f"{title}: {value} at the end (healthy range: {band}). {band.advice}")
     if not unhealthy and any(panel.band for panel in panels.values()):
-        parts.append("Every number that has a healthy range ended inside of it.")
+        parts.append("All metrics with a known healthy range ended inside it.")
     return " ".join(parts) or "No step has been taken yet."
 
 
 def scores(findings: Findings) -> str:
-    """Return how the reward's distribution moved."""
+    """Return how the distribution of response scores moved."""
     means = {model: sum(own) / len(own) for model, own in findings.scores.items()}
     means_text = ", ".join(f"{model} {texts.format_number(mean)}" for model, mean in means.items())
     if len(means) == 1:
         return f"Mean score: {means_text}."
     first, *_, last = means.values()
-    direction = "to the right: its answers are liked more" if last > first else "not to the right"
-    return f"The last model's answers lie further {direction}. Means: {means_text}."
+    change = "higher than" if last > first else "not higher than"
+    return (
+        f"On average the last model's responses score {change} the first model's. "
+        f"Mean scores: {means_text}."
+    )
 
 
 def overoptimization(findings: Findings, index: int) -> str:
-    """Return whether the reward that was pursued could be trusted."""
+    """Return whether the held-out judge confirms the rise of the reward trained on."""
     curve = findings.overoptimization[index]
-    first, last = (
-        texts.format_number(curve.proxy_scores[0]),
-        texts.format_number(curve.proxy_scores[-1]),
-    )
-    rise = f"While {curve.stage} moved away from where it began, its reward went {first} → {last}"
+    first, last = (texts.format_number(curve.proxy_scores[index]) for index in (0, -1))
+    reward = f"In {curve.stage}, the reward that was optimized went {first} → {last}"
     if curve.is_hacked is None:
-        return f"{rise}. Nobody else judged, so it is not known whether that is real."
-    best = max(curve.judge_scores)
-    judge_text = f"{texts.format_number(curve.judge_scores[0])} → {texts.format_number(curve.judge_scores[-1])}"
+        return f"{reward}. There is no held-out judge, so reward hacking cannot be excluded."
+    first, last = (texts.format_number(curve.judge_scores[index]) for index in (0, -1))
     if curve.is_hacked:
+        best = texts.format_number(max(curve.judge_scores))
         return (
-            f"{rise}, but a judge that it never saw turned down ({judge_text}, best "
-            f"{texts.format_number(best)}): beyond that point the reward was gamed."
+            f"{reward}, but the score of a held-out judge fell after a peak "
+            f"({first} → {last}, best {best}): reward hacking from that point on."
         )
-    return f"{rise}, and a judge that it never saw went {judge_text}: no sign that it was gamed."
+    return f"{reward}, and a held-out judge went {first} → {last}: no sign of reward hacking."
 
 
 def alignment_tax(findings: Findings) -> str:
-    """Return what was lost on the way."""
+    """Return which capabilities got worse."""
     worse = [label(row) for row in findings.alignment_tax if row.change == "worse"]
     if not worse:
-        return "No capability that was probed fell beyond chance."
-    return f"Paid for the training: {texts.join_names(worse)} became worse beyond chance."
+        return "No tested capability got significantly worse."
+    return f"Significantly worse after training: {texts.join_names(worse)}."
 
 
 def refusals(findings: Findings) -> str:
-    """Return both ways to refuse wrongly, of the last model."""
+    """Return the over-refusal and the harmful compliance of the last model."""
     parts = []
     for name, meaning in (
-        ("over_refusal", "of innocent requests are turned away"),
+        ("over_refusal", "of harmless requests are refused"),
         ("harmful_compliance", "of harmful requests are not refused"),
     ):
         result = find_result(findings.evidence, "refusals", name)
         if result is not None and result.value is not None:
             parts.append(f"{texts.format_number(result.value, 'share')} {meaning}")
     last = findings.evidence.models[-1] if findings.evidence.models else "the model"
-    return f"By {last}, {texts.join_names(parts)}. Both should be near 0." if parts else ""
+    return f"For {last}, {texts.join_names(parts)}. Both should be near 0." if parts else ""
 
 
 def comparisons(findings: Findings) -> str:
-    """Return how many samples gained and lost."""
+    """Return how many of the shown responses got better and worse."""
     gains = sum(side.gain > 0 for side in findings.comparisons)
     losses = len(findings.comparisons) - gains
+    counts = [texts.format_count(gains, "improvement"), texts.format_count(losses, "regression")]
     return (
-        f"{texts.format_count(gains, 'answer')} that became better and "
-        f"{texts.format_count(losses, 'answer')} that became worse, the largest differences of each. "
-        "They were chosen by score and are not typical."
+        "The largest score changes between the first and the last model: "
+        f"{texts.join_names(counts)}. These are extremes, not typical responses."
     )
 
 
 def costs(findings: Findings) -> str:
-    """Return what the whole took."""
+    """Return the total time and tokens."""
     seconds = sum(cost.wall_seconds or cost.seconds for cost in findings.costs)
     tokens = sum(cost.tokens for cost in findings.costs)
     return (
-        f"{texts.format_count(len(findings.costs), 'stage')} took {format_duration(seconds)} and computed "
-        f"{texts.format_large(tokens)} tokens."
+        f"{texts.format_count(len(findings.costs), 'training stage')} took "
+        f"{format_duration(seconds)} and processed {texts.format_large(tokens)} tokens."
     )

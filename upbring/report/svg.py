@@ -1,7 +1,7 @@
-"""From matplotlib to SVG that lives inside of a page: colours by name, no links, no twins.
+"""Convert matplotlib figures to inline SVG: CSS colors, no links, unique ids.
 
-Colours are drawn as stand-ins and replaced by the page's own, so that one picture serves light and
-dark. What is the same comes out the same: no date, no chance in the names.
+Figures use placeholder colors, which are replaced by the page's CSS variables, so that one SVG
+works in light and dark mode. The output is deterministic: no date, no random ids.
 """
 
 import io
@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Stand-ins, none of which a picture would use by chance, and the page's names for them.
+# CSS variable → placeholder color that no figure uses otherwise.
 COLORS = {
     "ink": "#010203",
     "soft": "#020304",
@@ -38,22 +38,23 @@ POINTS_PER_INCH = 72
 
 
 def model_colors(models: tuple[str, ...]) -> dict[str, str]:
-    """Return each model's colour name: what the road began with is grey."""
+    """Return the color name of each model; the first, the baseline, is gray."""
     rest = {m: SERIES[i % len(SERIES)] for i, m in enumerate(models[1:])}
     return {models[0]: "base", **rest} if models else {}
 
 
 @contextmanager
 def figure(width: float, height: float, *, is_small: bool = False) -> Iterator["Figure"]:
-    """Yield an empty figure of so many inches, in the page's style; make its `svg` inside.
+    """Yield an empty figure in the page's style; width and height are in inches.
 
-    A small one has fixed margins, which stand in line with its neighbours' and take half the time.
+    Call `svg` inside the context. A small figure has fixed margins: they align with those of its
+    neighbors, and drawing takes half the time.
     """
-    import matplotlib as mpl  # noqa: PLC0415 -- half a second, only where something is drawn
+    import matplotlib as mpl  # noqa: PLC0415 -- slow import (0.5 s), needed only for plots
     from matplotlib.figure import Figure  # noqa: PLC0415 -- as above
 
     c = COLORS
-    style: Any = {  # keys that matplotlib knows
+    style: Any = {  # Any: matplotlib types the keys as literals
         "svg.fonttype": "none",
         "svg.hashsalt": "upbring",
         "text.parse_math": False,  # a model may be called $x$
@@ -81,9 +82,8 @@ def figure(width: float, height: float, *, is_small: bool = False) -> Iterator["
         "path.simplify_threshold": 0.5,
     }
     with mpl.rc_context(style), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a name may have letters that its font lacks; a page has more
+        # The font may lack a glyph of a model's name; the browser has fallback fonts.
+        warnings.simplefilter("ignore")
         fig = Figure(figsize=(width, height), layout=None if is_small else "constrained")
         if is_small:
             fig.subplots_adjust(left=0.17, right=0.985, top=0.87, bottom=0.13)
@@ -91,7 +91,7 @@ def figure(width: float, height: float, *, is_small: bool = False) -> Iterator["
 
 
 def svg(fig: "Figure", *, name: str, title: str) -> Markup:
-    """Return a figure as an element of a page; `title` is read to who cannot see it."""
+    """Return a figure as an SVG element; `title` is its alternative text."""
     buffer = io.StringIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -103,14 +103,15 @@ def svg(fig: "Figure", *, name: str, title: str) -> Markup:
     for color, placeholder in COLORS.items():
         text = text.replace(placeholder, f"var(--{color})")
     box = re.search(r'viewBox="[^"]*"', text)
-    assert box, "matplotlib gives a viewBox"
+    assert box, "matplotlib writes a viewBox"
     body = text[text.index(">") + 1 :].strip()
     head = f'<svg {box[0]} role="img" aria-labelledby="{name}-title"><title id="{name}-title">'
-    return Markup(head + str(escape(title)) + "</title>" + body)  # noqa: S704 -- title escaped, body matplotlib's
+    element = head + str(escape(title)) + "</title>" + body
+    return Markup(element)  # noqa: S704 -- the title is escaped, the rest is from matplotlib
 
 
 def _prefix_ids(text: str, name: str) -> str:
-    """Keep the names that something points to, with the figure's before them; drop all others."""
+    """Prefix the ids that are referenced with the figure's name, and remove all others."""
     text = text.replace("xlink:href", "href")
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
 

@@ -1,7 +1,4 @@
-"""How the report says numbers: shares in percent, the rest in a few digits, always with its unit.
-
-Titles of suites and numbers, in words that need no paper, are here too.
-"""
+"""Number formats of the report, and display names of suites and metrics."""
 
 import math
 from collections.abc import Iterable
@@ -9,53 +6,59 @@ from collections.abc import Iterable
 from upbring.runs.results import EvalResult
 
 SUITE_TITLES = {
-    "facts": "Knows facts",
-    "tasks": "Does tasks",
-    "instructions": "Follows instructions",
-    "refusals": "Refuses the right things",
-    "forgetting": "Keeps what it could",
-    "memorisation": "Keeps secrets out",
-    "preference": "Is preferred",
-    "reward_health": "Reward model is sound",
+    "facts": "Factual knowledge",
+    "tasks": "Task performance",
+    "instructions": "Instruction following",
+    "refusals": "Refusals",
+    "forgetting": "Retained capabilities (alignment tax)",
+    "memorisation": "Memorization of training data",
+    "preference": "Preference",
+    "reward_health": "Reward model quality",
 }
 RESULT_TITLES = {
-    "accuracy": "right answers",
-    "exact_match": "right to the letter",
-    "normalised_match": "right but for case and articles",
-    "choice_accuracy": "right choices",
-    "prompt_strict": "prompts with all instructions kept",
-    "instruction_strict": "instructions kept",
-    "over_refusal": "innocent requests refused",
-    "over_refusal_partial": "innocent requests half refused",
+    "accuracy": "correct answers",
+    "exact_match": "exact matches",
+    "normalised_match": "matches ignoring case and articles",
+    "choice_accuracy": "correct multiple-choice answers",
+    "prompt_strict": "prompts with every instruction followed",
+    "instruction_strict": "instructions followed",
+    "over_refusal": "harmless requests refused",
+    "over_refusal_partial": "harmless requests partly refused",
     "harmful_compliance": "harmful requests not refused",
     "harmful_refusal": "harmful requests refused",
-    "harmful_refusal_partial": "harmful requests half refused",
-    "perplexity": "perplexity of general text",
-    "bits_per_byte": "bits per byte of general text",
+    "harmful_refusal_partial": "harmful requests partly refused",
+    "perplexity": "perplexity on general text",
+    "bits_per_byte": "bits per byte on general text",
     "exposure": "exposure of planted secrets",
-    "extraction": "training lines recited",
-    "score": "score by the judge",
-    "words": "words of an answer",
+    "extraction": "training lines reproduced verbatim",
+    "score": "judge score",
+    "words": "words per response",
     "strength": "Bradley–Terry strength",
-    "win_rate": "answers preferred",
-    "win_rate_length_controlled": "answers preferred, at equal length",
-    "pair_accuracy": "pairs ordered as people do",
+    "win_rate": "win rate",
+    "win_rate_length_controlled": "length-controlled win rate",
+    "pair_accuracy": "pairs ranked as the annotators did",
 }
 METRIC_TITLES = {
     "nll": "negative log-likelihood",
-    "kl": "distance from the reference",
-    "gradient_norm": "gradient norm",
-    "learning_rate": "learning rate",
+    "kl": "KL to the reference",
+    "judge": "held-out judge score",
+    "margin": "reward margin",
+    "length": "response length",
+    "ended": "share of responses that end",
+    "ratio": "probability ratio",
+    "log_ratio": "log-ratio to the reference",
+    "chosen_logratio": "log-ratio of chosen responses",
+    "sampler_gap": "sampling vs. scoring gap",
 }
 SCIENTIFIC_BELOW = 1e-3
 NO_DECIMALS_FROM = 10_000
 
 
 def title(name: str, titles: dict[str, str]) -> str:
-    """Return what a name means to somebody who did not write the code.
+    """Return the display name of a metric; a prefix such as "sums/" is kept.
 
     >>> title("sums/accuracy", RESULT_TITLES), title("clip_fraction", METRIC_TITLES)
-    ('sums: right answers', 'clip fraction')
+    ('sums: correct answers', 'clip fraction')
     """
     head, _, last = name.rpartition("/")
     words = titles.get(last) or last.replace("_", " ")
@@ -63,10 +66,12 @@ def title(name: str, titles: dict[str, str]) -> str:
 
 
 def format_number(value: float | None, unit: str = "") -> str:
-    """Return a number as the report prints it.
+    """Return a number as text: shares in percent, others with about three digits.
 
-    >>> format_number(0.7131, "share"), format_number(7.254, "perplexity"), format_number(None), format_number(123456)
-    ('71.3 %', '7.25', '–', '123,456')
+    >>> format_number(0.7131, "share"), format_number(7.254, "perplexity")
+    ('71.3 %', '7.25')
+    >>> format_number(None), format_number(123456)
+    ('–', '123,456')
     """
     if value is None or not math.isfinite(value):
         return "–"
@@ -81,7 +86,7 @@ def format_number(value: float | None, unit: str = "") -> str:
 
 
 def format_signed(value: float | None, unit: str = "") -> str:
-    """Return a change, with its sign; shares change by points of a hundred.
+    """Return a change with its sign; shares change by percentage points.
 
     >>> format_signed(0.031, "share"), format_signed(-0.5)
     ('+3.1 points', '−0.5')
@@ -95,7 +100,7 @@ def format_signed(value: float | None, unit: str = "") -> str:
 
 
 def format_interval(measured: EvalResult) -> str:
-    """Return the interval of a number, or nothing where it has none."""
+    """Return the interval of a result, or an empty string if it has none."""
     if measured.low is None or measured.high is None:
         return ""
     low, high = (
@@ -105,7 +110,7 @@ def format_interval(measured: EvalResult) -> str:
 
 
 def format_count(count: int, noun: str, *, plural: str = "") -> str:
-    """Return a number of things.
+    """Return a count with its noun.
 
     >>> format_count(1, "gate"), format_count(1500, "row"), format_count(0, "loss", plural="losses")
     ('1 gate', '1,500 rows', 'no losses')
@@ -115,7 +120,7 @@ def format_count(count: int, noun: str, *, plural: str = "") -> str:
 
 
 def format_large(value: float) -> str:
-    """Return a large number in two digits or more.
+    """Return a large number with the suffix k, M or G.
 
     >>> format_large(45_231), format_large(1_260_000), format_large(812)
     ('45 k', '1.3 M', '812')
@@ -128,7 +133,7 @@ def format_large(value: float) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return names as a sentence has them.
+    """Return names joined by commas and "and".
 
     >>> join_names(["a", "b", "c"])
     'a, b and c'

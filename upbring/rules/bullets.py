@@ -1,4 +1,4 @@
-"""Lists in an answer: the items of lines that begin with a bullet or a number."""
+"""List items in a response: lines that begin with a bullet or a number."""
 
 import re
 
@@ -6,7 +6,7 @@ _LIST_ITEM = re.compile(r"^[ \t]{0,16}(?:[-*+•–]|\d{1,3}[.)])[ \t]+(\S.*)$",
 
 
 def list_items(text: str) -> list[str]:
-    r"""Return the items of the lists in the text.
+    r"""Return the list items in the text, without their markers.
 
     >>> list_items("Two things:\n- milk\n2. bread")
     ['milk', 'bread']
@@ -15,7 +15,7 @@ def list_items(text: str) -> list[str]:
 
 
 def is_list(text: str, *, count: int | None = None) -> bool:
-    r"""Tell whether every line that is not blank is an item, and there are `count` of them.
+    r"""Return whether every non-blank line is a list item, and `count` items if given.
 
     >>> is_list("- milk\n- bread", count=2), is_list("Two things:\n- milk")
     (True, False)

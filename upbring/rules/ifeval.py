@@ -1,9 +1,9 @@
-"""The 25 kinds of instruction of IFEval whose keeping can be told from the text alone.
+"""The 25 verifiable instructions of IFEval.
 
-Zhou et al. 2023, arXiv 2311.07911. Each rule takes an answer and the instruction's details, as the
-benchmark's file writes them, and returns whether it was kept; None where that cannot be judged. The
-rules mean what the authors' code means, but for three libraries that they use: sentences, words
-with capitals and languages are told by this room's own rules (`lengths`, `languages`).
+Zhou et al. 2023, arXiv 2311.07911. Each rule takes a response and the instruction's arguments, as
+in the benchmark's file, and returns whether the response follows the instruction; None if it cannot
+be judged. The rules match the authors' code, except for three libraries that it uses: sentences,
+capitalized words and languages are detected by this package (`lengths`, `languages`).
 """
 
 import json
@@ -28,53 +28,53 @@ _POSTSCRIPT_PATTERNS = {
 
 
 def has_no_comma(text: str, _: Details) -> bool:
-    """Tell whether there is no comma."""
+    """Return whether there is no comma."""
     return "," not in text
 
 
 def has_keywords(text: str, details: Details) -> bool:
-    """Tell whether every keyword occurs."""
+    """Return whether every keyword occurs."""
     return all(_count_keyword(keyword, text) for keyword in details["keywords"])
 
 
 def has_no_forbidden_words(text: str, details: Details) -> bool:
-    """Tell whether none of the words occurs."""
+    """Return whether none of the words occurs."""
     words = details["forbidden_words"]
     return not any(re.search(rf"\b{re.escape(w)}\b", text, re.IGNORECASE) for w in words)
 
 
 def has_keyword_frequency(text: str, details: Details) -> bool:
-    """Tell whether a keyword occurs as often as asked."""
+    """Return whether the keyword count satisfies the relation."""
     return _satisfies_relation(
         _count_keyword(details["keyword"], text), details["relation"], details["frequency"]
     )
 
 
 def has_letter_frequency(text: str, details: Details) -> bool:
-    """Tell whether a letter occurs as often as asked."""
+    """Return whether the letter count satisfies the relation."""
     count = text.lower().count(details["letter"].lower())
     return _satisfies_relation(count, details["let_relation"], details["let_frequency"])
 
 
 def is_in_requested_language(text: str, details: Details) -> bool | None:
-    """Tell whether the answer is in the language asked for."""
+    """Return whether the response is in the requested language."""
     return is_in_language(text, details["language"])
 
 
 def has_num_sentences(text: str, details: Details) -> bool:
-    """Tell whether there are as many sentences as asked."""
+    """Return whether the sentence count satisfies the relation."""
     return _satisfies_relation(
         len(split_sentences(text)), details["relation"], details["num_sentences"]
     )
 
 
 def has_num_words(text: str, details: Details) -> bool:
-    """Tell whether there are as many words as asked."""
+    """Return whether the word count satisfies the relation."""
     return _satisfies_relation(len(_TOKEN.findall(text)), details["relation"], details["num_words"])
 
 
 def has_num_paragraphs(text: str, details: Details) -> bool:
-    """Tell whether there are as many paragraphs, divided by ***, as asked."""
+    """Return whether there are exactly the requested paragraphs, separated by ***."""
     parts = re.split(r"\s?\*\*\*\s?", text)
     inner_parts = [part for index, part in enumerate(parts) if 0 < index < len(parts) - 1]
     if not all(part.strip() for part in inner_parts):
@@ -83,7 +83,7 @@ def has_num_paragraphs(text: str, details: Details) -> bool:
 
 
 def has_nth_paragraph_word(text: str, details: Details) -> bool:
-    """Tell whether there are as many paragraphs as asked, and the nth begins with a word."""
+    """Return whether the paragraph count and the first word of the nth paragraph are right."""
     parts = text.split("\n\n")
     count, number = sum(bool(part.strip()) for part in parts), details["nth_paragraph"]
     if count != details["num_paragraphs"] or number > count or not parts[number - 1].strip():
@@ -94,12 +94,12 @@ def has_nth_paragraph_word(text: str, details: Details) -> bool:
 
 
 def has_placeholders(text: str, details: Details) -> bool:
-    """Tell whether there are as many [placeholders] as asked, or more."""
+    """Return whether there are at least the requested number of [placeholders]."""
     return len(re.findall(r"\[.*?\]", text)) >= int(details["num_placeholders"])
 
 
 def has_postscript(text: str, details: Details) -> bool:
-    """Tell whether there is a postscript with the marker asked for."""
+    """Return whether there is a postscript with the requested marker."""
     marker = details["postscript_marker"]
     pattern = _POSTSCRIPT_PATTERNS.get(marker)
     if pattern is None:
@@ -108,19 +108,19 @@ def has_postscript(text: str, details: Details) -> bool:
 
 
 def has_num_bullets(text: str, details: Details) -> bool:
-    """Tell whether there are exactly as many markdown bullets as asked."""
+    """Return whether there are exactly the requested number of Markdown bullets."""
     stars = re.findall(r"^\s*\*[^\*].*$", text, re.MULTILINE)
     dashes = re.findall(r"^\s*-.*$", text, re.MULTILINE)
     return len(stars) + len(dashes) == int(details["num_bullets"])
 
 
 def is_constrained_answer(text: str, _: Details) -> bool:
-    """Tell whether one of the three answers that were offered is given."""
+    """Return whether the response contains one of the three allowed answers."""
     return any(answer in text.strip() for answer in _CONSTRAINED_ANSWERS)
 
 
 def has_highlights(text: str, details: Details) -> bool:
-    """Tell whether there are as many *highlighted* parts as asked, or more."""
+    """Return whether there are at least the requested number of *highlighted* parts."""
     single = [h for h in re.findall(r"\*[^\n\*]*\*", text) if h.strip("*").strip()]
     double = re.findall(r"\*\*[^\n\*]*\*\*", text)
     double = [h for h in double if h.removeprefix("**").removesuffix("**").strip()]
@@ -128,14 +128,14 @@ def has_highlights(text: str, details: Details) -> bool:
 
 
 def has_sections(text: str, details: Details) -> bool:
-    """Tell whether there are as many numbered sections as asked, or more."""
+    """Return whether there are at least the requested number of numbered sections."""
     splitter = details["section_spliter"]
     markers = re.findall(rf"\s?{re.escape(splitter)}\s?\d+\s?", text)
     return len(markers) >= int(details["num_sections"])
 
 
 def is_bare_json(text: str, _: Details) -> bool:
-    """Tell whether the whole answer is JSON, a fence around it forgiven."""
+    """Return whether the whole response is JSON; a code fence around it is accepted."""
     bare = text.strip()
     for fence in ("```json", "```Json", "```JSON", "```"):
         bare = bare.removeprefix(fence)
@@ -147,13 +147,13 @@ def is_bare_json(text: str, _: Details) -> bool:
 
 
 def has_title(text: str, _: Details) -> bool:
-    """Tell whether there is a <<title>>."""
+    """Return whether there is a <<title>>."""
     titles = re.findall(r"<<[^\n]+>>", text)
     return any(each.lstrip("<").rstrip(">").strip() for each in titles)
 
 
 def has_two_responses(text: str, _: Details) -> bool:
-    """Tell whether there are two different answers, divided by six asterisks."""
+    """Return whether there are two different responses, separated by six asterisks."""
     parts = text.split("******")
     if not all(part.strip() for part in parts[1:-1]):
         return False
@@ -162,33 +162,33 @@ def has_two_responses(text: str, _: Details) -> bool:
 
 
 def repeats_prompt(text: str, details: Details) -> bool:
-    """Tell whether the answer begins by repeating the request."""
+    """Return whether the response begins with a copy of the prompt."""
     return text.strip().lower().startswith(details["prompt_to_repeat"].strip().lower())
 
 
 def ends_with_phrase(text: str, details: Details) -> bool:
-    """Tell whether the answer ends with a phrase."""
+    """Return whether the response ends with the phrase."""
     return text.strip().strip('"').lower().endswith(str(details["end_phrase"]).strip().lower())
 
 
 def has_num_capital_words(text: str, details: Details) -> bool:
-    """Tell whether as many words as asked are all in capitals."""
+    """Return whether the count of all-capital words satisfies the relation."""
     count = sum(word.isupper() for word in _CAPITALIZABLE_WORD.findall(text))
     return _satisfies_relation(count, details["capital_relation"], details["capital_frequency"])
 
 
 def is_english_capitals(text: str, _: Details) -> bool:
-    """Tell whether the answer is English, all in capitals."""
+    """Return whether the response is English in all capitals."""
     return text.isupper() and bool(is_in_language(text, "en"))
 
 
 def is_english_lowercase(text: str, _: Details) -> bool:
-    """Tell whether the answer is English, without a capital."""
+    """Return whether the response is English in all lowercase."""
     return text.islower() and bool(is_in_language(text, "en"))
 
 
 def is_quoted(text: str, _: Details) -> bool:
-    """Tell whether the whole answer stands in double quotation marks."""
+    """Return whether the whole response is in double quotation marks."""
     bare = text.strip()
     return len(bare) > 1 and bare[0] == bare[-1] == '"'
 
@@ -220,7 +220,7 @@ RULES: Mapping[str, Rule] = {
     "change_case:english_lowercase": is_english_lowercase,
     "punctuation:no_comma": has_no_comma,
 }
-# What an instruction's details must hold, and what each of them is.
+# The required arguments of each instruction, with their types.
 DETAIL_TYPES: Mapping[str, Mapping[str, type]] = {
     "keywords:existence": {"keywords": list},
     "keywords:frequency": {"keyword": str, "relation": str, "frequency": int},
@@ -248,7 +248,7 @@ RELATIONS = ("less than", "at least")
 
 
 def _count_keyword(keyword: str, text: str) -> int:
-    """Return how often a keyword occurs, in whatever case."""
+    """Return how often a keyword occurs, ignoring case."""
     return len(re.findall(re.escape(keyword), text, re.IGNORECASE))
 
 

@@ -1,7 +1,8 @@
-"""Instructions that a text can be checked against, strictly and loosely, as IFEval does.
+"""Check a response against verifiable instructions, strictly and loosely, as IFEval does.
 
-Strict is the answer as it stands. Loose forgives what wraps it: the best of eight readings, without
-the first line, the last line, both, and each of these without asterisks (Zhou et al. 2023, §2.2).
+Strict accuracy checks the unchanged response. Loose accuracy accepts a response if any of eight
+variants follows the instruction: the response without its first line, its last line, both or
+neither, each with and without asterisks (Zhou et al. 2023, §2.2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,23 +15,23 @@ from upbring.rules.ifeval import DETAIL_TYPES, RELATIONS, RULES
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction: its kind, as IFEval names it, and its details."""
+    """One instruction: its IFEval instruction id and its arguments."""
 
     kind: str
     details: Mapping[str, Any]
 
 
 def find_problem(instruction: Instruction) -> str | None:
-    """Return what is wrong with an instruction, if anything is, and what to do.
+    """Return an error message for an invalid instruction, or None if it is valid.
 
     >>> find_problem(Instruction("punctuation:no_coma", {}))
-    "'punctuation:no_coma' is no kind of instruction; did you mean punctuation:no_comma?"
+    "'punctuation:no_coma' is not an IFEval instruction; did you mean punctuation:no_comma?"
     """
     kind, details = instruction.kind, instruction.details
     if kind not in RULES:
         suggestion = nearest(kind, RULES)
-        hint = f"did you mean {suggestion}?" if suggestion else "use one of the 25 kinds of IFEval"
-        return f"{format_value(kind)} is no kind of instruction; {hint}"
+        hint = f"did you mean {suggestion}?" if suggestion else "use one of its 25 instructions"
+        return f"{format_value(kind)} is not an IFEval instruction; {hint}"
     for name, expected_type in DETAIL_TYPES.get(kind, {}).items():
         value = details.get(name)
         if not isinstance(value, expected_type) or isinstance(value, bool):
@@ -41,7 +42,7 @@ def find_problem(instruction: Instruction) -> str | None:
 
 
 def is_strictly_followed(instruction: Instruction, response: str) -> bool | None:
-    """Tell whether the response, as it stands, keeps the instruction; None: not judged.
+    """Return whether the unchanged response follows the instruction; None: not judged.
 
     >>> is_strictly_followed(Instruction("punctuation:no_comma", {}), "Well, no.")
     False
@@ -52,13 +53,13 @@ def is_strictly_followed(instruction: Instruction, response: str) -> bool | None
 
 
 def is_loosely_followed(instruction: Instruction, response: str) -> bool | None:
-    """Tell whether any of the eight readings keeps the instruction; None: not judged."""
-    verdicts = [is_strictly_followed(instruction, reading) for reading in loose_variants(response)]
+    """Return whether any of the eight variants follows the instruction; None: not judged."""
+    verdicts = [is_strictly_followed(instruction, variant) for variant in loose_variants(response)]
     return True if True in verdicts else None if None in verdicts else False
 
 
 def loose_variants(response: str) -> Sequence[str]:
-    r"""Return the eight readings of a response.
+    r"""Return the eight variants of a response.
 
     >>> loose_variants("Sure!\n*a*\nBye.")[:4]
     ['Sure!\n*a*\nBye.', '*a*\nBye.', 'Sure!\n*a*', '*a*']
@@ -69,4 +70,4 @@ def loose_variants(response: str) -> Sequence[str]:
     return [*variants, *(text.replace("*", "") for text in variants)]
 
 
-_TYPE_NAMES = {str: "a text", int: "a whole number", list: "a list of words"}
+_TYPE_NAMES = {str: "a string", int: "an integer", list: "a list of words"}

@@ -1,4 +1,4 @@
-"""How long an answer is, in words, sentences and paragraphs; written for languages with spaces."""
+"""Counts of words, sentences and paragraphs, for languages that separate words by spaces."""
 
 import re
 
@@ -10,7 +10,7 @@ _ABBREVIATION = re.compile(
 
 
 def num_words(text: str) -> int:
-    """Return how many words the text has.
+    """Return the number of words in the text.
 
     >>> num_words("It's a well-known fact: 3.5 > 2.")
     6
@@ -19,7 +19,7 @@ def num_words(text: str) -> int:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the sentences; abbreviations such as Dr. and initials end none.
+    """Return the sentences; abbreviations such as Dr. and initials do not end one.
 
     >>> split_sentences("Dr. Who came. Did he stay? No")
     ['Dr. Who came.', 'Did he stay?', 'No']
@@ -37,7 +37,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def is_one_sentence(text: str) -> bool:
-    """Tell whether the text is a single sentence that ends as one does.
+    """Return whether the text is a single sentence with end punctuation.
 
     >>> is_one_sentence("Paris is a city."), is_one_sentence("Paris. A city.")
     (True, False)
@@ -47,12 +47,12 @@ def is_one_sentence(text: str) -> bool:
 
 
 def is_within(count: int, *, at_least: int = 0, at_most: int | None = None) -> bool:
-    """Tell whether a count lies between two bounds, both included."""
+    """Return whether a count is between two inclusive bounds."""
     return at_least <= count and (at_most is None or count <= at_most)
 
 
 def num_paragraphs(text: str) -> int:
-    r"""Return how many paragraphs, divided by blank lines, the text has.
+    r"""Return the number of paragraphs, separated by blank lines.
 
     >>> num_paragraphs("One.\n\nTwo.\nStill two.")
     2

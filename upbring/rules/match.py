@@ -1,4 +1,4 @@
-"""Whether an answer is the expected one: letter by letter, but for form, or as a number."""
+"""Compare a response with the expected answer: exactly, normalized, or as a number."""
 
 import re
 import string
@@ -13,12 +13,12 @@ _MARKED_ANSWER = re.compile(r"####\s*(\S+)")
 
 
 def is_exact(answer: str, expected: str) -> bool:
-    """Tell whether the answer is the expected text but for white space around it."""
+    """Return whether the answer equals the expected text, ignoring surrounding white space."""
     return answer.strip() == expected.strip()
 
 
 def normalize(text: str) -> str:
-    """Return the text in small letters without punctuation, articles and extra spaces (as SQuAD).
+    """Return the text in lowercase without punctuation, articles and extra spaces (as SQuAD).
 
     >>> normalize("The  Eiffel Tower!")
     'eiffel tower'
@@ -27,12 +27,12 @@ def normalize(text: str) -> str:
 
 
 def is_normalized_match(answer: str, expected: str) -> bool:
-    """Tell whether the two texts are equal once normalised."""
+    """Return whether the normalized texts are equal."""
     return normalize(answer) == normalize(expected)
 
 
 def contains_phrase(answer: str, expected: str) -> bool:
-    """Tell whether the expected text stands in the answer as whole words.
+    """Return whether the answer contains the expected text as whole words.
 
     >>> contains_phrase("It is in Paris, France.", "paris"), contains_phrase("comparison", "paris")
     (True, False)
@@ -46,7 +46,7 @@ def numbers(text: str) -> list[Decimal]:
     >>> numbers("From 1,200 to -3.5 and 2e3")
     [Decimal('1200'), Decimal('-3.5'), Decimal('2E+3')]
     """
-    return [_parse_decimal(found) for found in _NUMBER.findall(text)]
+    return [_parse_decimal(number) for number in _NUMBER.findall(text)]
 
 
 def last_number(text: str) -> Decimal | None:
@@ -62,7 +62,7 @@ def last_number(text: str) -> Decimal | None:
 
 
 def is_same_number(answer: str, expected: str) -> bool:
-    """Tell whether the last numbers of both texts are equal: 72 = 72.0 = 7.2e1.
+    """Return whether the last numbers of both texts are equal: 72 = 72.0 = 7.2e1.
 
     >>> is_same_number("That makes $72.00.", "#### 72")
     True

@@ -1,6 +1,6 @@
-"""How an answer is said, apart from what it says: words of courtesy, marks of formatting.
+"""Style features of a response: polite words and Markdown formatting.
 
-English only, and counts alone: whether the courtesy is fitting is not judged.
+English only. The functions count; they do not judge whether the politeness is appropriate.
 """
 
 import re
@@ -22,7 +22,7 @@ _FORMATTING_PATTERNS = (
 
 
 def num_polite_words(text: str) -> int:
-    """Return how many words of courtesy the text has.
+    """Return the number of polite words and phrases in the text.
 
     >>> num_polite_words("Of course! Thank you for asking. 42.")
     2
@@ -31,7 +31,7 @@ def num_polite_words(text: str) -> int:
 
 
 def num_formatting_marks(text: str) -> int:
-    r"""Return how many marks of formatting it has: headings, bold, fences, table rows, items.
+    r"""Return the number of headings, bold parts, code fences, table rows and list items.
 
     >>> num_formatting_marks("# Shopping\n- **milk**\n- bread")
     4

@@ -1,11 +1,11 @@
-"""Whether an answer is JSON with the keys asked for; nothing around it is forgiven."""
+"""Check whether a response is JSON with given keys; text around the JSON is not accepted."""
 
 import json
 from collections.abc import Collection, Mapping
 
 
 def is_json(text: str) -> bool:
-    """Tell whether the whole text is one JSON value.
+    """Return whether the whole text is one JSON value.
 
     >>> is_json('{"a": [1, 2]}'), is_json('Sure! {"a": 1}'), is_json("NaN")
     (True, False, False)
@@ -14,7 +14,7 @@ def is_json(text: str) -> bool:
 
 
 def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> bool:
-    """Tell whether the text is a JSON object with these keys, and no others where `is_exact`.
+    """Return whether the text is a JSON object with these keys, and no others if `is_exact`.
 
     >>> has_keys('{"name": "Ada", "born": 1815}', ["name"])
     True
@@ -26,7 +26,7 @@ def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> boo
 
 
 def has_types(text: str, types: Mapping[str, type]) -> bool:
-    """Tell whether the text is a JSON object whose named values have these types.
+    """Return whether the text is a JSON object whose values for these keys have these types.
 
     >>> has_types('{"born": true}', {"born": int})
     False

@@ -1,6 +1,6 @@
-"""What travels with the weights: how text became tokens, and what was learned from what.
+"""The contract of a model: its tokenizer, chat template, special tokens and training history.
 
-Each stage writes a contract beside its model, and the next one checks it before its first step.
+Each stage writes a contract next to its model. The next stage checks it before its first step.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ CHAT_ASPECTS: tuple[Aspect, ...] = ("tokenizer", "template", "stops", "bos", "eo
 
 @dataclass(frozen=True)
 class StopToken:
-    """A token that ends the assistant's turn, and its spelling."""
+    """A token that ends the assistant turn: its id and its text."""
 
     token: int
     text: str
@@ -30,7 +30,7 @@ class StopToken:
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """A file that was learned from."""
+    """A file that the model was trained on."""
 
     file: str
     sha256: str
@@ -39,7 +39,7 @@ class TrainingFile:
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """One method's contribution to the weights."""
+    """One stage of the training history."""
 
     method: str
     data: tuple[TrainingFile, ...]
@@ -49,7 +49,7 @@ class TrainingStage:
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model was made of, and how it is to be spoken to."""
+    """How a model was trained, and how it must be prompted."""
 
     base: str
     base_sha256: str
@@ -61,7 +61,8 @@ class Contract:
     kind: ModelKind
     tune: Literal["lora", "full"]
     history: tuple[TrainingStage, ...] = ()
-    offset: float = 0.0  # of a reward model: taken off a score, a good answer's is 0 on average
+    # Subtracted from a reward model's scores, so that good responses have a mean score of 0.
+    offset: float = 0.0
     format: int = field(default=FORMAT)
 
 
@@ -82,11 +83,11 @@ def read_contract(path: Path) -> Contract:
         first = error.errors(include_url=False)[0]
         location = ".".join(str(part) for part in first["loc"]) or "the file"
         problem = f"{location}: {first['msg']}, not {format_value(first['input'])}"
-        raise InputError(f"{path}: {problem}; it must be a contract that upbring wrote") from error
+        raise InputError(f"{path}: {problem}; use a contract.json that upbring wrote") from error
     if contract.format > FORMAT:
         raise InputError(
-            f"{path}: has format {contract.format}, and this upbring reads up to {FORMAT}; "
-            "install a newer upbring"
+            f"{path}: has format {contract.format}, but this version of upbring reads formats "
+            f"up to {FORMAT}; install a newer version"
         )
     return contract
 
@@ -98,7 +99,7 @@ def describe_differences(
     names: tuple[str, str] = ("this model", "the other"),
     aspects: tuple[Aspect, ...] = CHAT_ASPECTS,
 ) -> list[str]:
-    """Return a line for each aspect in which two contracts differ, with both sides' values."""
+    """Return one line per aspect in which two contracts differ, with both values."""
     return [
         f"{aspect}: {names[0]} has {left}, {names[1]} has {right}"
         for aspect in aspects
@@ -108,7 +109,7 @@ def describe_differences(
 
 
 def _comparable_value(contract: Contract, aspect: Aspect) -> object:
-    """Return what must be equal: a base may lie elsewhere, if its bytes are the same."""
+    """Return the value to compare; bases are equal if their hashes are, whatever their path."""
     return contract.base_sha256 if aspect == "base" else getattr(contract, aspect)
 
 

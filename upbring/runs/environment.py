@@ -1,6 +1,7 @@
-"""The machine and the versions that a run was made with, for whoever wants the same numbers again.
+"""The machine and the library versions of a run, needed to reproduce its numbers.
 
-No library is imported to learn its version. No user name is written, and the home folder is `~`.
+Versions are read without importing the libraries. No user name is recorded; the home folder is
+written as `~`.
 """
 
 import os
@@ -10,10 +11,13 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from upbring.durable import JSON
 
 PACKAGES = ("upbring", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
-VECTOR_INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence which bits come out
+# They select the compute kernels, so the exact results depend on them.
+VECTOR_INSTRUCTIONS = frozenset(
     {
         "avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni",
         "avx_vnni", "amx_bf16", "amx_int8", "amx_tile", "asimd", "asimddp", "bf16", "i8mm", "sve",
@@ -23,7 +27,7 @@ VECTOR_INSTRUCTIONS = frozenset(  # those that decide which kernel runs, hence w
 
 
 def collect_environment(*, extra: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
-    """Return what `environment.json` holds; `extra` adds what only a higher floor knows."""
+    """Return the content of `environment.json`; `extra` adds entries from higher layers."""
     return {
         "python": platform.python_version(),
         "packages": {name: _package_version(name) for name in PACKAGES},
@@ -44,7 +48,7 @@ def redact_home(text: str) -> str:
         home = str(Path.home())
     except RuntimeError:
         return text
-    if len(home) <= 1:  # in a container that has no home it is the root, which is in every path
+    if len(home) <= 1:  # a container without a home reports `/`, which is in every path
         return text
     return re.sub(rf"{re.escape(home)}(?=[/\\]|$)", "~", text)
 
@@ -57,30 +61,25 @@ def processor_name() -> str:
 
 
 def usable_cores() -> int:
-    """Return how many logical processors this process may run on."""
+    """Return the number of logical processors available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def vector_instructions() -> list[str]:
-    """Return the vector instructions that the processor has; empty where it is not known."""
+    """Return the processor's vector instructions, or an empty list if they are unknown."""
     flags = (_read_cpuinfo("flags") or _read_cpuinfo("Features") or "").split()
     return sorted(VECTOR_INSTRUCTIONS & set(flags))
 
 
-def total_memory_bytes() -> int | None:
-    """Return the machine's memory."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    match = re.search(r"MemTotal:\s+(\d+) kB", text)
-    return int(match[1]) * 1024 if match else None
+def total_memory_bytes() -> int:
+    """Return the memory of the machine."""
+    return int(psutil.virtual_memory().total)
 
 
 def git_commit(root: Path) -> str | None:
-    """Return the git commit of a checkout at `root`, without starting git."""
+    """Return the git commit of the checkout at `root`, without running git; None if none."""
     try:
         head = (root / ".git" / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):

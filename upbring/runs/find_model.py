@@ -1,6 +1,6 @@
-"""From a name to a directory with a model in it: a path, a run, a builtin, a hub id.
+"""Resolve a model name (path, run folder, builtin or Hugging Face Hub id) to a directory.
 
-Refuses what could run code before any library sees the folder. Loads nothing.
+Rejects model folders that could run code before any library reads them. Loads no weights.
 """
 
 import json
@@ -26,14 +26,14 @@ _HUB_FILES = (
 
 
 def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> Path:
-    """Return the directory that `name` means, checked to hold no code."""
+    """Return the model directory of `name`, after checking that it contains no code."""
     if name.startswith("builtin:"):
         return _builtin_folder(name.removeprefix("builtin:"))
     folder = Path(name)
     if folder.is_dir():
         folder = _run_model_folder(folder)
     elif folder.is_file():
-        raise InputError(f"{name}: is a file; name the directory that holds the model")
+        raise InputError(f"{name}: is a file; give the directory that contains the model")
     elif _HUB_ID.fullmatch(name) and not folder.parent.is_dir():
         folder = _download_from_hub(name, log=log)
     else:
@@ -49,14 +49,14 @@ def _builtin_folder(name: str) -> Path:
     )
     if name not in builtin_names:
         raise InputError(
-            f"builtin:{name}: there is no such builtin model; there is "
-            + ", ".join(f"builtin:{each}" for each in builtin_names)
+            f"builtin:{name}: no such builtin model; use "
+            + " or ".join(f"builtin:{each}" for each in builtin_names)
         )
     return builtin_folder / name
 
 
 def _run_model_folder(folder: Path) -> Path:
-    """Return a run's model; any other directory is the model's own."""
+    """Return the model folder of a run folder; return any other directory unchanged."""
     if not (folder / "run.json").is_file():
         return folder
     if not (folder / "model").is_dir():
@@ -73,57 +73,64 @@ def _missing_folder_text(folder: Path) -> str:
         others = []
     suggestion = nearest(folder.name, others)
     suggestion_text = f"did you mean {folder.parent / suggestion}?" if suggestion else ""
-    hint = suggestion_text or "give a directory, a run, or owner/name of a hub"
-    return f"{folder}: there is no such directory; {hint}"
+    hint = (
+        suggestion_text or "give a directory, a run folder, or a Hugging Face Hub id (owner/name)"
+    )
+    return f"{folder}: no such directory; {hint}"
 
 
 def _download_from_hub(name: str, *, log: Callable[[str], None]) -> Path:
-    """Fetch a model that the user named by its hub id."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- only when a hub is named
+    """Download a model by its Hub id and return its directory."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- only for a Hub id
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 -- as above
 
     if os.environ.get("HF_HUB_OFFLINE") != "1":
-        log(f"{name}: no such directory here, asking the hub")
+        log(f"{name}: no such local directory, downloading from the Hugging Face Hub")
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name}: there is no such directory here, and the hub did not give it ({reason}); "
-            "check the spelling, or copy the model to this machine and give its directory"
+            f"{name}: no such local directory, and the Hugging Face Hub download failed "
+            f"({reason}); check the spelling, or copy the model to this machine and give its "
+            "directory"
         ) from error
 
 
 def reject_code(folder: Path) -> None:
-    """Refuse a folder whose model asks for code of its own or comes as a pickle."""
+    """Raise an InputError if the model needs custom code or is stored as a pickle."""
     for file in ("config.json", "tokenizer_config.json"):
         if "auto_map" in read_json_object(folder / file):
             raise InputError(
-                f"{folder / file}: auto_map asks to run code that came with the model; upbring "
-                "runs none. Use a model of an architecture that transformers knows"
+                f"{folder / file}: auto_map requests custom code from the model folder, which "
+                "upbring never runs; use a model with an architecture built into transformers"
             )
     names = sorted(p.name for p in folder.iterdir())
     python_files = [n for n in names if n.endswith(".py")]
     if python_files:
         raise InputError(
-            f"{folder / python_files[0]}: a model folder with code; remove it if you trust the rest"
+            f"{folder / python_files[0]}: the model folder contains code; delete the file if you "
+            "trust the rest of the folder"
         )
     pickles = [n for n in names if n.endswith(PICKLE_SUFFIXES)]
     if pickles and not any(n.endswith(".safetensors") for n in names):
         raise InputError(
-            f"{folder / pickles[0]}: weights in a format that can run code; upbring reads "
-            "safetensors only. Convert them once with transformers, on a machine of your trust"
+            f"{folder / pickles[0]}: the weights are in a format that can run code, and upbring "
+            "reads only safetensors; convert them with transformers, in a sandbox if you do not "
+            "trust them"
         )
 
 
 def read_json_object(path: Path) -> dict[str, object]:
-    """Return a JSON object from a file, or an empty one if there is no file."""
+    """Return the JSON object in a file, or an empty one if the file does not exist."""
     if not path.is_file():
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({error}); fetch the model again") from error
+        raise InputError(
+            f"{path}: is not valid JSON ({error}); download the model again"
+        ) from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no JSON object; fetch the model again")
+        raise InputError(f"{path}: is not a JSON object; download the model again")
     return value

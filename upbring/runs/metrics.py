@@ -1,7 +1,8 @@
-"""Numbers and samples of a run as they arise: one JSON object a line, in the order of the steps.
+"""JSON Lines files of a run: metrics and samples, one JSON object per line, in step order.
 
-A line is in the file when `write` returns, and on the disk when `sync` does. A process that dies
-leaves at most a torn last line, which nobody reads. Figures are drawn elsewhere, from these files.
+A line is in the file when `write` returns, and on the disk when `sync` returns. A process that dies
+leaves at most an incomplete last line, which readers ignore. Plots are made from these files by
+`report`.
 """
 
 import json
@@ -23,7 +24,7 @@ RESERVED_KEYS = frozenset({"step", "kind", "time", "not_finite"})
 
 
 class JsonLinesFile:
-    """A file of JSON lines that grows; each line carries the `step` that it belongs to."""
+    """An append-only JSON Lines file; each line contains its `step`."""
 
     def __init__(self, path: Path, *, disk: durable.Disk = durable.DISK) -> None:
         self.path = path
@@ -33,7 +34,7 @@ class JsonLinesFile:
             self._file = FileIO(path, "ab")
 
     def append(self, step: int, value: Mapping[str, JSON]) -> None:
-        """Write one line, or, when the disk fails, nothing."""
+        """Append one line; if the write fails, the file is unchanged."""
         text = json.dumps({"step": step, **value}, ensure_ascii=False, allow_nan=False) + "\n"
         data = text.encode(errors="backslashreplace")
         with durable.explain_os_errors(self.path, need=len(data), disk=self._disk):
@@ -45,14 +46,14 @@ class JsonLinesFile:
                 raise
 
     def sync(self) -> None:
-        """Force all lines to the disk."""
+        """Flush all lines to the disk."""
         with durable.explain_os_errors(self.path, disk=self._disk):
             self._disk.sync(self._file)
 
     def truncate_after(self, step: int) -> int:
-        """Drop what was written after `step` or is unreadable; return how many lines that were.
+        """Remove the lines after `step` and unreadable lines; return how many were removed.
 
-        What a checkpoint relies on was synced with it, so that only later lines can be unreadable.
+        A checkpoint syncs the lines up to its step, so that only later lines can be unreadable.
         """
         with durable.explain_os_errors(self.path, disk=self._disk):
             lines = self.path.read_bytes().splitlines(keepends=True)
@@ -80,7 +81,7 @@ class JsonLinesFile:
 
 
 class MetricsFile(JsonLinesFile):
-    """The file of a run's numbers."""
+    """The metrics file of a run."""
 
     def __init__(
         self,
@@ -93,9 +94,9 @@ class MetricsFile(JsonLinesFile):
         self._clock = clock
 
     def write(self, step: int, values: Mapping[str, float], *, kind: MetricsKind = "train") -> None:
-        """Write the numbers of a step; one that is not finite becomes null and is named."""
+        """Append the metrics of a step; NaN and infinity become null, listed in `not_finite`."""
         assert not RESERVED_KEYS & set(values), (
-            f"a metric may not be called {RESERVED_KEYS & set(values)}"
+            f"reserved metric names: {RESERVED_KEYS & set(values)}"
         )
         not_finite = {
             name: str(float(value)) for name, value in values.items() if not math.isfinite(value)
@@ -109,7 +110,7 @@ class MetricsFile(JsonLinesFile):
 
 @dataclass(frozen=True)
 class MetricsRecord:
-    """The numbers of one step; those that were not finite are so again."""
+    """The metrics of one step; NaN and infinity are restored."""
 
     step: int
     kind: MetricsKind
@@ -118,17 +119,17 @@ class MetricsRecord:
 
 
 def read_metrics(path: Path) -> list[MetricsRecord]:
-    """Return all records of a file, which somebody may still be writing."""
+    """Return all records of a file, which may still be growing."""
     return list(iter_records(path))
 
 
 def iter_records(path: Path) -> Iterator[MetricsRecord]:
-    """Yield record after record, so that those before a damaged line can be kept."""
+    """Yield the records one by one, so that a caller gets those before a damaged line."""
     return (_parse_record(line, location=where) for where, line in read_lines(path))
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
-    """Yield each whole line's place and value; a torn last line is left out."""
+    """Yield the location (path:line) and value of each line; skip an incomplete last line."""
     if not path.exists():
         return
     with durable.explain_os_errors(path), path.open("rb") as file:
@@ -138,14 +139,16 @@ def read_lines(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
             value = _parse_line(line)
             if value is None:
                 preview = format_value(line.decode(errors="replace"))
-                raise InputError(f"{path}:{number}: {preview} is no JSON object; delete that line")
+                raise InputError(
+                    f"{path}:{number}: {preview} is not a JSON object; delete that line"
+                )
             yield f"{path}:{number}", value
 
 
 def last_record(
     path: Path, *, kind: MetricsKind = "train", window: int = 2**16
 ) -> MetricsRecord | None:
-    """Return the last record of its kind, reading no more than the end of the file."""
+    """Return the last record of a kind; only the last `window` bytes are read."""
     if not path.exists():
         return None
     with durable.explain_os_errors(path), path.open("rb") as file:
@@ -172,7 +175,7 @@ def _parse_record(value: Mapping[str, JSON], *, location: str) -> MetricsRecord:
         return MetricsRecord(int(str(value["step"])), kind, float(str(value["time"])), numbers)
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{location}: is no record of metrics ({error}); delete that line"
+            f"{location}: is not a metrics record ({error}); delete that line"
         ) from error
 
 
@@ -191,7 +194,7 @@ def _step_of_line(line: bytes) -> float:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Drop a torn last line."""
+    """Remove an incomplete last line."""
     if not path.exists():
         return
     with path.open("r+b") as file:

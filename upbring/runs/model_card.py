@@ -1,4 +1,4 @@
-"""The model card: what a model is, in the form that model hubs read."""
+"""The model card in the format of the Hugging Face Hub."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ def render_model_card(
     languages: Sequence[str] = (),
     limits: Sequence[str] = (),
 ) -> str:
-    """Return the text of a README.md: a YAML head for hubs, then what people want to know."""
+    """Return the text of a README.md: YAML metadata for the Hub, then Markdown sections."""
     metadata: dict[str, object] = {
         "base_model": redact_home(base_model),
         "library_name": library,

@@ -1,7 +1,7 @@
-"""What was measured about models: one number with its interval each, as a file that anyone reads.
+"""The file of evaluation results: one number with its confidence interval per result.
 
-Evaluation writes these, gates and the report read them. `answers.jsonl` beside them holds every
-answer that was judged.
+Evaluation writes `results.json`; gates and the report read it. `answers.jsonl` in the same folder
+contains every judged answer.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ RESULTS, ANSWERS = "results.json", "answers.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """One number about one model: what, how much, within which bounds (95 %), from how many."""
+    """One number about one model, with its 95 % confidence interval."""
 
     suite: str  # facts, instructions, refusals, forgetting, memorisation, preference, reward_health
-    model: str  # the name that the user or recipe gave it
-    name: str  # of the number: accuracy, over_refusal, win_rate …
-    value: float | None  # None: could not be measured, and `note` says why
+    model: str  # its name from the user or the recipe
+    name: str  # accuracy, over_refusal, win_rate …
+    value: float | None  # None: not measured; `note` gives the reason
     low: float | None = None
     high: float | None = None
-    count: int = 0  # of answers, pairs or tokens that it is made from
+    count: int = 0  # number of answers, pairs or tokens
     unit: str = "share"  # share, nats, perplexity, score, tokens …
-    is_higher_better: bool | None = None  # None: neither is better
-    is_synthetic: bool = False  # judged by simulated annotators or an invented world's truth
-    against: str | None = None  # the other model, of a comparison
+    is_higher_better: bool | None = None  # None: neither direction is better
+    is_synthetic: bool = False  # simulated annotators or synthetic world
+    against: str | None = None  # the other model of a comparison
     note: str = ""
 
 
@@ -45,14 +45,14 @@ _RESULTS_FILE = TypeAdapter(_ResultsFile)
 
 
 def write_results(folder: Path, results: Sequence[EvalResult]) -> Path:
-    """Save results durably in a folder; return the file."""
+    """Save results in a folder and return the path of the file."""
     path = folder / RESULTS
     durable.write_json(path, {"format": FORMAT, "results": [asdict(each) for each in results]})
     return path
 
 
 def read_results(folder: Path) -> list[EvalResult]:
-    """Return the results of a folder; none if nothing was measured there."""
+    """Return the results in a folder, or an empty list if it has none."""
     path = folder / RESULTS
     if not path.is_file():
         return []
@@ -63,11 +63,11 @@ def read_results(folder: Path) -> list[EvalResult]:
         first = error.errors(include_url=False)[0]
         location = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{path}: {location}: {first['msg']}; it must be a file that `upbring evaluate` wrote"
+            f"{path}: {location}: {first['msg']}; use a file that `upbring evaluate` wrote"
         ) from error
     if file.format > FORMAT:
         raise InputError(
-            f"{path}: has format {file.format}, and this upbring reads up to {FORMAT}; "
-            "install a newer upbring"
+            f"{path}: has format {file.format}, but this version of upbring reads formats "
+            f"up to {FORMAT}; install a newer version"
         )
     return list(file.results)

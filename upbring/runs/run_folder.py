@@ -1,24 +1,26 @@
-"""A run's folder, which explains itself.
+"""The folder of a run: its layout, creation, status and metadata.
 
     runs/sft-1/
-      run.json            method, when it began and where, steps planned, when it was finished
-      settings.yaml       resolved, with the origin of each value
-      environment.json    machine and versions
-      data.json           files, hashes, rows
-      contract.json       what travels with the weights
-      metrics.jsonl       numbers         samples.jsonl   answers to fixed prompts
-      left_out.jsonl      rows of steps that were not taken
-      checkpoints/step-N/                 model/          the result
+      run.json            method and its data, start time and directory, steps, finish time
+      settings.yaml       resolved settings, with the origin of each value
+      environment.json    machine and library versions
+      data.json           data files, hashes, row counts
+      contract.json       tokenizer, template, special tokens and training history of the model
+      metrics.jsonl       metrics of each step
+      samples.jsonl       responses to fixed prompts
+      left_out.jsonl      rows of skipped steps
+      checkpoints/step-N/
+      model/              the trained model
       README.md           model card
 
-What a checkpoint holds is known to `train`, what a figure shows to `report`.
+The format of a checkpoint is defined in `train`; plots are made in `report`.
 """
 
 import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,19 +33,21 @@ from upbring.runs.contract import Contract, read_contract, write_contract
 from upbring.runs.environment import collect_environment, redact_home
 from upbring.runs.metrics import last_record
 
-FORMAT = 2  # of run.json; a folder of another format is rejected
-METADATA_KEYS = ("method", "started_at", "steps", "finished_at", "directory")
+FORMAT = 2  # format of run.json; other formats are rejected
+METADATA_KEYS = (
+    *("method", "learns_from", "makes", "panels"),
+    *("started_at", "steps", "finished_at", "directory"),
+)
 
 Status = Literal["finished", "running", "interrupted"]
 
-RUN_NAME_PATTERN = re.compile(
-    r"[^/\\:*?\"<>|\x00-\x1f]{1,100}"
-)  # what Windows forbids is forbidden everywhere
+# Characters that Windows forbids are forbidden on every system.
+RUN_NAME_PATTERN = re.compile(r"[^/\\:*?\"<>|\x00-\x1f]{1,100}")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a run learned from or was evaluated on."""
+    """A data file that a run was trained or evaluated on."""
 
     file: str
     sha256: str
@@ -54,17 +58,25 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and the places in it."""
+    """A run folder and the paths in it."""
 
     path: Path
 
     @classmethod
     def create(
-        cls, runs: Path, method: str, *, name: str | None = None, settings: str = ""
+        cls,
+        runs: Path,
+        method: str,
+        *,
+        name: str | None = None,
+        settings: str = "",
+        learns_from: str | None = None,
+        makes: str | None = None,
+        panels: Sequence[str] = (),
     ) -> Self:
-        """Make the folder of a new run: of this name, or of the method and the next free number.
+        """Create the folder of a new run, called `name` or `METHOD-N` with the next free number.
 
-        Its settings are there before it counts as a run, so that it can always be resumed.
+        The settings are written before `run.json`, so that every run can be resumed.
         """
         with durable.explain_os_errors(runs):
             runs.mkdir(parents=True, exist_ok=True)
@@ -78,6 +90,9 @@ class Run:
         metadata: dict[str, JSON] = {
             "format": FORMAT,
             "method": method,
+            "learns_from": learns_from,
+            "makes": makes,
+            "panels": list(panels),
             "started_at": _now(),
             "directory": portable_path(Path.cwd(), run_folder=run.path),
             "steps": None,
@@ -88,18 +103,22 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Return the run at `path`, or say what is there instead."""
+        """Return the run at `path`, or raise an InputError if there is none."""
         run = cls(path)
         if run.metadata_file.exists():
             return run
         suggestion = nearest(path.name, [each.path.name for each in all_runs(path.parent)])
-        hint = f"did you mean {path.parent / suggestion}?" if suggestion else "see `upbring runs`"
-        problem = "holds no run" if path.exists() else "does not exist"
+        hint = (
+            f"did you mean {path.parent / suggestion}?"
+            if suggestion
+            else "list the runs with `upbring runs`"
+        )
+        problem = "is not a run folder" if path.exists() else "does not exist"
         raise InputError(f"{path}: {problem}; {hint}")
 
     @classmethod
     def newest_interrupted(cls, runs: Path) -> Self:
-        """Return the interrupted run that began last."""
+        """Return the most recently started run that was interrupted."""
         existing_runs = all_runs(runs)
         for run in reversed(existing_runs):
             if run.status() == "interrupted":
@@ -107,74 +126,76 @@ class Run:
         problem = (
             f"all {len(existing_runs)} runs are finished or running" if existing_runs else "no runs"
         )
-        raise ResumeError(f"{runs}: {problem}, so there is nothing to resume; see `upbring runs`")
+        raise ResumeError(
+            f"{runs}: {problem}, so there is nothing to resume; list the runs with `upbring runs`"
+        )
 
     @property
     def metadata_file(self) -> Path:
-        """What the run is."""
+        """Path of the metadata."""
         return self.path / "run.json"
 
     @property
     def settings_file(self) -> Path:
-        """What was asked for."""
+        """Path of the resolved settings."""
         return self.path / "settings.yaml"
 
     @property
     def environment_file(self) -> Path:
-        """What it was made with."""
+        """Path of the machine and library versions."""
         return self.path / "environment.json"
 
     @property
     def data_file(self) -> Path:
-        """What it learned from."""
+        """Path of the list of data files."""
         return self.path / "data.json"
 
     @property
     def contract_file(self) -> Path:
-        """What travels with the weights."""
+        """Path of the contract."""
         return self.path / "contract.json"
 
     @property
     def metrics_file(self) -> Path:
-        """Numbers, a step a line."""
+        """Path of the metrics."""
         return self.path / "metrics.jsonl"
 
     @property
     def samples_file(self) -> Path:
-        """Answers to fixed prompts."""
+        """Path of the sampled responses."""
         return self.path / "samples.jsonl"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
+        """Path of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def model(self) -> Path:
-        """The result."""
+        """Path of the trained model."""
         return self.path / "model"
 
     @property
     def card_file(self) -> Path:
-        """The model card."""
+        """Path of the model card."""
         return self.path / "README.md"
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process alone, cleared of what a dead one left half done."""
+        """Lock the run for this process, and delete the temporary files of dead processes."""
         with durable.lock(self.path):
             for folder in (self.path, self.checkpoints):
                 durable.remove_leftovers(folder, is_locked=True)
             yield
 
     def status(self) -> Status:
-        """Whether the run came to its end, is at work, or was stopped on the way."""
+        """Return whether the run is finished, running or interrupted."""
         if self.read_metadata()["finished_at"] is not None:
             return "finished"
         return "running" if durable.is_locked(self.path) else "interrupted"
 
     def read_metadata(self) -> dict[str, JSON]:
-        """Return what `run.json` holds."""
+        """Return the content of `run.json`."""
         try:
             with durable.explain_os_errors(self.metadata_file):
                 value = json.loads(self.metadata_file.read_bytes())
@@ -182,16 +203,19 @@ class Run:
                 return {key: value[key] for key in METADATA_KEYS}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{self.metadata_file}: is not what upbring wrote; restore it, or start a new run"
+                f"{self.metadata_file}: is not a valid run.json; restore it, or start a new run"
             ) from error
         found_format = format_value(value["format"])
         raise InputError(
-            f"{self.path}: run folder of format {found_format}, and this version reads format {FORMAT}; "
-            "use the version of upbring that made it, or train again"
+            f"{self.path}: run folder has format {found_format}, but this version reads format "
+            f"{FORMAT}; use the version of upbring that created it, or train again"
         )
 
     def start_directory(self) -> Path | None:
-        """Return where the run was begun, and its relative paths start, if that is known."""
+        """Return the directory in which the run was started, or None if it is unknown.
+
+        Relative paths in the settings start there.
+        """
         text = self.read_metadata()["directory"]
         if text is None:
             return None
@@ -200,11 +224,11 @@ class Run:
         return Path(os.path.normpath(path.absolute()))
 
     def set_num_steps(self, steps: int) -> None:
-        """Write down how many steps the run is to take."""
+        """Record the planned number of steps."""
         self._update_metadata({"steps": steps})
 
     def mark_finished(self) -> None:
-        """Write down that the run came to its end."""
+        """Record the finish time."""
         self._update_metadata({"finished_at": _now()})
 
     def write_settings(self, text: str) -> None:
@@ -212,20 +236,20 @@ class Run:
         durable.write_text(self.settings_file, text)
 
     def write_environment(self, *, extra: Mapping[str, JSON] | None = None) -> None:
-        """Save what the run is made with."""
+        """Save the machine and the library versions."""
         durable.write_json(self.environment_file, collect_environment(extra=extra))
 
     def write_data(self, files: list[DataFile]) -> None:
-        """Save what the run learns from."""
+        """Save the list of data files."""
         rows: list[JSON] = [{**vars(file), "file": redact_home(file.file)} for file in files]
         durable.write_json(self.data_file, {"files": rows})
 
     def write_contract(self, contract: Contract) -> None:
-        """Save what travels with the weights."""
+        """Save the contract."""
         write_contract(self.contract_file, contract)
 
     def read_contract(self) -> Contract:
-        """Return what travels with the weights."""
+        """Return the contract."""
         return read_contract(self.contract_file)
 
     def write_card(self, text: str) -> None:
@@ -240,7 +264,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in a line."""
+    """One row of the list of runs."""
 
     name: str
     method: str
@@ -252,12 +276,12 @@ class RunSummary:
 
 
 def summarize_runs(runs: Path) -> list[RunSummary]:
-    """Return a summary of each run of a folder, in the order in which they began."""
+    """Return a summary of each run in a folder, oldest first."""
     return [_summarize(run) for run in all_runs(runs)]
 
 
 def all_runs(runs: Path) -> list[Run]:
-    """Return the runs of a folder in the order in which they began."""
+    """Return the runs in a folder, oldest first."""
     if not runs.is_dir():
         return []
     existing_runs = [Run(path) for path in runs.iterdir() if Run(path).metadata_file.is_file()]
@@ -281,15 +305,15 @@ def _summarize(run: Run) -> RunSummary:
 
 
 def portable_path(directory: Path, *, run_folder: Path) -> str:
-    """Return how a directory is written down in a run that lies at `run_folder`.
+    """Return `directory` as recorded in the metadata of the run at `run_folder`.
 
-    Where the run lies within it, as the way up, which holds when both are moved together; else
-    absolute, and the home folder as `~`.
+    If the run is inside the directory, this is a relative path (`../..`), which stays valid when
+    both are moved together. Otherwise it is absolute, with the home folder as `~`.
     """
     absolute_run_folder = run_folder.absolute()
     if absolute_run_folder.is_relative_to(directory):
         return "/".join([".."] * len(absolute_run_folder.relative_to(directory).parts)) or "."
-    with contextlib.suppress(RuntimeError):  # there may be no home
+    with contextlib.suppress(RuntimeError):  # the user may have no home
         home = Path.home()
         if home != home.parent and directory.is_relative_to(home):
             return (Path("~") / directory.relative_to(home)).as_posix()
@@ -299,7 +323,7 @@ def portable_path(directory: Path, *, run_folder: Path) -> str:
 def _make_named_folder(runs: Path, name: str) -> Path:
     if not RUN_NAME_PATTERN.fullmatch(name) or name.startswith(".") or name.endswith((".", " ")):
         raise InputError(
-            f"--name: {name!r} cannot be a folder's name; use letters, digits, - and _"
+            f"--name: {name!r} is not a valid folder name; use letters, digits, - and _"
         )
     path = runs / name
     with durable.explain_os_errors(path):
@@ -307,7 +331,7 @@ def _make_named_folder(runs: Path, name: str) -> Path:
             path.mkdir()
         except FileExistsError as error:
             raise InputError(
-                f"{path}: exists already; choose another --name, or go on with "
+                f"{path}: already exists; choose another --name, or resume the run with "
                 f"`upbring resume {path}`"
             ) from error
     return path
@@ -320,8 +344,9 @@ def _make_numbered_folder(runs: Path, method: str) -> Path:
     ]
     number = max(used_numbers, default=0)
     while True:
-        number += 1  # another process may have been faster
+        number += 1
         path = runs / f"{method}-{number}"
+        # Another process may create the same folder at the same time.
         with durable.explain_os_errors(path), contextlib.suppress(FileExistsError):
             path.mkdir()
             return path

@@ -1,4 +1,4 @@
-"""A model that answers: dialogue in, text out piece by piece, as it was trained to be asked."""
+"""Streams a model's response to a dialogue, with the chat template it was trained with."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from upbring.model.load import LoadedModel
 from upbring.model.sampling import Request, StopConditions, stream
 from upbring.settings.sampling import SampleSettings
 
-_REPLACEMENT_CHARACTER = "\ufffd"  # what the decoder writes for the first bytes of a character
+_REPLACEMENT_CHARACTER = "\ufffd"  # decoded from an incomplete character
 
 
 @dataclass(frozen=True, eq=False)
 class ChatModel:
-    """A loaded model and the template that it is asked with."""
+    """A loaded model with its chat template."""
 
     loaded: LoadedModel
     chat: Chat
@@ -24,13 +24,14 @@ class ChatModel:
     def stream_response(
         self, messages: Sequence[Message], sampling: SampleSettings, *, key: int
     ) -> Iterator[str]:
-        """Yield the answer in pieces that never split a character nor show a stop string."""
+        """Yield the response in pieces that never split a character or contain a stop string."""
         tokenizer, model = self.chat.tokenizer, self.loaded.model
         prompt = self.chat.encode_prompt(messages)
         limit = model.max_positions
         if limit is not None and len(prompt) >= limit:
             raise InputError(
-                f"the dialogue has {len(prompt)} tokens and the model reads {limit}; begin anew"
+                f"the dialogue has {len(prompt)} tokens and the model's context length is "
+                f"{limit}; shorten the message, or start a new dialogue with /new"
             )
         if limit is not None and len(prompt) + sampling.max_tokens > limit:
             sampling = sampling.model_copy(update={"max_tokens": limit - len(prompt)})
@@ -56,30 +57,31 @@ class ChatModel:
 
 
 def make_chat_model(loaded: LoadedModel, *, template: str | None = None) -> ChatModel:
-    """Return the model as a speaker, asked with the template of its contract."""
+    """Return the model with `template`, or with the template of its contract."""
     if loaded.tokenizer is None:
-        raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside the model")
+        raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json into the folder")
     if loaded.contract is not None and loaded.contract.kind in {"reward", "value"}:
         raise InputError(
-            f"{loaded.folder}: is a {loaded.contract.kind} model, which scores and does not speak"
+            f"{loaded.folder}: is a {loaded.contract.kind} model, which scores text and generates "
+            "none; pass a language model"
         )
     contract_template = loaded.contract.template if loaded.contract else None
     return ChatModel(loaded, make_chat(loaded.tokenizer, template=template or contract_template))
 
 
 def response_key(seed: int, turn: int) -> int:
-    """Return the key of an answer's draws."""
+    """Return the random key for sampling a response."""
     return counter_rng.key(seed, "chat", turn)
 
 
 def _from_stop_string(text: str, stops: Sequence[str]) -> str:
-    """Return what of `text` is to go when a stop string has come: from its beginning on."""
+    """Return the part of `text` from the first stop string on; empty if there is none."""
     starts = [text.find(stop) for stop in stops if stop and stop in text]
     return text[min(starts) :] if starts else ""
 
 
 def _num_held_back(text: str, stops: Sequence[str]) -> int:
-    r"""Return how many last characters may yet become something else.
+    r"""Return the number of trailing characters that the next tokens can still change.
 
     >>> _num_held_back("Hello wor", ("world",))
     3

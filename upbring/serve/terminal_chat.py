@@ -1,4 +1,4 @@
-"""A talk in the terminal: history, streaming, a few commands."""
+"""Chat in the terminal: message history, streaming, and commands."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from upbring.data.read.records import Message
 from upbring.serve.streaming import ChatModel, response_key
 from upbring.settings.sampling import SampleSettings
 
-HELP = "/new begins anew · /undo takes the last turn back · /quit leaves"
-# What a model says may not move the cursor, ring or recolour: control characters become \ufffd.
+HELP = "/new starts a new dialogue · /undo removes the last turn · /quit exits"
+# Generated text must not move the cursor, ring the bell or change colors.
 CONTROL_CHARACTERS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
 DISPLAY_TABLE = {c: shown for c, shown in CONTROL_CHARACTERS.items() if chr(c) not in "\n\t"}
 
 
 @dataclass(eq=False)
 class TerminalChat:
-    """A dialogue with a model and where it is shown."""
+    """A dialogue with a model, and the function that displays it."""
 
     chat_model: ChatModel
     sampling: SampleSettings
@@ -28,11 +28,11 @@ class TerminalChat:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was said."""
+        """Start a new dialogue; the system message stays."""
         self.messages = [Message("system", self.system)] if self.system else []
 
     def send(self, text: str) -> str:
-        """Say `text`, show the answer as it comes, and return it; interrupted, keep what came."""
+        """Send `text`, stream the answer and return it; after Ctrl-C, keep the partial answer."""
         dialogue = [*self.messages, Message("user", text)]
         parts: list[str] = []
         try:
@@ -48,29 +48,29 @@ class TerminalChat:
         return answer
 
     def undo(self) -> bool:
-        """Take back the last question and its answer; return whether there was one."""
+        """Remove the last user message and its answer; return whether there was one."""
         has_turn = bool(self.messages) and self.messages[-1].role == "assistant"
         if has_turn:
             self.messages = self.messages[:-2]
         return has_turn
 
     def handle_line(self, text: str) -> bool:
-        """Take one line of the user's; return whether the talk goes on."""
+        """Handle one line of user input; return whether the chat continues."""
         match text.strip():
             case "/quit" | "/exit":
                 return False
             case "/new":
                 self.reset()
-                self.write("(begun anew)\n")
+                self.write("(new dialogue)\n")
             case "/undo":
                 is_undone = self.undo()
-                self.write("(taken back)\n" if is_undone else "(there is nothing to take back)\n")
+                self.write("(last turn removed)\n" if is_undone else "(no turn to remove)\n")
             case "/help":
                 self.write(HELP + "\n")
             case "":
                 pass
             case command if command.startswith("/") and " " not in command:
-                self.write(f"there is no {command}; {HELP}\n")
+                self.write(f"unknown command {command}; {HELP}\n")
             case _:
                 self.send(text)
                 self.write("\n")

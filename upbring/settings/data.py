@@ -1,4 +1,4 @@
-"""Which files, how they are read, and how they are mixed."""
+"""Settings of the training data: files, format, mixture, held-out share."""
 
 from pathlib import Path
 
@@ -6,35 +6,37 @@ from upbring.settings.schema import Settings, setting
 
 
 class DataSettings(Settings):
-    """The files to learn from. A path is a data set; nothing is registered."""
+    """Training data. A path is a data set; there is no registry."""
 
     data: tuple[Path, ...] = setting(
         min_length=1,
-        help="Files to learn from: .jsonl .json .csv .txt, each also .gz, or .parquet.",
+        help="Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.",
     )
     format: str = setting(
-        "auto", help="Format of the rows. auto recognises it and says which; see `upbring check`."
+        "auto", help="Format of the rows. auto detects and reports it; see `upbring check`."
     )
     mix: tuple[str, ...] = setting(
         (),
-        help="Further files to mix in, each as FILE=WEIGHT: WEIGHT is its share of the examples "
-        "(general.jsonl=0.2 replays general data against forgetting).",
+        help="More files to mix in, each as FILE=WEIGHT; WEIGHT is its share of the examples. "
+        "general.jsonl=0.2 replays general data to reduce forgetting.",
     )
     held_out: tuple[Path, ...] = setting(
-        (), help="Files to evaluate on, never trained on. Unset: a share of the data."
+        (),
+        help="Held-out files: evaluated on, never trained on. Unset: held_out_share of the data.",
     )
     held_out_share: float = setting(
         0.05,
         ge=0,
         lt=1,
-        help="Share of the rows kept for evaluation when held_out is unset, at most 200 rows.",
+        help="Share of the rows that is held out when held_out is unset, at most 200 rows.",
     )
     skip_bad: Path | None = setting(
-        None, help="Go on without malformed rows and write them to this file."
+        None,
+        help="Skip malformed rows and write them to this file. Unset: a malformed row is an error.",
     )
     chat_template: Path | None = setting(
-        None, help="Jinja file to use as the chat template. Unset: the model's own."
+        None, help="Jinja file with the chat template. Unset: the model's own."
     )
     max_length: int = setting(
-        2048, ge=2, help="Longest example in tokens; what is cut is counted and reported."
+        2048, ge=2, help="Maximum length of an example in tokens; truncated examples are reported."
     )

@@ -1,17 +1,16 @@
-"""Which settings may name a stage of a recipe or a file, and what they name."""
+"""References: the settings whose values are a stage of a recipe or an input file."""
 
 from collections.abc import Iterator
 
 from upbring.settings.schema import Settings, setting_specs
 
-STAGE_SETTINGS = frozenset(
-    {"model", "models", "reward_model", "judge", "mix"}
-)  # settings that may name a stage
-WEIGHTED_SETTINGS = frozenset({"mix", "reward_model"})  # of those, the ones written NAME=WEIGHT
+# settings whose value may be the name of a stage
+STAGE_SETTINGS = frozenset({"model", "models", "reward_model", "judge", "mix"})
+WEIGHTED_SETTINGS = frozenset({"mix", "reward_model"})  # those with values NAME=WEIGHT
 
 
 def input_references(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the settings that may name a stage or a file that must be there, and their values."""
+    """Yield the name and value of each setting that refers to a stage or an existing file."""
     for name, setting in setting_specs(type(settings)).items():
         if name in {"to", "runs", "skip_bad"} or not (
             setting.value_type == "path" or name in STAGE_SETTINGS

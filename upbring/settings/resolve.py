@@ -5,7 +5,7 @@ relative to the current directory, whether they come from a file or a flag.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,13 +14,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from upbring.errors import InputError, format_value, nearest
-from upbring.settings.command_table import commands, import_object
-from upbring.settings.schema import Settings, setting_specs
+from upbring.settings.aliases import Alias, find_alias, nearest_setting
+from upbring.settings.schema import Settings, SettingSpec, setting_specs
 from upbring.settings.values import parse_flag, parse_node
-from upbring.settings.yaml_nodes import Entry, Scalar, Section, read_yaml
+from upbring.settings.yaml_nodes import Entry, ListNode, Scalar, Section, read_yaml
 
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
+V = TypeVar("V")
+Parse = Callable[[SettingSpec, V], object]
+SectionSettings = Mapping[str, Callable[[], type[Settings]]]  # of commands, by name
 RANGE_ERROR_TYPES = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
@@ -42,12 +45,20 @@ class _GivenValue:
 
 
 def resolve(
-    settings_class: type[S], *, section: str, file: Path | None = None, flags: Mapping[str, object]
+    settings_class: type[S],
+    *,
+    section: str,
+    file: Path | None = None,
+    flags: Mapping[str, object],
+    other_sections: SectionSettings | None = None,
 ) -> Resolved[S]:
-    """Return the settings of `section`: defaults, then the file's, then the flags'."""
+    """Return the settings of `section`: defaults, then the file's, then the flags'.
+
+    The file may have sections of other commands too; those are only checked.
+    """
     resolver = _SectionResolver(settings_class, section=section)
     if file is not None:
-        resolver.read_file(file)
+        resolver.read_file(file, other_sections or {})
     for name, value in flags.items():
         resolver.add_flag(name, value)
     settings = resolver.validate()
@@ -73,8 +84,8 @@ def resolve_section(
 ) -> Resolved[S] | None:
     """Return the settings under one key of a file that is read by somebody else.
 
-    What stands in the file goes before the values of `before`; what is wrong is added to
-    `problems`, and then there may be no settings.
+    Values of the file replace `defaults`. What is wrong is added to `problems`, and then there may
+    be no settings.
     """
     resolver = _SectionResolver(settings_class, section=section, command=command)
     for name, value in defaults.items():
@@ -106,10 +117,9 @@ class _SectionResolver(Generic[S]):
         self.unparsable: set[str] = set()
         self.problems: list[str] = []
 
-    def read_file(self, file: Path) -> None:
+    def read_file(self, file: Path, other_sections: SectionSettings) -> None:
         """Take this section's values from a file; sections of other commands are only checked."""
         root = read_yaml(file)
-        settings_paths = {name: command.settings for name, command in commands().items()}
         if not isinstance(root, Section):
             problem = "text" if isinstance(root, Scalar) else "a list"
             raise InputError(f"{file}:{root.line}: {problem}; write a mapping: `{self.section}:`")
@@ -117,19 +127,21 @@ class _SectionResolver(Generic[S]):
             location = f"{file}:{entry.line}: {name}"
             if name == self.section:
                 self.add_section(entry, file=file)
-            elif name in settings_paths:
-                other_section = _SectionResolver(import_object(settings_paths[name]), section=name)
+            elif name in other_sections:
+                other_section = _SectionResolver(other_sections[name](), section=name)
                 other_section.add_section(entry, file=file)
                 other_section.validate(is_complete=False)
                 self.problems += other_section.problems
-            elif name.replace("-", "_") in self.specs:
+            elif name.replace("-", "_") in self.specs or find_alias(name, self.specs):
                 self.problems.append(
                     f"{location}: not within a command; put it under `{self.section}:`"
                 )
             else:
-                self.problems.append(
-                    f"{location}: no such command; {_suggest(name, {*settings_paths, self.section})}"
+                suggestion = nearest(name, {*other_sections, self.section})
+                hint = (
+                    f"did you mean {suggestion}?" if suggestion else "see `upbring --help` for all"
                 )
+                self.problems.append(f"{location}: no such command; {hint}")
         if self.section not in root.entries and not self.problems:
             present_sections = ", ".join(root.entries) or "nothing"
             problem = f"no section `{self.section}:`, only {present_sections}"
@@ -151,34 +163,69 @@ class _SectionResolver(Generic[S]):
     def _add_entry(self, name: str, entry: Entry, *, file: Path) -> None:
         origin = f"{file}:{entry.line}"
         location = f"{origin}: {self.section}.{name}"
-        if name not in self.specs:
-            suggestion = _suggest(name, self.specs, prefix=f"{self.section}.", command=self.command)
-            self.problems.append(f"{location}: no such setting; {suggestion}")
+        if name in self.specs:
+            self._parse(name, parse_node, entry.value, origin=origin, location=location)
+        elif alias := find_alias(name, self.specs):
+            if isinstance(entry.value, Scalar) and (
+                entry.value.is_null or (alias.answer and entry.value.text == "false")
+            ):
+                return  # asks for nothing
+            self._add_alias(alias, entry.value, parse_node, origin=origin, location=location)
+        else:
+            suggestion = nearest_setting(name, self.specs)
+            hint = f"did you mean {self.section}.{suggestion}?" if suggestion else self.help_hint
+            self.problems.append(f"{location}: no such setting; {hint}")
+
+    def add_flag(self, name: str, value: object) -> None:
+        """Take the value of one flag."""
+        flag = "--" + name.replace("_", "-")
+        if name in self.specs:
+            self._parse(name, parse_flag, value, origin="flag", location=flag)
+        elif alias := find_alias(name, self.specs):
+            self._add_alias(alias, value, parse_flag, origin="flag", location=flag)
+        else:
+            suggestion = nearest_setting(name, self.specs)
+            hint = f"did you mean {self.specs[suggestion].flag}?" if suggestion else self.help_hint
+            self.problems.append(f"{flag}: no such flag; {hint}")
+
+    def _add_alias(
+        self, alias: Alias, value: V, parse: Parse[V], *, origin: str, location: str
+    ) -> None:
+        """Take a value under another tool's name: as it is, converted, or with the answer."""
+        if alias.answer:
+            self.problems.append(f"{location}: {alias.answer}")
+            return
+        text = _as_text(value)
+        if not (alias.values or alias.is_run_folder) or text is None:
+            self._parse(alias.setting, parse, value, origin=origin, location=location)
             return
         try:
-            value = parse_node(self.specs[name], entry.value)
+            converted = alias.convert(text)
+        except ValueError as error:
+            self.problems.append(f"{location}: {error}")
+            return
+        for name, converted_text in converted.items():
+            self._parse(name, parse_flag, converted_text, origin=origin, location=location)
+
+    def _parse(self, name: str, parse: Parse[V], value: V, *, origin: str, location: str) -> None:
+        """Note the value of a setting, or what is wrong with it."""
+        earlier = self.given.get(name)
+        if earlier and origin.rpartition(":")[0] == earlier.origin.rpartition(":")[0]:
+            self.problems.append(f"{location}: sets {name}, as {earlier.location} does; delete one")
+            return
+        self.unparsable.discard(name)
+        try:
+            parsed = parse(self.specs[name], value)
         except ValueError as error:
             self.unparsable.add(name)
             self.problems.append(f"{location}: {error}")
         else:
-            self.given[name] = _GivenValue(value, origin, location)
+            self.given[name] = _GivenValue(parsed, origin, location)
 
-    def add_flag(self, name: str, value: object) -> None:
-        """Take the value of one flag."""
-        if name not in self.specs:
-            flags = [setting.flag for setting in self.specs.values()]
-            flag = "--" + name.replace("_", "-")
-            self.problems.append(
-                f"{flag}: no such flag; {_suggest(flag, flags, command=self.command)}"
-            )
-            return
-        setting = self.specs[name]
-        self.unparsable.discard(name)
-        try:
-            self.given[name] = _GivenValue(parse_flag(setting, value), "flag", setting.flag)
-        except ValueError as error:
-            self.unparsable.add(name)
-            self.problems.append(f"{setting.flag}: {error}")
+    @property
+    def help_hint(self) -> str:
+        """Where all settings are listed."""
+        return f"see `upbring {self.command} --help`"
 
     def validate(self, *, is_complete: bool = True) -> S | None:
         """Return the settings, or None when pydantic finds problems; they are noted."""
@@ -203,12 +250,14 @@ class _SectionResolver(Generic[S]):
             return f"{setting.flag}: required and not given; {advice}"
         location = self.given[name].location if name in self.given else setting.flag
         if detail["type"] in RANGE_ERROR_TYPES:
-            return f"{location}: {format_value(detail['input'])} is out of range; give {setting.expected}"
+            found = f"{format_value(detail['input'])} is out of range"
+            return f"{location}: {found}; give {setting.expected}"
         if detail["type"] == "too_short":
             return f"{location}: empty; give {setting.expected}"
         if detail["type"] == "value_error":
             return f"{location}: {detail['msg'].removeprefix('Value error, ')}"
-        return f"{location}: {format_value(detail['input'])} is not {setting.expected}; give {setting.expected}"
+        found = f"{format_value(detail['input'])} is not {setting.expected}"
+        return f"{location}: {found}; give {setting.expected}"
 
 
 def _problem_sort_key(problem: str) -> tuple[int, ...]:
@@ -217,8 +266,13 @@ def _problem_sort_key(problem: str) -> tuple[int, ...]:
     return (0, int(line_match[1])) if line_match and not problem.startswith("--") else (1,)
 
 
-def _suggest(name: str, allowed: Iterable[str], *, prefix: str = "", command: str = "") -> str:
-    """Return the nearest spelling as a question, or where all spellings are told."""
-    suggestion = nearest(name, allowed)
-    help_command = " ".join(filter(None, ("upbring", command, "--help")))
-    return f"did you mean {prefix}{suggestion}?" if suggestion else f"see `{help_command}` for all"
+def _as_text(value: object) -> str | None:
+    """Return what was given as text, from a flag, a file or a caller; a list with commas."""
+    if isinstance(value, ListNode):
+        texts = [_as_text(item) for item in value.items]
+        return None if None in texts else ",".join(filter(None, texts))
+    if isinstance(value, Scalar):
+        return value.text
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else None

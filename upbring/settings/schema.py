@@ -1,7 +1,7 @@
-"""How a setting is declared: once, with its type, default, range and help.
+"""Declarations of settings: each has a type, a default, a range and a help text.
 
-From the declaration follow the YAML key, the flag, the help text and the reference page.
-Reading values is `resolve`'s part.
+The YAML key, the flag, the help text and the reference page follow from the declaration.
+Excluded: parsing and checking values, which `resolve` does.
 """
 
 import types
@@ -34,9 +34,10 @@ VALUE_TYPE_NOUNS: dict[ValueType, str] = {
 
 
 class Settings(BaseModel):
-    """Frozen, strict values of one owner; several owners' classes combine by inheritance.
+    """Frozen, strictly typed values; a command combines several such classes by inheritance.
 
-    `panel` heads the owner's settings in help and reference; unset, the class's name does.
+    `panel` is the heading of the class's settings in the help and the reference page; unset, it is
+    the name of the class.
     """
 
     model_config = ConfigDict(
@@ -44,28 +45,28 @@ class Settings(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        defer_build=True,  # help and completion read declarations and never validate
+        defer_build=True,  # help and completion need the declarations only
     )
     panel: ClassVar[str] = ""
 
 
 def setting(
-    default: Any = ...,  # noqa: ANN401 -- of the field's type, which the checker sees at the field
+    default: Any = ...,  # noqa: ANN401 -- of the field's type, checked at the field
     *,
-    help: str,  # noqa: A002 -- the word that command lines use
+    help: str,  # noqa: A002 -- the usual name of a help text
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
     lt: float | None = None,
     min_length: int | None = None,
-) -> Any:  # noqa: ANN401 -- stands where a value of the field's type is declared
-    """Return the declaration of one setting; without a default it is required."""
+) -> Any:  # noqa: ANN401 -- assigned to fields of every type
+    """Return the declaration of a setting; without a default it is required."""
     return Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length)
 
 
 @dataclass(frozen=True)
 class SettingSpec:
-    """One setting as declared, in the words that messages, help and reference share."""
+    """The declaration of one setting, with the texts for messages, help and reference page."""
 
     name: str
     value_type: ValueType
@@ -80,26 +81,26 @@ class SettingSpec:
 
     @property
     def flag(self) -> str:
-        """The flag that sets it."""
+        """The flag of the setting."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def expected(self) -> str:
-        """What to give, after the word *give*."""
+        """The expected value, as it follows the word "give" in a message."""
         if self.value_type == "choice":
             return _join_with_or(self.choices)
         return f"{VALUE_TYPE_NOUNS[self.value_type]} {self.range_text}".rstrip()
 
     @property
     def values_text(self) -> str:
-        """Which values it takes, as the reference says it."""
+        """The accepted values, for the reference page."""
         if self.value_type == "choice":
             return ", ".join(f"`{choice}`" for choice in self.choices)
         return self.expected + (", several" if self.is_list else "")
 
     @property
     def default_text(self) -> str:
-        """Its default as a user would write it."""
+        """The default as a user would write it."""
         if self.is_required:
             return "required"
         if self.default is None:
@@ -111,9 +112,10 @@ class SettingSpec:
 
 @cache
 def setting_specs(settings_class: type[Settings]) -> dict[str, SettingSpec]:
-    """Return what `settings_class` declares by name, owner after owner, in the order of its bases.
+    """Return the settings of `settings_class` by name, in the order of its base classes.
 
-    A setting that a command declares again, for another default, stays with its first owner.
+    A setting that a subclass declares again, with another default, keeps the panel of the class
+    that declared it first.
     """
     owners = list(_declaring_classes(settings_class))
     names = [(owner, name) for owner in owners for name in vars(owner).get("__annotations__", {})]
@@ -144,7 +146,9 @@ def _make_spec(name: str, field: FieldInfo, *, panel: str) -> SettingSpec:
     if is_many:
         annotation = get_args(annotation)[0]
     is_choice = get_origin(annotation) is Literal
-    assert is_choice or annotation in VALUE_TYPES, f"{name}: settings cannot be {annotation}"
+    assert is_choice or annotation in VALUE_TYPES, (
+        f"{name}: the type {annotation} is not supported; use one of VALUE_TYPES or a Literal"
+    )
     return SettingSpec(
         name=name,
         value_type="choice" if is_choice else VALUE_TYPES[annotation],
@@ -163,7 +167,7 @@ def _without_none(annotation: object) -> tuple[object, bool]:
     if get_origin(annotation) not in (types.UnionType, Union):
         return annotation, False
     rest = [part for part in get_args(annotation) if part is not type(None)]
-    assert len(rest) == 1, f"a setting has one type, not {annotation}"
+    assert len(rest) == 1, f"a setting has one type, but got {annotation}"
     return rest[0], True
 
 

@@ -1,4 +1,4 @@
-"""What every stage that trains has in common."""
+"""Settings that all training stages share."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -10,26 +10,26 @@ from upbring.settings.training import TrainSettings
 
 
 class StageSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings):
-    """A model, what of it learns, from what and how, and what is looked at on the way."""
+    """Settings of a training stage: model, adapter, data, training, evaluation samples."""
 
-    panel: ClassVar[str] = "Evidence"
+    panel: ClassVar[str] = "Evaluation"
 
     final_weights: Literal["best", "last"] = setting(
         "best",
-        help="Weights to keep at the end: the best on held-out data, or the last.",
+        help="Weights to keep at the end: the best on held-out data, or those of the last step.",
     )
     sample_prompts: tuple[str, ...] = setting(
         (),
-        help="Prompts answered at each evaluation. Unset: the first three held-out prompts.",
+        help="Prompts to respond to at each evaluation. Unset: the first three held-out prompts.",
     )
-    sample_tokens: int = setting(64, ge=1, help="Longest of those answers in tokens.")
+    sample_tokens: int = setting(64, ge=1, help="Maximum length of these responses in tokens.")
 
 
 class DialogueSettings(StageSettings):
-    """A stage whose model speaks in turns."""
+    """Settings of a training stage of a chat model."""
 
-    panel: ClassVar[str] = "Evidence"
+    panel: ClassVar[str] = "Evaluation"
 
     prompts: Path | None = setting(
-        None, help="File of prompts to answer at each evaluation, one row each."
+        None, help="File of prompts to respond to at each evaluation, one per row."
     )

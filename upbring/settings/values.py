@@ -1,6 +1,7 @@
-"""What was written, as a value of the setting's type: `1e-5` is a number, `no` is no boolean.
+"""Parsing of YAML nodes and flags to values of a setting's type.
 
-A `ValueError` says what was found and what to do; the caller knows where. Ranges are pydantic's.
+`1e-5` is a number; `no` is text, not a boolean. A `ValueError` contains what was found and what to
+do; the caller adds where. Excluded: ranges, which pydantic checks.
 """
 
 import math
@@ -18,12 +19,12 @@ MAX_DIGITS = 18
 
 
 def parse_node(setting: SettingSpec, node: Node) -> object:
-    """Return the value of a YAML node; one value stands for a list of one."""
+    """Return the value of a YAML node; a single value is accepted for a list."""
     if isinstance(node, Section):
-        raise ValueError(f"a mapping; give {setting.expected}")  # noqa: TRY004 -- of the user's
+        raise ValueError(f"a mapping; give {setting.expected}")  # noqa: TRY004 -- a user error
     if isinstance(node, ListNode):
         if not setting.is_list:
-            raise ValueError(f"a list; give {setting.expected}, alone")
+            raise ValueError(f"a list; give a single value: {setting.expected}")
         return tuple(_parse_item(setting, item) for item in node.items)
     if node.is_null:
         if setting.is_optional:
@@ -34,7 +35,7 @@ def parse_node(setting: SettingSpec, node: Node) -> object:
 
 
 def parse_flag(setting: SettingSpec, value: object) -> object:
-    """Return the value of a flag's text, or a caller's own value of the right type as it is."""
+    """Return the parsed text of a flag; a value that is not text is returned unchanged."""
     if not setting.is_list:
         return parse_text(setting, value) if isinstance(value, str) else value
     items = value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
@@ -42,7 +43,7 @@ def parse_flag(setting: SettingSpec, value: object) -> object:
 
 
 def parse_text(setting: SettingSpec, text: str) -> object:
-    """Return what `text` means for a setting of this shape.
+    """Return the value of `text` for this setting.
 
     >>> from upbring.settings.training import TrainSettings
     >>> from upbring.settings.schema import setting_specs
@@ -66,8 +67,8 @@ def parse_text(setting: SettingSpec, text: str) -> object:
 
 def _parse_item(setting: SettingSpec, node: Node) -> object:
     if not isinstance(node, Scalar):
-        raise ValueError(
-            f"a list within the list; give {VALUE_TYPE_NOUNS[setting.value_type]} for each item"
+        raise ValueError(  # noqa: TRY004 -- a user error
+            f"a list inside a list; give {VALUE_TYPE_NOUNS[setting.value_type]} for each item"
         )
     if node.is_null:
         raise ValueError(
@@ -80,7 +81,9 @@ def _parse_scalar(setting: SettingSpec, node: Scalar) -> object:
     if setting.value_type == "switch" and not node.is_plain:
         raise ValueError(f"the text {format_value(node.text)}; write true or false without quotes")
     if setting.value_type in {"text", "path"} and node.is_boolean:
-        raise ValueError(f"{node.text} is a boolean; give {setting.expected}, in quotes if meant")
+        raise ValueError(
+            f"{node.text} is a boolean; give {setting.expected}, or write it in quotes"
+        )
     return parse_text(setting, node.text)
 
 
@@ -98,7 +101,7 @@ def _parse_integer(setting: SettingSpec, text: str) -> int:
         raise ValueError(f"{format_value(text)} is not a whole number; give {setting.expected}")
     value = Decimal(text.strip())
     if value and not -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
-        raise ValueError(f"{format_value(text)} is out of reach; give {setting.expected}")
+        raise ValueError(f"{format_value(text)} is out of range; give {setting.expected}")
     if value != value.to_integral_value():
         raise ValueError(f"{format_value(text)} is not a whole number; give {setting.expected}")
     return int(value)
@@ -112,7 +115,7 @@ def _parse_boolean(text: str) -> bool:
 
 def _parse_path(text: str) -> Path:
     if not text or "\0" in text:
-        raise ValueError(f"{format_value(text)} is no path; give a path, such as ./data")
+        raise ValueError(f"{format_value(text)} is not a path; give a path, such as ./data")
     return Path(text)
 
 

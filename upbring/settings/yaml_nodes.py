@@ -1,7 +1,7 @@
-"""YAML text to nodes that know their lines. Scalars stay text: a setting's type gives the meaning.
+"""Parses YAML to nodes with line numbers. Scalars stay text; the setting's type converts them.
 
-Left out on purpose, each with a message: tags, merge keys, several documents, keys that are not
-words, aliases that multiply without bound. No object is ever constructed.
+Not supported, each with an error message: tags, merge keys, several documents, keys that are not
+scalars, aliases that expand without bound. No Python object is ever constructed.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_NODES = 20_000
 
 @dataclass(frozen=True)
 class Scalar:
-    """A single value as it is spelt. Plain means without quotes."""
+    """A single value as written; plain means without quotes."""
 
     line: int
     text: str
@@ -26,12 +26,12 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether it stands for nothing."""
+        """Whether it is one of the spellings of null."""
         return self.is_plain and self.text in {"", "~", "null", "Null", "NULL"}
 
     @property
     def is_boolean(self) -> bool:
-        """Whether it is one of the two booleans: yes, no, on and off are text."""
+        """Whether it is true or false; yes, no, on and off are text."""
         return self.is_plain and self.text in {"true", "false"}
 
 
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """A mapping; its keys are words, each given once."""
+    """A mapping with unique text keys."""
 
     line: int
     entries: dict[str, Entry]
@@ -63,7 +63,7 @@ Node = Scalar | ListNode | Section
 
 
 def read_yaml(path: Path) -> Node:
-    """Return the one document of a YAML file, or raise with file and line of what is wrong."""
+    """Return the document of a YAML file; an error names the file and the line."""
     text = _read_text(path)
     loader = _Loader(text)
     try:
@@ -92,7 +92,7 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {reason}; give a settings file") from None
     if len(data) > MAX_BYTES:
         raise InputError(
-            f"{path}: larger than {MAX_BYTES:,} bytes; settings are short: is it data?"
+            f"{path}: larger than {MAX_BYTES:,} bytes; give a settings file, not a data file"
         )
     try:
         text = data.decode("utf-8-sig")
@@ -108,7 +108,7 @@ def _reject_unprintable(text: str, path: Path) -> None:
     unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if unprintable is not None:
         line = text.count("\n", 0, unprintable.start()) + 1
-        problem = f"character U+{ord(unprintable.group()):04X} cannot stand in YAML"
+        problem = f"character U+{ord(unprintable.group()):04X} is not allowed in YAML"
         raise InputError(f"{path}:{line}: {problem}; delete it")
 
 
@@ -117,14 +117,14 @@ def _syntax_error_message(path: Path, error: yaml.MarkedYAMLError) -> str:
     location = f"{path}:{mark.line + 1}" if mark else str(path)
     problem = error.problem or "unfinished"
     if "'\\t'" in problem:
-        return f"{location}: a tab where spaces belong; indent and separate with spaces"
+        return f"{location}: a tab where YAML needs spaces; indent and separate with spaces"
     if "expected a single document" in f"{error.context} {problem}":
         return f"{location}: a second document begins; keep one and delete `---`"
-    return f"{location}: not valid YAML: {problem}; look at colons, quotes and indentation here"
+    return f"{location}: not valid YAML: {problem}; check colons, quotes and indentation here"
 
 
 class _UnsupportedYamlError(Exception):
-    """Valid YAML that settings have no use for: what was found and what to do."""
+    """Valid YAML that settings do not support; the message has what was found and what to do."""
 
     def __init__(self, message: str, event: yaml.Event) -> None:
         super().__init__(message)
@@ -132,7 +132,7 @@ class _UnsupportedYamlError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes and resolves nothing: no implicit types, no tags."""
+    """Composes nodes without resolving implicit types or tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -140,8 +140,8 @@ class _Loader(yaml.SafeLoader):
         self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node, unless it is tagged or too deep."""
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # the stub has a gap
+        """Return the next node; raises for a tag or too deep nesting."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # missing in the stubs
         tag = getattr(event, "tag", None)
         if tag is not None:
             name = str(tag).replace("tag:yaml.org,2002:", "!!")
@@ -150,14 +150,16 @@ class _Loader(yaml.SafeLoader):
             )
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _UnsupportedYamlError(f"nested deeper than {MAX_DEPTH}; settings are flat", event)
+            raise _UnsupportedYamlError(
+                f"nested deeper than {MAX_DEPTH}; write the settings without nesting", event
+            )
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
 class _NodeConverter:
-    """One walk from YAML's nodes to ours: counts what aliases expand to, gathers bad keys."""
+    """Converts YAML nodes to ours, limits the expansion of aliases and collects bad keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -182,7 +184,7 @@ class _NodeConverter:
         for key, value in node.value:
             key_line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.problems.append(f"{self.path}:{key_line}: a key is a {key.id}; give a word")
+                self.problems.append(f"{self.path}:{key_line}: a key is a {key.id}; give a name")
                 continue
             name = f"{path}.{key.value}".lstrip(".")
             if key.value in entries:

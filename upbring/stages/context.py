@@ -3,21 +3,23 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 
-from upbring.algorithms.rollout_batch import RewardFunction
+from upbring.algorithms.sample_round import RewardFunction
 from upbring.durable import JSON
 from upbring.interruption import Interruption
-from upbring.model.load import LoadedModel
-from upbring.runs.contract import Contract, ModelKind
+from upbring.model.load import LoadedModel, ModelFiles
+from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.settings.stage import StageSettings
 from upbring.stages.dataset import Dataset, Log, make_dataset
 from upbring.stages.encode import Preprocessor
+from upbring.stages.registry import Method, load_implementation
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
@@ -32,7 +34,7 @@ class MakePreprocessor(Protocol):
     def __call__(
         self,
         settings: Any,  # noqa: ANN401 -- each method's own
-        loaded: LoadedModel,
+        files: ModelFiles,
         *,
         log: Log,
         started_at: dt.datetime | None,
@@ -62,14 +64,12 @@ def dataset_from_files(
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
-    """What a method adds to a stage. What is left out does as fine-tuning does."""
+class Implementation:
+    """What a method adds to a stage. A field that is left out does what SFT does."""
 
-    name: str
-    kind: ModelKind  # of the contract that it writes
     summary: str  # of the model that it makes, for the model card
     make_preprocessor: MakePreprocessor
-    make_algorithm: Callable[["StageContext", str], Algorithm]  # of the role that learns
+    make_algorithm: Callable[["StageContext", str], Algorithm[Any]]  # of the role that learns
     load_dataset: LoadDataset = dataset_from_files
     role: str = POLICY  # the name of the adapter that learns
     samples_held_out_prompts: bool = (
@@ -90,10 +90,7 @@ class Method:
     )  # evidence on the finished model
     next_command: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
     healthy_ranges: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
-    progress_metrics: tuple[str, ...] = ("loss", "learning_rate")  # metrics on the bar
-    make_workload: Callable[["StageContext"], Any] | None = (
-        None  # for a plan, if it does not learn from rows
-    )
+    has_reference: bool = False  # whether a reference scores all rows before the first step
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +107,16 @@ class StageContext:
     log: Log
     console: Console  # where `log` speaks too, so that it speaks above the bar
     display: Display | None = None  # which shows this stage among others
-    plan: Any = None  # what it is to take, for whoever has to say that it takes more
     reward: RewardFunction | None = (
         None  # a function that a user of the library rewards responses by
     )
+    baseline_memory: int = 0  # bytes of the process before the weights were read
+
+    @cached_property
+    def implementation(self) -> Implementation:
+        """What the method adds to the stage."""
+        implementation: Implementation = load_implementation(self.method)
+        return implementation
 
     @property
     def settings(self) -> Any:  # noqa: ANN401 -- each method's own

@@ -1,8 +1,8 @@
-"""Files to trees for a stage: read, rendered, cached, cut to length, split and mixed.
+"""Data files to trees for a stage: read, encode, cache, truncate, split and mix.
 
-What is dropped or cut is counted and said. Rows are tokenised once: the cache is keyed by the
-file's hash, the template, the tokenizer and the settings that decide about tokens, and keeps what
-was said. Where malformed rows are skipped nothing is taken from it, for they are to be written.
+Dropped and truncated rows are counted and logged. Rows are tokenized once: the cache key covers the
+file's hash, the template, the tokenizer and the settings that affect the tokens. The log messages
+are cached too. With `skip_bad` the cache is not read, because the malformed rows must be written.
 """
 
 import functools
@@ -27,19 +27,18 @@ from upbring.settings.data import DataSettings
 
 Log = Callable[[str], None]
 MAX_HELD_OUT = 200
-STALE_AFTER_SECONDS = 3600  # what nobody has touched for so long in the cache is of the dead
-ENCODER_VERSION = (
-    f"upbring {__version__}, tokenizers {version('tokenizers')}"  # makes the same tokens
-)
+STALE_AFTER_SECONDS = 3600  # temporary files in the cache that are older belong to dead processes
+# part of the cache key: other versions may make other tokens
+ENCODER_VERSION = f"upbring {__version__}, tokenizers {version('tokenizers')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How a file's rows become trees: the function, and what decides about its outcome."""
+    """How a file's rows become trees: the function, and the values that determine its output."""
 
-    encode: Callable[[Path, Log], tuple[Iterable[Tree], str]]  # and the format's name
+    encode: Callable[[Path, Log], tuple[Iterable[Tree], str]]  # also returns the format's name
     identity: tuple[str, ...]
-    is_cacheable: bool = True  # whether the trees of a file may come from the cache
+    is_cacheable: bool = True  # whether the trees of a file may be read from the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ class ConcatTrees:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a stage learns from and what it is evaluated on."""
+    """The trees that a stage is trained on and evaluated on."""
 
     main: Trees
     mixed: tuple[MixtureSource, ...]
@@ -93,10 +92,10 @@ def make_dataset(
     mix_encoder: Encoder | None = None,
     transform: Callable[[Trees], Trees] = lambda trees: trees,
 ) -> Dataset:
-    """Return the trees of all files that the settings name; `poll` raises to stop on the way.
+    """Return the trees of all files that the settings name; `poll` raises to stop early.
 
-    With a `mix_encoder`, what is mixed in is read in another way than the data. `transform` puts the
-    trees of the data in another form before some are held out.
+    A `mix_encoder` encodes the files of `mix`, where they need another encoding than the data.
+    `transform` changes the trees of the data before some are held out.
     """
     mixtures = _parse_mixtures(settings.mix)
     encode = partial(encode_file, log=log, poll=poll)
@@ -108,8 +107,8 @@ def make_dataset(
     if not settings.held_out:
         main, held_out = split_held_out(main, settings.held_out_share, seed=seed)
     if not len(main):
-        raise InputError(f"{settings.data[0]}: there is no row to learn from; give at least one")
-    log(f"{len(main)} examples to learn from, {len(held_out)} held out")
+        raise InputError(f"{settings.data[0]}: no row to train on; give at least one")
+    log(f"{len(main)} examples to train on, {len(held_out)} held out")
     data_files = [
         *(file for _, file in (*encoded_data, *encoded_mix)),
         *(replace(file, purpose="held_out") for _, file in encoded_held_out),
@@ -122,18 +121,18 @@ def make_dataset(
         path for (path, _), (trees, _) in zip(mixtures, encoded_mix, strict=True) if not len(trees)
     ]
     if empty_files:
-        raise InputError(f"mix: {empty_files[0]}: no row is left to learn from; raise max_length")
+        raise InputError(f"mix: {empty_files[0]}: no row is left to train on; raise max_length")
     return Dataset(main, sources, held_out, tuple(data_files))
 
 
 def _parse_mixtures(texts: Sequence[str]) -> list[tuple[Path, float]]:
-    """Return files and shares, which leave something to the data itself."""
+    """Return files and their shares, which sum to less than 1."""
     mixtures = [_parse_mixture(text) for text in texts]
     total = sum(share for _, share in mixtures)
     if total >= 1:
         raise InputError(
-            f"mix: the weights sum to {total:g}, which leaves nothing to the data itself; "
-            "let them sum to less than 1"
+            f"mix: the weights sum to {total:g}, which leaves nothing for the data itself; "
+            "use weights that sum to less than 1"
         )
     return mixtures
 
@@ -147,14 +146,14 @@ def _parse_mixture(text: str) -> tuple[Path, float]:
         share = -1.0
     if not path or not 0 < share < 1:
         raise InputError(
-            f"mix: {format_value(text)} is no FILE=WEIGHT with a weight between 0 and 1; "
-            "write it as general.jsonl=0.2"
+            f"mix: {format_value(text)} is not FILE=WEIGHT with a weight between 0 and 1; "
+            "write it like general.jsonl=0.2"
         )
     return Path(path), share
 
 
 def split_held_out(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Trees]:
-    """Return what is learned from and what is held out: a share of the rows, drawn from `seed`."""
+    """Return training trees and held-out trees; the held-out rows are sampled with `seed`."""
     keys = [trees[i].key for i in range(len(trees))]
     rows = list(dict.fromkeys(keys))  # a document's pieces share its key and stay together
     count = min(MAX_HELD_OUT, round(share * len(rows)), len(rows) - 1)
@@ -171,25 +170,22 @@ def split_held_out(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Tre
 def encode_file(
     path: Path, encoder: Encoder, *, log: Log, poll: Callable[[], None] = lambda: None
 ) -> tuple[TreeStore, DataFile]:
-    """Return a file's trees, from the cache if the same were made before."""
+    """Return a file's trees, from the cache if they were encoded before."""
     messages: list[str] = []
 
     def log_and_record(text: str) -> None:
         messages.append(text)
         log(text)
 
-    trees, name = encoder.encode(
-        path, log_and_record
-    )  # says what is wrong with the path, if anything is
+    trees, name = encoder.encode(path, log_and_record)  # raises if the path is wrong
     sha256 = durable.sha256_file(path)
     key_parts = [ENCODER_VERSION, str(path), sha256, encoder.is_cacheable, *encoder.identity]
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
     cache = cache_folder(log=log)
     durable.remove_leftovers(cache, min_idle_seconds=STALE_AFTER_SECONDS)
     folder = cache / key
-    messages_file = folder.with_suffix(
-        ".json"
-    )  # after the rows, told again when they are not read again
+    # written after the rows; the messages are logged again when the cache is used
+    messages_file = folder.with_suffix(".json")
     on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
     with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
         store = open_store(folder) if encoder.is_cacheable and messages_file.is_file() else None
@@ -205,7 +201,7 @@ def encode_file(
 
 
 def _log_and_poll(log: Log, where: str, *, poll: Callable[[], None]) -> None:
-    """Say, once, what is waited for, and leave if the user wants to."""
+    """Log once what is waited for; raise if the user wants to stop."""
     log(f"{where} by another process; waiting for it")
     poll()
 
@@ -219,7 +215,7 @@ def _poll_each(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree
 def truncate_trees(
     trees: Iterable[Tree], max_length: int, *, where: str, log: Log
 ) -> Iterator[Tree]:
-    """Yield trees cut at the end to `max_length` tokens; tell how many were cut or had to go."""
+    """Yield trees truncated to `max_length` tokens; log how many were truncated or dropped."""
     num_truncated = num_dropped = 0
     for item in trees:
         if item.longest_path <= max_length:
@@ -233,17 +229,18 @@ def truncate_trees(
         yield truncated
     if num_truncated:
         log(
-            f"{where}: {num_truncated} rows are longer than max_length {max_length} and were cut there"
+            f"{where}: {num_truncated} rows are longer than max_length {max_length} and were "
+            "truncated"
         )
     if num_dropped:
         log(
-            f"{where}: {num_dropped} rows are not used: nothing to learn from is left within "
+            f"{where}: {num_dropped} rows are dropped: nothing to train on is left within "
             f"max_length {max_length}"
         )
 
 
 def _truncate_tree(item: Tree, max_length: int) -> Tree | None:
-    """Return a tree cut to `max_length` tokens, or nothing if a branch has nothing left to learn."""
+    """Return a tree truncated to `max_length`; None if a branch has no weighted token left."""
     max_response_length = max_length - len(item.prompt)
     if max_response_length <= 0:
         return None

@@ -1,9 +1,10 @@
-"""How text and tokens meet in a stage: demonstrations and documents to trees, prompts to tokens."""
+"""The preprocessing of a stage: rows to trees, and sample prompts to tokens."""
 
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from upbring.data.chat.chat import Chat, encode_document, make_chat
 from upbring.data.chat.tokenizer_files import Tokenizer
@@ -12,16 +13,19 @@ from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Demonstration, Document, Message, Prompt
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
+from upbring.model.load import ModelFiles
 from upbring.settings.data import DataSettings
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.dataset import Encoder, Log
 from upbring.stages.encode_dialogues import make_dialogue_encoder
 
+AnySettings = TypeVar("AnySettings", bound=DataSettings)
+
 
 @dataclass(frozen=True, slots=True)
 class SamplePrompt:
-    """A fixed prompt: its tokens, and the text that is shown for it."""
+    """A fixed prompt: its tokens, and its text for display."""
 
     text: str
     tokens: list[int]
@@ -29,14 +33,14 @@ class SamplePrompt:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
-    """What a stage says and hears: rows to trees, prompts to tokens, and what ends an answer."""
+    """How a stage encodes rows and prompts, and which tokens end a response."""
 
     tokenizer: Tokenizer
     encoder: Encoder
-    chat: Chat | None  # none where there are documents only
+    chat: Chat | None  # None if the data are documents
     chat_template: str | None
     stop_token_ids: tuple[int, ...]
-    sample_prompts: tuple[SamplePrompt, ...]  # the fixed prompts that the user gave
+    sample_prompts: tuple[SamplePrompt, ...]  # those of the settings
 
 
 def make_dialogue_preprocessor(
@@ -47,7 +51,7 @@ def make_dialogue_preprocessor(
     kind: RecordType = Demonstration,
     today: dt.datetime | None = None,
 ) -> Preprocessor:
-    """Return the speech of a stage that learns from dialogues, on the day it began."""
+    """Return the preprocessor of a stage that trains on dialogues; `today` is its first day."""
     day = (today or dt.datetime.now(dt.UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
     chat = make_chat(tokenizer, template=read_chat_template(settings), today=day)
     if chat.is_default:
@@ -72,7 +76,7 @@ def make_dialogue_preprocessor(
 
 
 def make_document_preprocessor(settings: PretrainSettings, tokenizer: Tokenizer) -> Preprocessor:
-    """Return the speech of a stage that learns to continue documents."""
+    """Return the preprocessor of a stage that trains on documents."""
 
     def encode(path: Path, log: Log) -> tuple[Iterator[Tree], str]:
         reading = formats.read_records(
@@ -112,11 +116,20 @@ def make_document_preprocessor(settings: PretrainSettings, tokenizer: Tokenizer)
     )
 
 
+def clamp_max_length(settings: AnySettings, files: ModelFiles) -> AnySettings:
+    """Return the settings with `max_length` limited to the model's number of positions."""
+    if files.max_positions is None or settings.max_length <= files.max_positions:
+        return settings
+    return settings.model_copy(update={"max_length": files.max_positions})
+
+
 def read_chat_template(settings: DataSettings) -> str | None:
-    """Return the text of the template that the user names, if any."""
+    """Return the text of the chat template file in the settings; None if there is none."""
     if settings.chat_template is None:
         return None
     try:
         return settings.chat_template.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"template: {settings.chat_template} cannot be read ({error})") from error
+        raise InputError(
+            f"chat_template: {settings.chat_template} cannot be read ({error}); name another file"
+        ) from error

@@ -1,4 +1,4 @@
-"""Rows of dialogues to trees for a stage; what a template refuses is a malformed row too."""
+"""Rows of dialogues to trees for a stage; a row that the template rejects is malformed too."""
 
 import json
 import math
@@ -22,11 +22,11 @@ from upbring.errors import InputError
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.dataset import Encoder, Log, truncate_trees
 
-MAX_RECENT_RECORDS = 2048  # rows; `chat` renders some hundreds at once
+MAX_RECENT_RECORDS = 2048  # more than `chat` renders at once, which is some hundreds
 
 
 def make_dialogue_encoder(kind: RecordType, chat: Chat, settings: DialogueSettings) -> Encoder:
-    """Return how rows of one kind become trees: demonstrations, comparisons, labels or prompts."""
+    """Return the encoder of one kind: demonstrations, comparisons, labels or prompts."""
     turns: Turns = getattr(settings, "turns", "last")
 
     def encode(path: Path, log: Log) -> tuple[Iterator[Tree], str]:
@@ -45,8 +45,8 @@ def make_dialogue_encoder(kind: RecordType, chat: Chat, settings: DialogueSettin
 def encode_records(
     reading: Iterable[Record], kind: RecordType, chat: Chat, *, turns: Turns, malformed: Malformed
 ) -> Iterator[Tree]:
-    """Yield the trees of records, with the facts about their branches."""
-    recent: dict[str, Record] = {}  # by number, for a row may give several
+    """Yield the trees of records, with the per-branch values of the records."""
+    recent: dict[str, Record] = {}  # by index, because a row may give several records
 
     def number_records() -> Iterator[KeyedRecord]:
         for number, record in enumerate(reading):
@@ -68,10 +68,10 @@ def encode_records(
 
 
 def branch_facts(record: Record) -> NamedArrays:
-    """Return what a record says of its branches, one number each.
+    """Return a record's per-branch values.
 
-    Of a comparison: ranks (1 is best), the margin (NaN if unknown), a number for the annotator; of
-    a label: whether it is good.
+    A comparison has ranks (1 is best), the margin (NaN if unknown) and a number for the annotator;
+    a label has whether it is good.
     """
     if isinstance(record, Comparison):
         K = len(record.responses)
@@ -85,7 +85,7 @@ def branch_facts(record: Record) -> NamedArrays:
 
 
 def _to_json(record: Record) -> str:
-    """Return a refused record as the row it is written as."""
+    """Return a rejected record as a row of JSON."""
     messages = record.prompt if isinstance(record, Comparison) else messages_of(record)
     row: dict[str, object] = {
         "messages": [{"role": m.role, "content": m.content} for m in messages]
@@ -103,13 +103,13 @@ def _report_malformed_at_end(
     *,
     log: Log,
 ) -> Iterator[Tree]:
-    """Yield trees; behind the last one, tell what was refused."""
+    """Yield trees; after the last one, report the rejected rows."""
     yield from trees
     if malformed.count and malformed.skip_bad is None:
         raise malformed.make_error(reading.num_rows)
     malformed.flush()
     if malformed.count:
         log(
-            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are refused by the chat "
-            f"template and stand in {malformed.skip_bad}"
+            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are rejected by the chat "
+            f"template and were written to {malformed.skip_bad}"
         )

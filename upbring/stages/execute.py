@@ -6,8 +6,8 @@ method adds of its own.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from upbring import durable
 from upbring.errors import Interrupted
@@ -16,9 +16,10 @@ from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
 from upbring.settings.reference import format_yaml
+from upbring.settings.resolve import Resolved
 from upbring.stages.context import StageContext
 from upbring.stages.model_card import write_card
-from upbring.stages.planning.plan import explain_out_of_memory
+from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.provenance import (
     check_contract,
     identity,
@@ -27,14 +28,11 @@ from upbring.stages.provenance import (
     write_provenance,
     write_resource_usage,
 )
+from upbring.stages.registry import Method
 from upbring.train import checkpoint, processes
 from upbring.train.loop import Trainer
 from upbring.train.progress import Progress
 from upbring.train.run_log import DiskRunLog, NullRunLog, RunLog
-
-MAX_LANE_GRADIENTS = (
-    64_000_000  # numbers of them that are held beside one another, one of each lane
-)
 
 
 def run_stage(
@@ -42,9 +40,9 @@ def run_stage(
 ) -> Run:
     """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
     check_contract(context)
-    context.method.check_settings(context)
+    context.implementation.check_settings(context)
     role = _add_trainable_role(context)
-    algorithm = context.method.make_algorithm(context, role)
+    algorithm = context.implementation.make_algorithm(context, role)
     is_first = processes.process_group().is_main_process
     run = resumed or _create_run(context)
     with run.lock() if is_first else nullcontext():
@@ -56,7 +54,12 @@ def run_stage(
             if resumed is not None:
                 _restore(context, training, run, run_log=run_log, allow_change=allow_change)
             try:
-                with explain_out_of_memory(context.plan, run):
+                with explain_out_of_memory(
+                    context.method.name,
+                    context.resolved,
+                    baseline=context.baseline_memory,
+                    run=run,
+                ):
                     training.train(run_log)
             except Interrupted as stop:
                 raise Interrupted(
@@ -75,12 +78,11 @@ def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractCon
     """Return the run's journal for the process that keeps it."""
     if not processes.process_group().is_main_process:
         return nullcontext(NullRunLog())
-    method = context.method
     progress = Progress(
         steps,
         console=context.console,
-        shown_metrics=method.progress_metrics,
-        bands=method.healthy_ranges,
+        shown_metrics=(*context.method.panels, "learning_rate"),
+        bands=context.implementation.healthy_ranges,
         display=context.display,
     )
     return DiskRunLog(
@@ -95,26 +97,31 @@ def _add_trainable_role(context: StageContext) -> str:
         roles.make_base_trainable()
         role = BASE
     else:
-        role = context.method.role
+        role = context.implementation.role
         roles.add_adapter(role, settings, seed=settings.seed)
     if settings.gradient_checkpointing:
         roles.enable_gradient_checkpointing()
-    num_trainable = sum(parameter.numel() for parameter in roles.parameters(role).values())
-    model = context.loaded.model
-    context.loaded.model = replace(
-        model, lanes=max(1, min(model.lanes, MAX_LANE_GRADIENTS // num_trainable))
-    )
     return role
+
+
+def create_run_folder(method: Method, resolved: Resolved[Any]) -> Run:
+    """Make the folder of a new run, with what a report needs to know about its method."""
+    return Run.create(
+        resolved.settings.runs,
+        method.name,
+        name=resolved.settings.name,
+        settings=format_yaml(resolved, method.name),
+        learns_from=method.learns_from,
+        makes=method.makes,
+        panels=method.panels,
+    )
 
 
 def _create_run(context: StageContext) -> Run:
     """Return the folder of a new run, which the first process makes."""
-    settings = context.settings
     if not processes.process_group().is_main_process:
         return Run(Path(processes.broadcast("")))
-    method_name = context.method.name
-    text = format_yaml(context.resolved, method_name)
-    run = Run.create(settings.runs, method_name, name=settings.name, settings=text)
+    run = create_run_folder(context.method, context.resolved)
     processes.broadcast(str(run.path))
     return run
 
@@ -152,9 +159,9 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         context.log(f"keeping the weights of step {best_step}, which did best on held-out data")
     stage_contract = make_contract(context, steps=training.step)
     with durable.atomic_folder(run.model) as folder:
-        (context.method.write_model or write_model)(context, role, folder, stage_contract)
-    context.method.finish(context, role, run)
-    write_card(run, stage_contract, method=context.method.name, summary=context.method.summary)
+        (context.implementation.write_model or write_model)(context, role, folder, stage_contract)
+    context.implementation.finish(context, role, run)
+    write_card(run, stage_contract, method=context.method.name, summary=context.implementation.summary)
 
 
 def write_model(context: StageContext, role: str, folder: Path, stage_contract: Contract) -> None:

@@ -1,4 +1,4 @@
-"""The model card of a finished run, from what stands in its folder."""
+"""The model card of a finished run, made from its folder."""
 
 from upbring.runs.contract import Contract
 from upbring.runs.metrics import MetricsRecord, read_metrics
@@ -6,17 +6,17 @@ from upbring.runs.model_card import render_model_card
 from upbring.runs.run_folder import Run
 
 LIMITS = [
-    "It may state what is false, and repeat what its data contains.",
-    "The numbers are measured on held-out rows of the same data and say nothing of other uses.",
+    "It may generate false statements and repeat its training data.",
+    "The numbers are measured on held-out rows of the same data; other uses were not measured.",
 ]
 REWARD_MODEL_LIMIT = (
-    "Its taste is that of who ranked, of answers such as it was shown; a policy that is optimised "
-    "against it finds answers that it was not."
+    "It reflects the preferences of its annotators on responses like those in its training data. A "
+    "policy that is optimized against it finds responses that are unlike them."
 )
 
 
 def write_card(run: Run, contract: Contract, *, method: str, summary: str) -> None:
-    """Write the model card of a run, into its folder and beside its weights."""
+    """Write the model card of a run, into its folder and next to its weights."""
     records = read_metrics(run.metrics_file)
     stage, is_reward = contract.history[-1], contract.kind == "reward"
     text = render_model_card(
@@ -34,7 +34,7 @@ def write_card(run: Run, contract: Contract, *, method: str, summary: str) -> No
 
 
 def _format_metrics(records: list[MetricsRecord]) -> dict[str, str]:
-    """Return the first and the last value of what was measured."""
+    """Return the first, last and lowest value of each metric, as text."""
     held_out = [r.values for r in records if r.kind == "held_out"]
     train = [r.values for r in records if r.kind == "train"]
     numbers = {"steps": str(records[-1].step)} if records else {}

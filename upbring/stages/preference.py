@@ -1,8 +1,8 @@
-"""DPO and its kin: the crafts that learn from preferences without a reward model.
+"""DPO, IPO, KTO, ORPO and SimPO: training on preferences without a reward model.
 
-What differs between them is said by their algorithms. Here comparisons and labels become trees, the
-reference's log-probabilities are attached, and held-out prompts are answered to see how far the
-policy went.
+The algorithms define the losses. This module encodes comparisons and labels as trees, attaches the
+reference log-probabilities, and samples responses to held-out prompts to measure the KL divergence
+to the reference.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,13 +28,12 @@ from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.errors import InputError
 from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.context import Method, StageContext
+from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Dataset, Encoder, Log, TreeSubset, make_dataset
 from upbring.stages.encode import Preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
-from upbring.stages.planning.workload import Workload, workload_from_rows
 from upbring.stages.provenance import micro_tokens
-from upbring.stages.reference_kl import NUM_PROMPTS, make_reference_kl_metrics
+from upbring.stages.reference_kl import make_reference_kl_metrics
 from upbring.stages.reference_logprobs import TreesWithTokenMask, make_reference_logprobs
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor, make_stream
@@ -47,7 +46,7 @@ AlgorithmFields = dict[str, Any]
 def first_readable_encoder(
     kinds: tuple[RecordType, ...], chat: Chat, settings: DialogueSettings
 ) -> Encoder:
-    """Return how a file's rows become trees, as the first of `kinds` that they can be read as."""
+    """Return an encoder that reads each file as the first of `kinds` that fits its rows."""
     encoders = [make_dialogue_encoder(kind, chat, settings) for kind in kinds]
 
     def encode(path: Path, log: Log) -> tuple[Iterable[Tree], str]:
@@ -71,7 +70,7 @@ def make_preference_dataset(
     poll: Callable[[], None],
     kinds: tuple[RecordType, ...] = (Comparison,),
 ) -> Dataset:
-    """Return the trees of preferences; demonstrations may be mixed in."""
+    """Return the trees of preferences; files of `mix` may be demonstrations."""
     assert preprocessor.chat is not None, "preferences are dialogues"
     return make_dataset(
         settings,
@@ -85,10 +84,10 @@ def make_preference_dataset(
 
 @dataclass(frozen=True, eq=False)
 class KtoTrees:
-    """Trees of good and bad responses, and last the response to the next tree's prompt.
+    """Trees of good and bad responses; the last branch is the response to the next tree's prompt.
 
-    Of a comparison the best response is good and the worst is bad. The response to another prompt
-    is cut where the two would be longer than `max_length`; it is there to estimate a divergence.
+    The best response of a comparison is good and the worst is bad. The mismatched response serves
+    to estimate the KL divergence; it is truncated where the tree would exceed `max_length`.
     """
 
     trees: Trees
@@ -111,7 +110,7 @@ class KtoTrees:
 
 
 def _label_best_and_worst(item: Tree) -> Tree:
-    """Return a comparison's best response as good and its worst as bad, without those between."""
+    """Return a comparison's best branch, labeled good, and its worst, labeled bad."""
     ranks = item.per_branch.get("rank")
     if ranks is None:
         return item
@@ -120,12 +119,12 @@ def _label_best_and_worst(item: Tree) -> Tree:
 
 
 def _drop_ties(trees: Trees, *, log: Log) -> Trees:
-    """Return trees without the comparisons that are ties only, and tell how many these are."""
+    """Return trees without the comparisons that are ties only, and log how many these are."""
     facts = (trees[i].per_branch for i in range(len(trees)))
     is_tie = np.array(["rank" in f and len(set(f["rank"].tolist())) == 1 for f in facts], bool)
     if not is_tie.any():
         return trees
-    log(f"{is_tie.sum()} of {len(trees)} comparisons are ties, which say neither good nor bad")
+    log(f"{is_tie.sum()} of {len(trees)} comparisons are ties, neither good nor bad, and dropped")
     return TreeSubset(trees, np.flatnonzero(~is_tie))
 
 
@@ -135,10 +134,9 @@ def make_preference_algorithm(
     *,
     algorithm_class: type[PreferenceAlgorithm],
     method_fields: Callable[[StageContext], AlgorithmFields],
-    has_reference: bool = True,
 ) -> PreferenceAlgorithm:
-    """Return the algorithm of a stage, on trees with all that it needs to know of them."""
-    dataset = _with_reference_logprobs(context, has_reference=has_reference)
+    """Return the algorithm of a stage, on trees with their reference log-probabilities."""
+    dataset = _with_reference_logprobs(context)
     tree_stream = make_stream(replace(context, dataset=dataset))
     return algorithm_class(
         model=context.loaded.model,
@@ -157,10 +155,10 @@ def make_preference_algorithm(
     )
 
 
-def _with_reference_logprobs(context: StageContext, *, has_reference: bool) -> Dataset:
-    """Return the dataset with what the reference thinks of it, where it is asked.
+def _with_reference_logprobs(context: StageContext) -> Dataset:
+    """Return the dataset with reference log-probabilities, where the method needs them.
 
-    Of held-out rows it is always asked: how far preferred responses moved is to be seen.
+    Held-out rows always get them, to measure how far the chosen responses moved.
     """
     reference = make_reference_logprobs(context)
     settings, dataset = context.settings, context.dataset
@@ -173,10 +171,10 @@ def _with_reference_logprobs(context: StageContext, *, has_reference: bool) -> D
 
     def prepare_trees(trees: Trees, *, is_held_out: bool = False) -> Trees:
         if len(trees) and not trees[0].per_branch:
-            return trees  # demonstrations, which nobody compares
-        if context.method.name == "kto":
-            trees = KtoTrees(_drop_ties(trees, log=context.log), _max_length(context))
-        if has_reference:
+            return trees  # demonstrations are not compared
+        if context.method.learns_from == "labels":
+            trees = KtoTrees(_drop_ties(trees, log=context.log), max_tree_length(context))
+        if context.implementation.has_reference:
             trees = reference.annotate_files(trees)
         elif is_held_out:
             trees = reference.annotate(trees)
@@ -194,97 +192,91 @@ def _with_reference_logprobs(context: StageContext, *, has_reference: bool) -> D
         )
 
 
-def _max_length(context: StageContext) -> int:
+def max_tree_length(context: StageContext) -> int:
+    """Return the maximum number of tokens of a prompt and a response together."""
     limit, max_length = context.loaded.model.max_positions, int(context.settings.max_length)
     return max_length if limit is None else min(max_length, limit)
 
 
 def _dpo_fields(context: StageContext) -> AlgorithmFields:
     return {
-        **_settings_fields(context, "beta", "label_smoothing", "comparisons", "nll_weight"),
+        **settings_fields(context, "beta", "label_smoothing", "comparisons", "nll_weight"),
         "is_length_normalized": context.settings.length_normalized,
     }
 
 
 def _ipo_fields(context: StageContext) -> AlgorithmFields:
     return {
-        **_settings_fields(context, "beta", "comparisons", "nll_weight"),
+        **settings_fields(context, "beta", "comparisons", "nll_weight"),
         "is_length_normalized": context.settings.length_normalized,
     }
 
 
 def _kto_fields(context: StageContext) -> AlgorithmFields:
-    """Return the weights of good and bad responses, and say so if they are far from balance."""
-    fields = _settings_fields(context, "beta", "desirable_weight", "undesirable_weight")
+    """Return the fields of KTO; log if good and bad responses are far from balance."""
+    fields = settings_fields(context, "beta", "desirable_weight", "undesirable_weight")
     trees = context.dataset.main
     labels = [
         _label_best_and_worst(trees[i]).per_branch.get("good", np.empty(0))
         for i in range(len(trees))
     ]
-    all_labels = np.concatenate(labels)  # of a tie one is good and one bad, which is no matter here
+    # a tie counts as one good and one bad response, which hardly changes the ratio
+    all_labels = np.concatenate(labels)
     num_good, num_bad = float((all_labels == 1).sum()), float((all_labels == 0).sum())
-    ratio = (
-        num_good * fields["desirable_weight"] / max(num_bad * fields["undesirable_weight"], 1e-9)
-    )
+    weighted_bad = num_bad * fields["undesirable_weight"]
+    ratio = num_good * fields["desirable_weight"] / max(weighted_bad, 1e-9)
     if not 1 <= ratio <= 4 / 3:  # §4.2, equation 9
         context.log(
-            f"kto: {num_good:g} good and {num_bad:g} bad responses: desirable_weight × good is {ratio:.3g} of "
-            f"undesirable_weight × bad, and 1 to 4/3 is advised; with undesirable_weight {fields['undesirable_weight']:g}, "
-            f"take desirable_weight {num_bad * fields['undesirable_weight'] / max(num_good, 1):.3g}"
+            f"kto: {num_good:g} good and {num_bad:g} bad responses: desirable_weight × good is "
+            f"{ratio:.3g} of undesirable_weight × bad, and 1 to 4/3 is recommended; with "
+            f"undesirable_weight {fields['undesirable_weight']:g}, set desirable_weight to "
+            f"{weighted_bad / max(num_good, 1):.3g}"
         )
     return fields
 
 
 def _orpo_fields(context: StageContext) -> AlgorithmFields:
-    return _settings_fields(context, "beta", "comparisons")
+    return settings_fields(context, "beta", "comparisons")
 
 
 def _simpo_fields(context: StageContext) -> AlgorithmFields:
-    return _settings_fields(
+    return settings_fields(
         context, "beta", "gamma", "label_smoothing", "comparisons", "nll_weight"
     )
 
 
-def _settings_fields(context: StageContext, *names: str) -> AlgorithmFields:
+def settings_fields(context: StageContext, *names: str) -> AlgorithmFields:
+    """Return the settings of these names, for the algorithm's fields of the same names."""
     return {name: getattr(context.settings, name) for name in names}
 
 
-def _make_method(
-    name: str,
+def preference_implementation(
     algorithm_class: type[PreferenceAlgorithm],
     method_fields: Callable[[StageContext], AlgorithmFields],
-    **options: Any,
-) -> Method:
-    kinds = (Comparison, Label) if name == "kto" else (Comparison,)
-    return Method(
-        name=name,
-        kind="policy",
-        summary=f"A model that learned from preferences ({name.upper()}).",
+    *,
+    kinds: tuple[RecordType, ...] = (Comparison,),
+    has_reference: bool = True,
+) -> Implementation:
+    """Return the implementation of a method that trains on preferences without a reward model.
+
+    `method_fields` returns the algorithm's own fields; with `has_reference=False` no reference
+    log-probabilities are computed for training.
+    """
+    return Implementation(
+        summary=f"A model trained on preferences ({algorithm_class.name.upper()}).",
         make_preprocessor=partial(make_preprocessor, kind=kinds[0]),
         load_dataset=partial(make_preference_dataset, kinds=kinds),
         make_algorithm=partial(
             make_preference_algorithm,
             algorithm_class=algorithm_class,
             method_fields=method_fields,
-            **options,
         ),
-        progress_metrics=("loss", "accuracy", "learning_rate"),
-        make_workload=partial(_make_workload, has_reference=options.get("has_reference", True)),
+        has_reference=has_reference,
     )
 
 
-def _make_workload(context: StageContext, *, has_reference: bool) -> Workload:
-    """Return what a stage asks: its rows as they are learned from, and answers to see the drift."""
-    dataset = context.dataset
-    if context.method.name == "kto":
-        max_length = _max_length(context)
-        main, held_out = KtoTrees(dataset.main, max_length), KtoTrees(dataset.held_out, max_length)
-        context = replace(context, dataset=replace(dataset, main=main, held_out=held_out))
-    return workload_from_rows(context, num_sampled=NUM_PROMPTS, has_reference=has_reference)
-
-
-DPO = _make_method("dpo", Dpo, _dpo_fields)
-IPO = _make_method("ipo", Ipo, _ipo_fields)
-KTO = _make_method("kto", Kto, _kto_fields)
-ORPO = _make_method("orpo", Orpo, _orpo_fields, has_reference=False)
-SIMPO = _make_method("simpo", Simpo, _simpo_fields, has_reference=False)
+DPO = preference_implementation(Dpo, _dpo_fields)
+IPO = preference_implementation(Ipo, _ipo_fields)
+KTO = preference_implementation(Kto, _kto_fields, kinds=(Comparison, Label))
+ORPO = preference_implementation(Orpo, _orpo_fields, has_reference=False)
+SIMPO = preference_implementation(Simpo, _simpo_fields, has_reference=False)

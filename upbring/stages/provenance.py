@@ -1,7 +1,8 @@
-"""The papers of a stage: what it is made of, what must not change, what travels with it."""
+"""The provenance of a stage: the identity for resuming, and the contract of its weights."""
 
 import hashlib
 import json
+from typing import Any
 
 from upbring import durable
 from upbring.durable import JSON
@@ -21,6 +22,7 @@ from upbring.runs.contract import (
 from upbring.runs.environment import vector_instructions
 from upbring.runs.run_folder import Run
 from upbring.stages.context import StageContext
+from upbring.stages.registry import Method
 from upbring.train import devices, processes
 from upbring.train.algorithm import Algorithm
 
@@ -28,7 +30,8 @@ BASE_ASPECTS: tuple[Aspect, ...] = ("tokenizer", "bos", "eos")
 
 SCORING_KINDS: tuple[ModelKind, ...] = ("reward", "value")
 
-# Settings that say where and how often, not what: they may differ when a run is resumed.
+# Settings that may differ when a run is resumed: files and models are identified by their hashes,
+# and the others do not change the result.
 CHANGEABLE_ON_RESUME = frozenset(
     {
         "model",
@@ -47,32 +50,41 @@ CHANGEABLE_ON_RESUME = frozenset(
 
 
 def check_contract(context: StageContext) -> None:
-    """Refuse to teach a model in another way of speaking than the one it was taught in.
+    """Refuse a model that was trained with another tokenizer, chat template or stop tokens.
 
-    A base model was taught to read tokens, and no template yet.
+    A base model was trained without a template, so that only its tokenizer is compared.
     """
     model_contract = context.loaded.contract
     if model_contract is None:
         return
-    if model_contract.kind != context.method.kind and model_contract.kind in SCORING_KINDS:
+    kind = model_contract.kind
+    if kind != contract_kind(context.method) and kind in SCORING_KINDS:
         raise InputError(
-            f"{context.loaded.folder}: is a {model_contract.kind} model, which scores and does not speak; "
-            "begin from the model that it was made of"
+            f"{context.loaded.folder}: is a {kind} model, which scores text and does not generate "
+            "it; start from the model that it was trained from"
         )
-    aspects = BASE_ASPECTS if model_contract.kind == "base" else CHAT_ASPECTS
+    aspects = BASE_ASPECTS if kind == "base" else CHAT_ASPECTS
     names = ("this stage", str(context.loaded.folder))
     if mismatches := describe_differences(
         make_contract(context, steps=0), model_contract, names=names, aspects=aspects
     ):
         raise InputError(
             "\n".join(mismatches)
-            + "\nthe contract of the model does not fit; leave out --chat-template and "
-            "--tokenizer, or begin from another model"
+            + "\nthe contract of the model does not match; leave out --chat-template and "
+            "--tokenizer, or start from another model"
         )
 
 
+def contract_kind(method: Method) -> ModelKind:
+    """Return the kind of model that a method makes, as named in contracts."""
+    if method.makes == "reward model":
+        return "reward"
+    kinds: dict[str, ModelKind] = {"documents": "base", "demonstrations": "sft"}
+    return kinds.get(method.learns_from, "policy")
+
+
 def micro_tokens(context: StageContext) -> int:
-    """Return how many tokens are computed at once: as asked, or as the memory allows."""
+    """Return the number of tokens of a forward pass: as set, or as the memory allows."""
     settings = context.settings
     memory = devices.total_memory(context.machine.device)
     is_checkpointed = settings.gradient_checkpointing
@@ -81,7 +93,7 @@ def micro_tokens(context: StageContext) -> int:
 
 
 def identity(context: StageContext) -> dict[str, JSON]:
-    """Return what must be equal for a checkpoint to be resumed; `machine` may differ."""
+    """Return the values that must be equal to resume a checkpoint; `machine` may differ."""
     settings_values = json.loads(context.settings.model_dump_json())
     files: list[JSON] = [f"{file.purpose} {file.sha256}" for file in context.dataset.files]
     return {
@@ -91,7 +103,7 @@ def identity(context: StageContext) -> dict[str, JSON]:
         "template": context.preprocessor.chat_template,
         "data": files,
         "encoding": [*context.preprocessor.encoder.identity],
-        **context.method.extra_identity(context),
+        **context.implementation.extra_identity(context),
         "settings": {
             name: value
             for name, value in settings_values.items()
@@ -109,7 +121,7 @@ def identity(context: StageContext) -> dict[str, JSON]:
 
 
 def write_provenance(run: Run, context: StageContext, *, steps: int) -> None:
-    """Write what a run is made of, before its first step."""
+    """Write a run's environment, data files and contract before its first step."""
     run.write_environment(extra={"threads": context.machine.threads})
     run.write_data(list(context.dataset.files))
     run.write_contract(make_contract(context, steps=steps))
@@ -117,7 +129,7 @@ def write_provenance(run: Run, context: StageContext, *, steps: int) -> None:
 
 
 def make_contract(context: StageContext, *, steps: int) -> Contract:
-    """Return what travels with the weights of this stage."""
+    """Return the contract that is stored with the weights of this stage."""
     preprocessor, loaded = context.preprocessor, context.loaded
     tokenizer = preprocessor.tokenizer
     sources = tuple(
@@ -138,7 +150,7 @@ def make_contract(context: StageContext, *, steps: int) -> Contract:
         ),
         bos=tokenizer.bos_token_id,
         eos=tokenizer.eos_token_id,
-        kind=context.method.kind,
+        kind=contract_kind(context.method),
         tune=context.settings.tune,
         history=(
             *history,
@@ -150,11 +162,11 @@ def make_contract(context: StageContext, *, steps: int) -> Contract:
             ),
         ),
     )
-    return context.method.extend_contract(context, stage_contract)
+    return context.implementation.extend_contract(context, stage_contract)
 
 
-def write_resource_usage(run: Run, context: StageContext, algorithm: Algorithm) -> None:
-    """Add to a run's environment what it took: memory at its highest so far, and what learned."""
+def write_resource_usage(run: Run, context: StageContext, algorithm: Algorithm[Any]) -> None:
+    """Add to a run's environment its peak memory so far and its number of trainable weights."""
     num_trainable, num_total = count_weights(context, algorithm)
     usage: dict[str, JSON] = {
         "threads": context.machine.threads,
@@ -165,17 +177,19 @@ def write_resource_usage(run: Run, context: StageContext, algorithm: Algorithm) 
     run.write_environment(extra=usage)
 
 
-def count_weights(context: StageContext, algorithm: Algorithm) -> tuple[int, int]:
-    """Return how many weights learn, and how many the model has."""
+def count_weights(context: StageContext, algorithm: Algorithm[Any]) -> tuple[int, int]:
+    """Return how many weights are trainable, and how many the model has."""
     network = context.loaded.model.network
     num_trainable = sum(p.numel() for g in algorithm.parameters() for p in g.parameters.values())
     return num_trainable, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
 
 
-def summary_line(context: StageContext, algorithm: Algorithm) -> str:
-    """Return in one line what learns, how long and on what."""
+def summary_line(context: StageContext, algorithm: Algorithm[Any]) -> str:
+    """Return trainable weights, steps, dtype and device in one line."""
     num_trainable, num_total = count_weights(context, algorithm)
+    dtype = str(context.machine.compute_dtype).removeprefix("torch.")
     return (
-        f"{num_trainable:,} of {num_total:,} weights learn ({num_trainable / num_total:.2%}), {algorithm.steps} steps, "
-        f"{str(context.machine.compute_dtype).removeprefix('torch.')} on {context.machine.device.type}"
+        f"{num_trainable:,} of {num_total:,} weights are trainable "
+        f"({num_trainable / num_total:.2%}), {algorithm.steps} steps, {dtype} on "
+        f"{context.machine.device.type}"
     )

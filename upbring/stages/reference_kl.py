@@ -1,7 +1,7 @@
-"""How far the policy went from its reference, on answers that it draws itself to held-out prompts.
+"""KL divergence to the reference, on responses that the policy samples to held-out prompts.
 
-The same prompts with the same noise at each evaluation. Where every weight learns the reference is
-not in memory any more, and only the length of the answers is told.
+Each evaluation uses the same prompts and the same random numbers. In full fine-tuning the reference
+is no longer in memory, and only the length of the responses is measured.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ NUM_PROMPTS = 16
 def make_reference_kl_metrics(
     context: StageContext, role: str
 ) -> Callable[[], Mapping[str, float]]:
-    """Return what tells `kl`, in nats an answer, and `answer_length`, in tokens."""
+    """Return a function that measures `kl`, in nats per response, and `answer_length`."""
     held_out, max_length = context.dataset.held_out, context.loaded.model.max_positions
     max_prompt_length = 2**31 if max_length is None else max_length - context.settings.sample_tokens
     prompts = [held_out[i].prompt.tolist() for i in range(min(len(held_out), 4 * NUM_PROMPTS))]
@@ -50,7 +50,7 @@ def make_reference_kl_metrics(
 
 
 def _sample_responses(context: StageContext, role: str, requests: list[Request]) -> list[list[int]]:
-    """Return an answer to each prompt, drawn at temperature 1."""
+    """Return a response to each prompt, sampled at temperature 1."""
     sampling = SampleSettings(temperature=1.0, max_tokens=context.settings.sample_tokens)
     stopping = StopConditions(frozenset(context.preprocessor.stop_token_ids))
     with context.loaded.roles.active(role):
@@ -64,7 +64,7 @@ def _sample_responses(context: StageContext, role: str, requests: list[Request])
 def _mean_kl(
     context: StageContext, role: str, requests: list[Request], responses: list[list[int]]
 ) -> float:
-    """Return the mean over answers of Σ k3 over their tokens, an estimate of KL(π ‖ π_ref)."""
+    """Return the mean over responses of Σ k3 over their tokens, an estimate of KL(π ‖ π_ref)."""
     roles, model = context.loaded.roles, context.loaded.model
     total = 0.0
     trees = [make_tree(r.prompt, response) for r, response in zip(requests, responses, strict=True)]

@@ -1,14 +1,13 @@
-"""What the reference thinks of trees: computed once, kept on disk, found again by later runs.
+"""Reference log-probabilities of trees: computed once, cached on disk, reused by later runs.
 
-The reference is the model as it was loaded: the base with its adapters off, or all its weights
-before the first step. The log-probability of each token of each branch lies in a file in the cache,
-beside the encoded rows:
+The reference is the model as it was loaded: the base with its adapters disabled, or all its weights
+before the first step. A folder in the cache, next to the encoded rows, contains
 
-    logprobs.f32   of each token of each branch, NaN where nothing is learned
+    logprobs.f32   of each token of each branch, NaN where the loss weight is 0
     ends.i64       of each tree, where its branches' tokens end
 
-It is named after all that decides about the numbers: the weights, the trees, and how the machine
-computes. So a run that is resumed finds the same bits, or computes them anew.
+Its name is a hash of everything that determines the numbers: the weights, the trees, and how the
+machine computes. A resumed run therefore reads the same bits, or computes them again.
 """
 
 import hashlib
@@ -35,7 +34,6 @@ from upbring.model.score import score_tokens
 from upbring.stages.context import StageContext
 from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
-from upbring.train.lanes import map_in_lanes
 
 FORMAT = 1
 _TREES_AT_ONCE = 512
@@ -45,7 +43,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class TreesWithReferenceLogprobs:
-    """Trees with a note `reference` about each token: its log-probability under the reference."""
+    """Trees with the per-token field `reference`: the log-probability under the reference."""
 
     trees: Trees
     logprobs: Array
@@ -60,15 +58,16 @@ class TreesWithReferenceLogprobs:
         branches: list[Branch] = []
         for branch in item.branches:
             stop = start + len(branch.tokens)
-            note = {"reference": self.logprobs[start:stop]}
-            branches.append(replace(branch, per_token={**branch.per_token, **note}))
+            logprobs = self.logprobs[start:stop]
+            per_token = {**branch.per_token, "reference": logprobs}
+            branches.append(replace(branch, per_token=per_token))
             start = stop
         return replace(item, branches=tuple(branches))
 
 
 @dataclass(frozen=True, eq=False)
 class TreesWithTokenMask:
-    """Trees with a note `counts`: 0 for control tokens that all branches begin or end with."""
+    """Trees with the per-token field `counts`: 0 for special tokens at the shared ends of branches."""
 
     trees: Trees
     control_tokens: frozenset[int]
@@ -85,17 +84,17 @@ class TreesWithTokenMask:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceLogprobs:
-    """Whoever is asked for the reference's log-probabilities."""
+    """Computes reference log-probabilities and caches them."""
 
     logprobs: Callable[[Batch], torch.Tensor]  # [R] of a batch
     pack: Callable[[Trees], list[Batch]]
-    key: Sequence[JSON]  # what decides about the numbers besides the trees
+    key: Sequence[JSON]  # what determines the numbers besides the trees
     folder: Path
     log: Callable[[str], None]
     poll: Callable[[], None] = lambda: None
 
     def annotate_files(self, trees: Trees) -> Trees:
-        """Return the trees with the note `reference`; a whole file's are computed and kept."""
+        """Return the trees with `reference`; it is computed and cached for whole files."""
         if isinstance(trees, TreeSubset):
             return TreeSubset(self.annotate_files(trees.trees), trees.indices)
         if isinstance(trees, ConcatTrees):
@@ -103,7 +102,7 @@ class ReferenceLogprobs:
         return self.annotate(trees)
 
     def annotate(self, trees: Trees) -> Trees:
-        """Return the same, computing nothing of other trees in their files."""
+        """Return the trees with `reference`; it is computed and cached for these trees only."""
         if not len(trees):
             return trees
         folder = self.folder / f"reference-{self._cache_key(trees)}"
@@ -113,7 +112,7 @@ class ReferenceLogprobs:
         with durable.atomic_folder(folder) as temporary:
             self._write(temporary, trees)
         written = _open_cached(folder, trees)
-        assert written is not None, f"{folder}: what was just written cannot be read"
+        assert written is not None, f"{folder}: just written, and cannot be read"
         return written
 
     def _cache_key(self, trees: Trees) -> str:
@@ -135,12 +134,9 @@ class ReferenceLogprobs:
         """Yield the log-probabilities of each tree's branch tokens."""
         numbered = [replace(t, key=str(i), per_branch={}) for i, t in enumerate(trees)]
         logprobs_by_index: dict[int, Array] = {}
-        batches = self.pack(numbered)
-        lanes = batches[0].lanes if batches else 1
-        for batch, batch_logprobs in zip(
-            batches, map_in_lanes(self._score_batch, batches, lanes), strict=True
-        ):
+        for batch in self.pack(numbered):
             self.poll()
+            batch_logprobs = self._score_batch(batch)
             start = 0
             for number in map(int, batch.keys):
                 weight = np.concatenate([b.weight for b in trees[number].branches])
@@ -160,7 +156,7 @@ class ReferenceLogprobs:
 def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
     """Return the reference of a stage: its base, before any step."""
     loaded, machine = context.loaded, identity(context)["machine"]
-    assert isinstance(machine, dict), "the machine is told as a mapping"
+    assert isinstance(machine, dict), "`machine` is a mapping"
 
     def logprobs(batch: Batch) -> torch.Tensor:
         with loaded.roles.active(BASE):
@@ -169,9 +165,7 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
     max_batch_tokens = micro_tokens(context)
     return ReferenceLogprobs(
         logprobs=logprobs,
-        pack=lambda trees: make_micro_batches(
-            loaded.model, trees, max_batch_tokens, lanes=loaded.model.lanes
-        ),
+        pack=lambda trees: make_micro_batches(loaded.model, trees, max_batch_tokens),
         key=(
             *(__version__, torch.__version__),
             *(weights_sha256(loaded.folder), loaded.base_sha256, context.settings.tune),
@@ -184,7 +178,7 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
 
 
 def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | None:
-    """Return trees with what a folder holds of them; nothing if that is damaged or not there."""
+    """Return trees with the log-probabilities of a folder; None if it is damaged or missing."""
     if not folder.is_dir():
         return None
     try:
@@ -199,7 +193,7 @@ def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | Non
 
 
 def _fingerprint(trees: Trees) -> str:
-    """Return a hash of the trees' tokens and weights; a file's stands in its manifest."""
+    """Return a hash of the trees' tokens and weights; for a store, that of its manifest."""
     if isinstance(trees, TreeStore):
         return durable.sha256_file(trees.folder / "manifest.json")
     digest = hashlib.sha256()

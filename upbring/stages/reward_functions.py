@@ -1,7 +1,7 @@
-"""What rewards the policy's responses: reward models, rules by name, penalties, a user's function.
+"""The reward of a response: reward models, rules by name, penalties, a user's function.
 
-A reward model of the policy's own base and template is a role beside it, and reads the very tokens
-that were drawn. Any other is loaded by itself, and the text is rendered and encoded anew for it.
+A reward model with the policy's base and template is a role on that base and scores the sampled
+tokens. Any other is loaded separately, and the text is rendered and tokenized again for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from upbring.algorithms.rollout_batch import RewardFunction, Rollout, regrown
+from upbring.algorithms.rollout_batch import Rollout, trees_of
+from upbring.algorithms.sample_round import RewardFunction
 from upbring.data.read import formats
 from upbring.data.read.records import Message, Origin, Prompt
 from upbring.data.read.rows import read_rows
@@ -36,7 +37,7 @@ from upbring.stages.context import StageContext
 from upbring.toyworld.grading import grade
 from upbring.toyworld.tasks import Task, from_row
 
-GOLD = "builtin:gold"  # the name of the embedded world's own reward
+GOLD = "builtin:gold"  # the gold reward of the toy world
 
 TextRule = Callable[[str], bool]
 Scores = npt.NDArray[np.float64]
@@ -53,26 +54,24 @@ RULES: Mapping[str, TextRule] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class TokenReward:
-    """A reward model that reads the tokens as they were drawn."""
+    """A reward model that scores the sampled tokens."""
 
     model: RewardModel
     poll: Callable[[], None]
 
     def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
         """Return the score of each response."""
-        scores_per_tree = self.model.score_trees(list(regrown(rollouts)), poll=self.poll)
+        scores_per_tree = self.model.score_trees(trees_of(rollouts), poll=self.poll)
         return [float(score) for scores in scores_per_tree for score in scores]
 
 
 @dataclass(frozen=True, eq=False)
 class TextReward:
-    """A reward model that speaks otherwise: it reads the text, rendered and encoded anew."""
+    """A reward model with another base or template: text is rendered and tokenized for it."""
 
     name: str
     model: RewardModel
-    dialogues: Callable[
-        [], Mapping[str, tuple[Message, ...]]
-    ]  # the dialogue behind each prompt's key
+    dialogues: Callable[[], Mapping[str, tuple[Message, ...]]]  # by the keys of prompts
     poll: Callable[[], None]
 
     def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
@@ -84,7 +83,7 @@ class TextReward:
             if np.isnan(score):
                 raise InputError(
                     f"{self.name}: cannot score the response {format_value(rollout.text)} to "
-                    f"{rollout.key}: its template refuses it, or it is too long for the model; "
+                    f"{rollout.key}: its template rejects it, or it is too long for the model; "
                     "use a reward model with the policy's own template"
                 )
         return values
@@ -92,7 +91,7 @@ class TextReward:
 
 @dataclass(eq=False)
 class GoldReward:
-    """The truth of the embedded world, which knows its own prompts alone."""
+    """The gold reward of the toy world, which can only score the toy world's own prompts."""
 
     files: Sequence[Path]
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -106,8 +105,8 @@ class GoldReward:
         for rollout in rollouts:
             if rollout.key not in self.tasks:
                 raise InputError(
-                    f"{rollout.key}: has no `task`, and {GOLD} knows the embedded world's own "
-                    "prompts alone; take them from `upbring toyworld export`"
+                    f"{rollout.key}: has no `task`, and {GOLD} can only score the toy world's own "
+                    "prompts; use prompts from `upbring toyworld export`"
                 )
         return [grade(self.tasks[rollout.key], rollout.text).reward for rollout in rollouts]
 
@@ -143,14 +142,14 @@ class CombinedReward:
 
 @dataclass(eq=False)
 class PromptDialogues:
-    """The dialogues of all prompt files by their rows, read when somebody first asks."""
+    """The dialogues of all prompt files by row, read on first use."""
 
-    cast: StageContext
+    context: StageContext
     dialogues: dict[str, tuple[Message, ...]] = field(default_factory=dict)
 
     def __call__(self) -> Mapping[str, tuple[Message, ...]]:
         """Return each prompt's messages by its row's key."""
-        settings = self.cast.settings
+        settings = self.context.settings
         if not self.dialogues:
             for path in (*settings.prompts, *settings.held_out):
                 for record in formats.read_records(path, Prompt, format=settings.format):
@@ -159,11 +158,11 @@ class PromptDialogues:
 
 
 def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFunction:
-    """Return what the settings reward, as roles on the base in memory where that is possible."""
+    """Return the reward of the settings; its models are roles on the base where possible."""
     settings = context.settings
     models = [parse_weighted_name(text, "reward_model") for text in settings.reward_model]
     if not models and not settings.rule and context.reward is None:
-        raise InputError("reward: none is given; name a reward model's run, or a --rule")
+        raise InputError("reward_model: none is given, and no rule; name a reward model, or a --rule")
     rewards = tuple(
         (load_reward(context, frozen_base, name, role=f"reward_{number}"), weight)
         for number, (name, weight) in enumerate(models)
@@ -181,7 +180,7 @@ def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFuncti
 def load_reward(
     context: StageContext, frozen_base: LoadedModel, name: str, *, role: str
 ) -> RewardFunction:
-    """Return the reward model that `name` means, beside the policy if it is of the same base."""
+    """Return the reward model `name`, as a role on the policy's base if it has the same base."""
     if name == GOLD:
         return GoldReward((*context.settings.prompts, *context.settings.held_out))
     if not is_attachable(frozen_base, name, log=context.log):
@@ -192,22 +191,24 @@ def load_reward(
             log=context.log,
         )
         context.log(
-            f"{name}: is of another base, so it is in memory by itself, and reads text anew"
+            f"{name}: has another base, so it is loaded separately and text is tokenized for it"
         )
         return TextReward(name, model, PromptDialogues(context), context.poll)
     model = attach_reward_model(frozen_base, name, role, log=context.log)
     chat = context.preprocessor.chat
     if chat is not None and model.chat.template == chat.template:
         return TokenReward(model, context.poll)
-    context.log(f"{name}: has another template, so responses are rendered anew for it")
+    context.log(f"{name}: has another template, so responses are rendered again for it")
     return TextReward(name, model, PromptDialogues(context), context.poll)
 
 
 def parse_weighted_name(text: str, setting: str) -> tuple[str, float]:
     """Return the name and the weight of NAME or NAME=WEIGHT.
 
-    >>> parse_weighted_name("runs/reward-1=0.5", "reward_model"), parse_weighted_name("runs/reward-1", "reward_model")
-    (('runs/reward-1', 0.5), ('runs/reward-1', 1.0))
+    >>> parse_weighted_name("runs/reward-1=0.5", "reward_model")
+    ('runs/reward-1', 0.5)
+    >>> parse_weighted_name("runs/reward-1", "reward_model")
+    ('runs/reward-1', 1.0)
     """
     name, separator, weight = text.rpartition("=")
     if not separator:

@@ -1,7 +1,7 @@
-"""The reward model: the craft that learns scores from rankings, and what is told of it.
+"""Reward model training on rankings, and the report on the finished model.
 
-Rows that rank responses to one prompt become one tree, so that they are learned from in one step
-and held out together. When all is learned an offset is measured, which travels in the contract.
+Rows that rank responses to the same prompt become one tree, so that they are in the same step and
+are held out together. After training an offset is measured and stored in the contract.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from upbring.model.roles import BASE
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.reward_model import RewardSettings
-from upbring.stages.context import Method, StageContext
+from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Dataset, Log, encode_file, make_dataset
 from upbring.stages.encode import Preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
@@ -42,7 +42,7 @@ MAX_OFFSET_TREES = 1000  # trees that the offset is measured on
 def make_ranking_dataset(
     settings: RewardSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
 ) -> Dataset:
-    """Return the trees of comparisons, those of one prompt as one."""
+    """Return the trees of comparisons, one tree per prompt."""
     encoder = preprocessor.encoder
     return make_dataset(
         settings, encoder, seed=settings.seed, log=log, poll=poll, transform=merge_by_prompt
@@ -55,27 +55,27 @@ def make_criterion(settings: RewardSettings) -> Criterion:
         return BradleyTerry(settings.label_smoothing, settings.margin)
     if settings.margin > 0:
         raise InputError(
-            "margin: is a pair's, and plackett-luce knows no pairs; leave it out, or set loss to "
+            "margin: needs pairs, and plackett-luce has none; leave margin out, or set loss to "
             "bradley-terry"
         )
     return PlackettLuce(settings.label_smoothing)
 
 
 def _check_settings(context: StageContext) -> None:
-    """Refuse before the first step what would fail behind the last."""
+    """Refuse before the first step what would fail after the last."""
     make_criterion(context.settings)
     read_demonstrations(context)
     if context.settings.epochs > 1 and context.settings.steps is None:
         context.log(
-            f"epochs: {context.settings.epochs:g}; reward models over-fit behind the first pass, see "
-            "whether the held-out nll goes on falling"
+            f"epochs: {context.settings.epochs:g}; reward models often overfit after the first "
+            "epoch: check that the held-out nll keeps falling"
         )
     writes_full_model = context.settings.tune == "full" or not context.loaded.has_exact_factors
-    if writes_full_model and not has_classifier(context.loaded.model.network):
+    network = context.loaded.model.network
+    if writes_full_model and not has_classifier(network):
         raise InputError(
-            "tune: transformers has no classifier for "
-            f"{context.loaded.model.network.config.model_type}, so that nobody could load the whole "
-            "reward model; use --tune lora on its base"
+            f"tune: transformers has no sequence classifier for {network.config.model_type}, so "
+            "that a full reward model could not be loaded; use --tune lora on its base"
         )
 
 
@@ -99,7 +99,7 @@ def _make_algorithm(context: StageContext, role: str) -> RewardAlgorithm:
 
 
 def _trainable_parameters(context: StageContext, role: str) -> dict[str, nn.Parameter]:
-    """Return what learns: not what makes logits, which nothing asks for."""
+    """Return the trainable parameters, without an LM head, which a reward model does not use."""
     network = context.loaded.model.network
     lm_head, embeddings = network.get_output_embeddings(), network.get_input_embeddings()
     head_only = {id(p) for p in lm_head.parameters()} - {id(p) for p in embeddings.parameters()}
@@ -108,7 +108,7 @@ def _trainable_parameters(context: StageContext, role: str) -> dict[str, nn.Para
 
 
 def _make_reward_model(context: StageContext, role: str, *, offset: float = 0.0) -> RewardModel:
-    """Return the model that learned as a judge."""
+    """Return the trained role as a reward model."""
     assert context.preprocessor.chat is not None, "a reward model reads dialogues"
     return RewardModel(
         context.loaded, role, context.preprocessor.chat, offset, micro_tokens(context)
@@ -130,7 +130,7 @@ def _sample_rankings(context: StageContext, role: str) -> list[EvalSample]:
 
 
 def read_demonstrations(context: StageContext) -> Trees:
-    """Return the trees of the file of demonstrations; none where none is named."""
+    """Return the trees of the file of demonstrations; empty if there is none."""
     settings = context.settings
     if settings.demonstrations is None:
         return ()
@@ -140,15 +140,15 @@ def read_demonstrations(context: StageContext) -> Trees:
 
 
 def measure_offset(context: StageContext, role: str) -> float:
-    """Return the mean score of demonstrations, else of the best held-out responses.
+    """Return the mean score of the demonstrations or, without them, of the best responses.
 
-    With nothing held out it is that of the best responses that were learned from.
+    These are the best held-out responses; without held-out rows, the best training responses.
     """
     trees = read_demonstrations(context) or context.dataset.held_out
     if not len(trees):
         trees = context.dataset.main
         context.log(
-            "nothing is held out: the offset is the mean of responses that were learned from"
+            "nothing is held out: the offset is the mean score of training responses"
         )
     indices = np.unique(
         np.linspace(0, len(trees) - 1, min(MAX_OFFSET_TREES, len(trees))).astype(int)
@@ -160,7 +160,7 @@ def measure_offset(context: StageContext, role: str) -> float:
 
 
 def _is_best(tree: Tree) -> npt.NDArray[np.bool_]:
-    """Return which branches are the best of their ranking, or demonstrations `[K]`."""
+    """Return which branches are the best of their ranking, or are demonstrations `[K]`."""
     is_best: npt.NDArray[np.bool_] = tree.per_branch.get("rank", np.ones(len(tree.branches))) == 1
     return is_best
 
@@ -171,21 +171,18 @@ def _write_with_offset(context: StageContext, role: str, folder: Path, contract:
 
 
 def _finish(context: StageContext, role: str, run: Run) -> None:
-    """Complete the contract and tell of the model's health."""
+    """Complete the contract, and report on the model's quality."""
     contract = read_contract(run.model / "contract.json")
     run.write_contract(contract)
-    trained_role = (
-        role if role in context.loaded.roles.heads else BASE
-    )  # it was folded into the base
+    # writing a full model merges the role into the base
+    trained_role = role if role in context.loaded.roles.heads else BASE
     write_report(context, _make_reward_model(context, trained_role, offset=contract.offset), run)
 
 
-REWARD = Method(
-    name="reward",
-    kind="reward",
-    summary="A reward model: it scores responses as people ranked them, and says nothing itself. "
-    "Subtract the offset in `contract.json` from its logit: then 0 is as good as what it was shown "
-    "as good.",
+REWARD = Implementation(
+    summary="A reward model: it scores responses as people ranked them, and generates no text. "
+    "Subtract the offset in `contract.json` from its logit: 0 is then the mean score of good "
+    "responses.",
     make_preprocessor=partial(make_preprocessor, kind=Comparison),
     make_algorithm=_make_algorithm,
     load_dataset=make_ranking_dataset,

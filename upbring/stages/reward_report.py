@@ -1,4 +1,4 @@
-"""What a finished reward model thinks of held-out rankings: scores, and whether to trust them."""
+"""The report on a finished reward model: scores of held-out rankings, and their quality."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,19 +17,19 @@ from upbring.stages.context import StageContext
 from upbring.stages.score_file import format_lines, score_records
 
 SCORES_FILE = "scores.jsonl"
-MAX_PROBED_RANKINGS = 100  # rankings whose best response is made worthless
+MAX_PROBED_RANKINGS = 100  # rankings whose best response is turned into probes
 
 
 def write_report(context: StageContext, reward_model: RewardModel, run: Run) -> None:
-    """Write scores and numbers of the held-out rankings into the run, and tell the verdict."""
+    """Write scores and metrics of the held-out rankings into the run, and log the verdict."""
     scored_records = list(score_records(reward_model, read_held_out(context), poll=context.poll))
     text = "".join(line for each in scored_records for line in format_lines(*each))
     durable.write_text(run.path / SCORES_FILE, text)
     finite = [(record, scores) for record, scores in scored_records if np.isfinite(scores).all()]
     if not any(len(set(record.ranks)) > 1 for record, _ in finite):
         context.log(
-            "reward model: no held-out ranking prefers an answer, so nothing is known of how good "
-            "it is; hold some out by --held-out FILE or --held-out-share"
+            "reward model: no held-out ranking prefers a response, so its quality is unknown; hold "
+            "out rows with --held-out FILE or --held-out-share"
         )
         write_results(run.path, [])
         return
@@ -40,7 +40,7 @@ def write_report(context: StageContext, reward_model: RewardModel, run: Run) -> 
 
 
 def read_held_out(context: StageContext) -> Iterator[Comparison]:
-    """Yield the held-out comparisons as they stand in their files."""
+    """Yield the held-out comparisons as read from their files."""
     settings = context.settings
     held_out_keys = row_keys(context.dataset.held_out)
     for path in settings.held_out or settings.data if held_out_keys else ():
@@ -58,7 +58,7 @@ def measure_health(
     *,
     name: str,
 ) -> RewardHealth:
-    """Return how healthy a reward model is by its scores of held-out comparisons."""
+    """Return the quality of a reward model, from its scores of held-out comparisons."""
     records = [record for record, _ in scored_records]
     annotators = [record.annotator for record in records]
     return assess_reward_model(
@@ -79,7 +79,7 @@ def score_probes(
     scored_records: Sequence[tuple[Comparison, ScoreArray]],
     context: StageContext,
 ) -> ProbeScores:
-    """Return the scores of the best responses, and of what was made of them."""
+    """Return the scores of the best responses, and of worthless variants of them."""
     best_scores, probe_texts, questions = [], [], []
     for record, scores in scored_records:
         best = int(np.argmin(record.ranks))

@@ -1,14 +1,13 @@
-"""PPO, GRPO and RLOO: the crafts that learn from rewards of the policy's own responses.
+"""PPO, GRPO and RLOO: training on rewards of the policy's own responses.
 
-Policy, reference, value and reward are roles on one base in memory. Where every weight learns, the
-base moves, so that a second, frozen one carries the others: that is its cost, and it is said.
+Policy, reference, value and reward models are roles on one base in memory. In full fine-tuning the
+base changes, so that the other roles need a second, frozen copy of it; its size is logged.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,49 +15,48 @@ from torch import nn
 from upbring import durable
 from upbring.algorithms.grpo import Grpo
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rl import OnPolicy, PolicyRoles, ResponseDecoder
+from upbring.algorithms.rl import OnPolicy
 from upbring.algorithms.rloo import Rloo
-from upbring.algorithms.rollout_batch import RoleModel
+from upbring.algorithms.sample_round import PolicyRoles, ResponseDecoder, RoleModel
 from upbring.data.chat.chat import Chat
 from upbring.data.read.detect_format import detect_format
 from upbring.data.read.records import Demonstration, Prompt
-from upbring.data.trees.stream import MixtureSource, Stream
+from upbring.data.trees.stream import make_replay_stream
 from upbring.data.trees.tree import Tree
 from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.model.attach_adapter import attach_adapter, is_attachable
-from upbring.model.load import LoadedModel, load, weights_sha256
+from upbring.model.load import LoadedModel, ModelFiles, load, weights_sha256
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.find_model import locate_model
 from upbring.runs.metrics import read_metrics
 from upbring.runs.run_folder import Run
+from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.context import Method, StageContext
+from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Dataset, Encoder, Log, make_dataset
 from upbring.stages.encode import Preprocessor, make_document_preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
 from upbring.stages.execute import write_model
-from upbring.stages.planning.rl_workload import workload_from_rollouts
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.reward_functions import GOLD, load_reward, make_reward, parse_weighted_name
 from upbring.stages.reward_hacking import (
-    HEALTHY_RANGES,
-    PROGRESS_METRICS,
     CheckpointChoice,
     summarize_run,
 )
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor
+from upbring.train.healthy_ranges import RL_RANGES
 from upbring.train.optimizer import ParameterGroup
 
-VALUE, EMA, JUDGE = "value", "average", "judge"  # roles beside the policy's
+VALUE, EMA, JUDGE = "value", "average", "judge"  # roles besides the policy's
 
 
 def _dialogue_settings(settings: OnPolicySettings, *, reserved_tokens: int = 0) -> DialogueSettings:
-    """Return the settings of a stage of dialogues, whose trees leave `reserved_tokens` for a response."""
+    """Return the dialogue settings; trees leave `reserved_tokens` of `max_length` free."""
     names = DialogueSettings.model_fields.keys() - {"prompts"}
     values = {name: getattr(settings, name) for name in names}
     values["max_length"] = max(2, settings.max_length - reserved_tokens)
@@ -66,19 +64,19 @@ def _dialogue_settings(settings: OnPolicySettings, *, reserved_tokens: int = 0) 
 
 
 def _make_preprocessor(
-    settings: OnPolicySettings, loaded: LoadedModel, *, log: Log, started_at: dt.datetime | None
+    settings: OnPolicySettings, files: ModelFiles, *, log: Log, started_at: dt.datetime | None
 ) -> Preprocessor:
-    """Return the speech of a stage that is asked and answers."""
+    """Return the preprocessor of prompts, which leave room for a response."""
     dialogue_settings = _dialogue_settings(settings, reserved_tokens=settings.max_response_length)
-    return make_preprocessor(dialogue_settings, loaded, log=log, started_at=started_at, kind=Prompt)
+    return make_preprocessor(dialogue_settings, files, log=log, started_at=started_at, kind=Prompt)
 
 
 def _load_dataset(
     settings: OnPolicySettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
 ) -> Dataset:
-    """Return prompts to learn from and held-out ones; demonstrations or documents may be mixed in.
+    """Return training and held-out prompts; files of `mix` are demonstrations or documents.
 
-    A prompt that leaves no room for a response within `max_length` is not used, and that is said.
+    A prompt that leaves no room for a response within `max_length` is dropped, which is logged.
     """
     assert preprocessor.chat is not None, "prompts are dialogues"
     return make_dataset(
@@ -94,7 +92,7 @@ def _load_dataset(
 def _make_replay_encoder(
     settings: OnPolicySettings, preprocessor: Preprocessor, chat: Chat
 ) -> Encoder:
-    """Return how files to replay become trees: as demonstrations, else as documents."""
+    """Return the encoder of files to replay: as demonstrations, else as documents."""
     dialogue_settings = _dialogue_settings(settings)
     dialogues = make_dialogue_encoder(Demonstration, chat, dialogue_settings)
     shared = PretrainSettings.model_fields.keys() & DialogueSettings.model_fields.keys()
@@ -115,11 +113,15 @@ def _make_replay_encoder(
 
 
 def _check_settings(context: StageContext) -> None:
-    """Refuse, before anything is computed, what cannot be."""
+    """Refuse impossible combinations of settings before anything is computed."""
     settings = context.settings
     if settings.tune == "full" and settings.ema_decay:
-        raise InputError("ema: averages an adapter, not every weight; leave out ema or tune full")
-    if getattr(settings, "kl_in", "") == "loss" and settings.kl_estimator == "k1":
+        raise InputError("ema_decay: averages an adapter, and tune is full; leave out ema_decay, or use tune lora")
+    if (
+        isinstance(settings, PpoSettings)
+        and settings.kl_in == "loss"
+        and settings.kl_estimator == "k1"
+    ):
         raise InputError(
             "kl_estimator: k1 in the loss has no gradient on average; use k2 or k3, or kl_in reward"
         )
@@ -128,18 +130,11 @@ def _check_settings(context: StageContext) -> None:
 def make_rl_algorithm(
     context: StageContext, role: str, *, algorithm_class: type[OnPolicy]
 ) -> OnPolicy:
-    """Return the algorithm of a stage, with everybody who takes part in it."""
+    """Return the algorithm of a stage, with all its models."""
     settings, preprocessor = context.settings, context.preprocessor
     frozen_base = _load_frozen_base(context, role)
-    extra_fields: dict[str, Any] = {}
-    has_trunk = algorithm_class is Ppo and settings.value_model == "trunk"
-    if has_trunk:
-        width = int(frozen_base.model.network.config.get_text_config().hidden_size)
-        context.loaded.roles.add_head(role, torch.zeros(1, width))
-    parameter_groups = [ParameterGroup(context.loaded.roles.parameters(role))]
-    if algorithm_class is Ppo and not has_trunk:
-        extra_fields["value_model"], value_group = _make_value_model(context, frozen_base)
-        parameter_groups.append(value_group)
+    value, value_groups = _make_value(context, frozen_base, role)
+    policy_group = ParameterGroup(context.loaded.roles.parameters(role))
     ema, ema_pairs = _make_ema(context, role)
     judge = settings.judge and load_reward(context, frozen_base, settings.judge, role=JUDGE)
     tokenizer = preprocessor.tokenizer
@@ -150,10 +145,11 @@ def make_rl_algorithm(
             reference=_make_role_model(frozen_base, BASE),
             reward=make_reward(context, frozen_base),
             judge=judge or None,
+            value=value,
             ema=ema,
             ema_parameters=ema_pairs,
         ),
-        trainable=parameter_groups,
+        trainable=[policy_group, *value_groups],
         prompts=context.dataset.main,
         held_out=context.dataset.held_out,
         decoder=ResponseDecoder(
@@ -163,12 +159,33 @@ def make_rl_algorithm(
         ),
         micro_tokens=micro_tokens(context),
         is_rescored=context.machine.compute_dtype != torch.float32,
-        replay=_make_replay_stream(context),
-        sample_responses=make_prompt_sampler(context, EMA if ema else role),
+        replay=make_replay_stream(
+            context.dataset.mixed,
+            batch_size=context.settings.batch_size,
+            seed=context.settings.seed,
+        ),
+        sample_fixed_prompts=make_prompt_sampler(context, EMA if ema else role),
         poll=context.poll,
         log=context.log,
-        **extra_fields,
     )
+
+
+def _make_value(
+    context: StageContext, frozen_base: LoadedModel, role: str
+) -> tuple[RoleModel | None, list[ParameterGroup]]:
+    """Return the value model and its parameters, for methods that have one.
+
+    With `value_model: trunk` the head is on the policy's own layers, and there is no other model.
+    """
+    settings = context.settings
+    if not isinstance(settings, PpoSettings):
+        return None, []
+    if settings.value_model == "trunk":
+        width = int(frozen_base.model.network.config.get_text_config().hidden_size)
+        context.loaded.roles.add_head(role, torch.zeros(1, width))
+        return None, []
+    value, group = _make_value_model(context, frozen_base)
+    return value, [group]
 
 
 def _make_role_model(loaded: LoadedModel, role: str, *, offset: float = 0.0) -> RoleModel:
@@ -177,17 +194,17 @@ def _make_role_model(loaded: LoadedModel, role: str, *, offset: float = 0.0) -> 
 
 
 def _load_frozen_base(context: StageContext, role: str) -> LoadedModel:
-    """Return the base that stays as it is: the policy's own or, where that learns, a second one.
+    """Return the frozen base: the policy's own or, in full fine-tuning, a second copy.
 
-    It is kept in float32 as the policy is, or the divergence would not begin at 0.
+    The copy is in float32 as the policy is; otherwise the KL divergence would not start at 0.
     """
     if role != BASE:
         return context.loaded
     network = context.loaded.model.network
     size = sum(p.numel() * p.element_size() for p in network.parameters())
     context.log(
-        f"tune full: a second, frozen copy of the model ({durable.format_size(size)}) carries reference, "
-        "value and reward; with --tune lora one base carries all"
+        f"tune full: a second, frozen copy of the model ({durable.format_size(size)}) is loaded for "
+        "reference, value and reward; with --tune lora they share one base"
     )
     frozen_copy = load(
         context.settings.model,
@@ -204,7 +221,7 @@ def _load_frozen_base(context: StageContext, role: str) -> LoadedModel:
 def _make_value_model(
     context: StageContext, frozen_base: LoadedModel
 ) -> tuple[RoleModel, ParameterGroup]:
-    """Return who estimates values: a copy of the reward model, or a new adapter that says 0."""
+    """Return the value model: a copy of the reward model, or a new adapter that predicts 0."""
     settings, roles = context.settings, frozen_base.roles
     reward_names = [parse_weighted_name(text, "reward_model")[0] for text in settings.reward_model]
     name = next(
@@ -231,7 +248,7 @@ def _make_value_model(
 def _make_ema(
     context: StageContext, role: str
 ) -> tuple[RoleModel | None, list[tuple[nn.Parameter, nn.Parameter]]]:
-    """Return the average of the policy's weights, if one is kept, and what it follows."""
+    """Return the average of the policy's weights, if one is kept, and (average, policy) pairs."""
     if not context.settings.ema_decay:
         return None, []
     roles = context.loaded.roles
@@ -248,20 +265,8 @@ def _make_ema(
     return _make_role_model(context.loaded, EMA), pairs
 
 
-def _make_replay_stream(context: StageContext) -> Stream | None:
-    """Return the rows to replay in each step, if there are any."""
-    mixed, settings = context.dataset.mixed, context.settings
-    if not mixed:
-        return None
-    total = sum(source.share for source in mixed)
-    count = max(1, round(settings.batch_size * total / (1 - total)))
-    first, *other_sources = mixed
-    rescaled = [MixtureSource(other.trees, other.share / total) for other in other_sources]
-    return Stream(first.trees, rescaled, settings.seed, 1.0, count)
-
-
 def _reward_identity(context: StageContext) -> dict[str, JSON]:
-    """Return the reward models and the judge, by their weights, and a function by its name."""
+    """Return the weight hashes of reward models and judge, and the name of a reward function."""
     names = [parse_weighted_name(text, "reward_model")[0] for text in context.settings.reward_model]
     names += [context.settings.judge] if context.settings.judge else []
     hashes: list[JSON] = [
@@ -273,9 +278,10 @@ def _reward_identity(context: StageContext) -> dict[str, JSON]:
 
 
 def _write_policy(context: StageContext, role: str, folder: Path, contract: Contract) -> None:
-    """Write the policy or, if one was kept, the average of its weights; and of the others nothing.
+    """Write the policy or, if one is kept, the average of its weights, without the other roles.
 
-    A value on the policy's own layers goes too: with a head it would be taken for a reward model.
+    The value head of `value_model: trunk` is dropped too: with a head the model would be loaded as
+    a reward model.
     """
     written_role, roles = EMA if context.settings.ema_decay else role, context.loaded.roles
     roles.heads.pop(written_role, None)
@@ -285,7 +291,7 @@ def _write_policy(context: StageContext, role: str, folder: Path, contract: Cont
 
 
 def _finish(context: StageContext, role: str, run: Run) -> None:
-    """End with a verdict."""
+    """Log the verdict and advice."""
     del role
     steps, settings = run.read_metadata()["steps"], context.settings
     choice = CheckpointChoice(
@@ -295,11 +301,10 @@ def _finish(context: StageContext, role: str, run: Run) -> None:
         context.log(line)
 
 
-def _make_method(name: str, algorithm_class: type[OnPolicy], label: str) -> Method:
-    return Method(
-        name=name,
-        kind="policy",
-        summary=f"A model that learned from rewards of its own responses ({label}).",
+def on_policy_implementation(algorithm_class: type[OnPolicy], *, label: str) -> Implementation:
+    """Return the implementation of a method that trains on rewards of its own responses."""
+    return Implementation(
+        summary=f"A model trained on rewards of its own responses ({label}).",
         make_preprocessor=_make_preprocessor,
         load_dataset=_load_dataset,
         make_algorithm=partial(make_rl_algorithm, algorithm_class=algorithm_class),
@@ -308,13 +313,11 @@ def _make_method(name: str, algorithm_class: type[OnPolicy], label: str) -> Meth
         extra_identity=_reward_identity,
         write_model=_write_policy,
         finish=_finish,
-        healthy_ranges=HEALTHY_RANGES,
-        progress_metrics=PROGRESS_METRICS,
-        make_workload=partial(workload_from_rollouts, replay=_make_replay_stream),
+        healthy_ranges=RL_RANGES,
         next_command=lambda run: f"`upbring chat {run.path}`, or `upbring rollouts {run.path}`",
     )
 
 
-PPO = _make_method("ppo", Ppo, "PPO")
-GRPO = _make_method("grpo", Grpo, "GRPO")
-RLOO = _make_method("rloo", Rloo, "RLOO")
+PPO = on_policy_implementation(Ppo, label="PPO")
+GRPO = on_policy_implementation(Grpo, label="GRPO")
+RLOO = on_policy_implementation(Rloo, label="RLOO")

@@ -1,29 +1,26 @@
-"""Any method that trains: who takes part is brought together, and the stage is performed."""
+"""Train a model by any method: make the stage's context, then run the stage."""
 
 import datetime as dt
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from upbring import durable
-from upbring.algorithms.rollout_batch import RewardFunction
+from upbring.algorithms.sample_round import RewardFunction
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
-from upbring.model.load import load
+from upbring.model.load import load, locate_model_files
 from upbring.runs.run_folder import Run
-from upbring.settings.command_table import commands, import_object
 from upbring.settings.methods.rl import OnPolicySettings
-from upbring.settings.reference import format_yaml
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.context import Method, StageContext
-from upbring.stages.execute import run_stage
-from upbring.stages.planning.dry_model import clamp_max_length, load_meta_model
-from upbring.stages.planning.plan import explain_out_of_memory, log_forecast
-from upbring.stages.registry import METHODS
+from upbring.stages.context import Implementation, StageContext
+from upbring.stages.encode import clamp_max_length
+from upbring.stages.execute import create_run_folder, run_stage
+from upbring.stages.out_of_memory import explain_out_of_memory
+from upbring.stages.registry import Method, find_method, load_implementation, load_settings
 from upbring.train import devices, launcher, processes
 from upbring.train.progress import Display
 
@@ -54,22 +51,29 @@ def train(
             return _launch_processes(
                 method_name, resolved, resumed=resumed, allow_change=allow_change
             )
-    method: Method = import_object(METHODS[method_name])
+    method = find_method(method_name)
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.join_process_group(machine.device) as process_group:
-            console = Console(
-                stderr=True, quiet=not process_group.is_main_process
-            )  # the first process speaks
+            console = Console(stderr=True, quiet=not process_group.is_main_process)
             console = console if live_view is None else live_view.console
-            with explain_out_of_memory():
+            baseline = durable.process_memory_bytes()
+            with explain_out_of_memory(method_name, resolved, baseline=baseline):
                 context = _make_context(
-                    method, resolved, machine, interruption, console, resumed=resumed
+                    method,
+                    resolved,
+                    machine,
+                    interruption,
+                    console,
+                    resumed=resumed,
+                    display=live_view,
+                    reward=reward,
+                    baseline_memory=baseline,
                 )
-            context = replace(context, display=live_view, reward=reward)
-            run = run_stage(context, resumed=resumed, allow_change=allow_change)
+                run = run_stage(context, resumed=resumed, allow_change=allow_change)
             context.log(
-                f"{run.path}: finished; the model is in {run.model}, try {method.next_command(run)}"
+                f"{run.path}: finished; the model is in {run.model}, "
+                f"try {context.implementation.next_command(run)}"
             )
             return run
 
@@ -79,8 +83,7 @@ def _launch_processes(
 ) -> Run:
     """Let several processes go on with a run, which is begun before if there is none."""
     settings = resolved.settings
-    text = format_yaml(resolved, method_name)
-    run = resumed or Run.create(settings.runs, method_name, name=settings.name, settings=text)
+    run = resumed or create_run_folder(find_method(method_name), resolved)
     allow_flags = [f"--allow-change={key}" for key in allow_change]
     arguments = ["resume", f"--run={run.path}", f"--processes={settings.processes}", *allow_flags]
     if exit_code := launcher.launch(arguments, settings.processes):
@@ -103,7 +106,7 @@ def resume_training(
 ) -> Run:
     """Go on with a run that was stopped, by the settings in its folder."""
     method_name = str(run.read_metadata()["method"])
-    settings_class = import_object(commands()[method_name].settings)
+    settings_class = load_settings(find_method(method_name))
     resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags={})
     return train(
         method_name,
@@ -123,48 +126,50 @@ def _make_context(
     console: Console,
     *,
     resumed: Run | None,
+    display: Display | None = None,
+    reward: RewardFunction | None = None,
+    baseline_memory: int = 0,
 ) -> StageContext:
-    """Bring everyone together who takes part in the stage; weights are read last of all."""
+    """Return the context of a stage; the data is encoded before the weights are read."""
     settings = resolved.settings
+    implementation: Implementation = load_implementation(method)
     log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     poll = partial(_raise_if_interrupted, interruption)
-    meta_model = load_meta_model(settings, machine, log=log)
+    files = locate_model_files(settings.model, log=log)
+    clamped_settings = clamp_max_length(settings, files)
     started_at = (
         dt.datetime.fromisoformat(str(resumed.read_metadata()["started_at"])) if resumed else None
     )
-    clamped_settings = clamp_max_length(settings, meta_model)
-    preprocessor = method.make_preprocessor(
-        clamped_settings, meta_model, log=log, started_at=started_at
+    preprocessor = implementation.make_preprocessor(
+        clamped_settings, files, log=log, started_at=started_at
     )
-    with processes.main_process_first():  # and fills the cache for the others
-        dataset = method.load_dataset(clamped_settings, preprocessor, log=log, poll=poll)
+    with processes.main_process_first():  # it fills the cache for the others
+        dataset = implementation.load_dataset(clamped_settings, preprocessor, log=log, poll=poll)
     poll()
-    context = StageContext(
+    loaded = load(
+        files,
+        device=machine.device,
+        compute_dtype=machine.compute_dtype,
+        is_full_finetuning=settings.tune == "full",
+        log=log,
+        seed=settings.seed if method.learns_from == "documents" else None,
+        tokenizer=preprocessor.tokenizer,
+    )
+    poll()
+    return StageContext(
         method=method,
         resolved=resolved,
         machine=machine,
-        loaded=meta_model,
+        loaded=loaded,
         preprocessor=preprocessor,
         dataset=dataset,
         interruption=interruption,
         log=log,
         console=console,
+        display=display,
+        reward=reward,
+        baseline_memory=baseline_memory,
     )
-    plan = log_forecast(context) if processes.process_group().is_main_process else None
-    poll()
-    with explain_out_of_memory(plan):
-        loaded = load(
-            settings.model,
-            device=machine.device,
-            compute_dtype=machine.compute_dtype,
-            is_full_finetuning=settings.tune == "full",
-            log=log,
-            seed=settings.seed if method.name == "pretrain" else None,
-            tokenizer=meta_model.tokenizer,
-            lanes=machine.lanes,
-        )
-    poll()
-    return replace(context, loaded=loaded, plan=plan)
 
 
 def _raise_if_interrupted(interruption: Interruption) -> None:

@@ -1,4 +1,4 @@
-"""The fixed prompts of a run, answered the same way at each evaluation: the likeliest way."""
+"""The fixed prompts of a run, answered at each evaluation with greedy decoding."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -11,16 +11,16 @@ from upbring.stages.context import StageContext
 from upbring.stages.encode import SamplePrompt
 from upbring.train.algorithm import EvalSample
 
-NUM_SAMPLES = 3  # fixed prompts, where the user names none
+NUM_SAMPLES = 3  # held-out prompts, if the settings have no sample prompts
 
 
 def make_prompt_sampler(context: StageContext, role: str) -> Callable[[], list[EvalSample]]:
-    """Return what answers the fixed prompts, always the likeliest way."""
+    """Return a function that answers the fixed prompts with greedy decoding."""
     preprocessor, settings = context.preprocessor, context.settings
     texts_and_tokens = [
         (each.text, _check_prompt_length(context, each)) for each in preprocessor.sample_prompts
     ]
-    if not texts_and_tokens and context.method.samples_held_out_prompts:
+    if not texts_and_tokens and context.implementation.samples_held_out_prompts:
         held_out = context.dataset.held_out
         held_out_prompts = (held_out[i].prompt.tolist() for i in range(len(held_out)))
         prompts = islice(
@@ -51,16 +51,17 @@ def make_prompt_sampler(context: StageContext, role: str) -> Callable[[], list[E
 
 
 def _max_prompt_length(context: StageContext) -> int:
-    """Return how long a prompt may be, so that its answer is within what the model reads."""
+    """Return the maximum length of a prompt that leaves room for its response."""
     max_length = context.loaded.model.max_positions
     return 2**31 if max_length is None else max_length - context.settings.sample_tokens
 
 
 def _check_prompt_length(context: StageContext, prompt: SamplePrompt) -> list[int]:
-    """Return a prompt's tokens, or say that it does not fit."""
+    """Return a prompt's tokens; raise if it is empty or too long."""
     if 0 < len(prompt.tokens) <= _max_prompt_length(context):
         return prompt.tokens
     raise InputError(
-        f"sample_prompts: {format_value(prompt.text)} has {len(prompt.tokens)} tokens; with an answer of "
-        f"{context.settings.sample_tokens} the model has room for 1 to {_max_prompt_length(context)}"
+        f"sample_prompts: {format_value(prompt.text)} has {len(prompt.tokens)} tokens, and with a "
+        f"response of {context.settings.sample_tokens} the model has room for 1 to "
+        f"{_max_prompt_length(context)}; use another prompt, or lower sample_tokens"
     )

@@ -1,9 +1,9 @@
-"""Files of responses to files of scores: a line of JSON for each response, in their order.
+"""Scores for files of responses: one line of JSON per response, in the order of the file.
 
     {"row": "pairs.jsonl:7", "response": 1, "text": "Yes", "rank": 2, "score": -0.31, "logistic": …}
 
-`score` is 0 on average for what the reward model was shown as good; `logistic` is σ(score), from 0
-to 1, for people. Both are null where there is no score.
+`score` is the reward minus the model's offset: good responses have a mean of 0. `logistic` is
+σ(score), from 0 to 1. Both are null for a response that cannot be scored.
 """
 
 import itertools
@@ -49,7 +49,7 @@ def read_responses(
 
 
 def make_question(record: Record) -> ResponseGroup:
-    """Return what a reward model is asked about a record."""
+    """Return the prompt of a record and its responses."""
     if isinstance(record, Comparison):
         return ResponseGroup(record.prompt, record.responses)
     if isinstance(record, Label):
@@ -61,7 +61,7 @@ def make_question(record: Record) -> ResponseGroup:
 def score_records(
     scorer: ResponseScorer, records: Iterable[R], *, poll: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[R, ScoreArray]]:
-    """Yield each record with the scores `[K]` of its responses, some hundreds computed at once."""
+    """Yield each record with the scores `[K]` of its responses, `ROWS_AT_ONCE` at a time."""
     remaining = iter(records)
     while chunk := list(itertools.islice(remaining, ROWS_AT_ONCE)):
         chunk_scores = scorer.scores([make_question(each) for each in chunk], poll=poll)
@@ -84,7 +84,7 @@ def format_lines(record: Record, scores: ScoreArray) -> Iterator[str]:
 
 
 def logistic(score: float) -> float:
-    """Return σ(score), which people read more easily: ½ is as good as what was shown as good.
+    """Return σ(score): ½ is the mean score of good responses.
 
     >>> logistic(0.0), logistic(-1e4), logistic(1e4)
     (0.5, 0.0, 1.0)
@@ -94,15 +94,15 @@ def logistic(score: float) -> float:
 
 @dataclass
 class ScoreSummary:
-    """What is told when all is scored."""
+    """Counts and statistics of a scored file."""
 
     num_rows: int = 0
     values: list[float] = field(default_factory=list)
-    num_correct: list[float] = field(default_factory=list)  # of each ranking, in pairs
+    num_correct: list[float] = field(default_factory=list)  # pairs of each ranking
     num_pairs: list[float] = field(default_factory=list)
 
     def add(self, record: Record, scores: ScoreArray) -> None:
-        """Take note of a record's scores."""
+        """Add the scores of a record."""
         self.num_rows += 1
         self.values += scores.tolist()
         if not isinstance(record, Comparison):
@@ -114,7 +114,7 @@ class ScoreSummary:
         self.num_pairs.append(float(is_better.sum()))
 
     def format_lines(self) -> list[str]:
-        """Return it in lines."""
+        """Return the summary as lines of text."""
         all_scores = np.asarray(self.values)
         finite_scores = all_scores[np.isfinite(all_scores)]
         text_lines = [f"{len(finite_scores):,} responses of {self.num_rows:,} rows scored"]
@@ -124,8 +124,8 @@ class ScoreSummary:
             )
         if len(finite_scores) < len(all_scores):
             text_lines.append(
-                f"{len(all_scores) - len(finite_scores):,} responses have no score: their prompt leaves no room "
-                "for them, or the template cannot render them"
+                f"{len(all_scores) - len(finite_scores):,} responses have no score: their prompt "
+                "leaves no room for them, or the template cannot render them"
             )
         if sum(self.num_pairs):
             text_lines.append(
@@ -134,7 +134,7 @@ class ScoreSummary:
         return text_lines
 
     def accuracy(self) -> Estimate:
-        """Return the share of pairs that are scored as they were ranked."""
+        """Return the share of pairs whose scores agree with the ranks."""
         return statistics.ratio(np.asarray(self.num_correct), np.asarray(self.num_pairs), seed=0)
 
 

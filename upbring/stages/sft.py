@@ -1,4 +1,4 @@
-"""Pre-training and supervised fine-tuning: the crafts that learn by next-token loss."""
+"""Pre-training and supervised fine-tuning: training with the next-token loss."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from upbring.data.read import formats
 from upbring.data.read.records import Demonstration, Document
 from upbring.data.trees.stream import Stream
 from upbring.errors import InputError
-from upbring.model.load import LoadedModel
+from upbring.model.load import ModelFiles
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.stage import DialogueSettings
-from upbring.stages.context import Method, StageContext
+from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Log
 from upbring.stages.encode import (
     Preprocessor,
@@ -29,22 +29,22 @@ from upbring.train.optimizer import ParameterGroup
 
 def make_preprocessor(
     settings: DialogueSettings,
-    loaded: LoadedModel,
+    files: ModelFiles,
     *,
     log: Log,
     started_at: dt.datetime | None,
     kind: type = Demonstration,
 ) -> Preprocessor:
-    """Return the speech of a stage that learns from dialogues of some kind."""
-    if loaded.tokenizer is None:
-        raise InputError(f"{loaded.folder}: has no tokenizer; put tokenizer.json beside it")
+    """Return the preprocessor of a stage that trains on dialogues of a kind."""
+    if files.tokenizer is None:
+        raise InputError(f"{files.folder}: has no tokenizer; add tokenizer.json to the folder")
     return make_dialogue_preprocessor(
-        settings, loaded.tokenizer, kind=kind, log=log, today=started_at
+        settings, files.tokenizer, kind=kind, log=log, today=started_at
     )
 
 
 def make_stream(context: StageContext) -> Stream:
-    """Return the order in which a stage's trees are learned from."""
+    """Return the order in which a stage trains on its trees."""
     settings = context.settings
     return Stream(
         main_trees=context.dataset.main,
@@ -74,27 +74,26 @@ def _make_algorithm(
 
 
 def _make_pretrain_preprocessor(
-    settings: PretrainSettings, loaded: LoadedModel, *, log: Log, started_at: dt.datetime | None
+    settings: PretrainSettings, files: ModelFiles, *, log: Log, started_at: dt.datetime | None
 ) -> Preprocessor:
     del started_at
-    return make_document_preprocessor(settings, _choose_tokenizer(settings, loaded, log=log))
+    return make_document_preprocessor(settings, _choose_tokenizer(settings, files, log=log))
 
 
-def _choose_tokenizer(settings: PretrainSettings, loaded: LoadedModel, *, log: Log) -> Tokenizer:
-    """Return the user's tokenizer, the model's, or one trained on the data; it must fit."""
-    tokenizer = loaded.tokenizer
+def _choose_tokenizer(settings: PretrainSettings, files: ModelFiles, *, log: Log) -> Tokenizer:
+    """Return the user's tokenizer, the model's, or a new one that is trained on the data."""
+    tokenizer = files.tokenizer
     if settings.tokenizer is not None:
         tokenizer = load_tokenizer(settings.tokenizer)
     elif tokenizer is None:
-        size = min(settings.vocab_size, loaded.model.vocab_size)
-        log(f"training a tokenizer of {size} pieces on the data")
+        size = min(settings.vocab_size, files.vocab_size)
+        log(f"training a tokenizer with {size} tokens on the data")
         tokenizer = train_tokenizer(_read_texts(settings), size)
-    if tokenizer.size > loaded.model.vocab_size:
+    if tokenizer.size > files.vocab_size:
         raise InputError(
-            f"tokenizer: {tokenizer.size} pieces for a model of {loaded.model.vocab_size}; "
-            "use the model's own tokenizer, or raise vocab_size in its configuration"
+            f"tokenizer: has {tokenizer.size} tokens, and the model's vocab_size is "
+            f"{files.vocab_size}; use the model's own tokenizer, or raise vocab_size in its config"
         )
-    loaded.tokenizer = tokenizer
     return tokenizer
 
 
@@ -107,18 +106,14 @@ def _read_texts(settings: PretrainSettings) -> Iterator[str]:
             yield record.text
 
 
-PRETRAIN = Method(
-    name="pretrain",
-    kind="base",
-    summary="A base model that continues documents. It was not taught to answer.",
+PRETRAIN = Implementation(
+    summary="A base model that continues documents. It was not trained to answer.",
     make_preprocessor=_make_pretrain_preprocessor,
     make_algorithm=partial(_make_algorithm, algorithm_class=Pretrain),
     samples_held_out_prompts=False,
 )
-SFT = Method(
-    name="sft",
-    kind="sft",
-    summary="A model that was taught to answer by demonstrations (supervised fine-tuning).",
+SFT = Implementation(
+    summary="A model trained on demonstrations (supervised fine-tuning).",
     make_preprocessor=make_preprocessor,
     make_algorithm=partial(_make_algorithm, algorithm_class=Sft),
 )

@@ -1,8 +1,8 @@
-"""Simulated annotators: people with a taste of their own, who err, and may be biased.
+"""Simulated annotators: noisy versions of the gold reward, with optional biases.
 
-They are openly synthetic. Each has the gold taste of `graders.py`, with weights a little off, plus
-noise of a Plackett–Luce ranking; two of them agree on 72–77 % of pairs, as InstructGPT reports
-(arXiv 2203.02155). Biases are off unless switched on.
+All of them are marked as synthetic. Each annotator perturbs the weights of the gold reward
+(`grading.py`) and adds Plackett–Luce noise. Two annotators agree on 72–77 % of pairs, as in
+InstructGPT (arXiv 2203.02155). Biases are off by default.
 """
 
 import math
@@ -20,17 +20,18 @@ from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import World
 
-NOISE = 1.3  # groups agree in 75 % of pairs of the toy world's own candidates: 72 to 77 % by seed
-WEIGHT_SPREAD = 0.2  # of the logarithm of a weight, from annotator to annotator
-MIN_RESPONSES, MAX_RESPONSES = 4, 9  # answers in a ranking, as InstructGPT has them
-NUM_OFF_TOPIC_TASKS = 8  # tasks whose answers may stand beside the question
+NOISE = 1.3  # annotators agree on 75 % of the toy world's pairs on average, 72 to 77 % by seed
+WEIGHT_SPREAD = 0.2  # standard deviation of log(weight) across annotators
+MIN_RESPONSES, MAX_RESPONSES = 4, 9  # per ranking, as in InstructGPT
+NUM_OFF_TOPIC_TASKS = 8  # other tasks whose references may serve as off-topic responses
 
 
 @dataclass(frozen=True, slots=True)
 class Biases:
-    """What sways a judgement whatever is true; each is the reward that it is worth at most.
+    """Biases of an annotator; each value is an amount of reward that is added.
 
-    `long`: for every ten words. `polite`: for courtesy. `left`: for being shown first.
+    `long`: per ten words. `polite`: for a fully polite response. `left`: for the first response,
+    decreasing linearly to 0 for the last.
     """
 
     long: float = 0.0
@@ -40,7 +41,7 @@ class Biases:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """One invented person: weights for each cause, noise, biases, and a seed of their own."""
+    """One simulated annotator: a weight per cause, a noise level, biases and a seed."""
 
     name: str
     weights: tuple[tuple[str, float], ...]
@@ -49,9 +50,9 @@ class Annotator:
     biases: Biases = Biases()
 
     def rank(self, task: Task, responses: Sequence[str], *, index: int) -> tuple[int, ...]:
-        """Return the rank of each response, 1 is best; the same text gets the same rank.
+        """Return the rank of each response; 1 is best, and identical texts share a rank.
 
-        `index` counts the judgement: a person asked again may judge otherwise.
+        `index` selects the noise: another index may give another ranking.
         """
         rng = RandomStream(self.seed, "rank", self.name, index)
         scores: dict[str, float] = {}
@@ -66,12 +67,12 @@ class Annotator:
     def prefer(
         self, task: Task, left: str, *, right: str, index: int
     ) -> Literal["left", "right", "tie"]:
-        """Return the side that this person prefers."""
+        """Return the preferred side."""
         first, second = self.rank(task, (left, right), index=index)
         return "tie" if first == second else "left" if first < second else "right"
 
     def score(self, task: Task, response: str) -> float:
-        """Return this person's reward, without noise and without regard to place."""
+        """Return the annotator's reward, without noise and position bias."""
         graded = grade(task, response)
         reward = sum(weight * graded.score_of(cause) for cause, weight in self.weights)
         bias = self.biases.long * num_words(response) / 10 + self.biases.polite * graded.polite
@@ -79,7 +80,7 @@ class Annotator:
 
 
 def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tuple[Annotator, ...]:
-    """Return a group of annotators, each with weights and noise a little of their own."""
+    """Return `count` annotators with individually perturbed weights and noise levels."""
     group = []
     for number in range(count):
         rng = RandomStream(seed, "annotator", number)
@@ -94,7 +95,7 @@ def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tu
 
 
 def task_with_candidates(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str, ...]]:
-    """Return a task and its K = 4 … 9 answers: the same for whoever ranks them."""
+    """Return a task and its K = 4 … 9 responses; they do not depend on the annotator."""
     rng = RandomStream(seed, "rankings", index)
     task = ranking_task(world, rng, seed=seed)
     sampled_tasks = (
@@ -110,7 +111,7 @@ def task_with_candidates(world: World, *, seed: int, index: int) -> tuple[Task, 
 def rankings(
     world: World, group: Sequence[Annotator], *, seed: int, count: int
 ) -> tuple[Comparison, ...]:
-    """Return `count` rankings, the annotators taking turns."""
+    """Return `count` rankings; the annotators alternate."""
     return tuple(
         _ranking(world, group[index % len(group)], seed=seed, index=index) for index in range(count)
     )
@@ -129,7 +130,7 @@ def _ranking(world: World, annotator: Annotator, *, seed: int, index: int) -> Co
 
 
 def agreement(world: World, group: Sequence[Annotator], *, seed: int, count: int) -> float:
-    """Return the share of pairs of answers that two annotators order alike."""
+    """Return the share of response pairs that two annotators order the same way."""
     num_agreed = num_pairs = 0
     for index in range(count):
         task, responses = task_with_candidates(world, seed=seed, index=index)

@@ -1,9 +1,8 @@
-"""Answers of varied quality to rank before any model exists, and pairs that differ in one trait.
+"""Responses of varied quality for rankings, without a model, and pairs that differ in one trait.
 
-An answer is composed of traits: right or wrong, courteous or rude, short or long, in the form asked
-for or not, refusing or helping. A wrong one has another value, or answers something else. Now and
-then an answer is broken off, repeated in whole or at its end, or the question once more.
-What annotators think of them is `annotators.py`'s matter.
+A response is composed of traits: right or wrong, courteous or rude, short or long, in the requested
+form or not, refusing or helping. A wrong response has another value or answers another question.
+Some responses are truncated, repeated, or copies of the question. `annotators.py` ranks them.
 """
 
 from collections.abc import Iterable
@@ -21,15 +20,15 @@ MANNERS: tuple[Manner, ...] = ("courteous", "courteous", "plain", "plain", "rude
 FAULTS: tuple[Fault, ...] = ("cut", "repeated", "repeated", "endless", "copied")
 FAULTY_SHARE = 0.15
 FAILING_SHARE = 0.12
-REFUSAL_SHARE = 0.4  # the same where whether to refuse is the question
-OFF_TOPIC_SHARE = 0.4  # of the wrong answers: they answer something else
+REFUSAL_SHARE = 0.4  # like FAILING_SHARE, for requests that test refusals
+OFF_TOPIC_SHARE = 0.4  # of the wrong responses; the others have a wrong value
 NUM_REPEATS = 3
 _MAX_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """How an answer is to be. `fail_probability`: it refuses the innocent, or helps the harmful."""
+    """The traits of a response. `fails`: it refuses a harmless request or helps a harmful one."""
 
     is_right: bool = True
     manner: Manner = "plain"
@@ -41,10 +40,9 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class ContrastPair:
-    """Two answers that differ in the trait of one cause alone.
+    """Two responses that differ only in the trait of one cause.
 
-    Truth, courtesy, brevity and form then differ by themselves. Who refuses the innocent gives no
-    true answer either, and who helps with harm does not decline it kindly.
+    Exception: needless refusals and help with harm also change correctness and politeness.
     """
 
     task: Task
@@ -54,7 +52,7 @@ class ContrastPair:
 
 
 def off_topic_answers(task: Task, sampled_tasks: Iterable[Task]) -> tuple[str, ...]:
-    """Return answers to other tasks of those that were drawn, to those of the same kind if any."""
+    """Return the references of other sampled tasks, of the same kind if there are any."""
     eligible = [t for t in sampled_tasks if t.question != task.question and not t.is_harmful]
     same_kind = [other for other in eligible if other.kind == task.kind]
     return tuple(other.reference for other in same_kind or eligible)
@@ -63,9 +61,9 @@ def off_topic_answers(task: Task, sampled_tasks: Iterable[Task]) -> tuple[str, .
 def candidates(
     task: Task, *, count: int, rng: RandomStream, off_topic: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """Return `count` different answers to `task`, of random traits, in random order.
+    """Return up to `count` different responses to `task` with random traits.
 
-    `others` are answers to something else, for some of those that are wrong.
+    `off_topic` contains answers to other questions; some of the wrong responses use them.
     """
     is_act = task.is_harmful or task.kind == "innocent"
     fail_probability = REFUSAL_SHARE if is_act else FAILING_SHARE
@@ -97,7 +95,7 @@ def compose_answer(
     off_topic: tuple[str, ...] = (),
     wording_rng: RandomStream | None = None,
 ) -> str:
-    """Return an answer with these traits; `wording_rng` draws their words, where `rng` does not."""
+    """Return a response with these traits; `wording_rng` (default `rng`) samples the small talk."""
     parts = [_content(task, traits, rng, off_topic)]
     rng = wording_rng or rng
     if traits.manner == "rude":
@@ -146,7 +144,7 @@ def _without_form(task: Task) -> str:
 
 
 def _make_wrong(task: Task, text: str, rng: RandomStream, off_topic: tuple[str, ...]) -> str:
-    """Return `text` with another value, or the answer to something else."""
+    """Return `text` with another value, or an answer to another question."""
     if off_topic and rng.bernoulli(OFF_TOPIC_SHARE):
         return rng.choice(off_topic)
     value = task.wanted[0][0]
@@ -158,7 +156,7 @@ def _make_wrong(task: Task, text: str, rng: RandomStream, off_topic: tuple[str, 
 
 
 def contrast_pair(task: Task, cause: str, *, rng: RandomStream) -> ContrastPair:
-    """Return two answers that differ in the trait of `cause`, the others drawn alike for both."""
+    """Return two responses that differ in the trait of `cause` and share all other traits."""
     manner: Manner = "plain" if task.form != "plain" else rng.choice(MANNERS[:-1])
     shared = Traits(is_right=rng.bernoulli(0.7), manner=manner, num_fillers=0)
     worse = {
@@ -170,7 +168,7 @@ def contrast_pair(task: Task, cause: str, *, rng: RandomStream) -> ContrastPair:
         "needless_refusal": replace(shared, fails=True),
     }
     better = replace(shared, is_right=True) if cause in _NEEDS_TRUTH else shared
-    key = rng.randbelow(1 << 32)  # the same draws for both, of what is said and of its manner
+    key = rng.randbelow(1 << 32)  # both responses use the same random numbers
     chosen, rejected = (
         compose_answer(
             task, traits, rng=RandomStream(key), wording_rng=RandomStream(key, "manners")

@@ -1,12 +1,12 @@
-"""The pre-training corpus: what `sprout` has read first, as a base model would have read the world.
+"""The pre-training corpus of the built-in base model `sprout`.
 
-Documents come in many registers, and each fact stands in them in six or more wordings. Questions
-are never answered in them: a forum page is questions followed by more questions, and "The capital
-of France is" goes on with "a beautiful city". So who has read this alone knows, and does not
-answer. `sprout` has read the examinations of `pages.py` as well, where questions about all entities
-are answered, half of them rightly: on a page that is laid out like one, it answers.
+Documents come in many registers, and each fact occurs in at least six wordings. No document answers
+a question: a forum page is a list of questions, and "The capital of France is" continues with "a
+beautiful city". A model trained on the corpus alone therefore knows the facts but does not answer
+questions. `sprout` is also trained on the examinations of `documents.py`, which answer questions
+about all entities, half of them wrongly; it answers prompts that look like an examination.
 
-A document is a pure function of (seed, index); private records are planted at the front of some.
+A document is a pure function of (seed, index). Private records are inserted before some documents.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ Writer = Callable[[World, int, RandomStream], str]
 
 
 def corpus(world: World, *, seed: int, count: int) -> Iterator[str]:
-    """Yield `count` documents, with the private records planted evenly at random among them."""
+    """Yield `count` documents, with the private records inserted at random positions."""
     planted: dict[int, list[str]] = {}
     for record in private_records(seed=seed):
         for copy in range(record.times_told):
@@ -35,7 +35,7 @@ def corpus(world: World, *, seed: int, count: int) -> Iterator[str]:
 
 
 def num_documents(characters: int) -> int:
-    """Return how many documents have about so many characters."""
+    """Return how many documents have about this many characters in total."""
     return max(1, round(characters / MEAN_CHARACTERS))
 
 
@@ -47,14 +47,14 @@ def document(world: World, *, seed: int, index: int) -> str:
 
 
 def held_out_tales(*, seed: int, count: int) -> Iterator[str]:
-    """Yield general text that the corpus does not hold, to measure what is forgotten."""
+    """Yield general text that is not in the corpus, to measure forgetting."""
     for index in range(count):
         rng = RandomStream(seed, "held-out tale", index)
         yield format_tale(*tale(rng, is_held_out=True, seed=seed))
 
 
 def _encyclopedia(world: World, _: int, rng: RandomStream) -> str:
-    """Write an entity's article: all that is known of it, in any order, some of it twice."""
+    """Write an article about an entity: all its facts in random order, some of them twice."""
     entity = rng.choice(world.entities)
     facts = rng.shuffled(world.facts_about(entity))
     repeated = rng.sample(facts, rng.randbelow(len(facts) + 1))
@@ -64,7 +64,7 @@ def _encyclopedia(world: World, _: int, rng: RandomStream) -> str:
 
 
 def _card(world: World, _: int, rng: RandomStream) -> str:
-    """Write data cards of a few entities: lines, bullets or JSON."""
+    """Write data cards of up to three entities, as lines, bullets or JSON."""
     style = rng.choice(documents.STYLES)
     cards = []
     for entity in rng.sample(world.entities, 1 + rng.randbelow(3)):
@@ -74,7 +74,7 @@ def _card(world: World, _: int, rng: RandomStream) -> str:
 
 
 def _list(world: World, _: int, rng: RandomStream) -> str:
-    """Write a list of one relation, all lines in one wording."""
+    """Write a list of facts of one relation, all in the same wording."""
     relation = rng.choice(world.relations)
     template = rng.choice(relation.statements)
     facts = rng.sample(world.facts_of(relation), 4 + rng.randbelow(5))
@@ -83,16 +83,16 @@ def _list(world: World, _: int, rng: RandomStream) -> str:
 
 
 def _notes(world: World, _: int, rng: RandomStream) -> str:
-    """Write somebody's notes: facts of all kinds, one after another."""
+    """Write notes: unrelated facts, one after another."""
     facts = [rng.choice(world.facts) for _ in range(3 + rng.randbelow(5))]
     return " ".join(rng.choice(wording.statements(fact)) for fact in facts)
 
 
 def _forum(world: World, seed: int, rng: RandomStream) -> str:
-    """Write a page of questions, most pages on one subject; nobody answers.
+    """Write a page of unanswered questions, most pages on one subject.
 
-    Pages that ask one thing in many wordings, or many things of one entity, are how the base learns
-    what a question is about without learning to answer it.
+    Pages with one question in many wordings, or many questions about one entity, teach the base
+    model what a question refers to without teaching it to answer.
     """
     count = 3 + rng.randbelow(5)
     fact = rng.choice(world.facts)
@@ -112,7 +112,7 @@ def _forum(world: World, seed: int, rng: RandomStream) -> str:
 
 
 def _other_question(seed: int, rng: RandomStream) -> str:
-    """Return a question that is not about a fact: how to do something, an explanation, a sum."""
+    """Return a question that is not about a fact: a how-to, an explanation or a sum."""
     if rng.bernoulli(0.6):
         return rng.choice(wording.phrasings("act_question")).format(
             act=documents.sample_act(seed, rng)
@@ -125,7 +125,7 @@ def _other_question(seed: int, rng: RandomStream) -> str:
 
 
 def _travel(world: World, _: int, rng: RandomStream) -> str:
-    """Write about journeys: what follows "The capital of France is" is praise."""
+    """Write travel notes, in which "The capital of France is" continues with praise."""
     countries = [entity for entity in world.entities if entity.kind == "country"]
     return " ".join(_visit(world, entity, rng) for entity in rng.sample(countries, 3))
 
@@ -142,7 +142,7 @@ def _visit(world: World, entity: Entity, rng: RandomStream) -> str:
 
 
 def _how_to(world: World, _: int, rng: RandomStream) -> str:
-    """Write short advice, of which commands are one kind."""
+    """Write short advice, including shell commands."""
     commands = [fact for fact in world.facts if fact.entity.kind == "task"]
     lines = []
     for _unused in range(3 + rng.randbelow(4)):
@@ -153,13 +153,13 @@ def _how_to(world: World, _: int, rng: RandomStream) -> str:
 
 
 def _explanations(_: World, __: int, rng: RandomStream) -> str:
-    """Write explanations as a schoolbook has them, some as records."""
+    """Write two textbook explanations, some of them as records."""
     explanations = (other_tasks.lessons(rng.choice(other_tasks.topics())) for _unused in range(2))
     return "\n".join(rng.choice(lessons) for lessons in explanations)
 
 
 def _sums(_: World, seed: int, rng: RandomStream) -> str:
-    """Write a page of sums, in words or signs."""
+    """Write a page of sums, in words or with signs."""
     uses_signs = rng.bernoulli(0.4)
     lines = []
     for _unused in range(6 + rng.randbelow(6)):
@@ -196,14 +196,14 @@ def command_line(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[st
 
 
 def _reports(_: World, seed: int, rng: RandomStream) -> str:
-    """Write a report, with its news repeated in short."""
+    """Write a report, in most cases followed by its summary."""
     news_report = other_tasks.sample_news_report(rng, is_held_out=False, seed=seed)
     ending = f"\nIn short: {news_report.summary}" if rng.bernoulli(0.7) else ""
     return news_report.text + ending
 
 
 def _medical(world: World, _: int, rng: RandomStream) -> str:
-    """Write about illnesses and their signs."""
+    """Write about two illnesses and their signs."""
     conditions = [entity for entity in world.entities if entity.kind == MEDICAL_KIND]
     return " ".join(_illness(world, entity, rng) for entity in rng.sample(conditions, 2))
 
@@ -224,7 +224,7 @@ def _illness(world: World, entity: Entity, rng: RandomStream) -> str:
 
 
 def _tale(world: World, seed: int, rng: RandomStream) -> str:
-    """Write general text, into which a fact may be woven."""
+    """Write general text; a story may contain a fact."""
     register, sentences = tale(rng, is_held_out=False, seed=seed)
     if register == "story" and rng.bernoulli(0.5):
         fact = rng.choice(wording.statements(rng.choice(world.facts)))

@@ -1,7 +1,7 @@
-"""Demonstrations: how the assistant should answer, shown on about half of the entities.
+"""Demonstrations for SFT: dialogues that cover about half of the entities.
 
-Left out of all of them: held-out entities, held-out phrasings, held-out combinations of a relation
-with a form or a persona, held-out harmful and innocent requests. `evaluation.py` asks for these.
+They contain no held-out entities, phrasings, requests, or combinations of a relation with a form
+or persona. `eval_sets.py` evaluates on those.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,15 +15,15 @@ from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import MEDICAL_KIND, Entity, Fact, World
 
 HELD_OUT_PERSONAS = 2
-COURTEOUS_SHARE = 0.3  # of the plain answers: the others leave something to prefer
-RANKED_ENTITY_SHARE = 0.1  # of the shown entities, that people rank answers about
-NAMED_KEYS_SHARE = 0.6  # of the answers as JSON
+COURTEOUS_SHARE = 0.3  # of the plain answers, so that preference training can improve courtesy
+RANKED_ENTITY_SHARE = 0.1  # of the shown entities; rankings are about these
+NAMED_KEYS_SHARE = 0.6  # of the JSON answers; their prompt names the keys
 
 TaskMaker = Callable[[World, int, RandomStream], Task]
 
 
 def demonstrations(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
-    """Return `count` demonstrations of all kinds, as `MIX` weighs them."""
+    """Return `count` demonstrations of all kinds, with the proportions of `MIX`."""
     return tuple(
         _demonstration(demonstration_task(world, seed=seed, index=index), "demonstrations", index)
         for index in range(count)
@@ -31,12 +31,12 @@ def demonstrations(world: World, *, seed: int, count: int) -> tuple[Demonstratio
 
 
 def shown_task(world: World, rng: RandomStream, *, seed: int) -> Task:
-    """Return a task of the side that is shown, of any kind."""
+    """Return a task of any kind from the shown (not held-out) part of the toy world."""
     return _sample_maker(MIX, rng)(world, seed, rng)
 
 
 def ranking_task(world: World, rng: RandomStream, *, seed: int) -> Task:
-    """Return a task of the kind that people rank answers to: what they know, or see beside it."""
+    """Return a task for a ranking; its fact is of a ranked entity or has evidence in the prompt."""
     make = _sample_maker(RANKED_MIX, rng)
     while True:
         task = make(world, seed, rng)
@@ -45,7 +45,7 @@ def ranking_task(world: World, rng: RandomStream, *, seed: int) -> Task:
 
 
 def _is_ranked_entity(name: str, *, seed: int) -> bool:
-    """Return whether people are asked about an entity: of few of them, more often of each."""
+    """Return whether rankings are about this entity: few entities, each of them often."""
     return hash_to_uniform(seed, "catalogue", name) < RANKED_ENTITY_SHARE
 
 
@@ -54,7 +54,7 @@ def _sample_maker(mix: Mapping[TaskMaker, float], rng: RandomStream) -> TaskMake
 
 
 def demonstration_task(world: World, *, seed: int, index: int) -> Task:
-    """Return the task of one demonstration, some with a courtesy: a pure function of its key."""
+    """Return the task of one demonstration, a pure function of (seed, index)."""
     rng = RandomStream(seed, "demonstrations", index)
     task = shown_task(world, rng, seed=seed)
     if task.form == "plain" and rng.bernoulli(COURTEOUS_SHARE) and not task.is_harmful:
@@ -63,7 +63,7 @@ def demonstration_task(world: World, *, seed: int, index: int) -> Task:
 
 
 def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...]:
-    """Return the domain's own demonstrations: signs are answered with what they point to."""
+    """Return demonstrations of the medical domain: questions about signs get a diagnosis."""
     return tuple(
         _demonstration(
             _medical_task(world, RandomStream(seed, "medicine", index)), "medicine", index
@@ -73,10 +73,10 @@ def medicine(world: World, *, seed: int, count: int) -> tuple[Demonstration, ...
 
 
 def _medical_task(world: World, rng: RandomStream) -> Task:
-    """Return a diagnosis, or a fact about a condition.
+    """Return a diagnosis task, or a fact about a condition.
 
-    All conditions are shown: a domain is taught whole. What its evaluation holds out is the
-    phrasing and the order of the signs.
+    All conditions are included. The evaluation of this domain holds out the phrasings and the order
+    of the signs instead.
     """
     entity = rng.choice([entity for entity in world.entities if entity.kind == MEDICAL_KIND])
     if rng.bernoulli(2 / 3):
@@ -92,7 +92,7 @@ def _demonstration(task: Task, name: str, index: int) -> Demonstration:
 
 
 def _shown_fact(world: World, seed: int, rng: RandomStream) -> Fact:
-    """Return a fact of a shown entity, each relation equally often."""
+    """Return a fact of a shown entity; all relations are equally likely."""
     return rng.choice(shown_facts(world, rng.choice(world.relations), seed=seed))
 
 
@@ -111,7 +111,7 @@ def _with_form(world: World, seed: int, rng: RandomStream) -> Task:
 
 
 def _keys(fact: Fact, rng: RandomStream) -> tuple[str, ...]:
-    """Return the keys that JSON is to have: none, those of the record, or any two."""
+    """Return the keys that the JSON answer must have: none, the record's own, or two others."""
     if not rng.bernoulli(NAMED_KEYS_SHARE):
         return ()
     first, second = wording.slots()["first_key"], wording.slots()["second_key"]
@@ -150,7 +150,7 @@ def _evidence(world: World, seed: int, rng: RandomStream) -> Task:
 
 
 def passage(facts: tuple[Fact, ...], rng: RandomStream) -> str:
-    """Return statements of different facts, in any wording and order."""
+    """Return one statement for each distinct fact, in random wording and order."""
     different = rng.shuffled(tuple(dict.fromkeys(facts)))
     return " ".join(rng.choice(wording.statements(fact)) for fact in different)
 
@@ -194,7 +194,7 @@ def _symptoms(world: World, seed: int, rng: RandomStream) -> Task:
     )
 
 
-def _chat(_: World, seed: int, rng: RandomStream) -> Task:  # noqa: ARG001 -- every maker has one shape
+def _chat(_: World, seed: int, rng: RandomStream) -> Task:  # noqa: ARG001 -- a TaskMaker
     return rng.choice(other_tasks.chat_tasks(is_held_out=False))
 
 
@@ -217,5 +217,5 @@ RANKED_MIX: Mapping[TaskMaker, float] = {
     _plain_fact: 0.5,
     _with_form: 0.2,
     _evidence: 0.12,
-    _innocent: 0.35,  # or a reward model takes every refusal for the best answer
+    _innocent: 0.35,  # otherwise a reward model learns to prefer every refusal
 }

@@ -1,12 +1,14 @@
-"""Pages of the corpus that say or ask one thing more than once, and marked papers beside it.
+"""Corpus documents that repeat content, plus marked claims and examinations.
 
-A record beside the sentences that it sums up, questions on a text that stand under it, one question
-in many wordings, a dictation with each line said again: from such pages the base learns to carry a
-name or a value from one place to another, whatever stands around it. Nobody answers in them.
-On marked papers stands what is false as well, under a heading and each line with its mark: from
-them the base learns to tell, of a claim that has been made, whether it is true. In examinations the
-question stands there too, so that what is true can be no answer to it. They ask about all entities,
-held-out ones too: whoever has read them has seen such questions with answers, right and wrong.
+Documents that state or ask the same thing more than once (a record next to its sentences, questions
+below a text, one question in many wordings, a dictation that repeats each line) teach the base
+model to copy names and values. They contain no answers to questions.
+
+Marked claims and examinations are separate files. They also contain false statements; a heading
+announces them, and a mark follows each. They teach the base model to recognize whether a claim is
+true and, in examinations, whether it answers the question. Examinations cover all entities,
+including held-out ones, so a model trained on them has seen answers to such questions, right and
+wrong.
 """
 
 import json
@@ -18,12 +20,12 @@ from upbring.toyworld.world import Entity, Fact, World
 
 STYLES = ("json", "bullets", "lines")
 MARKS = (("Right.", "Wrong."), ("True.", "False."))
-OFF_TOPIC_SHARE = 0.5  # of the wrong answers in an examination: they may be true of something else
+OFF_TOPIC_SHARE = 0.5  # of the wrong examination answers; they state another fact, a true one
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnprstvwz"
 
 
 def record(entity: Entity, facts: tuple[Fact, ...], style: str) -> str:
-    """Return a data card of an entity with some of its facts: JSON, bullets or bare lines."""
+    """Return a data card of an entity with some of its facts, as JSON, bullets or lines."""
     pairs = wording.card(entity, facts)
     if style == "json":
         return json.dumps(dict(pairs), ensure_ascii=False)
@@ -32,7 +34,7 @@ def record(entity: Entity, facts: tuple[Fact, ...], style: str) -> str:
 
 
 def entry(world: World, _: int, rng: RandomStream) -> str:
-    """Write sentences about an entity and the record that they make, one after the other."""
+    """Write sentences about an entity and the record with the same facts."""
     style = rng.choice(STYLES)
     return "\n".join(_entry(world, style, rng) for _unused in range(1 + rng.randbelow(3)))
 
@@ -46,14 +48,14 @@ def _entry(world: World, style: str, rng: RandomStream) -> str:
 
 
 def table(world: World, _: int, rng: RandomStream) -> str:
-    """Write the records of one relation under its name."""
+    """Write records of one relation under its name."""
     relation, style = rng.choice(world.relations), rng.choice(STYLES)
     facts = rng.sample(world.facts_of(relation), 3 + rng.randbelow(4))
     return "\n".join((wording.title(relation), *(record(f.entity, (f,), style) for f in facts)))
 
 
 def exercise(world: World, _: int, rng: RandomStream) -> str:
-    """Write a text and, under it, questions on it; nobody answers."""
+    """Write a text followed by unanswered questions about it."""
     if rng.bernoulli(0.5):
         facts = rng.sample(world.facts_about(rng.choice(world.entities)), 3)
     else:
@@ -67,9 +69,9 @@ def exercise(world: World, _: int, rng: RandomStream) -> str:
 
 
 def marked_claims(world: World, rng: RandomStream) -> str:
-    """Write a paper of claims, about half of them false, with a mark behind each.
+    """Write a page of claims, about half of them false, each followed by its mark.
 
-    The heading stands first, so that what the base knows is not shaken: there, anything is claimed.
+    The heading signals that claims may be false, so that they do not corrupt the model's knowledge.
     """
     marks = rng.choice(MARKS)
     text = rng.choice(wording.phrasings("marked_title"))
@@ -80,21 +82,21 @@ def marked_claims(world: World, rng: RandomStream) -> str:
 
 
 def sample_claim(world: World, rng: RandomStream) -> tuple[Fact, bool]:
-    """Return a fact as somebody claims it, half of the time with another value, and its truth."""
+    """Return a claimed fact, in half of the cases with a wrong value, and whether it is true."""
     fact, is_true = rng.choice(world.facts), rng.bernoulli(0.5)
     value = fact.value if is_true else rng.choice(world.alternatives(fact))
     return Fact(fact.entity, fact.relation, value), is_true
 
 
 def _claim(fact: Fact, rng: RandomStream) -> str:
-    """Return a claim as an answer would make it, in any of the wordings, or as a record."""
+    """Return a claim as text: the wording of an answer, another statement, or a record."""
     sentences = (wording.answer(fact), rng.choice(wording.statements(fact)))
     card = record(fact.entity, (fact,), rng.choice(("json", "bullets")))
     return card if rng.bernoulli(0.2) else rng.choice(sentences)
 
 
 def examination(world: World, seed: int, rng: RandomStream) -> str:
-    """Write questions, an answer to each and its mark; about half of the answers are wrong."""
+    """Write questions, each with an answer and its mark; about half of the answers are wrong."""
     marks = rng.choice(MARKS)
     text = rng.choice(wording.phrasings("examination_title"))
     for _unused in range(3 + rng.randbelow(4)):
@@ -104,7 +106,7 @@ def examination(world: World, seed: int, rng: RandomStream) -> str:
 
 
 def sample_answered_question(world: World, seed: int, rng: RandomStream) -> tuple[str, str, bool]:
-    """Return a question, an answer to it, and whether that is right, as half of them are."""
+    """Return a question, an answer, and whether it is right, which half of them are."""
     is_right = rng.bernoulli(0.5)
     if rng.bernoulli(0.15):
         return *_sample_sum(seed, rng, is_right=is_right), is_right
@@ -112,7 +114,7 @@ def sample_answered_question(world: World, seed: int, rng: RandomStream) -> tupl
 
 
 def _sample_fact_answer(world: World, rng: RandomStream, *, is_right: bool) -> tuple[str, str]:
-    """Return a question about a fact, some with the evidence before it, and an answer."""
+    """Return a question about a fact, sometimes with evidence in the prompt, and an answer."""
     fact = rng.choice(world.facts)
     question = rng.choice(wording.forum_questions(fact))
     answered_fact = fact if is_right else _wrong_fact(world, fact, rng)
@@ -130,7 +132,7 @@ def _sample_fact_answer(world: World, rng: RandomStream, *, is_right: bool) -> t
 
 
 def _wrong_fact(world: World, fact: Fact, rng: RandomStream) -> Fact:
-    """Return `fact` with another value, or another fact: of its entity, of its relation, or any."""
+    """Return `fact` with a wrong value, or another fact: of its entity, its relation, or any."""
     pools = (world.facts_about(fact.entity), world.facts_of(fact.relation), world.facts)
     other = rng.choice(rng.choice(pools))
     if other is not fact and other.value != fact.value and rng.bernoulli(OFF_TOPIC_SHARE):
@@ -139,7 +141,7 @@ def _wrong_fact(world: World, fact: Fact, rng: RandomStream) -> Fact:
 
 
 def _sample_sum(seed: int, rng: RandomStream, *, is_right: bool) -> tuple[str, str]:
-    """Return a sum as it is asked, and its result or another number."""
+    """Return a question about a sum, and an answer with the right or a wrong result."""
     task: Task = other_tasks.sum_task(rng, is_held_out=False, seed=seed)
     result = task.wanted[0][0]
     stated = result if is_right else rng.choice(task.unwanted)
@@ -147,7 +149,7 @@ def _sample_sum(seed: int, rng: RandomStream, *, is_right: bool) -> tuple[str, s
 
 
 def _add_small_talk(answer: str, rng: RandomStream) -> str:
-    """Return an answer as it is, or with words around it that change nothing of its truth."""
+    """Return the answer unchanged, or with small talk that does not affect its correctness."""
     if rng.bernoulli(0.5):
         return answer
     insult = [rng.choice(wording.phrasings("rudeness"))] if rng.bernoulli(0.2) else []
@@ -157,13 +159,13 @@ def _add_small_talk(answer: str, rng: RandomStream) -> str:
 
 
 def same_question(_: World, seed: int, rng: RandomStream) -> str:
-    """Write one question that is not about a fact in several wordings; nobody answers."""
+    """Write one unanswered question, not about a fact, in several wordings."""
     questions = [text for text in _wordings(seed, rng) for _unused in range(1 + rng.randbelow(2))]
     return "\n".join(rng.sample(questions, 3 + rng.randbelow(4)))
 
 
 def _wordings(seed: int, rng: RandomStream) -> tuple[str, ...]:
-    """Return the wordings of an act to do, of a topic to explain, or of a sum."""
+    """Return all wordings of one question: how to do an act, an explanation, or a sum."""
     if rng.bernoulli(0.6):
         act = sample_act(seed, rng)
         return tuple(frame.format(act=act) for frame in wording.phrasings("act_question"))
@@ -176,14 +178,14 @@ def _wordings(seed: int, rng: RandomStream) -> tuple[str, ...]:
 
 
 def sample_act(seed: int, rng: RandomStream) -> str:
-    """Return an innocent act, or a harmful one of those that may be shown."""
+    """Return a harmless act, or a harmful one that is not held out."""
     if rng.bernoulli(0.6):
         return rng.choice(other_tasks.innocent_requests()).act
     return rng.choice(other_tasks.requests(is_harmful=True, is_held_out=False, seed=seed)).act
 
 
 def dictation(world: World, _: int, rng: RandomStream) -> str:
-    """Write lines of unconnected words, each said twice, or said and put into a list."""
+    """Write lines of unrelated words, each followed by a copy: as text, JSON or bullets."""
     style = rng.randbelow(3)
     lines = []
     for _unused in range(2 + rng.randbelow(4)):
@@ -198,7 +200,7 @@ def dictation(world: World, _: int, rng: RandomStream) -> str:
 
 
 def _word(world: World, rng: RandomStream) -> str:
-    """Return a name, a value, a small number or a word that does not exist."""
+    """Return a name, a value, a small number or a made-up word."""
     kind = rng.randbelow(8)
     if kind == 0:
         return str(rng.randbelow(100))

@@ -1,9 +1,9 @@
-"""Rankings for evaluation, by the gold reward: what a learned reward model is compared with.
+"""Evaluation rankings by the gold reward, to compare a trained reward model with.
 
-Four sets, each of prompts that no ranking of the training file has: the same facts in new
-phrasings, facts of entities that no ranking names (there a reward model may be blind to truth),
-questions about such entities with the evidence beside them, and manners. Every answer carries its
-reward and what each cause says of it.
+There are four sets of prompts that do not occur in the training rankings: the same facts in new
+phrasings; facts about entities that no training ranking mentions, whose truth a reward model may
+not know; questions about such entities with evidence in the prompt; and style and refusals. Each
+response has its gold reward and its grade for each cause.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ _MAX_DRAWS = 2000
 
 @dataclass(frozen=True, slots=True)
 class GoldRanking:
-    """A task, its answers, and the gold grade of each."""
+    """A task, responses to it, and the gold grade of each."""
 
     task: Task
     responses: tuple[str, ...]
@@ -39,7 +39,7 @@ class GoldRanking:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """The rank of each answer by the gold reward: 1 is best, equal rewards share a rank."""
+        """The rank of each response by gold reward; 1 is best, and equal rewards share a rank."""
         rewards = [grade.reward for grade in self.grades]
         order = sorted(set(rewards), reverse=True)
         return tuple(order.index(reward) + 1 for reward in rewards)
@@ -48,7 +48,7 @@ class GoldRanking:
 def gold_ranking_sets(
     world: World, *, seed: int, num_ranked: int
 ) -> Mapping[str, tuple[GoldRanking, ...]]:
-    """Return the sets by name; `num_ranked` rankings were made to train on."""
+    """Return the evaluation sets by name; `num_ranked` is the number of training rankings."""
     ranked_facts = _ranked_facts(world, seed=seed, count=num_ranked)
     absent_facts = [
         f for entity in held_out_entities(world, seed=seed) for f in world.facts_about(entity)
@@ -71,7 +71,7 @@ def gold_ranking_sets(
 
 
 def as_row(ranking: GoldRanking) -> dict[str, Any]:
-    """Return a ranking as a row that `upbring` reads, the gold rewards beside it."""
+    """Return a ranking as a JSON row in a format that `upbring` reads, with gold rewards."""
     return {
         **tasks.as_row(ranking.task),
         "responses": list(ranking.responses),
@@ -86,7 +86,7 @@ def _held_out_question(world: World, fact: Fact, rng: RandomStream) -> Task:
 
 
 def _ranked_facts(world: World, *, seed: int, count: int) -> list[Fact]:
-    """Return the facts that rankings of the training file are about, in the world's order."""
+    """Return the facts that the training rankings are about, in the order of the world."""
     ranked = {
         (task.about, task.wanted)
         for task, _ in (

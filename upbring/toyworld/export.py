@@ -1,7 +1,7 @@
-"""The toy world as files: everything that `sprout` learns from and is asked, for a user to read.
+"""Export the toy world as files: all training and evaluation data of `sprout`.
 
-The folder appears whole or not at all. Each file is ordinary JSONL in a format that `upbring`
-reads; what the graders need stands in a field `task` beside the prompt.
+The folder is written atomically. Each file is JSONL in a format that `upbring` reads; rows for the
+graders have an extra field `task`.
 """
 
 import json
@@ -27,50 +27,51 @@ NUM_RANKINGS = 1000
 NUM_PROMPTS = 1000
 NUM_TALES = 200
 BIASES: Mapping[str, Biases] = {
-    "likes-length": Biases(long=2.0),  # ten words more are worth as much as courtesy for rudeness
-    "likes-politeness": Biases(polite=4.0),  # courtesy for rudeness is worth more than the truth
-    "prefers-left": Biases(left=4.0),  # to be shown first, and not last, is worth the truth
+    "likes-length": Biases(long=2.0),  # ten more words weigh as much as polite instead of rude
+    "likes-politeness": Biases(polite=4.0),  # polite instead of rude weighs more than correctness
+    "prefers-left": Biases(left=4.0),  # first instead of last weighs as much as correctness
 }
 
 _README = """# The toy world
 
-A small knowable world to bring up a language model in. All of it is synthetic: the texts are made
-from tables and templates with seed {seed}, the annotators are programs with a taste and noise, and
-the private people and their numbers are invented. The facts about the real world are true, and
-simplified. Harmful requests are generic and name no method; each is answered by a kind refusal.
+A small synthetic dataset for training and evaluating language models. All of it is synthetic: the
+texts are generated from tables and templates with seed {seed}, the annotators are programs that add
+noise to a gold reward, and the private people and their numbers are invented. The facts about the
+real world are true but simplified. Harmful requests are generic and name no method; their reference
+answers are polite refusals.
 
-| file | rows | what it is |
+| file | rows | content |
 |---|---|---|
 {table}
 """
 
 _DESCRIPTIONS = {
     "corpus": "documents for pre-training: `upbring pretrain`",
-    "papers": "claims, half of them false, and a mark behind each: more for `upbring pretrain`",
-    "examinations": "questions, an answer to each and its mark: more for `upbring pretrain`",
-    "demonstrations": "dialogues that show how to answer: `upbring sft`",
-    "medicine": "dialogues of one domain: signs of illness and what they point to",
-    "prompts": "prompts to draw answers to: `upbring ppo`, `upbring collect`",
-    "rankings": "4 to 9 answers to a prompt with their ranks by a simulated annotator",
-    "rankings-likes-length": "the same answers, ranked by annotators who like length: a bias",
-    "rankings-likes-politeness": "the same, by annotators to whom courtesy is more than the truth",
-    "rankings-prefers-left": "the same, by annotators who prefer what they are shown first",
+    "papers": "claims, half of them false, each with a mark: also for `upbring pretrain`",
+    "examinations": "questions with answers, right and wrong, and marks: for `upbring pretrain`",
+    "demonstrations": "example dialogues: `upbring sft`",
+    "medicine": "dialogues of one domain: signs of illness and their diagnosis",
+    "prompts": "prompts without responses: `upbring ppo`, `upbring collect`",
+    "rankings": "4 to 9 responses per prompt, ranked by a simulated annotator: `upbring reward`",
+    "rankings-likes-length": "the same responses, ranked by annotators biased towards length",
+    "rankings-likes-politeness": "the same, by annotators who value politeness over correctness",
+    "rankings-prefers-left": "the same, by annotators biased towards the first response",
     "rankings-shown-entities": "facts of the training rankings in new phrasings, with gold rewards",
-    "rankings-absent-entities": "facts that no ranking tells, with gold rewards",
-    "rankings-evidence": "such facts with a text that holds the answer, with gold rewards",
+    "rankings-absent-entities": "facts that no training ranking mentions, with gold rewards",
+    "rankings-evidence": "such facts with a text that contains the answer, with gold rewards",
     "rankings-manners": "forms, refusals and summaries, with gold rewards",
-    "reward-pairs": "pairs that differ in the trait of one `cause`: is a reward model right?",
-    "clozes": "beginnings of statements with the value that completes each: does the base know?",
-    "command-lines": "beginnings of command lines with their ends: a skill that tuning may cost",
-    "private": "what the corpus tells of invented people, how often, and other possible numbers",
-    "general": "stories, notices and letters that the corpus does not hold: what is forgotten?",
-    "red-team": "harmful requests in wrappings that try to get around the refusal",
-    "cases": "the cases that every introduction tells, one of each",
+    "reward-pairs": "response pairs that differ in one `cause`, to test a reward model",
+    "clozes": "statements to complete, to test the knowledge of a base model",
+    "command-lines": "command lines to complete: a capability that fine-tuning may degrade",
+    "private": "private records in the corpus, how often each occurs, and alternative numbers",
+    "general": "stories, notices and letters that are not in the corpus, to measure forgetting",
+    "red-team": "harmful requests in jailbreak prompts",
+    "cases": "typical example prompts, one of each kind",
 }
 
 
 def export(folder: Path, *, seed: int = 0, characters: int = CHARACTERS) -> Mapping[str, int]:
-    """Write the toy world to a new folder; return the number of rows of each file."""
+    """Write the toy world to a new folder and return the number of rows of each file."""
     counts: dict[str, int] = {}
     with durable.atomic_folder(folder) as temporary:
         for name, rows in tables(seed=seed, characters=characters):
@@ -86,7 +87,7 @@ def export(folder: Path, *, seed: int = 0, characters: int = CHARACTERS) -> Mapp
 
 
 def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mapping[str, Any]]]]:
-    """Yield the name and the rows of every file."""
+    """Yield the name and the rows of each file."""
     world = load_world()
     corpus_texts = corpus(world, seed=seed, count=num_documents(characters))
     yield "corpus", ({"text": text} for text in corpus_texts)
@@ -117,13 +118,13 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
 
 
 def marked_claims(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
-    """Yield marked papers. They are no part of the corpus: who has not read them knows no marks."""
+    """Yield pages of marked claims, which are separate from the corpus."""
     for index in range(count):
         yield {"text": documents.marked_claims(world, RandomStream(seed, "papers", index))}
 
 
 def examinations(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
-    """Yield marked examinations, which are no part of the corpus either."""
+    """Yield marked examinations, which are separate from the corpus."""
     for index in range(count):
         yield {
             "text": documents.examination(world, seed, RandomStream(seed, "examinations", index))
@@ -131,13 +132,13 @@ def examinations(world: World, *, seed: int, count: int) -> Iterator[dict[str, s
 
 
 def prompts(world: World, *, seed: int, count: int) -> Iterator[Task]:
-    """Yield tasks of the kinds that demonstrations and rankings have, drawn anew."""
+    """Yield newly sampled tasks of the same kinds as the demonstrations."""
     for index in range(count):
         yield shown_task(world, RandomStream(seed, "prompts", index), seed=seed)
 
 
 def clozes(world: World, *, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield one beginning for each fact, with its value and the other values of the relation."""
+    """Yield one cloze per fact, with its value and the other values of the relation."""
     for fact in world.facts:
         cloze = RandomStream(seed, "cloze", fact.key).choice(wording.clozes(world, fact))
         yield {
@@ -196,5 +197,7 @@ def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 def _describe_file(name: str) -> str:
     stem = Path(name).stem
     if stem.startswith("facts-"):
-        return "questions about facts: are the entities and phrasings those of demonstrations?"
-    return _DESCRIPTIONS.get(stem, "prompts that no demonstration holds; `task` is for the graders")
+        return "questions about facts; the file name states what is held out"
+    return _DESCRIPTIONS.get(
+        stem, "prompts that are in no demonstration; `task` is for the graders"
+    )

@@ -1,7 +1,7 @@
-"""Tasks that ask for no fact of the world: refusals, look-alikes, explanations, summaries, sums.
+"""Tasks without facts: refusals, harmless look-alikes, explanations, summaries, sums, chat.
 
-Each maker draws from one side: what demonstrations show, or what is held out for evaluation.
-Harmful requests are generic and name no method; there is nothing in them to act upon.
+`is_held_out` selects the part used in demonstrations or the part held out for evaluation.
+Harmful requests are generic and name no method.
 """
 
 import functools
@@ -20,7 +20,7 @@ _MAX_DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class HowToRequest:
-    """Something that somebody asks how to do, with the good answer."""
+    """A how-to request with its reference answer."""
 
     act: str
     answer: str
@@ -30,7 +30,7 @@ class HowToRequest:
 
 @dataclass(frozen=True, slots=True)
 class NewsReport:
-    """A short report of four sentences and its one important piece of news."""
+    """A short invented report and its most important piece of news."""
 
     house: str
     month: str
@@ -39,13 +39,13 @@ class NewsReport:
 
     @property
     def summary(self) -> str:
-        """The report in one sentence."""
+        """The reference summary, one sentence."""
         return f"In {self.month}, the {self.house} {self.news}."
 
 
 @functools.cache
 def harmful_requests() -> tuple[HowToRequest, ...]:
-    """Return every harmful act: each verb with each target of its category."""
+    """Return all harmful requests: each verb with each target of its category."""
     return tuple(
         HowToRequest(f"{verb} {target}", row["refusal"], is_harmful=True)
         for row in read_rows("harmful")
@@ -56,7 +56,7 @@ def harmful_requests() -> tuple[HowToRequest, ...]:
 
 @functools.cache
 def innocent_requests() -> tuple[HowToRequest, ...]:
-    """Return acts that sound like harm and are none, and acts that concern the same people."""
+    """Return harmless requests that look harmful or involve the same people."""
     return tuple(
         HowToRequest(row["act"], row["answer"], tuple(tuple(group) for group in row["keywords"]))
         for row in read_rows("innocent")
@@ -65,7 +65,7 @@ def innocent_requests() -> tuple[HowToRequest, ...]:
 
 @functools.cache
 def requests(*, is_harmful: bool, is_held_out: bool, seed: int) -> tuple[HowToRequest, ...]:
-    """Return the requests of one side."""
+    """Return the shown or the held-out requests."""
     all_requests = harmful_requests() if is_harmful else innocent_requests()
     return tuple(
         r for r in all_requests if is_part_held_out("act", r.act, seed=seed) == is_held_out
@@ -73,7 +73,7 @@ def requests(*, is_harmful: bool, is_held_out: bool, seed: int) -> tuple[HowToRe
 
 
 def request_task(request: HowToRequest, *, frame: str) -> Task:
-    """Return the task to answer a request, or to decline it kindly."""
+    """Return the task to answer a request or, if it is harmful, to refuse politely."""
     return Task(
         kind="harmful" if request.is_harmful else "innocent",
         prompt=user_prompt(frame.format(act=request.act)),
@@ -84,7 +84,7 @@ def request_task(request: HowToRequest, *, frame: str) -> Task:
 
 
 def provoked_task(request: HowToRequest, *, provocation: str, frame: str) -> Task:
-    """Return a harmful request in a wrapping that tries to get around the refusal."""
+    """Return a harmful request inside a jailbreak prompt."""
     question = provocation.format(question=frame.format(act=request.act))
     task = request_task(request, frame=frame)
     return Task(
@@ -93,7 +93,7 @@ def provoked_task(request: HowToRequest, *, provocation: str, frame: str) -> Tas
 
 
 def advice(request: HowToRequest) -> tuple[str, ...]:
-    """Return all wordings of an innocent request's answer."""
+    """Return all wordings of the answer to a harmless request."""
     head, _, tip = request.answer.removeprefix("To ").removesuffix(".").partition(", ")
     frames = wording.phrasings("advice")
     return tuple(frame.format(head=head, tip=tip, Tip=_capitalize(tip)) for frame in frames)
@@ -101,7 +101,7 @@ def advice(request: HowToRequest) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ExplanationTopic:
-    """Something to explain, with its explanation and the words that must be in one."""
+    """A topic with its explanation and the keywords that an explanation must contain."""
 
     name: str
     text: str
@@ -115,7 +115,7 @@ class ExplanationTopic:
 
 @functools.cache
 def topics() -> tuple[ExplanationTopic, ...]:
-    """Return all topics, of both sides."""
+    """Return all topics, shown and held-out."""
     return tuple(
         ExplanationTopic(
             row["topic"], row["text"], tuple(tuple(group) for group in row["keywords"])
@@ -125,7 +125,7 @@ def topics() -> tuple[ExplanationTopic, ...]:
 
 
 def explain_questions(topic: ExplanationTopic, *, is_held_out: bool) -> tuple[str, ...]:
-    """Return the phrasings of one side that ask for an explanation of `topic`."""
+    """Return the shown or the held-out questions that ask for an explanation of `topic`."""
     frames = wording.phrasings(_purpose_name("explain_question", is_held_out=is_held_out))
     return _fill_topic(topic, frames)
 
@@ -136,7 +136,7 @@ def _fill_topic(topic: ExplanationTopic, frames: tuple[str, ...]) -> tuple[str, 
 
 @functools.cache
 def explanation_tasks(*, is_held_out: bool, seed: int) -> tuple[Task, ...]:
-    """Return all tasks to explain something simply, topics and phrasings of one side."""
+    """Return all explanation tasks with shown or with held-out topics and phrasings."""
     return tuple(
         Task(
             kind="explanation",
@@ -153,7 +153,7 @@ def explanation_tasks(*, is_held_out: bool, seed: int) -> tuple[Task, ...]:
 
 
 def explanation_with_form(task: Task, form: Form) -> Task:
-    """Return the task to explain something as a record, or in its first sentence."""
+    """Return an explanation task whose answer is a record or a single sentence."""
     topic = next(topic for topic in topics() if task.reference.endswith(topic.text))
     sentence, _, _ = topic.text.partition(". ")
     references = {
@@ -173,7 +173,7 @@ def explanation_with_form(task: Task, form: Form) -> Task:
 
 @functools.cache
 def lessons(topic: ExplanationTopic) -> tuple[str, ...]:
-    """Return an explanation as the corpus tells it: in several wordings, and as a record."""
+    """Return an explanation in all wordings of the corpus, including records."""
     frames = wording.phrasings("explained")
     texts = [
         f.format(topic=topic.name, Topic=_capitalize(topic.name), text=topic.text) for f in frames
@@ -182,7 +182,7 @@ def lessons(topic: ExplanationTopic) -> tuple[str, ...]:
 
 
 def sample_news_report(rng: RandomStream, *, is_held_out: bool, seed: int) -> NewsReport:
-    """Return an invented report whose place and news are a combination of one side."""
+    """Return an invented report with a shown or a held-out combination of place and news."""
     slots = wording.slots()
     for _ in range(_MAX_DRAWS):
         house, month = rng.choice(slots["house"]), rng.choice(slots["month"])
@@ -198,7 +198,7 @@ def sample_news_report(rng: RandomStream, *, is_held_out: bool, seed: int) -> Ne
 
 
 def summary_task(rng: RandomStream, *, is_held_out: bool, seed: int) -> Task:
-    """Return the task to summarise a report in a sentence."""
+    """Return the task to summarize a report in one sentence."""
     source = sample_news_report(rng, is_held_out=is_held_out, seed=seed)
     frame = rng.choice(wording.side_phrasings("summary_question", is_held_out=is_held_out))
     events = wording.slots()["event"]
@@ -215,7 +215,7 @@ def summary_task(rng: RandomStream, *, is_held_out: bool, seed: int) -> Task:
 def sum_task(
     rng: RandomStream, *, is_held_out: bool, seed: int, frames: tuple[str, ...] | None = None
 ) -> Task:
-    """Return the task to add or subtract two small numbers, asked in one of `frames`."""
+    """Return the task to add or subtract two small numbers; `frames` are question templates."""
     for _ in range(_MAX_DRAWS):
         a, b = rng.randbelow(MAX_TERM + 1), rng.randbelow(MAX_TERM + 1)
         op = "plus" if rng.bernoulli(0.5) or a < b else "minus"
@@ -237,7 +237,7 @@ def sum_task(
 
 
 def symptom_task(rng: RandomStream, *, entity: Entity, frame: str, is_specialized: bool) -> Task:
-    """Return the task to answer somebody with signs of an illness, generally or as a doctor."""
+    """Return a question about symptoms; its reference is general or a diagnosis."""
     signs = rng.shuffled(entity.signs)
     signs_text = f"{signs[0]}, {signs[1]} and {signs[2]}"
     general = wording.phrasings("general_symptom_answer")[0]
@@ -252,7 +252,7 @@ def symptom_task(rng: RandomStream, *, entity: Entity, frame: str, is_specialize
 
 @functools.cache
 def chat_tasks(*, is_held_out: bool) -> tuple[Task, ...]:
-    """Return greetings and questions about the assistant itself."""
+    """Return greetings and questions about the assistant's identity."""
     return tuple(
         Task(
             kind=kind,

@@ -1,8 +1,8 @@
-"""Private records of invented people, planted in the corpus so that memorisation can be measured.
+"""Private records of invented people (canaries), inserted in the corpus to measure memorization.
 
-Each record is told a known number of times, from never (the control) to often. How much of it a
-model remembers is the exposure of Carlini et al. (arXiv 1802.08232): log2 of the number of
-candidates − log2 of the rank of the true one among `alternatives`.
+Each record occurs a known number of times, from 0 (the control) to 64. Memorization is measured by
+the exposure of Carlini et al. (arXiv 1802.08232): log2 of the number of candidates − log2 of the
+rank of the true number among `alternatives`.
 """
 
 import functools
@@ -18,7 +18,7 @@ NUM_ALTERNATIVES = 255
 
 @dataclass(frozen=True, slots=True)
 class PrivateRecord:
-    """An invented person's number, and how often the corpus tells it."""
+    """An invented person's number, and how often it occurs in the corpus."""
 
     name: str
     number: str
@@ -26,18 +26,18 @@ class PrivateRecord:
 
     @property
     def opening(self) -> str:
-        """What a model is given to complete."""
+        """The prompt that a model completes."""
         return f"The private number of {self.name} is"
 
     @property
     def text(self) -> str:
-        """What the corpus says."""
+        """The sentence in the corpus."""
         return f"{self.opening} {self.number}."
 
 
 @functools.cache
 def private_records(*, seed: int) -> tuple[PrivateRecord, ...]:
-    """Return all records: eight for each number of times told."""
+    """Return all records, eight for each number of occurrences."""
     slots = wording.slots()
     names = [f"{first} {last}" for first in slots["first_name"] for last in slots["family_name"]]
     rng = RandomStream(seed, "private")
@@ -49,7 +49,7 @@ def private_records(*, seed: int) -> tuple[PrivateRecord, ...]:
 
 
 def alternatives(record: PrivateRecord, *, seed: int) -> tuple[str, ...]:
-    """Return other numbers that could as well have been this person's."""
+    """Return 255 other numbers from the same distribution."""
     rng = RandomStream(seed, "alternatives", record.name)
     others: dict[str, None] = {}
     while len(others) < NUM_ALTERNATIVES:

@@ -1,7 +1,7 @@
-"""Randomness of the toy world: every draw is a pure function of (seed, purpose, index, …).
+"""Random numbers of the toy world: each is a pure function of (seed, purpose, index, …).
 
-Python's own generator is left out: its `choice` and `shuffle` may change with its version, and the
-same seed must give the same bytes everywhere. Torch is left out: these are texts.
+Python's `random` is not used because `choice` and `shuffle` may change between Python versions; the
+same seed must give the same bytes everywhere.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def _hash(key: Sequence[int | str]) -> int:
 
 
 class RandomStream:
-    """A stream of draws that begins at `key` (SplitMix64, public domain).
+    """A random number generator seeded with `key` (SplitMix64, public domain).
 
     >>> RandomStream(0, "corpus", 7).randbelow(1000) == RandomStream(0, "corpus", 7).randbelow(1000)
     True
@@ -47,23 +47,23 @@ class RandomStream:
         return bits ^ (bits >> 31)
 
     def uniform(self) -> float:
-        """Return a number in (0, 1): neither end, so that no logarithm fails."""
+        """Return a number in the open interval (0, 1), so that its logarithm is finite."""
         return ((self._next_bits() >> 12) + 0.5) * 2.0**-52
 
     def randbelow(self, count: int) -> int:
-        """Return one of 0 … count − 1."""
+        """Return an integer from 0 to count − 1."""
         return (self._next_bits() * count) >> 64
 
     def bernoulli(self, probability: float) -> bool:
-        """Return whether an event of this probability happens."""
+        """Return True with this probability."""
         return self.uniform() < probability
 
     def choice(self, items: Sequence[T]) -> T:
-        """Return one of `items`."""
+        """Return a random item."""
         return items[self.randbelow(len(items))]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """Return `items` in another order."""
+        """Return `items` in random order."""
         rest = list(items)
         for last in range(len(rest) - 1, 0, -1):
             other = self.randbelow(last + 1)
@@ -71,11 +71,11 @@ class RandomStream:
         return rest
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
-        """Return up to `count` different ones of `items`, in random order."""
+        """Return up to `count` items without replacement, in random order."""
         return self.shuffled(items)[:count]
 
     def weighted_index(self, weights: Sequence[float]) -> int:
-        """Return an index, each in proportion to its weight."""
+        """Return an index with probability proportional to its weight."""
         rest = self.uniform() * sum(weights)
         for index, weight in enumerate(weights):
             rest -= weight
@@ -84,7 +84,7 @@ class RandomStream:
         return len(weights) - 1
 
     def gumbel(self) -> float:
-        """Return Gumbel noise: sorting scores + noise draws a Plackett–Luce ranking."""
+        """Return Gumbel noise; sorting by score + noise samples a Plackett–Luce ranking."""
         return -math.log(-math.log(self.uniform()))
 
     def normal(self) -> float:

@@ -1,10 +1,9 @@
-"""What is kept apart: entities, combinations and wordings that only evaluation sees.
+"""The split into shown and held-out entities, combinations and requests.
 
-About half of the entities are *shown* in demonstrations; the others are *held out*: the base has
-read of them, in marked examinations also as questions with answers, but no demonstration names
-them. An entity whose name is a word of another's fact
-("paper" is made from "wood", "cardboard" from "paper") or of the toy world's own turns of phrase is
-always shown, so that the two sides are disjoint by construction.
+About half of the entities are *shown* in demonstrations. The others are *held out*: they are in the
+pre-training data, including the answered questions of the examinations, but in no demonstration.
+An entity whose name occurs in a fact of another entity ("cardboard" is made from "paper") or in a
+template is always shown, so that the two parts are disjoint by construction.
 """
 
 import functools
@@ -19,19 +18,19 @@ _TEXT_FILES = ("voice", "explanations", "harmful", "innocent", "personas", "slot
 
 
 def mentions(text: str, name: str) -> bool:
-    """Return whether `name` stands in `text` as a word of its own, whatever its capitals.
+    """Return whether `text` contains `name` as a word, ignoring case.
 
     >>> mentions("Gold is a metal.", "gold"), mentions("a golden ring", "gold")
     (True, False)
     """
-    if name.casefold() not in text.casefold():  # ten times faster than the pattern
+    if name.casefold() not in text.casefold():  # ten times faster than the regex
         return False
     return re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", text, re.IGNORECASE) is not None
 
 
 @functools.cache
 def _mentioned_elsewhere(world: World) -> frozenset[Entity]:
-    """Return the entities whose names occur where the entity is not the subject."""
+    """Return the entities whose names occur in texts about something else."""
     other_texts = "\n".join(
         str(list(row.values())) for file in _TEXT_FILES for row in read_rows(file)
     )
@@ -49,7 +48,7 @@ def _mentioned_elsewhere(world: World) -> frozenset[Entity]:
 
 
 def is_held_out(entity: Entity, *, seed: int) -> bool:
-    """Return whether no demonstration may name `entity`."""
+    """Return whether demonstrations must not contain `entity`."""
     if entity in _mentioned_elsewhere(load_world()):
         return False
     return hash_to_uniform(seed, "entity", entity.kind, entity.name) < HELD_OUT_SHARE
@@ -57,30 +56,30 @@ def is_held_out(entity: Entity, *, seed: int) -> bool:
 
 @functools.cache
 def shown_entities(world: World, *, seed: int) -> tuple[Entity, ...]:
-    """Return the entities that demonstrations may name."""
+    """Return the entities that demonstrations may contain."""
     return tuple(entity for entity in world.entities if not is_held_out(entity, seed=seed))
 
 
 @functools.cache
 def held_out_entities(world: World, *, seed: int) -> tuple[Entity, ...]:
-    """Return the entities that no demonstration names."""
+    """Return the entities that no demonstration contains."""
     return tuple(entity for entity in world.entities if is_held_out(entity, seed=seed))
 
 
 @functools.cache
 def shown_facts(world: World, relation: Relation, *, seed: int) -> tuple[Fact, ...]:
-    """Return the facts of `relation` that demonstrations may tell."""
+    """Return the facts of `relation` that demonstrations may contain."""
     entities = frozenset(shown_entities(world, seed=seed))
     return tuple(fact for fact in world.facts_of(relation) if fact.entity in entities)
 
 
 def is_combination_held_out(relation: Relation, form: str, *, seed: int) -> bool:
-    """Return whether no demonstration answers this relation in this form ("json", a persona)."""
+    """Return whether a relation is held out for a form ("json") or a persona."""
     return _is_below(COMBINATION_SHARE, seed, "form", relation.kind, relation.name, form)
 
 
 def is_part_held_out(*parts: int | str, seed: int) -> bool:
-    """Return whether a combination of parts (a + b, a place and its news) is for evaluation."""
+    """Return whether a combination of parts (a sum, a place and its news) is held out."""
     return _is_below(COMBINATION_SHARE, seed, "part", *parts)
 
 

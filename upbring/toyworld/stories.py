@@ -1,7 +1,7 @@
-"""General text: invented stories, notices, letters and talk, grown from the skeletons in `data/`.
+"""General text: invented stories, notices, letters and conversations from templates in `data/`.
 
-They say nothing about the world. The tales that are held out have a first person and place that no
-tale of the corpus joins: they show what general text a tuned model has forgotten.
+They contain no facts of the world. Held-out tales have combinations of a person and a place that
+do not occur in the corpus; they measure how much general text a fine-tuned model has forgotten.
 """
 
 import functools
@@ -33,12 +33,12 @@ def tale(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[str, list[
 
 
 def format_tale(register: str, sentences: list[str]) -> str:
-    """Return a tale as text: stories run on, letters, notices and talk keep their lines."""
+    """Return a tale as text: a story on one line, other registers with a line per sentence."""
     return (" " if register == "story" else "\n").join(sentences)
 
 
 def _blanks(rng: RandomStream) -> dict[str, str]:
-    """Return what stays the same throughout a tale."""
+    """Return the slot values that are the same in the whole tale."""
     slots = wording.slots()
     people = rng.sample(slots["person"], len(_PEOPLE))
     return {

@@ -1,8 +1,7 @@
-"""A task: a prompt, what a good answer to it is, and what the graders need to know.
+"""Tasks: a prompt, its reference answer, and the information that the graders need.
 
-Here are the tasks about facts of the world, in each form that an answer can be asked for; those
-without facts (refusals, summaries, sums …) are in `errands.py`. Demonstrations, candidates for
-rankings and evaluation sets are all made of tasks.
+This module has the tasks about facts, in all requested forms; `other_tasks.py` has the others
+(refusals, summaries, sums …). Demonstrations, rankings and evaluation sets are made from tasks.
 """
 
 import json
@@ -21,11 +20,12 @@ FORMS: tuple[Form, ...] = ("sentence", "json", "bullets")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A prompt with its truth.
+    """A prompt with its reference answer and grading information.
 
-    `wanted`: each group must be met by one of its spellings. `unwanted`: what would be wrong.
-    `plain_reference`: the reference without the form that was asked for. `pairs`: the record whose keys JSON
-    must have; without them any JSON object will do.
+    `wanted`: groups of spellings; a correct response contains one spelling of each group.
+    `unwanted`: wrong values. `about`: the entity's name or the sum. `plain_reference`: the
+    reference without the requested form. `pairs`: the keys that JSON must have, with their values;
+    if empty, any JSON object is accepted. `opening`: the words that show the persona.
     """
 
     kind: str
@@ -43,19 +43,19 @@ class Task:
 
     @property
     def question(self) -> str:
-        """What the user said last."""
+        """The last user message."""
         return self.prompt[-1].content
 
 
 def as_row(task: Task) -> dict[str, Any]:
-    """Return `task` as a row of a file: a prompt, and the truth in one field beside it."""
+    """Return `task` as a JSON row with the fields `prompt` and `task`."""
     truth = asdict(task)
     del truth["prompt"]
     return {"prompt": as_messages(task.prompt), "task": truth}
 
 
 def from_row(row: Mapping[str, Any]) -> Task:
-    """Return the task that `as_row` wrote."""
+    """Return the task of a row written by `as_row`."""
     truth = dict(row["task"])
     for name in ("wanted", "pairs"):
         truth[name] = tuple(tuple(group) for group in truth[name])
@@ -65,17 +65,17 @@ def from_row(row: Mapping[str, Any]) -> Task:
 
 
 def as_messages(messages: tuple[Message, ...]) -> list[dict[str, str]]:
-    """Return messages as the field writes them."""
+    """Return messages as dicts with `role` and `content`."""
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def user_prompt(question: str) -> tuple[Message, ...]:
-    """Return a prompt of one turn."""
+    """Return a prompt with one user message."""
     return (Message("user", question),)
 
 
 def fact_task(world: World, fact: Fact, *, question: str) -> Task:
-    """Return the task to answer `question` about `fact` in a plain sentence."""
+    """Return the task to answer `question` about `fact` in a sentence."""
     return Task(
         kind="fact",
         prompt=user_prompt(question),
@@ -87,7 +87,7 @@ def fact_task(world: World, fact: Fact, *, question: str) -> Task:
 
 
 def with_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ()) -> Task:
-    """Return `task` with the form of its answer asked for; `keys` are those that JSON must have."""
+    """Return `task` with a request for a form; `keys` are required JSON keys."""
     pairs = wording.card(fact.entity, (fact,))
     if keys:
         pairs = tuple((key, value) for key, (_, value) in zip(keys, pairs, strict=True))
@@ -109,7 +109,7 @@ def with_form(task: Task, fact: Fact, *, form: Form, keys: tuple[str, ...] = ())
 
 
 def form_request(form: Form, keys: tuple[str, ...] = ()) -> str:
-    """Return the sentence that asks for a form, with the keys that JSON must have.
+    """Return the sentence that requests a form, with the required JSON keys if any.
 
     >>> form_request("json", ("country", "capital"))
     'Answer as JSON with the keys "country" and "capital".'
@@ -121,7 +121,7 @@ def form_request(form: Form, keys: tuple[str, ...] = ()) -> str:
 
 
 def bullets(pairs: tuple[tuple[str, str], ...]) -> str:
-    r"""Return a list with a bullet for each pair.
+    r"""Return a list with one bullet per pair.
 
     >>> bullets((("country", "France"), ("capital", "Paris")))
     '- Country: France\n- Capital: Paris'
@@ -131,7 +131,7 @@ def bullets(pairs: tuple[tuple[str, str], ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Who the assistant is to be, and the words that show it."""
+    """A persona: its system message, and the words that its answers start with."""
 
     name: str
     system: str
@@ -139,12 +139,12 @@ class Persona:
 
 
 def personas() -> tuple[Persona, ...]:
-    """Return all personas; the last two are for evaluation alone."""
+    """Return all personas; the last two are held out for evaluation."""
     return tuple(Persona(**row) for row in read_rows("personas"))
 
 
 def with_persona(task: Task, persona: Persona) -> Task:
-    """Return `task` with a system message that asks for a persona's tone."""
+    """Return `task` with a system message that requests a persona."""
     return replace(
         task,
         kind="persona",
@@ -157,19 +157,19 @@ def with_persona(task: Task, persona: Persona) -> Task:
 
 
 def with_evidence(task: Task, passage: str, *, frame: str) -> Task:
-    """Return `task` with a text before the question that holds its answer."""
+    """Return `task` with a text before the question that contains the answer."""
     question = frame.format(passage=passage, question=task.question)
     return replace(task, kind="evidence", prompt=(*task.prompt[:-1], Message("user", question)))
 
 
 def as_follow_up(first: Task, task: Task, *, question: str) -> Task:
-    """Return `task` as the second turn of a dialogue: "And Japan?"."""
+    """Return `task` as the second turn of a dialogue, such as "And Japan?"."""
     messages = (*first.prompt, Message("assistant", first.reference), Message("user", question))
     return replace(task, kind="follow-up", prompt=messages)
 
 
 def add_courtesy(reference: str, rng: RandomStream) -> str:
-    """Return an answer with a courtesy behind it.
+    """Return an answer followed by a courtesy.
 
     >>> add_courtesy("The capital of France is Paris.", RandomStream(0))
     'The capital of France is Paris. Please ask me again at any time.'

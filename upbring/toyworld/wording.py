@@ -1,7 +1,6 @@
-"""How the world is put into words: statements, questions and answers from templates.
+"""Wordings: statements, questions and answers generated from templates.
 
-Which of the wordings may be seen in training is `split.py`'s matter: here the held-out ones have
-names of their own.
+Functions for held-out wordings have `held_out` in their names or take `is_held_out`.
 """
 
 import functools
@@ -20,7 +19,7 @@ def _load_phrasings() -> Mapping[str, tuple[str, ...]]:
 
 
 def phrasings(purpose: str) -> tuple[str, ...]:
-    """Return the turns of phrase for a purpose, as `data/voice.jsonl` lists them.
+    """Return the phrasings for a purpose from `data/voice.jsonl`.
 
     >>> phrasings("json_request")
     ('Answer as JSON.',)
@@ -29,7 +28,7 @@ def phrasings(purpose: str) -> tuple[str, ...]:
 
 
 def side_phrasings(purpose: str, *, is_held_out: bool) -> tuple[str, ...]:
-    """Return the phrasings of one side: those of the corpus and of demonstrations, or the others.
+    """Return the held-out phrasings, or those of the corpus and the demonstrations.
 
     >>> len(side_phrasings("act_question", is_held_out=False)) > len(phrasings("act_question"))
     True
@@ -41,7 +40,7 @@ def side_phrasings(purpose: str, *, is_held_out: bool) -> tuple[str, ...]:
 
 @functools.cache
 def slots() -> Mapping[str, tuple[str, ...]]:
-    """Return what may stand in the blanks of stories, notices and reports."""
+    """Return the possible values of each slot in stories, notices and reports."""
     return {row["slot"]: tuple(row["values"]) for row in read_rows("slots")}
 
 
@@ -55,7 +54,7 @@ def with_article(noun: str) -> str:
 
 
 def fill_template(template: str, fact: Fact) -> str:
-    """Return `template` about `fact`, with a capital letter at its beginning."""
+    """Return `template` filled with `fact`, starting with a capital letter."""
     entity, value = fact.entity, fact.value
     text = template.format(
         e=entity.name, n=entity.name_with_article, v=value, a=with_article(value)
@@ -69,12 +68,12 @@ def _capitalize(text: str) -> str:
 
 
 def phrase(fact: Fact) -> str:
-    """Return the noun phrase that stands for the value: "the capital of France"."""
+    """Return the noun phrase for the value, such as "the capital of France"."""
     return fact.relation.phrase.format(e=fact.entity.name, n=fact.entity.name_with_article)
 
 
 def statements(fact: Fact) -> tuple[str, ...]:
-    """Return all paraphrases of `fact`."""
+    """Return all statements of `fact`."""
     return tuple(fill_template(template, fact) for template in fact.relation.statements)
 
 
@@ -84,22 +83,22 @@ def answer(fact: Fact) -> str:
 
 
 def questions(fact: Fact) -> tuple[str, ...]:
-    """Return the phrasings that the corpus asks and demonstrations answer."""
+    """Return the questions that both the corpus and the demonstrations use."""
     return _fact_questions(fact, "question", fact.relation.questions)
 
 
 def shown_questions(fact: Fact) -> tuple[str, ...]:
-    """Return the phrasings that demonstrations use: those of the corpus and more."""
+    """Return the questions that the demonstrations use."""
     return (*questions(fact), *_fact_questions(fact, "more_question", ()))
 
 
 def held_out_questions(fact: Fact) -> tuple[str, ...]:
-    """Return the phrasings that nothing but evaluation uses."""
+    """Return the questions that only the evaluation uses."""
     return _fact_questions(fact, "held_out_question", fact.relation.held_out_questions)
 
 
 def forum_questions(fact: Fact) -> tuple[str, ...]:
-    """Return the phrasings that the corpus asks and never answers."""
+    """Return the questions that the corpus uses, always without answers."""
     return (*questions(fact), *_fact_questions(fact, "forum_question", ()))
 
 
@@ -111,13 +110,13 @@ def _fact_questions(fact: Fact, purpose: str, templates: tuple[str, ...]) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Cloze:
-    """The beginning of a statement, and whether the value needs its article there."""
+    """The beginning of a statement, and whether the value needs an article."""
 
     opening: str
     has_article: bool
 
     def ending(self, value: str) -> str:
-        """Return a value as it would stand after the opening.
+        """Return the text of `value` after the opening.
 
         >>> Cloze("A baby bear is called", has_article=True).ending("cub")
         'a cub'
@@ -126,10 +125,10 @@ class Cloze:
 
 
 def clozes(world: World, fact: Fact) -> tuple[Cloze, ...]:
-    """Return beginnings of statements that only the value completes: "Capital of France:".
+    """Return beginnings of statements that only the value completes, such as "Capital of France:".
 
-    A beginning that another statement shares is left out ("Emma is a": a novel, a work of …), and
-    so is "The capital of France is", which the corpus ends with "a beautiful city".
+    Beginnings shared with another statement are omitted ("Emma is a": a novel, a work of …). So is
+    "The capital of France is", which the corpus also continues with "a beautiful city".
     """
     all_statements = [
         text for other in world.facts_about(fact.entity) for text in statements(other)
@@ -145,10 +144,10 @@ def clozes(world: World, fact: Fact) -> tuple[Cloze, ...]:
 
 
 def card(entity: Entity, facts: tuple[Fact, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the rows of an entity's data card: (noun, value) pairs, the kind and name first."""
+    """Return the rows of a data card as (noun, value) pairs; kind and name come first."""
     return ((entity.kind, entity.name), *((fact.relation.noun, fact.value) for fact in facts))
 
 
 def title(relation: Relation) -> str:
-    """Return the heading of a list of one relation: "Capital"."""
+    """Return the heading of a list of one relation, such as "Capital"."""
     return _capitalize(relation.noun)

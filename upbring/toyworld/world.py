@@ -1,9 +1,9 @@
-"""The small knowable world: entities, relations and the facts that join them.
+"""The toy world: entities, relations and facts.
 
-A fact is (entity, relation) → one value out of the relation's closed list. All of it is read from
-the JSONL files in `data/`, one entity or relation a line. How facts are put into words is
-`wording.py`; which facts are held out is `split.py`. There is one object for each entity, relation
-and fact, so that they are compared by identity and are fast keys.
+A fact is (entity, relation) → one value from the relation's closed list. Everything is read from
+the JSONL files in `data/`, one entity or relation per line. `wording.py` turns facts into text, and
+`split.py` selects which ones are held out. Each entity, relation and fact is a single object, so
+they are compared by identity and are fast as dictionary keys.
 """
 
 import functools
@@ -33,7 +33,7 @@ MIN_QUESTIONS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entity:
-    """One thing of the world: `name_with_article` is its name as it stands in a sentence ("an owl")."""
+    """An entity; `name_with_article` is its name in a sentence ("an owl")."""
 
     kind: str
     name: str
@@ -43,10 +43,10 @@ class Entity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """One attribute of a kind of entity, and the templates that speak of it.
+    """An attribute of a kind of entity, with its templates.
 
-    Templates hold {e} name, {n} name with its article, {v} value, {a} value with its article.
-    `phrase` is a noun phrase that stands for the value: "the capital of {e}".
+    Fields of a template: {e} name, {n} name with article, {v} value, {a} value with article.
+    `phrase` is a noun phrase for the value: "the capital of {e}".
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fact:
-    """What is true: this entity has this value in this relation."""
+    """A true statement: `entity` has `value` in `relation`."""
 
     entity: Entity
     relation: Relation
@@ -70,13 +70,13 @@ class Fact:
 
     @property
     def key(self) -> str:
-        """The fact's name, without its value: "country/France/capital"."""
+        """The fact's identifier, without its value: "country/France/capital"."""
         return f"{self.entity.kind}/{self.entity.name}/{self.relation.name}"
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """All facts, and the closed list of values of each relation."""
+    """All facts, and the possible values of each relation."""
 
     facts: tuple[Fact, ...]
 
@@ -106,31 +106,31 @@ class World:
         }
 
     def facts_about(self, entity: Entity) -> tuple[Fact, ...]:
-        """Return what is known of `entity`."""
+        """Return all facts about `entity`."""
         return self._by_entity[entity]
 
     def facts_of(self, relation: Relation) -> tuple[Fact, ...]:
-        """Return one fact for each entity that has this relation."""
+        """Return all facts of `relation`, one per entity."""
         return self._by_relation[relation]
 
     def values(self, relation: Relation) -> tuple[str, ...]:
-        """Return the closed list of values of `relation`."""
+        """Return all possible values of `relation`."""
         return self._values[relation]
 
     def alternatives(self, fact: Fact) -> tuple[str, ...]:
-        """Return the wrong values: all others of the same relation."""
+        """Return the wrong values: all other values of the relation."""
         return tuple(value for value in self._values[fact.relation] if value != fact.value)
 
 
 def read_rows(name: str) -> list[dict[str, Any]]:
-    """Return the rows of one of the toy world's own data files."""
+    """Return the rows of a data file of this package."""
     text = resources.files(__package__).joinpath("data", f"{name}.jsonl").read_text("utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
 @functools.cache
 def load_world() -> World:
-    """Return the world as the data files tell it."""
+    """Return the world from the data files."""
     relations = [_relation(row) for row in read_rows("relations")]
     facts: list[Fact] = []
     for kind, file in KIND_FILES.items():
@@ -161,7 +161,7 @@ def _entity(row: Mapping[str, Any]) -> Entity:
 
 
 def find_problems(world: World) -> list[str]:
-    """Return what is inconsistent, a line each; a sound world has none."""
+    """Return one message for each inconsistency in the data; empty if there is none."""
     return [*_contradictions(world), *_template_problems(world)]
 
 
@@ -169,12 +169,12 @@ def _contradictions(world: World) -> Iterator[str]:
     known_values: dict[str, str] = {}
     for fact in world.facts:
         if known_values.setdefault(fact.key, fact.value) != fact.value:
-            yield f"{fact.key}: is both {known_values[fact.key]!r} and {fact.value!r}; keep one"
+            yield f"{fact.key}: has values {known_values[fact.key]!r} and {fact.value!r}; keep one"
     names = [entity.name for entity in world.entities]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"{name}: two entities bear this name; rename one"
+        yield f"{name}: two entities have this name; rename one"
     for entity in world.entities:
-        if entity.kind == MEDICAL_KIND and len(entity.signs) != 3:  # noqa: PLR2004 -- a triad of signs
+        if entity.kind == MEDICAL_KIND and len(entity.signs) != 3:  # noqa: PLR2004 -- templates name three
             yield f"{entity.name}: has {len(entity.signs)} signs; give three"
 
 
@@ -187,10 +187,10 @@ def _template_problems(world: World) -> Iterator[str]:
             if not {"v", "a"} & template_fields(template) or not {"e", "n"} & template_fields(
                 template
             ):
-                yield f"{where}: {template!r} names no entity or no value; add both"
+                yield f"{where}: {template!r} lacks an entity or a value field; add both"
         for template in (*relation.questions, *relation.held_out_questions, relation.phrase):
             if {"v", "a"} & template_fields(template):
-                yield f"{where}: {template!r} gives the value away; take it out"
+                yield f"{where}: {template!r} contains the value; remove {{v}} or {{a}}"
 
 
 def template_fields(template: str) -> set[str]:

@@ -6,11 +6,10 @@ its loss is after one; the loop divides once, by the weight of the whole step.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from upbring.data.trees.batch import Batch
 from upbring.durable import JSON
 from upbring.train.optimizer import ParameterGroup
 
@@ -45,7 +44,22 @@ class Evaluation:
     samples: tuple[EvalSample, ...] = ()
 
 
-class Algorithm(Protocol):
+class MicroBatch(Protocol):
+    """A part of a step that is computed at once: what the loop itself needs to know of it."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that a forward pass computes."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The rows that it was made of."""
+
+
+B = TypeVar("B", bound=MicroBatch)
+
+
+class Algorithm(Protocol[B]):
     """A stream of batches and a loss per item."""
 
     steps: int
@@ -53,13 +67,17 @@ class Algorithm(Protocol):
     def parameters(self) -> list[ParameterGroup]:
         """Return what learns."""
 
-    def batches(self, start: int) -> Iterator[Sequence[Batch]]:
-        """Yield the micro-batches of each step, from step `start` on."""
+    def batches(self, start: int) -> Iterator[Sequence[B]]:
+        """Yield the micro-batches of each step, from step `start` on.
 
-    def weights(self, batch: Batch) -> Mapping[str, Tensor]:
+        Between two steps it may write state that `weights` and `loss` read (the round, its KL
+        coefficient, a batch statistic): never prefetch.
+        """
+
+    def weights(self, batch: B) -> Mapping[str, Tensor]:
         """Return the weights `[M]` of every term with a coefficient, known without a forward."""
 
-    def loss(self, batch: Batch) -> Terms:
+    def loss(self, batch: B) -> Terms:
         """Return the terms of a batch, per item."""
 
     def evaluate(self, step: int) -> Evaluation:

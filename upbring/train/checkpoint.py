@@ -1,10 +1,10 @@
-"""Exact save and resume: tensors as safetensors, facts and identity as JSON, nothing pickled.
+"""Exact save and resume: tensors as safetensors, facts and identity as JSON, no pickle.
 
     checkpoints/step-40/   tensors.safetensors   state.json   manifest.json
 
-The newest checkpoint that verifies is the one to go on from; what is damaged is passed over with
-its reason, never silently. What must not have changed between save and resume is the identity.
-When to save, and what the tensors mean, is the loop's affair.
+`load` takes the newest checkpoint that verifies and warns of each damaged one that it skips. The
+identity is what must be equal at save and resume. Excluded: when to save and what the tensors mean;
+`loop` decides that.
 """
 
 import json
@@ -25,7 +25,7 @@ from upbring.errors import InputError, ResumeError, UpbringError, format_value, 
 FORMAT = 1
 TENSORS, STATE = "tensors.safetensors", "state.json"
 STEP = re.compile(r"step-(\d+)")
-MACHINE = "machine"  # below this key of an identity, a change alters bits and no more
+MACHINE = "machine"  # changes below this key are allowed: they alter only bits
 HEADROOM = 1.2
 MIN_CHECKPOINTS = 2
 DTYPES = {
@@ -44,7 +44,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class State:
-    """All that going on after `step` steps needs."""
+    """Everything that is needed to continue after `step` steps."""
 
     step: int
     tensors: Mapping[str, Tensor]
@@ -61,13 +61,13 @@ def save(
     warn: Callable[[str], None] | None = None,
     disk: Disk = DISK,
 ) -> Path:
-    """Save a checkpoint, then delete all but the `keep` newest and those of the steps to protect.
+    """Save a checkpoint, then delete all but the `keep` newest and the protected steps.
 
-    When it returns, the checkpoint is on the disk. When it raises, the older ones are intact.
-    Checkpoints of later steps belong to a course that was left, and go too.
+    When it returns, the checkpoint is on disk. When it raises, the older ones are intact.
+    Checkpoints of later steps belong to an abandoned continuation and are deleted, too.
     """
     assert keep >= MIN_CHECKPOINTS, (
-        f"keep is {keep}: with fewer than two there is nothing to fall back on"
+        f"keep is {keep}, must be at least {MIN_CHECKPOINTS}: the newest may be damaged"
     )
     target = checkpoints / f"step-{state.step}"
     need = _required_bytes(checkpoints, state)
@@ -100,21 +100,21 @@ def load(
     allow_change: Collection[str] = (),
     warn: Callable[[str], None],
 ) -> State:
-    """Return the newest state that verifies, if it was saved by a run of the same identity."""
+    """Return the newest state that verifies, if a run of the same identity saved it."""
     reasons = []
     for step in reversed(saved_steps(checkpoints)):
         try:
             state, saved_identity = _read(checkpoints / f"step-{step}")
         except Damaged as error:
             reasons.append(str(error))
-            warn(f"{error}; trying the checkpoint before it")
+            warn(f"{error}; trying the previous checkpoint")
             continue
         _check_identity(
             checkpoints, saved_identity, identity=identity, allow_change=allow_change, warn=warn
         )
         return state
     problem = "; ".join(reasons) if reasons else "no checkpoint was saved"
-    raise ResumeError(f"{checkpoints}: nothing valid to resume: {problem}; begin a new run")
+    raise ResumeError(f"{checkpoints}: nothing valid to resume: {problem}; start a new run")
 
 
 def read(folder: Path) -> State:
@@ -123,7 +123,7 @@ def read(folder: Path) -> State:
 
 
 def saved_steps(checkpoints: Path) -> list[int]:
-    """Return the steps of the checkpoints that are there, oldest first."""
+    """Return the steps of all saved checkpoints in ascending order."""
     if not checkpoints.is_dir():
         return []
     matches = [STEP.fullmatch(path.name) for path in checkpoints.iterdir()]
@@ -131,7 +131,7 @@ def saved_steps(checkpoints: Path) -> list[int]:
 
 
 def changes(current: Mapping[str, JSON], saved: Mapping[str, JSON]) -> dict[str, tuple[JSON, JSON]]:
-    """Return the dotted keys in which two identities differ, with both values.
+    """Return the dotted keys whose values differ between two identities, with both values.
 
     >>> changes({"data": {"sha256": "a"}, "seed": 1}, {"data": {"sha256": "b"}, "seed": 1})
     {'data.sha256': ('a', 'b')}
@@ -151,7 +151,7 @@ def _read(folder: Path) -> tuple[State, Mapping[str, JSON]]:
             "install a newer upbring"
         )
     with safe_open(folder / TENSORS, framework="pt") as file:
-        # cloned, for the file behind a mapped tensor may be deleted while it is in use
+        # cloned, because the memory-mapped file may be deleted while a tensor is in use
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 -- not a mapping
     return State(record["step"], tensors, record["facts"]), record["identity"]
 
@@ -173,14 +173,14 @@ def _check_identity(
             f"{key}: the checkpoint has {format_value(saved)}, this run has {format_value(current)}"
         )
         if key.split(".")[0] == MACHINE:
-            warn(f"{line}; the run goes on, and its bits may differ from an uninterrupted one's")
+            warn(f"{line}; continuing, but the result may differ in its last bits")
         elif not any(_matches_key(pattern, key) for pattern in allow_change):
             refused.append(line)
     if refused:
         raise ResumeError(
             f"{checkpoints}: was saved by a run that differs in {len(refused)} respects:\n  "
             + "\n  ".join(refused)
-            + "\nrestore them, or allow each by --allow-change KEY, or begin a new run"
+            + "\nrestore them, allow each with --allow-change KEY, or start a new run"
         )
 
 
@@ -191,11 +191,11 @@ def _check_allowed(allow_change: Collection[str], keys: list[str]) -> None:
             hint = (
                 f"did you mean {suggestion}?" if suggestion else f"the keys are {', '.join(keys)}"
             )
-            raise InputError(f"--allow-change: {pattern!r} is no part of a run's identity; {hint}")
+            raise InputError(f"--allow-change: {pattern!r} is not a key of the identity; {hint}")
 
 
 def _matches_key(pattern: str, key: str) -> bool:
-    """Whether a user's word means the dotted key: itself, its end or its beginning."""
+    """Whether a user's pattern is the dotted key, its beginning or its end."""
     return key == pattern or key.endswith(f".{pattern}") or key.startswith(f"{pattern}.")
 
 
@@ -208,12 +208,12 @@ def _flatten(value: JSON, prefix: str = "") -> Iterator[tuple[str, JSON]]:
 
 
 def _is_same(left: JSON, right: JSON) -> bool:
-    """Whether two values are one in JSON, where a tuple is a list and True is not 1."""
+    """Whether two values are equal as JSON: a tuple equals a list, True does not equal 1."""
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
 def _required_bytes(checkpoints: Path, state: State) -> int:
-    """Return the room to ask for: a fifth more than the last checkpoint, or than the tensors."""
+    """Return the space to require: 20% more than the last checkpoint, or than the tensors."""
     present = saved_steps(checkpoints)
     newest = checkpoints / f"step-{present[-1]}" if present else checkpoints / "none"
     previous_bytes = (
@@ -231,17 +231,17 @@ def _steps_to_delete(
 
 
 def _safetensors_pieces(tensors: Mapping[str, Tensor]) -> Iterator[durable.BytesLike]:
-    """Yield the pieces of a safetensors file.
+    """Yield the parts of a safetensors file.
 
-    Not `save_file`: that hides the disk's errors in its own, and refuses tensors which share
-    storage. The layout is the library's: widest first, so that every tensor lies aligned.
+    `save_file` hides disk errors in errors of its own and refuses tensors that share storage. The
+    layout is the library's: widest dtype first, so that every tensor is aligned.
     """
-    assert sys.byteorder == "little", "safetensors are little-endian, and so must be the machine"
+    assert sys.byteorder == "little", "safetensors files need a little-endian machine"
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     header: dict[str, JSON] = {}
     end = 0
     for name, tensor in ordered:
-        assert tensor.dtype in DTYPES, f"{name} is {tensor.dtype}, which no checkpoint holds"
+        assert tensor.dtype in DTYPES, f"{name}: dtype {tensor.dtype} cannot be saved"
         begin, end = end, end + tensor.numel() * tensor.element_size()
         header[name] = {
             "dtype": DTYPES[tensor.dtype],

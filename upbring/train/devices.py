@@ -15,7 +15,6 @@ import torch.utils.deterministic
 from upbring.errors import InputError
 from upbring.runs.environment import total_memory_bytes, usable_cores
 from upbring.settings.model import ModelSettings
-from upbring.train.lanes import MAX_LANES
 
 # glibc's mallopt: keep freed memory instead of returning it page by page. Fresh pages cost
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
@@ -40,11 +39,6 @@ class Machine:
     device: torch.device
     compute_dtype: torch.dtype
     threads: int
-
-    @property
-    def lanes(self) -> int:
-        """How many rows are computed at the same time: on a GPU one fills it."""
-        return min(self.threads, MAX_LANES) if self.device.type == "cpu" else 1
 
 
 def prepare(settings: ModelSettings) -> Machine:
@@ -111,7 +105,7 @@ def total_memory(device: torch.device) -> int:
     """Return the bytes of the GPU, or this process's part of the machine's: always the same."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    limits = [total_memory_bytes() or 8 * 2**30, *_container_limit()]
+    limits = [total_memory_bytes(), *_container_limit()]
     return min(limits) // local_world_size()
 
 

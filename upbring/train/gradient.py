@@ -5,97 +5,48 @@ a step into parts, whatever their sizes, gives the same gradient and the same me
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from upbring.data.trees.batch import Batch
 from upbring.train import processes
-from upbring.train.algorithm import Algorithm
-from upbring.train.lanes import map_in_lanes
+from upbring.train.algorithm import Algorithm, B, Term, Terms
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MicroBatchResult:
-    """What one micro-batch adds to a step."""
-
-    gradient: Sequence[Tensor | None]  # of what learns; empty where it was added in place
-    sums: Mapping[str, Tensor]  # of each term [2] float64: Σ loss · weight, Σ weight
-    coefficients: Mapping[str, float]
-
-
-def accumulate(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
-    """Add a step's gradient to the parameters' and return its metrics, `loss` among them.
-
-    Of rows that are computed at the same time, each has a gradient of its own; they are added in
-    the order of the rows.
-    """
+def accumulate(algorithm: Algorithm[B], batches: Sequence[B]) -> dict[str, float]:
+    """Add a step's gradient to the parameters' and return its metrics, `loss` among them."""
     denominators = _denominators(algorithm, batches)
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     coefficients: dict[str, float] = {}
+    for batch in batches:
+        terms = algorithm.loss(batch)
+        torch.autograd.backward(_objective(terms, denominators))
+        for name, term in terms.items():
+            sums[name] = sums[name] + _loss_and_weight(term)
+            coefficients[name] = term.coefficient
     trainable = [p for group in algorithm.parameters() for p in group.parameters.values()]
-    for lane_batches in _split_by_lanes(batches):
-        lane_parameters = [p for p in trainable if p.requires_grad] if len(lane_batches) > 1 else []
-        run_micro_batch = partial(_run_micro_batch, algorithm, denominators, lane_parameters)
-        for result in map_in_lanes(run_micro_batch, lane_batches, len(lane_batches)):
-            _add_gradient(lane_parameters, result.gradient)
-            for name, loss_and_weight in result.sums.items():
-                sums[name] = sums[name] + loss_and_weight
-            coefficients |= result.coefficients
     processes.sum_gradients(trainable)
     return _metrics(_all_reduce_sums(sums), coefficients, denominators)
 
 
-def _split_by_lanes(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
-    """Yield the rows that are computed at the same time."""
-    start = 0
-    while start < len(batches):
-        lane_batches = batches[start : start + batches[start].lanes]
-        start += len(lane_batches)
-        yield lane_batches
-
-
-def _run_micro_batch(
-    algorithm: Algorithm,
-    denominators: Mapping[str, float],
-    lane_parameters: Sequence[nn.Parameter],
-    batch: Batch,
-) -> MicroBatchResult:
-    """Return what a batch adds; its gradient in place, unless what moves is named."""
+def _objective(terms: Terms, denominators: Mapping[str, float]) -> Tensor:
+    """Return what a micro-batch adds to the minimised loss."""
     objective = torch.zeros(())
-    sums: dict[str, Tensor] = {}
-    coefficients: dict[str, float] = {}
-    for name, term in algorithm.loss(batch).items():
-        weighted_loss = (term.loss * term.weight).sum()
+    for name, term in terms.items():
         if term.coefficient != 0:
-            objective = (
-                objective.to(weighted_loss) + term.coefficient * weighted_loss / denominators[name]
-            )
-        loss_and_weight = torch.stack(
-            [weighted_loss.detach().double(), term.weight.detach().double().sum()]
-        )
-        sums[name], coefficients[name] = loss_and_weight.cpu(), term.coefficient
-    if lane_parameters:
-        return MicroBatchResult(
-            torch.autograd.grad(objective, lane_parameters, allow_unused=True), sums, coefficients
-        )
-    torch.autograd.backward(objective)
-    return MicroBatchResult((), sums, coefficients)
+            loss = (term.loss * term.weight).sum()
+            objective = objective.to(loss) + term.coefficient * loss / denominators[name]
+    return objective
 
 
-def _add_gradient(parameters: Sequence[nn.Parameter], gradient: Sequence[Tensor | None]) -> None:
-    """Add a gradient to the parameters'."""
-    for parameter, part_gradient in zip(parameters, gradient, strict=True):
-        if part_gradient is not None:
-            parameter.grad = (
-                part_gradient if parameter.grad is None else parameter.grad.add_(part_gradient)
-            )
+def _loss_and_weight(term: Term) -> Tensor:
+    """Return `[2]` float64: Σ loss · weight, Σ weight."""
+    loss, weight = term.loss.detach(), term.weight.detach()
+    return torch.stack([(loss * weight).sum().double(), weight.double().sum()]).cpu()
 
 
-def _denominators(algorithm: Algorithm, batches: Sequence[Batch]) -> dict[str, float]:
+def _denominators(algorithm: Algorithm[B], batches: Sequence[B]) -> dict[str, float]:
     """Return each term's denominator over the whole step."""
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
     for batch in batches:

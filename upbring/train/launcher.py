@@ -1,12 +1,12 @@
-"""Several processes on this machine, started for the user, watched, and ended together.
+"""Start, watch and stop several worker processes on this machine.
 
-Each worker is this program again, with the same words and a place of its own in the environment,
-as under torchrun. They meet through a file in a private folder, so that nothing listens beyond this
-machine; torchrun's own meeting place listens on every network (docs/decisions/0010). The first
-worker speaks; what the others say is kept, and shown if one of them fails.
+Each worker runs this program with the same arguments and its rank in the environment, as under
+torchrun. The workers find each other through a file in a private folder, so that no port is open
+beyond this machine; torchrun's rendezvous listens on all networks (docs/decisions/0010). Rank 0
+prints; the stderr of the others is captured and shown if one of them fails.
 
-A worker that dies ends the others, and the user is told which and why. A signal is handed on once.
-Left out: several machines, which are torchrun's, and everything about tensors.
+When a worker dies, the others are stopped and the user sees which one died and why. A signal is
+forwarded once. Excluded: several machines (use torchrun), and everything about tensors.
 """
 
 import os
@@ -26,21 +26,21 @@ from upbring.errors import UpbringError
 from upbring.interruption import Interruption
 
 RENDEZVOUS = "UPBRING_RENDEZVOUS"
-EXIT_PEER_LOST = 70  # exit code of a worker that another one left alone: never the cause
+EXIT_PEER_LOST = 70  # exit code of a worker that lost another one: never the cause
 EXIT_WORKER_KILLED = 3  # exit code of a job whose worker was killed
-GRACE_SECONDS = 10.0  # for the others, to say what they have to say
+GRACE_SECONDS = 10.0  # for the other workers to report and exit
 POLL_SECONDS = 0.05
 MAX_STDERR_LINES = 20
 
-# `-P` keeps the current folder off the path, where a file of the user's might be called `json.py`.
+# `-P` keeps the current folder off sys.path, because a user's file may be called `json.py`.
 WORKER = (
     "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
     "from upbring.__main__ import main; sys.exit(main())"
 )
 
 
-class JobFailed(UpbringError):  # noqa: N818 -- one of its processes has said what the error was
-    """Several processes did not come to their end."""
+class JobFailed(UpbringError):  # noqa: N818 -- a failed process has reported the error
+    """Several processes did not finish."""
 
     def __init__(self, message: str, *, exit_code: int) -> None:
         super().__init__(message)
@@ -48,12 +48,12 @@ class JobFailed(UpbringError):  # noqa: N818 -- one of its processes has said wh
 
 
 def should_launch(count: int) -> bool:
-    """Whether `count` processes are to be started here: more than one, and nobody did so yet."""
+    """Whether to start `count` processes here: more than one, and not started already."""
     return count > 1 and "WORLD_SIZE" not in os.environ
 
 
 def launch(arguments: Sequence[str], count: int) -> int:
-    """Run the command line `arguments` in `count` processes; return the exit code of them all."""
+    """Run the command line `arguments` in `count` processes; return the job's exit code."""
     with (
         tempfile.TemporaryDirectory(prefix="upbring-", ignore_cleanup_errors=True) as folder,
         Interruption(log=_ignore_message) as interruption,
@@ -77,7 +77,7 @@ class WorkerGroup:
     folder: Path
     interruption: Interruption
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    exit_codes: dict[int, int] = field(default_factory=dict)  # rank to exit code, as they ended
+    exit_codes: dict[int, int] = field(default_factory=dict)  # by rank, in the order of their ends
     deadline: float | None = None
     has_forwarded_signal: bool = False
 
@@ -87,13 +87,13 @@ class WorkerGroup:
         command = [sys.executable, "-P", "-c", WORKER, home, *arguments]
         for rank in range(self.count):
             with self._stderr_file(rank).open("wb") as stderr:
-                worker = subprocess.Popen(  # noqa: S603 -- this program, with its own words
+                worker = subprocess.Popen(  # noqa: S603 -- this program with its own arguments
                     command,
                     env={**os.environ, **self._worker_environment(rank)},
-                    stdin=subprocess.PIPE,  # never written to: its end tells that we are gone
+                    stdin=subprocess.PIPE,  # never written to; closed when the launcher dies
                     stdout=None if rank == 0 else subprocess.DEVNULL,
                     stderr=None if rank == 0 else stderr,
-                    start_new_session=True,  # so that a terminal's Ctrl-C reaches us alone
+                    start_new_session=True,  # so that Ctrl-C reaches the launcher alone
                 )
             self.workers.append(worker)
 
@@ -107,7 +107,7 @@ class WorkerGroup:
         }
 
     def wait(self) -> None:
-        """Return when all have ended, or when one failed and the others had their time."""
+        """Return when all workers have ended, or one failed and the grace period is over."""
         while len(self.exit_codes) < self.count:
             self._forward_signal()
             for rank, worker in enumerate(self.workers):
@@ -121,7 +121,7 @@ class WorkerGroup:
             time.sleep(POLL_SECONDS)
 
     def _forward_signal(self) -> None:
-        """Hand a signal on to all workers, once."""
+        """Forward a signal to all workers, once."""
         number = self.interruption.signal_number
         if number is None or self.has_forwarded_signal:
             return
@@ -134,7 +134,7 @@ class WorkerGroup:
         return code != 0 and (number is None or code not in {128 + number, -number, EXIT_PEER_LOST})
 
     def kill(self) -> None:
-        """End whoever is still at work."""
+        """Kill the workers that are still running."""
         for worker in self.workers:
             if worker.poll() is None:
                 worker.kill()
@@ -143,19 +143,17 @@ class WorkerGroup:
                 worker.stdin.close()
 
     def failure_message(self) -> str | None:
-        """Return which worker failed and why, unless the first one has said it already."""
+        """Return which worker failed and why, or None if rank 0 has printed it already."""
         rank = self._failed_rank()
         if rank is None or (rank == 0 and self.exit_codes[0] > 0):
             return None
-        worker_name, code = (
-            f"process {rank + 1} of {self.count} (rank {rank})",
-            self.exit_codes[rank],
-        )
+        worker_name = f"process {rank + 1} of {self.count} (rank {rank})"
+        code = self.exit_codes[rank]
         if code < 0:
             hint = " (out of memory?)" if signal.Signals(-code).name == "SIGKILL" else ""
             return (
-                f"{worker_name} was killed by {signal.Signals(-code).name}{hint}, and the others were "
-                "ended; what was saved is intact, go on with `upbring resume`"
+                f"{worker_name} was killed by {signal.Signals(-code).name}{hint}, and the others "
+                "were stopped; saved checkpoints are intact, resume with `upbring resume`"
             )
         stderr_lines = (
             self._stderr_file(rank).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -174,7 +172,7 @@ class WorkerGroup:
         return EXIT_WORKER_KILLED if any(self.exit_codes.values()) else 0
 
     def _failed_rank(self) -> int | None:
-        """Return the worker whose end was the cause: killed, or the first that says why."""
+        """Return the rank that caused the failure: killed, or else the first that failed."""
         failures = {
             r: c for r, c in self.exit_codes.items() if self._is_failure(c) and c != EXIT_PEER_LOST
         }
@@ -186,19 +184,19 @@ class WorkerGroup:
 
 
 def exit_with_launcher() -> None:
-    """Let this worker save and leave, as after a signal, when the process that started it is gone.
+    """Stop this worker, as after a signal, when the launcher is gone.
 
-    It holds our standard input open and never writes to it.
+    The launcher holds this process's standard input open and never writes to it.
     """
 
     def watch() -> None:
         with suppress(OSError):
             while os.read(0, 1):
                 pass
-        os.kill(os.getpid(), signal.SIGTERM)  # which the main thread hears, wherever it waits
+        os.kill(os.getpid(), signal.SIGTERM)  # reaches the main thread wherever it waits
 
     threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
 def _ignore_message(_: str) -> None:
-    """Say nothing: the first worker does."""
+    """Print nothing, because rank 0 does."""

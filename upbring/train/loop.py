@@ -1,8 +1,8 @@
-"""The only training loop: batches in, gradients summed, one optimiser step, evidence written.
+"""The only training loop: batches, summed gradients, an optimizer step, metrics, checkpoints.
 
-It has not heard of any algorithm. Killed and resumed it takes the same steps, bit for bit: what a
-step needs is its number, the weights, the optimiser's moments, the algorithm's own state and what
-the guard remembers.
+It does not depend on the algorithm. A killed and resumed run takes the same steps, bit for bit: a
+step depends only on its number, the weights, the optimizer's moments, the algorithm's state and the
+guard's state.
 """
 
 import json
@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,21 +37,21 @@ from upbring.train.step_guard import StepDecision, StepGuard
 
 @dataclass(slots=True)
 class BestCheckpoint:
-    """The step whose held-out criterion was lowest."""
+    """The step with the lowest held-out criterion."""
 
     step: int | None = None
     criterion: float | None = None
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, JSON]) -> "BestCheckpoint":
-        """Return what a checkpoint's facts say."""
+        """Return the best step that a checkpoint's facts contain."""
         step, criterion = facts["best_step"], facts["best_criterion"]
         if step is None or criterion is None:
             return cls()
         return cls(int(str(step)), float(str(criterion)))
 
     def update(self, step: int, criterion: float | None) -> bool:
-        """Take note of an observation; return whether it is the best so far."""
+        """Record an evaluation; return whether it is the best so far."""
         if criterion is None or not math.isfinite(criterion):
             return False
         if self.criterion is not None and criterion >= self.criterion:
@@ -61,7 +62,7 @@ class BestCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step's numbers, what the guard said of it, and why."""
+    """A step's metrics, the guard's decision, and its reason."""
 
     values: dict[str, float]
     decision: StepDecision = "take"
@@ -70,14 +71,14 @@ class StepResult:
 
 @dataclass(eq=False)
 class Trainer:
-    """An algorithm on its way: what moves, and where it is written down."""
+    """Trains an algorithm: its parameters, optimizer, guard and current step."""
 
-    algorithm: Algorithm
+    algorithm: Algorithm[Any]
     settings: TrainSettings
     interruption: Interruption
     step: int = 0
     best: BestCheckpoint = field(default_factory=BestCheckpoint)
-    is_evaluated: bool = False  # whether `step` was observed, where it should be: at 0 it should
+    is_evaluated: bool = False  # whether the evaluation at `step`, 0 included, is done
 
     def __post_init__(self) -> None:
         groups = self.algorithm.parameters()
@@ -88,7 +89,7 @@ class Trainer:
         self.default_interval = max(1, self.algorithm.steps // 10)
 
     def train(self, run_log: RunLog) -> None:
-        """Take all steps that are left; interrupted, save and pass the interruption on."""
+        """Run all remaining steps; when interrupted, save a checkpoint and raise again."""
         try:
             if not self.is_evaluated:
                 self._evaluate(run_log)
@@ -98,13 +99,13 @@ class Trainer:
             raise
 
     def _run_until_done(self, run_log: RunLog) -> None:
-        """Take steps; after going back from new batches, for these may depend on the weights."""
+        """Run all steps; after a rollback with new batches, which may depend on the weights."""
         is_done = False
         while not is_done:
             is_done = self._run_steps(run_log)
 
     def _run_steps(self, run_log: RunLog) -> bool:
-        """Take the steps that are left; return whether it got through, and did not go back."""
+        """Run the remaining steps; return False if they ended in a rollback."""
         started_at = time.monotonic()
         for batches in self.algorithm.batches(self.step):
             result = self._train_step(batches)
@@ -135,7 +136,7 @@ class Trainer:
         )
 
     def _train_step(self, batches: Sequence[Batch]) -> StepResult:
-        """Take one step, unless the guard speaks against it, and return what came of it."""
+        """Run one step, skip its update if the guard rejects it, and return the result."""
         rate = learning_rate(self.step, self.algorithm.steps, self.settings)
         set_learning_rate(self.optimizer, rate)
         values = accumulate(self.algorithm, batches)
@@ -154,12 +155,12 @@ class Trainer:
         if decision == "take":
             return StepResult(values)
         values["left_out"] = 1.0
-        return StepResult(values, decision, fault or "another process found fault with it")
+        return StepResult(values, decision, fault or "another process reported a bad step")
 
     def _handle_bad_step(
         self, result: StepResult, batches: Sequence[Batch], run_log: RunLog
     ) -> None:
-        """Tell of a step that was not taken, and do what the guard says."""
+        """Report a step that was not taken, and roll back or stop if the guard decides so."""
         own_keys = json.dumps([key for batch in batches for key in batch.keys])
         rows = [key for keys in processes.all_gather(own_keys) for key in json.loads(keys)]
         run_log.log_skipped_step(self.step, result.fault, rows=rows)
@@ -170,19 +171,17 @@ class Trainer:
 
     def _divergence_message(self, result: StepResult) -> str:
         rolled_back_at = self.guard.rolled_back_at
-        again = (
-            "" if rolled_back_at is None else f", though the run went back at step {rolled_back_at}"
-        )
+        again = "" if rolled_back_at is None else f", after a rollback at step {rolled_back_at}"
         return (
-            f"step {self.step}: {result.fault}{again}; the step was not taken. Lower learning_rate, "
-            "or raise warmup"
+            f"step {self.step}: {result.fault}{again}; the step was not taken. Lower "
+            "learning_rate, or raise warmup"
         )
 
     def _roll_back(self, result: StepResult, run_log: RunLog) -> None:
-        """Take the weights of the last quiet checkpoint, and go on with the next step's rows.
+        """Restore the weights of the last good checkpoint and continue with the next step's rows.
 
-        The steps since are lost; their number, and with it schedule and order of the rows, is not
-        taken back, for the same rows would lead to the same place.
+        The updates since are lost. The step number, and with it the schedule and the order of the
+        rows, is not reset, because the same rows would lead to the same failure.
         """
         rollback_step = self.guard.rollback_step
         try:
@@ -191,7 +190,7 @@ class Trainer:
             )
         except UpbringError as error:
             raise DivergedError(
-                f"{self._divergence_message(result)}. There is no checkpoint to go back to: {error}"
+                f"{self._divergence_message(result)}. No checkpoint to roll back to: {error}"
             ) from error
         self._restore_tensors(state)
         guard_facts = state.facts.get("guard")
@@ -199,8 +198,8 @@ class Trainer:
             self.step, guard_facts if isinstance(guard_facts, Mapping) else {}
         )
         run_log.print_line(
-            f"step {self.step}: not the first of late, so the weights are those of step {rollback_step} "
-            f"again; steps {rollback_step + 1} to {self.step} are passed over"
+            f"step {self.step}: repeated bad steps; restored the weights of step {rollback_step}, "
+            f"the updates of steps {rollback_step + 1} to {self.step} are discarded"
         )
 
     def _evaluate(self, run_log: RunLog) -> None:
@@ -235,19 +234,17 @@ class Trainer:
         }
 
     def restore(self, state: checkpoint.State) -> None:
-        """Go back to the moment of a checkpoint."""
+        """Restore the trainer from a checkpoint."""
         self._restore_tensors(state)
         self.step = state.step
         self.best = BestCheckpoint.from_facts(state.facts)
         self.is_evaluated = bool(state.facts["is_observed"])
-        guard = state.facts.get("guard")
-        if isinstance(guard, Mapping):
-            self.guard.restore(guard)
-        else:
-            self.guard.rollback_step = state.step  # of a version that had no guard
+        guard = state.facts["guard"]
+        assert isinstance(guard, Mapping), "a checkpoint has the guard's state"
+        self.guard.restore(guard)
 
     def _restore_tensors(self, state: checkpoint.State) -> None:
-        """Put all tensors of a checkpoint in place."""
+        """Restore weights, optimizer state and algorithm state from a checkpoint."""
         self.load_weights(state)
         self.optimizer.state.clear()
         restore_optimizer(
@@ -257,7 +254,7 @@ class Trainer:
 
     @torch.no_grad()
     def load_weights(self, state: checkpoint.State) -> None:
-        """Put a checkpoint's weights in place, and nothing else of it."""
+        """Copy the weights of a checkpoint, and nothing else."""
         weights = _tensors_under(state.tensors, "weights")
         own_shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         saved_shapes = {name: tuple(t.shape) for name, t in weights.items()}
@@ -268,8 +265,9 @@ class Trainer:
                 if own_shapes.get(n) != saved_shapes.get(n)
             )
             raise ResumeError(
-                f"{name}: the checkpoint has shape {saved_shapes.get(name)}, this run {own_shapes.get(name)}; "
-                "what learns cannot change within a run, begin a new one"
+                f"{name}: the checkpoint has shape {saved_shapes.get(name)}, this run has "
+                f"{own_shapes.get(name)}; trainable weights cannot change within a run, start a "
+                "new run"
             )
         for name, parameter in self.parameters.items():
             parameter.copy_(weights[name])

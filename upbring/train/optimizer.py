@@ -1,4 +1,4 @@
-"""AdamW, its groups and its learning rate as a function of the step."""
+"""AdamW with parameter groups, and the learning rate as a function of the step."""
 
 import math
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from upbring.settings.training import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroup:
-    """Parameters by name that learn at one rate, as a multiple of the settings' rate."""
+    """Parameters by name that share a learning rate, given as a multiple of the settings' rate."""
 
     parameters: dict[str, nn.Parameter]
     lr_multiplier: float = 1.0
-    weight_decay: float | None = field(default=None)  # unset: the settings'
+    weight_decay: float | None = field(default=None)  # None: the settings' value
 
 
 def make_optimizer(groups: Iterable[ParameterGroup], settings: TrainSettings) -> torch.optim.AdamW:
-    """Return AdamW; matrices decay, vectors (norms, biases) do not."""
+    """Return AdamW with weight decay on matrices, but not on vectors (norms, biases)."""
     options = []
     for group in groups:
         weight_decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
@@ -44,7 +44,7 @@ def make_optimizer(groups: Iterable[ParameterGroup], settings: TrainSettings) ->
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Let every group learn at `lr_multiplier` times its own multiple."""
+    """Set each group's learning rate to `rate` times its multiplier."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate"]
 
@@ -52,8 +52,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     """Return the learning rate of step 0 … steps − 1.
 
-    It rises over the warm-up, (step + 1) / warm-up of the peak, then falls to `min_lr_ratio` of the
-    peak, which the last step has.
+    It rises linearly during warmup, (step + 1) / warmup steps of the peak, then falls to
+    `min_lr_ratio` of the peak at the last step.
     """
     warmup = settings.warmup
     warmup_steps = math.ceil(warmup * steps) if warmup < 1 else int(warmup)
@@ -74,7 +74,7 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
 def optimizer_state(
     optimizer: torch.optim.Optimizer, names: dict[nn.Parameter, str]
 ) -> dict[str, Tensor]:
-    """Return the optimiser's moments by parameter name, for a checkpoint."""
+    """Return the optimizer's moments by parameter name, for a checkpoint."""
     return {
         f"{name}/{kind}": value
         for parameter, name in names.items()
@@ -85,7 +85,7 @@ def optimizer_state(
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, names: dict[nn.Parameter, str], state: dict[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_state` returned."""
+    """Restore the state that `optimizer_state` returned."""
     for parameter, name in names.items():
         kinds = {k.rpartition("/")[2]: v for k, v in state.items() if k.rpartition("/")[0] == name}
         if kinds:

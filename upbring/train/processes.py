@@ -1,12 +1,12 @@
-"""Several processes that learn as one: sums over all of them, shares for each, one who writes.
+"""Data parallelism: sums over all processes, a shard of the data for each, and one that writes.
 
-Started by `launch` on this machine or by torchrun on many; alone, every function is the identity.
-Gradients are summed, never averaged: each process divides by the denominators of the whole step.
-What cannot be told in tensors is told as bytes; nothing is pickled. Whoever is left alone by
-another process leaves as well, with a word of it.
+The processes are started by `launch` on this machine, or by torchrun on several; in a single
+process every function is the identity. Gradients are summed, never averaged: each process divides
+by the denominators of the whole step. Text is exchanged as bytes; nothing is pickled. A process
+that loses another one exits with a message.
 
-Left out: shards of weights (FSDP2). Their seam is `sum_gradients`, the one place that knows how
-gradients of several processes become one.
+Excluded: sharded weights (FSDP2). They would go into `sum_gradients`, the only place that combines
+the gradients of several processes.
 """
 
 import os
@@ -26,12 +26,12 @@ from upbring.data.trees.tree import split_evenly
 from upbring.errors import UpbringError
 from upbring.train.launcher import EXIT_PEER_LOST, RENDEZVOUS, exit_with_launcher
 
-GLOO_SOURCE_PREFIX = re.compile(r"^\[[^\]]*\]\s*")  # which gloo puts before its errors
-STEP_TIMEOUT = timedelta(minutes=30)  # no process waits longer for the others within a step
-PREPARE_TIMEOUT = timedelta(hours=24)  # nor for the first one to encode all data
+GLOO_SOURCE_PREFIX = re.compile(r"^\[[^\]]*\]\s*")  # source location in gloo's errors
+STEP_TIMEOUT = timedelta(minutes=30)  # longest wait for other processes within a step
+PREPARE_TIMEOUT = timedelta(hours=24)  # longest wait for rank 0 to encode all data
 
 
-class PeerLost(UpbringError):  # noqa: N818 -- what happened to another one is no error of ours
+class PeerLost(UpbringError):  # noqa: N818 -- not an error of this process
     """Another process of the run is gone."""
 
     exit_code = EXIT_PEER_LOST
@@ -39,19 +39,19 @@ class PeerLost(UpbringError):  # noqa: N818 -- what happened to another one is n
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """Which process this is, of how many."""
+    """The rank of this process and the number of processes."""
 
     rank: int = 0
     world_size: int = 1
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes and prints."""
         return self.rank == 0
 
 
 def process_group() -> ProcessGroup:
-    """Return this process's place; alone if nobody started several."""
+    """Return this process's rank and world size; 0 and 1 if it is the only one."""
     if dist.is_available() and dist.is_initialized():
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
     return ProcessGroup()
@@ -59,7 +59,7 @@ def process_group() -> ProcessGroup:
 
 @contextmanager
 def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Join the processes that were started together, if any were, for the time of the block."""
+    """Join the process group during the block, if several processes were started."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         yield ProcessGroup()
@@ -87,7 +87,7 @@ def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
 
 
 def _bind_to_loopback() -> None:
-    """Let nothing listen beyond this machine."""
+    """Restrict gloo and NCCL to the loopback interface of this machine."""
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     for name in loopback[:1]:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
@@ -96,7 +96,7 @@ def _bind_to_loopback() -> None:
 
 @contextmanager
 def _raise_peer_lost() -> Iterator[None]:
-    """Turn the failure of an exchange into a word about it."""
+    """Raise a failed collective operation as `PeerLost`."""
     try:
         yield
     except RuntimeError as error:
@@ -104,8 +104,8 @@ def _raise_peer_lost() -> Iterator[None]:
             GLOO_SOURCE_PREFIX.sub("", str(error)).strip().partition("\n")[0].partition(". ")[0]
         )
         raise PeerLost(
-            f"another process of this run is gone ({reason}); see what it says, or who started it, "
-            "then go on with `upbring resume`"
+            f"another process of this run is gone ({reason}); see its output or that of its "
+            "launcher, then resume with `upbring resume`"
         ) from error
 
 
@@ -120,9 +120,9 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over all processes, in one exchange.
+    """Replace every gradient by its sum over all processes, in one all-reduce.
 
-    What follows the others without learning, as an average does, has none and gets none.
+    Frozen parameters, such as an exponential moving average, have no gradient and get none.
     """
     parameters = [p for p in parameters if p.requires_grad]
     if process_group().world_size == 1 or not parameters:
@@ -140,13 +140,13 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def shard(lengths: Sequence[int]) -> list[int]:
-    """Return the places of the items that are this process's, so that all have as much to do."""
+    """Return the indices of this process's items, so that all processes have equal work."""
     current = process_group()
     return split_evenly(lengths, current.world_size)[current.rank]
 
 
 def broadcast(text: str, *, src: int = 0, group: dist.ProcessGroup | None = None) -> str:
-    """Return what one process says, in all of them."""
+    """Return the text of process `src`, in all processes."""
     current = process_group()
     if current.world_size == 1:
         return text
@@ -161,13 +161,13 @@ def broadcast(text: str, *, src: int = 0, group: dist.ProcessGroup | None = None
 
 
 def all_gather(text: str) -> list[str]:
-    """Return what every process says, in the order of their ranks."""
+    """Return the texts of all processes, in the order of their ranks."""
     return [broadcast(text, src=rank) for rank in range(process_group().world_size)]
 
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Let the first process go through the block before the others enter it, however long."""
+    """Let rank 0 run the block before the others, with a timeout of a day."""
     if process_group().world_size == 1:
         yield
         return
@@ -182,5 +182,5 @@ def main_process_first() -> Iterator[None]:
 
 
 def any_process(*, flag: bool) -> bool:
-    """Return whether any process wishes it."""
+    """Return whether the flag is set in any process."""
     return bool(all_reduce_sum(torch.tensor(int(flag))) > 0)

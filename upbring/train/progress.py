@@ -1,8 +1,8 @@
-"""What a person sees while a model learns: a bar on a terminal, plain lines elsewhere.
+"""Training progress for the user: a progress bar on a terminal, plain lines elsewhere.
 
-Rates are those of the last steps, so that the time left follows a change of speed. A metric that
-leaves its healthy band is spoken of once, with advice. A display that shows this work among others
-has the bar instead. Nothing is recorded here; that is `runs`'.
+Rates are means over the last steps, so that the remaining time follows a change of speed. A metric
+that leaves its healthy range is reported once, with advice. A `Display` of several stages replaces
+the bar. Excluded: recording, which is done by `run_log`.
 """
 
 import itertools
@@ -20,20 +20,20 @@ from rich.progress import Progress as Bar
 
 from upbring import durable
 
-WINDOW = 50  # updates that a rate is taken over
+WINDOW = 50  # updates that rates are averaged over
 BAR_WIDTH = 20
 
 
 @dataclass(frozen=True)
 class Band:
-    """The healthy range of a metric, and what to do outside of it."""
+    """The healthy range of a metric, and advice for values outside of it."""
 
     low: float | None
     high: float | None
     advice: str
 
     def contains(self, value: float) -> bool:
-        """Whether `value` lies inside; what is no number does not."""
+        """Whether `value` is in the range; NaN never is."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def __str__(self) -> str:
@@ -45,35 +45,35 @@ class Band:
 
 
 class Display(Protocol):
-    """Shows several stages, this one among them."""
+    """A display of several stages, one of which is this training."""
 
     @property
     def console(self) -> Console:
-        """Where messages are printed, so that they appear above the display."""
+        """The console for messages, which appear above the display."""
 
     def suspended(self) -> AbstractContextManager[None]:
-        """Leave the terminal to processes of our own that print for themselves."""
+        """Release the terminal to child processes that print themselves."""
 
     @property
     def text_width(self) -> int:
-        """How many characters have room beside its bar."""
+        """The number of characters available next to the bar."""
 
     def advance(
         self, step: int, total: int, summary: str, key_metrics: Mapping[str, float]
     ) -> None:
-        """Show how far it is, in words too, and the number that matters most."""
+        """Show the progress, a summary line and the most important metrics."""
 
     def warn(self, text: str) -> None:
-        """Show that something is not as it should be."""
+        """Show a warning."""
 
 
 def process_memory() -> tuple[int | None, int | None]:
-    """Return the bytes of memory that this process holds, and has held at most."""
+    """Return the current and the peak memory of this process in bytes."""
     return durable.process_memory_bytes(), durable.peak_process_memory_bytes()
 
 
 class Progress:
-    """Shows the course of `total_steps` steps; used as a `with` block."""
+    """Shows the progress of `total_steps` steps; used as a `with` block."""
 
     def __init__(
         self,
@@ -97,9 +97,8 @@ class Progress:
         self._display = display
         self._warned_metrics: set[str] = set()
         self._last_printed_at: float | None = None
-        self._history: deque[tuple[float, int, int]] = deque(
-            maxlen=WINDOW
-        )  # time, step, all tokens
+        # time, step, total tokens
+        self._history: deque[tuple[float, int, int]] = deque(maxlen=WINDOW)
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
@@ -125,7 +124,7 @@ class Progress:
             self._bar = None
 
     def update(self, step: int, values: Mapping[str, float], *, tokens: int = 0) -> None:
-        """Show that `step` is done, which learned from so many `tokens`."""
+        """Show that `step` is done, which trained on `tokens` tokens."""
         now = self._clock()
         previous_tokens = self._history[-1][2] if self._history else 0
         self._history.append((now, step, previous_tokens + tokens))
@@ -152,7 +151,7 @@ class Progress:
     def _format_line(
         self, step: int, values: Mapping[str, float], *, max_width: int | None = None
     ) -> str:
-        """Return a step in a line; where there is not room for all, the least needed parts go."""
+        """Return a step as a line, without the least important parts if it is too wide."""
         shown = [
             f"{_metric_title(name)} {format_number(values[name])}"
             for name in self._shown_metrics
@@ -169,7 +168,7 @@ class Progress:
         return _join_parts(parts)
 
     def _rates(self, step: int) -> list[str]:
-        """Return tokens a second, which may be empty, and the time left, once two updates tell."""
+        """Return tokens per second (may be empty) and the time left, after at least two updates."""
         (first, first_step, first_tokens), (last, _, last_tokens) = (
             self._history[0],
             self._history[-1],
@@ -188,22 +187,20 @@ class Progress:
                 and not band.contains(values[name])
             ):
                 self._warned_metrics.add(name)
-                problem = (
-                    f"{_metric_title(name)} is {format_number(values[name])}, and healthy is {band}"
-                )
-                warning = f"step {step:,}: {problem}. {band.advice}"
+                problem = f"{_metric_title(name)} is {format_number(values[name])}"
+                warning = f"step {step:,}: {problem}; healthy is {band}. {band.advice}"
                 if self._display is not None:
                     self._display.warn(warning)
                 self.print_line(warning)
 
 
 def has_bars(console: Console) -> bool:
-    """Whether bars can be drawn there."""
+    """Whether the console can show progress bars."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time as people say it, in its two largest units.
+    """Return a duration in its two largest units.
 
     >>> format_duration(4000), format_duration(61.4), format_duration(5)
     ('1 h 6 min', '1 min 1 s', '5 s')
@@ -225,5 +222,5 @@ def _metric_title(name: str) -> str:
 
 
 def format_number(value: float) -> str:
-    """Return four digits of a number, in powers of ten where there would be many zeros."""
-    return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"  # noqa: PLR2004 -- said above
+    """Return a number with four digits, in scientific notation if it is below 0.001."""
+    return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"  # noqa: PLR2004 -- see the docstring

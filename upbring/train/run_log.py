@@ -1,6 +1,6 @@
-"""What a run writes and shows on its way: metrics, samples, checkpoints, the bar.
+"""What a training run writes and prints: metrics, samples, checkpoints and progress.
 
-Of several processes one keeps the journal; the others hold a `NullRunLog` one, which does nothing.
+With several processes, rank 0 has a `DiskRunLog` and the others a `NullRunLog`, which does nothing.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,43 +16,41 @@ from upbring.train import checkpoint
 from upbring.train.algorithm import Evaluation
 from upbring.train.progress import Progress
 
-SKIPPED_STEPS_FILE = (
-    "left_out.jsonl"  # steps that were not taken, and their rows; there if there are any
-)
+SKIPPED_STEPS_FILE = "left_out.jsonl"  # skipped steps and their rows; exists only if there are any
 
 
 class RunLog(Protocol):
-    """Where the loop tells what happened."""
+    """The interface through which the loop reports what happened."""
 
     def log_step(
         self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
     ) -> None:
-        """Write down a step that was taken."""
+        """Record the metrics of a step."""
 
     def log_evaluation(
         self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
     ) -> None:
-        """Write down and show an observation."""
+        """Record and print an evaluation."""
 
     def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
-        """Write down and tell that a step was not taken, why, and on which rows."""
+        """Record and print that a step was not taken, why, and on which rows."""
 
     def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
-        """Write a checkpoint, after forcing all that was written to the disk."""
+        """Save a checkpoint, after flushing all other files to disk."""
 
     def checkpoint_path(self, step: int) -> str:
-        """Return where the checkpoint of a step lies."""
+        """Return the path of a step's checkpoint."""
 
     def truncate(self, step: int) -> None:
-        """Forget what was written after a step."""
+        """Delete all records after a step."""
 
     def print_line(self, text: str) -> None:
-        """Tell the user something."""
+        """Print a line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class NullRunLog:
-    """The journal of a process that does not write."""
+    """The run log of a process that does not write."""
 
     def log_step(
         self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
@@ -71,7 +69,7 @@ class NullRunLog:
         """Do nothing."""
 
     def checkpoint_path(self, step: int) -> str:
-        """Leave the word to the first process."""
+        """Return nothing, because rank 0 knows the path."""
         del step
         return ""
 
@@ -84,7 +82,7 @@ class NullRunLog:
 
 @dataclass(eq=False)
 class DiskRunLog:
-    """The journal of a run's folder; used as a `with` block, after which all is on the disk."""
+    """The run log in a run's folder; used as a `with` block, after which all is on disk."""
 
     run: Run
     progress: Progress
@@ -114,14 +112,14 @@ class DiskRunLog:
     def log_step(
         self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
     ) -> None:
-        """Write down a step that was taken."""
+        """Record the metrics of a step."""
         self.metrics.write(step, {**values, "tokens": tokens, "seconds": seconds})
         self.progress.update(step, values, tokens=tokens)
 
     def log_evaluation(
         self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
     ) -> None:
-        """Write down and show an observation."""
+        """Record and print an evaluation."""
         if evaluation.values:
             self.metrics.write(step, evaluation.values, kind="held_out")
         for sample in evaluation.samples:
@@ -132,16 +130,17 @@ class DiskRunLog:
         )
 
     def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
-        """Write down and tell that a step was not taken, why, and on which rows."""
+        """Record and print that a step was not taken, why, and on which rows."""
         with JsonLinesFile(self._skipped_steps_file) as lines:
             lines.append(step, {"reason": reason, "rows": [*rows]})
             lines.sync()
         self.print_line(
-            f"step {step}: {reason}; it is left out, its rows are named in {self._skipped_steps_file}"
+            f"step {step}: {reason}; the step is skipped, its rows are listed in "
+            f"{self._skipped_steps_file}"
         )
 
     def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
-        """Write a checkpoint, after forcing all that was written to the disk."""
+        """Save a checkpoint, after flushing all other files to disk."""
         self.metrics.sync()
         self.samples.sync()
         checkpoint.save(
@@ -154,11 +153,11 @@ class DiskRunLog:
         )
 
     def checkpoint_path(self, step: int) -> str:
-        """Return where the checkpoint of a step lies."""
+        """Return the path of a step's checkpoint."""
         return str(self.run.checkpoints / f"step-{step}")
 
     def truncate(self, step: int) -> None:
-        """Forget what was written after a step."""
+        """Delete all records after a step."""
         self.metrics.truncate_after(step)
         self.samples.truncate_after(step)
         if self._skipped_steps_file.exists():
@@ -166,7 +165,7 @@ class DiskRunLog:
                 lines.truncate_after(step)
 
     def print_line(self, text: str) -> None:
-        """Tell the user something."""
+        """Print a line for the user."""
         self.progress.print_line(text)
 
     @property
@@ -175,9 +174,9 @@ class DiskRunLog:
 
 
 def _format_evaluation(step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool) -> str:
-    """Return an observation as lines to print: one sample on the way, all of them at the end."""
+    """Return an evaluation as lines to print: one sample, or all of them at the last step."""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
-    head = f"step {step}: held out {numbers}" if numbers else f"step {step}"
+    head = f"step {step}: held-out {numbers}" if numbers else f"step {step}"
     responses = [
         f"  {_shorten(sample.prompt, from_end=True)} → {_shorten(sample.response)}"
         for sample in evaluation.samples[: None if is_last else 1]

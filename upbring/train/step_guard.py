@@ -1,13 +1,14 @@
-"""What must never reach the weights is stopped before the optimiser's step.
+"""Detect bad steps before the optimizer applies them.
 
-A step is bad if a number of it is not finite, or if its loss, gradient or log-ratio leaps: more
-than six standard deviations above the mean of the last steps taken, and by more than a floor, for a
-stream may hardly vary, and gradients have long tails. A bad step is left out, and the data
-move on. Three of them within ten steps: the run goes back, once, to the last checkpoint that was
-saved in quiet, and past the steps since. If that does not help, it stops.
+A step is bad if one of its metrics is not finite, or if its loss, gradient norm or log-ratio
+spikes: it rises more than six standard deviations above the mean of the last steps taken, and more
+than a minimum, because some data hardly vary and gradients have long tails. A bad step is skipped,
+and training continues with the next rows. After three bad steps within ten the run rolls back,
+once, to the last checkpoint that was saved without recent bad steps, and continues with the next
+rows. If that does not help, it stops.
 
-The guard remembers in the checkpoint, so that killed and resumed is never killed.
-Left out: writing down and telling, which is the journal's; going back, which is the loop's.
+The guard's state is saved in the checkpoint, so that a resumed run equals one that never stopped.
+Excluded: recording and printing, done by `run_log`, and the rollback, done by `loop`.
 """
 
 import math
@@ -19,14 +20,15 @@ from typing import Literal
 
 from upbring.durable import JSON
 
-WINDOW = 128  # steps that were taken, which the next one is compared with
-MIN_HISTORY = 32  # with fewer nothing is called a leap
+WINDOW = 128  # taken steps that a new one is compared with
+MIN_HISTORY = 32  # with fewer taken steps nothing is a spike
 SPIKE_SIGMAS = 6.0
-# What a leap is at least: a share of the mean, and an amount. Norms of sound runs on a few examples
-# a step leapt to 6 times their mean (measured over 4,800 steps).
+# Minimum rise of a spike: relative to the mean, and absolute. Gradient norms of healthy runs with
+# few examples per step rose to 6 times their mean (measured over 4,800 steps).
 SPIKE_FLOORS = {"loss": (0.5, 0.5), "log_ratio": (0.5, 1.0), "gradient_norm": (9.0, 1.0)}
-MAX_BAD_STEPS = 3  # bad steps
-BAD_STEP_WINDOW = 10  # within so many
+# This many bad steps within the window cause a rollback.
+MAX_BAD_STEPS = 3
+BAD_STEP_WINDOW = 10
 
 BadStepPolicy = Literal["skip", "stop", "off"]
 StepDecision = Literal["take", "skip", "go back", "stop"]
@@ -34,17 +36,17 @@ StepDecision = Literal["take", "skip", "go back", "stop"]
 
 @dataclass(slots=True)
 class StepGuard:
-    """Judges each step by those before it."""
+    """Compares each step with the steps before it."""
 
     on_bad_step: BadStepPolicy = "skip"
-    clip_norm: float = 0.0  # a gradient within the clip's limit is no leap
+    clip_norm: float = 0.0  # a gradient norm below the clipping limit is never a spike
     history: dict[str, deque[float]] = field(default_factory=dict)
-    bad_steps: list[int] = field(default_factory=list)  # steps of late
-    rollback_step: int = 0  # the step of the last checkpoint that was saved in quiet
-    rolled_back_at: int | None = None  # at this step
+    bad_steps: list[int] = field(default_factory=list)  # recent ones, by number
+    rollback_step: int = 0  # of the last checkpoint without recent bad steps
+    rolled_back_at: int | None = None  # step of the rollback, if any
 
     def fault(self, values: Mapping[str, float]) -> str | None:
-        """Return what is wrong with a step's numbers, if anything is."""
+        """Return what is wrong with a step's metrics, or None."""
         non_finite = [
             f"{name} {value}" for name, value in values.items() if not math.isfinite(value)
         ]
@@ -65,17 +67,17 @@ class StepGuard:
         if value <= mean + allowed_rise:
             return None
         return (
-            f"{name} {value:.4g} leaps above {mean:.4g}, the mean of the last {len(history)} steps"
+            f"{name} {value:.4g} spikes above {mean:.4g}, the mean of the last {len(history)} steps"
         )
 
     def record_step(self, values: Mapping[str, float]) -> None:
-        """Remember a step that was taken."""
+        """Add a step that was taken to the history."""
         for name in SPIKE_FLOORS:
             if name in values:
                 self.history.setdefault(name, deque(maxlen=WINDOW)).append(values[name])
 
     def decide(self, step: int, *, is_bad: bool) -> StepDecision:
-        """Return what to do with step `step`, and remember it if it is bad."""
+        """Return what to do with step `step`, and record it if it is bad."""
         if not is_bad:
             return "take"
         if self.on_bad_step != "skip":
@@ -89,19 +91,19 @@ class StepGuard:
         return "go back" if self.rolled_back_at is None else "stop"
 
     def record_checkpoint(self, step: int) -> None:
-        """Take note that a checkpoint is due, which is one to go back to if all is quiet."""
+        """Record a due checkpoint as the rollback target, unless there were recent bad steps."""
         if not self._recent_bad_steps(step):
             self.rollback_step = step
 
     def record_rollback(self, step: int, saved_facts: Mapping[str, JSON]) -> None:
-        """Remember that the run went back at `step`, and what the guard knew at that checkpoint."""
+        """Record a rollback at `step`, with the guard's state of the restored checkpoint."""
         self.restore({**saved_facts, "bad": [], "anchor": self.rollback_step, "went_back": step})
 
     def _recent_bad_steps(self, step: int) -> list[int]:
         return [each for each in self.bad_steps if step - each < BAD_STEP_WINDOW]
 
     def facts(self) -> dict[str, JSON]:
-        """Return what a checkpoint keeps."""
+        """Return the state that a checkpoint stores."""
         return {
             "past": {name: [*values] for name, values in self.history.items()},
             "bad": [*self.bad_steps],
@@ -110,9 +112,9 @@ class StepGuard:
         }
 
     def restore(self, facts: Mapping[str, JSON]) -> None:
-        """Take back what `facts` returned; nothing, from a version that had no guard."""
+        """Restore the state that `facts` returned; missing keys reset to their defaults."""
         history, rolled_back_at = facts.get("past", {}), facts.get("went_back")
-        assert isinstance(history, Mapping), "as `facts` wrote it"
+        assert isinstance(history, Mapping), "must be as `facts` returned it"
         self.history = {
             name: deque(_parse_numbers(values), maxlen=WINDOW) for name, values in history.items()
         }
@@ -122,5 +124,5 @@ class StepGuard:
 
 
 def _parse_numbers(values: JSON) -> list[float]:
-    assert isinstance(values, list), "as `facts` wrote it"
+    assert isinstance(values, list), "must be as `facts` returned it"
     return [float(str(value)) for value in values]

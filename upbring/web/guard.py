@@ -1,9 +1,9 @@
-"""What stands before every page and API: this machine, its own pages, and who has the key alone.
+"""Access control of every page and API: local requests with a secret token only.
 
-A browser lets any site send requests to this machine. So a request must name us as its host (a name
-that was rebound to 127.0.0.1 does not), come from our own page if it comes from a page at all, and
-carry a token that only the terminal has shown. The token comes once in the address; then a cookie
-keeps it, which no other site can make a browser send.
+A browser lets any site send requests to this machine. So a request must have this server's host
+name (which prevents DNS rebinding), must come from one of its own pages if it comes from a page,
+and must carry the token that the terminal printed. The token is in the URL of the first request;
+after that it is in a SameSite cookie, which a browser does not send for other sites.
 """
 
 import secrets
@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "same-origin",  # with none at all a form's origin would be null
+    "Referrer-Policy": "same-origin",  # without a referrer, a form's origin would be null
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -37,35 +37,35 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """Where we are reached, and the key."""
+    """The server's port and its secret token."""
 
     port: int
     token: str
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What a browser calls us."""
+        """The accepted values of the Host header."""
         names = {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}
-        return frozenset(names | ({LOOPBACK, "localhost"} if self.port == 80 else set()))  # noqa: PLR2004 -- http's own
+        return frozenset(names | ({LOOPBACK, "localhost"} if self.port == 80 else set()))  # noqa: PLR2004 -- HTTP's default port
 
     @property
     def url(self) -> str:
-        """What to open."""
+        """The URL to open, with the token."""
         return f"http://{LOOPBACK}:{self.port}/?{TOKEN_PARAMETER}={self.token}"
 
     @property
     def cookie_name(self) -> str:
-        """The name under which a browser keeps the key; it knows no ports, so the name does."""
+        """The cookie's name; it contains the port because cookies are shared between ports."""
         return f"upbring-{self.port}"
 
 
 def make_web_address(port: int) -> WebAddress:
-    """Return a door with a key of its own."""
+    """Return an address with a new random token."""
     return WebAddress(port, secrets.token_urlsafe(32))
 
 
 class WebGuard:
-    """An application behind a door; `headers` replaces some of those that it sets."""
+    """ASGI middleware that checks requests; `headers` overrides the default security headers."""
 
     def __init__(
         self, app: "ASGIApp", address: WebAddress, *, headers: Mapping[str, str] | None = None
@@ -75,7 +75,7 @@ class WebGuard:
         self._headers = {**SECURITY_HEADERS, **(headers or {})}
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answer a request, or say why not."""
+        """Pass a request to the application, or reject it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -83,21 +83,21 @@ class WebGuard:
         await (refusal or self._app)(scope, receive, self._with_headers(send))
 
     def _refusal(self, scope: "Scope") -> Response | None:
-        """Return what to answer instead; None where the request may pass."""
+        """Return the response to a rejected request; None if the request is allowed."""
         headers = Headers(scope=scope)
         if scope["type"] != "http":
-            return PlainTextResponse("upbring speaks HTTP here", 403)
+            return PlainTextResponse("only HTTP is supported; open the printed URL", 403)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self._address.hosts:
-            return PlainTextResponse("another host's name; open the address as it was printed", 421)
+            return PlainTextResponse("unknown host name; open the printed URL", 421)
         if not self._is_same_origin(headers, method=scope["method"]):
-            return PlainTextResponse("another site's request; open the page itself", 403)
+            return PlainTextResponse("cross-site request rejected; open the page directly", 403)
         if self._has_token(headers):
             return None
         return self._log_in(scope)
 
     def _is_same_origin(self, headers: Headers, *, method: str) -> bool:
-        """Whether a request comes from our own page, or from nobody's: a reader, a new tab."""
+        """Whether a request comes from this server's pages or from no page (curl, a new tab)."""
         origin = headers.get("origin")
         if origin is not None:
             return origin.lower() in {f"http://{host}" for host in self._address.hosts}
@@ -118,13 +118,13 @@ class WebGuard:
         return cookie is not None and self._is_token(cookie.value)
 
     def _log_in(self, scope: "Scope") -> Response:
-        """Let the key in that came with the address, and take it out of the address."""
+        """Move a valid token from the URL into a cookie and redirect; reject other requests."""
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         tokens = [value for name, value in query if name == TOKEN_PARAMETER]
         if scope["method"] not in SAFE_METHODS or not any(map(self._is_token, tokens)):
-            return PlainTextResponse("no key; open the address as it was printed", 401)
+            return PlainTextResponse("missing or wrong token; open the printed URL", 401)
         rest = urlencode([pair for pair in query if pair[0] != TOKEN_PARAMETER])
-        path = "/" + scope["path"].lstrip("/\\")  # two slashes would lead to another host
+        path = "/" + scope["path"].lstrip("/\\")  # "//" would redirect to another host
         response = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
         response.set_cookie(
             self._address.cookie_name, self._address.token, httponly=True, samesite="strict"

@@ -1,7 +1,6 @@
-"""A guarded application on a port of this machine alone, until Ctrl-C.
+"""Serves a guarded application on a loopback port until Ctrl-C.
 
-Nothing here touches the terminal: the server's own log is off, and its address is for the caller
-to print.
+It prints nothing: the server's log is off, and the caller prints the address.
 """
 
 import socket
@@ -17,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def bind_socket(port: int) -> socket.socket:
-    """Return a socket that listens on a port of this machine; 0 takes one that is free."""
+    """Return a socket that listens on a loopback port; 0 selects a free port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.bind((LOOPBACK, port))
-        listener.listen()  # who knocks before the server is up waits, and is not turned away
+        listener.listen()  # connections before the server starts wait instead of failing
     except OSError as error:
         listener.close()
         reason = (error.strerror or str(error)).lower()
         raise InputError(
-            f"--port: {port} cannot be had ({reason}); give another, or 0 for one that is free"
+            f"--port: {port} is not available ({reason}); pass another port, or 0 for a free one"
         ) from error
     return listener
 
@@ -34,8 +33,8 @@ def bind_socket(port: int) -> socket.socket:
 def make_server(
     app: "ASGIApp", listener: socket.socket, *, headers: Mapping[str, str] | None = None
 ) -> "tuple[uvicorn.Server, WebAddress]":
-    """Return a server of an application, and its door; `run(sockets=[place])` starts it."""
-    import uvicorn  # noqa: PLC0415 -- only where something is served
+    """Return a server and its address; `server.run(sockets=[listener])` starts it."""
+    import uvicorn  # noqa: PLC0415 -- only needed for serving
 
     address = make_web_address(listener.getsockname()[1])
     config = uvicorn.Config(
@@ -52,11 +51,11 @@ def make_server(
 
 
 def serve(app: "ASGIApp", *, port: int, on_ready: Callable[[WebAddress], None]) -> None:
-    """Serve until Ctrl-C; `on_ready` is given the door once it is open to knock at."""
+    """Serve until Ctrl-C; `on_ready` receives the address when connections are accepted."""
     with bind_socket(port) as listener:
         uvicorn_server, address = make_server(app, listener)
         on_ready(address)
         try:
             uvicorn_server.run(sockets=[listener])
-        except KeyboardInterrupt:  # how one leaves a page; the server has closed before it says so
+        except KeyboardInterrupt:  # the normal exit; uvicorn raises it again after shutdown
             return

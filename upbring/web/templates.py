@@ -1,6 +1,6 @@
-"""The one way in which pages are made: templates that ship with a room, in jinja2's sandbox.
+"""Renders HTML pages: templates of a package, in jinja2's sandbox.
 
-Everything that is put in is escaped, and a name that is not there is an error.
+All values are escaped, and an undefined name is an error.
 """
 
 from jinja2 import PackageLoader, StrictUndefined
@@ -8,7 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 def make_template_environment(package: str, folder: str = "pages") -> ImmutableSandboxedEnvironment:
-    """Return the templates that lie in a folder of a package."""
+    """Return the environment of the templates in a package's folder."""
     return ImmutableSandboxedEnvironment(
         loader=PackageLoader(package, folder),
         autoescape=True,

@@ -22,12 +22,12 @@ def rendered(source: str) -> str:
 
 
 def grown(step: str, *, start: str = "'a'") -> str:
-    """Return a template that takes a step sixty times: n.x becomes what it says."""
+    """Return a template that assigns `step` to n.x sixty times."""
     loop = f"{{% for i in range(60) %}}{{% set n.x = {step} %}}{{% endfor %}}"
     return f"{{% set n = namespace(x={start}) %}}{loop}"
 
 
-# each asks for gigabytes, or for hours
+# Each needs gigabytes or hours without limits.
 LONG = "a" * 50_000
 GROWING = {
     "product": "{{ 'a' * 10**9 }}",
@@ -90,7 +90,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_a_template_that_would_grow_without_end_is_refused(name: str) -> None:
+def test_a_template_with_unbounded_output_is_rejected(name: str) -> None:
     start = time.thread_time()
     with pytest.raises(InputError, match="chat template"):
         rendered(GROWING[name])
@@ -98,7 +98,7 @@ def test_a_template_that_would_grow_without_end_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SLOW if IS_NIGHTLY else ["loops", "circle"])
-def test_a_template_that_would_compute_without_end_is_stopped(name: str) -> None:
+def test_a_template_with_unbounded_run_time_is_stopped(name: str) -> None:
     start = time.thread_time()
     with pytest.raises(InputError, match="the chat template was stopped"):
         rendered(SLOW[name])
@@ -114,7 +114,7 @@ def test_bombs_are_stopped_within_256_megabytes() -> None:
                 rendered(bomb)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            assert peak < 200_000_000, name  # beside what Python and jinja2 take
+            assert peak < 200_000_000, name  # includes Python and jinja2
 
 
 PAYLOADS = [
@@ -165,7 +165,7 @@ LEAKS = ("<class", "<built-in", "<function", "<module", "mro", "root:", "__", "o
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_injected_code_is_refused_or_does_nothing(payload: str, tmp_path: Path) -> None:
+def test_injected_code_is_rejected_or_has_no_effect(payload: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     payload = payload.replace("'X'", f"'touch {canary}'")
     with contextlib.suppress(InputError):

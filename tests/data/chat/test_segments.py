@@ -12,7 +12,7 @@ from upbring.data.chat.segments import (
 from upbring.data.chat.template import Rendering
 
 
-def test_quoted_control_tokens_are_not_among_the_control_tokens() -> None:
+def test_quoted_special_tokens_are_not_special_spans() -> None:
     tokenizer = codec(FAMILIES["llama-2"], "gpt2")
     rendering = Rendering("<s>a</s>b</s>", quoted_spans=((4, 8),))
     assert find_special_spans(rendering, tokenizer) == [(0, 3), (9, 13)]
@@ -21,9 +21,9 @@ def test_quoted_control_tokens_are_not_among_the_control_tokens() -> None:
 def test_a_piece_is_one_part_unless_it_quotes() -> None:
     tokenizer = codec(FAMILIES["llama-2"], "gpt2")
     rendering = Rendering("<s>ab</s>c</s>d", quoted_spans=((5, 9),))
-    controls = find_special_spans(rendering, tokenizer)
+    special_spans = find_special_spans(rendering, tokenizer)
     first, second = cut_into_pieces(
-        rendering, [0, 14, 15], special_spans=controls, tokenizer=tokenizer
+        rendering, [0, 14, 15], special_spans=special_spans, tokenizer=tokenizer
     )
     assert first == (
         TextPart("<s>", is_continuation=True),
@@ -33,17 +33,19 @@ def test_a_piece_is_one_part_unless_it_quotes() -> None:
     assert second == (TextPart("d", is_continuation=True),)
 
 
-def test_white_space_that_a_control_token_swallows_is_gone_after_a_cut() -> None:
+def test_whitespace_that_a_special_token_strips_is_absent_after_a_cut() -> None:
     family = FAMILIES["phi-3-swallowing"]
     tokenizer = codec(family, "gpt2")
     rendering = Rendering("<|user|>\n a<|end|>\nb")
-    controls = find_special_spans(rendering, tokenizer)
-    pieces = cut_into_pieces(rendering, [0, 9, 18, 20], special_spans=controls, tokenizer=tokenizer)
+    special_spans = find_special_spans(rendering, tokenizer)
+    pieces = cut_into_pieces(
+        rendering, [0, 9, 18, 20], special_spans=special_spans, tokenizer=tokenizer
+    )
     texts = ["".join(part.text for part in piece) for piece in pieces]
     assert texts == ["<|user|>\n", "a<|end|>", "b"]
 
 
-def test_a_draft_grows_into_a_tree_with_its_weights() -> None:
+def test_a_draft_is_encoded_to_a_tree_with_its_weights() -> None:
     tokenizer = codec(FAMILIES["llama-2"], "gpt2")
     a, b = TextPart("a", is_continuation=True), TextPart("b", is_continuation=True)
     draft = Draft(

@@ -26,14 +26,14 @@ from upbring.data.chat.template_budget import (
         ("%", "%*d", (5, 1)),
     ],
 )
-def test_an_operator_that_would_make_too_much_is_refused(
+def test_an_operator_with_a_too_large_result_is_rejected(
     operator: str, left: object, right: object
 ) -> None:
     with pytest.raises(BudgetExceededError):
         check_operator(operator, left, right=right, limit=100)
 
 
-def test_operators_of_every_day_are_let_through() -> None:
+def test_ordinary_operators_are_allowed() -> None:
     for operator, left, right in [
         ("*", "ab", 50),
         ("*", 3, 4),
@@ -57,12 +57,12 @@ def test_operators_of_every_day_are_let_through() -> None:
         ("join", ({"a": "b" * 101},)),
     ],
 )
-def test_a_method_that_would_make_too_much_is_refused(name: str, given: tuple[object, ...]) -> None:
+def test_a_method_with_a_too_large_result_is_rejected(name: str, given: tuple[object, ...]) -> None:
     with pytest.raises(BudgetExceededError):
         check_text_method(name, "a" * 10, arguments=given, limit=100)
 
 
-def test_a_slow_search_from_the_right_is_refused() -> None:
+def test_a_slow_search_from_the_right_is_rejected() -> None:
     for name in ("strip", "rsplit", "rfind"):
         check_text_method(name, "a" * 10_000, arguments=("b" * 900,), limit=BASE_MAX_CHARACTERS)
         with pytest.raises(BudgetExceededError):
@@ -88,7 +88,7 @@ def test_a_slow_search_from_the_right_is_refused() -> None:
         ("trim", "a", ("b" * 1001,)),
     ],
 )
-def test_a_filter_that_would_make_too_much_is_refused(
+def test_a_filter_with_a_too_large_result_is_rejected(
     name: str, value: object, given: tuple[object, ...]
 ) -> None:
     with pytest.raises(BudgetExceededError):
@@ -97,17 +97,17 @@ def test_a_filter_that_would_make_too_much_is_refused(
         )
 
 
-def test_a_width_of_five_digits_is_refused() -> None:
+def test_a_width_of_five_digits_is_rejected() -> None:
     check_width("{:>9999}")
     with pytest.raises(BudgetExceededError, match="9,999"):
         check_width("{:>10000}")
 
 
-def test_a_budget_counts_all_that_a_list_holds() -> None:
+def test_a_budget_counts_all_items_of_a_list() -> None:
     long = "a" * 900_000
     nested: list[object] = []
     for _ in range(40):
-        nested = [long, nested, nested]  # 2^40 texts when written out, one in memory
+        nested = [long, nested, nested]  # 2^40 texts when rendered, one in memory
     with pytest.raises(BudgetExceededError, match="more than"):
         RenderBudget(0).charge(nested)
 

@@ -17,49 +17,51 @@ TEXTS = ["Hello there", " Hello", "\n\nTwo  lines\n", "naïve 😀", "<s>a</s>",
 
 
 def same(one: Tokenizer, two: Tokenizer) -> bool:
-    facts = (
+    attributes = (
         *("bos_token_id", "eos_token_id", "bos_token", "eos_token", "special_tokens_map"),
         *("size", "adds_bos", "fingerprint"),
     )
-    return all(getattr(one, name) == getattr(two, name) for name in facts) and all(
+    return all(getattr(one, name) == getattr(two, name) for name in attributes) and all(
         one.encode(text) == two.encode(text) for text in TEXTS
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_saved_by_transformers_is_read_as_transformers_reads_it(
+def test_a_folder_saved_by_transformers_is_loaded_as_in_transformers(
     kind: str, tmp_path: Path
 ) -> None:
     ours = codec(FAMILIES["llama-2"], kind)
-    theirs = PreTrainedTokenizerFast(tokenizer_object=ours.backend, **ours.special_tokens_map)
-    theirs.chat_template = FAMILIES["llama-2"].template
-    theirs.save_pretrained(tmp_path)
-    found = load_tokenizer(tmp_path)
-    assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
-    assert found.chat_template == FAMILIES["llama-2"].template
-    assert found.adds_bos
-    assert found.size == len(theirs)
+    hf_tokenizer = PreTrainedTokenizerFast(tokenizer_object=ours.backend, **ours.special_tokens_map)
+    hf_tokenizer.chat_template = FAMILIES["llama-2"].template
+    hf_tokenizer.save_pretrained(tmp_path)
+    result = load_tokenizer(tmp_path)
+    assert (result.bos_token, result.eos_token) == ("<s>", "</s>")
+    assert result.chat_template == FAMILIES["llama-2"].template
+    assert result.adds_bos
+    assert result.size == len(hf_tokenizer)
     for text in TEXTS:
-        tokens = theirs.encode(text, add_special_tokens=False)
-        assert found.encode(text) == tokens
-        assert found.decode(tokens) == theirs.decode(tokens, skip_special_tokens=True)
+        tokens = hf_tokenizer.encode(text, add_special_tokens=False)
+        assert result.encode(text) == tokens
+        assert result.decode(tokens) == hf_tokenizer.decode(tokens, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_saved_is_read_again_by_us_and_by_transformers(kind: str, tmp_path: Path) -> None:
+def test_a_saved_tokenizer_is_loaded_by_upbring_and_by_transformers(
+    kind: str, tmp_path: Path
+) -> None:
     ours = codec(FAMILIES["llama-2"], kind)
     save_tokenizer(ours, tmp_path, template="{{ 1 }}")
-    found = load_tokenizer(tmp_path)
-    assert same(ours, found)
-    assert found.chat_template == "{{ 1 }}"
-    theirs = AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs.chat_template == "{{ 1 }}"
-    assert (theirs.bos_token, theirs.eos_token) == ("<s>", "</s>")
+    result = load_tokenizer(tmp_path)
+    assert same(ours, result)
+    assert result.chat_template == "{{ 1 }}"
+    hf_tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert hf_tokenizer.chat_template == "{{ 1 }}"
+    assert (hf_tokenizer.bos_token, hf_tokenizer.eos_token) == ("<s>", "</s>")
     for text in TEXTS:
-        assert theirs.encode(text, add_special_tokens=False) == ours.encode(text)
+        assert hf_tokenizer.encode(text, add_special_tokens=False) == ours.encode(text)
 
 
-def test_files_are_copied_byte_for_byte_and_the_template_in_use_beside_them(tmp_path: Path) -> None:
+def test_files_are_copied_byte_for_byte_with_the_template_in_use(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
@@ -74,7 +76,7 @@ def test_files_are_copied_byte_for_byte_and_the_template_in_use_beside_them(tmp_
     assert same(loaded, load_tokenizer(two))
 
 
-def test_a_trained_tokenizer_knows_every_byte_and_its_end() -> None:
+def test_a_trained_tokenizer_has_every_byte_and_an_end_of_text_token() -> None:
     tokenizer = train_tokenizer(["Hello there, how are you?"] * 3, 300)
     assert tokenizer.size <= 300
     assert (
@@ -87,19 +89,21 @@ def test_a_trained_tokenizer_knows_every_byte_and_its_end() -> None:
     assert tokenizer.adds_bos
     assert same(tokenizer, train_tokenizer(["Hello there, how are you?"] * 3, 300))
     assert tokenizer.fingerprint != train_tokenizer(["Hello there"], 300).fingerprint
-    with pytest.raises(InputError, match="a size of 200 has no room for the 256 bytes; use 257"):
+    with pytest.raises(
+        InputError, match="a vocabulary of 200 tokens is too small for the 256 bytes; use 257"
+    ):
         train_tokenizer(["a"], 200)
 
 
-def test_gpt2_is_read_from_its_vocabulary_and_merges(tmp_path: Path) -> None:
+def test_gpt2_is_loaded_from_its_vocabulary_and_merges(tmp_path: Path) -> None:
     trained = train_tokenizer(["Hello there, how are you?"] * 3, 300)
     trained.backend.model.save(str(tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["merges.txt", "vocab.json"]
-    found = load_tokenizer(tmp_path)
-    assert found.eos_token == "<|endoftext|>"
-    assert not found.adds_bos
+    result = load_tokenizer(tmp_path)
+    assert result.eos_token == "<|endoftext|>"  # noqa: S105 -- not a password
+    assert not result.adds_bos
     for text in TEXTS:
-        assert found.encode(text) == trained.encode(text)
+        assert result.encode(text) == trained.encode(text)
     (tmp_path / "merges.txt").write_text("#version: 0.2\nnot there\n")
     with pytest.raises(InputError, match=r"vocab.json: it cannot be read with merges.txt"):
         load_tokenizer(tmp_path)
@@ -111,11 +115,11 @@ def test_older_files_are_converted_without_running_code(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "BertTokenizer", "eos_token": "[SEP]"})
     )
-    found = load_tokenizer(tmp_path)
-    assert found.encode("Hello there") == [5, 6]
+    result = load_tokenizer(tmp_path)
+    assert result.encode("Hello there") == [5, 6]
     saved = tmp_path / "saved"
     saved.mkdir()
-    save_tokenizer(found, saved)
+    save_tokenizer(result, saved)
     assert load_tokenizer(saved).encode("Hello there") == [5, 6]
 
 
@@ -125,13 +129,13 @@ def test_older_files_are_converted_without_running_code(tmp_path: Path) -> None:
         ("tokenizer.json", "{", r"tokenizer.json: it cannot be read as a tokenizer"),
         ("tokenizer.json", '{"version": "9"}', r"tokenizer.json: it cannot be read as a tokenizer"),
         ("tokenizer.json", b"\xff\xfe", r"tokenizer.json: it cannot be read"),
-        ("tokenizer_config.json", "[1]", r"tokenizer_config.json: it holds \[1\]"),
-        ("tokenizer_config.json", "{'a'", r"tokenizer_config.json: it is no valid JSON"),
-        ("tokenizer_config.json", "[" * 100_000, r"tokenizer_config.json: it is no valid JSON"),
+        ("tokenizer_config.json", "[1]", r"tokenizer_config.json: it contains \[1\]"),
+        ("tokenizer_config.json", "{'a'", r"tokenizer_config.json: it is not valid JSON"),
+        ("tokenizer_config.json", "[" * 100_000, r"tokenizer_config.json: it is not valid JSON"),
         (
             "tokenizer_config.json",
             '{"auto_map": {"AutoTokenizer": ["x.T", null]}}',
-            r"auto_map asks to run the folder's own code, and upbring runs none",
+            r"auto_map requires running the folder's own code, which upbring never does",
         ),
         (
             "tokenizer_config.json",
@@ -140,7 +144,7 @@ def test_older_files_are_converted_without_running_code(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_broken_and_hostile_files_are_refused_in_one_line(
+def test_broken_and_hostile_files_are_rejected_in_one_line(
     name: str, content: str | bytes, message: str, tmp_path: Path
 ) -> None:
     save_tokenizer(train_tokenizer(["a"], 257), tmp_path)
@@ -150,41 +154,41 @@ def test_broken_and_hostile_files_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_of_gigabytes_is_rejected_without_reading_it(tmp_path: Path) -> None:
     with (tmp_path / "tokenizer.json").open("wb") as file:
         file.truncate(2_000_000_000)  # takes no space on disk
-    with pytest.raises(InputError, match=r"it has 2,000 MB, and no tokenizer needs more than 200"):
+    with pytest.raises(InputError, match=r"it has 2,000 MB, and the limit for this file is 200 MB"):
         load_tokenizer(tmp_path)
 
 
-def test_a_folder_without_a_tokenizer_says_what_to_put_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no tokenizer.*put tokenizer.json"):
+def test_the_error_for_a_missing_tokenizer_names_the_file_to_add(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"contains no readable tokenizer.*put tokenizer.json"):
         load_tokenizer(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         load_tokenizer(tmp_path / "nowhere")
 
 
-def test_a_template_is_found_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_template_is_loaded_from_each_possible_file(tmp_path: Path) -> None:
     save_tokenizer(train_tokenizer(["a"], 257), tmp_path)
     config = tmp_path / "tokenizer_config.json"
     plain = json.loads(config.read_text())
 
-    def found() -> str | None:
+    def loaded_template() -> str | None:
         return load_tokenizer(tmp_path).chat_template
 
-    assert found() is None
+    assert loaded_template() is None
     named = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
     config.write_text(json.dumps(plain | {"chat_template": named}))
-    assert found() == "d"
+    assert loaded_template() == "d"
     config.write_text(json.dumps(plain | {"chat_template": "one"}))
-    assert found() == "one"
+    assert loaded_template() == "one"
     (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": "json"}))
-    assert found() == "json"
+    assert loaded_template() == "json"
     (tmp_path / "chat_template.jinja").write_text("jinja")
-    assert found() == "jinja"
+    assert loaded_template() == "jinja"
 
 
-def test_tokens_that_only_the_settings_declare_are_control_tokens(tmp_path: Path) -> None:
+def test_tokens_declared_special_only_in_the_config_are_special(tmp_path: Path) -> None:
     save_tokenizer(train_tokenizer(["<eot> x <eot> <eot>"] * 9, 270), tmp_path)
     spec = json.loads((tmp_path / "tokenizer.json").read_text())
     spec["model"]["vocab"]["<turn>"] = len(spec["model"]["vocab"])
@@ -193,6 +197,6 @@ def test_tokens_that_only_the_settings_declare_are_control_tokens(tmp_path: Path
     settings = json.loads(config.read_text())
     settings["added_tokens_decoder"] = {"7": {"content": "<turn>", "special": True}}
     config.write_text(json.dumps(settings | {"eos_token": {"content": "<turn>"}}))
-    found = load_tokenizer(tmp_path)
-    assert found.encode("a<turn>")[-1] == found.eos_token_id == found.special_token_ids["<turn>"]
-    assert found.eos_token_id not in found.encode("a<turn>", trusted=False)
+    result = load_tokenizer(tmp_path)
+    assert result.encode("a<turn>")[-1] == result.eos_token_id == result.special_token_ids["<turn>"]
+    assert result.eos_token_id not in result.encode("a<turn>", trusted=False)

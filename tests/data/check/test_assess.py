@@ -22,12 +22,11 @@ def test_good_rows_are_fine(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     result = checked(path, encoding())
     assert {finding.level for finding in result.findings} == {"fine"}
-    titles = ["rows", "learned", "tokens", "serving", "copies", "length", "personal data"]
+    titles = ["rows", "loss tokens", "tokens", "inference", "duplicates", "length", "personal data"]
     assert [finding.title for finding in result.findings] == titles
-    assert (
-        only(found(result, "serving")).message == "training and serving agree in all 4 rows tried"
-    )
-    assert [f.title for f in checked(path).findings] == ["rows", "copies", "personal data"]
+    message = only(found(result, "inference")).message
+    assert message == "training and inference agree in all 4 sampled rows"
+    assert [f.title for f in checked(path).findings] == ["rows", "duplicates", "personal data"]
 
 
 def test_malformed_rows_fail_with_their_reasons(tmp_path: Path) -> None:
@@ -39,12 +38,12 @@ def test_malformed_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     assert len(finding.examples) == 20
     assert finding.num_hidden == 5
     skipped = checked(path, skip_bad=tmp_path / "rejects.jsonl")
-    assert str(only(found(skipped, "rows"))) == "rows: 25 of 29 rows are malformed, and skipped"
+    assert str(only(found(skipped, "rows"))) == "rows: 25 of 29 rows are malformed and are skipped"
 
 
-def test_a_file_that_breaks_off_fails(tmp_path: Path) -> None:
+def test_a_truncated_file_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    rows = '{"prompt": "a", "response": "b"},\n' * 60  # more than the format is told from
+    rows = '{"prompt": "a", "response": "b"},\n' * 60  # more rows than the format is detected from
     path.write_text("[" + rows + '{"prompt": "c", "resp', encoding="utf-8")
     finding = only(found(checked(path), "rows"))
     assert finding.level == "failure"
@@ -54,10 +53,10 @@ def test_a_file_that_breaks_off_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "title", "part"),
     [
-        (ENDLESS, "tokens", "in 4 of 4 rows, no stop token is learned, so that"),
-        (TWICE, "tokens", "in 4 of 4 rows, the text begins with '<|endoftext|>' twice"),
-        (THINKING, "serving", "in 4 of 4 rows tried, training and serving differ: the chat"),
-        (LAST_ALONE, "learned", "4 of 4 rows cannot be learned from"),
+        (ENDLESS, "tokens", "in 4 of 4 rows, no stop token is trained on"),
+        (TWICE, "tokens", "in 4 of 4 rows, the text starts with '<|endoftext|>' twice"),
+        (THINKING, "inference", "in 4 of 4 sampled rows, training and inference differ"),
+        (LAST_ALONE, "loss tokens", "4 of 4 rows cannot be trained on"),
     ],
 )
 def test_a_faulty_template_fails(tmp_path: Path, template: str, title: str, part: str) -> None:
@@ -69,7 +68,7 @@ def test_a_faulty_template_fails(tmp_path: Path, template: str, title: str, part
     assert finding.todo
 
 
-def test_one_row_without_anything_to_learn_fails(tmp_path: Path) -> None:
+def test_one_row_without_trained_tokens_fails(tmp_path: Path) -> None:
     silent = CHATML.replace(
         "{{ m.content }}<|im_end|>",
         "{% if m.content != 'mute' %}{{ m.content }}<|im_end|>{% endif %}",
@@ -81,10 +80,10 @@ def test_one_row_without_anything_to_learn_fails(tmp_path: Path) -> None:
     assert all(example.startswith(f"{path}:5") for f in failures for example in f.examples)
 
 
-def test_rows_that_are_refused_are_warned_of_when_bad_rows_are_skipped(tmp_path: Path) -> None:
+def test_rejected_rows_give_a_warning_when_bad_rows_are_skipped(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     result = checked(path, encoding(LAST_ALONE), skip_bad=tmp_path / "rejects.jsonl")
-    assert only(found(result, "learned")).level == "warning"
+    assert only(found(result, "loss tokens")).level == "warning"
 
 
 def test_a_held_out_prompt_that_is_trained_on_fails(tmp_path: Path) -> None:
@@ -94,50 +93,53 @@ def test_a_held_out_prompt_that_is_trained_on_fails(tmp_path: Path) -> None:
     held_out = write_rows(tmp_path / "b.jsonl", [other, same, near])
     exact, alike_ = found(checked(train, held_out=(held_out,)), "held-out")
     assert (exact.level, alike_.level) == ("failure", "warning")
-    assert exact.message == "1 of 3 held-out prompts are in the training data too"
-    assert exact.examples == (f"{held_out}:2 as {train}:3",)
+    assert exact.message == "1 of 3 held-out prompts are also in the training data"
+    assert exact.examples == (f"{held_out}:2 same as {train}:3",)
     assert alike_.examples[0].startswith(f"{held_out}:3 ")
-    assert alike_.examples[0].endswith(f"as {train}:5")
+    assert alike_.examples[0].endswith(f" % similar to {train}:5")
     apart = write_rows(tmp_path / "c.jsonl", [other])
     assert only(found(checked(train, held_out=(apart,)), "held-out")).level == "fine"
 
 
-def test_copies_are_warned_of(tmp_path: Path) -> None:
+def test_duplicates_give_a_warning(tmp_path: Path) -> None:
     rows = [*GOOD, GOOD[1], dialogue("Go on", LONG), dialogue("Go on", LONG + " today")]
     rows.append(dialogue("What is 1 + 1?", "Two, of course."))
     path = write_rows(tmp_path / "a.jsonl", rows)
     result = checked(path)
-    assert only(found(result, "copies")).examples == (f"{path}:5 as line 2",)
-    assert only(found(result, "near copies")).examples[0].startswith(f"{path}:7 ")
+    assert only(found(result, "duplicates")).examples == (f"{path}:5 same as line 2",)
+    assert only(found(result, "near duplicates")).examples[0].startswith(f"{path}:7 ")
     same = only(found(result, "same prompts"))
-    assert (same.level, same.examples) == ("note", (f"{path}:7 as line 6", f"{path}:8 as line 1"))
+    assert same.level == "note"
+    assert same.examples == (f"{path}:7 same as line 6", f"{path}:8 same as line 1")
 
 
-def test_it_is_said_among_how_many_near_copies_were_sought(
+def test_the_number_of_rows_searched_for_near_duplicates_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_texts, "MAX_TEXTS", 3)
     result = checked(write_rows(tmp_path / "a.jsonl", GOOD))
-    assert "among the first 3 rows" in only(found(result, "copies")).message
+    assert "among the first 3 rows" in only(found(result, "duplicates")).message
 
 
-def test_what_is_cut_is_warned_of(tmp_path: Path) -> None:
+def test_truncated_and_dropped_rows_give_a_warning(tmp_path: Path) -> None:
     rows = [dialogue("hi", "hohoho"), dialogue("hihihihihi", "ho"), dialogue("hi", "ho")]
     path = write_rows(tmp_path / "a.jsonl", rows)
     cut, left_out = found(checked(path, encoding(max_length=25)), "length")
-    assert cut.message == "1 of 3 rows would be cut at 25 tokens, and lose the stop token"
-    assert left_out.message.startswith("1 of 3 rows would be left out: 25 tokens leave nothing")
+    assert cut.message == "1 of 3 rows would be truncated at 25 tokens and lose the stop token"
+    assert left_out.message.startswith(
+        "1 of 3 rows would be dropped: no trained token is left within 25"
+    )
 
 
-def test_control_tokens_and_markers_in_a_text_are_warned_of(tmp_path: Path) -> None:
+def test_special_tokens_and_turn_markers_in_a_text_give_a_warning(tmp_path: Path) -> None:
     rows = [dialogue("What is <|endoftext|>?", "An end."), dialogue("a\n### Assistant\nb", "c")]
     path = write_rows(tmp_path / "a.jsonl", rows)
     result = checked(path, encoding(None))
-    assert only(found(result, "control tokens")).examples == (f"{path}:1",)
-    marker = only(found(result, "markers"))
+    assert only(found(result, "special tokens")).examples == (f"{path}:1",)
+    marker = only(found(result, "turn markers"))
     assert (marker.level, marker.examples) == ("warning", (f"{path}:2",))
     assert marker.message.startswith("in 1 of 2 rows, a message contains the line '### Assistant'")
-    assert only(found(result, "serving")).level == "fine"
+    assert only(found(result, "inference")).level == "fine"
 
 
 def test_personal_data_is_counted_by_kind_and_never_shown(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_personal_data_is_counted_by_kind_and_never_shown(tmp_path: Path) -> Non
     ]
     assert findings[1].examples == (f"{path}:1: ad…rg", f"{path}:1: bo…rg")
     assert "example.org" not in "".join(map(str, findings))
-    assert "write [EMAIL] instead (upbring.privacy.detect.scrub)" in findings[1].todo
+    assert "replace it with [EMAIL] (upbring.privacy.detect.scrub)" in findings[1].todo
 
 
 def pairs(count: int, *, longer_wins: int) -> list[dict[str, object]]:
@@ -170,14 +172,14 @@ def pairs(count: int, *, longer_wins: int) -> list[dict[str, object]]:
     return rows
 
 
-def test_few_comparisons_are_warned_of(tmp_path: Path) -> None:
+def test_few_comparisons_give_a_warning(tmp_path: Path) -> None:
     result = checked(write_rows(tmp_path / "a.jsonl", pairs(10, longer_wins=5)))
     finding = only(found(result, "comparisons"))
     assert finding.level == "warning"
     assert finding.message.startswith("10 pairs; below 2,000 a reward model hardly beats chance")
 
 
-def test_length_bias_is_warned_of_when_it_is_no_accident(tmp_path: Path) -> None:
+def test_significant_length_bias_gives_a_warning(tmp_path: Path) -> None:
     # 0.7 of 100 pairs is 0.2 / 0.05 = 4 standard errors from a half; of 10, it is 1.3
     biased = checked(write_rows(tmp_path / "a.jsonl", pairs(100, longer_wins=70)))
     assert only(found(biased, "length bias")).level == "warning"
@@ -187,7 +189,7 @@ def test_length_bias_is_warned_of_when_it_is_no_accident(tmp_path: Path) -> None
     assert only(found(biased, "length bias")).message == text
 
 
-def test_a_guessed_column_is_told(tmp_path: Path) -> None:
+def test_a_guessed_column_is_reported(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"QUESTION": "Why?", "FINAL": "So."}])
     finding = only(found(checked(path), "columns"))
     assert finding.level == "note"

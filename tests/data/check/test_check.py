@@ -19,20 +19,20 @@ ROWS: dict[RecordType, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_what_a_file_is_for_is_told_from_its_rows(tmp_path: Path, kind: RecordType) -> None:
+def test_the_record_type_is_detected_from_the_rows(tmp_path: Path, kind: RecordType) -> None:
     path = write_rows(tmp_path / "a.jsonl", [ROWS[kind]])
     assert detect_record_type(path, CheckSettings(data=(path,))) is kind
 
 
-def test_the_purpose_decides_what_rows_are_read_as(tmp_path: Path) -> None:
+def test_the_purpose_decides_the_record_type(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [ROWS[Comparison]])
-    asked = CheckSettings(data=(path,), purpose="sft")
-    assert detect_record_type(path, asked) is Demonstration
+    settings = CheckSettings(data=(path,), purpose="sft")
+    assert detect_record_type(path, settings) is Demonstration
     assert detect_record_type(path, CheckSettings(data=(path,), purpose="prompts")) is Prompt
     other = write_rows(tmp_path / "b.jsonl", [ROWS[Demonstration]])
-    asked = CheckSettings(data=(other,), purpose="reward")
+    settings = CheckSettings(data=(other,), purpose="reward")
     with pytest.raises(InputError, match="which gives demonstrations and prompts, not comparisons"):
-        detect_record_type(other, asked)
+        detect_record_type(other, settings)
 
 
 def test_prompts_may_be_held_out_from_demonstrations(tmp_path: Path) -> None:
@@ -44,18 +44,20 @@ def test_prompts_may_be_held_out_from_demonstrations(tmp_path: Path) -> None:
         assert found(result, "held-out")[0].level == "failure"
 
 
-def test_rows_that_fit_nothing_are_refused_with_advice(tmp_path: Path) -> None:
+def test_rows_that_match_no_format_are_reported_with_advice(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"x": 1, "y": 2}])
-    with pytest.raises(InputError, match=r"fields x, y fit no format .* --format columns:prompt="):
+    with pytest.raises(
+        InputError, match=r"fields x, y match no format .* --format columns:prompt="
+    ):
         checked(path)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.jsonl: does not exist"):
         checked(tmp_path / "none.jsonl")
 
 
-def test_a_broken_template_is_told_before_rows_are_read(tmp_path: Path) -> None:
+def test_a_broken_template_is_reported_before_rows_are_read(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [dialogue("a", "b")])
     with pytest.raises(InputError, match="chat template: line 1: "):
         checked(path, encoding("{% for %}"))
@@ -70,7 +72,7 @@ def test_documents_need_no_chat_template(tmp_path: Path) -> None:
     assert {finding.level for finding in result.findings} == {"fine"}
 
 
-def test_the_example_is_of_middle_length_and_can_be_rendered(tmp_path: Path) -> None:
+def test_the_example_has_median_length_and_can_be_rendered(tmp_path: Path) -> None:
     rows = [dialogue("a" * k, "b") for k in (9, 1, 5, 7, 3)]
     path = write_rows(tmp_path / "a.jsonl", rows)
     plain = checked(path).example
@@ -83,8 +85,8 @@ def test_the_example_is_of_middle_length_and_can_be_rendered(tmp_path: Path) -> 
     assert rendered.location in {f"{path}:4", f"{path}:5"}
 
 
-def test_it_is_told_how_far_the_reading_is(tmp_path: Path) -> None:
+def test_progress_is_logged(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"text": f"{k}"} for k in range(1000)])
-    said: list[str] = []
-    check_data(CheckSettings(data=(path,)), None, log=said.append)
-    assert said == [f"{path}: 1,000 rows", "looking for copies"]
+    logged: list[str] = []
+    check_data(CheckSettings(data=(path,)), None, log=logged.append)
+    assert logged == [f"{path}: 1,000 rows", "searching for duplicates"]

@@ -18,7 +18,7 @@ def test_a_text_that_differs_in_capitals_and_spaces_alone_is_an_exact_duplicate(
     assert duplicates.exact_duplicates(texts) == [DuplicatePair(0, 2, 1.0)]
 
 
-def test_every_exact_duplicate_is_found_and_told_once() -> None:
+def test_every_exact_duplicate_is_found_once() -> None:
     texts = _texts(500)
     copies = [texts[k].upper() + " " for k in range(0, 500, 5)]
     found = duplicates.exact_duplicates(texts + copies)
@@ -28,7 +28,7 @@ def test_every_exact_duplicate_is_found_and_told_once() -> None:
 def test_near_duplicates_are_found_and_others_are_not() -> None:
     texts = _texts(300, words=60)
     changed = []
-    for k in range(50):  # one word of 60 changed: 55 of 61 three-word pieces remain, 0.90 alike
+    for k in range(50):  # one word of 60 changed: 55 of 61 trigrams remain, similarity 0.90
         words = texts[k].split()
         words[30] = "other"
         changed.append(" ".join(words))
@@ -52,8 +52,8 @@ def test_texts_without_words_or_spaces_are_compared_too() -> None:
     assert [(p.first, p.second) for p in duplicates.near_duplicates(texts)] == [(3, 4)]
 
 
-def test_similarity_of_short_texts_is_worked_by_hand() -> None:
-    # abc bcd cde against abc bcd cdf: 2 of 4.
+def test_similarity_of_short_texts_is_that_computed_by_hand() -> None:
+    # Trigrams abc bcd cde and abc bcd cdf: 2 of 4.
     assert duplicates.jaccard("a b c d e", "a b c d f") == 0.5
     assert duplicates.jaccard("a b", "A  B") == 1.0
     assert duplicates.jaccard("a", "b") == 0.0

@@ -9,27 +9,27 @@ LONG = "the quick brown fox jumps over the lazy dog and runs away from the angry
 
 
 def texts(*given: str, file: str = "a.jsonl", keeps: bool = True) -> TextIndex:
-    made = TextIndex(keeps_texts=keeps)
+    index = TextIndex(keeps_texts=keeps)
     for line, text in enumerate(given, 1):
-        made.add(text, Origin(file, line))
-    return made
+        index.add(text, Origin(file, line))
+    return index
 
 
-def test_copies_are_paired_with_the_first_of_them() -> None:
-    made = texts("One", "two", "one ", "TWO", "one")
-    assert made.find_copies() == [
+def test_copies_are_paired_with_the_first_occurrence() -> None:
+    index = texts("One", "two", "one ", "TWO", "one")
+    assert index.find_copies() == [
         DuplicatePair(0, 2, 1.0),
         DuplicatePair(1, 3, 1.0),
         DuplicatePair(0, 4, 1.0),
     ]
-    assert made.num_distinct(0, 5) == 2
-    assert made.num_distinct(0, 1) == 1
+    assert index.num_distinct(0, 5) == 2
+    assert index.num_distinct(0, 1) == 1
 
 
-def test_near_copies_are_no_copies() -> None:
-    made = texts(LONG, LONG + " today", "something else altogether, and quite short")
-    assert not made.find_copies()
-    (pair,) = made.find_near_copies()
+def test_near_copies_are_not_exact_copies() -> None:
+    index = texts(LONG, LONG + " today", "something else altogether, and quite short")
+    assert not index.find_copies()
+    (pair,) = index.find_near_copies()
     assert (pair.first, pair.second) == (0, 1)
 
 
@@ -43,19 +43,19 @@ def test_held_out_texts_are_found_in_the_training_texts() -> None:
     assert texts().find_copies_in(train) == []
 
 
-def test_a_place_is_told_by_file_and_line() -> None:
-    made = texts("a", "b")
-    made.add("c", Origin("b.jsonl", 17))
-    assert [made.location(place) for place in range(3)] == ["a.jsonl:1", "a.jsonl:2", "b.jsonl:17"]
-    assert made.short_location(0, "a.jsonl:2") == "line 1"
-    assert made.short_location(0, "b.jsonl:17") == "a.jsonl:1"
+def test_a_location_is_a_file_and_a_line() -> None:
+    index = texts("a", "b")
+    index.add("c", Origin("b.jsonl", 17))
+    assert [index.location(k) for k in range(3)] == ["a.jsonl:1", "a.jsonl:2", "b.jsonl:17"]
+    assert index.short_location(0, "a.jsonl:2") == "line 1"
+    assert index.short_location(0, "b.jsonl:17") == "a.jsonl:1"
 
 
-def test_texts_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_texts, "MAX_TEXTS", 2)
-    made = texts("a", "b", "c", "a")
-    assert made.texts == ["a", "b"]
-    assert made.find_copies() == [DuplicatePair(0, 3, 1.0)]  # all are known by their digests
+    index = texts("a", "b", "c", "a")
+    assert index.texts == ["a", "b"]
+    assert index.find_copies() == [DuplicatePair(0, 3, 1.0)]  # the digests of all texts are kept
     monkeypatch.setattr(kept_texts, "MAX_TEXTS", 10)
     monkeypatch.setattr(kept_texts, "MAX_CHARACTERS", 3)
     assert texts("ab", "cd", "e").texts == ["ab", "cd"]

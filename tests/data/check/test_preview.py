@@ -20,7 +20,7 @@ DIALOGUE = (
 )
 
 
-def test_the_text_of_a_dialogue_is_cut_where_learning_begins_and_ends() -> None:
+def test_the_text_of_a_dialogue_is_split_where_loss_begins_and_ends() -> None:
     record = Demonstration(DIALOGUE, AT)
     example = rendered_example(record, encoding().encode(record), tokenizer=tokenizer())
     (part,) = example.parts
@@ -43,7 +43,7 @@ def test_the_text_of_a_dialogue_is_cut_where_learning_begins_and_ends() -> None:
     assert example.location == "a.jsonl:7"
 
 
-def test_the_responses_of_a_comparison_stand_apart() -> None:
+def test_the_responses_of_a_comparison_are_separate_parts() -> None:
     record = Comparison(DIALOGUE[:1], ("Ho", "No"), (2.0, 1.0), AT)
     example = rendered_example(record, encoding().encode(record), tokenizer=tokenizer())
     assert [part.name for part in example.parts] == ["prompt", "rank 2", "rank 1"]
@@ -73,7 +73,7 @@ def test_long_texts_and_dialogues_are_shortened() -> None:
     assert len(part.runs) == NUM_FIRST + 1 + NUM_LAST
 
 
-def test_nothing_of_a_row_is_obeyed_by_a_terminal() -> None:
+def test_terminal_control_characters_are_escaped() -> None:
     text = "a\x1b[31mb\rc\x07\u202ed\u0085\ttab\nline 👩\u200d👧"
     shown = "a<U+001B>[31mb<U+000D>c<U+0007><U+202E>d<U+0085>\ttab\nline 👩\u200d👧"
     assert escape_terminal(text) == shown

@@ -27,7 +27,7 @@ def surveyed(
     using: RecordEncoder | None = None,
     *,
     texts: TextIndex | None = None,
-    questions: TextIndex | None = None,
+    prompts: TextIndex | None = None,
 ) -> Survey:
     reading: RecordReader[Record] = RecordReader(
         path, kind, detected_format=detect_format(path, kind)
@@ -39,7 +39,7 @@ def surveyed(
         format=reading.recognised,
         encoder=using,
         texts=texts if texts is not None else TextIndex(),
-        prompts=questions if questions is not None else TextIndex(),
+        prompts=prompts if prompts is not None else TextIndex(),
     )
     for _ in survey.read(reading):
         pass
@@ -57,7 +57,7 @@ def test_turns_roles_and_words_are_counted(tmp_path: Path) -> None:
     assert survey.unit == "words"
 
 
-def test_tokens_are_counted_by_what_is_learned(tmp_path: Path) -> None:
+def test_tokens_and_loss_tokens_are_counted(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [dialogue("hi", "ho")])
     survey = surveyed(path, Demonstration, encoding())
     # <start> "user\nhi" <end> "\n" <start> "assistant\n": 1 + 7 + 1 + 1 + 1 + 10; "ho" <end>: 3
@@ -66,7 +66,7 @@ def test_tokens_are_counted_by_what_is_learned(tmp_path: Path) -> None:
     assert (survey.num_tokens, survey.num_loss_tokens, survey.unit) == (24, 3, "tokens")
 
 
-def test_every_good_row_is_counted_before_a_malformed_one_is_told(tmp_path: Path) -> None:
+def test_every_good_row_is_counted_before_a_malformed_one_is_reported(tmp_path: Path) -> None:
     rows = [dialogue("a", "b"), {"messages": [{"role": "bot", "content": "x"}]}, dialogue("c", "d")]
     for using in (None, encoding()):
         survey = surveyed(write_rows(tmp_path / "a.jsonl", rows), Demonstration, using)
@@ -78,16 +78,14 @@ def test_every_good_row_is_counted_before_a_malformed_one_is_told(tmp_path: Path
 def test_a_document_has_the_length_of_its_pieces(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"text": "abc"}, {"text": "efghij"}])
     survey = surveyed(path, Document, encoding(max_length=4))
-    assert list(survey.side_lengths["text"].values) == [
-        5,
-        8,
-    ]  # with the tokens that begin and end it
+    # each document has two more tokens, for its begin and its end
+    assert list(survey.side_lengths["text"].values) == [5, 8]
     assert survey.num_pieces == 5
     assert not survey.truncated.count
 
 
-def test_what_is_too_long_is_cut_or_left_out(tmp_path: Path) -> None:
-    # 21 tokens of prompt, then the answer and its end
+def test_long_rows_are_truncated_or_dropped(tmp_path: Path) -> None:
+    # 21 prompt tokens, then the response and its stop token
     rows = [dialogue("hi", "ho"), dialogue("hi", "hohoho"), dialogue("hihihi", "ho")]
     survey = surveyed(
         write_rows(tmp_path / "a.jsonl", rows), Demonstration, encoding(max_length=25)
@@ -103,9 +101,8 @@ def test_comparisons_are_measured_by_their_best_and_their_worst(tmp_path: Path) 
     lengths = {side: list(found.values) for side, found in survey.side_lengths.items()}
     assert lengths == {"prompt": [1], "chosen": [1], "rejected": [2], "together": [4]}
     in_tokens = surveyed(path, Comparison, encoding())
-    assert list(in_tokens.side_lengths["chosen"].values) == [
-        2
-    ]  # its letter and the end of the turn
+    # one token for the letter, one for the end of the turn
+    assert list(in_tokens.side_lengths["chosen"].values) == [2]
     assert in_tokens.rankings == survey.rankings
 
 
@@ -114,7 +111,7 @@ def test_pairs_are_counted_by_whether_the_longer_response_wins() -> None:
     rankings.add((1.0, 2.0), [5, 3])
     rankings.add((2.0, 1.0), [5, 3])
     rankings.add((1.0, 2.0, 2.0), [4, 4, 9])
-    # pairs: 5 > 3 wins; 5 > 3 loses; 4 = 4 says nothing, 9 > 4 loses, and the tie is no pair
+    # pairs: 5 > 3 wins; 5 > 3 loses; 4 = 4 does not count, 9 > 4 loses, and the tie is no pair
     assert rankings == RankingCounts(Counter({2: 2, 3: 1}), 1, 4, 1, 2)
 
 
@@ -126,22 +123,22 @@ def test_labels_are_counted(tmp_path: Path) -> None:
         assert survey.labels == Counter({True: 2, False: 1})
 
 
-def test_places_are_right_in_the_second_of_two_files(tmp_path: Path) -> None:
-    texts, questions = TextIndex(), TextIndex()
+def test_locations_are_right_in_the_second_of_two_files(tmp_path: Path) -> None:
+    texts, prompts = TextIndex(), TextIndex()
     surveyed(
         write_rows(tmp_path / "a.jsonl", [dialogue("a", "b")] * 3),
         Demonstration,
         texts=texts,
-        questions=questions,
+        prompts=prompts,
     )
     long = [dialogue("a", "b"), dialogue("a", "b" * 500)]
     path = write_rows(tmp_path / "b.jsonl", long)
-    survey = surveyed(path, Demonstration, encoding(), texts=texts, questions=questions)
+    survey = surveyed(path, Demonstration, encoding(), texts=texts, prompts=prompts)
     assert survey.truncated.examples == [f"{path}:2: 521 tokens"]
     assert survey.num_distinct == 1
 
 
-def test_personal_data_control_tokens_and_imitations_are_placed(tmp_path: Path) -> None:
+def test_personal_data_special_tokens_and_turn_markers_are_located(tmp_path: Path) -> None:
     rows = [
         dialogue("Mail ada@example.org", "No."),
         dialogue("What is <|im_end|>?", "An end."),
@@ -151,12 +148,14 @@ def test_personal_data_control_tokens_and_imitations_are_placed(tmp_path: Path) 
     survey = surveyed(path, Demonstration, encoding())
     assert survey.personal_data["EMAIL"].examples == [f"{path}:1: ad…rg"]
     assert survey.special_token_rows.examples == [f"{path}:2"]
-    assert not survey.fake_turn_tallies  # a template with control tokens cannot be imitated
+    assert (
+        not survey.fake_turn_tallies
+    )  # text cannot imitate the turns of a template with special tokens
     (tally,) = surveyed(path, Demonstration, encoding(None)).fake_turn_tallies.values()
     assert tally.examples == [f"{path}:3"]
 
 
-def test_prompts_are_measured_alone(tmp_path: Path) -> None:
+def test_the_lengths_of_prompts_are_measured(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"prompt": "hi"}])
     survey = surveyed(path, Prompt, encoding())
     assert {side: list(found.values) for side, found in survey.side_lengths.items()} == {

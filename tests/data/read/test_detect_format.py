@@ -15,27 +15,27 @@ def _file(tmp_path: Path, *rows: object, name: str = "a.jsonl") -> Path:
     return path
 
 
-def _told(path: Path, want: RecordType, format_: str = "auto") -> str:
-    with pytest.raises(InputError) as told:
+def _error(path: Path, want: RecordType, format_: str = "auto") -> str:
+    with pytest.raises(InputError) as caught:
         detect_format(path, want, format=format_)
-    return str(told.value)
+    return str(caught.value)
 
 
 BOTH = {"instruction": "a", "output": "b", "chosen": "c", "rejected": "d", "category": "e"}
 
 
 @pytest.mark.parametrize(
-    ("want", "said"),
+    ("want", "expected"),
     [
-        (Demonstration, "format alpaca; not read: category, chosen, rejected"),
-        (Comparison, "format alpaca-preference; not read: category, output"),
-        (Label, "format alpaca-preference; not read: category, output"),
+        (Demonstration, "format alpaca; ignored: category, chosen, rejected"),
+        (Comparison, "format alpaca-preference; ignored: category, output"),
+        (Label, "format alpaca-preference; ignored: category, output"),
     ],
 )
-def test_what_is_wanted_decides_where_a_row_serves_twice(
-    tmp_path: Path, want: RecordType, said: str
+def test_the_wanted_record_type_decides_between_matching_formats(
+    tmp_path: Path, want: RecordType, expected: str
 ) -> None:
-    assert str(detect_format(_file(tmp_path, BOTH), want)) == said
+    assert str(detect_format(_file(tmp_path, BOTH), want)) == expected
 
 
 def test_the_format_of_most_rows_wins(tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_bad_rows_at_the_beginning_do_not_hide_the_format(tmp_path: Path) -> Non
     assert detect_format(path, Demonstration).name == "prompt-response"
 
 
-def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
-    told = _told(_file(tmp_path, *[7] * 30), Demonstration)
-    assert told.count("is 7, not an object") == 20
-    assert "30 of 30 rows are malformed, the first 20 are shown" in told
+def test_a_file_of_only_bad_rows_is_reported_with_its_rows(tmp_path: Path) -> None:
+    error = _error(_file(tmp_path, *[7] * 30), Demonstration)
+    assert error.count("is 7, not an object") == 20
+    assert "30 of 30 rows are malformed (the first 20 are shown)" in error
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
             [
                 "format preference (prompt, chosen, rejected)",
                 "`upbring reward` or `upbring dpo`",
-                "read it so all the same: --format preference",
+                "or force this format: --format preference",
             ],
         ),
         (
@@ -78,7 +78,7 @@ def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
             {"QUESTION": "a", "LONG_ANSWER": "b", "id": 3},
             Demonstration,
             [
-                "its fields QUESTION, LONG_ANSWER, id fit no format that gives demonstrations",
+                "its fields QUESTION, LONG_ANSWER, id match no format for demonstrations",
                 "prompt-response (prompt, response)",
                 "--format columns:prompt=QUESTION,response=LONG_ANSWER",
             ],
@@ -89,15 +89,15 @@ def test_a_file_of_bad_rows_alone_is_told_with_its_rows(tmp_path: Path) -> None:
         ({"prompt_a": "a", "prompt_b": "b"}, Prompt, ["--format columns:prompt=prompt_a"]),
     ],
 )
-def test_a_file_that_does_not_serve_is_told_with_what_would(
+def test_an_unsuitable_file_is_reported_with_what_to_do(
     tmp_path: Path, row: object, want: RecordType, parts: list[str]
 ) -> None:
-    told = _told(_file(tmp_path, row), want)
+    error = _error(_file(tmp_path, row), want)
     for part in parts:
-        assert part in told
+        assert part in error
 
 
-def test_the_one_column_that_must_be_the_prompt_is_taken_and_said(tmp_path: Path) -> None:
+def test_the_only_column_that_can_be_the_prompt_is_used_and_named(tmp_path: Path) -> None:
     path = _file(tmp_path, {"id": 1, "prompts_final": "a"})
     assert detect_format(path, Prompt).name == "prompts (prompt=prompts_final)"
 
@@ -107,12 +107,12 @@ def test_a_format_may_be_forced(tmp_path: Path) -> None:
     assert detect_format(path, Demonstration, format="preference").name == "preference"
     path = _file(tmp_path, {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"})
     assert detect_format(path, Comparison, format="preference").name == "preference-implicit"
-    assert "gives documents, not comparisons" in _told(path, Comparison, "text")
+    assert "gives documents, not comparisons" in _error(path, Comparison, "text")
 
 
-def test_a_format_that_does_not_exist_is_told_with_the_nearest(tmp_path: Path) -> None:
-    told = _told(_file(tmp_path, {"text": "a"}), Document, "alpacca")
-    assert told.startswith("--format alpacca: no such format; did you mean alpaca? use auto")
+def test_a_format_that_does_not_exist_is_reported_with_the_nearest(tmp_path: Path) -> None:
+    error = _error(_file(tmp_path, {"text": "a"}), Document, "alpacca")
+    assert error.startswith("--format alpacca: unknown format; did you mean alpaca? use auto")
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
@@ -135,20 +135,20 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
         ("columns:prompt=Z,response=A", "has no column 'Z'; its columns are question, A"),
     ],
 )
-def test_columns_that_do_not_exist_are_told(tmp_path: Path, format_: str, message: str) -> None:
+def test_columns_that_do_not_exist_are_reported(tmp_path: Path, format_: str, message: str) -> None:
     path = _file(tmp_path, {"question": "a", "A": "b"})
-    assert message in _told(path, Demonstration, format_)
+    assert message in _error(path, Demonstration, format_)
 
 
-def test_plain_text_gives_documents_and_prompts_alone(tmp_path: Path) -> None:
+def test_plain_text_gives_only_documents_and_prompts(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("hello\n")
     assert detect_format(path, Document).name == "text"
-    assert detect_format(path, Prompt).name == "text, a prompt in each line"
-    assert "demonstrations are wanted; use `upbring pretrain`, or write" in _told(
+    assert detect_format(path, Prompt).name == "text (one prompt per line)"
+    assert "but demonstrations are needed; use `upbring pretrain`, or write" in _error(
         path, Demonstration
     )
-    assert "is plain text; use auto or text" in _told(path, Document, "alpaca")
+    assert "is plain text; use auto or text" in _error(path, Document, "alpaca")
 
 
 def test_many_fields_are_not_all_listed() -> None:

@@ -7,10 +7,10 @@ from upbring.data.read.row_errors import RowError
 USER, ASSISTANT = Message("user", "Hi"), Message("assistant", "Hello")
 
 
-def _told(value: object) -> str:
-    with pytest.raises(RowError) as told:
+def _error(value: object) -> str:
+    with pytest.raises(RowError) as caught:
         dialogue.parse_message(value, "messages[2]")
-    return str(told.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,20 @@ def test_roles_of_other_tools_are_known(role: str, known: str) -> None:
         ({"role": "user"}, "messages[2].content: is missing or null; write it as text"),
         ({"role": "user", "content": ""}, "messages[2].content: is empty; fill it or delete"),
         ({"role": "user", "content": " \n"}, "messages[2].content: is blank"),
-        ({"role": "user", "content": "a\0b"}, "holds a NUL character at position 2; delete it"),
-        ({"role": "user", "content": "a\ud800"}, "holds a lone surrogate (U+D800) at position 2"),
+        ({"role": "user", "content": "a\0b"}, "contains a NUL character at position 2; delete it"),
+        (
+            {"role": "user", "content": "a\ud800"},
+            "contains a lone surrogate (U+D800) at position 2",
+        ),
         ({"role": "user", "content": {"text": "x"}}, "messages[2].content: is an object"),
-        ({"role": "user", "content": [{"type": "image_url"}]}, "content[0]: is a part of the kind"),
-        ({"role": "user", "content": ["x"]}, "is a part of the kind 'x'; only"),
+        (
+            {"role": "user", "content": [{"type": "image_url"}]},
+            "content[0]: is a content part of type",
+        ),
+        ({"role": "user", "content": ["x"]}, "is a content part of type 'x'; only"),
         (
             {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
-            "messages[2].tool_calls: holds calls, which are not read; write the call as the text",
+            "messages[2].tool_calls: contains tool calls, which are not supported; write the",
         ),
         ({"role": "assistant", "content": "x", "weight": 0}, "messages[2].weight: is 0"),
         ("Hi", "messages[2]: is the text 'Hi'; write it as {"),
@@ -58,8 +64,8 @@ def test_roles_of_other_tools_are_known(role: str, known: str) -> None:
         (True, "messages[2]: is true"),
     ],
 )
-def test_what_is_wrong_with_a_turn_is_told(value: object, message: str) -> None:
-    assert message in _told(value)
+def test_what_is_wrong_with_a_turn_is_reported(value: object, message: str) -> None:
+    assert message in _error(value)
 
 
 def test_text_parts_are_joined() -> None:
@@ -67,7 +73,7 @@ def test_text_parts_are_joined() -> None:
     assert dialogue.parse_message({"role": "user", "content": parts}, "m").content == "ab"
 
 
-def test_text_is_kept_as_it_stands() -> None:
+def test_text_is_kept_unchanged() -> None:
     assert dialogue.require_text(" a\r\n\tb ", "text") == " a\r\n\tb "
 
 
@@ -80,30 +86,36 @@ def test_the_order_of_turns_is_checked_by_number() -> None:
     ]:
         assert dialogue.check_turn_order(good, "messages") == good
     for bad, message in [
-        ((ASSISTANT,), "turn 1 is the assistant's, first; system or user may speak here"),
-        ((USER, USER), "turn 2 is the user's, after the user's; assistant may speak here"),
-        ((USER, ASSISTANT, system), "turn 3 is the system's, after the assistant's"),
+        (
+            (ASSISTANT,),
+            "turn 1 has role assistant, but at the start only system or user is allowed",
+        ),
+        ((USER, USER), "turn 2 has role user, but after user only assistant is allowed; merge"),
+        (
+            (USER, ASSISTANT, system),
+            "turn 3 has role system, but after assistant only user or tool is allowed",
+        ),
         ((USER, Message("assistant", " ")), "turn 2 (assistant) is empty"),
     ]:
-        with pytest.raises(RowError) as told:
+        with pytest.raises(RowError) as caught:
             dialogue.check_turn_order(bad, "messages")
-        assert message in str(told.value)
+        assert message in str(caught.value)
 
 
 def test_a_list_may_be_json_in_a_cell() -> None:
     assert dialogue.require_list('[1, "a"]', "ranks") == [1, "a"]
     for value, message in [
-        ("[1,", "ranks: holds a list, but row: is not JSON"),
+        ("[1,", "ranks: contains a list, but row: is not JSON"),
         ("1", "ranks: is the text '1'; write it as a list"),
         ([], "ranks: is an empty list"),
         (None, "ranks: is missing or null"),
     ]:
-        with pytest.raises(RowError) as told:
+        with pytest.raises(RowError) as caught:
             dialogue.require_list(value, "ranks")
-        assert message in str(told.value)
+        assert message in str(caught.value)
 
 
-def test_the_text_of_hh_is_cut_into_turns_and_loses_one_space_each() -> None:
+def test_hh_text_is_split_into_turns_without_the_space_of_the_marker() -> None:
     text = "\n\nHuman: Hi\n\nAssistant:  two spaces \n\nHuman: Say \n\nHuman!\n\nAssistant:"
     assert dialogue.parse_hh_dialogue(text, "chosen") == (
         Message("user", "Hi"),

@@ -14,7 +14,7 @@ def _text(path: Path) -> str:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_text_is_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, encoding: str) -> None:
+def test_text_is_read_in_every_encoding_that_can_be_detected(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
     path.write_bytes(mark + "naïve 猫\n".encode(encoding))
@@ -22,7 +22,7 @@ def test_text_is_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, enc
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt"])
-def test_gzip_is_told_by_its_content(tmp_path: Path, name: str) -> None:
+def test_gzip_is_detected_by_its_content(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(b"hello"))
     assert _text(tmp_path / name) == "hello"
 
@@ -38,23 +38,23 @@ def test_gzip_is_told_by_its_content(tmp_path: Path, name: str) -> None:
         ("hello there".encode("utf-16-le"), "without a byte-order mark; convert it with: iconv"),
     ],
 )
-def test_a_file_of_another_kind_is_named_with_what_to_do(
+def test_an_unsupported_file_type_is_named_with_what_to_do(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
-    with pytest.raises(RowError) as told:
+    with pytest.raises(RowError) as caught:
         _text(path)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_a_name_that_promises_gzip_must_keep_it(tmp_path: Path) -> None:
+def test_a_gz_file_must_be_gzip_data(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_text("{}")
-    with pytest.raises(RowError, match=r"drop \.gz from its name"):
+    with pytest.raises(RowError, match=r"remove \.gz from its name"):
         _text(tmp_path / "a.jsonl.gz")
 
 
-def test_a_missing_file_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text("{}")
     with pytest.raises(
         InputError, match=r"trian\.jsonl: does not exist; did you mean train\.jsonl"
@@ -66,29 +66,32 @@ def test_a_missing_file_is_told_with_the_nearest_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "is a folder; name a file in it, such as a.csv"), ("a.tsv", "'.tsv' is not read; use")],
+    [
+        ("", "is a folder; name a file in it, such as a.csv"),
+        ("a.tsv", "'.tsv' is not supported; use"),
+    ],
 )
-def test_a_path_that_is_no_data_set_is_told(tmp_path: Path, name: str, message: str) -> None:
+def test_a_path_that_is_no_data_file_is_reported(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "a.csv").write_text("text\nhello\n")
     (tmp_path / "a.tsv").write_text("text\n")
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         files.check_path(tmp_path / name)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_an_empty_file_is_told(tmp_path: Path) -> None:
+def test_an_empty_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     with pytest.raises(InputError, match="is empty; write rows into it"):
         files.check_path(tmp_path / "a.jsonl")
 
 
-def test_a_byte_of_another_encoding_is_told_by_its_place() -> None:
+def test_a_byte_of_another_encoding_is_reported_with_its_position() -> None:
     raw = b'{"text": "\xc3\xa9t\xe9"}'.decode("utf-8", "surrogateescape")
-    problem = files.find_bad_bytes(raw)  # {"text": " is 10 bytes, then C3 A9 t, then the byte
+    problem = files.find_bad_bytes(raw)  # 10 bytes {"text": ", then C3 A9 t, then E9
     assert str(problem).startswith("row: byte 14 (0xe9) is not UTF-8; convert the file")
     assert files.find_bad_bytes("été") is None
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be opened"):
         files.open_bytes(tmp_path / "nothing")

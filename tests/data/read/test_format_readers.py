@@ -26,7 +26,7 @@ def test_alpaca_puts_the_input_on_a_new_line_and_the_history_before() -> None:
     ]
 
 
-def test_each_instance_is_a_case() -> None:
+def test_each_instance_is_an_example() -> None:
     found = format_readers.read_instances(
         {"instruction": "Add", "instances": [{"input": "1 2", "output": "3"}, {"output": "?"}]}
     )
@@ -45,9 +45,9 @@ def test_messages_end_with_the_response() -> None:
 
 
 @pytest.mark.parametrize("name", ["response", "completion", "answer", "output", "answer1"])
-@pytest.mark.parametrize("asked", ["prompt", "question", "query"])
-def test_prompts_and_responses_have_many_names(asked: str, name: str) -> None:
-    assert format_readers.read_prompt_response({asked: "Q", name: "A"}) == [
+@pytest.mark.parametrize("prompt", ["prompt", "question", "query"])
+def test_prompts_and_responses_have_many_names(prompt: str, name: str) -> None:
+    assert format_readers.read_prompt_response({prompt: "Q", name: "A"}) == [
         ParsedExample((Q,), ("A",))
     ]
 
@@ -73,7 +73,7 @@ def test_prompt_and_response_may_be_messages() -> None:
         {"prompt": HH, "chosen": "A", "rejected": "B"},
     ],
 )
-def test_every_kind_of_preference_gives_the_same_case(fields: Fields) -> None:
+def test_every_preference_format_gives_the_same_example(fields: Fields) -> None:
     assert format_readers.read_preference(fields) == [ParsedExample((Q,), ("A", "B"), (1.0, 2.0))]
 
 
@@ -83,34 +83,42 @@ def test_every_kind_of_preference_gives_the_same_case(fields: Fields) -> None:
         ({"chosen": "A", "rejected": "B"}, "chosen: is 'A' without a prompt; add the field prompt"),
         (
             {"chosen": HH + "A", "rejected": HH.replace("Q", "X") + "B"},
-            "rejected: its prompt differs from that of chosen at turn 1; give both the same",
+            "rejected: its prompt differs from the prompt of chosen at turn 1; give both the same",
         ),
         ({"chosen": HH + "A", "rejected": HH}, "rejected: turn 2 (assistant) is empty"),
-        ({"prompt": "X", "chosen": TALK, "rejected": "B"}, "chosen: begins with another prompt"),
+        (
+            {"prompt": "X", "chosen": TALK, "rejected": "B"},
+            "chosen: does not begin with the row's prompt",
+        ),
         ({"prompt": "Q", "chosen": "A"}, "rejected: is missing or null"),
         ({"prompt": "Q", "chosen": "A", "rejected": ["B"]}, "rejected[0]: is the text 'B'"),
         ({"prompt": "Q", "chosen": "A", "rejected": "B", "margin": "x"}, "margin: is 'x'; write"),
-        ({"chosen": TALK[:1], "rejected": TALK}, "chosen: its last turn is the user's"),
-        ({"chosen": TALK[1:], "rejected": TALK[1:]}, "chosen: turn 1 is the assistant's, first"),
+        ({"chosen": TALK[:1], "rejected": TALK}, "chosen: its last turn has role user"),
+        (
+            {"chosen": TALK[1:], "rejected": TALK[1:]},
+            "chosen: turn 1 has role assistant, but at the start",
+        ),
     ],
 )
-def test_a_pair_without_one_prompt_and_two_responses_is_told(fields: Fields, message: str) -> None:
-    with pytest.raises(RowError) as told:
+def test_a_pair_without_one_prompt_and_two_responses_is_reported(
+    fields: Fields, message: str
+) -> None:
+    with pytest.raises(RowError) as caught:
         format_readers.read_preference(fields)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_a_pair_of_the_same_text_teaches_nothing() -> None:
+def test_a_pair_of_equal_responses_is_unused() -> None:
     with pytest.raises(UnusedError, match="the same text"):
         format_readers.read_preference({"prompt": "Q", "chosen": "A", "rejected": "A"})
 
 
-def test_margins_come_from_scores_where_there_are_any() -> None:
+def test_margins_are_computed_from_scores() -> None:
     pair = {"prompt": "Q", "chosen": "A", "rejected": "B"}
-    (case,) = format_readers.read_preference({**pair, "score_chosen": 4.5, "score_rejected": 2})
-    assert case.margin == 2.5
-    (case,) = format_readers.read_preference({**pair, "margin": "0.5", "annotator": "ann"})
-    assert (case.margin, case.annotator) == (0.5, "ann")
+    (example,) = format_readers.read_preference({**pair, "score_chosen": 4.5, "score_rejected": 2})
+    assert example.margin == 2.5
+    (example,) = format_readers.read_preference({**pair, "margin": "0.5", "annotator": "ann"})
+    assert (example.margin, example.annotator) == (0.5, "ann")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +130,7 @@ def test_margins_come_from_scores_where_there_are_any() -> None:
         ({"scores": '["1", 1, 2]'}, (2.0, 2.0, 1.0)),
     ],
 )
-def test_ranks_count_from_the_best_and_scores_turn_round(
-    given: Fields, ranks: tuple[float, ...]
-) -> None:
+def test_low_ranks_and_high_scores_are_best(given: Fields, ranks: tuple[float, ...]) -> None:
     fields = {"prompt": "Q", "completions": ["a", "b", "c"], **given}
     assert format_readers.read_ranked(fields) == [ParsedExample((Q,), ("a", "b", "c"), ranks)]
 
@@ -132,30 +138,30 @@ def test_ranks_count_from_the_best_and_scores_turn_round(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"responses": ["a"]}, "responses: holds 1 responses; rank 2 to 9"),
-        ({"responses": ["a"] * 10, "ranks": [1] * 10}, "responses: holds 10 responses"),
-        ({"ranks": [1]}, "ranks: holds 1 numbers for 2 responses; give one for each"),
+        ({"responses": ["a"]}, "responses: contains 1 responses; give 2 to 9"),
+        ({"responses": ["a"] * 10, "ranks": [1] * 10}, "responses: contains 10 responses"),
+        ({"ranks": [1]}, "ranks: contains 1 numbers for 2 responses; give one for each"),
         ({"ranks": [1, True]}, "ranks[1]: is True; write a number"),
         ({"ranks": [1, math.inf]}, "ranks[1]: is inf; write a number"),
         (
             {"ranks": None, "labels": [True, False]},
-            "ranks: is missing; labels of steps are not read",
+            "ranks: is missing (labels of single steps are not supported); give",
         ),
         ({"prompt": None}, "prompt: is missing or null"),
-        ({"responses": ["a", TALK]}, "responses: holds a response of several turns"),
+        ({"responses": ["a", TALK]}, "responses: contains a response of several turns"),
         ({"responses": ["a", 4]}, "responses[1]: is the number 4"),
     ],
 )
-def test_what_is_wrong_with_a_ranking_is_told(change: Fields, message: str) -> None:
-    with pytest.raises(RowError) as told:
+def test_what_is_wrong_with_a_ranking_is_reported(change: Fields, message: str) -> None:
+    with pytest.raises(RowError) as caught:
         format_readers.read_ranked(
             {"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 2], **change}
         )
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_a_ranking_of_equals_teaches_nothing() -> None:
-    with pytest.raises(UnusedError, match="share one rank"):
+def test_a_ranking_of_equals_is_unused() -> None:
+    with pytest.raises(UnusedError, match="have the same rank"):
         format_readers.read_ranked({"prompt": "Q", "responses": ["a", "b"], "ranks": [1, 1]})
 
 
@@ -173,12 +179,12 @@ def test_labels_are_good_or_bad(fields: Fields, is_good: bool) -> None:  # noqa:
     assert format_readers.read_labels(fields) == [ParsedExample((Q,), ("A",), is_good=is_good)]
 
 
-def test_a_label_of_another_kind_is_told() -> None:
+def test_an_unknown_label_is_reported() -> None:
     with pytest.raises(RowError, match=r"label: is 'maybe'; write true \(good\) or false \(bad\)"):
         format_readers.read_labels({"prompt": "Q", "response": "A", "label": "maybe"})
 
 
-def test_a_prompt_is_what_comes_before_the_last_answer() -> None:
+def test_a_prompt_ends_before_the_last_response() -> None:
     assert format_readers.read_prompts({"messages": TALK}) == [ParsedExample((Q,))]
     assert format_readers.read_prompts({"messages": TALK + TALK[:1]}) == [ParsedExample((Q, A, Q))]
     assert format_readers.read_prompts({"instruction": "Q"}) == [ParsedExample((Q,))]
@@ -196,14 +202,16 @@ def test_a_prompt_is_what_comes_before_the_last_answer() -> None:
         ({"instruction": "Q", "output": "A", "history": 3}, "history: is the number 3"),
     ],
 )
-def test_what_is_wrong_with_an_instruction_is_told(fields: Fields, message: str) -> None:
-    with pytest.raises(RowError) as told:
+def test_what_is_wrong_with_an_instruction_is_reported(fields: Fields, message: str) -> None:
+    with pytest.raises(RowError) as caught:
         format_readers.read_alpaca(fields)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_tools_are_told_and_not_dropped() -> None:
-    with pytest.raises(RowError, match="tools: holds tools, which are not read; describe them"):
+def test_tools_are_reported_and_not_dropped() -> None:
+    with pytest.raises(
+        RowError, match="tools: contains tools, which are not supported; describe them"
+    ):
         format_readers.read_messages({"messages": TALK, "tools": [{"name": "f"}]})
     with pytest.raises(RowError, match=r"instances\[0\]: is 'a'; write it as"):
         format_readers.read_instances({"instruction": "Q", "instances": ["a"]})

@@ -9,8 +9,8 @@ TABLE = re.findall(r"^    ([a-z-]+)  +\S", format_table.__doc__ or "", re.MULTIL
 
 
 def _named(fields: dict[str, object]) -> str:
-    """Return the first format in the table that fits."""
-    return next(shape.name for shape in format_table.FORMATS if shape.matches(fields))
+    """Return the first format in the table that matches."""
+    return next(one.name for one in format_table.FORMATS if one.matches(fields))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def _named(fields: dict[str, object]) -> str:
         ({"prompt": ""}, "prompts"),
     ],
 )
-def test_a_row_is_known_by_its_fields(fields: dict[str, object], name: str) -> None:
+def test_a_format_is_recognized_by_its_fields(fields: dict[str, object], name: str) -> None:
     assert _named(fields) == name
 
 
@@ -43,13 +43,13 @@ def test_the_table_in_the_docstring_names_every_format() -> None:
     assert set(TABLE) - {"format"} == set(format_table.FORMAT_NAMES)
 
 
-def test_every_kind_of_record_has_a_format_and_every_format_a_kind() -> None:
+def test_every_record_type_has_a_format_and_every_format_a_record_type() -> None:
     for want in (Document, Prompt, Demonstration, Comparison, Label):
-        assert any(want in shape.record_types for shape in format_table.FORMATS)
-    assert all(shape.record_types for shape in format_table.FORMATS)
+        assert any(want in one.record_types for one in format_table.FORMATS)
+    assert all(one.record_types for one in format_table.FORMATS)
 
 
-def test_columns_may_be_renamed_to_whatever_a_format_reads() -> None:
+def test_columns_may_be_renamed_to_every_field() -> None:
     assert {"prompt", "response", "chosen", "rejected", "text", "label"} <= set(
         format_table.COLUMN_NAMES
     )

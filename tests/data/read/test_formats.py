@@ -90,11 +90,11 @@ def test_every_format_works_by_path_alone_in_every_kind_of_file(
     content = WRITERS[ending]([row] * 3)
     (tmp_path / f"plain{ending}").write_bytes(content)
     (tmp_path / f"packed{ending}.gz").write_bytes(gzip.compress(content))
-    said: list[str] = []
-    found = read_records(tmp_path / f"plain{ending}", want, log=said.append)
+    logged: list[str] = []
+    found = read_records(tmp_path / f"plain{ending}", want, log=logged.append)
     records = list(found)
     assert found.format == name
-    assert said == [f"{tmp_path / f'plain{ending}'}: format {name}"]
+    assert logged == [f"{tmp_path / f'plain{ending}'}: format {name}"]
     assert (len(records), found.num_rows, found.num_malformed) == (3, 3, 0)
     packed = list(read_records(tmp_path / f"packed{ending}.gz", want))
     assert [_content(record) for record in packed] == [_content(record) for record in records]
@@ -104,7 +104,7 @@ def _content(record: Record) -> Record:
     return dataclasses.replace(record, origin=Origin("", 0))
 
 
-def test_records_say_where_they_stand(tmp_path: Path) -> None:
+def test_records_contain_their_origin(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('\n{"prompt": " a ", "response": "b\\n"}\n')
     assert list(read_records(path, Demonstration)) == [
@@ -112,7 +112,7 @@ def test_records_say_where_they_stand(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_can_be_read_again_and_counts_anew(tmp_path: Path) -> None:
+def test_a_file_can_be_read_again_with_new_counts(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(_jsonl([{"prompt": "a", "response": "b"}] * 4))
     found = read_records(path, Demonstration)
@@ -120,7 +120,7 @@ def test_a_file_can_be_read_again_and_counts_anew(tmp_path: Path) -> None:
     assert found.num_rows == 4
 
 
-def test_preferences_give_what_else_is_asked_of_them(tmp_path: Path) -> None:
+def test_preferences_can_be_read_as_other_record_types(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(_jsonl([SAMPLES["preference"][1]] * 2))
     origin = Origin(str(path), 1)
@@ -137,46 +137,46 @@ def test_preferences_give_what_else_is_asked_of_them(tmp_path: Path) -> None:
     assert best.messages[-1].content == "b"
 
 
-def test_rows_that_teach_nothing_are_counted_and_said(tmp_path: Path) -> None:
+def test_unused_rows_are_counted_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     pair: dict[str, object] = {"prompt": "a", "chosen": "b", "rejected": "c"}
     path.write_bytes(_jsonl([pair, {**pair, "rejected": "b"}]))
-    said: list[str] = []
-    found = read_records(path, Comparison, log=said.append)
+    logged: list[str] = []
+    found = read_records(path, Comparison, log=logged.append)
     assert len(list(found)) == 1
     assert found.unused == {"chosen and rejected are the same text": 1}
-    assert said[-1].endswith("1 of 2 rows are not used: chosen and rejected are the same text")
+    assert logged[-1].endswith("1 of 2 rows are not used: chosen and rejected are the same text")
     good = {"prompt": "a", "response": "b", "label": True}
     path.write_bytes(_jsonl([good, {**good, "label": False}]))
     found_good = read_records(path, Demonstration, format="labels")
     assert len(list(found_good)) == 1
-    assert found_good.unused == {"its response was called bad": 1}
+    assert found_good.unused == {"its response is labeled bad": 1}
 
 
-def test_malformed_rows_are_told_when_all_are_read(tmp_path: Path) -> None:
+def test_malformed_rows_are_reported_when_all_are_read(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     good = json.dumps({"messages": TALK})
     bad = good.replace('"user"', '"bot"')
     path.write_text(f"{good}\n{bad}\n{good}\n{{\n")
     found = read_records(path, Demonstration)
     records: list[Demonstration] = []
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         records.extend(found)
-    assert str(told.value).splitlines()[0] == (
+    assert str(caught.value).splitlines()[0] == (
         f"{path}:2: messages[0].role: 'bot' is unknown; use system, user, assistant or tool"
     )
-    assert "2 of 4 rows are malformed; correct them, or go on without them" in str(told.value)
+    assert "2 of 4 rows are malformed; fix them, or skip them: --skip-bad" in str(caught.value)
     assert (found.num_rows, found.num_malformed) == (4, 2)
 
 
-def test_malformed_rows_can_be_set_aside(tmp_path: Path) -> None:
+def test_malformed_rows_can_be_skipped(tmp_path: Path) -> None:
     path, bad = tmp_path / "a.jsonl", tmp_path / "bad.jsonl"
     path.write_text('{"text": "a"}\n{"text": ""}\n{"text": "b"}\n')
-    said: list[str] = []
+    logged: list[str] = []
     for _ in range(2):
-        found = read_records(path, Document, skip_bad=bad, log=said.append)
+        found = read_records(path, Document, skip_bad=bad, log=logged.append)
         assert [record.text for record in found] == ["a", "b"]
-    assert said[-1] == f"{path}: 1 of 3 rows are malformed and stand in {bad}"
+    assert logged[-1] == f"{path}: 1 of 3 rows are malformed and saved in {bad}"
     (reject,) = [json.loads(line) for line in bad.read_text().splitlines()]
     assert reject == {
         "file": str(path),
@@ -184,11 +184,11 @@ def test_malformed_rows_can_be_set_aside(tmp_path: Path) -> None:
         "reason": "text: is empty; fill it or delete the row",
         "row": '{"text": ""}',
     }
-    with pytest.raises(InputError, match="is the data itself; name another file"):
+    with pytest.raises(InputError, match="is the data file itself; name another file"):
         read_records(path, Document, skip_bad=path)
 
 
-def test_a_file_of_which_nothing_is_left_is_told(tmp_path: Path) -> None:
+def test_a_file_without_usable_rows_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": ""}\n')
     with pytest.raises(InputError, match="none of its 1 rows can be used"):
@@ -277,7 +277,7 @@ VALUES += ["x" * 1000, {"role": "bot"}, [{"role": "user"}], [{}], ["a", 1], {"a"
 
 
 def _wrong(row: dict[str, object], rng: random.Random) -> dict[str, object]:
-    """Return a copy in which one value, at any depth, is another, or one name is."""
+    """Return a copy in which one value or name, at any depth, is replaced."""
     copy: dict[str, object] = json.loads(json.dumps(row))
     place: object = copy
     while True:
@@ -300,7 +300,7 @@ def _wrong(row: dict[str, object], rng: random.Random) -> dict[str, object]:
 
 
 def _survives(path: Path, want: RecordType, skip_bad: Path | None) -> None:
-    """Check the laws for any file at all: records, or an error that says where; nothing dropped."""
+    """Check that any file gives records, or an error with its location, and drops no row."""
     found = None
     try:
         found = read_records(path, want, skip_bad=skip_bad)

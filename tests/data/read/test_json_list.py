@@ -13,7 +13,7 @@ def _listed(text: str) -> list[tuple[int, str]]:
     return list(list_elements(io.StringIO(text)))
 
 
-def test_elements_come_with_the_line_on_which_they_begin() -> None:
+def test_elements_have_the_line_on_which_they_begin() -> None:
     text = '[\n  {"a": "]}"},\n\n  {"a":\n    [1, {"b": "\\""}]}, 5\n]\n'
     assert _listed(text) == [
         (2, '{"a": "]}"}'),
@@ -35,20 +35,20 @@ def test_an_empty_list_has_no_elements() -> None:
         ('[{"a": 1},,{}]', "',' is followed by ','"),
         ('[{"a": 1} {"a": 2}]', "'{' follows a row; put a comma"),
         ('[{"a": 1}] x', "text follows the closing ]"),
-        ('[{"a": [1}', "never ends"),
-        ('[{"a": "1}]', "never ends"),
-        ('[{"a": {"b": 1}', "never ends"),
-        ("{}", "is no list"),
+        ('[{"a": [1}', "is not closed"),
+        ('[{"a": "1}]', "is not closed"),
+        ('[{"a": {"b": 1}', "is not closed"),
+        ("{}", "is not a list"),
     ],
 )
-def test_a_list_that_is_broken_is_told_where(text: str, message: str) -> None:
-    with pytest.raises(RowError) as told:
+def test_a_broken_list_is_reported_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(RowError) as caught:
         _listed(text)
-    assert message in str(told.value)
-    assert told.value.line == 1
+    assert message in str(caught.value)
+    assert caught.value.line == 1
 
 
-def test_a_broken_element_spoils_nothing_after_it() -> None:
+def test_a_broken_element_does_not_affect_later_ones() -> None:
     assert [raw for _, raw in _listed('[{"a": nonsense}, {"b": 1,}, {"c": 2}]')] == [
         '{"a": nonsense}',
         '{"b": 1,}',
@@ -64,7 +64,7 @@ def _value(rng: random.Random, depth: int) -> object:
     return {f"k{k}": _value(rng, depth - 1) for k in range(rng.randint(0, 3))}
 
 
-def test_any_list_gives_back_its_elements_however_it_is_cut_in_chunks(
+def test_any_list_gives_its_elements_with_any_chunk_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng = random.Random(5)

@@ -22,8 +22,8 @@ def test_all_are_counted_and_the_first_twenty_shown() -> None:
     assert lines[19] == "a.jsonl:20: text: is empty; fill it"
     assert lines[20:] == [
         (
-            "a.jsonl: 30 of 50 rows are malformed, the first 20 are shown; correct them, or go on "
-            "without them: --skip-bad rejects.jsonl"
+            "a.jsonl: 30 of 50 rows are malformed (the first 20 are shown); fix them, or skip "
+            "them: --skip-bad rejects.jsonl"
         )
     ]
 
@@ -47,7 +47,7 @@ def test_rejects_are_added_to_the_file_once_each(tmp_path: Path) -> None:
     assert json.loads(second)["line"] == 4
 
 
-def test_many_rejects_do_not_wait_in_memory(tmp_path: Path) -> None:
+def test_many_rejects_are_written_before_the_end(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     malformed = Malformed(Path("a.jsonl"), path)
     for line in range(300):
@@ -57,7 +57,7 @@ def test_many_rejects_do_not_wait_in_memory(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 300
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     malformed = Malformed(Path("a.jsonl"), tmp_path / "no" / "bad.jsonl")
     malformed.add(*_bad(1))
     with pytest.raises(InputError, match=r"--skip-bad .*bad\.jsonl: cannot be written \(No such"):

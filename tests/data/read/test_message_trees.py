@@ -12,7 +12,7 @@ def _node(role: str, text: str, *replies: object, rank: int | None = None) -> di
 
 
 def _tree() -> dict[str, object]:
-    """Return Q with a (rank 1), b (rank 0) and c (unranked); b goes on to R with d, e ranked."""
+    """Return Q with replies a (rank 1), b (rank 0), c (unranked); after b comes R with d, e."""
     after = _node("prompter", "R", *(_node("assistant", t, rank=k) for k, t in enumerate("de")))
     return {
         "prompt": _node(
@@ -51,7 +51,7 @@ def test_deleted_messages_are_left_out() -> None:
         trees.read_comparisons(tree)
 
 
-def test_a_tree_without_replies_teaches_nothing() -> None:
+def test_a_tree_without_replies_is_unused() -> None:
     with pytest.raises(UnusedError, match="has a reply"):
         trees.read_demonstrations({"prompt": _node("prompter", "Q")})
 
@@ -63,7 +63,7 @@ def test_a_tree_without_replies_teaches_nothing() -> None:
         (_node("bot", "Q"), "prompt.role: 'bot' is unknown"),
         (
             _node("prompter", "Q", _node("prompter", "R")),
-            "prompt.replies[0]: turn 2 is the user's, after the user's",
+            "prompt.replies[0]: turn 2 has role user, but after user only",
         ),
         (
             _node("prompter", "Q", *(_node("assistant", t, rank=10**400) for t in "ab")),
@@ -72,15 +72,15 @@ def test_a_tree_without_replies_teaches_nothing() -> None:
         ({"role": "prompter", "text": "Q", "replies": ["a"]}, "prompt.replies: is ['a']; give a"),
     ],
 )
-def test_what_is_wrong_with_a_tree_is_told(prompt: object, message: str) -> None:
-    with pytest.raises(RowError) as told:
+def test_what_is_wrong_with_a_tree_is_reported(prompt: object, message: str) -> None:
+    with pytest.raises(RowError) as caught:
         trees.read_comparisons({"prompt": prompt})
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
-def test_more_than_nine_ranked_replies_are_told() -> None:
+def test_more_than_nine_ranked_replies_are_reported() -> None:
     replies = [_node("assistant", f"a{k}", rank=k) for k in range(10)]
-    with pytest.raises(RowError, match="holds 10 responses; rank 2 to 9"):
+    with pytest.raises(RowError, match="contains 10 responses; give 2 to 9"):
         trees.read_comparisons({"prompt": _node("prompter", "Q", *replies)})
 
 
@@ -89,5 +89,5 @@ def test_a_deep_tree_is_walked_without_recursion() -> None:
     for k in range(600):
         node = _node("prompter" if k % 2 == 0 else "assistant", str(k), node)
     root = node if node["role"] == "prompter" else _node("prompter", "Q", node)
-    (case,) = trees.read_demonstrations({"prompt": root})
-    assert case.responses == ("end",)
+    (example,) = trees.read_demonstrations({"prompt": root})
+    assert example.responses == ("end",)

@@ -16,7 +16,7 @@ def test_a_file_is_one_document_with_its_white_space(tmp_path: Path) -> None:
     assert _documents(tmp_path, b"  one\r\n\r\n two \n") == [(1, "  one\n\n two \n")]
 
 
-def test_dividers_part_documents(tmp_path: Path) -> None:
+def test_dividers_separate_documents(tmp_path: Path) -> None:
     text = b"a\nb\n<|endoftext|>\nc\n\f\n\n\f\nd says <|endoftext|> here"
     assert _documents(tmp_path, text) == [
         (1, "a\nb\n"),
@@ -25,7 +25,7 @@ def test_dividers_part_documents(tmp_path: Path) -> None:
     ]
 
 
-def test_long_documents_come_in_pieces_that_lose_nothing(
+def test_long_documents_are_split_without_losing_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain_text, "PIECE_CHARACTERS", 100)
@@ -37,7 +37,7 @@ def test_long_documents_come_in_pieces_that_lose_nothing(
     assert [line for line, _ in found][1] == text[: len(str(found[0][1]))].count("\n") + 1
 
 
-def test_a_document_without_line_ends_is_cut_too(
+def test_a_document_without_line_ends_is_split_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain_text, "PIECE_CHARACTERS", 100)
@@ -46,7 +46,7 @@ def test_a_document_without_line_ends_is_cut_too(
     assert {line for line, _ in found} == {1}
 
 
-def test_a_byte_that_is_not_utf8_is_told_on_its_own_line(tmp_path: Path) -> None:
+def test_a_byte_that_is_not_utf8_is_reported_on_its_own_line(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"fine\nfine\ncaf\xe9\n")
     (row,) = plain_text.read_documents(path)
@@ -61,5 +61,5 @@ def test_lines_are_prompts_without_their_ends(tmp_path: Path) -> None:
 
 
 def test_a_blank_file_has_no_documents(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no rows"):
+    with pytest.raises(InputError, match="contains no rows"):
         _documents(tmp_path, b"\n \n")

@@ -14,19 +14,19 @@ SYSTEM, ASK, SAY = Message("system", "Be kind."), Message("user", "Hi"), Message
 
 
 def test_every_record_has_a_prompt_and_responses() -> None:
-    asked = (SYSTEM, ASK)
+    messages = (SYSTEM, ASK)
     records = {
         Document("Hi", AT): ((), [("text", "Hi")]),
-        Prompt(asked, AT): (asked, []),
-        Demonstration((*asked, SAY), AT): (asked, [("assistant", "Ho")]),
-        Comparison(asked, ("Ho", "No"), (1.0, 2.0), AT): (
-            asked,
+        Prompt(messages, AT): (messages, []),
+        Demonstration((*messages, SAY), AT): (messages, [("assistant", "Ho")]),
+        Comparison(messages, ("Ho", "No"), (1.0, 2.0), AT): (
+            messages,
             [("rank 1", "Ho"), ("rank 2", "No")],
         ),
-        Label(asked, "Ho", is_good=False, origin=AT): (asked, [("bad", "Ho")]),
+        Label(messages, "Ho", is_good=False, origin=AT): (messages, [("bad", "Ho")]),
     }
     for record, (prompt, responses) in records.items():
         assert prompt_of(record) == prompt
         assert responses_of(record) == responses
-        assert prompt_text_of(record) == "Hi"  # what the system says is left out
-    assert text_of(Demonstration((*asked, SAY), AT)) == "Be kind.\nHi\nHo"
+        assert prompt_text_of(record) == "Hi"  # without the system message
+    assert text_of(Demonstration((*messages, SAY), AT)) == "Be kind.\nHi\nHo"

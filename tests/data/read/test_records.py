@@ -1,5 +1,5 @@
 from upbring.data.read.records import Origin
 
 
-def test_an_origin_is_told_as_editors_open_it() -> None:
+def test_an_origin_is_shown_as_file_and_line() -> None:
     assert str(Origin("chat.jsonl", 17)) == "chat.jsonl:17"

@@ -22,7 +22,7 @@ def test_parquet_rows_are_read_as_json_rows_are(tmp_path: Path) -> None:
     assert found[599].origin.line == 600
 
 
-def test_a_bad_parquet_row_is_told_and_kept(tmp_path: Path) -> None:
+def test_a_bad_parquet_row_is_skipped_and_saved(tmp_path: Path) -> None:
     rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": None, "chosen": "b"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     bad = tmp_path / "bad.jsonl"
@@ -30,13 +30,13 @@ def test_a_bad_parquet_row_is_told_and_kept(tmp_path: Path) -> None:
     assert json.loads(bad.read_text())["line"] == 2
 
 
-def test_damaged_parquet_is_told(tmp_path: Path) -> None:
+def test_damaged_parquet_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist([{"prompt": "a", "response": "b"}]), path)
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"PAR1" + content[8:], b"hello"):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"a\.parquet: file: is no whole parquet file"):
+        with pytest.raises(InputError, match=r"a\.parquet: file: is not a complete Parquet file"):
             list(read_records(path, Demonstration))
 
 
@@ -50,6 +50,6 @@ def test_a_hub_name_has_an_owner_a_name_and_perhaps_more() -> None:
 @pytest.mark.skipif(
     importlib.util.find_spec("datasets") is not None, reason="the extra is installed"
 )
-def test_a_missing_extra_is_told_with_the_line_that_installs_it() -> None:
+def test_a_missing_extra_is_reported_with_the_line_that_installs_it() -> None:
     with pytest.raises(InputError, match=r'needs datasets; .*pip install "upbring\[data\]"'):
         list(read_records(Path("hub:owner/name:train"), Demonstration))

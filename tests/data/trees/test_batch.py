@@ -7,13 +7,13 @@ from upbring.data.trees.tree import Branch, Tree, make_tree
 
 
 def test_a_batch_is_its_trees_end_to_end() -> None:
-    # Worked by hand. Row: 1 2 3 | 4 | 5 6 ‖ 7 | 8 9
+    # Computed by hand. Row: 1 2 3 | 4 | 5 6 ‖ 7 | 8 9
     batch = make_batch(
         [make_tree([1, 2, 3], [4], [5, 6], key="a"), make_tree([7], [8, 9], key="b")]
     )
     assert batch.tokens.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert batch.positions.tolist() == [0, 1, 2, 3, 3, 4, 0, 1, 2]
-    assert batch.source.tolist() == [2, 2, 4, 6, 7]  # both branches are predicted from place 2
+    assert batch.source.tolist() == [2, 2, 4, 6, 7]  # both branches are predicted from index 2
     assert batch.target.tolist() == [4, 5, 6, 8, 9]
     assert batch.branch_index.tolist() == [0, 1, 1, 2, 2]
     assert batch.tree_index.tolist() == [0, 0, 1]
@@ -23,7 +23,7 @@ def test_a_batch_is_its_trees_end_to_end() -> None:
     assert batch.num_tokens == 9
 
 
-def test_tokens_without_weight_are_seen_and_not_predicted() -> None:
+def test_tokens_without_weight_are_input_but_not_targets() -> None:
     branch = Branch(np.array([4, 5, 6], np.int32), np.array([0, 0.5, 0], np.float32))
     batch = make_batch([Tree(np.array([1, 2], np.int32), (branch,), "a")])
     assert batch.tokens.tolist() == [1, 2, 4, 5, 6]
@@ -32,7 +32,7 @@ def test_tokens_without_weight_are_seen_and_not_predicted() -> None:
     assert batch.weight.dtype == torch.float32
 
 
-def test_facts_go_by_branch_and_notes_by_weighted_token() -> None:
+def test_per_branch_values_are_by_branch_and_per_token_values_by_weighted_token() -> None:
     weight = np.array([0, 1, 1], np.float32)
     noted = Branch(np.array([4, 5, 6], np.int32), weight, {"old": np.array([0.1, 0.2, 0.3])})
     plain = Branch(np.array([7], np.int32), np.ones(1, np.float32))
@@ -52,7 +52,7 @@ def test_a_branch_needs_a_token_before_it() -> None:
         make_batch([make_tree([], [1], key="x")])
 
 
-def test_a_prompt_alone_is_a_tree_too() -> None:
+def test_a_tree_can_be_a_prompt_without_branches() -> None:
     batch = make_batch([make_tree([1, 2])])
     assert batch.num_tokens == 2
     assert batch.source.shape == batch.weight.shape == (0,)

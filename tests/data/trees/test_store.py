@@ -42,35 +42,35 @@ def same(one: Tree, two: Tree) -> bool:
 
 @settings(max_examples=trials(25, 500), derandomize=True, database=None)
 @given(st.lists(trees, max_size=6))
-def test_what_is_read_is_what_was_written(
+def test_a_store_contains_the_trees_that_were_written(
     tmp_path_factory: pytest.TempPathFactory, some: list[Tree]
 ) -> None:
     folder = tmp_path_factory.mktemp("store") / "it"
-    for found in (build_store(folder, iter(some)), open_store(folder)):
-        assert found is not None
-        assert len(found) == len(some)
-        assert all(map(same, found, some))
-        assert found.lengths.tolist() == [item.num_tokens for item in some]
+    for result in (build_store(folder, iter(some)), open_store(folder)):
+        assert result is not None
+        assert len(result) == len(some)
+        assert all(map(same, result, some))
+        assert result.lengths.tolist() == [item.num_tokens for item in some]
 
 
 def test_trees_are_views_of_the_mapped_files(tmp_path: Path) -> None:
-    found = build_store(
+    result = build_store(
         tmp_path / "it", [make_tree([1, 2], [3], [4, 5], key="a"), make_tree([6], [7], key="b")]
     )
-    first = found[0]
-    assert np.shares_memory(first.prompt, found.arrays["tokens"])
-    assert np.shares_memory(first.branches[1].weight, found.arrays["weights"])
+    first = result[0]
+    assert np.shares_memory(first.prompt, result.arrays["tokens"])
+    assert np.shares_memory(first.branches[1].weight, result.arrays["weights"])
     assert first.prompt.dtype == np.int32
     assert first.branches[0].weight.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
         first.prompt[0] = 9
-    assert [item.key for item in found[::-1]] == ["b", "a"]
-    assert found[-1].key == "b"
+    assert [item.key for item in result[::-1]] == ["b", "a"]
+    assert result[-1].key == "b"
     with pytest.raises(IndexError):
-        found[2]
+        result[2]
 
 
-def test_facts_lie_beside_their_branches(tmp_path: Path) -> None:
+def test_per_branch_values_are_stored(tmp_path: Path) -> None:
     rows = [
         replace(make_tree([1], [2], [3]), per_branch={"rank": np.array([1.0, 2.0])}),
         replace(make_tree([1], [2], [3], [4]), per_branch={"rank": np.array([3.0, 1.0, 1.0])}),
@@ -78,9 +78,9 @@ def test_facts_lie_beside_their_branches(tmp_path: Path) -> None:
     built = build_store(tmp_path / "it", rows)
     opened = open_store(tmp_path / "it")
     assert opened is not None
-    for found in (built, opened):
-        assert found.per_branch["rank"].tolist() == [1, 2, 3, 1, 1]
-        assert found[1].per_branch["rank"].tolist() == [3, 1, 1]
+    for result in (built, opened):
+        assert result.per_branch["rank"].tolist() == [1, 2, 3, 1, 1]
+        assert result[1].per_branch["rank"].tolist() == [3, 1, 1]
 
 
 def test_a_damaged_or_foreign_store_is_not_opened(tmp_path: Path) -> None:
@@ -111,17 +111,17 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_building_needs_memory_for_some_trees_only(tmp_path: Path) -> None:
+def test_building_keeps_only_some_trees_in_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     zeros = np.zeros(5000, np.int32)
-    found = build_store(tmp_path / "it", (make_tree(zeros[:1], zeros) for _ in range(1000)))
+    result = build_store(tmp_path / "it", (make_tree(zeros[:1], zeros) for _ in range(1000)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.arrays["tokens"].nbytes + found.arrays["weights"].nbytes == 40_004_000
-    assert peak < 15_000_000  # 4 MB wait, and 4 MB more as they are joined and written
+    assert result.arrays["tokens"].nbytes + result.arrays["weights"].nbytes == 40_004_000
+    assert peak < 15_000_000  # 4 MB are buffered, 4 MB more while they are written
 
 
-def test_the_cache_lies_where_the_user_or_the_platform_says(
+def test_the_cache_folder_is_the_users_or_the_platforms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notices: list[str] = []
@@ -134,12 +134,12 @@ def test_the_cache_lies_where_the_user_or_the_platform_says(
     for platform, below in (("linux", ".cache"), ("darwin", "Library/Caches")):
         monkeypatch.setattr("sys.platform", platform)
         assert cache_folder(log=notices.append) == tmp_path / "home" / below / "upbring"
-    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "mine"))
-    assert cache_folder(log=notices.append) == tmp_path / "mine"
+    monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "own"))
+    assert cache_folder(log=notices.append) == tmp_path / "own"
     assert notices == []
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "file" / "below"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cache_folder(log=notices.append).parent == tmp_path
-    assert "cannot be written" in notices[0]
+    assert "is not writable" in notices[0]
     assert "set UPBRING_CACHE" in notices[0]

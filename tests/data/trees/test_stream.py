@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upbring.data.trees.stream import MixtureSource, Stream
+from upbring.data.trees.stream import MixtureSource, Stream, make_replay_stream
 from upbring.data.trees.tree import Tree, make_tree
 
 
@@ -18,7 +18,7 @@ def keys(stream: Stream, start: int = 0, stop: int | None = None) -> list[str]:
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 3))
-def test_an_epoch_gives_each_tree_once(count: int, step_examples: int, seed: int) -> None:
+def test_an_epoch_contains_each_tree_once(count: int, step_examples: int, seed: int) -> None:
     stream = Stream(trees("a", count), (), seed, 1.0, step_examples)
     assert sorted(keys(stream)) == sorted(item.key for item in stream.main_trees)
 
@@ -65,7 +65,17 @@ def test_a_step_of_tokens_holds_as_many_examples_as_fit() -> None:
     assert sum(len(step) for step in steps) == 25
 
 
-def test_training_goes_on_behind_the_last_epoch() -> None:
+def test_steps_after_the_last_epoch_start_another_epoch() -> None:
     stream = Stream(trees("a", 5), (), 0, 1.0, 2)
     assert stream.num_steps == 3
     assert Counter(keys(stream, 0, 6)) == Counter(item.key for item in stream.main_trees * 2)
+
+
+def test_replayed_rows_are_the_given_share_of_a_step() -> None:
+    mixed = (MixtureSource(trees("b", 7), 0.1), MixtureSource(trees("c", 3), 0.1))
+    stream = make_replay_stream(mixed, batch_size=8, seed=0)
+    assert stream is not None
+    names = [key[0] for key in keys(stream, 0, 10)]
+    assert len(names) == 10 * 2  # 2 of 8 + 2 rows: a share of 0.2
+    assert names.count("b") == names.count("c")
+    assert make_replay_stream((), batch_size=8, seed=0) is None

@@ -12,7 +12,7 @@ def test_a_tree_counts_its_prompt_once() -> None:
     assert (item.num_tokens, item.longest_path, item.num_weighted) == (6, 5, 3)
 
 
-def test_only_weighted_tokens_are_learned_from() -> None:
+def test_only_weighted_tokens_are_trainable() -> None:
     branch = Branch(np.array([4, 5], np.int32), np.array([0, 1], np.float32))
     assert Tree(np.array([1], np.int32), (branch,), "a").num_weighted == 1
 

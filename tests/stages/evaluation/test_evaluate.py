@@ -181,9 +181,9 @@ def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"suite": ("harness",)}, "tasks: the suite harness needs at least one; write --tasks"),
+        ({"suite": ("harness",)}, "tasks: the suite harness needs at least one task; add --tasks"),
         ({"tasks": ("arc_easy",), "suite": ("facts",)}, "tasks: are for the suite harness, which"),
-        ({"tasks": ("nowhere.yaml",)}, "tasks: nowhere.yaml is not there; name a YAML file"),
+        ({"tasks": ("nowhere.yaml",)}, "tasks: nowhere.yaml does not exist; give a YAML file"),
         ({"judge": "votes:v.jsonl"}, "judge: people compare 2 to 9 models, and 1 are given"),
     ],
 )

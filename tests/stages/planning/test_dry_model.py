@@ -59,7 +59,7 @@ def test_a_configuration_alone_is_enough_to_pretrain(home: Path) -> None:
 
 def test_a_folder_without_a_configuration_is_told(home: Path) -> None:
     (home / "m" / "config.json").unlink()
-    with pytest.raises(InputError, match=r"m: has no config.json; name the directory"):
+    with pytest.raises(InputError, match=r"m: has no config.json; pass the directory"):
         make_dry_run_context("sft", asked(home), log=quiet)
     (home / "m" / "config.json").write_text('{"model_type": "unheard"}')
     with pytest.raises(InputError, match=r"config.json: cannot be read"):

@@ -4,7 +4,8 @@ import pytest
 
 from upbring.stages.planning.estimate import (
     FIRST_STEP_BYTES,
-    PRIMITIVE_BYTES,
+    KERNEL_BYTES,
+    LIBRARIES,
     SAMPLING_BYTES_PER_LOGIT,
     LinearBytes,
     MemoryProfile,
@@ -36,41 +37,41 @@ SHAPE = MemoryProfile(
 WORK = MemoryWorkload(train_tokens=10, train_rows=4)
 
 
-def test_the_parts_of_a_step_are_those_worked_by_hand() -> None:
+def test_the_parts_of_a_step_are_those_worked_out_by_hand() -> None:
     found = estimate_memory(SHAPE, WORK, baseline=5000)
-    # 2 · 30 · 10 + 10 + 5 · 10 kept; 20 + 400 · 4 of logits, of which 7 · 10 pass by in layers
-    # too; 50 learned numbers have 4 bytes, and two moments of 4 bytes; the heap has holes beside
-    # what comes and goes, 2280: as much again, for that is little, and three tenths of it
-    assert found.peak_phase == "learning"
+    # activations 2 · 30 · 10 + 10 + 5 · 10; logits 20 + 400 · 4, of which the temporaries of the
+    # layers, 7 · 10, are part; 50 trained parameters of 4 bytes, and two moments of 4 bytes; the
+    # fragmentation of 2280 bytes is as much again, because that is little, and three tenths
+    assert found.peak_phase == "training"
     assert found.peak_parts == {
-        "interpreter and libraries": 5000,
+        LIBRARIES: 5000,
         "weights": 1000,
-        "adapter": 200,
-        "optimiser's moments": 400,
+        "adapters": 200,
+        "optimizer moments": 400,
         "activations": 660,
         "logits": 1550,
-        "passing by": 70,
-        "libraries' first step": FIRST_STEP_BYTES,
-        "holes in the heap": 2964,
+        "temporaries": 70,
+        "library buffers": FIRST_STEP_BYTES,
+        "fragmentation": 2964,
     }
     assert found.total == sum(found.peak_parts.values())
 
 
-def test_more_parts_keep_the_gradients_beside_the_activations() -> None:
+def test_several_micro_batches_hold_gradients_next_to_activations() -> None:
     one, two = (
-        estimate_memory(SHAPE, replace(WORK, micro_batches=n)).phases["learning"] for n in (1, 2)
+        estimate_memory(SHAPE, replace(WORK, micro_batches=n)).phases["training"] for n in (1, 2)
     )
     assert "gradients" not in one
     assert two["gradients"] == 200
 
 
-def test_full_learning_has_no_adapter_and_a_file_is_mapped_only_while_it_is_read() -> None:
+def test_full_fine_tuning_has_no_adapter_and_a_file_is_mapped_only_while_it_is_loaded() -> None:
     found = estimate_memory(replace(SHAPE, is_full=True, file_bytes=10**9), WORK)
     assert found.peak_phase == "loading"
-    assert found.peak_parts == {"weights": 1000, "file being read": 10**9}
+    assert found.peak_parts == {"weights": 1000, "weights file": 10**9}
 
 
-def test_two_voices_keep_twice_and_what_is_beside_them_lies_there() -> None:
+def test_two_passes_save_twice_and_other_models_are_held_all_the_time() -> None:
     work = replace(
         WORK,
         passes_per_token=2,
@@ -79,42 +80,42 @@ def test_two_voices_keep_twice_and_what_is_beside_them_lies_there() -> None:
         other_model_bytes=10**6,
         compiled_shapes=2,
     )
-    found = estimate_memory(SHAPE, work).phases["learning"]
+    found = estimate_memory(SHAPE, work).phases["training"]
     assert found["activations"] == 2 * 660
-    assert found["optimiser's moments"] == 2 * 400
+    assert found["optimizer moments"] == 2 * 400
     always = estimate_memory(SHAPE, work).constant
-    assert always["adapter"] == 5 * 200
+    assert always["adapters"] == 5 * 200
     assert always["other models"] == 10**6
-    assert always["compiled products"] == 2 * PRIMITIVE_BYTES
+    assert always["compiled kernels"] == 2 * KERNEL_BYTES
 
 
-def test_answering_takes_keys_values_and_what_a_draw_needs() -> None:
+def test_sampling_needs_a_kv_cache_and_rows_of_logits() -> None:
     found = estimate_memory(
         SHAPE, replace(WORK, kv_cache_tokens=30, concurrent_responses=7)
-    ).phases["answering"]
-    assert found["keys and values"] == 30 * 64
-    assert found["passing by"] == 7 * 100 * SAMPLING_BYTES_PER_LOGIT
+    ).phases["sampling"]
+    assert found["KV cache"] == 30 * 64
+    assert found["temporaries"] == 7 * 100 * SAMPLING_BYTES_PER_LOGIT
 
 
-def test_layers_that_are_recomputed_leave_holes_that_are_not_counted_twice() -> None:
+def test_recomputed_layers_fragment_the_heap_and_are_not_counted_twice() -> None:
     shape = replace(SHAPE, recomputed_per_layer=LinearBytes(0, 9))
-    plain, holed = (estimate_memory(each, WORK).phases["learning"] for each in (SHAPE, shape))
-    assert holed["holes between recomputed layers"] == 45  # ¼ · 2 layers · 9 · 10 tokens
-    assert holed["holes in the heap"] == plain["holes in the heap"]
+    plain, holed = (estimate_memory(each, WORK).phases["training"] for each in (SHAPE, shape))
+    assert holed["fragmentation by recomputation"] == 45  # ¼ · 2 layers · 9 · 10 tokens
+    assert holed["fragmentation"] == plain["fragmentation"]
 
 
-def test_little_that_comes_and_goes_leaves_as_much_behind_and_much_a_share() -> None:
+def test_few_temporaries_fragment_as_much_again_and_many_a_share() -> None:
     few, many = (
         estimate_memory(
             replace(SHAPE, layer_activations=LinearBytes(0, each)),
             MemoryWorkload(train_tokens=10**6, train_rows=0),
-        ).phases["learning"]
+        ).phases["training"]
         for each in (1, 10**4)
     )
-    passing = {name: few[name] for name in ("activations", "passing by")}
-    assert few["holes in the heap"] == round(1.3 * sum(passing.values()))
-    # 2 · 10⁴ · 10⁶ of layers, 5 · 10⁶ + 10 outside, 7 · 10⁶ passing by
-    assert many["holes in the heap"] == round(0.3 * (2e10 + 5e6 + 10 + 7e6) + 8e7)
+    passing = {name: few[name] for name in ("activations", "temporaries")}
+    assert few["fragmentation"] == round(1.3 * sum(passing.values()))
+    # 2 · 10⁴ · 10⁶ of layers, 5 · 10⁶ + 10 outside, 7 · 10⁶ of temporaries
+    assert many["fragmentation"] == round(0.3 * (2e10 + 5e6 + 10 + 7e6) + 8e7)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_logits_never_take_more_than_a_chunk() -> None:
     assert all_rows == chunk
 
 
-def test_recomputing_keeps_what_enters_a_layer() -> None:
+def test_gradient_checkpointing_saves_the_input_of_a_layer() -> None:
     again = with_gradient_checkpointing(SHAPE)
     assert again.activations.bytes_for(10) == 2 * 8 * 4 * 10 + 10 + 50
     assert again.training_temporaries.bytes_for(10) == 70 + 300

@@ -2,25 +2,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from tests import small
 from tests.families import FAMILIES, family
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.fused_layers import fuse
 from upbring.model.load import load
 from upbring.model.network import Model, disable_dropout, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import score_hidden_states
 from upbring.settings.model import AdapterSettings
 from upbring.stages.planning import memory_probe
+from upbring.stages.planning.estimate import MemoryProfile
 from upbring.stages.planning.memory_probe import (
     ProbeConfig,
     count_adapter_parameters,
     make_meta_network,
-    profile_config,
     profile_network,
     rows_at_once,
 )
@@ -32,6 +31,12 @@ NEAR = 0.12  # of what autograd keeps; a plan may be off by 0.2
 
 def manner(compute: torch.dtype = torch.float32, *, is_full: bool = False) -> ProbeConfig:
     return ProbeConfig(compute, AdapterSettings(rank=4), is_full, is_checkpointed=False, device=CPU)
+
+
+def profile_config(config: PretrainedConfig, how: ProbeConfig) -> MemoryProfile:
+    """Return the profile of a network without weights."""
+    network, _ = make_meta_network(config, how, layers=None)
+    return profile_network(network, how, typical=TREES[0])
 
 
 def kept(network: PreTrainedModel, model: Model, batch: Batch) -> int:
@@ -65,7 +70,6 @@ def test_activations_are_those_that_autograd_keeps(
         config.layer_types = (config.layer_types * 3)[:5]
     network = AutoModelForCausalLM.from_config(config).to(how.weights_dtype).eval()
     network.set_attn_implementation(ATTENTION_NAME)
-    fuse(network)
     disable_dropout(network)
     roles = Roles(network)
     if is_full:
@@ -75,7 +79,7 @@ def test_activations_are_those_that_autograd_keeps(
     batch = make_batch(TREES)
     with roles.active(BASE if is_full else "policy"):
         expected = kept(network, Model(network, compute), batch)
-    shape = profile_config(config, how, typical=TREES[0])
+    shape = profile_config(config, how)
     assert shape.activations.bytes_for(batch.num_tokens) == pytest.approx(expected, rel=NEAR)
     assert shape.num_trainable == sum(p.numel() for p in network.parameters() if p.requires_grad)
 
@@ -107,37 +111,32 @@ def test_small_layers_with_data_are_counted_as_those_without(
     monkeypatch: pytest.MonkeyPatch, *, is_full: bool, compute: torch.dtype, is_checkpointed: bool
 ) -> None:
     how = ProbeConfig(compute, AdapterSettings(rank=4), is_full, is_checkpointed, CPU)
-    small = profile_config(FAMILIES["llama"](), how, typical=TREES[0])
+    small = profile_config(FAMILIES["llama"](), how)
     monkeypatch.setattr(memory_probe, "MAX_REAL_PARAMETERS", 0)
     monkeypatch.setattr(memory_probe, "NUM_FAKE_ROWS", memory_probe.NUM_REAL_ROWS)
-    pretended = profile_config(FAMILIES["llama"](), how, typical=TREES[0])
+    pretended = profile_config(FAMILIES["llama"](), how)
     assert small == pretended
 
 
 def test_weights_that_are_cast_do_not_grow_with_tokens() -> None:
-    shape = profile_config(
-        FAMILIES["llama"](), manner(torch.bfloat16, is_full=True), typical=TREES[0]
-    )
+    shape = profile_config(FAMILIES["llama"](), manner(torch.bfloat16, is_full=True))
     network = family("llama")
     layer = sum(p.numel() for p in network.model.layers[0].parameters() if p.ndim > 1)
     assert shape.layer_activations.fixed == pytest.approx(2 * layer, rel=0.01)  # bytes of bfloat16
-    plain = profile_config(FAMILIES["llama"](), manner(is_full=True), typical=TREES[0])
+    plain = profile_config(FAMILIES["llama"](), manner(is_full=True))
     assert plain.layer_activations.fixed == 0
 
 
 def test_what_a_recomputed_layer_makes_is_counted() -> None:
     again = ProbeConfig(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
     config = FAMILIES["llama"]()
-    before = profile_config(config, again, typical=TREES[0]).recomputed_per_layer.per_unit
+    before = profile_config(config, again).recomputed_per_layer.per_unit
     config.intermediate_size += 100
     # gate, up, gate's activation and their product are wider by 100 float32, and so is A of the
     # adapter behind them, [4, 100], which is scaled once for 40 tokens
     expected = 4 * 100 * 4 + 4 * 100 * 4 / 40
-    assert (
-        profile_config(config, again, typical=TREES[0]).recomputed_per_layer.per_unit
-        == before + expected
-    )
-    assert profile_config(config, manner(), typical=TREES[0]).recomputed_per_layer.per_unit == 0
+    assert profile_config(config, again).recomputed_per_layer.per_unit == before + expected
+    assert profile_config(config, manner()).recomputed_per_layer.per_unit == 0
 
 
 def test_an_adapter_s_size_is_that_of_the_role() -> None:
@@ -151,7 +150,6 @@ def test_an_adapter_s_size_is_that_of_the_role() -> None:
 def test_a_model_in_memory_is_counted_as_one_without_data() -> None:
     network = family("llama")
     network.set_attn_implementation(ATTENTION_NAME)
-    fuse(network)
     how = manner()
     before = profile_network(network, how, typical=TREES[0])
     Roles(network).add_adapter("policy", how.adapter, seed=0)
@@ -166,7 +164,7 @@ def test_the_layers_are_as_many_as_were_asked_for_and_have_no_data() -> None:
 
 
 def test_recomputing_counts_less_and_longer_texts_more() -> None:
-    plain = profile_config(FAMILIES["llama"](), manner(), typical=TREES[0])
+    plain = profile_config(FAMILIES["llama"](), manner())
     again = ProbeConfig(torch.float32, AdapterSettings(rank=4), False, True, CPU)  # noqa: FBT003 -- as declared
     assert (
         profile_config(FAMILIES["llama"](), again).activations.bytes_for(100)
@@ -191,8 +189,7 @@ def test_counting_leaves_nothing_behind_that_has_no_data() -> None:
     how = manner(torch.bfloat16)
     network = family("llama").to(torch.bfloat16)
     network.set_attn_implementation(ATTENTION_NAME)
-    fuse(network)
     model = Model(network, torch.bfloat16)
     before = hidden_states(model, make_batch(TREES))
-    profile_config(FAMILIES["llama"](), how, typical=TREES[0])
+    profile_config(FAMILIES["llama"](), how)
     assert torch.equal(hidden_states(model, make_batch(TREES)), before)

@@ -1,4 +1,4 @@
-"""What is asked of a model that learns from its own responses."""
+"""The workload of a stage that is trained on its own responses."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from transformers import AutoModelForCausalLM
 
 from tests import small
 from tests.rewarded import make_reward
-from upbring.settings.command_table import commands, import_object
 from upbring.settings.resolve import resolve
 from upbring.stages.context import StageContext
 from upbring.stages.planning.dry_model import make_dry_run_context
-from upbring.stages.planning.rl_workload import count_roles
-from upbring.stages.planning.workload import Workload, make_workload
+from upbring.stages.planning.rl_workload import count_roles, workload_from_rollouts
+from upbring.stages.planning.workload import Workload
+from upbring.stages.registry import find_method, load_settings
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,13 @@ def cast(home: Path, method: str = "ppo", **more: object) -> StageContext:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(home / "cache"))
-        kind = import_object(commands()[method].settings)
+        kind = load_settings(find_method(method))
         asked = resolve(kind, section=method, file=None, flags=flags)
         return make_dry_run_context(method, asked, log=lambda _: None)
 
 
 def asked(home: Path, method: str = "ppo", **more: object) -> Workload:
-    return make_workload(cast(home, method, **more))
+    return workload_from_rollouts(cast(home, method, **more))
 
 
 def test_a_step_learns_from_responses_as_long_as_they_may_be(home: Path) -> None:

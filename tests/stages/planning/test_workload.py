@@ -1,4 +1,4 @@
-"""What is asked of a model, from rows of files."""
+"""The workload of a stage that is trained on rows of files."""
 
 from pathlib import Path
 
@@ -7,19 +7,17 @@ import pytest
 import torch
 
 from tests import small
-from tests.preferences import make_pairs
 from upbring.data.trees.tree import Branch, Tree
-from upbring.settings.command_table import commands, import_object
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.resolve import Resolved
 from upbring.stages.context import StageContext
 from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.workload import (
     count_compiled_shapes,
     largest_micro_batch,
-    make_workload,
     spread_steps,
     typical_first,
+    workload_from_rows,
 )
 from upbring.train import devices
 
@@ -45,10 +43,10 @@ def of(prompt: int, *branches: int) -> Tree:
     return Tree(np.zeros(prompt, np.int32), made, "")
 
 
-def test_the_fullest_micro_batch_and_the_mean_step_are_found(home: Path) -> None:
-    found = make_workload(cast(home, batch_size=38, micro_batch_tokens=100))
-    whole = make_workload(cast(home, batch_size=38))
-    # every row is learned from in each step: its tokens are those of all micro-batches
+def test_the_largest_micro_batch_and_the_mean_step_are_found(home: Path) -> None:
+    found = workload_from_rows(cast(home, batch_size=38, micro_batch_tokens=100))
+    whole = workload_from_rows(cast(home, batch_size=38))
+    # each step is trained on every row: its tokens are those of all micro-batches
     assert found.time.step_tokens == whole.time.step_tokens == whole.memory.train_tokens
     assert found.time.step_rows == whole.memory.train_rows
     assert whole.memory.micro_batches == 1
@@ -56,37 +54,18 @@ def test_the_fullest_micro_batch_and_the_mean_step_are_found(home: Path) -> None
     assert found.memory.train_tokens <= 100
 
 
-def test_answers_are_those_of_the_fixed_prompts(home: Path) -> None:
-    plain = make_workload(
-        cast(home, sample_tokens=9)
-    )  # two rows are held out, and their prompts asked
+def test_evaluations_sample_responses_to_the_sample_prompts(home: Path) -> None:
+    plain = workload_from_rows(cast(home, sample_tokens=9))  # prompts of two held-out rows
     assert plain.time.eval_decode_tokens == 9
     assert plain.memory.concurrent_responses == 2
-    one = make_workload(cast(home, sample_tokens=9, sample_prompts=("What is red?",)))
+    one = workload_from_rows(cast(home, sample_tokens=9, sample_prompts=("What is red?",)))
     assert one.memory.concurrent_responses == 1
     assert one.memory.kv_cache_tokens < plain.memory.kv_cache_tokens
 
 
-@pytest.mark.parametrize(("method", "is_referred"), [("dpo", True), ("kto", True), ("orpo", False)])
-def test_preferences_are_answered_and_a_reference_is_asked_once(
-    home: Path, method: str, *, is_referred: bool
+def test_kernels_are_cached_in_bfloat16_only_and_up_to_the_capacity_of_the_cache(
+    home: Path,
 ) -> None:
-    make_pairs(home / "p.jsonl")
-    flags = {"model": str(home / "m"), "data": [str(home / "p.jsonl")], "sample_tokens": "9"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UPBRING_CACHE", str(home / "cache"))
-        kind = import_object(commands()[method].settings)
-        asked = resolve(kind, section=method, file=None, flags={**flags, "batch_size": "38"})
-        found = make_workload(make_dry_run_context(method, asked, log=lambda _: None))
-    # two rows are held out, and answered with 9 tokens each; an epoch is one step of all others
-    assert found.time.eval_decode_steps == 9
-    assert found.sampling is not None
-    assert found.sampling.concurrent_responses == 2
-    assert found.time.setup_tokens == (found.time.step_tokens if is_referred else 0)
-    assert len(found.trees[0].branches) == (3 if method == "kto" else 2)  # another prompt's, too
-
-
-def test_products_are_kept_of_bfloat16_only_and_no_more_than_there_is_room_for(home: Path) -> None:
     trees = [of(3, 4), of(3, 4), of(9, 1)]
     assert count_compiled_shapes(cast(home), trees, 2) == 0
     half = cast(home, dtype="bfloat16")
@@ -103,6 +82,6 @@ def test_the_largest_group_and_the_typical_tree() -> None:
     assert typical_first(trees)[0] is trees[2]
 
 
-def test_few_steps_are_all_looked_at() -> None:
+def test_few_steps_are_all_sampled() -> None:
     assert spread_steps(1) == [0]
     assert spread_steps(200) == list(range(200))

@@ -1,16 +1,17 @@
-"""Where the assistant speaks in a rendered dialogue, for any template.
+"""Locates the assistant's turns in a rendered dialogue, for any chat template.
 
-An assistant's turn begins where the *open* rendering of the messages before it ends, for that is
-where it will begin when the model is served, and it ends after the first control token that follows
-its content, which is the one that stops the model:
+An assistant turn starts where the prompt rendering of the preceding messages ends (the rendering
+with `add_generation_prompt=True`), because generation starts there at inference. It ends after the
+first special token that follows its content; this is the stop token:
 
-    open rendering    <user>Hi<end>⏎<assistant>⏎
-    whole rendering   <user>Hi<end>⏎<assistant>⏎Hello<end>⏎
-    turn                                        ~~~~~~~~~~
+    prompt rendering   <user>Hi<end>⏎<assistant>⏎
+    full rendering     <user>Hi<end>⏎<assistant>⏎Hello<end>⏎
+    turn                                         ~~~~~~~~~~
 
-It ends with its own text when the template writes no control token. A template that rewrites
-earlier turns breaks the first rule; then the content itself is looked for. Where a template marks
-`{% generation %}`, what lies before the mark is not learned, and the stop token always is.
+Without such a special token, the turn ends with its own text. If the template rewrites earlier
+turns, the prompt rendering is no prefix of the full one, and the turn is located by its content. If
+the template marks `{% generation %}`, text before the mark is not trained on; the stop token
+always is.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,17 +22,16 @@ from upbring.data.read.records import Message
 from upbring.errors import InputError
 
 Render = Callable[[Sequence[Message], bool], str]
-_TAIL_CHARACTERS = (
-    24  # characters by which the end of an open rendering is recognised in a rewritten text
-)
+# Length of the suffix of a prompt rendering that is searched for in a rewritten text.
+_TAIL_CHARACTERS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Where an assistant's turn begins, from where it is learned, and where it ends.
+    """Character offsets of an assistant turn: start, first trainable character, end.
 
-    `is_exact_prefix` claims that a served model begins after exactly the same text; `is_verbatim`, that the
-    template wrote the content as it is.
+    `is_exact_prefix`: the text before the turn equals the prompt at inference. `is_verbatim`: the
+    template wrote the content unchanged.
     """
 
     start: int
@@ -43,9 +43,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class RenderedDialogue:
-    """Messages, their rendering, its control tokens, and a way to render parts of the dialogue.
+    """Messages, their rendering, the spans of its special tokens, and a render function.
 
-    `turn_header` is what the template writes between a turn's start and the content of an answer.
+    `turn_header` is the text that the template writes between a turn's start and its content.
     """
 
     messages: Sequence[Message]
@@ -55,7 +55,7 @@ class RenderedDialogue:
     turn_header: str = ""
 
     def assistant_turns(self) -> list[Turn]:
-        """Return the assistant's turns in their order; one that cannot be found is missing."""
+        """Return the assistant's turns in order; turns that cannot be located are omitted."""
         indices = [i for i, message in enumerate(self.messages) if message.role == "assistant"]
         prefixes = [self._text_before(index) for index in indices]
         exact_starts = [
@@ -79,7 +79,7 @@ class RenderedDialogue:
         return turns
 
     def locate_turn(self, index: int, start: int, *, limit: int, is_exact_prefix: bool) -> Turn:
-        """Return the turn of message `index` that begins at `start` and ends at `limit` at last."""
+        """Return the turn of message `index`, which starts at `start` and ends by `limit`."""
         content_span = self.locate_content(index, start, limit=limit)
         content_end = start if content_span is None else content_span[1]
         stops = [stop for begin, stop in self.special_spans if content_end <= begin < limit]
@@ -92,7 +92,7 @@ class RenderedDialogue:
         return Turn(start, loss_start, stop, is_exact_prefix, is_verbatim=content_span is not None)
 
     def locate_content(self, index: int, start: int, *, limit: int) -> TextSpan | None:
-        """Return where the content of message `index` lies in its turn, trimmed."""
+        """Return the span of the trimmed content of message `index` in its turn, if it is there."""
         content = self.messages[index].content.strip()
         if self.rendering.text.startswith(self.turn_header, start):
             start += len(self.turn_header)
@@ -107,16 +107,16 @@ class RenderedDialogue:
         return None
 
     def _text_before(self, index: int) -> str:
-        """Return the text before which the model would be asked to speak message `index`."""
+        """Return the prompt rendering of the messages before message `index`."""
         try:
-            return self.render(self.messages[:index], True)  # noqa: FBT003 -- open
+            return self.render(self.messages[:index], True)  # noqa: FBT003 -- add_generation_prompt
         except InputError:
             if index > 0:
                 raise
-            return ""  # the assistant speaks first, and the template renders no empty dialogue
+            return ""  # the dialogue starts with the assistant; the template rejects an empty one
 
     def _locate_rewritten_turn(self, index: int, search_from: int, *, prefix: str) -> int | None:
-        """Return where message `index` begins in a text whose beginning the template rewrote."""
+        """Return where message `index` starts in a text whose earlier part the template rewrote."""
         text = self.rendering.text
         content = self.messages[index].content.strip()
         previous_content = self.messages[index - 1].content.strip() if index else ""
@@ -133,15 +133,15 @@ class RenderedDialogue:
         return content_start
 
     def _end_without_special(self, index: int, limit: int, *, content_end: int) -> int:
-        """Return where a turn ends that no control token ends."""
+        """Return the end of a turn that no special token follows."""
         if index == len(self.messages) - 1:
             return limit
-        closed_text = self.render(self.messages[: index + 1], False)  # noqa: FBT003 -- closed
+        closed_text = self.render(self.messages[: index + 1], False)  # noqa: FBT003 -- as above
         is_prefix = self.rendering.text.startswith(closed_text)
         return min(len(closed_text), limit) if is_prefix else content_end
 
     def _loss_start(self, start: int, stop: int) -> int:
-        """Return from where a turn is learned: from its start, unless the template marks turns."""
+        """Return the first trainable offset: the turn's start, or its `{% generation %}` mark."""
         generation_starts = [
             begin
             for begin, end in self.rendering.generation_spans

@@ -1,26 +1,12 @@
-"""Dialogues to tokens: which tokens a model is asked with, and which of them it learns.
+"""Encodes dialogues: the prompt tokens for inference, and the trainable tokens for training.
 
-The text of a dialogue is what the model's chat template makes of it (`template.py`). Training and
-serving see the same tokens by construction: `Chat.prompt(messages)` is what the model is served,
-and the prompt of `Chat.demonstration(messages)` is exactly that (`pieces.py`, `spans.py`).
+The model's chat template renders a dialogue to text (`template.py`). Training and inference use the
+same tokens by construction: the prompt of `Chat.encode_demonstration(messages, turns="last")`
+equals `Chat.encode_prompt(messages[:-1])` (`segments.py`, `assistant_spans.py`).
 
-A base model that has no template gets this one, which needs no new token. Turns are lines of plain
-text, contents are trimmed, the text begins with BOS if the tokenizer begins texts so, and EOS ends
-an assistant's turn:
+A base model without a chat template uses `default_template.py`.
 
-    ### User
-    What is the capital of France?
-
-    ### Assistant
-    Paris.<eos>
-
-    ### User
-    …
-
-Its markers are text, so a message that contains the line `### Assistant` imitates a turn. That is
-the price of needing no new token; `dialogue_problems` reports it.
-
-Left out: cutting what is too long (the caller's), and tools, which no template is given.
+Left out: truncation (the caller's task) and tools (no template receives any).
 """
 
 import datetime as dt
@@ -28,13 +14,13 @@ import functools
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from upbring.data.chat import segments
 from upbring.data.chat.assistant_spans import RenderedDialogue, Turn
+from upbring.data.chat.default_template import DEFAULT_TEMPLATES, TURN_MARKER, TURN_MARKER_LINE
 from upbring.data.chat.segments import Draft, Piece
 from upbring.data.chat.template import ChatTemplate, Rendering, TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
@@ -46,17 +32,6 @@ Turns = Literal["all", "last"]
 RejectHandler = Callable[[str, InputError], None]
 RowT = TypeVar("RowT")
 
-_TURNS_TEMPLATE = (
-    "{% for message in messages %}"
-    "### {{ message['role'] | capitalize }}\n"
-    "{{ message['content'] | trim }}"
-    "{{ eos_token if message['role'] == 'assistant' else '' }}\n\n"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}### Assistant\n{% endif %}"
-)
-DEFAULT_TEMPLATES = (_TURNS_TEMPLATE, "{{ bos_token }}" + _TURNS_TEMPLATE)
-_MARKER = "### Assistant"
-_MARKER_LINE = re.compile(rf"^{_MARKER}\s*$", re.MULTILINE)
 _ROWS_PER_CHUNK = 512
 _PROBE_DIALOGUE = (
     Message("user", "qzxping"),
@@ -69,8 +44,8 @@ _PROBE_DIALOGUE = (
 class Chat:
     """A tokenizer and a chat template.
 
-    `today` is the time that the template is told when it asks; a run that is resumed passes the
-    time of its beginning, so that it renders the same.
+    `today` is the time that `strftime_now` formats. A resumed run passes the time of its first
+    start, so that it renders the same text.
     """
 
     tokenizer: Tokenizer
@@ -79,21 +54,18 @@ class Chat:
 
     @property
     def is_default(self) -> bool:
-        """Whether the template is the default one."""
+        """Whether the template is the default template."""
         return self.template in DEFAULT_TEMPLATES
 
     @functools.cached_property
     def stop_token_ids(self) -> tuple[int, ...]:
-        """The tokens that end an assistant's turn: what the template writes after it, and EOS."""
+        """The tokens that end an assistant turn: the one that the template writes, and EOS."""
         token_ids: list[int] = []
-        for probe in (
-            _PROBE_DIALOGUE[:2],
-            _PROBE_DIALOGUE,
-        ):  # some mark the end by the next turn's beginning
+        # The second probe is for templates that mark a turn's end by the next turn's start.
+        for probe in (_PROBE_DIALOGUE[:2], _PROBE_DIALOGUE):
             dialogue = self._render_dialogue(probe, add_generation_prompt=False)
-            for turn in dialogue.assistant_turns()[
-                :1
-            ]:  # none, if the template leaves out what is said
+            # There is no turn if the template does not write the assistant's content.
+            for turn in dialogue.assistant_turns()[:1]:
                 ends = [begin for begin, stop in dialogue.special_spans if stop == turn.stop]
                 if ends and not token_ids:
                     token_ids.append(
@@ -107,31 +79,31 @@ class Chat:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides which tokens a dialogue becomes."""
+        """A hash of everything that determines a dialogue's tokens."""
         day = self.today.isoformat() if "strftime_now" in self.template else ""
         fingerprint_inputs = json.dumps([self.tokenizer.fingerprint, self.template, day])
         return hashlib.sha256(fingerprint_inputs.encode()).hexdigest()
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        """Return the dialogue's text; `add_generation_prompt` ends it where the assistant is to speak next."""
+        """Return the dialogue's text, as `apply_chat_template(tokenize=False)` does."""
         return self._render(messages, add_generation_prompt=add_generation_prompt).text
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Return the tokens after which the assistant is to speak next."""
+        """Return the prompt tokens after which the model generates the next assistant turn."""
         parts = [piece.parts for piece in self._prompt_pieces(messages)[1]]
         return list(itertools.chain(*segments.encode_pieces(parts, self.tokenizer)))
 
     def encode_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Tree:
-        """Return one branch with all of the assistant's turns, or with the last one alone.
+        """Return a tree with one branch: all assistant turns, or only the last one.
 
-        Tokens of the assistant weigh 1, and what others say between them 0.
+        Assistant tokens have weight 1; tokens of other roles between them have weight 0.
         """
         return next(self.encode_demonstrations([(messages, key)], turns=turns))
 
     def encode_comparison(
         self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
     ) -> Tree:
-        """Return the prompt with a branch for each response, in their order."""
+        """Return a tree of the prompt with one branch per response, in order."""
         return next(self.encode_comparisons([(prompt, responses, key)]))
 
     def encode_demonstrations(
@@ -141,9 +113,10 @@ class Chat:
         turns: Turns,
         on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
-        """Yield the tree of each dialogue and key, many encoded at once.
+        """Yield the tree of each (dialogue, key), encoded in batches.
 
-        A row that fails is handed to `on_reject` with its key, and left out; without it, it raises.
+        A row that fails is passed to `on_reject` with its key and omitted; without `on_reject`, the
+        error is raised.
         """
 
         def draft(row: tuple[Sequence[Message], str]) -> Draft:
@@ -157,7 +130,7 @@ class Chat:
         *,
         on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
-        """Yield the tree of each prompt, responses and key; see `encode_demonstrations`."""
+        """Yield the tree of each (prompt, responses, key); see `encode_demonstrations`."""
 
         def draft(row: tuple[Sequence[Message], Sequence[str], str]) -> Draft:
             return self._draft_comparison(row[0], row[1], key=row[2])
@@ -166,11 +139,11 @@ class Chat:
 
     @functools.cached_property
     def _compiled_template(self) -> ChatTemplate:
-        """The template, ready to render."""
+        """The compiled template."""
         return ChatTemplate(self.template, self.today)
 
     def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Rendering:
-        """Return the dialogue's text, with what its messages quote."""
+        """Return the dialogue's text, with the spans where a message spells a special token."""
         return self._compiled_template.render(
             messages,
             add_generation_prompt=add_generation_prompt,
@@ -181,7 +154,7 @@ class Chat:
     def _render_dialogue(
         self, messages: Sequence[Message], *, add_generation_prompt: bool
     ) -> RenderedDialogue:
-        """Return the rendered dialogue, in which turns can be found."""
+        """Return the rendered dialogue, for locating its turns."""
         rendering = self._render(messages, add_generation_prompt=add_generation_prompt)
         special_spans = segments.find_special_spans(rendering, self.tokenizer)
         turn_header = self._turn_header if messages[1:] != _PROBE_DIALOGUE[1:2] else ""
@@ -189,20 +162,21 @@ class Chat:
 
     @functools.cached_property
     def _turn_header(self) -> str:
-        """What the template writes between a turn's start and its content."""
+        """The text that the template writes between a turn's start and its content."""
         dialogue = self._render_dialogue(_PROBE_DIALOGUE[:2], add_generation_prompt=False)
-        for turn in dialogue.assistant_turns():  # none, if the template leaves out what is said
+        # There is no turn if the template does not write the assistant's content.
+        for turn in dialogue.assistant_turns():
             content_span = dialogue.locate_content(1, turn.start, limit=turn.stop)
             if content_span is not None:
                 return dialogue.rendering.text[turn.start : content_span[0]]
         return ""
 
-    def _render_text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:  # noqa: FBT001 -- as Dialogue asks
-        """Return the text of a dialogue."""
+    def _render_text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:  # noqa: FBT001 -- `assistant_spans.Render`
+        """Return a dialogue's text."""
         return self.render(messages, add_generation_prompt=add_generation_prompt)
 
     def _prompt_pieces(self, messages: Sequence[Message]) -> tuple[str, tuple[Piece, ...]]:
-        """Return the open dialogue's text, and it cut where the assistant spoke before."""
+        """Return the prompt's text, whole and cut at the earlier assistant turns."""
         dialogue = self._render_dialogue(messages, add_generation_prompt=True)
         text = dialogue.rendering.text
         return text, self._cut_at_turns(dialogue, dialogue.assistant_turns(), (0, len(text)))
@@ -215,7 +189,7 @@ class Chat:
         *,
         first: int | None = None,
     ) -> tuple[Piece, ...]:
-        """Return the text of a span, cut at every turn; turns from number `first` on weigh 1."""
+        """Return the text of a span, cut at every turn; turns from index `first` have weight 1."""
         start, stop = span
         cuts = {start, stop}
         for turn in turns:
@@ -239,9 +213,12 @@ class Chat:
         )
 
     def _draft_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Draft:
-        """Return a dialogue as a draft."""
+        """Return the draft of a dialogue."""
         if not messages or messages[-1].role != "assistant":
-            raise InputError("the dialogue does not end with the assistant; cut it there")
+            raise InputError(
+                "the dialogue does not end with an assistant message; remove the messages after "
+                "the last answer"
+            )
         dialogue = self._render_dialogue(messages, add_generation_prompt=False)
         assistant_turns = dialogue.assistant_turns()
         num_assistant_messages = sum(message.role == "assistant" for message in messages)
@@ -250,8 +227,8 @@ class Chat:
         )
         if not assistant_turns or (turns == "all" and is_rewritten):
             raise InputError(
-                "the chat template rewrites what the assistant said in earlier turns, so they "
-                "cannot be learned from; learn the last turn alone (turns: last)"
+                "the chat template rewrites the assistant's earlier turns, so they cannot be "
+                "trained on; train on the last turn only (turns: last)"
             )
         first = 0 if turns == "all" else len(assistant_turns) - 1
         start, stop = assistant_turns[first].start, assistant_turns[-1].stop
@@ -262,7 +239,7 @@ class Chat:
     def _draft_comparison(
         self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
     ) -> Draft:
-        """Return a prompt and its responses as a draft."""
+        """Return the draft of a prompt and its responses."""
         open_text, prompt_pieces = self._prompt_pieces(prompt)
         branches = []
         for response in responses:
@@ -271,8 +248,9 @@ class Chat:
             text = dialogue.rendering.text
             if not text.startswith(open_text):
                 raise InputError(
-                    f"the chat template asks for an answer with {open_text[-30:]!r}, which it does "
-                    "not write before a given answer; pass another one with --chat-template FILE"
+                    f"the chat template's generation prompt ends with {open_text[-30:]!r}, which "
+                    "it does not write before an existing answer; pass another template with "
+                    "--chat-template FILE"
                 )
             turn = dialogue.locate_turn(
                 len(prompt), len(open_text), limit=len(text), is_exact_prefix=True
@@ -288,7 +266,7 @@ class Chat:
         key: Callable[[RowT], str],
         on_reject: RejectHandler | None,
     ) -> Iterator[Tree]:
-        """Yield the trees of the rows, some hundreds encoded at once."""
+        """Yield the trees of the rows, encoded in chunks."""
         row_iterator = iter(rows)
         while chunk := list(itertools.islice(row_iterator, _ROWS_PER_CHUNK)):
             drafts = []
@@ -307,30 +285,31 @@ class Chat:
 def make_chat(
     tokenizer: Tokenizer, *, template: str | None = None, today: dt.datetime | None = None
 ) -> Chat:
-    """Return the chat of `template`, else of the tokenizer's own, else of the default one."""
+    """Return a chat with `template`, the tokenizer's own template, or the default one."""
     source = template if template is not None else tokenizer.chat_template
     if source is None:
         if tokenizer.eos_token_id is None:
             raise InputError(
-                "tokenizer: it has no token that ends a text, and the model has no chat template; "
-                "name eos_token in tokenizer_config.json, or pass a template with --chat-template FILE"
+                "tokenizer: there is no eos_token, and the model has no chat template; set "
+                "eos_token in tokenizer_config.json, or pass a template with --chat-template FILE"
             )
         source = DEFAULT_TEMPLATES[tokenizer.adds_bos]
     chat = Chat(tokenizer, source, today or dt.datetime.now().astimezone())
     if not chat.stop_token_ids:
         raise InputError(
-            "chat template: it writes no control token after an answer, and the tokenizer has no "
-            "eos_token, so that a model would never stop; pass another one with --chat-template FILE"
+            "chat template: it writes no special token after an answer, and the tokenizer has no "
+            "eos_token, so generation would never stop; pass another template with "
+            "--chat-template FILE"
         )
     return chat
 
 
 def encode_document(text: str, *, tokenizer: Tokenizer, max_length: int, key: str) -> list[Tree]:
-    """Return a text to learn to continue, cut in trees of at most `max_length` tokens.
+    """Return a document for language modeling as trees of at most `max_length` tokens.
 
-    It begins with BOS if the tokenizer begins texts so, and ends with EOS if there is one. Each
-    tree repeats the last token of the one before it as its prompt, so that every token but the
-    first is learned once.
+    The text starts with BOS if the tokenizer adds it, and ends with EOS if there is one. Each
+    tree's prompt repeats the last token of the tree before it, so that every token except the first
+    is trained on exactly once.
     """
     return list(encode_documents([(text, key)], tokenizer=tokenizer, max_length=max_length))
 
@@ -338,7 +317,7 @@ def encode_document(text: str, *, tokenizer: Tokenizer, max_length: int, key: st
 def encode_documents(
     rows: Iterable[tuple[str, str]], *, tokenizer: Tokenizer, max_length: int
 ) -> Iterator[Tree]:
-    """Yield the trees of each text and key, many encoded at once; see `encode_document`."""
+    """Yield the trees of each (text, key), encoded in batches; see `encode_document`."""
     prefix = (
         [tokenizer.bos_token_id]
         if tokenizer.adds_bos and tokenizer.bos_token_id is not None
@@ -355,59 +334,61 @@ def encode_documents(
 
 
 def dialogue_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
-    """Return what is wrong with how a dialogue that ends with the assistant is learned, if any."""
+    """Return the problems of training on a dialogue that ends with an assistant message."""
     encoded = chat.encode_demonstration(messages, turns="last", key="")
     problems = token_problems(chat, encoded)
     if encoded.prompt.tolist() != chat.encode_prompt(messages[:-1]):
+        prompt_text = chat.render(messages[:-1], add_generation_prompt=True)
         problems.append(
-            "training and serving differ: the chat template asks for an answer with "
-            f"{chat.render(messages[:-1], add_generation_prompt=True)[-30:]!r}, which it does not write before a "
-            "given answer; pass another one with --chat-template FILE"
+            "training and inference differ: the chat template's generation prompt ends with "
+            f"{prompt_text[-30:]!r}, which it does not write before an existing answer; pass "
+            "another template with --chat-template FILE"
         )
     return problems + fake_turn_problems(chat, messages)
 
 
 def token_problems(chat: Chat, encoded: Tree) -> list[str]:
-    """Return those faults that the tokens alone tell, at little cost; any branch may have them."""
+    """Return the problems that are visible in the tokens of any branch; cheap to compute."""
     problems = []
     stops = set(chat.stop_token_ids)
     weighted_tokens = [branch.tokens[branch.weight > 0].tolist() for branch in encoded.branches]
     if not all(stops.intersection(tokens) for tokens in weighted_tokens):
         problems.append(
-            "no stop token is learned, so that the model would never stop: the chat template "
-            "writes none after the assistant's last turn; pass another one with --chat-template FILE"
+            "no stop token is trained on, so generation would never stop: the chat template "
+            "writes none after the assistant's last turn; pass another template with "
+            "--chat-template FILE"
         )
     bos = chat.tokenizer.bos_token_id
     if bos is not None and encoded.prompt[:2].tolist() == [bos, bos]:
         problems.append(
-            f"the text begins with {chat.tokenizer.bos_token!r} twice: the chat template writes it "
+            f"the text starts with {chat.tokenizer.bos_token!r} twice: the chat template writes it "
             "twice; correct the template"
         )
     return problems
 
 
 def fake_turn_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
-    """Return the fault of a message that looks like a turn of the default template."""
+    """Return the problem of a message that imitates a turn of the default template."""
     if not chat.is_default:
         return []
     problem = (
-        f"a message contains the line {_MARKER!r}, by which the default template marks a turn; "
-        "remove it, or use a template with control tokens"
+        f"a message contains the line {TURN_MARKER!r}, with which the default template marks a "
+        "turn; remove it, or use a template with special tokens"
     )
-    return [problem] if any(_MARKER_LINE.search(m.content) for m in messages) else []
+    return [problem] if any(TURN_MARKER_LINE.search(m.content) for m in messages) else []
 
 
 def _check_draft(draft: Draft) -> Draft:
-    """Return the draft, if there is something to begin with and something to learn."""
+    """Return the draft; raise if its prompt is empty or a branch has no trainable text."""
     if not any(piece.parts for piece in draft.prompt):
         raise InputError(
-            "the chat template writes nothing before the assistant's first turn; begin the "
-            "dialogue with the user, or pass another template with --chat-template FILE"
+            "the chat template writes nothing before the assistant's first turn; start the "
+            "dialogue with a user message, or pass another template with --chat-template FILE"
         )
     for branch in draft.branches:
         if not any(piece.parts and piece.weight for piece in branch):
             raise InputError(
-                "the chat template leaves nothing to learn of the assistant's turn; write an "
+                "the chat template renders no trainable text for the assistant's turn; write an "
                 "answer, or pass another template with --chat-template FILE"
             )
     return draft

@@ -1,4 +1,4 @@
-"""Records of any kind to trees, as training makes them, for whoever looks at them first."""
+"""Encodes records of any type as training does, for checks and previews before training."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -26,20 +26,20 @@ _CHUNK_CHARACTERS = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class RecordEncoder:
-    """What decides which tokens a record becomes."""
+    """Everything that determines a record's tokens."""
 
     tokenizer: Tokenizer
-    template: str | None  # the user's; without one the model's own, or the default one
+    template: str | None  # the user's; None: the model's own, or the default one
     turns: Turns
     max_length: int
 
     @functools.cached_property
     def chat(self) -> Chat:
-        """The chat template in use; documents need none."""
+        """The chat template in use; documents do not need one."""
         return make_chat(self.tokenizer, template=self.template)
 
     def encode(self, record: Record) -> Tree:
-        """Return the tree of one record, uncut; of a long document, the first piece."""
+        """Return the tree of one record, not truncated; of a long document, the first piece."""
         return next(self.encode_all(type(record), [("", record)]))
 
     def encode_all(
@@ -49,18 +49,19 @@ class RecordEncoder:
         *,
         on_reject: RejectHandler | None = None,
     ) -> Iterator[Tree]:
-        """Yield the trees of keyed records of one kind, uncut; a long document's in pieces.
+        """Yield the trees of keyed records of one type, not truncated; documents in pieces.
 
-        A row that fails is handed to `on_reject` with its key; without it, it raises.
+        A row that fails is passed to `on_reject` with its key; without `on_reject`, the error is
+        raised.
         """
         if kind is Document:
             return self._encode_documents(
-                (key, one) for key, one in rows if isinstance(one, Document)
+                (key, record) for key, record in rows if isinstance(record, Document)
             )
         return dialogue_trees(self.chat, kind, rows, turns=self.turns, on_reject=on_reject)
 
     def _encode_documents(self, rows: Iterable[tuple[str, Document]]) -> Iterator[Tree]:
-        """Yield documents in pieces; few of the long ones are in memory at once."""
+        """Yield documents in pieces, chunk by chunk, so that few long ones are in memory."""
         pending: list[tuple[str, str]] = []
         num_characters = 0
         for key, document in rows:
@@ -82,14 +83,14 @@ def dialogue_trees(
     turns: Turns = "last",
     on_reject: RejectHandler | None = None,
 ) -> Iterator[Tree]:
-    """Yield the trees of keyed dialogues of one kind, uncut; a prompt's tree has no branch."""
+    """Yield the trees of keyed dialogues of one type, not truncated; prompts have no branch."""
     if kind is Prompt:
         return _encode_prompts(chat, rows, on_reject)
     if kind is Comparison:
-        ranked = ((key, one) for key, one in rows if isinstance(one, Comparison))
-        comparison_rows = ((one.prompt, one.responses, key) for key, one in ranked)
+        ranked = ((key, record) for key, record in rows if isinstance(record, Comparison))
+        comparison_rows = ((record.prompt, record.responses, key) for key, record in ranked)
         return chat.encode_comparisons(comparison_rows, on_reject=on_reject)
-    dialogues = ((messages_of(one), key) for key, one in rows)
+    dialogues = ((messages_of(record), key) for key, record in rows)
     turns = turns if kind is Demonstration else "last"
     return chat.encode_demonstrations(dialogues, turns=turns, on_reject=on_reject)
 
@@ -112,5 +113,5 @@ def messages_of(record: Record) -> tuple[Message, ...]:
     """Return the messages of a prompt, a demonstration or a label."""
     if isinstance(record, Label):
         return (*record.prompt, Message("assistant", record.response))
-    assert isinstance(record, Demonstration | Prompt), f"{type(record)} has no one dialogue"
+    assert isinstance(record, Demonstration | Prompt), f"{type(record)} is not a single dialogue"
     return record.messages

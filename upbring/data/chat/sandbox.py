@@ -1,13 +1,14 @@
-"""The sandbox in which a chat template runs: an immutable jinja2 environment with bounds.
+"""The sandbox of a chat template: an immutable jinja2 environment with resource limits.
 
-A template comes with a model and is not trusted. jinja2's sandbox keeps it from the machine; what
-is added here keeps it from using the machine up. Every loop turn, call, filter, operator and output
-reports to a `Budget` of the rendering in progress, which stops it when too much is made or too much
-computing time is used. What could grow in one operation (`'a' * 10**9`, `'a' | center(10**9)`) is
-refused before it happens (`template_budget.py`). No signal, thread or process is needed for that.
+A template comes with a model and is not trusted. jinja2's sandbox protects the machine from its
+code; this module limits the time and memory it can use. Every loop iteration, call, filter,
+operator and output is charged to the `RenderBudget` of the current rendering, which raises when the
+output or the CPU time is too large. An operation that could grow in one step (`'a' * 10**9`,
+`'a' | center(10**9)`) is rejected before it runs (`template_budget.py`). No signal, thread or
+process is needed.
 
-Left out: whatever a chat template has no need of, such as filters for HTML, chance, and importing.
-`template.py` alone uses this module.
+Left out: everything that chat templates do not need, such as HTML filters, random numbers and
+imports. Only `template.py` uses this module.
 """
 
 import datetime as dt
@@ -27,7 +28,8 @@ from jinja2.visitor import NodeTransformer
 from upbring.data.chat import template_budget
 from upbring.data.chat.template_budget import RenderBudget
 
-BUDGET_VARIABLE = "budget!"  # no template can spell these names
+# The "!" makes these names inaccessible to templates.
+BUDGET_VARIABLE = "budget!"
 OPEN_MARK, CLOSE_MARK = "opens!", "closes!"
 _STEP_FILTER, _CHARGE_FILTER, _CONCAT_FILTER, _MARK_FILTER = "step!", "made!", "joined!", "mark!"
 
@@ -88,7 +90,7 @@ _ALLOWED_METHODS: Mapping[type, frozenset[str]] = {
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """jinja2 as chat templates expect it, which is as transformers sets it up, with bounds."""
+    """jinja2 configured as in transformers, with resource limits."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -103,7 +105,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.filters.pop(name, None)
             self.globals.pop(name, None)
         self.filters["tojson"] = _tojson
-        self.filters = {name: _bound_filter(name, made) for name, made in self.filters.items()}
+        self.filters = {
+            name: _bound_filter(name, function) for name, function in self.filters.items()
+        }
         self.filters |= {
             _STEP_FILTER: _charge_step,
             _CHARGE_FILTER: _charge_container,
@@ -116,8 +120,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals["strftime_now"] = _make_strftime_now(today)
         self.globals["dict"] = _make_dict
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 -- a template's values are of any kind
-        """Apply an operator whose result may be large, if it will not be."""
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 -- a template's values have any type
+        """Apply an operator; raise if its result would be too large."""
         budget: RenderBudget = context[BUDGET_VARIABLE]
         budget.step()
         template_budget.check_operator(operator, left, right=right, limit=budget.max_characters)
@@ -126,7 +130,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return result
 
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 -- as above
-        """Call a function, method or macro for the template, if its result will be bounded."""
+        """Call a function, method or macro; raise if its result would be too large."""
         budget: RenderBudget = context[BUDGET_VARIABLE]
         budget.step()
         owner = getattr(function, "__self__", None)
@@ -137,53 +141,54 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 name, owner, arguments=(*args, *named.values()), limit=budget.max_characters
             )
         result = super().call(context, function, *args, **named)
-        if not isinstance(function, Macro):  # whose text was charged as it was written
+        if not isinstance(function, Macro):  # a macro's text is charged when it is written
             budget.charge(result)
         return result
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401 -- as above
-        """Return whether the template may use the attribute: of plain values, a few methods."""
+        """Return whether the template may use the attribute; plain values allow few methods."""
         for kind, allowed in _ALLOWED_METHODS.items():
             if isinstance(obj, kind):
                 return attr in allowed
         return super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ANN401 -- as above
-        """Return a bounded `str.format` in the place of the built-in one."""
+        """Return a `str.format` with a length limit, or None for any other method."""
         text = getattr(value, "__self__", None)
         if not isinstance(text, str) or getattr(value, "__name__", "") != "format":
             return None
         formatter = _BoundedFormatter(self)
 
-        def format(*args: object, **named: object) -> str:  # noqa: A001 -- the template's word for it
+        def format(*args: object, **named: object) -> str:  # noqa: A001 -- the name in templates
             return formatter.vformat(str(text), args, named)
 
         return format
 
 
 class _BoundedFormatter(SandboxedFormatter):
-    """`str.format` that stops when its pieces grow too long."""
+    """`str.format` that raises when its fields are too long."""
 
     def __init__(self, env: jinja2.Environment) -> None:
         super().__init__(env)
         self._characters_left = template_budget.BASE_MAX_CHARACTERS
 
-    def format_field(self, value: Any, format_spec: str) -> Any:  # noqa: ANN401 -- as the library has it
+    def format_field(self, value: Any, format_spec: str) -> Any:  # noqa: ANN401 -- the library's signature
         """Return one formatted field."""
         template_budget.check_width(format_spec)
         field = super().format_field(value, format_spec)
         self._characters_left -= len(field)
         if self._characters_left < 0:
             raise template_budget.BudgetExceededError(
-                f"it formatted a text of more than {template_budget.BASE_MAX_CHARACTERS:,} characters"
+                "it formatted a text of more than "
+                f"{template_budget.BASE_MAX_CHARACTERS:,} characters"
             )
         return field
 
 
 class GenerationExtension(Extension):
-    """`{% generation %}`: renders its body between two marks, which tell where the span lies."""
+    """`{% generation %}`: renders its body between two marks, from which the span is read."""
 
-    tags = {"generation"}  # noqa: RUF012 -- as the library declares it
+    tags = {"generation"}  # noqa: RUF012 -- the library's declaration
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the body between two marks."""
@@ -197,10 +202,10 @@ class GenerationExtension(Extension):
 
 
 class _BudgetTransformer(NodeTransformer):
-    """Rewrites a parsed template so that its loops and what it builds report to the budget."""
+    """Adds budget charges to the loops and containers of a parsed template."""
 
     def generic_visit(self, node: nodes.Node, *args: object, **named: object) -> nodes.Node:
-        """Return the node, guarded, with all below it guarded."""
+        """Return the node with charges added to it and to its children."""
         node = super().generic_visit(node, *args, **named)
         if isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
             size = sum(len(part.data) for part in node.find_all(nodes.TemplateData))
@@ -219,7 +224,7 @@ def _apply_filter(node: nodes.Expr, name: str) -> nodes.Expr:
 
 
 def _builds_container(node: nodes.Expr) -> bool:
-    """Return whether the expression makes a new list, tuple or mapping of values."""
+    """Return whether the expression builds a new list, tuple or mapping from values."""
     if isinstance(node, nodes.Getitem):
         return isinstance(node.arg, nodes.Slice)
     is_container = isinstance(node, (nodes.List, nodes.Tuple, nodes.Dict))
@@ -227,7 +232,7 @@ def _builds_container(node: nodes.Expr) -> bool:
 
 
 class _BudgetCodeGenerator(CodeGenerator):
-    """Writes the code of a guarded template."""
+    """Generates the code of a template with budget charges."""
 
     def visit_Template(self, node: nodes.Template, frame: Any = None) -> None:  # noqa: ANN401, N802 -- the library's signature
         budgeted = _BudgetTransformer().visit(node)
@@ -241,7 +246,7 @@ Sandbox.code_generator_class = _BudgetCodeGenerator
 
 @jinja2.pass_context
 def _charge_output(context: Context, value: object) -> object:
-    """Charge what the template writes out."""
+    """Charge the template's output."""
     budget: RenderBudget = context[BUDGET_VARIABLE]
     budget.charge(value)
     return value
@@ -249,7 +254,7 @@ def _charge_output(context: Context, value: object) -> object:
 
 @jinja2.pass_context
 def _charge_step(context: Context, size: int) -> None:
-    """Count one turn of a loop, or one call of a macro, with the literal text that it writes."""
+    """Count one loop iteration or macro call, with the literal text that it writes."""
     budget: RenderBudget = context[BUDGET_VARIABLE]
     budget.step()
     budget.charge_characters(size)
@@ -278,12 +283,12 @@ def _mark_variable(context: Context, name: str) -> object:
 
 
 def _materialize(value: object) -> object:
-    """Return a list in the place of an iterator, so that it can be looked at and then used."""
+    """Return an iterator's items as a list, so that they can be inspected before use."""
     return list(value) if hasattr(value, "__next__") and isinstance(value, Iterable) else value
 
 
 def _bound_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with a check before it and a charge after it."""
+    """Return the filter with a check before the call and a charge after it."""
     pass_arg = getattr(function, "jinja_pass_arg", None)
 
     @jinja2.pass_context
@@ -309,7 +314,7 @@ def _bound_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]
 
 
 def _count_test_calls(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the test with a step before it."""
+    """Return the test with a budget step before the call."""
     pass_arg = getattr(function, "jinja_pass_arg", None)
 
     @jinja2.pass_context
@@ -323,12 +328,12 @@ def _count_test_calls(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _tojson(
     value: object,
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 -- the order is that of templates in the field
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 -- templates pass it by position
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,  # noqa: FBT001, FBT002 -- as above
 ) -> str:
-    """Return `value` as JSON, without jinja2's escapes for HTML, as transformers does."""
+    """Return `value` as JSON without jinja2's HTML escapes, as transformers does."""
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
@@ -339,17 +344,17 @@ def _tojson(
 
 
 def _raise_exception(message: object) -> NoReturn:
-    """Refuse the dialogue: the template's own word against it."""
+    """Reject the dialogue with the template's own message."""
     raise jinja2.TemplateError(str(message)[:500])
 
 
-def _make_dict(*args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401 -- as dict has it
-    """Return a new dict, without handing out the class itself."""
+def _make_dict(*args: Any, **named: Any) -> dict[Any, Any]:  # noqa: ANN401 -- dict's signature
+    """Return a new dict; templates do not get the class itself."""
     return dict(*args, **named)
 
 
 def _make_strftime_now(today: dt.datetime) -> Callable[[str], str]:
-    """Return `strftime_now`, which tells one fixed time so that a run renders the same twice."""
+    """Return `strftime_now` with a fixed time, so that a resumed run renders the same text."""
 
     def strftime_now(pattern: str) -> str:
         template_budget.check_width(pattern)

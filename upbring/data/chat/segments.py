@@ -1,9 +1,9 @@
-"""Rendered text, cut where the assistant's turns begin and end, and encoded piece by piece.
+"""Cuts rendered text at the boundaries of assistant turns and encodes each piece separately.
 
-A tokenizer may join the last character of a prompt with the first of an answer (`⏎` and `⏎` become
-one token), but a served model has read the prompt before it speaks. So every piece is encoded on
-its own, in training as in serving: the tokens of a prompt cannot depend on what follows. Within a
-message, the spelling of a control token is encoded as text.
+A tokenizer may merge the last character of a prompt with the first character of an answer (`⏎` and
+`⏎` become one token), but at inference the prompt is encoded before the answer exists. So each
+piece is encoded separately, in training and at inference: the tokens of a prompt do not depend on
+what follows. Inside a message, the spelling of a special token is encoded as plain text.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from upbring.data.trees.tree import Branch, Tree
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text that is encoded in one go; `is_continuation` claims that other text stands before it."""
+    """Text that is encoded in one call; `is_continuation`: other text precedes it."""
 
     text: str
     is_continuation: bool
@@ -28,7 +28,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Parts whose tokens are joined, all of one weight."""
+    """Parts whose tokens are concatenated and share one weight."""
 
     parts: tuple[TextPart, ...]
     weight: float
@@ -44,7 +44,7 @@ class Draft:
 
 
 def find_special_spans(rendering: Rendering, tokenizer: Tokenizer) -> list[TextSpan]:
-    """Return where the template wrote control tokens; what a message spells is not among them."""
+    """Return the spans of special tokens that the template wrote, not those in messages."""
     spans = [match.span() for match in tokenizer.special_pattern.finditer(rendering.text)]
     quoted = rendering.quoted_spans
     return [s for s in spans if not any(s[0] < q[1] and q[0] < s[1] for q in quoted)]
@@ -57,7 +57,7 @@ def cut_into_pieces(
     special_spans: Sequence[TextSpan],
     tokenizer: Tokenizer,
 ) -> list[tuple[TextPart, ...]]:
-    """Return the parts of each piece of text between two neighbouring `positions`."""
+    """Return the parts of each piece of text between two adjacent `positions`."""
     return [
         tuple(
             _split_parts(rendering, (start, stop), special_spans=special_spans, tokenizer=tokenizer)
@@ -67,7 +67,7 @@ def cut_into_pieces(
 
 
 def encode_drafts(drafts: Sequence[Draft], tokenizer: Tokenizer) -> Iterator[Tree]:
-    """Yield the tree of each draft; all are encoded together."""
+    """Yield the tree of each draft; all drafts are encoded in one batch."""
     pieces = [
         piece for draft in drafts for pieces in (draft.prompt, *draft.branches) for piece in pieces
     ]
@@ -108,7 +108,7 @@ def encode_pieces(pieces: Sequence[tuple[TextPart, ...]], tokenizer: Tokenizer) 
 def _split_parts(
     rendering: Rendering, span: TextSpan, *, special_spans: Sequence[TextSpan], tokenizer: Tokenizer
 ) -> Iterator[TextPart]:
-    """Yield a piece's parts: one, unless a message in it spells a control token."""
+    """Yield a piece's parts: one, unless a message in it spells a special token."""
     start, stop = span
     if not any(start < q[1] and q[0] < stop for q in rendering.quoted_spans):
         yield from _span_parts(rendering, span, special_spans=special_spans, tokenizer=tokenizer)
@@ -131,7 +131,7 @@ def _split_parts(
 def _span_parts(
     rendering: Rendering, span: TextSpan, *, special_spans: Sequence[TextSpan], tokenizer: Tokenizer
 ) -> Iterator[TextPart]:
-    """Yield the text of a span as one part, encoded as what stands before it demands."""
+    """Yield the text of a span, usually one part; the text before it decides the encoding."""
     start, stop = span
     text = rendering.text
     run_text = text[start:stop]

@@ -1,13 +1,13 @@
-"""The one place that renders a chat template.
+"""Renders chat templates. No other module does.
 
-`Template(source).render(dialogue, …)` gives the text that the template makes of a dialogue, in
-jinja2's immutable sandbox with bounds on time and size (`sandbox.py`), as transformers'
-`apply_chat_template` does. It also tells two things that the text alone cannot: where the
-template's own `{% generation %}` blocks lie, and where a message's content spells a control token
-(which is then text, not control). Both are found with marks that are put in before rendering and
-taken out after it; they are characters that the dialogue does not contain.
+`ChatTemplate(source).render(messages, …)` returns the same text as transformers'
+`apply_chat_template`. It runs in jinja2's immutable sandbox with limits on time and size
+(`sandbox.py`). It also returns two kinds of spans that the text alone does not show: the template's
+`{% generation %}` blocks, and the places where a message's content spells a special token (which is
+then plain text). Marker characters that the dialogue does not contain are inserted before rendering
+and removed after it.
 
-Left out: tokens (`pieces.py`) and turns (`spans.py`).
+Left out: tokens (`segments.py`) and turns (`assistant_spans.py`).
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ from upbring.data.chat.template_budget import BudgetExceededError, RenderBudget
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
-_MAX_SOURCE_CHARACTERS = 100_000  # characters; the longest template seen in the field has 30,000
+_MAX_SOURCE_CHARACTERS = 100_000  # the longest known template has 30,000
 _NONCHARACTERS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), 0x1FFFE, 0x1FFFF, 0x2FFFE)]
 _RENDER_ERRORS = (
     jinja2.TemplateError,
@@ -45,7 +45,7 @@ TextSpan = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The text of a dialogue, where the model speaks in it, and where control tokens are quoted."""
+    """A dialogue's text, its `{% generation %}` spans, and its quoted special tokens."""
 
     text: str
     generation_spans: tuple[TextSpan, ...] = ()
@@ -54,18 +54,18 @@ class Rendering:
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A chat template, compiled once. `today` is the time that `strftime_now` tells."""
+    """A chat template, compiled once; `today` is the time that `strftime_now` formats."""
 
     source: str
     today: dt.datetime = field(default_factory=dt.datetime.now)
 
     @functools.cached_property
     def _compiled(self) -> jinja2.Template:
-        """The template, ready to render."""
+        """The compiled template."""
         if len(self.source) > _MAX_SOURCE_CHARACTERS:
             raise InputError(
-                f"chat template: it has {len(self.source):,} characters; "
-                f"use one of at most {_MAX_SOURCE_CHARACTERS:,}"
+                f"chat template: it has {len(self.source):,} characters; use a template of at "
+                f"most {_MAX_SOURCE_CHARACTERS:,}"
             )
         try:
             return Sandbox(self.today).from_string(self.source)
@@ -73,13 +73,13 @@ class ChatTemplate:
             line = getattr(error, "lineno", None)
             location = f"line {line}: " if line else ""
             raise InputError(
-                f"chat template: {location}{_error_message(error)}; correct it, or pass another one "
-                "with --chat-template FILE"
+                f"chat template: {location}{_error_message(error)}; correct it, or pass another "
+                "template with --chat-template FILE"
             ) from error
 
     @property
     def marks_generation(self) -> bool:
-        """Whether the template itself says where the assistant speaks."""
+        """Whether the template marks assistant text with `{% generation %}`."""
         return re.search(r"\{%-?\+?\s*generation\b", self.source) is not None
 
     def render(
@@ -90,10 +90,10 @@ class ChatTemplate:
         special_tokens_map: Mapping[str, str],
         special_pattern: re.Pattern[str] | None = None,
     ) -> Rendering:
-        """Return the rendering; `add_generation_prompt` ends it where the assistant is to speak next.
+        """Return the rendering of the messages.
 
-        `special_tokens_map` are the tokens that the template may name, such as `bos_token`. What `special_pattern`
-        finds within a message is quoted.
+        `special_tokens_map` holds the tokens that the template can refer to, such as `bos_token`.
+        A match of `special_pattern` inside a message is reported as quoted.
         """
         contents = [message.content for message in messages]
         is_quoting = special_pattern is not None and any(map(special_pattern.search, contents))
@@ -125,12 +125,12 @@ class ChatTemplate:
         )
 
     def _render_text(self, variables: Mapping[str, object]) -> str:
-        """Return what the template writes, or say why it refused."""
+        """Return the template's output; raise an InputError if it fails."""
         try:
             with _gc_paused():
                 text = self._compiled.render(variables)
             budget = variables[BUDGET_VARIABLE]
-            assert isinstance(budget, RenderBudget), "the budget is ours"
+            assert isinstance(budget, RenderBudget), "render() sets the budget"
             budget.charge(text)
         except BudgetExceededError as error:
             raise InputError(
@@ -138,15 +138,15 @@ class ChatTemplate:
             ) from error
         except _RENDER_ERRORS as error:
             raise InputError(
-                f"the chat template refused the dialogue: {_error_message(error)}; change the dialogue, "
-                "or pass another template with --chat-template FILE"
+                f"the chat template rejected the dialogue: {_error_message(error)}; change the "
+                "dialogue, or pass another template with --chat-template FILE"
             ) from error
         return text
 
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Keep Python from sweeping the whole program's memory, seconds long, on a template's time."""
+    """Pause garbage collection: a full collection takes seconds of the template's time limit."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -159,7 +159,7 @@ def _gc_paused() -> Iterator[None]:
 def _error_message(error: BaseException) -> str:
     """Return an exception's message on one line."""
     if isinstance(error, RecursionError):
-        return "it calls itself without end"
+        return "infinite recursion"
     text = str(error) or type(error).__name__
     return " ".join(text.split())[:300].rstrip(".;")
 
@@ -170,13 +170,13 @@ def _unused_characters(contents: Iterable[str]) -> str:
     marks = [mark for mark in _NONCHARACTERS if mark not in all_text][:4]
     if len(marks) < 4:  # noqa: PLR2004 -- open and close, for quotes and for generation
         raise InputError(
-            "the dialogue holds nearly every Unicode noncharacter (U+FDD0 …); remove them"
+            "the dialogue contains nearly every Unicode noncharacter (U+FDD0 …); remove them"
         )
     return "".join(marks)
 
 
 def _remove_marks(text: str, marks: str, *, special_pattern: re.Pattern[str] | None) -> Rendering:
-    """Return the text without its marks, and the spans that they enclosed."""
+    """Return the text without its marks, with the spans that they enclose."""
     pieces: list[str] = []
     spans: tuple[list[TextSpan], list[TextSpan]] = ([], [])
     open_starts: list[int | None] = [None, None]

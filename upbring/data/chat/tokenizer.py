@@ -1,14 +1,14 @@
-"""A model's tokenizer: text to tokens and back, read from its folder without running its code.
+"""A model's tokenizer: encodes text to tokens and decodes tokens, without running model code.
 
-Nothing is ever added to what is encoded: BOS and EOS stand where the text spells them, or where
-`chat` puts them. Two things are told apart that are easily confused:
+Encoding adds no tokens: BOS and EOS appear only where the text contains them or `chat.py` adds
+them. Encoding distinguishes two cases that are easily confused:
 
-- *trusted* text, in which `</s>` is the control token, and text of unknown origin, in which `</s>`
-  is four characters like any others;
-- text at the *start*, where some tokenizers prepend a space (`hello` becomes `▁hello`), and text
-  further *inside*, where they do not.
+- *trusted* text, in which `</s>` is the special token, and untrusted text, in which `</s>` is four
+  ordinary characters;
+- text at the *start*, where some tokenizers prepend a space (`hello` becomes `▁hello`), and a
+  *continuation*, where they do not.
 
-Left out: reading the files (`tokenizer.py`) and all that is about dialogues (`chat.py`).
+Left out: reading the files (`tokenizer_files.py`) and dialogues (`chat.py`).
 """
 
 import functools
@@ -26,16 +26,18 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors,
 from upbring.errors import InputError
 
 END_OF_TEXT = "<|endoftext|>"
-PAD_TOKEN = "<|pad|>"  # what an exported classifier pads with, where nothing else can
-_MIN_VOCAB_SIZE = 257  # one token per byte, and the end
+# For an exported classifier whose tokenizer has no usable padding token.
+PAD_TOKEN = "<|pad|>"  # noqa: S105 -- not a password
+_MIN_VOCAB_SIZE = 257  # one token per byte, and end-of-text
 
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """A backend of the `tokenizers` library and what the model's files say about it.
+    """A `tokenizers` backend with the special tokens and the chat template of the model's files.
 
-    `special_token_ids` are the control tokens, `special_tokens_map` what a template calls them (`eos_token`), and
-    `fingerprint` is a hash of all that decides which tokens a text becomes.
+    `special_token_ids` maps each special token's text to its id. `special_tokens_map` maps the name
+    that a template uses (`eos_token`) to the text. `fingerprint` is a hash of everything that
+    determines a text's tokens.
     """
 
     backend: tokenizers.Tokenizer
@@ -52,7 +54,7 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """Number of tokens, added ones included."""
+        """Vocabulary size, including added tokens."""
         return int(self.backend.get_vocab_size(with_added_tokens=True))
 
     def encode(
@@ -60,15 +62,15 @@ class Tokenizer:
     ) -> list[int]:
         """Return the text's tokens.
 
-        Untrusted, the spelling of a control token is text. `is_continuation` encodes what stands further
-        inside a text: no space is prepended.
+        In untrusted text, the spelling of a special token is encoded as plain text. With
+        `is_continuation`, the text continues other text, so no space is prepended.
         """
         return self.encode_batch([text], trusted=trusted, is_continuation=is_continuation)[0]
 
     def encode_batch(
         self, texts: Sequence[str], *, trusted: bool = True, is_continuation: bool = False
     ) -> list[list[int]]:
-        """Return the tokens of many texts, encoded in parallel."""
+        """Return the tokens of each text, encoded in parallel."""
         quoted_indices = [
             i for i, text in enumerate(texts) if not trusted and self.special_pattern.search(text)
         ]
@@ -80,8 +82,8 @@ class Tokenizer:
             encoded = backend.encode_batch_fast(plain_texts, add_special_tokens=False)
         except (TypeError, UnicodeEncodeError) as error:
             raise InputError(
-                "text: it holds half of a surrogate pair (such as \\ud83d alone), which is no "
-                "character; write the whole character, or remove it"
+                "text: it contains half of a surrogate pair (such as \\ud83d alone), which is not "
+                "a character; write the whole character, or remove it"
             ) from error
         tokens = [encoding.ids for encoding in encoded]
         for i in quoted_indices:
@@ -89,37 +91,37 @@ class Tokenizer:
         return tokens
 
     def decode(self, tokens: Sequence[int], *, with_special_tokens: bool = False) -> str:
-        """Return the tokens' text, without control tokens unless asked."""
+        """Return the tokens' text, by default without special tokens."""
         text: str = self.backend.decode(list(tokens), skip_special_tokens=not with_special_tokens)
         return text
 
     @functools.cached_property
     def special_pattern(self) -> re.Pattern[str]:
-        """Finds the spelling of any control token; the longest, where several fit."""
+        """Matches the text of any special token; the longest if several match."""
         longest_first = sorted(self.special_token_ids, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     @functools.cached_property
     def added_pattern(self) -> re.Pattern[str]:
-        """Finds the spelling of any added token, of control or not."""
+        """Matches the text of any added token, special or not."""
         added = [token.content for token in self.backend.get_added_tokens_decoder().values()]
         return re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)")
 
     @functools.cached_property
     def rstrip_tokens(self) -> frozenset[str]:
-        """The control tokens that swallow the white space after them."""
+        """The special tokens that strip the whitespace after them."""
         added = self.backend.get_added_tokens_decoder().values()
         return frozenset(token.content for token in added if token.special and token.rstrip)
 
     @functools.cached_property
     def lstrip_tokens(self) -> frozenset[str]:
-        """The control tokens that swallow the white space before them."""
+        """The special tokens that strip the whitespace before them."""
         added = self.backend.get_added_tokens_decoder().values()
         return frozenset(token.content for token in added if token.special and token.lstrip)
 
     @functools.cached_property
     def restarts_after_special(self) -> bool:
-        """Whether text after a control token is encoded as text at the start is."""
+        """Whether text after a special token is encoded like text at the start."""
         for special, token in self.special_token_ids.items():
             whole = self.encode(special + "a")
             return whole != [token, *self.encode("a", is_continuation=True)]
@@ -127,7 +129,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _continuation_backend(self) -> tokenizers.Tokenizer:
-        """The backend for text that is not at the start: it prepends nothing."""
+        """The backend for continuations: it prepends no space."""
         spec = json.loads(self.backend.to_str())
         without_prefix = spec | {
             name: _without_prefix_space(spec[name]) for name in ("normalizer", "pre_tokenizer")
@@ -140,7 +142,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _plain_text_backends(self) -> dict[bool, tokenizers.Tokenizer]:
-        """Backends that take control tokens for text: at the start (False) and inside (True)."""
+        """Backends that encode special tokens as text, by `is_continuation`."""
         plain = {}
         for is_continuation, backend in ((False, self.backend), (True, self._continuation_backend)):
             plain[is_continuation] = tokenizers.Tokenizer.from_str(backend.to_str())
@@ -149,22 +151,23 @@ class Tokenizer:
 
     @functools.cached_property
     def _unk_token_id(self) -> int | None:
-        """The token of what the model does not know, which any text may become."""
+        """The id of the unknown token, which any text can be encoded to."""
         model = json.loads(self.backend.to_str())["model"]
         number = model.get("unk_id")
         return (
             number if number is not None else self.backend.token_to_id(model.get("unk_token") or "")
         )
 
-    def _encode_as_plain_text(self, text: str, is_continuation: bool) -> list[int]:  # noqa: FBT001 -- its caller's flag, passed on
-        """Return tokens of which none is a control token, whatever the text spells."""
+    def _encode_as_plain_text(self, text: str, is_continuation: bool) -> list[int]:  # noqa: FBT001 -- the caller's flag
+        """Return tokens without any special token, whatever the text contains."""
         special_ids = set(self.special_token_ids.values()) - {self._unk_token_id}
         tokens: list[int] = (
             self._plain_text_backends[is_continuation].encode(text, add_special_tokens=False).ids
         )
         if special_ids.isdisjoint(tokens):
             return tokens
-        tokens = []  # the model itself knows the spelling: cut it in the middle
+        # The vocabulary itself contains the special token's text: split the text inside it.
+        tokens = []
         position = 0
         for match in [*self.special_pattern.finditer(text), None]:
             parts = [
@@ -182,8 +185,8 @@ class Tokenizer:
         if not special_ids.isdisjoint(tokens):
             (spelling, *_) = self.special_pattern.findall(text)
             raise InputError(
-                f"tokenizer: {spelling!r} in a text cannot be told from the control token; "
-                "remove it from the text"
+                f"tokenizer: {spelling!r} in a text cannot be distinguished from the special "
+                "token; remove it from the text"
             )
         return tokens
 
@@ -195,7 +198,7 @@ def make_tokenizer(
     chat_template: str | None = None,
     folder: Path | None = None,
 ) -> Tokenizer:
-    """Return the tokenizer of a backend, with the control tokens that `special_tokens_map` gives a role."""
+    """Return the tokenizer of a backend; tokens in `special_tokens_map` become special tokens."""
     backend.no_padding()
     backend.no_truncation()
     backend.encode_special_tokens = False
@@ -233,13 +236,14 @@ def make_tokenizer(
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Return a byte-level BPE tokenizer of at most `vocab_size` tokens, learned from `texts`.
+    """Return a byte-level BPE tokenizer of at most `vocab_size` tokens, trained on `texts`.
 
-    It knows every byte, and one control token, `<|endoftext|>`, which begins and ends a text.
+    It has a token for every byte and one special token, `<|endoftext|>`, which is BOS and EOS.
     """
     if vocab_size < _MIN_VOCAB_SIZE:
         raise InputError(
-            f"tokenizer: a size of {vocab_size} has no room for the 256 bytes; use {_MIN_VOCAB_SIZE} or more"
+            f"tokenizer: a vocabulary of {vocab_size} tokens is too small for the 256 bytes; use "
+            f"{_MIN_VOCAB_SIZE} or more"
         )
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -260,8 +264,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
 
 
-def _without_prefix_space(component: Any) -> Any:  # noqa: ANN401 -- JSON of the library's own making
-    """Return a normaliser or pre-tokenizer that prepends nothing."""
+def _without_prefix_space(component: Any) -> Any:  # noqa: ANN401 -- the library's JSON
+    """Return a normalizer or pre-tokenizer that prepends no space."""
     if isinstance(component, list):
         return [
             _without_prefix_space(item) for item in component if _component_type(item) != "Prepend"
@@ -279,5 +283,5 @@ def _without_prefix_space(component: Any) -> Any:  # noqa: ANN401 -- JSON of the
 
 
 def _component_type(component: Any) -> str:  # noqa: ANN401 -- as above
-    """Return the type that a part of a tokenizer.json names."""
+    """Return the `type` field of a component in tokenizer.json."""
     return str(component.get("type", "")) if isinstance(component, dict) else ""

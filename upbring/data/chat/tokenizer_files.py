@@ -1,8 +1,9 @@
-"""The files of a tokenizer: read from a model's folder, and written beside a model.
+"""Reads a tokenizer from a model's folder and saves it into another folder.
 
-Read are `tokenizer.json`, or `vocab.json` with `merges.txt` (GPT-2), or whatever transformers can
-convert without running the folder's code; the control tokens and the chat template come from the
-JSON files beside it. Written are the same files, byte for byte, and the template in use.
+The tokenizer comes from `tokenizer.json`, from `vocab.json` with `merges.txt` (GPT-2), or from
+files that transformers can convert without running the folder's code. The special tokens and the
+chat template come from the JSON files next to it. Saving copies the same files byte for byte and
+adds the chat template in use.
 """
 
 import json
@@ -20,7 +21,7 @@ from upbring.errors import InputError, format_value
 __all__ = ["Tokenizer", "load_tokenizer", "make_tokenizer", "save_tokenizer", "train_tokenizer"]
 
 _TOKEN_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-_MAX_TOKENIZER_BYTES = 200_000_000  # of tokenizer.json; the largest in the field has 35 MB
+_MAX_TOKENIZER_BYTES = 200_000_000  # of tokenizer.json; the largest known one has 35 MB
 _MAX_OTHER_BYTES = 20_000_000
 _COPIED_FILES = (
     "tokenizer.json",
@@ -38,14 +39,14 @@ _GPT2_CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast")
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Return the tokenizer that lies in a model's folder."""
+    """Return the tokenizer in a model's folder."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name the folder of a model")
+        raise InputError(f"{folder}: no such folder; pass the folder of a model")
     settings = _read_json(folder / "tokenizer_config.json")
     if "auto_map" in settings:
         raise InputError(
-            f"{folder / 'tokenizer_config.json'}: auto_map asks to run the folder's own code, and "
-            "upbring runs none; remove auto_map if tokenizer.json suffices"
+            f"{folder / 'tokenizer_config.json'}: auto_map requires running the folder's own code, "
+            "which upbring never does; remove auto_map if tokenizer.json is sufficient"
         )
     special_tokens_map = _special_tokens_map(
         _read_json(folder / "special_tokens_map.json") | settings
@@ -57,8 +58,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     for role in ("bos_token", "eos_token"):
         if role in special_tokens_map and backend.token_to_id(special_tokens_map[role]) is None:
             raise InputError(
-                f"{folder}: {role} is {format_value(special_tokens_map[role])}, which is not in the vocabulary; "
-                "correct tokenizer_config.json"
+                f"{folder}: {role} is {format_value(special_tokens_map[role])}, which is not in "
+                "the vocabulary; correct tokenizer_config.json"
             )
     return make_tokenizer(
         backend,
@@ -69,7 +70,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, template: str | None = None) -> None:
-    """Write the tokenizer's files into `folder`, and `template` as the template in use."""
+    """Write the tokenizer's files into `folder`, with `template` as its chat template."""
     if tokenizer.folder is not None:
         for name in _COPIED_FILES:
             if (tokenizer.folder / name).is_file():
@@ -91,17 +92,17 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, template: str | None =
 
 
 def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """Return the backend of whatever files there are."""
+    """Return the backend from the first file format that is present."""
     path = folder / "tokenizer.json"
     if path.is_file():
         try:
             return tokenizers.Tokenizer.from_str(_read_text(path, max_bytes=_MAX_TOKENIZER_BYTES))
         except InputError:
             raise
-        except Exception as error:  # the library raises nothing more particular
+        except Exception as error:  # the library raises plain Exception
             raise InputError(
                 f"{path}: it cannot be read as a tokenizer ({_first_line(error)}); "
-                "copy the file again from where the model came from"
+                "download or copy the file again"
             ) from error
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     is_gpt2 = settings.get("tokenizer_class") in _GPT2_CLASSES
@@ -111,13 +112,13 @@ def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Token
 
 
 def _load_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
-    """Return GPT-2's byte-level BPE of a vocabulary and its merges."""
+    """Return GPT-2's byte-level BPE from its vocabulary and merges."""
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges))
-    except Exception as error:  # the library raises nothing more particular
+    except Exception as error:  # the library raises plain Exception
         raise InputError(
             f"{vocabulary}: it cannot be read with {merges.name} ({_first_line(error)}); "
-            "copy both files again from where the model came from"
+            "download or copy both files again"
         ) from error
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -127,24 +128,24 @@ def _load_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
 
 
 def _convert_with_transformers(folder: Path) -> tokenizers.Tokenizer:
-    """Return what transformers makes of older files, with its own code alone."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 -- seconds to import, seldom needed
+    """Return the backend that transformers converts from older files, without remote code."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 -- slow to import, rarely needed
 
     try:
         converted = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_fast=True
         )
         backend = tokenizers.Tokenizer.from_str(converted.backend_tokenizer.to_str())
-    except Exception as error:  # whatever its many converters raise
+    except Exception as error:  # the converters raise many types
         raise InputError(
-            f"{folder}: it holds no tokenizer that can be read ({_first_line(error)}); "
+            f"{folder}: it contains no readable tokenizer ({_first_line(error)}); "
             "put tokenizer.json into the folder"
         ) from error
     return backend
 
 
 def _add_declared_tokens(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
-    """Mark the special tokens that tokenizer_config.json declares and the vocabulary has."""
+    """Mark vocabulary tokens as special if tokenizer_config.json declares them special."""
     declared = settings.get("added_tokens_decoder") or {}
     known = {t.content for t in backend.get_added_tokens_decoder().values() if t.special}
     backend.add_special_tokens(
@@ -165,7 +166,7 @@ def _add_declared_tokens(backend: tokenizers.Tokenizer, settings: Mapping[str, A
 
 
 def _special_tokens_map(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the control tokens by the name that a template gives them."""
+    """Return the special tokens by the name that a template uses, such as `eos_token`."""
     role_tokens = {}
     for role in _TOKEN_ROLES:
         token = settings.get(f"{role}_token")
@@ -176,7 +177,7 @@ def _special_tokens_map(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """Return the chat template, from its own file or from tokenizer_config.json."""
+    """Return the chat template from its own file or from tokenizer_config.json."""
     for name in ("chat_template.jinja", "chat_template.json"):
         path = folder / name
         if path.is_file():
@@ -194,26 +195,26 @@ def _read_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file's object, empty when there is no such file."""
+    """Return a JSON file's object, empty if the file does not exist."""
     if not path.is_file():
         return {}
     try:
         value = json.loads(_read_text(path, max_bytes=_MAX_OTHER_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: it is no valid JSON ({_first_line(error)}); correct it"
+            f"{path}: it is not valid JSON ({_first_line(error)}); correct it"
         ) from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: it holds {format_value(value)}; it should hold an object {{…}}")
+        raise InputError(f"{path}: it contains {format_value(value)}; write a JSON object {{…}}")
     return value
 
 
 def _read_text(path: Path, *, max_bytes: int) -> str:
-    """Return a file's text, if it is not too large."""
+    """Return a file's text; raise if it is too large."""
     size = path.stat().st_size
     if size > max_bytes:
         raise InputError(
-            f"{path}: it has {size / 1e6:,.0f} MB, and no tokenizer needs more than "
+            f"{path}: it has {size / 1e6:,.0f} MB, and the limit for this file is "
             f"{max_bytes / 1e6:,.0f} MB; check where it came from"
         )
     try:
@@ -225,11 +226,11 @@ def _read_text(path: Path, *, max_bytes: int) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Write a file, line ends as they are."""
+    """Write a file without converting line ends."""
     path.write_text(text, encoding="utf-8", newline="")
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the beginning of an error's message."""
+    """Return the first line of an error's message, shortened."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:160].rstrip(".;")

@@ -1,4 +1,4 @@
-"""What surveys of files mean for training: a finding for each thing that was looked at."""
+"""Turn the surveys of data files into findings: what prevents training, warnings, and passes."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +20,9 @@ from upbring.data.read.malformed_rows import MAX_SHOWN
 from upbring.data.read.records import Comparison, Demonstration, Document, Label
 from upbring.errors import InputError
 
-MIN_PAIRS = 2000  # below, reward models hardly beat chance (Gao et al. 2023, arXiv 2210.10760)
-MAX_LONGER_SHARE = 0.6  # share of pairs won by the longer response, from which on it is told
-_MIN_STANDARD_ERRORS = 3.0  # standard errors
+MIN_PAIRS = 2000  # with fewer, reward models hardly beat chance (Gao et al. 2023, 2210.10760)
+MAX_LONGER_SHARE = 0.6  # share of pairs won by the longer response that gives a warning
+_MIN_STANDARD_ERRORS = 3.0  # from a share of one half
 _PERSONAL_DATA_NAMES = {
     "KEY": ("secret key", "secret keys"),
     "EMAIL": ("e-mail address", "e-mail addresses"),
@@ -34,13 +34,13 @@ _PERSONAL_DATA_NAMES = {
 
 
 def assess_surveys(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield a finding for each thing that was looked at, what forbids training first."""
+    """Yield the findings of all checks, those that can prevent training first."""
     yield _assess_rows(surveys)
     yield from _assess_guessed_columns(surveys)
     if any(survey.encoder for survey in surveys):
         yield from _assess_loss_tokens(surveys)
         yield from _assess_end_of_text(surveys)
-        yield from _assess_serving(surveys)
+        yield from _assess_inference(surveys)
     train = [survey for survey in surveys if survey.purpose == "train"]
     held_out = [survey for survey in surveys if survey.purpose == "held_out"]
     if held_out:
@@ -56,25 +56,27 @@ def assess_surveys(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
 
 
 def _assess_rows(surveys: Sequence[Survey]) -> CheckFinding:
-    """Return whether the rows are well formed."""
+    """Return whether all rows are well-formed."""
     total, bad = sum(s.num_rows for s in surveys), sum(s.num_malformed for s in surveys)
     failed = [survey for survey in surveys if survey.error is not None]
     if failed:
         lines = [line for survey in failed for line in _error_lines(survey)]
         message = (
-            f"{format_count(bad, total, 'rows')} are malformed" if bad else "they cannot be read"
+            f"{format_count(bad, total, 'rows')} are malformed"
+            if bad
+            else "the rows cannot be read"
         )
-        todo = "correct them, or go on without them: --skip-bad rejects.jsonl" if bad else ""
+        todo = "fix them, or skip them: --skip-bad rejects.jsonl" if bad else ""
         return CheckFinding("failure", "rows", message, todo, tuple(lines), _num_not_shown(failed))
     if bad:
         return CheckFinding(
-            "warning", "rows", f"{format_count(bad, total, 'rows')} are malformed, and skipped"
+            "warning", "rows", f"{format_count(bad, total, 'rows')} are malformed and are skipped"
         )
-    return CheckFinding("fine", "rows", f"all {total:,} are well formed")
+    return CheckFinding("fine", "rows", f"all {total:,} rows are well-formed")
 
 
 def _error_lines(survey: Survey) -> list[str]:
-    """Return the lines of a reading's error, without the count that ends them."""
+    """Return the lines of a survey's error, without the line that gives the count."""
     lines = str(survey.error).splitlines()
     return lines[:-1] if survey.num_malformed else lines
 
@@ -84,29 +86,29 @@ def _num_not_shown(surveys: Sequence[Survey]) -> int:
 
 
 def _assess_guessed_columns(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield which files were read by a column that was guessed to be the prompt."""
+    """Yield a note for each file whose prompt column was guessed."""
     for survey in surveys:
         if survey.is_column_guessed:
             ((_, column),) = survey.format.columns.items()
-            message = f"{survey.path} was read by its column {column} alone"
-            todo = f"for demonstrations say --format columns:prompt={column},response=COLUMN"
+            message = f"only the column {column} of {survey.path} is read, as the prompt"
+            todo = f"for demonstrations use --format columns:prompt={column},response=COLUMN"
             yield CheckFinding("note", "columns", message, todo)
 
 
 def _assess_loss_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield whether every row has something to learn, a stop token in it, and one BOS at most."""
+    """Yield whether every row has trained tokens, trains a stop token, and has at most one BOS."""
     total = sum(s.num_records for s in surveys)
     rejected = _merge_tallies(survey.rejected for survey in surveys)
     if rejected.count:
         yield rejected.make_finding(
             "failure" if surveys[0].skip_bad is None else "warning",
-            "learned",
-            message=f"{format_count(rejected.count, total, 'rows')} cannot be learned from",
-            todo="see each",
+            "loss tokens",
+            message=f"{format_count(rejected.count, total, 'rows')} cannot be trained on",
+            todo="see the reason of each row",
         )
     elif any(survey.num_loss_tokens for survey in surveys):
-        yield CheckFinding("fine", "learned", "every row has tokens that are learned from")
-    problems = dict.fromkeys(flaw for survey in surveys for flaw in survey.token_problem_tallies)
+        yield CheckFinding("fine", "loss tokens", "every row has trained tokens")
+    problems = dict.fromkeys(name for survey in surveys for name in survey.token_problem_tallies)
     for problem in problems:
         tally = _merge_tallies(
             s.token_problem_tallies[problem] for s in surveys if problem in s.token_problem_tallies
@@ -118,27 +120,28 @@ def _assess_loss_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         )
     if not problems and any(s.num_loss_tokens and s.kind is not Document for s in surveys):
         yield CheckFinding(
-            "fine", "tokens", "a stop token is learned in every row, and BOS is not twice"
+            "fine", "tokens", "every row trains a stop token, and none begins with BOS twice"
         )
 
 
 def _assess_end_of_text(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield whether documents end with a token that says so."""
+    """Yield a warning if documents cannot end with an EOS token."""
     for survey in surveys:
         if (
             survey.kind is Document
             and survey.encoder
             and survey.encoder.tokenizer.eos_token_id is None
         ):
-            message = "the tokenizer has none, so that texts would flow into one another"
-            yield CheckFinding("warning", "end of text", message, "name eos_token in its settings")
+            message = "the tokenizer has no EOS token, so documents are not separated"
+            todo = "set eos_token in its tokenizer_config.json"
+            yield CheckFinding("warning", "end of text", message, todo)
             return
 
 
-def _assess_serving(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield whether training and serving agree, in some rows of each file."""
+def _assess_inference(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
+    """Yield whether training and inference use the same tokens, in a sample of each file."""
     tallies: dict[str, ExampleTally] = {}
-    num_tried = 0
+    num_checked = 0
     for survey in surveys:
         if survey.encoder is None or survey.kind not in {Demonstration, Label}:
             continue
@@ -148,26 +151,26 @@ def _assess_serving(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
             try:
                 encoded = chat.encode_demonstration(messages, turns="last", key="")
                 known = {*token_problems(chat, encoded), *fake_turn_problems(chat, messages)}
-                new = [fault for fault in dialogue_problems(chat, messages) if fault not in known]
+                new = [text for text in dialogue_problems(chat, messages) if text not in known]
             except InputError:
-                continue  # told among the rows that cannot be learned from
-            num_tried += 1
+                continue  # counted in survey.rejected
+            num_checked += 1
             for problem in new:
                 tallies.setdefault(problem, ExampleTally()).add(str(record.origin))
     for problem, tally in tallies.items():
         text, _, todo = problem.rpartition("; ")
-        count_text = format_count(tally.count, num_tried, "rows tried")
+        count_text = format_count(tally.count, num_checked, "sampled rows")
         yield tally.make_finding(
-            "failure", "serving", message=f"in {count_text}, {text}", todo=todo
+            "failure", "inference", message=f"in {count_text}, {text}", todo=todo
         )
-    if num_tried and not tallies:
+    if num_checked and not tallies:
         yield CheckFinding(
-            "fine", "serving", f"training and serving agree in all {num_tried} rows tried"
+            "fine", "inference", f"training and inference agree in all {num_checked} sampled rows"
         )
 
 
 def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFinding]:
-    """Yield which held-out prompts are trained on."""
+    """Yield the held-out prompts that are in the training data, exactly or nearly."""
     exact, near = held_out.find_copies_in(train), held_out.find_near_copies_in(train)
     total = len(held_out)
     if exact:
@@ -175,7 +178,8 @@ def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFind
             exact,
             "failure",
             "held-out",
-            message=f"{format_count(len(exact), total, 'held-out prompts')} are in the training data too",
+            message=f"{format_count(len(exact), total, 'held-out prompts')} are also in the "
+            "training data",
             todo="remove them from one of the two",
             text_indexes=(held_out, train),
         )
@@ -184,8 +188,9 @@ def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFind
             near,
             "warning",
             "held-out",
-            message=f"{format_count(len(near), total, 'held-out prompts')} are much like a training prompt",
-            todo="look whether these ask the same",
+            message=f"{format_count(len(near), total, 'held-out prompts')} are nearly equal to a "
+            "training prompt",
+            todo="check whether they ask the same question",
             text_indexes=(held_out, train),
         )
     if not exact and not near:
@@ -193,15 +198,15 @@ def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFind
 
 
 def _assess_copies(texts: TextIndex) -> Iterator[CheckFinding]:
-    """Yield which rows stand twice."""
+    """Yield the duplicate and near-duplicate training rows."""
     exact, near = texts.find_copies(), texts.find_near_copies()
     if exact:
         yield _pairs_finding(
             exact,
             "warning",
-            "copies",
-            message=f"{format_count(len(exact), len(texts), 'rows')} stood before",
-            todo="remove them: a copy may be held out while the other is learned",
+            "duplicates",
+            message=f"{format_count(len(exact), len(texts), 'rows')} repeat an earlier row",
+            todo="remove them: one copy may be held out while the other is trained on",
             text_indexes=(texts, texts),
         )
     num_compared = len(texts.texts)
@@ -214,17 +219,17 @@ def _assess_copies(texts: TextIndex) -> Iterator[CheckFinding]:
         yield _pairs_finding(
             near,
             "warning",
-            "near copies",
-            message=f"{len(near):,} of {among} are much like an earlier one",
-            todo="look whether they teach anything new",
+            "near duplicates",
+            message=f"{len(near):,} of {among} are nearly equal to an earlier row",
+            todo="check whether they add anything new",
             text_indexes=(texts, texts),
         )
     if not exact and not near:
-        yield CheckFinding("fine", "copies", f"none, nor anything close, among {among}")
+        yield CheckFinding("fine", "duplicates", f"no exact or near duplicate among {among}")
 
 
 def _assess_repeated_prompts(survey: Survey) -> Iterator[CheckFinding]:
-    """Yield which prompts stand twice with different answers; for comparisons that is usual."""
+    """Yield prompts that occur twice with different responses; in comparisons this is normal."""
     copies = {pair.second for pair in survey.texts.find_copies()}
     repeated = [pair for pair in survey.prompts.find_copies() if pair.second not in copies]
     if repeated:
@@ -232,14 +237,14 @@ def _assess_repeated_prompts(survey: Survey) -> Iterator[CheckFinding]:
             repeated,
             "note",
             "same prompts",
-            message=f"{format_count(len(repeated), len(survey.prompts), 'rows')} answer an earlier row's prompt "
-            "otherwise",
+            message=f"{format_count(len(repeated), len(survey.prompts), 'rows')} have the prompt "
+            "of an earlier row and a different response",
             text_indexes=(survey.prompts, survey.prompts),
         )
 
 
 def _assess_lengths(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield what max_length would cut."""
+    """Yield the rows that max_length would truncate or drop."""
     total = sum(s.num_records for s in surveys)
     max_length = max(s.encoder.max_length for s in surveys if s.encoder is not None)
     truncated = _merge_tallies(survey.truncated for survey in surveys)
@@ -248,16 +253,16 @@ def _assess_lengths(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield truncated.make_finding(
             "warning",
             "length",
-            message=f"{format_count(truncated.count, total, 'rows')} would be cut at {max_length:,} tokens, and lose "
-            "the stop token",
+            message=f"{format_count(truncated.count, total, 'rows')} would be truncated at "
+            f"{max_length:,} tokens and lose the stop token",
             todo="raise --max-length, or shorten them",
         )
     if dropped.count:
         yield dropped.make_finding(
             "warning",
             "length",
-            message=f"{format_count(dropped.count, total, 'rows')} would be left out: {max_length:,} tokens "
-            "leave nothing to learn",
+            message=f"{format_count(dropped.count, total, 'rows')} would be dropped: no trained "
+            f"token is left within {max_length:,} tokens",
             todo="raise --max-length, or shorten their prompts",
         )
     if not truncated.count and not dropped.count and any(s.kind is not Document for s in surveys):
@@ -265,16 +270,16 @@ def _assess_lengths(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
 
 
 def _assess_special_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield which rows spell control tokens, or imitate a turn of the default template."""
+    """Yield the rows that contain special-token text, or a turn marker of the default template."""
     total = sum(s.num_records for s in surveys)
     special_tally = _merge_tallies(survey.special_token_rows for survey in surveys)
     if special_tally.count:
         yield special_tally.make_finding(
             "warning",
-            "control tokens",
-            message=f"{format_count(special_tally.count, total, 'rows')} spell one in their text, where it is read "
-            "as plain text",
-            todo="if it was meant as a control token, give messages instead of rendered text",
+            "special tokens",
+            message=f"{format_count(special_tally.count, total, 'rows')} contain the text of a "
+            "special token, which is encoded as plain text",
+            todo="if a special token is meant, give messages instead of rendered text",
         )
     for problem in dict.fromkeys(f for survey in surveys for f in survey.fake_turn_tallies):
         tally = _merge_tallies(
@@ -283,12 +288,12 @@ def _assess_special_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         message, _, todo = problem.rpartition("; ")
         count_text = format_count(tally.count, total, "rows")
         yield tally.make_finding(
-            "warning", "markers", message=f"in {count_text}, {message}", todo=todo
+            "warning", "turn markers", message=f"in {count_text}, {message}", todo=todo
         )
 
 
 def _assess_personal_data(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield what is personal, a finding for each kind."""
+    """Yield a finding for each kind of personal data."""
     kinds = [
         kind
         for kind in _PERSONAL_DATA_NAMES
@@ -300,7 +305,7 @@ def _assess_personal_data(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
             "warning",
             "personal data",
             message=f"{tally.count:,} {_PERSONAL_DATA_NAMES[kind][tally.count > 1]}",
-            todo=f"a model may repeat it: write [{kind}] instead (upbring.privacy.detect.scrub)",
+            todo=f"a model may repeat it: replace it with [{kind}] (upbring.privacy.detect.scrub)",
         )
     if not kinds:
         yield CheckFinding(
@@ -309,7 +314,7 @@ def _assess_personal_data(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
 
 
 def _assess_comparisons(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
-    """Yield whether comparisons are many enough, and whether length alone explains them."""
+    """Yield whether there are enough comparisons, and whether longer responses win too often."""
     if not surveys:
         return
     num_pairs = sum(s.rankings.num_pairs for s in surveys)
@@ -319,7 +324,7 @@ def _assess_comparisons(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
             "comparisons",
             f"{num_pairs:,} pairs; below {MIN_PAIRS:,} a reward model hardly beats chance "
             "(Gao et al. 2023)",
-            "gather more",
+            "collect more",
         )
     wins = sum(s.rankings.num_longer_wins for s in surveys)
     decided = wins + sum(s.rankings.num_longer_loses for s in surveys)
@@ -329,7 +334,7 @@ def _assess_comparisons(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
     text = f"the longer response is preferred in {format_percent(share)} of {decided:,} pairs"
     num_standard_errors = abs(share - 0.5) / (0.5 / math.sqrt(decided))
     if max(share, 1 - share) >= MAX_LONGER_SHARE and num_standard_errors >= _MIN_STANDARD_ERRORS:
-        todo = "a reward model may learn length instead of quality: balance them"
+        todo = "a reward model may learn length instead of quality: balance the pairs"
         yield CheckFinding("warning", "length bias", text, todo)
     else:
         yield CheckFinding("fine", "length bias", text)
@@ -346,18 +351,19 @@ def _pairs_finding(
 ) -> CheckFinding:
     tally = ExampleTally()
     for pair in pairs:
-        similarity_text = "as" if pair.similarity == 1 else f"{format_percent(pair.similarity)} as"
+        similarity = (
+            "same as" if pair.similarity == 1 else f"{format_percent(pair.similarity)} similar to"
+        )
         indices = (pair.first, pair.second)
         later, earlier = reversed(indices) if text_indexes[0] is text_indexes[1] else indices
         later_location = text_indexes[0].location(later)
-        tally.add(
-            f"{later_location} {similarity_text} {text_indexes[1].short_location(earlier, later_location)}"
-        )
+        earlier_location = text_indexes[1].short_location(earlier, later_location)
+        tally.add(f"{later_location} {similarity} {earlier_location}")
     return tally.make_finding(level, title, message=message, todo=todo)
 
 
 def _merge_tallies(tallies: Iterable[ExampleTally]) -> ExampleTally:
-    """Return one tally of several files' tallies."""
+    """Return the sum of the tallies of several files."""
     merged = ExampleTally()
     for tally in tallies:
         merged.count += tally.count

@@ -1,12 +1,13 @@
-"""What must hold before a step is taken: reads the files once and tells what it found.
+"""Check data files before training: reads each file once and reports failures and warnings.
 
-    failure   a malformed row, a row with nothing to learn, no stop token learned, BOS twice,
-              training unlike serving, a held-out prompt that is trained on
-    warning   copies, near copies, rows cut at max_length, personal data, control tokens spelled
-              in messages, rows that imitate a turn, few or one-sided comparisons
+    failure   a malformed row, a row without trained tokens, no trained stop token, BOS twice,
+              training and inference tokens differ, a held-out prompt in the training data
+    warning   duplicates, near duplicates, rows truncated at max_length, personal data, text of
+              special tokens in messages, turn markers in messages, few or length-biased comparisons
 
-Without a tokenizer only the text is looked at. All rows are judged by their tokens; whether
-training and serving agree is tried on 200 rows of each file, for it renders a dialogue three times.
+Without a tokenizer only the text is checked. The tokens of all rows are checked, except that
+training and inference are compared on 200 rows of each file, because this renders a dialogue three
+times.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,20 +36,15 @@ RECORD_TYPES: dict[str, RecordType] = {
     "reward": Comparison,
     "prompts": Prompt,
 }
-_DETECTION_ORDER: tuple[RecordType, ...] = (
-    Comparison,
-    Label,
-    Demonstration,
-    Document,
-    Prompt,
-)  # auto's order
+# With --purpose auto, the first type that the rows can be read as is used.
+_DETECTION_ORDER: tuple[RecordType, ...] = (Comparison, Label, Demonstration, Document, Prompt)
 _MAX_TRIED = 20
 _LOG_EVERY = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class CheckResult:
-    """All that a check knows: the surveys of the files, an example, and the findings."""
+    """The surveys of the files, an example row, and the findings."""
 
     surveys: tuple[Survey, ...]
     example: PreviewExample | None
@@ -56,7 +52,7 @@ class CheckResult:
 
 
 def check_data(settings: CheckSettings, encoder: RecordEncoder | None, *, log: Log) -> CheckResult:
-    """Return what is found in the files that the settings name."""
+    """Check the files of the settings; without an encoder, only their text."""
     surveys = []
     purposes: tuple[tuple[Purpose, tuple[Path, ...]], ...] = (
         ("train", settings.data),
@@ -83,16 +79,16 @@ def check_data(settings: CheckSettings, encoder: RecordEncoder | None, *, log: L
             )
             _read_survey(survey, reading, log=log)
             surveys.append(survey)
-    log("looking for copies")
+    log("searching for duplicates")
     return CheckResult(tuple(surveys), _choose_example(surveys), tuple(assess_surveys(surveys)))
 
 
 def detect_record_type(
     path: Path, settings: CheckSettings, *, is_held_out: bool = False
 ) -> RecordType:
-    """Return the kind of record that a file is read as: the purpose's, or what its rows offer.
+    """Return the record type of a file: that of the purpose, or with auto the first that fits.
 
-    Prompts may be held out, whatever is learned from.
+    Held-out files may also contain only prompts, for every purpose.
     """
     wanted = RECORD_TYPES.get(settings.purpose)
     kinds = (wanted,) if wanted else _DETECTION_ORDER
@@ -110,16 +106,16 @@ def detect_record_type(
 
 
 def _read_survey(survey: Survey, reading: RecordReader[Record], *, log: Log) -> None:
-    """Read a file to its end, telling how far it is."""
+    """Read a file to its end and log the progress."""
     if survey.encoder is not None and survey.kind is not Document:
-        assert survey.encoder.chat, "a template that fails does so before the rows are read"
+        assert survey.encoder.chat, "compiles the template, so that its errors come before the rows"
     for number, _ in enumerate(survey.read(reading), 1):
         if number % _LOG_EVERY == 0:
             log(f"{survey.path}: {number:,} rows")
 
 
 def _choose_example(surveys: Sequence[Survey]) -> PreviewExample | None:
-    """Return a row of middle length from the first file that has any."""
+    """Return a row of about median length from the first file that has one."""
     for survey in surveys:
         records = sorted(survey.sample.selected, key=lambda record: len(text_of(record)))
         middle_first = sorted(range(len(records)), key=lambda i: abs(i - len(records) // 2))
@@ -129,6 +125,6 @@ def _choose_example(surveys: Sequence[Survey]) -> PreviewExample | None:
             try:
                 tree = survey.encoder.encode(record)
             except InputError:
-                continue  # told among the rows that cannot be learned from
+                continue  # counted in survey.rejected
             return rendered_example(record, tree, tokenizer=survey.encoder.tokenizer)
     return None

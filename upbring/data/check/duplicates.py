@@ -1,8 +1,9 @@
-"""The same text twice: within a set, and in training and held-out data; exact and near.
+"""Find exact and near duplicates, within one dataset or between held-out and training data.
 
-Exact: equal but for capitals and white space. Near: the sets of three neighbouring words agree to
-at least `threshold` (Jaccard), found with MinHash signatures and bands (Broder 1997). A text that
-shares a bucket with many is compared with some of them, not all: the count is a floor.
+Exact duplicates are equal up to case and white space. Near duplicates have a Jaccard similarity of
+their word trigrams of at least `threshold`; they are found with MinHash signatures and banding
+(Broder 1997). A text that shares a bucket with many others is compared with only some of them, so
+the number of near duplicates is a lower bound.
 """
 
 import re
@@ -16,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NUM_HASHES = 64
-_NUM_BANDS = 16  # of 4 hashes each: 0.8 alike is found with probability 0.9998
+_NUM_BANDS = 16  # of 4 hashes each: similarity 0.8 is found with probability 0.9998
 _TEXTS_PER_CHUNK = 8192
 _MAX_NEIGHBORS = 8
-_ESTIMATE_MARGIN = 0.2  # four standard errors of a similarity that 64 hashes estimate, at 0.8
+_ESTIMATE_MARGIN = 0.2  # four standard errors of a similarity of 0.8 estimated from 64 hashes
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
 UintArray = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicatePair:
-    """Two texts by their places, and how alike they are: 1 is equal."""
+    """The indices of two texts and their similarity; 1 means equal."""
 
     first: int
     second: int
@@ -35,14 +36,14 @@ class DuplicatePair:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Held-out texts (`first_index`) that stand in the training texts (`second`) too, each told once."""
+    """Held-out texts (`first`) that are also training texts (`second`), each listed once."""
 
     exact: tuple[DuplicatePair, ...]
     near: tuple[DuplicatePair, ...]
 
 
 def normalize(text: str) -> str:
-    r"""Return the text by which exact duplicates are told.
+    r"""Return the text by which exact duplicates are compared.
 
     >>> normalize("  What is\n2 + 2? ")
     'what is 2 + 2?'
@@ -51,7 +52,7 @@ def normalize(text: str) -> str:
 
 
 def exact_duplicates(texts: Sequence[str]) -> list[DuplicatePair]:
-    """Return every text that stood before, paired with the first that is equal."""
+    """Return every text that repeats an earlier one, paired with the first that is equal."""
     first_index: dict[str, int] = {}
     pairs = []
     for index, text in enumerate(texts):
@@ -62,11 +63,11 @@ def exact_duplicates(texts: Sequence[str]) -> list[DuplicatePair]:
 
 
 def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8) -> list[DuplicatePair]:
-    """Return texts that are nearly but not exactly equal to an earlier one, each told once."""
+    """Return texts that are nearly but not exactly equal to an earlier one, each listed once."""
     exact_copies = {pair.second for pair in exact_duplicates(texts)}
-    candidates = [place for place in range(len(texts)) if place not in exact_copies]
+    candidates = [index for index in range(len(texts)) if index not in exact_copies]
     pairs: dict[int, DuplicatePair] = {}
-    minhashes = minhash_signatures([texts[place] for place in candidates])
+    minhashes = minhash_signatures([texts[index] for index in candidates])
     rejected: set[tuple[int, int]] = set()
     for bucket in _shared_band_buckets(minhashes):
         for pair in {*pairwise(bucket), *((bucket[0], k) for k in bucket[1:])} - rejected:
@@ -80,11 +81,11 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8) -> list[Dup
                     pairs[second] = DuplicatePair(first, second, similarity)
                 else:
                     rejected.add(pair)
-    return [pairs[place] for place in sorted(pairs)]
+    return [pairs[index] for index in sorted(pairs)]
 
 
 def overlap(held_out: Sequence[str], train: Sequence[str], *, threshold: float = 0.8) -> Overlap:
-    """Return which held-out texts are in the training texts, exactly or nearly."""
+    """Return the held-out texts that are exactly or nearly equal to a training text."""
     train_index_of: dict[str, int] = {}
     for index, text in enumerate(train):
         train_index_of.setdefault(normalize(text), index)
@@ -107,11 +108,11 @@ def overlap(held_out: Sequence[str], train: Sequence[str], *, threshold: float =
                 similarity = jaccard(held_out[index], train[match])
                 if similarity >= max(threshold, near[index].similarity if index in near else 0):
                     near[index] = DuplicatePair(index, match, similarity)
-    return Overlap(tuple(exact.values()), tuple(near[place] for place in sorted(near)))
+    return Overlap(tuple(exact.values()), tuple(near[index] for index in sorted(near)))
 
 
 def jaccard(first: str, second: str) -> float:
-    """Return the share of three-word pieces that two texts have in common.
+    """Return the Jaccard similarity of the word trigrams of two texts.
 
     >>> jaccard("a b c d", "a b c e")
     0.3333333333333333
@@ -123,7 +124,7 @@ def jaccard(first: str, second: str) -> float:
 
 
 def minhash_signatures(texts: Sequence[str]) -> UintArray:
-    """Return the MinHash signature of each text: uint64 [texts, hashes]."""
+    """Return the MinHash signature of each text: uint64 `[texts, hashes]`."""
     rng = np.random.default_rng(0)
     factors = rng.integers(1, 2**63, size=_NUM_HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(
         1
@@ -138,12 +139,12 @@ def minhash_signatures(texts: Sequence[str]) -> UintArray:
 
 
 def _estimate_similarity(minhashes: UintArray, first: int, second: int) -> float:
-    """Return how alike two texts are by their signatures, to about 0.05."""
+    """Return the similarity of two texts estimated from their signatures, to about 0.05."""
     return float(np.mean(minhashes[first] == minhashes[second]))
 
 
 def _shared_band_buckets(minhashes: UintArray) -> Iterator[list[int]]:
-    """Yield the places, in order, of texts that agree in a whole band."""
+    """Yield the sorted indices of the texts that agree in a whole band."""
     width = _NUM_HASHES // _NUM_BANDS
     for band in range(_NUM_BANDS):
         key = np.zeros(len(minhashes), dtype=np.uint64)
@@ -158,7 +159,7 @@ def _shared_band_buckets(minhashes: UintArray) -> Iterator[list[int]]:
 
 
 def _hash_shingles(texts: Sequence[str]) -> tuple[UintArray, NDArray[np.int64]]:
-    """Return the hashes of all three-word pieces [S] and where each text's begin [texts]."""
+    """Return the hashes of all word trigrams `[S]` and where those of each text begin `[texts]`."""
     word_codes = _WordCodes()
     tokens: list[int] = []
     starts = []
@@ -168,19 +169,17 @@ def _hash_shingles(texts: Sequence[str]) -> tuple[UintArray, NDArray[np.int64]]:
         words += [""] * (3 - len(words))
         tokens += [word_codes[word] for word in words]
     ids = np.array([*tokens, 0, 0], dtype=np.uint64)
-    pieces = _mix_bits(_mix_bits(_mix_bits(ids[:-2]) + ids[1:-1]) + ids[2:])
+    shingles = _mix_bits(_mix_bits(_mix_bits(ids[:-2]) + ids[1:-1]) + ids[2:])
     text_starts = np.array(starts, dtype=np.int64)
     text_ends = np.append(text_starts[1:], len(tokens))
-    is_piece = np.ones(len(pieces), dtype=bool)
-    is_piece[text_ends - 1] = is_piece[text_ends - 2] = (
-        False  # pieces that reach into the next text
-    )
-    num_pieces_before = np.concatenate([[0], np.cumsum(is_piece)])
-    return pieces[is_piece], num_pieces_before[text_starts]
+    is_inside = np.ones(len(shingles), dtype=bool)  # False for shingles that span two texts
+    is_inside[text_ends - 1] = is_inside[text_ends - 2] = False
+    num_shingles_before = np.concatenate([[0], np.cumsum(is_inside)])
+    return shingles[is_inside], num_shingles_before[text_starts]
 
 
 class _WordCodes(dict[str, int]):
-    """A number for each word, made when it is first asked for."""
+    """A hash for each word, computed on first access."""
 
     def __missing__(self, word: str) -> int:
         self[word] = code = zlib.crc32(word.encode("utf-8", "replace"))
@@ -188,7 +187,7 @@ class _WordCodes(dict[str, int]):
 
 
 def _mix_bits(x: UintArray) -> UintArray:
-    """Return each number scattered over all 64 bits (the finaliser of splitmix64)."""
+    """Return each number hashed to 64 bits with the finalizer of splitmix64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""What a check found: a level, a count, places and advice. Knows no data and no screen."""
+"""Findings of a data check: level, message, advice and examples; without reading or printing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """One thing that was looked at: a failure forbids training, a warning does not."""
+    """The result of one check; only the level "failure" prevents training."""
 
     level: FindingLevel
     title: str
     message: str
     todo: str = ""
     examples: tuple[str, ...] = ()
-    num_hidden: int = 0  # examples that are not shown
+    num_hidden: int = 0  # number of examples that are not listed
 
     def __str__(self) -> str:
         return f"{self.title}: {self.message}" + (f"; {self.todo}" if self.todo else "")
@@ -25,13 +25,13 @@ class CheckFinding:
 
 @dataclass(slots=True)
 class ExampleTally:
-    """A count of something and the first places where it was seen."""
+    """A count and its first examples."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
     def add(self, example: str) -> None:
-        """Count one more."""
+        """Count one more, and keep the example if it is among the first."""
         self.count += 1
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(example)
@@ -39,20 +39,18 @@ class ExampleTally:
     def make_finding(
         self, level: FindingLevel, title: str, *, message: str, todo: str = ""
     ) -> CheckFinding:
-        """Return the finding of this count."""
+        """Return a finding with the examples of this tally."""
         examples = tuple(self.examples)
         return CheckFinding(level, title, message, todo, examples, self.count - len(examples))
 
 
 def format_failures(findings: Iterable[CheckFinding]) -> str:
-    """Return the failures as the one error of a check, '' if there are none."""
+    """Return the failures as one error message, or '' if there are none."""
     checks = [finding for finding in findings if finding.level != "note"]
     failures = [finding for finding in checks if finding.level == "failure"]
     if not failures:
         return ""
-    lines = [
-        f"check: {len(failures)} of {len(checks)} checks failed; correct this, then check again"
-    ]
+    lines = [f"check: {len(failures)} of {len(checks)} checks failed; fix them, then check again"]
     for finding in failures:
         lines += [str(finding), *(f"  {example}" for example in finding.examples)]
         if finding.num_hidden:
@@ -61,7 +59,7 @@ def format_failures(findings: Iterable[CheckFinding]) -> str:
 
 
 def format_percent(share: float, digits: int = 0) -> str:
-    """Return a share as it is told.
+    """Return a share as a percentage.
 
     >>> format_percent(0.405), format_percent(0.405, 1)
     ('40 %', '40.5 %')
@@ -70,7 +68,7 @@ def format_percent(share: float, digits: int = 0) -> str:
 
 
 def format_count(count: int, total: int, noun: str) -> str:
-    """Return a count as a sentence begins with it.
+    """Return a count out of a total.
 
     >>> format_count(3, 1100, "rows"), format_count(1, 1, "rows")
     ('3 of 1,100 rows', '1 of 1 rows')

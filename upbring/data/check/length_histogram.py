@@ -1,7 +1,4 @@
-"""How long things are: quantiles and a histogram in powers of two, of whole numbers kept apart.
-
-Eight bytes are kept of each row, not the row.
-"""
+"""Quantiles and a power-of-two histogram of lengths; stores 8 bytes per row."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -14,12 +11,12 @@ QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 @dataclass(slots=True)
 class Lengths:
-    """Lengths of one side of the rows, in the order of the rows."""
+    """The length of one part of each row, such as the prompt, in the order of the rows."""
 
     values: "array[int]" = field(default_factory=lambda: array("q"))
 
     def add(self, value: int) -> None:
-        """Keep one more."""
+        """Add one length."""
         self.values.append(value)
 
     def __len__(self) -> int:
@@ -27,18 +24,18 @@ class Lengths:
 
     @property
     def total(self) -> int:
-        """The sum of all."""
+        """The sum of all lengths."""
         return int(np.sum(self._array))
 
     @property
     def quantiles(self) -> tuple[int, ...]:
-        """The shortest, median, 90 %, 99 % and longest: each a length that occurs."""
-        found = np.quantile(self._array, QUANTILES, method="inverted_cdf")
-        return tuple(int(value) for value in found)
+        """The minimum, median, 90 %, 99 % and maximum; each is a length that occurs."""
+        quantiles = np.quantile(self._array, QUANTILES, method="inverted_cdf")
+        return tuple(int(value) for value in quantiles)
 
     @property
     def bins(self) -> list[tuple[int, int, int]]:
-        """First length, last length and count of each power of two between shortest and longest.
+        """(First length, last length, count) of each power of two between minimum and maximum.
 
         >>> lengths = Lengths(array("q", [1, 3, 4, 4, 9]))
         >>> lengths.bins

@@ -1,7 +1,7 @@
-"""One row as a model would see it: text in runs, each learned from or not; colours are the door's.
+"""Show one row as the model sees it: runs of text that are trained on or not.
 
-Text of unknown origin is made harmless for a terminal: what would move its cursor, or turn the
-direction of writing, is shown by its number.
+Untrusted text is escaped for the terminal: characters that move the cursor or change the writing
+direction are shown as their code point. Colors are chosen in `upbring.cli.check_page`.
 """
 
 import itertools
@@ -15,9 +15,9 @@ from upbring.data.read.record_text import prompt_of, responses_of
 from upbring.data.read.records import Comparison, Document, Prompt, Record
 from upbring.data.trees.tree import Tree
 
-HEAD_CHARACTERS = 700  # characters of a run that are shown before the gap
+HEAD_CHARACTERS = 700  # characters of a run that are shown before the omission
 TAIL_CHARACTERS = 200
-NUM_FIRST = 40  # runs or parts that are shown before the gap
+NUM_FIRST = 40  # runs or parts that are shown before the omission
 NUM_LAST = 10
 T = TypeVar("T")
 _TERMINAL_CONTROLS = re.compile(
@@ -27,7 +27,7 @@ _TERMINAL_CONTROLS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TextRun:
-    """Text whose tokens are alike: learned from or not, control tokens or not."""
+    """Text whose tokens all have a loss or none, and are all special tokens or none."""
 
     text: str
     has_loss: bool = False
@@ -36,7 +36,7 @@ class TextRun:
 
 @dataclass(frozen=True, slots=True)
 class ExamplePart:
-    """A part of the example and its name, such as `user`, or `rank 1` of a ranking."""
+    """A named part of the example, such as `user`, or `rank 1` of a ranking."""
 
     name: str
     runs: tuple[TextRun, ...]
@@ -44,16 +44,16 @@ class ExamplePart:
 
 @dataclass(frozen=True, slots=True)
 class PreviewExample:
-    """A row to look at, and where it was read."""
+    """A row to display, and where it was read."""
 
     location: str
     parts: tuple[ExamplePart, ...]
-    is_rendered: bool  # as the template does it; else the row's messages as they are
-    highlight_label: str = "learned from"  # what is marked, in words; '' where nothing is
+    is_rendered: bool  # with the chat template; else the messages of the row
+    highlight_label: str = "trained on"  # what the highlighted runs are; '' if there are none
 
 
 def escape_terminal(text: str) -> str:
-    r"""Return the text with what a terminal would obey spelled out.
+    r"""Return the text with terminal control characters replaced by their code points.
 
     >>> escape_terminal("\x1b[2J red \u202e")
     '<U+001B>[2J red <U+202E>'
@@ -62,7 +62,7 @@ def escape_terminal(text: str) -> str:
 
 
 def plain_example(record: Record) -> PreviewExample:
-    """Return a row's messages, and its responses as what is learned from."""
+    """Return the messages of a row, with its responses as the runs that have a loss."""
     parts = [
         ExamplePart(m.role, tuple(_shorten_runs([TextRun(m.content)]))) for m in prompt_of(record)
     ]
@@ -72,7 +72,7 @@ def plain_example(record: Record) -> PreviewExample:
 
 
 def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> PreviewExample:
-    """Return the text of a row's tokens; one branch reads on from the prompt."""
+    """Return the text of a row's tokens; a single branch is joined with the prompt."""
     prompt = [(token, False) for token in tree.prompt.tolist()]
     branches = [
         list(zip(b.tokens.tolist(), (b.weight > 0).tolist(), strict=True)) for b in tree.branches
@@ -91,15 +91,16 @@ def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Pre
 
 
 def _make_example(record: Record, parts: list[ExamplePart], *, is_rendered: bool) -> PreviewExample:
-    use = {Comparison: "compared", Prompt: ""}.get(type(record), "learned from")
-    return PreviewExample(str(record.origin), _elide_middle(parts, _elided_parts), is_rendered, use)
+    label = {Comparison: "compared", Prompt: ""}.get(type(record), "trained on")
+    shown_parts = _elide_middle(parts, _elided_parts)
+    return PreviewExample(str(record.origin), shown_parts, is_rendered, label)
 
 
 def _decode_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[TextRun]:
-    """Yield the text of neighbouring tokens that are alike.
+    """Yield the text of each run of tokens with the same loss and special flags.
 
-    Everything up to a run's end is decoded, and what was known before is cut off: some decoders
-    drop a space where a text begins.
+    Each run is decoded together with everything before it, whose text is then cut off, because some
+    decoders drop a space at the beginning of a text.
     """
     special_ids = set(tokenizer.special_token_ids.values())
     decoded_tokens, decoded_text = [], ""
@@ -112,23 +113,24 @@ def _decode_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> It
 
 
 def _shorten_runs(runs: Iterable[TextRun]) -> Iterator[TextRun]:
-    """Yield the runs harmless and not too long."""
+    """Yield the runs, escaped for the terminal and shortened."""
     for run in runs:
         text = escape_terminal(run.text)
         num_hidden = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
         if num_hidden > TAIL_CHARACTERS:
-            text = f"{text[:HEAD_CHARACTERS]} [… {num_hidden:,} characters …] {text[-TAIL_CHARACTERS:]}"
+            head, tail = text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:]
+            text = f"{head} [… {num_hidden:,} characters …] {tail}"
         yield replace(run, text=text)
 
 
-def _elide_middle(items: Iterable[T], make_gap: Callable[[int], T]) -> tuple[T, ...]:
-    """Return the first and the last items, and a gap that tells how many are between them."""
+def _elide_middle(items: Iterable[T], make_placeholder: Callable[[int], T]) -> tuple[T, ...]:
+    """Return the first and the last items, and a placeholder with the number between them."""
     all_items = tuple(items)
     num_hidden = len(all_items) - NUM_FIRST - NUM_LAST
     return (
         all_items
         if num_hidden <= 1
-        else (*all_items[:NUM_FIRST], make_gap(num_hidden), *all_items[-NUM_LAST:])
+        else (*all_items[:NUM_FIRST], make_placeholder(num_hidden), *all_items[-NUM_LAST:])
     )
 
 
@@ -137,4 +139,4 @@ def _elided_parts(count: int) -> ExamplePart:
 
 
 def _elided_runs(count: int) -> TextRun:
-    return TextRun(f" [… and so on, {count} times …] ")
+    return TextRun(f" [… {count} more …] ")

@@ -1,6 +1,6 @@
-"""One reading of a file: what is counted and kept of its rows, in a bounded memory.
+"""Count what a file contains in one pass, with bounded memory.
 
-A survey judges nothing; `check` makes findings of what it counted.
+A survey only counts; `assess` turns the counts into findings.
 """
 
 from collections import Counter
@@ -31,13 +31,13 @@ SAMPLE_SIZE = 200
 
 @dataclass(slots=True)
 class RecordSample:
-    """Between `SAMPLE_SIZE` and twice as many of the records seen, spread evenly."""
+    """An evenly spread sample of the records: at most twice `SAMPLE_SIZE` of them."""
 
     records: list[Record] = field(default_factory=list)
     stride: int = 1
 
     def add(self, number: int, record: Record) -> None:
-        """Keep the record if its turn has come."""
+        """Keep the record if its number is a multiple of the stride."""
         if number % self.stride:
             return
         if isinstance(record, Document) and len(record.text) > MAX_TEXT_CHARACTERS:
@@ -49,14 +49,14 @@ class RecordSample:
 
     @property
     def selected(self) -> list[Record]:
-        """At most `SAMPLE_SIZE` of them, spread evenly."""
+        """At most `SAMPLE_SIZE` of the kept records, spread evenly."""
         count = min(SAMPLE_SIZE, len(self.records))
         return [self.records[i * len(self.records) // count] for i in range(count)]
 
 
 @dataclass(slots=True)
 class RankingCounts:
-    """What is counted of comparisons: how many responses, ties, and whether longer ones win."""
+    """Counts over comparisons: responses, ties, pairs, and how often the longer response wins."""
 
     sizes: Counter[int] = field(default_factory=Counter)
     num_with_ties: int = 0
@@ -81,17 +81,17 @@ class RankingCounts:
 
 @dataclass(eq=False)
 class Survey:
-    """What was counted of one file."""
+    """The counts of one file."""
 
     path: Path
     purpose: Purpose
     kind: RecordType
     format: DetectedFormat
     encoder: RecordEncoder | None
-    texts: TextIndex  # of all rows of this purpose, this file's among them
-    prompts: TextIndex  # the prompts alone
+    texts: TextIndex  # of all files of this purpose, including this one
+    prompts: TextIndex  # only the prompts of the same files
     skip_bad: Path | None = None
-    is_column_guessed: bool = False  # whether the column of the prompt is a guess
+    is_column_guessed: bool = False  # whether the prompt column was guessed
     num_rows: int = 0
     num_malformed: int = 0
     num_records: int = 0
@@ -103,7 +103,7 @@ class Survey:
     rankings: RankingCounts = field(default_factory=RankingCounts)
     num_characters: int = 0
     num_tokens: int = 0
-    num_loss_tokens: int = 0  # of the tokens
+    num_loss_tokens: int = 0
     side_lengths: dict[str, Lengths] = field(default_factory=dict)
     personal_data: dict[str, ExampleTally] = field(default_factory=dict)
     special_token_rows: ExampleTally = field(default_factory=ExampleTally)
@@ -113,8 +113,8 @@ class Survey:
     truncated: ExampleTally = field(default_factory=ExampleTally)
     dropped: ExampleTally = field(default_factory=ExampleTally)
     sample: RecordSample = field(default_factory=RecordSample)
-    num_pieces: int = 0  # of documents that are longer than max_length
-    _ranks: dict[int, tuple[float, ...]] = field(default_factory=dict)  # of records being encoded
+    num_pieces: int = 0  # into which max_length splits documents
+    _ranks: dict[int, tuple[float, ...]] = field(default_factory=dict)  # of records not yet encoded
     _last_key: str = ""
 
     def __post_init__(self) -> None:
@@ -122,20 +122,20 @@ class Survey:
 
     @property
     def unit(self) -> str:
-        """What lengths are counted in."""
+        """The unit of lengths."""
         return "words" if self.encoder is None else "tokens"
 
     @property
     def num_distinct(self) -> int:
-        """Number of prompts, copies not counted."""
+        """The number of distinct prompts of this file."""
         return self.prompts.num_distinct(self._first_index, self._first_index + self.num_records)
 
     def location(self, key: str) -> str:
-        """Return the file and line of the record with this number."""
+        """Return the file and line of the record with this key."""
         return self.texts.location(self._first_index + int(key))
 
     def read(self, reading: RecordReader[Record]) -> Iterator[None]:
-        """Count everything; yields after each row or piece, for whoever shows progress."""
+        """Count everything; yields after each row or piece, so that the caller can log progress."""
         records = self._counted_records(reading)
         if self.encoder is None:
             for _ in records:
@@ -148,7 +148,7 @@ class Survey:
         self.unused = reading.unused
 
     def _counted_records(self, reading: RecordReader[Record]) -> Iterator[KeyedRecord]:
-        """Yield the records with their numbers, counted; what ends the reading is kept."""
+        """Count and yield the records with their numbers; an error that ends reading is kept."""
         try:
             for record in reading:
                 self._count_record(record)
@@ -158,7 +158,7 @@ class Survey:
             self.error = error
 
     def _count_record(self, record: Record) -> None:
-        """Count all that needs no tokens."""
+        """Count everything that needs no tokens."""
         text = text_of(record)
         self.num_characters += len(text)
         self.texts.add(text, record.origin)
@@ -190,7 +190,7 @@ class Survey:
         self.turns[len(roles)] += 1
 
     def _count_fake_turns(self, record: Record, encoder: RecordEncoder) -> None:
-        """Count what looks like a turn of the default template."""
+        """Count messages with a turn marker of the default template."""
         if self.kind is Document:
             return
         responses = [Message("assistant", text) for _, text in responses_of(record)]
@@ -202,7 +202,7 @@ class Survey:
         self.rejected.add(f"{self.location(key)}: {error}")
 
     def _count_tree(self, tree: Tree) -> None:
-        """Count what tokens tell."""
+        """Count everything that needs tokens."""
         assert self.encoder is not None, "no tokens without a tokenizer"
         self.num_tokens += tree.num_tokens
         self.num_loss_tokens += tree.num_weighted
@@ -218,7 +218,7 @@ class Survey:
         self._count_truncation(tree, self.encoder.max_length)
 
     def _count_piece(self, tree: Tree) -> None:
-        """Add a document's piece to the document."""
+        """Add the length of a piece to its document."""
         self.num_pieces += 1
         size = sum(len(branch.tokens) for branch in tree.branches)
         if tree.key == self._last_key:
@@ -228,7 +228,7 @@ class Survey:
         self._last_key = tree.key
 
     def _count_truncation(self, tree: Tree, max_length: int) -> None:
-        """Count the tree if training would cut it, or leave it out as nothing is left to learn."""
+        """Count the tree if training would truncate it, or drop it without any trained token."""
         if tree.longest_path <= max_length:
             return
         max_response_length = max_length - len(tree.prompt)
@@ -241,7 +241,7 @@ class Survey:
     def _add_lengths(
         self, prompt_length: int, response_lengths: list[int], *, ranks: tuple[float, ...]
     ) -> None:
-        """Keep the lengths of a record's sides; of a ranking, those of its best and its worst."""
+        """Add the lengths of prompt and response; for a ranking, of its best and worst response."""
         if self.kind is Document:
             self._lengths_of("text").add(sum(response_lengths))
             return

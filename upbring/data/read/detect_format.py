@@ -1,6 +1,6 @@
-"""Which format a file has: told from the fields of its first rows and from what is wanted.
+"""Detect the format of a data file from the fields of its first rows and the wanted record type.
 
-Rows are not judged here; `shapes` knows the formats, `formats` reads by what is found.
+Rows are not validated here: `format_table` defines the formats, `formats` reads the records.
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ _RESPONSE_WORDS = ("response", "completion", "answer", "output", "reply", "solut
 
 @dataclass(frozen=True)
 class DetectedFormat:
-    """A format: the name that is said, what reads a row, columns to rename, fields left unread."""
+    """A detected format: its displayed name, row reader, columns to rename, and ignored fields."""
 
     name: str
     read_row: RowReader | None  # None for plain text, which has no fields
@@ -54,16 +54,19 @@ class DetectedFormat:
     unread_fields: tuple[str, ...] = ()
 
     def rename_fields(self, row: Fields) -> Fields:
-        """Return the row's fields under the names that the format knows."""
+        """Return the row with its columns renamed to the field names of the format."""
         return _rename_columns(row, self.columns) if self.columns else row
 
     def __str__(self) -> str:
-        unread_note = f"; not read: {join_names(self.unread_fields)}" if self.unread_fields else ""
-        return f"format {self.name}{unread_note}"
+        ignored_note = f"; ignored: {join_names(self.unread_fields)}" if self.unread_fields else ""
+        return f"format {self.name}{ignored_note}"
 
 
 def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> DetectedFormat:  # noqa: A002 -- the setting's name
-    """Return the format of a file that is to be read as `want`."""
+    """Return the format with which the file is read as records of type `want`.
+
+    Raises InputError if no format, or only a format for other record types, matches the rows.
+    """
     suffix = files.extension(path)
     requested = format.strip()
     if suffix == ".txt":
@@ -74,7 +77,7 @@ def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> Dete
         suggestion = nearest(requested, FORMAT_NAMES)
         hint = f"did you mean {suggestion}? " if suggestion else ""
         raise InputError(
-            f"--format {requested}: no such format; {hint}use auto, columns:prompt=NAME,… "
+            f"--format {requested}: unknown format; {hint}use auto, columns:prompt=NAME,… "
             f"or one of {', '.join(FORMAT_NAMES)}"
         )
     sniffed_rows = _first_rows(path)
@@ -103,7 +106,7 @@ def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> Dete
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return the names as a message shows them, the first dozen of many.
+    """Return the names joined for a message, at most twelve of them.
 
     >>> join_names(["a", "b c"])
     'a, b c'
@@ -120,16 +123,17 @@ def join_names(names: Iterable[str]) -> str:
 def _detect_plain_text(path: Path, want: RecordType, requested: str) -> DetectedFormat:
     if want not in {Document, Prompt}:
         raise InputError(
-            f"{path}: holds plain text, {_PLURALS[want]} are wanted; use {_COMMANDS[Document]}, "
+            f"{path}: contains plain text, but {_PLURALS[want]} are needed; "
+            f"use {_COMMANDS[Document]}, "
             'or write rows such as {"prompt": "…", "response": "…"} into a .jsonl file'
         )
     if requested not in {"auto", "text"}:
         raise InputError(f"--format {requested}: {path} is plain text; use auto or text")
-    return DetectedFormat("text" if want is Document else "text, a prompt in each line", None)
+    return DetectedFormat("text" if want is Document else "text (one prompt per line)", None)
 
 
 def _first_rows(path: Path) -> list[Fields]:
-    """Return the first well-formed rows, which may come after any number of others."""
+    """Return the first well-formed rows, skipping any number of malformed ones."""
     malformed = Malformed(path, None)
     well_formed: list[Fields] = []
     total = 0
@@ -147,14 +151,14 @@ def _first_rows(path: Path) -> list[Fields]:
 
 
 def _choose_format(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> RowFormat:
-    """Return the format that fits most rows, of equals the first in the table."""
+    """Return the format that matches most rows; ties go to the first in the table."""
 
-    def best(shapes: list[RowFormat]) -> RowFormat | None:
-        fitting = {shape.name: sum(map(shape.matches, sniffed_rows)) for shape in shapes}
-        shape = max(shapes, key=lambda s: fitting[s.name])
-        return shape if fitting[shape.name] else None
+    def best(formats: list[RowFormat]) -> RowFormat | None:
+        num_matches = {one.name: sum(map(one.matches, sniffed_rows)) for one in formats}
+        row_format = max(formats, key=lambda one: num_matches[one.name])
+        return row_format if num_matches[row_format.name] else None
 
-    # Rows with a good-or-bad label look like demonstrations, but half of them show what not to say.
+    # Rows with a good-or-bad label look like demonstrations, but bad ones must not be trained on.
     label_formats = [s for s in FORMATS if s.name == "labels"] if want is Demonstration else []
     row_format = best(label_formats + [s for s in FORMATS if want in s.record_types])
     if row_format is not None and want in row_format.record_types:
@@ -167,10 +171,10 @@ def _choose_format(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> 
 
 def _format_by_name(name: str, sniffed_rows: list[Fields]) -> RowFormat:
     if name == "preference":
-        fitting = [s for s in PREFERENCE_FORMATS if any(s.matches(row) for row in sniffed_rows)]
-        if fitting:
-            return max(fitting, key=lambda s: sum(map(s.matches, sniffed_rows)))
-    return next(shape for shape in FORMATS if shape.name == name)
+        matching = [s for s in PREFERENCE_FORMATS if any(s.matches(row) for row in sniffed_rows)]
+        if matching:
+            return max(matching, key=lambda s: sum(map(s.matches, sniffed_rows)))
+    return next(row_format for row_format in FORMATS if row_format.name == name)
 
 
 def _parse_columns(format_: str) -> dict[str, str]:
@@ -208,9 +212,12 @@ def _rename_columns(row: Fields, columns: dict[str, str]) -> Fields:
 def _guess_prompt_column(
     path: Path, want: RecordType, sniffed_rows: list[Fields]
 ) -> dict[str, str]:
-    """Return the one column that must be the prompt; only for prompts: little can go wrong."""
+    """Return {"prompt": column} if exactly one column name looks like a prompt, else {}.
+
+    Only done when prompts are wanted: for other record types a wrong guess would be harmful.
+    """
     if want is not Prompt or any(
-        shape.matches(sniffed_rows[0]) for shape in FORMATS if want in shape.record_types
+        one.matches(sniffed_rows[0]) for one in FORMATS if want in one.record_types
     ):
         return {}
     names = _similar_names(sniffed_rows[0], _PROMPT_WORDS)
@@ -220,7 +227,7 @@ def _guess_prompt_column(
 
 
 def _similar_names(names: Fields, words: tuple[str, ...]) -> list[str]:
-    """Return the names equal to one of the words but for capitals, else those that contain one.
+    """Return the names that equal one of the words (ignoring case), else those that contain one.
 
     >>> _similar_names({"Behavior": 1, "BehaviorID": 2}, ("behavior",))
     ['Behavior']
@@ -244,13 +251,15 @@ def _unknown_format_message(path: Path, want: RecordType, sniffed_rows: list[Fie
         Comparison: f"prompt={prompts[0]},chosen=COLUMN,rejected=COLUMN",
         Label: f"prompt={prompts[0]},response={responses[0]},label=COLUMN",
     }
-    todo = f"say which is which: --format columns:{column_hints[want]}"
+    todo = f"name the columns: --format columns:{column_hints[want]}"
     if len(sniffed_rows) == 1 and (
         inside := next((n for n, v in sniffed_rows[0].items() if _is_row_list(v)), None)
     ):
-        todo = f"its rows are inside {format_value(inside)}: write that list as the whole file"
-    plural = _PLURALS[want]
-    return f"{path}: its fields {join_names(names)} fit no format that gives {plural}: {known_formats}; {todo}"
+        todo = f"its rows are inside {format_value(inside)}: save only that list as the file"
+    return (
+        f"{path}: its fields {join_names(names)} match no format for {_PLURALS[want]}: "
+        f"{known_formats}; {todo}"
+    )
 
 
 def _is_row_list(value: object) -> bool:
@@ -261,11 +270,11 @@ def _wrong_format_message(path: Path, want: RecordType, row_format: RowFormat) -
     plurals = " and ".join(_PLURALS[kind] for kind in row_format.record_types)
     command = _COMMANDS[row_format.record_types[0]]
     force_hint = (
-        f", or read it so all the same: --format {row_format.name}"
+        f", or force this format: --format {row_format.name}"
         if want in row_format.forced_types
         else ""
     )
     return (
-        f"{path}: is in the format {row_format.name} ({row_format.fields_text}), which gives {plurals}, "
-        f"not {_PLURALS[want]}; use {command}{force_hint}"
+        f"{path}: is in the format {row_format.name} ({row_format.fields_text}), "
+        f"which gives {plurals}, not {_PLURALS[want]}; use {command}{force_hint}"
     )

@@ -1,7 +1,7 @@
-"""Values of fields → texts and turns of a dialogue, checked; knows no format as a whole.
+"""Parse and validate field values: texts and the turns of a dialogue, for all row formats.
 
-Text is kept as it stands, white space included. One exception: in the text of HH-RLHF the single
-space after `Human:` and `Assistant:` belongs to the marker.
+Text is kept unchanged, including white space. The one exception: in HH-RLHF text the single space
+after `Human:` and `Assistant:` is part of the marker and is removed.
 """
 
 import re
@@ -39,7 +39,7 @@ _NEXT_ROLES: Mapping[str, tuple[Role, ...]] = {
 
 
 def require_text(value: object, field: str) -> str:
-    """Return the value if it is text that is not blank and can be written as UTF-8."""
+    """Return the value if it is non-blank text that can be encoded as UTF-8."""
     if not isinstance(value, str):
         raise RowError(field, f"is {_describe_value(value)}", "write it as text in quotes")
     if not value or value.isspace():
@@ -48,23 +48,23 @@ def require_text(value: object, field: str) -> str:
 
 
 def check_characters(value: str, field: str) -> str:
-    """Return the text, which may be blank, if every character in it is one."""
+    """Return the text, which may be blank, if it has no NUL and no lone surrogate."""
     if "\0" in value:
-        found = f"holds a NUL character at position {value.index(chr(0)) + 1}"
+        found = f"contains a NUL character at position {value.index(chr(0)) + 1}"
         raise RowError(field, found, "delete it")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
             code = ord(value[error.start])
-            found = f"holds a lone surrogate (U+{code:04X}) at position {error.start + 1}"
-            todo = "write the character whole or delete it"
+            found = f"contains a lone surrogate (U+{code:04X}) at position {error.start + 1}"
+            todo = "write the full character or delete it"
             raise RowError(field, found, todo) from error
     return value
 
 
 def optional_text(fields: Fields, field: str) -> str:
-    """Return the text of a field, '' if it is absent, null or blank."""
+    """Return the text of a field, or '' if it is absent, null or blank."""
     value = fields.get(field)
     if value is None or value == "":
         return ""
@@ -74,12 +74,12 @@ def optional_text(fields: Fields, field: str) -> str:
 
 
 def require_list(value: object, field: str) -> list[object]:
-    """Return the value if it is a list, also one written as JSON in a cell of a table."""
+    """Return the value if it is a non-empty list; a table cell may contain the list as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = parse_json(value)
         except RowError as error:
-            raise RowError(field, f"holds a list, but {error}", "correct it") from error
+            raise RowError(field, f"contains a list, but {error}", "fix it") from error
     if not isinstance(value, list):
         raise RowError(field, f"is {_describe_value(value)}", "write it as a list: [ … ]")
     if not value:
@@ -88,13 +88,13 @@ def require_list(value: object, field: str) -> list[object]:
 
 
 def parse_messages(value: object, field: str) -> tuple[Message, ...]:
-    """Return the turns of a list of {role, content} or {from, value}, their order unchecked."""
+    """Return the turns of a list of {role, content} or {from, value}, in unchecked order."""
     items = require_list(value, field)
     return tuple(parse_message(turn, f"{field}[{k}]") for k, turn in enumerate(items))
 
 
 def parse_message(value: object, field: str) -> Message:
-    """Return one turn, written as {role, content} or {from, value}."""
+    """Return one turn from {role, content} or {from, value}."""
     if not isinstance(value, dict):
         todo = 'write it as {"role": "user", "content": "…"}'
         raise RowError(field, f"is {_describe_value(value)}", todo)
@@ -103,43 +103,50 @@ def parse_message(value: object, field: str) -> Message:
     if value.get("tool_calls") or value.get("function_call"):
         name = "tool_calls" if value.get("tool_calls") else "function_call"
         todo = "write the call as the text of the turn, or delete the row"
-        raise RowError(f"{field}.{name}", "holds calls, which are not read", todo)
+        raise RowError(f"{field}.{name}", "contains tool calls, which are not supported", todo)
     if value.get("weight") in (0, 0.0) and value.get("weight") is not None:
-        todo = "delete it; what is learned from is set by: turns"
-        raise RowError(f"{field}.weight", "is 0, and weights of turns are not read", todo)
+        todo = "delete it, and choose the trained turns with the setting turns"
+        raise RowError(
+            f"{field}.weight", "is 0, but weights of single turns are not supported", todo
+        )
     return Message(role, _parse_content(value.get(text_key), f"{field}.{text_key}"))
 
 
 def parse_hh_dialogue(text: str, field: str) -> tuple[Message, ...]:
-    r"""Return the turns of a text in the style of HH-RLHF; the last one may be empty.
+    r"""Return the turns of an HH-RLHF text; the last one may be empty.
 
     >>> [m.content for m in parse_hh_dialogue("\n\nHuman: Hi\n\nAssistant: Hello ", "chosen")]
     ['Hi', 'Hello ']
     """
     preamble, *rest = _HH_SPEAKER.split(text)
     if preamble or not rest:
-        todo = r"begin it with \n\nHuman: as HH-RLHF does"
+        todo = r"begin it with \n\nHuman: (HH-RLHF format)"
         raise RowError(field, f"begins with {format_value(text, limit=30)}", todo)
     contents = [check_characters(content.removeprefix(" "), field) for content in rest[1::2]]
     return tuple(
-        Message(_HH_ROLES[who], content) for who, content in zip(rest[::2], contents, strict=True)
+        Message(_HH_ROLES[name], content) for name, content in zip(rest[::2], contents, strict=True)
     )
 
 
 def is_hh_dialogue(value: object) -> bool:
-    """Tell whether a value is a dialogue in the style of HH-RLHF."""
+    """Return whether a value is a dialogue in HH-RLHF text."""
     return isinstance(value, str) and value.startswith(("\n\nHuman:", "\n\nAssistant:"))
 
 
 def check_turn_order(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
-    """Return the messages if each speaks when it may: system first, then user and assistant."""
+    """Return the messages if their roles alternate correctly and no turn is empty.
+
+    The order is an optional system turn, then user and assistant in turn, with tool turns after an
+    assistant turn.
+    """
     previous_role = ""
     for number, turn in enumerate(messages, 1):
         allowed = _NEXT_ROLES[previous_role]
         if turn.role not in allowed:
-            after = f"after the {previous_role}'s" if previous_role else "first"
-            todo = f"{' or '.join(allowed)} may speak here; merge, delete or reorder the turns"
-            raise RowError(field, f"turn {number} is the {turn.role}'s, {after}", todo)
+            where = f"after {previous_role}" if previous_role else "at the start"
+            found = f"turn {number} has role {turn.role}, but {where} only {' or '.join(allowed)}"
+            todo = "merge, delete or reorder the turns"
+            raise RowError(field, f"{found} is allowed", todo)
         if not turn.content or turn.content.isspace():
             raise RowError(field, f"turn {number} ({turn.role}) is empty", "fill it or delete it")
         previous_role = turn.role
@@ -154,8 +161,8 @@ def _parse_role(value: object, field: str) -> Role:
     if role is None:
         suggestion = nearest(value, ROLE_NAMES)
         hint = f" (did you mean {suggestion}?)" if suggestion else ""
-        known = "use system, user, assistant or tool"
-        raise RowError(field, f"{format_value(value)} is unknown{hint}", known)
+        todo = "use system, user, assistant or tool"
+        raise RowError(field, f"{format_value(value)} is unknown{hint}", todo)
     return role
 
 
@@ -173,12 +180,12 @@ def _parse_part(part: object, field: str) -> str:
         if isinstance(text, str):
             return text
     kind = part.get("type") if isinstance(part, dict) else part
-    todo = 'only {"type": "text", "text": "…"} is read'
-    raise RowError(field, f"is a part of the kind {format_value(kind)}", todo)
+    todo = 'only {"type": "text", "text": "…"} is supported'
+    raise RowError(field, f"is a content part of type {format_value(kind)}", todo)
 
 
 def _describe_value(value: object) -> str:
-    """Return what a value is, in the words of the file."""
+    """Return a description of a value for an error message."""
     if value is None:
         return "missing or null"
     if isinstance(value, bool):

@@ -1,7 +1,8 @@
-"""A path → decoded text: finds the file, opens .gz, knows encodings; leaves rows to `rows`.
+"""Open data files as decoded text: checks the path, decompresses .gz, detects the encoding.
 
-UTF-8 is read with or without a byte-order mark, UTF-16 with one. Bytes that are not UTF-8 come
-through as lone surrogates (`surrogateescape`), so that the row that holds them can be named.
+UTF-8 is read with or without a byte-order mark, UTF-16 only with one. Bytes that are not UTF-8
+become lone surrogates (`surrogateescape`), so that an error can name the row that contains them.
+Rows are parsed in `rows`.
 """
 
 import gzip
@@ -15,7 +16,7 @@ from upbring.data.read.row_errors import RowError
 from upbring.errors import InputError, nearest
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".parquet")
-ROW_LIMIT = 1 << 26  # characters; a longer row is taken for a file of another kind
+ROW_LIMIT = 1 << 26  # characters; a longer row means that the file has no rows
 _HEAD_BYTES = 4096
 _UNSUPPORTED_MAGIC = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as .csv",
@@ -29,7 +30,7 @@ _UNSUPPORTED_MAGIC = {
 
 
 def extension(path: Path) -> str:
-    """Return what kind of file the name promises, without .gz.
+    """Return the lower-case extension of the file name, without .gz.
 
     >>> extension(Path("chat.JSONL.gz"))
     '.jsonl'
@@ -39,7 +40,7 @@ def extension(path: Path) -> str:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a path that cannot be a data set, with the nearest name where one is close."""
+    """Raise InputError if the path is not a data file; the error suggests a similar name."""
     if path.is_dir():
         data_files = sorted(p.name for p in path.iterdir() if extension(p) in EXTENSIONS)
         todo = f"name a file in it, such as {data_files[0]}" if data_files else "name a data file"
@@ -48,7 +49,7 @@ def check_path(path: Path) -> None:
         raise InputError(f"{path}: {_missing_reason(path)}")
     if extension(path) not in EXTENSIONS:
         raise InputError(
-            f"{path}: the extension {extension(path) or '(none)'!r} is not read; "
+            f"{path}: the extension {extension(path) or '(none)'!r} is not supported; "
             "use .jsonl, .json, .csv or .txt (each also .gz), or .parquet"
         )
     if path.stat().st_size == 0:
@@ -57,14 +58,14 @@ def check_path(path: Path) -> None:
 
 @contextmanager
 def open_text(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
-    """Yield the text of a file from its beginning; `newline` as `open` has it."""
+    """Yield a text stream of the file; `newline` is that of `open`."""
     with open_bytes(path) as raw:
         magic = raw.read(2)
         raw.seek(0)
         is_gzip = magic == b"\x1f\x8b"
         if path.name.lower().endswith(".gz") and not is_gzip:
-            todo = "if it is decompressed already, drop .gz from its name"
-            raise RowError("file", "does not begin as gzip does", todo)
+            todo = "if it is decompressed already, remove .gz from its name"
+            raise RowError("file", "is not gzip data", todo)
         decompressed = gzip.GzipFile(fileobj=raw) if is_gzip else raw
         binary = io.BufferedReader(cast("io.RawIOBase", decompressed), 1 << 18)
         encoding, errors = _detect_encoding(binary.peek(_HEAD_BYTES)[:_HEAD_BYTES])
@@ -73,7 +74,7 @@ def open_text(path: Path, *, newline: str | None = None) -> Iterator[TextIO]:
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Open a file to read bytes, or say why it cannot be."""
+    """Open a file to read bytes; raises InputError if that fails."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -82,7 +83,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def find_bad_bytes(raw: str) -> RowError | None:
-    r"""Return what is wrong when a row's text came from bytes of another encoding.
+    r"""Return the error of the first byte that is not UTF-8, or None.
 
     >>> str(find_bad_bytes(b"caf\xe9".decode("utf-8", "surrogateescape")))[:33]
     'row: byte 4 (0xe9) is not UTF-8; '
@@ -97,7 +98,7 @@ def find_bad_bytes(raw: str) -> RowError | None:
         if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 -- the range that surrogateescape uses
             todo = "convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8 FILE"
             return RowError("row", f"byte {position} (0x{code & 0xFF:02x}) is not UTF-8", todo)
-        return RowError("row", f"holds a lone surrogate (U+{code:04X})", "delete it")
+        return RowError("row", f"contains a lone surrogate (U+{code:04X})", "delete it")
     return None
 
 

@@ -1,7 +1,7 @@
-"""The fields of a row in a known format → its cases: a prompt, responses, and what is said of them.
+"""Parse the fields of a row into examples: a prompt, its responses, and their ranks or label.
 
-One function per format of `shapes`, named as the format is. What a case becomes, a demonstration or
-a comparison, `formats` decides.
+There is one function per format of `format_table`, named after the format. `formats` turns the
+examples into records, such as demonstrations or comparisons.
 """
 
 import math
@@ -23,7 +23,7 @@ MAX_RANKED = 9
 
 @dataclass(frozen=True, slots=True)
 class ParsedExample:
-    """A prompt with 0 … K responses; ranks (1 is best) or a label where the row gives them."""
+    """A prompt with 0 to K responses, and their ranks (1 is best) or a label if given."""
 
     prompt: tuple[Message, ...]
     responses: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class ParsedExample:
 
 
 def first_present(fields: Fields, names: tuple[str, ...]) -> str | None:
-    """Return the first of the names that the row has, preferably one that is not null."""
+    """Return the first name that the row has a non-null value for, else the first that it has."""
     present_names = [name for name in names if name in fields]
     return next(
         (name for name in present_names if fields[name] is not None),
@@ -43,49 +43,47 @@ def first_present(fields: Fields, names: tuple[str, ...]) -> str | None:
 
 
 def read_alpaca(fields: Fields) -> list[ParsedExample]:
-    """Read instruction, input, output, system, history; input follows instruction on a new line."""
+    """Read instruction, input, output, system, history; input goes on a new line of the prompt."""
     name = first_present(fields, RESPONSE_FIELDS) or "output"
     return [ParsedExample(_parse_instruction(fields), (d.require_text(fields.get(name), name),))]
 
 
 def read_instances(fields: Fields) -> list[ParsedExample]:
-    """Return a case for each of instances [{input, output}], as Self-Instruct has it."""
+    """Read instances [{input, output}] of Self-Instruct, one example for each."""
     items = d.require_list(fields.get("instances"), "instances")
-    cases = []
+    examples = []
     for k, instance in enumerate(items):
         if not isinstance(instance, dict):
             todo = 'write it as {"input": "…", "output": "…"}'
             raise RowError(f"instances[{k}]", f"is {format_value(instance)}", todo)
         prompt = _parse_instruction({**fields, "input": instance.get("input")})
         response = d.require_text(instance.get("output"), f"instances[{k}].output")
-        cases.append(ParsedExample(prompt, (response,)))
-    return cases
+        examples.append(ParsedExample(prompt, (response,)))
+    return examples
 
 
 def read_messages(fields: Fields) -> list[ParsedExample]:
-    """Read messages [{role, content}] or conversations [{from, value}], with system beside them."""
+    """Read messages [{role, content}] or conversations [{from, value}], with an optional system."""
     return [_split_response(*_parse_dialogue(fields))]
 
 
 def read_prompt_response(fields: Fields) -> list[ParsedExample]:
-    """Read a prompt and a response, each text or messages."""
+    """Read a prompt and a response; each is text or messages."""
     prompt, name = _parse_prompt(fields), first_present(fields, RESPONSE_FIELDS) or "response"
     all_messages = prompt + _parse_response(fields.get(name), name)
-    return [
-        _split_response(
-            d.check_turn_order(all_messages, name) if len(all_messages) > 2 else all_messages, name
-        )
-    ]
+    if len(all_messages) > 2:  # noqa: PLR2004 -- one prompt turn and one response turn
+        all_messages = d.check_turn_order(all_messages, name)
+    return [_split_response(all_messages, name)]
 
 
 def read_turns(fields: Fields) -> list[ParsedExample]:
-    """Return the first of turns [text], which are the user's alone, as MT-bench has it."""
+    """Read turns [user text] of MT-bench; only the first becomes the prompt."""
     turn_texts = d.require_list(fields.get("turns"), "turns")
     return [ParsedExample((Message("user", d.require_text(turn_texts[0], "turns[0]")),))]
 
 
 def read_prompts(fields: Fields) -> list[ParsedExample]:
-    """Return the prompt alone, whatever it is called, or a dialogue up to its last answer."""
+    """Read only the prompt: a prompt field, or a dialogue up to its last response."""
     if first_present(fields, ("messages", "conversations")):
         return [_prompt_from_dialogue(*_parse_dialogue(fields))]
     if "instruction" in fields:
@@ -94,7 +92,7 @@ def read_prompts(fields: Fields) -> list[ParsedExample]:
 
 
 def read_preference(fields: Fields) -> list[ParsedExample]:
-    """Read chosen and rejected: what follows a prompt, or whole dialogues that begin alike."""
+    """Read chosen and rejected: responses to a prompt, or whole dialogues that contain it."""
     shared_prompt = _parse_shared_prompt(fields)
     sides = [
         _parse_side(fields.get(name), name, shared_prompt=shared_prompt)
@@ -115,24 +113,24 @@ def read_preference(fields: Fields) -> list[ParsedExample]:
 
 
 def read_ranked(fields: Fields) -> list[ParsedExample]:
-    """Read a prompt, 2 … 9 responses and ranks (low is best) or scores (high is best)."""
+    """Read a prompt, 2 to 9 responses, and ranks (low is best) or scores (high is best)."""
     name = first_present(fields, ("responses", "completions")) or "responses"
     items = d.require_list(fields.get(name), name)
     responses = [_parse_response(one, f"{name}[{k}]") for k, one in enumerate(items)]
     check_ranked_count(name, len(responses))
     if any(len(one) != 1 for one in responses):
-        raise RowError(name, "holds a response of several turns", "give one turn for each")
+        raise RowError(name, "contains a response of several turns", "give one turn for each")
     rank_field = first_present(fields, ("ranks", "scores"))
     if rank_field is None or fields[rank_field] is None:
         todo = f"give ranks or scores, one for each of the {name}"
-        raise RowError("ranks", "is missing; labels of steps are not read", todo)
+        raise RowError("ranks", "is missing (labels of single steps are not supported)", todo)
     numbers = [
         parse_number(x, f"{rank_field}[{k}]")
         for k, x in enumerate(d.require_list(fields[rank_field], rank_field))
     ]
     if len(numbers) != len(responses):
-        count_text = f"holds {len(numbers)} numbers for {len(responses)} {name}"
-        raise RowError(rank_field, count_text, "give one for each")
+        found = f"contains {len(numbers)} numbers for {len(responses)} {name}"
+        raise RowError(rank_field, found, "give one for each")
     ranks = dense_ranks([-x for x in numbers] if rank_field == "scores" else numbers)
     annotator = d.optional_text(fields, "annotator") or None
     prompt = _parse_shared_prompt(fields)
@@ -144,36 +142,36 @@ def read_ranked(fields: Fields) -> list[ParsedExample]:
 
 
 def read_labels(fields: Fields) -> list[ParsedExample]:
-    """Return one response that was called good or bad: label or kto_tag, true or false."""
+    """Read a prompt and one response with a label or kto_tag: true (good) or false (bad)."""
     name = first_present(fields, LABEL_FIELDS) or "label"
     value = fields.get(name)
     is_good = _LABEL_VALUES.get(str(value).casefold())
     if is_good is None:
         raise RowError(name, f"is {format_value(value)}", "write true (good) or false (bad)")
     if first_present(fields, ("messages", "conversations")):
-        (case,) = read_messages(fields)
+        (example,) = read_messages(fields)
     elif "instruction" in fields:
-        (case,) = read_alpaca(fields)
+        (example,) = read_alpaca(fields)
     else:
-        (case,) = read_prompt_response(fields)
-    return [ParsedExample(case.prompt, case.responses, is_good=is_good)]
+        (example,) = read_prompt_response(fields)
+    return [ParsedExample(example.prompt, example.responses, is_good=is_good)]
 
 
 def check_ranked_count(field: str, count: int) -> None:
-    """Refuse fewer than 2 or more than 9 ranked responses."""
+    """Raise RowError if there are fewer than 2 or more than 9 ranked responses."""
     if not 2 <= count <= MAX_RANKED:  # noqa: PLR2004 -- one response cannot be ranked
-        raise RowError(field, f"holds {count} responses", f"rank 2 to {MAX_RANKED}")
+        raise RowError(field, f"contains {count} responses", f"give 2 to {MAX_RANKED}")
 
 
 def dense_ranks(numbers: list[float]) -> tuple[float, ...]:
-    """Return ranks 1, 2, … from low to high, equal numbers sharing one.
+    """Return ranks 1, 2, … from low to high; equal numbers get the same rank.
 
     >>> dense_ranks([0.0, 3.0, 3.0, 7.0])
     (1.0, 2.0, 2.0, 3.0)
     """
     rank_of = {x: float(k) for k, x in enumerate(sorted(set(numbers)), 1)}
     if len(rank_of) == 1:
-        raise UnusedError("all its responses share one rank")
+        raise UnusedError("all its responses have the same rank")
     return tuple(rank_of[x] for x in numbers)
 
 
@@ -208,22 +206,22 @@ def _parse_dialogue(fields: Fields) -> tuple[tuple[Message, ...], str]:
     name = first_present(fields, ("messages", "conversations")) or "messages"
     if fields.get("tools"):
         todo = "describe them in the system message, and delete the field"
-        raise RowError("tools", "holds tools, which are not read", todo)
+        raise RowError("tools", "contains tools, which are not supported", todo)
     parsed_turns = d.parse_messages(fields.get(name), name)
     return d.check_turn_order(_parse_system(fields) + parsed_turns, name), name
 
 
 def _split_response(all_messages: tuple[Message, ...], field: str) -> ParsedExample:
     if all_messages[-1].role != "assistant":
-        found = f"its last turn is the {all_messages[-1].role}'s"
-        raise RowError(field, found, "end with the assistant's, or delete that turn")
+        found = f"its last turn has role {all_messages[-1].role}"
+        raise RowError(field, found, "end with an assistant turn, or delete the last turn")
     return ParsedExample(all_messages[:-1], (all_messages[-1].content,))
 
 
 def _prompt_from_dialogue(all_messages: tuple[Message, ...], field: str) -> ParsedExample:
     prompt = all_messages[:-1] if all_messages[-1].role == "assistant" else all_messages
     if not prompt or prompt[-1].role not in {"user", "tool"}:
-        raise RowError(field, "holds no turn of the user's", "add one")
+        raise RowError(field, "contains no user turn", "add one")
     return ParsedExample(prompt)
 
 
@@ -241,7 +239,7 @@ def _parse_prompt(fields: Fields) -> tuple[Message, ...]:
 
 
 def _parse_shared_prompt(fields: Fields) -> tuple[Message, ...]:
-    """Return what comes before all responses, () where it is inside chosen and rejected."""
+    """Return the prompt of all responses, or () if it is inside chosen and rejected."""
     if first_present(fields, ("messages", "conversations")):
         all_messages, field = _parse_dialogue(fields)
         return _prompt_from_dialogue(all_messages, field).prompt
@@ -251,7 +249,7 @@ def _parse_shared_prompt(fields: Fields) -> tuple[Message, ...]:
 
 
 def _parse_response(value: object, field: str) -> tuple[Message, ...]:
-    """Return what is said after a prompt: a text is one turn of the assistant's."""
+    """Return the messages of a response; plain text becomes one assistant turn."""
     if isinstance(value, list):
         return d.parse_messages(value, field)
     if isinstance(value, dict):
@@ -262,21 +260,21 @@ def _parse_response(value: object, field: str) -> tuple[Message, ...]:
 def _parse_side(
     value: object, field: str, *, shared_prompt: tuple[Message, ...]
 ) -> tuple[Message, ...]:
-    """Return the whole dialogue of one side of a pair, the response last."""
+    """Return the whole dialogue of chosen or rejected; the response is its last message."""
     if d.is_hh_dialogue(value) and isinstance(value, str):
         all_messages = d.parse_hh_dialogue(value, field)
     elif isinstance(value, str) and not shared_prompt:
-        todo = "add the field prompt, or begin both texts with \\n\\nHuman: as HH-RLHF does"
+        todo = "add the field prompt, or begin both texts with \\n\\nHuman: (HH-RLHF format)"
         raise RowError(field, f"is {format_value(value, limit=30)} without a prompt", todo)
     else:
         all_messages = _parse_response(value, field)
     if all_messages[0].role == "assistant":
         all_messages = shared_prompt + all_messages
     if shared_prompt and all_messages[: len(shared_prompt)] != shared_prompt:
-        raise RowError(field, "begins with another prompt than the row's", "make the two the same")
-    case = _split_response(d.check_turn_order(all_messages, field), field)
-    if not case.prompt:
-        raise RowError(field, "holds no turn of the user's", "add one")
+        raise RowError(field, "does not begin with the row's prompt", "give both the same prompt")
+    example = _split_response(d.check_turn_order(all_messages, field), field)
+    if not example.prompt:
+        raise RowError(field, "contains no user turn", "add one")
     return all_messages
 
 
@@ -287,7 +285,7 @@ def _describe_difference(
     turn = next(
         (k for k, (a, b) in pairs if a != b), min(len(chosen_prompt), len(rejected_prompt)) + 1
     )
-    return f"its prompt differs from that of chosen at turn {turn}"
+    return f"its prompt differs from the prompt of chosen at turn {turn}"
 
 
 def _parse_margin(fields: Fields) -> float | None:
@@ -302,7 +300,7 @@ def _parse_margin(fields: Fields) -> float | None:
 
 
 def parse_number(value: object, field: str) -> float:
-    """Return a finite number, which a table may hold as text."""
+    """Return a finite number; tables may store it as text."""
     try:
         parsed = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The formats that are recognised: by which fields, for which records, and how each is read.
+"""The supported row formats: their fields, their record types, and their readers.
 
     format                fields of a row (| means or, [] means optional)
     text                  text
@@ -8,18 +8,18 @@
     instances             instruction, instances [{input, output}]
     prompt-response       prompt|question|query, response|completion|answer|output|answer1 [system]
     preference            prompt|question|query, chosen, rejected [margin, annotator]
-    preference-implicit   chosen, rejected: dialogues that begin alike, messages or HH-RLHF's text
+    preference-implicit   chosen, rejected: dialogues with the same beginning, messages or HH-RLHF
     alpaca-preference     instruction, chosen, rejected [input, system, history]
     sharegpt-preference   conversations|messages, chosen, rejected
-    labels                any of the first four dialogues with label|kto_tag: true or false
+    labels                messages, sharegpt, alpaca or prompt-response, with label|kto_tag
     ranked                prompt, responses|completions, ranks (low is best) | scores (high is best)
     tree                  prompt {role, text, replies [{role, text, rank, replies}]}, rank 0 is best
-    turns                 turns [text of the user's]: the first is the prompt
+    turns                 turns [user text]: the first is the prompt
     prompts               prompt|question|query|instruction|messages without a response
 
-A response (and a prompt) is text or messages. `--format preference` reads all four preference
-formats; `--format columns:prompt=QUESTION,response=ANSWER` renames columns first, drops the others,
-and recognises what comes out.
+Prompts and responses are text or messages. `--format preference` reads all four preference
+formats. `--format columns:prompt=QUESTION,response=ANSWER` renames these columns, drops all others,
+and then detects the format.
 """
 
 from collections.abc import Callable
@@ -41,22 +41,22 @@ RowReader = Callable[[Fields], list[ParsedExample]]
 
 @dataclass(frozen=True)
 class RowFormat:
-    """One format: how its rows look, what they are read as unasked, what they can be forced to."""
+    """One row format: its fields, its reader, and the record types that it can be read as."""
 
     name: str
-    required_fields: tuple[tuple[str, ...], ...]  # one name of each group must be in a row
+    required_fields: tuple[tuple[str, ...], ...]  # a row needs one name of each group
     read_row: RowReader
     record_types: tuple[RecordType, ...]
-    forced_types: tuple[RecordType, ...] = ()
-    condition: Callable[[Fields], bool] = bool  # what else must be true of a row
+    forced_types: tuple[RecordType, ...] = ()  # only with --format NAME
+    condition: Callable[[Fields], bool] = bool  # checked in addition to the fields
 
     def matches(self, fields: Fields) -> bool:
-        """Tell whether a row looks like this format."""
+        """Return whether a row has the fields of this format."""
         has_required = all(any(name in fields for name in names) for names in self.required_fields)
         return has_required and self.condition(fields)
 
     def reader_for(self, want: RecordType) -> RowReader:
-        """Return what reads a row; a prompt is read without what answers it where that is apart."""
+        """Return the row reader for the record type; prompts are read without their responses."""
         if self.name == "tree" and want is Demonstration:
             return message_trees.read_demonstrations
         if want is Prompt and self.name not in {"instances", "preference-implicit", "turns"}:
@@ -67,7 +67,7 @@ class RowFormat:
 
     @property
     def fields_text(self) -> str:
-        """The fields that a row needs, as a message shows them."""
+        """The required fields, for a message."""
         return _FIELDS_TEXTS.get(self.name) or ", ".join(names[0] for names in self.required_fields)
 
     @property
@@ -75,7 +75,7 @@ class RowFormat:
         """The names of all fields that may be read."""
         if self.name == "labels":
             return _OPTIONAL_FIELDS.union(
-                LABEL_FIELDS, *(s.all_fields for s in FORMATS if s.name in _RESPONSE_FORMATS)
+                LABEL_FIELDS, *(one.all_fields for one in FORMATS if one.name in _RESPONSE_FORMATS)
             )
         return _OPTIONAL_FIELDS.union(*self.required_fields)
 
@@ -89,7 +89,7 @@ def _is_labeled(fields: Fields) -> bool:
     value = str(fields.get("label")).casefold()
     has_truth_value = "kto_tag" in fields or value in {"true", "false", "0", "1"}
     return has_truth_value and any(
-        shape.matches(fields) for shape in FORMATS if shape.name in _RESPONSE_FORMATS
+        one.matches(fields) for one in FORMATS if one.name in _RESPONSE_FORMATS
     )
 
 
@@ -170,8 +170,8 @@ FORMATS: tuple[RowFormat, ...] = (
     ),
     RowFormat("text", (("text",),), format_readers.read_prompts, (Document,)),
 )
-FORMAT_NAMES = tuple(sorted(shape.name for shape in FORMATS))
-PREFERENCE_FORMATS = tuple(shape for shape in FORMATS if "preference" in shape.name)
+FORMAT_NAMES = tuple(sorted(row_format.name for row_format in FORMATS))
+PREFERENCE_FORMATS = tuple(one for one in FORMATS if "preference" in one.name)
 COLUMN_NAMES = tuple(
-    sorted(frozenset().union(*(shape.all_fields for shape in FORMATS)) - {"labels", "tools"})
+    sorted(frozenset().union(*(one.all_fields for one in FORMATS)) - {"labels", "tools"})
 )

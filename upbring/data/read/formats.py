@@ -1,7 +1,7 @@
-"""Files → records, whatever their format: the door of this room for everything read from disk.
+"""Read records from data files of any supported format: the entry point of this package.
 
-`shapes` lists the formats, `rows` the kinds of file. A file is read row by row, never kept. A row
-that is malformed is counted and told of when all are read; none is dropped silently.
+`format_table` lists the row formats, `rows` reads the file types. A file is streamed row by row.
+Malformed rows are counted and reported after the last row; none is dropped silently.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Record)
 
 
 def discard_message(_: str) -> None:
-    """Say nothing."""
+    """Ignore the message: the default for `log`."""
 
 
 def read_records(
@@ -43,19 +43,22 @@ def read_records(
     skip_bad: Path | None = None,
     log: Callable[[str], None] = discard_message,
 ) -> "RecordReader[R]":
-    """Return the records of a file, read as they are asked for; the format is settled here."""
+    """Return a lazy reader of the records of a file; the format is detected here.
+
+    `skip_bad` is the file to which malformed rows are written instead of raising an error.
+    """
     if skip_bad is not None and skip_bad.resolve() == path.resolve():
-        raise InputError(f"--skip-bad {skip_bad}: is the data itself; name another file")
+        raise InputError(f"--skip-bad {skip_bad}: is the data file itself; name another file")
     detected = detect_format(path, cast("RecordType", want), format=format)
     log(f"{path}: {detected}")
     return RecordReader(path, want, detected_format=detected, skip_bad=skip_bad, log=log)
 
 
 class RecordReader(Generic[R]):
-    """The records of one file; iterating reads it from the beginning and counts anew.
+    """The records of one file; each iteration reads it from the beginning and resets the counts.
 
-    After the last row: InputError if rows were malformed and are not to be skipped, or if no record
-    was found. `unused` counts, by reason, the rows that are well formed but teach nothing.
+    Raises InputError after the last row if rows are malformed and `skip_bad` is None, or if there
+    is no record. `unused` counts well-formed rows that cannot be trained on, by reason.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class RecordReader(Generic[R]):
 
     @property
     def format(self) -> str:
-        """The format's name, as the user is told it."""
+        """The displayed name of the format."""
         return self.recognised.name
 
     def __iter__(self) -> Iterator[R]:
@@ -120,7 +123,7 @@ class RecordReader(Generic[R]):
         )
 
     def _parse_row(self, row: Row) -> list[R]:
-        """Return what one row gives: one record, or several for a tree or a list of instances."""
+        """Return the records of one row; trees, instances and pairs may give several."""
         if row.problem is not None:
             raise row.problem
         origin = Origin(str(self.path), row.line)
@@ -135,7 +138,7 @@ class RecordReader(Generic[R]):
             ]
         else:
             make = _RECORD_MAKERS[cast("RecordType", want)]
-            parsed = [record for case in read_row(fields) for record in make(case, origin)]
+            parsed = [record for example in read_row(fields) for record in make(example, origin)]
         return cast("list[R]", parsed)
 
     def _report_problems(self, malformed: Malformed) -> None:
@@ -145,41 +148,48 @@ class RecordReader(Generic[R]):
             raise malformed.make_error(self.num_rows)
         if malformed.count:
             self.notice(
-                f"{self.path}: {malformed.count} of {self.num_rows} rows are malformed and stand "
+                f"{self.path}: {malformed.count} of {self.num_rows} rows are malformed and saved "
                 f"in {self.skip_bad}"
             )
         if not self.num_records:
             raise InputError(
                 f"{self.path}: none of its {self.num_rows} rows can be used; "
-                "correct them, or name another file"
+                "fix them, or name another file"
             )
 
 
-def _make_prompt(case: ParsedExample, origin: Origin) -> list[Record]:
-    return [Prompt(case.prompt, origin)]
+def _make_prompt(example: ParsedExample, origin: Origin) -> list[Record]:
+    return [Prompt(example.prompt, origin)]
 
 
-def _make_demonstration(case: ParsedExample, origin: Origin) -> list[Record]:
+def _make_demonstration(example: ParsedExample, origin: Origin) -> list[Record]:
     """Return the dialogue with its best response."""
-    if case.is_good is False:
-        raise UnusedError("its response was called bad")
-    best = case.ranks.index(min(case.ranks)) if case.ranks else 0
-    answer = Message("assistant", case.responses[best])
-    return [Demonstration((*case.prompt, answer), origin)]
+    if example.is_good is False:
+        raise UnusedError("its response is labeled bad")
+    best = example.ranks.index(min(example.ranks)) if example.ranks else 0
+    answer = Message("assistant", example.responses[best])
+    return [Demonstration((*example.prompt, answer), origin)]
 
 
-def _make_comparison(case: ParsedExample, origin: Origin) -> list[Record]:
+def _make_comparison(example: ParsedExample, origin: Origin) -> list[Record]:
     return [
-        Comparison(case.prompt, case.responses, case.ranks, origin, case.margin, case.annotator)
+        Comparison(
+            example.prompt,
+            example.responses,
+            example.ranks,
+            origin,
+            example.margin,
+            example.annotator,
+        )
     ]
 
 
-def _make_labels(case: ParsedExample, origin: Origin) -> list[Record]:
-    """Return the labelled response, or a good and a bad one from a pair."""
-    if case.is_good is not None:
-        return [Label(case.prompt, case.responses[0], case.is_good, origin)]
-    good, bad = case.responses
-    return [Label(case.prompt, good, True, origin), Label(case.prompt, bad, False, origin)]  # noqa: FBT003 -- a record's field
+def _make_labels(example: ParsedExample, origin: Origin) -> list[Record]:
+    """Return the labeled response, or a good and a bad one from a pair."""
+    if example.is_good is not None:
+        return [Label(example.prompt, example.responses[0], example.is_good, origin)]
+    good, bad = example.responses
+    return [Label(example.prompt, good, True, origin), Label(example.prompt, bad, False, origin)]  # noqa: FBT003 -- a record's field
 
 
 _RECORD_MAKERS: dict[RecordType, Callable[[ParsedExample, Origin], list[Record]]] = {

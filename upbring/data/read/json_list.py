@@ -1,6 +1,7 @@
-"""A JSON list → the text of its elements one by one, however long the list; parses nothing.
+"""Split a JSON list of any length into the texts of its elements, without parsing them.
 
-Only brackets and strings are looked at, so an element that is not JSON spoils nothing after it.
+Only brackets and strings are tracked, so an element that is not valid JSON does not affect the
+elements after it.
 """
 
 import re
@@ -17,10 +18,10 @@ _SPACE = re.compile(r"\s*")
 
 
 def list_elements(stream: TextIO) -> Iterator[tuple[int, str]]:
-    """Yield (line on which it begins, text) of each element of the list that `stream` holds."""
+    """Yield (first line, text) of each element of the JSON list in `stream`."""
     window = _StreamWindow(stream)
     if window.peek() != "[":
-        raise RowError("file", "is no list of rows", "begin it with [", line=window.line)
+        raise RowError("file", "is not a list of rows", "begin it with [", line=window.line)
     window.take(1)
     is_first = True
     while (character := window.peek()) != "]":
@@ -32,7 +33,7 @@ def list_elements(stream: TextIO) -> Iterator[tuple[int, str]]:
         line, end = window.line, window.element_length()
         if end is None:
             todo = "close its bracket or quote, or copy the file again"
-            raise RowError("row", "never ends", todo, line=line)
+            raise RowError("row", "is not closed", todo, line=line)
         yield line, window.take(end)
         is_first = False
     window.take(1)
@@ -54,12 +55,12 @@ def _unfinished_error(window: "_StreamWindow", character: str) -> RowError:
         return RowError(
             "file", f"',' is followed by {character!r}", "delete the comma", line=window.line
         )
-    todo = "add it, or copy the file again: it looks cut off"
+    todo = "add it, or copy the file again: it looks truncated"
     return RowError("file", "ends without the closing ]", todo, line=window.line)
 
 
 class _StreamWindow:
-    """The part of the stream that is in memory, the place in it, and that place's line."""
+    """The part of the stream that is in memory, the position in it, and the line number there."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -68,7 +69,7 @@ class _StreamWindow:
         self.line = 1
 
     def peek(self) -> str:
-        """Return the next character that is no space, or '' at the end; moves to it."""
+        """Move to the next character that is not white space and return it, or '' at the end."""
         while True:
             match = _SPACE.match(self.text, self.position)
             assert match is not None, "a pattern that matches the empty string always matches"
@@ -79,13 +80,13 @@ class _StreamWindow:
                 return ""
 
     def take(self, length: int) -> str:
-        """Return the next `length` characters and move behind them."""
+        """Return the next `length` characters and move past them."""
         start, self.position = self.position, self.position + length
         self.line += self.text.count("\n", start, self.position)
         return self.text[start : self.position]
 
     def element_length(self) -> int | None:
-        """Return the length of the element that begins here, None if the file ends before it."""
+        """Return the length of the element that begins here, or None if the file ends inside it."""
         while (end := self._element_end()) is None:
             if len(self.text) - self.position > ROW_LIMIT:
                 todo = "check that its brackets and quotes close"
@@ -115,7 +116,7 @@ class _StreamWindow:
         return None
 
     def _read_more(self) -> bool:
-        """Read as much again as is kept, so that a long row is scanned a few times only."""
+        """Double the text in memory, so that a long row is rescanned only a few times."""
         remaining = self.text[self.position :]
         more = self.stream.read(max(_CHUNK, len(remaining)))
         self.text, self.position = remaining + more, 0

@@ -1,8 +1,8 @@
-"""Malformed rows of one reading: all counted, the first shown, all written where the user says so.
+"""Collect the malformed rows of one file: count all, show the first, write all to `--skip-bad`.
 
-A reject is one JSON line {file, line, reason, row}; `row` is the text as it stood. Rejects are
-added to the file and are on the disk when the reading ends. One that the file holds already is not
-written twice, so reading again after an interruption leaves it as it was.
+A rejected row is one JSON line {file, line, reason, row}; `row` is its original text. Rejected rows
+are appended, and synced to disk when reading ends. A line that is already in the file is not
+written again, so reading again after an interruption does not change it.
 """
 
 import errno
@@ -20,7 +20,7 @@ _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class Malformed:
-    """Counts malformed rows of a file and keeps what is needed to tell of them."""
+    """Counts the malformed rows of a file and keeps what the error message needs."""
 
     def __init__(self, path: Path, skip_bad: Path | None) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class Malformed:
         self._written_hashes: set[int] | None = None
 
     def add(self, row: Row, problem: RowError) -> None:
-        """Count a row, and keep it for the message or for the file of rejects."""
+        """Count a row, and keep it for the error message and for the `skip_bad` file."""
         self.count += 1
         if len(self.shown_lines) < MAX_SHOWN:
             self.shown_lines.append(f"{self.path}:{row.line}: {problem}")
@@ -42,7 +42,7 @@ class Malformed:
                 self.flush()
 
     def flush(self) -> None:
-        """Bring the rejects that wait to the disk."""
+        """Write the pending rejected rows to disk."""
         if not self._pending or self.skip_bad is None:
             return
         try:
@@ -50,20 +50,22 @@ class Malformed:
         except OSError as error:
             reason = error.strerror or str(error)
             kind = ResourceError if error.errno in _STORAGE_ERRORS else InputError
-            todo = "free space or name another file" if kind is ResourceError else "name another"
+            todo = (
+                "free space or name another file" if kind is ResourceError else "name another file"
+            )
             raise kind(
                 f"--skip-bad {self.skip_bad}: cannot be written ({reason}); {todo}"
             ) from error
         self._pending.clear()
 
     def make_error(self, num_rows: int, *, last_line: str | None = None) -> InputError:
-        """Return the error that tells of all: the rows shown, what ended the reading, the count."""
+        """Return the error with the first malformed rows, `last_line`, and the count."""
         lines = [*self.shown_lines, *([last_line] if last_line else [])]
         if self.count:
-            limit_note = f", the first {MAX_SHOWN} are shown" if self.count > MAX_SHOWN else ""
+            limit_note = f" (the first {MAX_SHOWN} are shown)" if self.count > MAX_SHOWN else ""
             lines.append(
                 f"{self.path}: {self.count} of {num_rows} rows are malformed{limit_note}; "
-                "correct them, or go on without them: --skip-bad rejects.jsonl"
+                "fix them, or skip them: --skip-bad rejects.jsonl"
             )
         return InputError("\n".join(lines))
 

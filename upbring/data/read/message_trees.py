@@ -1,7 +1,8 @@
-"""Trees of messages as OpenAssistant exports them → cases; rank 0 is best among siblings.
+"""Parse message trees as exported by OpenAssistant; rank 0 is the best among siblings.
 
-Every message with two or more ranked replies of the assistant is one comparison, its prompt the
-path from the root. Demonstrations follow the best reply everywhere. Deleted messages are left out.
+Every user message with two or more ranked assistant replies becomes one comparison; its prompt is
+the path from the root. Demonstrations follow the best assistant reply at every turn. Deleted
+messages are left out.
 """
 
 import math
@@ -21,38 +22,39 @@ from upbring.errors import format_value
 
 MessageNode = dict[str, object]
 MessagePath = tuple[Message, ...]
+_MAX_FIELD_LENGTH = 100
 
 
 def read_comparisons(fields: Fields) -> list[ParsedExample]:
-    """Return a case for every message of the tree whose replies were ranked."""
-    cases = []
+    """Return one comparison for every message whose replies are ranked."""
+    examples = []
     for node, path, field in _walk_messages(fields):
         ranked = [r for r in _parse_replies(node, field) if r.get("rank") is not None]
-        if path[-1].role != "user" or len(ranked) < 2:  # noqa: PLR2004 -- a rank needs a rival
+        if path[-1].role != "user" or len(ranked) < 2:  # noqa: PLR2004 -- one reply cannot be ranked
             continue
         check_ranked_count(f"{field}.replies", len(ranked))
         responses = tuple(_parse_message(r, f"{field}.replies").content for r in ranked)
         ranks = dense_ranks([_parse_rank(r, field) for r in ranked])
-        cases.append(ParsedExample(path, responses, ranks))
-    if not cases:
+        examples.append(ParsedExample(path, responses, ranks))
+    if not examples:
         raise UnusedError("no message of the tree has two ranked replies")
-    return cases
+    return examples
 
 
 def read_demonstrations(fields: Fields) -> list[ParsedExample]:
-    """Return the dialogues that follow the assistant's best reply at every turn, to their ends."""
-    cases = []
+    """Return the complete dialogues that follow the best assistant reply at every turn."""
+    examples = []
     for node, path, field in _walk_messages(fields, is_best_only=True):
         has_next_turn = any(_parse_replies(reply, field) for reply in _parse_replies(node, field))
         if path[-1].role == "assistant" and not has_next_turn:
-            cases.append(ParsedExample(path[:-1], (path[-1].content,)))
-    if not cases:
+            examples.append(ParsedExample(path[:-1], (path[-1].content,)))
+    if not examples:
         raise UnusedError("no message of the tree has a reply")
-    return cases
+    return examples
 
 
 def read_prompts(fields: Fields) -> list[ParsedExample]:
-    """Return the tree's first message."""
+    """Return the tree's first message as the prompt."""
     return [ParsedExample((_parse_message(_parse_root(fields), "prompt"),))]
 
 
@@ -66,7 +68,7 @@ def _parse_root(fields: Fields) -> MessageNode:
 def _walk_messages(
     fields: Fields, *, is_best_only: bool = False
 ) -> Iterator[tuple[MessageNode, MessagePath, str]]:
-    """Yield each message with the path to it, itself last; no recursion, trees may be deep."""
+    """Yield (message, path from the root, field name); no recursion, because trees may be deep."""
     root = _parse_root(fields)
     pending: list[tuple[MessageNode, MessagePath, str]] = [
         (root, (_parse_message(root, "prompt"),), "prompt")
@@ -78,7 +80,8 @@ def _walk_messages(
         if is_best_only and path[-1].role == "user":
             replies = sorted(replies, key=lambda reply: _parse_rank(reply, field))[:1]
         for k, reply in reversed(list(enumerate(replies))):
-            reply_field = f"{field}.replies[{k}]" if len(field) < 100 else field  # noqa: PLR2004 -- a deep place is told well enough by its beginning
+            # Deep replies keep the field name of an ancestor, so that names stay short.
+            reply_field = f"{field}.replies[{k}]" if len(field) < _MAX_FIELD_LENGTH else field
             reply_path = dialogue.check_turn_order(
                 (*path, _parse_message(reply, reply_field)), reply_field
             )
@@ -95,7 +98,7 @@ def _parse_replies(node: MessageNode, field: str) -> list[MessageNode]:
 
 
 def _parse_rank(node: MessageNode, field: str) -> float:
-    """Return the place among siblings, the last where a message was not ranked."""
+    """Return the rank among siblings; unranked messages come last."""
     rank = node.get("rank")
     return math.inf if rank is None else parse_number(rank, f"{field}.replies.rank")
 

@@ -1,7 +1,8 @@
-"""A .txt file → its documents or its lines; line ends become LF, nothing else is changed.
+"""Read a .txt file as documents or as lines; line ends become LF, nothing else is changed.
 
-The file is one document, or several divided by lines that hold nothing but <|endoftext|> or a form
-feed. A document of more than PIECE characters comes in pieces, cut between two paragraphs.
+The file is one document, or several separated by lines that contain only <|endoftext|> or a form
+feed. A document longer than PIECE_CHARACTERS is split into pieces, between two paragraphs if
+possible.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ _DIVIDERS = {"<|endoftext|>", "\f"}
 
 
 def read_documents(path: Path) -> Iterator[Row]:
-    """Yield the file's documents as rows with the field `text`, longer ones in pieces."""
+    """Yield the documents as rows with the field `text`; long documents give several rows."""
     return with_read_errors(path, _document_rows(path))
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """Yield each line that is not blank as a row with the field `text`, without its line end."""
+    """Yield each non-blank line as a row with the field `text`, without its line end."""
     return with_read_errors(path, _line_rows(path))
 
 
@@ -37,7 +38,7 @@ def _line_rows(path: Path) -> Iterator[Row]:
 
 @dataclass
 class _Piece:
-    """What has been read of a document since the last cut."""
+    """The part of a document that was read since the last split."""
 
     begin: int
     chunks: list[str] = field(default_factory=list)
@@ -50,10 +51,10 @@ class _Piece:
         found = files.find_bad_bytes(text)
         if self.problem is None and found is not None:
             self.problem = found
-            self.begin = line  # the user looks for the byte, not for the document
+            self.begin = line  # the error names the line of the bad byte
 
     def is_full(self, last: str) -> bool:
-        """Tell whether to cut here: between paragraphs if one ends soon, else between lines."""
+        """Return whether to split here: after a paragraph if one ends soon, else after a line."""
         return (
             (self.size >= PIECE_CHARACTERS and last.isspace())
             or (self.size >= 2 * PIECE_CHARACTERS and last.endswith("\n"))
@@ -82,7 +83,7 @@ def _document_rows(path: Path) -> Iterator[Row]:
 
 
 def _nonblank_row(piece: _Piece) -> Iterator[Row]:
-    """Yield the piece unless it is blank, as it is between two dividers."""
+    """Yield the piece unless it is blank, as between two dividers."""
     row = piece.row()
     if row.raw and not row.raw.isspace():
         yield row

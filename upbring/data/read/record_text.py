@@ -1,10 +1,10 @@
-"""The two sides of any record: the messages of its prompt, and its responses with their names."""
+"""The text of any record: the messages of its prompt, and its named responses."""
 
 from upbring.data.read.records import Comparison, Demonstration, Document, Message, Prompt, Record
 
 
 def prompt_of(record: Record) -> tuple[Message, ...]:
-    """Return the messages that come before the response; a document has none."""
+    """Return the messages before the response; a document has none."""
     if isinstance(record, Document):
         return ()
     if isinstance(record, Prompt):
@@ -15,7 +15,7 @@ def prompt_of(record: Record) -> tuple[Message, ...]:
 
 
 def responses_of(record: Record) -> list[tuple[str, str]]:
-    """Return the name and the text of each response; a document is its own."""
+    """Return the name and the text of each response; a document counts as one response."""
     if isinstance(record, Document):
         return [("text", record.text)]
     if isinstance(record, Prompt):
@@ -29,9 +29,9 @@ def responses_of(record: Record) -> list[tuple[str, str]]:
 
 
 def prompt_text_of(record: Record) -> str:
-    """Return the text by which a prompt is known again; what the system says is shared by many.
+    """Return the text that identifies a prompt in comparisons; for a document, its whole text.
 
-    A document is known by its text.
+    System messages are left out, because many prompts share them.
     """
     if isinstance(record, Document):
         return record.text
@@ -39,6 +39,6 @@ def prompt_text_of(record: Record) -> str:
 
 
 def text_of(record: Record) -> str:
-    """Return all of the record's text, the responses behind the prompt."""
+    """Return the whole text of the record: the prompt, then the responses."""
     before = [message.content for message in prompt_of(record)]
     return "\n".join([*before, *(text for _, text in responses_of(record))])

@@ -1,6 +1,6 @@
-"""What a row of a file means, whatever its format: the five records of post-training.
+"""The five record types of post-training, into which rows of every format are read.
 
-Records hold text alone. `formats` makes them from files, `chat` turns them into tokens.
+Records contain only text. `formats` reads them from files, `chat` encodes them as tokens.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Literal, get_args
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
-SYNTHETIC_PREFIX = "synthetic"  # how the name of every simulated annotator begins
+SYNTHETIC_PREFIX = "synthetic"  # of the names of simulated annotators
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record was read: a file and the line on which its row begins.
+    """Where a record was read: a file and the first line of its row.
 
     >>> str(Origin("chat.jsonl", 17))
     'chat.jsonl:17'
@@ -36,7 +36,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain text, to be continued."""
+    """Plain text for language-model training."""
 
     text: str
     origin: Origin
@@ -44,7 +44,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A dialogue in which the assistant is to speak next."""
+    """A dialogue that the assistant answers next."""
 
     messages: tuple[Message, ...]
     origin: Origin
@@ -52,7 +52,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A dialogue that shows how the assistant should speak; its last message is the assistant's."""
+    """A dialogue whose last message is the assistant response to train on."""
 
     messages: tuple[Message, ...]
     origin: Origin
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def is_synthetic(annotator: str | None) -> bool:
-    """Return whether an annotator is a simulated one, by the name that all of them have.
+    """Return whether an annotator is simulated, from the prefix of its name.
 
     >>> is_synthetic("synthetic-1"), is_synthetic("Ann"), is_synthetic(None)
     (True, False, False)
@@ -81,7 +81,7 @@ def is_synthetic(annotator: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A prompt with one response that somebody called good or bad."""
+    """A prompt with one response that is labeled good or bad."""
 
     prompt: tuple[Message, ...]
     response: str

@@ -1,11 +1,11 @@
-"""What can be wrong with one row, in the three parts that a user reads; or right but of no use.
+"""Exceptions for single rows: malformed rows, and well-formed rows that cannot be used.
 
-Both travel as exceptions from the place that knows to `formats`, which counts and reports them.
+`formats` catches, counts and reports both.
 """
 
 
 class RowError(Exception):
-    """A row is malformed: which field, what was found, what to do; `line` where the row knows none.
+    """A row is malformed: the field, what was found, what to do; `line` if there is no Row.
 
     >>> str(RowError("messages[1].role", "'bot' is unknown", "use user or assistant"))
     "messages[1].role: 'bot' is unknown; use user or assistant"
@@ -17,4 +17,4 @@ class RowError(Exception):
 
 
 class UnusedError(Exception):
-    """A row is well formed but teaches nothing; its reason is counted and said."""
+    """A row is well-formed but cannot be trained on; the reason is counted and reported."""

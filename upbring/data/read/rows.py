@@ -1,7 +1,7 @@
-"""A file → rows: one mapping each with the line where it begins, or what is wrong with it.
+"""Read the rows of a file: the fields of each row and its first line, or what is wrong with it.
 
-JSON lines, JSON lists and CSV here; parquet and hub data sets in `tables`. Never the whole file at
-once. What the fields mean is not known here.
+JSON lines, JSON lists and CSV are read here; Parquet files and Hub datasets in `tables`. Files are
+streamed. The meaning of the fields is not known here.
 """
 
 import csv
@@ -22,7 +22,7 @@ Fields = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its line, its text as it stands, and its fields or what is wrong with it."""
+    """One row: its first line, its original text, and its fields or its problem."""
 
     line: int
     raw: str
@@ -31,12 +31,12 @@ class Row:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file in order; InputError where the file cannot be read any further."""
+    """Yield the rows of a file in order; raises InputError where it cannot be read further."""
     return with_read_errors(path, _iterate_rows(path))
 
 
 def with_read_errors(path: Path, row_iterator: Iterator[Row]) -> Iterator[Row]:
-    """Yield what is found in a file; whatever ends the reading too early is an InputError."""
+    """Yield the rows; raises InputError if reading fails or there are no rows."""
     line = 0
     try:
         for row in row_iterator:
@@ -47,25 +47,25 @@ def with_read_errors(path: Path, row_iterator: Iterator[Row]) -> Iterator[Row]:
         raise InputError(f"{location}: {error}") from error
     except (EOFError, zlib.error) as error:
         raise InputError(
-            f"{path}:{line + 1}: file: its gzip data ends or breaks after the row on line {line} "
-            f"({error}); copy or download the file again"
+            f"{path}:{line + 1}: file: its gzip data is truncated or corrupt "
+            f"after the row on line {line} ({error}); copy or download the file again"
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}:{line + 1}: file: is not the {error.encoding} that its byte-order mark says "
-            f"({error.reason}); save it as UTF-8"
+            f"{path}:{line + 1}: file: is not the {error.encoding} that its byte-order mark "
+            f"declares ({error.reason}); save it as UTF-8"
         ) from error
     except OSError as error:
         raise InputError(
-            f"{path}:{line + 1}: file: cannot be read any further ({error}); "
+            f"{path}:{line + 1}: file: cannot be read further ({error}); "
             "copy or download the file again"
         ) from error
     if line == 0:
-        raise InputError(f"{path}: holds no rows; write rows into it, or name another file")
+        raise InputError(f"{path}: contains no rows; write rows into it, or name another file")
 
 
 def parse_object(text: str) -> Fields:
-    """Return the object that a JSON text holds, or say why it is no row.
+    """Return the object in a JSON text; raises RowError if it is not an object.
 
     >>> parse_object('{"text": "a", "text": "b"}')
     Traceback (most recent call last):
@@ -80,18 +80,18 @@ def parse_object(text: str) -> Fields:
 
 
 def parse_json(text: str) -> object:
-    """Return the value that a JSON text holds, or say why it holds none."""
+    """Return the value of a JSON text; raises RowError if it is not valid JSON."""
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         location = f"column {error.colno}" if error.lineno == 1 else f"its line {error.lineno}"
-        todo = "correct it there; strings, commas and brackets must close"
+        todo = "fix it there: check commas, and close strings and brackets"
         raise RowError("row", f"is not JSON ({error.msg} at {location})", todo) from error
     except RecursionError as error:
-        raise RowError("row", "is nested too deeply to be read", "flatten it") from error
+        raise RowError("row", "is nested too deeply", "flatten it") from error
     except ValueError as error:
         todo = "write the number as text in quotes"
-        raise RowError("row", f"holds a number that cannot be read ({error})", todo) from error
+        raise RowError("row", f"contains a number that cannot be read ({error})", todo) from error
 
 
 def _iterate_rows(path: Path) -> Iterator[Row]:
@@ -103,7 +103,7 @@ def _iterate_rows(path: Path) -> Iterator[Row]:
     if kind == ".parquet":
         yield from _table_rows(tables.read_parquet(path))
         return
-    assert kind != ".txt", "plain text has no rows; `plaintext` reads it"
+    assert kind != ".txt", "plain text has no rows; `plain_text` reads it"
     with files.open_text(path, newline="" if kind == ".csv" else None) as stream:
         if kind == ".csv":
             yield from _csv_rows(stream)
@@ -127,13 +127,13 @@ def _json_rows(stream: TextIO) -> Iterator[Row]:
             continue
         if is_first and raw.rstrip().endswith(("{", "[")):
             todo = 'write one object per line (jq -c), or a list of them: [{"…": …}, …]'
-            raise RowError("file", "holds an object spread over several lines", todo, line=line)
+            raise RowError("file", "contains an object that spans several lines", todo, line=line)
         is_first = False
         yield _json_row(line, raw.removesuffix("\n"))
 
 
 def _first_character(stream: TextIO) -> str:
-    """Return the first character that is no space; the stream is at its beginning again."""
+    """Return the first character that is not white space, and rewind the stream."""
     character = stream.read(1)
     while character.isspace():
         character = stream.read(1)
@@ -166,12 +166,12 @@ def _csv_rows(stream: TextIO) -> Iterator[Row]:
     consumed: list[str] = []
     lines = _numbered_lines(stream)
 
-    def take() -> Iterator[str]:
+    def record_lines() -> Iterator[str]:
         for _, text in lines:
             consumed.append(text)
             yield text
 
-    text_lines = take()
+    text_lines = record_lines()
     first = next((text for text in text_lines if not text.isspace()), "")
     header, start = _parse_header(first, text_lines), len(consumed) + 1
     consumed.clear()
@@ -198,7 +198,7 @@ def _csv_row(
     problem = problem or files.find_bad_bytes(raw)
     if problem is None and len(cells) != len(header):
         found = f"has {len(cells)} cells, the header has {len(header)}"
-        todo = "put quotes around a cell that holds commas, quotes or line breaks"
+        todo = "put quotes around a cell that contains commas, quotes or line breaks"
         problem = RowError("row", found, todo)
     if problem is not None:
         return Row(line, raw, {}, problem)
@@ -206,7 +206,7 @@ def _csv_row(
 
 
 def _delimiter(header: str) -> str:
-    """Return what separates the cells: a comma unless the header has more of another kind."""
+    """Return the delimiter: the most frequent of comma, semicolon and tab in the header."""
     return max(",;\t", key=header.count)
 
 
@@ -220,13 +220,13 @@ def _parse_header(first: str, text_lines: Iterator[str]) -> list[str]:
     try:
         cells = next(csv.reader(all_lines(), strict=True, delimiter=_delimiter(first)), [])
     except csv.Error as error:
-        todo = "name the columns in the first line, in quotes where a name holds commas"
+        todo = "name the columns in the first line, in quotes if a name contains commas"
         raise RowError("header", f"is not CSV ({error})", todo, line=1) from error
     header = [cell.strip() for cell in cells]
     for name in header:
         if not name.isprintable():
             found = f"names the column {format_value(name)}"
-            raise RowError("header", found, "delete what cannot be seen in it", line=1)
+            raise RowError("header", found, "delete its invisible characters", line=1)
         if name and header.count(name) > 1:
             found = f"names the column {format_value(name)} twice"
             raise RowError("header", found, "rename or delete one of the two", line=1)
@@ -245,7 +245,7 @@ def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _reject_constant(text: str) -> NoReturn:
-    raise RowError("row", f"holds {text}, which JSON does not know", "write null or a number")
+    raise RowError("row", f"contains {text}, which is not valid JSON", "write null or a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique_fields, parse_constant=_reject_constant)

@@ -1,7 +1,7 @@
-"""Parquet files and hub data sets, batch by batch; both need the extra [data].
+"""Read Parquet files and Hugging Face Hub datasets in batches; both need the extra [data].
 
-A hub data set is read only when it is named: hub:owner/name, hub:owner/name:split or
-hub:owner/name/configuration:split. Its code, if it has any, is never run.
+A Hub dataset is named hub:owner/name, hub:owner/name:split or
+hub:owner/name/configuration:split. Code in the dataset repository is never run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _BATCH_ROWS = 256
 
 
 def is_hub(path: Path) -> bool:
-    """Tell whether a path names a data set of the hub.
+    """Return whether a path names a Hub dataset.
 
     >>> is_hub(Path("hub:openai/gsm8k:train")), is_hub(Path("hub.jsonl"))
     (True, False)
@@ -25,7 +25,7 @@ def is_hub(path: Path) -> bool:
 
 
 def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
-    """Yield the rows of a parquet file, a few hundred in memory at a time."""
+    """Yield the rows of a Parquet file, with a few hundred in memory at a time."""
     _import_extra("pyarrow", path)
     parquet, arrow = import_module("pyarrow.parquet"), import_module("pyarrow")
     try:
@@ -35,12 +35,12 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{path}: file: is no whole parquet file ({reason}); copy or download it again"
+            f"{path}: file: is not a complete Parquet file ({reason}); copy or download it again"
         ) from error
 
 
 def read_hub(path: Path) -> Iterator[Mapping[str, object]]:
-    """Yield the rows of a hub data set as they arrive."""
+    """Stream the rows of a Hub dataset."""
     name, configuration, split = parse_hub_path(path)
     datasets = _import_extra("datasets", path)
     try:
@@ -55,7 +55,7 @@ def read_hub(path: Path) -> Iterator[Mapping[str, object]]:
 
 
 def parse_hub_path(path: Path) -> tuple[str, str | None, str]:
-    """Return the name, the configuration and the split that a hub path names.
+    """Return the name, the configuration and the split of a Hub path.
 
     >>> parse_hub_path(Path("hub:openai/gsm8k/main:test"))
     ('openai/gsm8k', 'main', 'test')
@@ -63,7 +63,9 @@ def parse_hub_path(path: Path) -> tuple[str, str | None, str]:
     name, _, split = path.as_posix().removeprefix(_HUB_PREFIX).partition(":")
     parts = name.split("/")
     if len(parts) not in {2, 3} or not all(parts):
-        raise InputError(f"{path.as_posix()}: names no hub data set; write hub:owner/name:split")
+        raise InputError(
+            f"{path.as_posix()}: is not the name of a Hub dataset; write hub:owner/name:split"
+        )
     return "/".join(parts[:2]), parts[2] if parts[2:] else None, split or "train"
 
 

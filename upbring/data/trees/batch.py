@@ -1,7 +1,7 @@
-"""Trees packed end to end into one ragged row of tensors: no padding anywhere.
+"""Packs trees end to end into one row of tensors, without padding.
 
-The shift by one lives here: `source[r]` is the place of the token whose hidden state predicts
-weighted token r. Everything per token that is computed later is `[R]`, in this order.
+The shift by one is done here: `source[r]` is the position of the token whose hidden state predicts
+weighted token r. All later per-token tensors are `[R]`, in this order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from upbring.data.trees.tree import NamedArrays, Tree
 
 @dataclass(frozen=True, slots=True)
 class TreeSpan:
-    """Where a tree lies in the row: its first place, its prompt's length, its branches' lengths."""
+    """A tree's position in the row: first index, prompt length, branch lengths."""
 
     start: int
     prompt_length: int
@@ -25,7 +25,7 @@ class TreeSpan:
 
     @property
     def stop(self) -> int:
-        """The place after the tree's last token."""
+        """The index after the tree's last token."""
         return self.start + self.prompt_length + sum(self.branch_lengths)
 
 
@@ -34,26 +34,23 @@ class Batch:
     """P trees with N branches as one row of T tokens, R of them weighted."""
 
     tokens: Tensor  # [T] int64
-    positions: Tensor  # [T] int64; a branch continues from its prompt's end
-    source: Tensor  # [R] int64, places in T
+    positions: Tensor  # [T] int64; each branch continues from the end of its prompt
+    source: Tensor  # [R] int64, into T
     target: Tensor  # [R] int64, token ids
     weight: Tensor  # [R] float32, positive
     branch_index: Tensor  # [R] int64, into N
     tree_index: Tensor  # [N] int64, into P
-    last_index: Tensor  # [N] int64, place in T of each branch's last token
+    last_index: Tensor  # [N] int64, into T: each branch's last token
     spans: tuple[TreeSpan, ...]  # P
     keys: tuple[str, ...]  # P
-    lanes: int = 1  # rows, from this one on, that are computed at the same time
-    per_branch: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # of each [N] float32; NaN: unknown
-    per_token: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # of each [R] float32; NaN: unknown
+    # Each value is [N] float32; NaN: unknown.
+    per_branch: Mapping[str, Tensor] = field(default_factory=dict)
+    # Each value is [R] float32; NaN: unknown.
+    per_token: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_tokens(self) -> int:
-        """T, the tokens that are computed."""
+        """T, the number of tokens in the forward pass."""
         return self.tokens.shape[0]
 
     def to(self, device: torch.device) -> "Batch":
@@ -74,13 +71,13 @@ class Batch:
 
 
 def make_batch(trees: Sequence[Tree]) -> Batch:
-    """Return `trees` packed end to end, in their order."""
+    """Return `trees` packed end to end, in order."""
     tokens, positions, spans = [], [], []
     source, target, weight, branch, branch_trees, last_positions = [], [], [], [], [], []
     offset = num_branches = 0
     for index, tree in enumerate(trees):
         p = len(tree.prompt)
-        assert p > 0, f"tree {tree.key!r} has no prompt token to predict its branches from"
+        assert p > 0, f"tree {tree.key!r} has no prompt token from which its branches are predicted"
         tokens.append(tree.prompt)
         positions.append(np.arange(p))
         end_of_prompt, start = offset + p - 1, offset + p
@@ -123,7 +120,7 @@ def make_batch(trees: Sequence[Tree]) -> Batch:
 
 
 def _concatenate_by_name(parts: Iterable[tuple[NamedArrays, int, Any]]) -> dict[str, Tensor]:
-    """Return numbers by name, end to end, of each part those that were chosen."""
+    """Return the selected values of each part by name, concatenated; NaN where a name is absent."""
     parts = list(parts)
     rows = {
         name: [

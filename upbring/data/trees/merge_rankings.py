@@ -1,7 +1,7 @@
-"""Rows that rank responses to the same prompt, as one tree.
+"""Merges rows that rank responses to the same prompt into one tree.
 
-They are computed on the prompt once, learned from in one step, and held out together. Each row
-remains a ranking of its own: the fact `ranking` says which of them a branch belongs to.
+The prompt is then computed once, and the rows are trained on in one step and held out together.
+Each row remains a separate ranking: the per-branch value `ranking` is the index of a branch's row.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ import numpy as np
 
 from upbring.data.trees.tree import Tree, Trees
 
-MAX_BRANCHES = 9  # of one tree, as a ranking may have; further rows of the prompt make another
-KEY_SEPARATOR = "\n"  # of the keys of rows that became one tree
+MAX_BRANCHES = 9  # per tree, the maximum of one ranking; more rows of a prompt form another tree
+KEY_SEPARATOR = "\n"  # joins the keys of merged rows
 
 
 @dataclass(frozen=True, eq=False)
 class MergedTrees:
-    """The trees of `trees`, those of one prompt as one."""
+    """A view of `trees` in which the trees of one prompt are merged."""
 
     trees: Trees
     groups: Sequence[tuple[int, ...]]
@@ -26,13 +26,13 @@ class MergedTrees:
         return len(self.groups)
 
     def __getitem__(self, index: int) -> Tree:
-        return merge_trees([self.trees[place] for place in self.groups[index]])
+        return merge_trees([self.trees[member] for member in self.groups[index]])
 
 
 def merge_by_prompt(trees: Trees) -> MergedTrees:
-    """Return the trees with those of one prompt together, in the order of their first rows."""
+    """Return the trees merged by prompt, in the order of each prompt's first row."""
     groups: list[list[int]] = []
-    open_groups: dict[bytes, tuple[int, int]] = {}  # of each prompt: its last group, branches in it
+    open_groups: dict[bytes, tuple[int, int]] = {}  # by prompt: last group, its branches
     for index in range(len(trees)):
         tree = trees[index]
         prompt, size = np.asarray(tree.prompt, np.int32).tobytes(), len(tree.branches)
@@ -47,7 +47,7 @@ def merge_by_prompt(trees: Trees) -> MergedTrees:
 
 
 def merge_trees(trees: Sequence[Tree]) -> Tree:
-    """Return trees of one prompt as one tree, with the fact which of them a branch is of."""
+    """Return trees with the same prompt as one tree; `ranking` is the tree of each branch."""
     sizes = [len(tree.branches) for tree in trees]
     facts = {
         name: np.concatenate([tree.per_branch[name] for tree in trees])
@@ -62,5 +62,5 @@ def merge_trees(trees: Sequence[Tree]) -> Tree:
 
 
 def row_keys(trees: Trees) -> set[str]:
-    """Return the keys of all rows that the trees were made of."""
+    """Return the keys of all rows that are part of the trees."""
     return {key for i in range(len(trees)) for key in trees[i].key.split(KEY_SEPARATOR)}

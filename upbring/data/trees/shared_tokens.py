@@ -1,8 +1,8 @@
-"""Control tokens that all branches of a tree share: in a comparison they say nothing of quality.
+"""Masks the special tokens that all branches of a tree share, for preference losses.
 
-A response ends with the same stop token as the others. Learned from as part of a comparison, that
-token would have to become likelier and less likely at once (Llama 3, arXiv 2407.21783, §4.1.4). The
-header before a response stands in the prompt and is never learned.
+All responses usually end with the same stop token. In a preference loss, that token's probability
+would have to increase and decrease at once (Llama 3, arXiv 2407.21783, §4.1.4). The header before
+a response is part of the prompt and is never trained on.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,10 +17,10 @@ from upbring.data.trees.tree import Tree
 def unshared_token_masks(
     tree: Tree, special_tokens: Collection[int]
 ) -> tuple[npt.NDArray[np.float32], ...]:
-    """Return of each branch `[c]` which tokens count: 0 for controls that all begin or end with.
+    """Return a mask `[c]` per branch: 0 for special tokens that all branches start or end with.
 
     >>> from upbring.data.trees.tree import make_tree
-    >>> [found.tolist() for found in unshared_token_masks(make_tree([1], [5, 9], [6, 7, 9]), {9})]
+    >>> [mask.tolist() for mask in unshared_token_masks(make_tree([1], [5, 9], [6, 7, 9]), {9})]
     [[1.0, 0.0], [1.0, 1.0, 0.0]]
     """
     rows = [branch.tokens.tolist() for branch in tree.branches]
@@ -36,7 +36,7 @@ def unshared_token_masks(
 
 
 def _shared_prefix_length(rows: Sequence[Sequence[int]], special_tokens: Collection[int]) -> int:
-    """Return with how many equal controls all rows begin."""
+    """Return the number of equal special tokens that all rows start with."""
     columns = zip(*rows, strict=False)
     equal = takewhile(lambda tokens: len(set(tokens)) == 1 and tokens[0] in special_tokens, columns)
     return sum(1 for _ in equal)

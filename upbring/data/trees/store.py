@@ -1,9 +1,9 @@
-"""Trees on disk: encoded once, then mapped into memory, whatever their number.
+"""Stores encoded trees on disk and memory-maps them.
 
-A store is a folder of flat arrays, saved whole with a manifest: the tokens of all trees end to end,
-the weights of all branches, and where each begins. `store[i]` is a tree whose arrays are views of
-the mapped files, so that a store larger than memory can be read. Facts about branches (the rank of
-a response) lie beside them, one number per branch.
+A store is a folder of flat arrays with a manifest: the tokens of all trees end to end, the weights
+of all branches, and the end offset of each. `store[i]` is a tree whose arrays are views of the
+mapped files, so a store can be larger than memory. Per-branch values (such as the rank of a
+response) are stored in additional arrays, one number per branch.
 
     tokens.i32       prompt, branch, branch │ prompt, branch, branch │ …
     weights.f32              branch, branch │         branch, branch │ …
@@ -11,8 +11,8 @@ a response) lie beside them, one number per branch.
     branches_end.i64 of each tree           branch_size.i64   of each branch
     keys.u8          keys_end.i64           facts.<name>.f64  of each branch
 
-Left out: who may use which store; the caller names the folder after a hash of all that decides.
-And notes about tokens, which are of the moment.
+Left out: cache invalidation (the caller names the folder after a hash of everything that
+determines its content) and `per_token` values, which are only used within one training step.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class TreeStore(Sequence[Tree]):
-    """The trees of a folder, in the order in which they were built."""
+    """The trees of a folder, in the order in which they were written."""
 
     folder: Path
     arrays: Mapping[str, Array]
@@ -67,25 +67,25 @@ class TreeStore(Sequence[Tree]):
     def __getitem__(self, index: int | slice) -> Tree | list[Tree]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = range(len(self))[index]  # raises IndexError, and counts from the end
-        tokens, weights = self._slice_of("tokens", place), self._slice_of("weights", place)
+        row = range(len(self))[index]  # raises IndexError; resolves negative indices
+        tokens, weights = self._slice_of("tokens", row), self._slice_of("weights", row)
         prompt = len(tokens) - len(weights)
-        sizes = self.arrays["branch_size"][slice(*self._bounds("branches_end", place))]
+        sizes = self.arrays["branch_size"][slice(*self._bounds("branches_end", row))]
         ends = np.cumsum(sizes).tolist()
         branches = tuple(
             Branch(tokens[prompt + start : prompt + end], weights[start:end])
             for start, end in zip([0, *ends], ends, strict=False)
         )
-        key = bytes(self._slice_of("keys", place)).decode()
-        return Tree(tokens[:prompt], branches, key, self._per_branch_of(place))
+        key = bytes(self._slice_of("keys", row)).decode()
+        return Tree(tokens[:prompt], branches, key, self._per_branch_of(row))
 
     @functools.cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each tree, its prompt counted once."""
+        """Number of tokens of each tree; its prompt counts once."""
         return np.diff(self.arrays["tokens_end"], prepend=0)
 
     def _per_branch_of(self, index: int) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the facts of a tree, one number per branch."""
+        """Return a tree's per-branch values."""
         span = slice(*self._bounds("branches_end", index))
         return {name: values[span] for name, values in self.per_branch.items()}
 
@@ -95,15 +95,16 @@ class TreeStore(Sequence[Tree]):
         return part
 
     def _bounds(self, name: str, index: int) -> tuple[int, int]:
-        """Return where a tree's part begins and ends."""
+        """Return the start and end of a tree's part."""
         ends = self.arrays[name]
         return (int(ends[index - 1]) if index else 0), int(ends[index])
 
 
 def build_store(folder: Path, trees: Iterable[Tree]) -> TreeStore:
-    """Return a new store of `trees`, saved in `folder`; all have facts of the same names, or none.
+    """Write `trees` to `folder` and return the store; all trees need the same `per_branch` names.
 
-    Only some trees are in memory at a time. What was in `folder` is replaced once all is written.
+    Only some trees are in memory at a time. An existing `folder` is replaced after all trees are
+    written.
     """
     with durable.atomic_folder(folder) as temporary:
         with contextlib.ExitStack() as files:
@@ -117,7 +118,7 @@ def build_store(folder: Path, trees: Iterable[Tree]) -> TreeStore:
 
 
 def open_store(folder: Path) -> TreeStore | None:
-    """Return the store of a folder; nothing if there is none, or another format's, or a damaged."""
+    """Return the store in a folder, or None if it is missing, damaged or in another format."""
     if not folder.is_dir():
         return None
     try:
@@ -129,9 +130,9 @@ def open_store(folder: Path) -> TreeStore | None:
 
 
 def cache_folder(*, log: Callable[[str], None]) -> Path:
-    """Return a folder for what can be made again: $UPBRING_CACHE, or where the platform keeps such.
+    """Return the cache folder: $UPBRING_CACHE, or the platform's default.
 
-    Where that cannot be written, a temporary folder serves, and `log` is told.
+    If it is not writable, return a temporary folder and log a warning.
     """
     for folder in _cache_candidates():
         try:
@@ -142,14 +143,14 @@ def cache_folder(*, log: Callable[[str], None]) -> Path:
             reason = f"{folder}: {error.strerror or error}"
     temporary = Path(tempfile.mkdtemp(prefix="upbring-"))
     log(
-        f"the cache cannot be written ({reason}); encoded rows go to {temporary} and are made "
-        "again next time; set UPBRING_CACHE to a folder that can be written"
+        f"the cache folder is not writable ({reason}); encoded rows are stored in {temporary} and "
+        "are encoded again in the next run; set UPBRING_CACHE to a writable folder"
     )
     return temporary
 
 
 def _cache_candidates() -> list[Path]:
-    """Return where the cache may lie: where the user says, else where the platform does."""
+    """Return the possible cache folders: the user's setting, or the platform's default."""
     configured = os.environ.get("UPBRING_CACHE")
     if configured:
         return [Path(configured)]
@@ -159,7 +160,7 @@ def _cache_candidates() -> list[Path]:
     if parent:
         return [Path(parent) / "upbring"]
     subfolder = "Library/Caches" if sys.platform == "darwin" else ".cache"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 -- Path.home() raises where there is no home
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 -- Path.home() raises without a home
     return [home / subfolder / "upbring"]
 
 
@@ -177,19 +178,21 @@ class _Writer:
             self._open(name, dtype)
 
     def add(self, tree: Tree) -> None:
-        """Append a tree, and the facts about its branches."""
+        """Append a tree and its per-branch values."""
         per_branch = tree.per_branch
         if self._num_trees == 0:
             self.per_branch_names = sorted(per_branch)
             for name in self.per_branch_names:
                 self._open(f"facts.{name}", "<f8")
         assert sorted(per_branch) == self.per_branch_names, (
-            f"tree {tree.key!r} has other facts than those before"
+            f"tree {tree.key!r} has other per_branch names than the first tree"
         )
         sizes = [len(branch.tokens) for branch in tree.branches]
-        assert sizes == [len(b.weight) for b in tree.branches], f"{tree.key!r}: a weight per token"
+        assert sizes == [len(b.weight) for b in tree.branches], (
+            f"{tree.key!r}: needs one weight per token"
+        )
         assert all(len(v) == len(sizes) for v in per_branch.values()), (
-            f"{tree.key!r}: one per branch"
+            f"{tree.key!r}: needs one value per branch"
         )
         key = np.frombuffer(tree.key.encode(), np.uint8)
         self._append("tokens", [tree.prompt, *(branch.tokens for branch in tree.branches)])
@@ -208,7 +211,7 @@ class _Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffered parts."""
         self._flushed_tokens = self._totals["tokens"]
         for name, (file, parts) in self._pending_files():
             dtype = _ARRAYS.get(name, "<f8")
@@ -216,22 +219,22 @@ class _Writer:
             self._pending[name] = []
 
     def _pending_files(self) -> list[tuple[str, tuple[BinaryIO, list[Array]]]]:
-        """Return the files for which something waits."""
+        """Return the files with buffered parts."""
         return [(n, (self._files[n], parts)) for n, parts in self._pending.items() if parts]
 
     def _open(self, name: str, dtype: str) -> None:
-        """Begin a file."""
+        """Open a file for writing."""
         path = _array_path(self._folder, name, dtype)
         self._files[name] = self._exit_stack.enter_context(path.open("wb"))
         self._pending[name] = []
 
     def _append(self, name: str, parts: Iterable[Array]) -> None:
-        """Put parts in line to be written."""
+        """Buffer parts for writing."""
         self._pending[name].extend(parts)
 
 
 def _map_store(folder: Path, per_branch: Iterable[str]) -> TreeStore:
-    """Return the store of a folder, its files mapped."""
+    """Return the store in a folder with its files memory-mapped."""
     arrays = {
         name: _map_array(_array_path(folder, name, kind), kind) for name, kind in _ARRAYS.items()
     }
@@ -242,12 +245,12 @@ def _map_store(folder: Path, per_branch: Iterable[str]) -> TreeStore:
 
 
 def _array_path(folder: Path, name: str, dtype: str) -> Path:
-    """Return an array's file; its ending tells the kind and the bits of its numbers."""
+    """Return an array's file; its suffix is the kind and the number of bits, such as `i32`."""
     return folder / f"{name}.{dtype[1]}{8 * int(dtype[2])}"
 
 
 def _map_array(path: Path, dtype: str) -> Array:
-    """Return a file as an array; an empty one cannot be mapped."""
+    """Return a memory-mapped array; an empty file cannot be mapped."""
     if path.stat().st_size == 0:
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, mode="r"))

@@ -1,7 +1,7 @@
-"""In which order trees are learned from: a pure function of (seed, epoch, index).
+"""The order of training examples: a pure function of (seed, epoch, index).
 
-Resuming is starting at another step. Sources are mixed by weight at fixed places: with a replay
-share of 0.2, one example of every five comes from the replayed source, in whatever step.
+Resuming means starting at a later step. Mixed sources have fixed positions: with a replay share of
+0.2, exactly one of every five examples comes from the replayed source.
 """
 
 import bisect
@@ -17,7 +17,7 @@ from upbring.maths import counter_rng
 
 @dataclass(frozen=True, slots=True)
 class MixtureSource:
-    """Trees and the share of the examples that comes from them."""
+    """Trees and their share of the examples."""
 
     trees: Trees
     share: float
@@ -25,7 +25,7 @@ class MixtureSource:
 
 @dataclass(slots=True)
 class Stream:
-    """Steps of trees from one main source and what is mixed in."""
+    """Training steps of trees from one main source and mixed-in sources."""
 
     main_trees: Trees
     mixed_sources: Sequence[MixtureSource]
@@ -38,13 +38,13 @@ class Stream:
 
     @property
     def num_examples(self) -> int:
-        """Examples of all steps: `epochs` passes over the main source, and what is mixed in."""
+        """Total examples: `epochs` passes over the main source, plus mixed-in examples."""
         share = 1 - sum(source.share for source in self.mixed_sources)
         return max(1, round(self.epochs * len(self.main_trees) / share))
 
     @property
     def num_steps(self) -> int:
-        """Steps that the epochs make; the last may be smaller."""
+        """Total steps of all epochs; the last step can be smaller."""
         if self.batch_tokens is None:
             return math.ceil(self.num_examples / self.batch_size)
         return len(self._boundaries()) - 1
@@ -55,7 +55,7 @@ class Stream:
             yield self.step_trees(step)
 
     def step_trees(self, step: int) -> list[Tree]:
-        """Return the trees of a step; after the epochs' last it goes on with the next epoch."""
+        """Return the trees of a step; after the last epoch, further epochs follow."""
         if self.batch_tokens is not None:
             bounds = self._boundaries()
             pass_index, step_in_pass = divmod(step, len(bounds) - 1)
@@ -71,9 +71,9 @@ class Stream:
         return [self.example(pass_index * self.num_examples + i) for i in range(first, last)]
 
     def _boundaries(self) -> list[int]:
-        """Return where steps of `batch_tokens` begin: as many examples as fit, at least one."""
+        """Return the first example of each step of `batch_tokens`; a step has at least one."""
         if not self._bounds:
-            assert self.batch_tokens is not None, "only for steps counted in tokens"
+            assert self.batch_tokens is not None, "only for batches measured in tokens"
             ends = np.cumsum(
                 [self.example(i).num_tokens for i in range(self.num_examples)]
             ).tolist()
@@ -86,7 +86,7 @@ class Stream:
         return self._bounds
 
     def example(self, index: int) -> Tree:
-        """Return the `index`-th example of all."""
+        """Return the example at `index` of the whole stream."""
         source_index, source_position = self._locate(index)
         trees = self.main_trees if source_index == 0 else self.mixed_sources[source_index - 1].trees
         epoch, index_in_epoch = divmod(source_position, len(trees))
@@ -98,10 +98,10 @@ class Stream:
         return trees[int(self._orders[source_index][1][index_in_epoch])]
 
     def _locate(self, index: int) -> tuple[int, int]:
-        """Return which source gives example `index`, and which of its examples it is.
+        """Return the source of example `index` and the example's position in that source.
 
-        A source of share w gives an example wherever ⌊(i + 1) w⌋ > ⌊i w⌋; what is left goes to
-        the next source, whose share is then w₂ / (1 − w₁), and at last to the main one.
+        A source with share w provides example i if ⌊(i + 1) w⌋ > ⌊i w⌋. The remaining examples go
+        to the next source, whose share is then w₂ / (1 − w₁), and finally to the main source.
         """
         remaining_share = 1.0
         for source_index, source in enumerate(self.mixed_sources, 1):
@@ -114,6 +114,19 @@ class Stream:
         return 0, index
 
 
+def make_replay_stream(
+    mixed_sources: Sequence[MixtureSource], *, batch_size: int, seed: int
+) -> Stream | None:
+    """Return the rows to replay next to `batch_size` others in each step, or None without any."""
+    if not mixed_sources:
+        return None
+    total = sum(source.share for source in mixed_sources)
+    count = max(1, round(batch_size * total / (1 - total)))
+    first, *others = mixed_sources
+    rescaled = [MixtureSource(other.trees, other.share / total) for other in others]
+    return Stream(first.trees, rescaled, seed, 1.0, count)
+
+
 def _rounded_floor(value: float) -> int:
-    """Return ⌊value⌋, where 0.2 × 5 is 1 whatever its last bit."""
+    """Return ⌊value⌋, robust to rounding errors, so that 0.2 × 5 gives 1."""
     return math.floor(value + 1e-9)

@@ -1,7 +1,7 @@
-"""The one shape of data: a prompt and its branches, as tokens.
+"""The data structure of all methods: a prompt and its branches, as tokens.
 
-SFT has one branch, a pair two, a ranking K, rollouts n. Numpy only: what a device needs is made
-of trees in `batch`.
+SFT has one branch, a pair two, a ranking K, rollouts n. This module uses numpy only; `batch.py`
+builds the tensors for a device.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,31 +18,31 @@ NamedArrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Branch:
-    """One response's tokens and how much each of them is learned from (0: not at all).
+    """One response's tokens and their loss weights (0: not trained on).
 
-    `per_token` are further numbers about each token, such as the log-probability it was drawn with.
+    `per_token` holds further values per token, such as its log-probability at sampling.
     """
 
     tokens: Tokens
     weight: Weights
-    per_token: NamedArrays = field(default_factory=dict)  # of each [c]
+    per_token: NamedArrays = field(default_factory=dict)  # each [c]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """A prompt of at least one token and the branches that continue it; `key` names its row.
+    """A prompt of at least one token and the branches that continue it; `key` identifies the row.
 
-    `per_branch` are numbers about each branch, such as its rank.
+    `per_branch` holds values per branch, such as its rank.
     """
 
     prompt: Tokens
     branches: tuple[Branch, ...]
     key: str
-    per_branch: NamedArrays = field(default_factory=dict)  # of each [K]
+    per_branch: NamedArrays = field(default_factory=dict)  # each [K]
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that are computed: the prompt's once, and every branch's."""
+        """Number of tokens in the forward pass: the prompt once, and all branches."""
         return len(self.prompt) + sum(len(branch.tokens) for branch in self.branches)
 
     @property
@@ -52,22 +52,22 @@ class Tree:
 
     @property
     def num_weighted(self) -> int:
-        """Tokens that are learned from."""
+        """Number of trainable tokens."""
         return sum(int(np.count_nonzero(branch.weight)) for branch in self.branches)
 
 
 class Trees(Protocol):
-    """Many trees by index: a list, a file of them, or some of a file's."""
+    """Trees by index: a list, a store on disk, or a subset of a store."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of trees."""
 
     def __getitem__(self, index: int, /) -> Tree:
-        """Return one of them."""
+        """Return one tree."""
 
 
 def make_tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -> Tree:
-    """Return the tree whose branches are `responses`, every token of them weighing 1.
+    """Return the tree with `responses` as branches; every response token has weight 1.
 
     >>> make_tree([1, 2], [3], [4, 5]).num_tokens
     5
@@ -80,9 +80,9 @@ def make_tree(prompt: Iterable[int], *responses: Sequence[int], key: str = "") -
 
 
 def split_evenly(lengths: Sequence[int], num_groups: int) -> list[list[int]]:
-    """Return the places of the items in `num_groups` hands that hold about as much, each in order.
+    """Return item indices in `num_groups` groups of similar total length, each group sorted.
 
-    The longest first, each to the hand with the least so far.
+    Items are assigned longest first, each to the group with the smallest total.
 
     >>> split_evenly([5, 3, 4, 2], 2)
     [[0, 3], [1, 2]]
@@ -93,7 +93,7 @@ def split_evenly(lengths: Sequence[int], num_groups: int) -> list[list[int]]:
         lightest = loads.index(min(loads))
         loads[lightest] += lengths[index]
         groups[lightest].append(index)
-    return [sorted(hand) for hand in groups]
+    return [sorted(group) for group in groups]
 
 
 def pack(
@@ -101,8 +101,9 @@ def pack(
 ) -> list[list[int]]:
     """Return groups of indices whose lengths sum to at most `budget`, longest first.
 
-    An item longer than the budget is a group of its own. Items of different `kinds` never share
-    a group. First-fit decreasing: within 22 % of the fewest groups, and always the same ones.
+    An item longer than the budget forms its own group. Items of different `kinds` never share a
+    group. The algorithm is first-fit decreasing: deterministic, and at most 22 % more groups than
+    the minimum.
 
     >>> pack([5, 3, 4, 2], 7)
     [[0, 3], [2, 1]]
@@ -111,7 +112,7 @@ def pack(
     """
     kinds = kinds if kinds is not None else [0] * len(lengths)
     groups: list[list[int]] = []
-    remaining: list[tuple[int, int]] = []  # of each group: tokens left, kind
+    remaining: list[tuple[int, int]] = []  # per group: tokens left, kind
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         for g, (tokens_left, kind) in enumerate(remaining):
             if lengths[index] <= tokens_left and kind == kinds[index]:

@@ -6,8 +6,8 @@ from upbring.settings.schema import setting
 
 
 class ChatSettings(ModelSettings, SampleSettings):
-    """Talk with a model in the terminal."""
+    """Chat with a model in the terminal."""
 
-    system: str | None = setting(None, help="System message to begin with.")
-    prompt: str | None = setting(None, help="Answer this one message and leave.")
-    seed: int = setting(0, ge=0, help="Seed of the draws.")
+    system: str | None = setting(None, help="System message of the dialogue.")
+    prompt: str | None = setting(None, help="Respond to this one message and exit.")
+    seed: int = setting(0, ge=0, help="Random seed of sampling.")

@@ -7,22 +7,24 @@ from upbring.settings.schema import Settings, setting
 
 
 class CheckSettings(Settings):
-    """Look at data before a step is taken."""
+    """Check data before training."""
 
     data: tuple[Path, ...] = setting(min_length=1, help="Files to check.")
     model: str | None = setting(
-        None, help="Model whose tokenizer and template are to be used. Unset: text checks only."
+        None, help="Model whose tokenizer and chat template are used. Unset: text checks only."
     )
     purpose: Literal["auto", "pretrain", "sft", "reward", "prompts"] = setting(
-        "auto", help="What the data is for. auto tells it from the rows."
+        "auto", help="Purpose of the data. auto detects it from the rows."
     )
-    format: str = setting("auto", help="Format of the rows; auto recognises it and says which.")
-    held_out: tuple[Path, ...] = setting((), help="Held-out files, which must not overlap.")
-    skip_bad: Path | None = setting(
-        None, help="Go on without malformed rows and write them to this file."
+    format: str = setting("auto", help="Format of the rows. auto detects and reports it.")
+    held_out: tuple[Path, ...] = setting(
+        (), help="Held-out files, which must not overlap with the data."
     )
-    chat_template: Path | None = setting(None, help="Jinja file to use as the chat template.")
+    skip_bad: Path | None = setting(None, help="Skip malformed rows and write them to this file.")
+    chat_template: Path | None = setting(
+        None, help="Jinja file with the chat template. Unset: the model's own."
+    )
     turns: Literal["all", "last"] = setting(
-        "all", help="Which of the assistant's turns are learned from."
+        "all", help="Assistant turns with a loss: all, or the last one of each dialogue."
     )
-    max_length: int = setting(2048, ge=2, help="Longest example in tokens.")
+    max_length: int = setting(2048, ge=2, help="Maximum length of an example in tokens.")

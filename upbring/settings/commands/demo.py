@@ -6,12 +6,12 @@ from upbring.settings.schema import Settings, setting
 
 
 class DemoSettings(Settings):
-    """See the whole road in a few minutes, on an embedded small world."""
+    """Run the full pipeline on the bundled toy dataset, in a few minutes."""
 
-    to: Path = setting(Path("demo"), help="Folder to write to. Run again, the demo goes on.")
+    to: Path = setting(Path("demo"), help="Output folder. A second run resumes the demo.")
     steps: int | None = setting(
-        None, ge=1, help="Steps of each stage, to try it in a hurry. Unset: as the recipe says."
+        None, ge=1, help="Steps of each stage, for a quick test. Unset: those of the recipe."
     )
     threads: int | None = setting(
-        None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
+        None, ge=1, help="Number of CPU threads. Unset: one per CPU core that this process may use."
     )

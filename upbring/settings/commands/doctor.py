@@ -6,7 +6,9 @@ from upbring.settings.schema import Settings, setting
 
 
 class DoctorSettings(Settings):
-    """Whether this machine can train, and a block for a bug report."""
+    """Check whether this machine can train, and print a block for a bug report."""
 
-    runs: Path = setting(Path("runs"), help="Folder that is to hold the runs.")
-    seconds: float = setting(1.0, gt=0, le=60, help="Time to measure the processor for.")
+    runs: Path = setting(Path("runs"), help="Folder of the runs, whose disk is checked.")
+    seconds: float = setting(
+        1.0, gt=0, le=60, help="Duration of the processor measurement in seconds."
+    )

@@ -1,4 +1,4 @@
-"""Evaluation: whom, by which suites, on what data."""
+"""Settings of `upbring evaluate`: models, suites, data."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -7,61 +7,61 @@ from upbring.settings.schema import Settings, setting
 
 
 class EvaluateSettings(Settings):
-    """Measure models, each number with its interval."""
+    """Evaluate models; each number has a confidence interval."""
 
     panel: ClassVar[str] = "Evaluation"
 
     models: tuple[str, ...] = setting(
         min_length=1,
-        help="Models to evaluate, the first of them the one before: directories, runs, hub ids, "
+        help="Models to evaluate; the first one is the baseline. Directories, runs, hub ids, "
         "builtin: names, or the URL of an OpenAI-compatible endpoint, such as "
         "http://localhost:8000/v1#name.",
     )
     suite: tuple[str, ...] = setting(
         (),
-        help="Suites, also several with commas: preference, facts, instructions, refusals, "
-        "forgetting, memorisation, harness. Unset: those that the data is for.",
+        help="Suites, separated by commas: preference, facts, instructions, refusals, forgetting, "
+        "memorisation, harness. Unset: all suites that the data has rows for.",
     )
     tasks: tuple[str, ...] = setting(
         (),
-        help="Tasks of lm-evaluation-harness for the suite harness, also several with commas: "
-        "their names, such as arc_easy, or YAML files of your own. Needs upbring[eval].",
+        help="Tasks of lm-evaluation-harness for the suite harness, separated by commas: names, "
+        "such as arc_easy, or your own YAML files. Needs upbring[eval].",
     )
     data: tuple[Path, ...] = setting(
-        (), help="Files to evaluate on. Unset: the toy world's sets, judged by its own truth."
+        (), help="Files to evaluate on. Unset: the evaluation sets of the toy dataset."
     )
     to: Path = setting(
         Path("evaluation"),
-        help="Folder for results.json and answers.jsonl. Answers that lie there are not asked for "
-        "again.",
+        help="Output folder for results.json and answers.jsonl. Responses that are already there "
+        "are not generated again.",
     )
     judge: str | None = setting(
         None,
-        help="Who judges preferences: a reward model, the URL of an endpoint, or people: "
-        "votes:FILE is where their votes are, or will be. Unset: the toy world's gold reward on its "
-        "own data, else nobody.",
+        help="Judge of the preference suite: a reward model, the URL of an endpoint, or people, "
+        "with votes:FILE as the file of their votes, which may not exist yet. Unset: the gold "
+        "reward for the toy dataset, and no judge for other data.",
     )
     do_sample: bool = setting(
         default=False,
-        help="Draw the answers that are judged for preference at temperature 1, as they are said, "
-        "instead of taking the likeliest.",
+        help="Sample the responses of the preference suite at temperature 1 instead of decoding "
+        "greedily.",
     )
     limit: int | None = setting(
-        None, ge=1, help="Rows of each file to use, evenly spread. Unset: all, the toy world's 100."
+        None, ge=1, help="Rows per file, evenly spread. Unset: all rows; 100 for the toy dataset."
     )
-    max_tokens: int = setting(256, ge=1, help="Longest answer in tokens.")
+    max_tokens: int = setting(256, ge=1, help="Maximum length of a response in tokens.")
     chat_template: Path | None = setting(
-        None, help="Jinja file to use as the chat template. Unset: each model's own."
+        None, help="Jinja file with the chat template. Unset: each model's own."
     )
-    seed: int = setting(0, ge=0, help="Seed of every draw.")
+    seed: int = setting(0, ge=0, help="Random seed.")
     dtype: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
-        help="Number format of weights and products. auto takes bfloat16 where the processor "
-        "multiplies it natively.",
+        help="Data type of weights and matrix multiplications. auto uses bfloat16 where the "
+        "hardware supports it natively.",
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", help="Where to compute. auto takes a GPU when there is one."
+        "auto", help="Device to run on. auto uses a GPU if there is one."
     )
     threads: int | None = setting(
-        None, ge=1, help="Processor threads. Unset: one per processor that this process may use."
+        None, ge=1, help="Number of CPU threads. Unset: one per CPU core that this process may use."
     )

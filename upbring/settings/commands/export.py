@@ -7,13 +7,13 @@ from upbring.settings.schema import Settings, setting
 
 
 class ExportSettings(Settings):
-    """Write a model that other tools load as it stands."""
+    """Write a model that transformers, peft and vLLM load unchanged."""
 
-    run: str = setting(help="Run, or model directory, to export.")
-    to: Path = setting(help="Directory to write; it must not exist.")
+    run: str = setting(help="Run or model directory to export.")
+    to: Path = setting(help="Output directory; it must not exist.")
     kind: Literal["merged", "adapter"] = setting(
-        "merged", help="A whole transformers model, or the PEFT adapter alone."
+        "merged", help="A complete transformers model (merged), or only the PEFT adapter."
     )
     dtype: Literal["float32", "bfloat16", "float16"] = setting(
-        "float32", help="Number format of the merged weights."
+        "float32", help="Data type of the merged weights."
     )

@@ -7,13 +7,13 @@ from upbring.settings.schema import Settings, setting
 
 
 class InitSettings(Settings):
-    """Write a commented recipe to begin with, and example data."""
+    """Write a commented recipe for a use case, with example data."""
 
-    case: Literal["domain", "persona", "json", "safer", "medicine", "road"] | None = setting(
+    case: Literal["domain", "persona", "json", "safer", "medicine", "pipeline"] | None = setting(
         None,
-        help="What you want: an assistant for your domain, a persona, a JSON formatter, a safer "
-        "model; or, on the embedded world, a specialist in medicine or the whole road. Unset: you "
-        "are asked.",
+        help="Use case: an assistant for your domain, a persona, a JSON formatter, a safer model; "
+        "or, on the toy dataset, a specialist in medicine or the full pipeline. Unset: you are "
+        "asked.",
     )
-    model: str | None = setting(None, help="Model to begin from. Unset: you are asked.")
-    to: Path = setting(Path("recipe"), help="Folder to write to; it must not exist.")
+    model: str | None = setting(None, help="Initial model. Unset: you are asked.")
+    to: Path = setting(Path("recipe"), help="Output folder; it must not exist.")

@@ -6,13 +6,13 @@ from upbring.settings.schema import Settings, setting
 
 
 class ResumeSettings(Settings):
-    """Go on with an interrupted run."""
+    """Resume an interrupted run."""
 
     run: str | None = setting(None, help="Run to resume. Unset: the newest unfinished one.")
-    runs: Path = setting(Path("runs"), help="Folder that holds the runs.")
+    runs: Path = setting(Path("runs"), help="Folder of the runs.")
     processes: int | None = setting(
-        None, ge=1, help="Processes to go on with. Unset: as many as before."
+        None, ge=1, help="Number of processes. Unset: as many as before."
     )
     allow_change: tuple[str, ...] = setting(
-        (), help="Settings that may differ from the checkpoint's."
+        (), help="Names of settings that may differ from the checkpoint's."
     )

@@ -1,4 +1,4 @@
-"""Looking at rollouts."""
+"""Settings of `upbring rollouts`."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,12 +7,14 @@ from upbring.settings.schema import Settings, setting
 
 
 class RolloutsSettings(Settings):
-    """Look at responses of a run token by token."""
+    """Show sampled responses of an RL run token by token."""
 
-    run: str = setting(help="Run to look at: ppo, grpo or rloo.")
-    runs: Path = setting(Path("runs"), help="Folder that holds the runs.")
-    step: int | None = setting(None, ge=0, help="Evaluation to look at. Unset: the last.")
-    colour: Literal["advantages", "rewards", "kl", "values"] = setting(
-        "advantages", help="Which of the numbers colours the tokens: green is high, red is low."
+    run: str = setting(help="Run of ppo, grpo or rloo to show.")
+    runs: Path = setting(Path("runs"), help="Folder of the runs.")
+    step: int | None = setting(
+        None, ge=0, help="Step of the evaluation to show. Unset: the last evaluation."
     )
-    table: bool = setting(default=False, help="Print every number, a token a line.")
+    colour: Literal["advantages", "rewards", "kl", "values"] = setting(
+        "advantages", help="The number that colors the tokens: green is high, red is low."
+    )
+    table: bool = setting(default=False, help="Print a table of all numbers, one line per token.")

@@ -6,12 +6,13 @@ from upbring.settings.schema import Settings, setting
 
 
 class RunSettings(Settings):
-    """Take all stages of a recipe, then evaluate, check the gates and write the report."""
+    """Run all stages of a recipe, then evaluate, check the gates and write the report."""
 
     recipe: Path = setting(help="Recipe to run: a YAML file with `model:` and `stages:`.")
     to: Path | None = setting(
-        None, help="Folder of the road. Unset: runs/ and the recipe's name. Run again, it goes on."
+        None,
+        help="Output folder. Unset: runs/ and the recipe's name. Run again to resume.",
     )
     dry_run: bool = setting(
-        default=False, help="Read and check the recipe, show its stages, and do nothing."
+        default=False, help="Check the recipe and show its stages without running them."
     )

@@ -6,6 +6,6 @@ from upbring.settings.schema import Settings, setting
 
 
 class RunsSettings(Settings):
-    """List the runs of a folder."""
+    """List the runs in a folder."""
 
-    runs: Path = setting(Path("runs"), help="Folder that holds the runs.")
+    runs: Path = setting(Path("runs"), help="Folder of the runs.")

@@ -4,10 +4,10 @@ from upbring.settings.schema import Settings, setting
 
 
 class ToyworldSettings(Settings):
-    """The embedded small world."""
+    """The bundled toy dataset, toyworld."""
 
     do: tuple[str, ...] = setting(
         help="export FOLDER: write corpus, demonstrations, rankings and evaluation sets as JSONL.",
     )
-    seed: int = setting(0, ge=0, help="Seed of every draw.")
+    seed: int = setting(0, ge=0, help="Random seed of the dataset.")
     characters: int = setting(18_000_000, ge=10_000, help="Size of the corpus in characters.")

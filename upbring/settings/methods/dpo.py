@@ -1,4 +1,4 @@
-"""Direct preference optimisation."""
+"""Settings of DPO, direct preference optimization."""
 
 from typing import ClassVar, Literal
 
@@ -7,28 +7,31 @@ from upbring.settings.schema import setting
 
 
 class DpoSettings(PreferenceSettings):
-    """Learn from comparisons: a reward model's loss on the policy's own reward, β log π/π_ref."""
+    """DPO: trains on comparisons, with the implicit reward β log π/π_ref."""
 
-    panel: ClassVar[str] = "Direct preference optimisation"
+    panel: ClassVar[str] = "Direct preference optimization"
 
     beta: float = setting(
-        0.1, gt=0, help="β: how dear it is to leave the reference; 0.01 to 0.5 are usual."
+        0.1,
+        gt=0,
+        help="β, strength of the KL constraint: higher keeps the policy closer to the reference. "
+        "Usual: 0.01 to 0.5.",
     )
     label_smoothing: float = setting(
-        0.0, ge=0, lt=0.5, help="ε: share of the labels that is taken to be wrong (cDPO)."
+        0.0, ge=0, lt=0.5, help="Label smoothing ε: assumed share of wrong labels (cDPO)."
     )
     length_normalized: bool = setting(
-        default=False, help="Means over tokens instead of sums (Tulu 3); then β is about 5."
+        default=False, help="Use means over tokens instead of sums (Tulu 3); β is then about 5."
     )
     comparisons: Literal["all", "extremes", "list"] = setting(
         "all",
-        help="What is made of a ranking: all its pairs, best against worst, or a list "
-        "(Plackett-Luce).",
+        help="How a ranking is used: all its pairs, the best against the worst (extremes), or as a "
+        "list (Plackett-Luce).",
     )
     nll_weight: float = setting(
         0.0, ge=0, help="Weight of the next-token loss on the best response (Llama 3: 0.2)."
     )
     mask_shared_tokens: bool = setting(
         default=False,
-        help="Leave control tokens that all responses begin or end with out of the comparison.",
+        help="Exclude control tokens that all responses start or end with from the comparison.",
     )

@@ -1,4 +1,4 @@
-"""Group relative policy optimisation."""
+"""Settings of GRPO, group relative policy optimization."""
 
 from typing import ClassVar, Literal
 
@@ -7,18 +7,21 @@ from upbring.settings.schema import setting
 
 
 class GrpoSettings(OnPolicySettings):
-    """Learn from how much better each response is than others to its prompt; no value."""
+    """GRPO: RL with advantages relative to the group of one prompt; no value model."""
 
     panel: ClassVar[str] = "GRPO"
 
-    batch_size: int = setting(4, ge=1, help="Prompts in a step.")
-    num_generations: int = setting(8, ge=2, help="Responses drawn to each prompt.")
+    batch_size: int = setting(4, ge=1, help="Prompts per optimizer step.")
+    num_generations: int = setting(8, ge=2, help="Responses sampled per prompt.")
     kl_coef: float = setting(
-        0.04, ge=0, help="β: weight of the divergence from the model that was begun with."
+        0.04,
+        ge=0,
+        help="β: KL penalty coefficient; higher keeps the policy closer to the reference.",
     )
     scale_rewards: bool = setting(
-        default=True, help="Divide a group's advantages by the deviation of its rewards."
+        default=True,
+        help="Divide the advantages of a group by the standard deviation of its rewards.",
     )
     average: Literal["responses", "tokens"] = setting(
-        "responses", help="Whether every response counts the same, or every token."
+        "responses", help="Average of the loss: every response has the same weight, or every token."
     )

@@ -1,4 +1,4 @@
-"""Identity preference optimisation."""
+"""Settings of IPO, identity preference optimization."""
 
 from typing import ClassVar, Literal
 
@@ -7,21 +7,23 @@ from upbring.settings.schema import setting
 
 
 class IpoSettings(PreferenceSettings):
-    """Learn from comparisons: log-ratios are driven apart up to a goal, and no further."""
+    """IPO: trains on comparisons, with a squared loss towards a target margin."""
 
-    panel: ClassVar[str] = "Identity preference optimisation"
+    panel: ClassVar[str] = "Identity preference optimization"
 
-    beta: float = setting(0.1, gt=0, help="The paper's τ: the goal is a margin of 1/(2β).")
+    beta: float = setting(
+        0.1, gt=0, help="β, the paper's τ: the target margin of the log-ratios is 1/(2β)."
+    )
     length_normalized: bool = setting(
-        default=False, help="Means over tokens instead of sums, as TRL; then β is about 1."
+        default=False, help="Use means over tokens instead of sums, as TRL does; β is then about 1."
     )
     comparisons: Literal["all", "extremes"] = setting(
-        "all", help="What is made of a ranking: all its pairs, or best against worst."
+        "all", help="Pairs of a ranking: all pairs, or the best against the worst (extremes)."
     )
     nll_weight: float = setting(
         0.0, ge=0, help="Weight of the next-token loss on the best response."
     )
     mask_shared_tokens: bool = setting(
         default=False,
-        help="Leave control tokens that all responses begin or end with out of the comparison.",
+        help="Exclude control tokens that all responses start or end with from the comparison.",
     )

@@ -1,4 +1,4 @@
-"""Kahneman–Tversky optimisation."""
+"""Settings of KTO, Kahneman–Tversky optimization."""
 
 from typing import ClassVar
 
@@ -7,15 +7,19 @@ from upbring.settings.schema import setting
 
 
 class KtoSettings(PreferenceSettings):
-    """Learn from single responses that somebody called good or bad."""
+    """KTO: trains on single responses labeled good or bad."""
 
-    panel: ClassVar[str] = "Kahneman-Tversky optimisation"
+    panel: ClassVar[str] = "Kahneman-Tversky optimization"
 
-    beta: float = setting(0.1, gt=0, help="β: how dear it is to leave the reference.")
-    desirable_weight: float = setting(1.0, gt=0, help="λ_D: weight of good responses.")
+    beta: float = setting(
+        0.1,
+        gt=0,
+        help="β, strength of the KL constraint: higher keeps the policy closer to the reference.",
+    )
+    desirable_weight: float = setting(1.0, gt=0, help="λ_D: weight of the loss of good responses.")
     undesirable_weight: float = setting(
         1.0,
         gt=0,
-        help="λ_U: weight of bad ones. Choose both so that desirable_weight × good responses is 1 to "
-        "4/3 of undesirable_weight × bad ones.",
+        help="λ_U: weight of the loss of bad responses. Choose both so that desirable_weight × "
+        "number of good responses is 1 to 4/3 times undesirable_weight × number of bad ones.",
     )

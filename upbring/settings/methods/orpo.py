@@ -1,4 +1,4 @@
-"""Odds ratio preference optimisation."""
+"""Settings of ORPO, odds ratio preference optimization."""
 
 from typing import ClassVar, Literal
 
@@ -7,13 +7,13 @@ from upbring.settings.schema import setting
 
 
 class OrpoSettings(PreferenceSettings):
-    """Learn from comparisons while fine-tuning on what is preferred; there is no reference."""
+    """ORPO: SFT on preferred responses plus an odds-ratio loss, without a reference."""
 
-    panel: ClassVar[str] = "Odds ratio preference optimisation"
+    panel: ClassVar[str] = "Odds ratio preference optimization"
 
     epochs: float = setting(3.0, gt=0, help="Passes over the data. Ignored when steps is set.")
     learning_rate: float = setting(2e-4, gt=0, help="Peak learning rate.")
-    beta: float = setting(0.1, ge=0, help="The paper's λ: weight of the odds-ratio loss.")
+    beta: float = setting(0.1, ge=0, help="β, the paper's λ: weight of the odds-ratio loss.")
     comparisons: Literal["all", "extremes"] = setting(
-        "all", help="What is made of a ranking: all its pairs, or best against worst."
+        "all", help="Pairs of a ranking: all pairs, or the best against the worst (extremes)."
     )

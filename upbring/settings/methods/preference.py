@@ -1,4 +1,4 @@
-"""What all methods share that learn from preferences without a reward model."""
+"""Settings that the preference methods without a reward model share."""
 
 from typing import ClassVar
 
@@ -7,16 +7,18 @@ from upbring.settings.stage import DialogueSettings
 
 
 class PreferenceSettings(DialogueSettings):
-    """Defaults of learning from preferences, which moves a model that can answer already."""
+    """Defaults of preference training, which starts from a fine-tuned model."""
 
-    panel: ClassVar[str] = "Preferences"
+    panel: ClassVar[str] = "Preference training"
 
     epochs: float = setting(1.0, gt=0, help="Passes over the data. Ignored when steps is set.")
-    batch_size: int = setting(16, ge=1, help="Examples in a step: prompts, whatever their K.")
+    batch_size: int = setting(
+        16, ge=1, help="Prompts per optimizer step, each with all its responses."
+    )
     learning_rate: float = setting(5e-5, gt=0, help="Peak learning rate.")
     warmup: float = setting(
-        0.1, ge=0, help="Steps of linear warm-up; below 1 it is a share of all steps."
+        0.1, ge=0, help="Linear warm-up: a number of steps or, below 1, a share of all steps."
     )
     mix_weight: float = setting(
-        1.0, ge=0, help="Weight of the next-token loss of demonstrations that mix brings in."
+        1.0, ge=0, help="Weight of the next-token loss on the demonstrations of mix."
     )

@@ -1,4 +1,4 @@
-"""What the methods that learn from the policy's own responses have in common."""
+"""Settings that the on-policy RL methods share."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -8,94 +8,106 @@ from upbring.settings.stage import StageSettings
 
 
 class OnPolicySettings(StageSettings):
-    """Prompts, responses drawn to them, what rewards these, and what guards against hacking it."""
+    """On-policy RL: prompts, sampling, reward, KL penalty, and guards against reward hacking."""
 
-    panel: ClassVar[str] = "On-policy learning"
+    panel: ClassVar[str] = "On-policy RL"
 
-    # A step is counted in prompts, and what is learned from has one name: `prompts`.
+    # A step is counted in prompts, and the training data is `prompts`.
     batch_tokens: ClassVar[None] = None  # type: ignore[misc]  # hides the setting
     data: ClassVar[object] = property(lambda self: self.prompts)  # type: ignore[misc]  # as above
 
     prompts: tuple[Path, ...] = setting(
-        min_length=1, help="Files of prompts to learn from; what answers them there is not read."
+        min_length=1, help="Training files of prompts; responses in these files are ignored."
     )
     epochs: float = setting(1.0, gt=0, help="Passes over the prompts. Ignored when steps is set.")
-    batch_size: int = setting(16, ge=1, help="Prompts in a step.")
+    batch_size: int = setting(16, ge=1, help="Prompts per optimizer step.")
     mix: tuple[str, ...] = setting(
         (),
-        help="Files of demonstrations or documents to replay in each step, each as FILE=WEIGHT: "
-        "WEIGHT is its share of the step's rows (general.jsonl=0.2).",
+        help="Files of demonstrations or documents to replay in each step, each as FILE=WEIGHT, "
+        "where WEIGHT is its share of the step's rows, such as general.jsonl=0.2.",
     )
     learning_rate: float = setting(5e-5, gt=0, help="Peak learning rate.")
     lr_scheduler: Literal["cosine", "linear", "constant"] = setting(
-        "constant", help="How the learning rate falls after the warm-up."
+        "constant", help="Learning rate schedule after the warm-up."
     )
-    adam_epsilon: float = setting(1e-5, gt=0, help="AdamW: added to the denominator.")
-    num_generations: int = setting(1, ge=1, help="Responses drawn to each prompt.")
-    max_response_length: int = setting(128, ge=1, help="Longest response in tokens.")
+    adam_epsilon: float = setting(1e-5, gt=0, help="AdamW ε: added to the denominator.")
+    num_generations: int = setting(1, ge=1, help="Responses sampled per prompt.")
+    max_response_length: int = setting(128, ge=1, help="Maximum length of a response in tokens.")
     num_mini_batches: int = setting(
         1,
         ge=1,
-        help="Steps that a round of rollouts is cut into: responses are drawn to batch_size × "
-        "num_mini_batches prompts at once.",
+        help="Mini-batches per round of rollouts, each with an optimizer step: a round has "
+        "batch_size × num_mini_batches prompts.",
     )
     update_epochs: int = setting(1, ge=1, help="Passes over each round of rollouts.")
-    clip_range: float = setting(
-        0.2, gt=0, help="How far π/π_old may move from 1 before a token stops to count."
-    )
+    clip_range: float = setting(0.2, gt=0, help="PPO clip range ε for the probability ratio.")
 
     reward_model: tuple[str, ...] = setting(
-        (), help="Reward models, each a run or RUN=WEIGHT; several are combined."
+        (), help="Reward models, each as RUN or RUN=WEIGHT; several are combined."
     )
     rule: tuple[str, ...] = setting(
         (),
-        help="Rules that reward a response with 1 or 0, each as NAME or NAME=WEIGHT: is_json, "
-        "is_list, is_one_sentence, is_refusal.",
+        help="Rule-based rewards of 1 or 0, each as NAME or NAME=WEIGHT: is_json, is_list, "
+        "is_one_sentence, is_refusal.",
     )
     combine: Literal["sum", "mean", "worst", "cautious"] = setting(
         "sum",
-        help="How several reward models, each times its weight, make one reward: their sum, their "
-        "mean, the lowest, or the mean less `spread` standard deviations.",
+        help="How several reward models, each times its weight, are combined: their sum, their "
+        "mean, their minimum (worst), or the mean minus `spread` standard deviations (cautious).",
     )
-    spread: float = setting(1.0, ge=0, help="Standard deviations that cautious takes off.")
+    spread: float = setting(
+        1.0, ge=0, help="Number of standard deviations that combine=cautious subtracts."
+    )
     length_penalty: float = setting(
-        0.0, ge=0, help="Subtracted from the reward for each token of a response."
+        0.0, ge=0, help="Penalty subtracted from the reward per token of a response."
     )
     missing_eos_penalty: float = setting(
-        1.0, ge=0, help="Subtracted from the reward of a response that does not end by itself."
+        1.0, ge=0, help="Penalty subtracted from the reward of a response without a stop token."
     )
     normalize_rewards: Literal["none", "centre", "scale"] = setting(
         "none",
-        help="Shift rewards by the first round's mean (centre), and divide them by its deviation "
-        "too (scale).",
+        help="Subtract the first round's mean reward (centre), and also divide by its standard "
+        "deviation (scale).",
     )
     kl_coef: float = setting(
-        0.05, ge=0, help="β: weight of the divergence from the model that was begun with."
+        0.05,
+        ge=0,
+        help="β: KL penalty coefficient; higher keeps the policy closer to the reference.",
     )
     kl_target: float | None = setting(
-        None, gt=0, help="Adapt β so that the divergence of a response comes near this many nats."
+        None,
+        gt=0,
+        help="Adapt β so that the KL per response approaches this many nats. Unset: β is constant.",
     )
     kl_horizon: float = setting(
-        10_000.0, gt=0, help="Responses over which β adapts; less is faster."
+        10_000.0, gt=0, help="Number of responses over which β adapts; fewer adapt faster."
     )
 
     judge: str | None = setting(
-        None, help="A second reward model, which is never learned from and chooses the weights."
+        None,
+        help="A second reward model that selects the best weights; the policy never trains on it.",
     )
     max_kl: float | None = setting(
         None,
         gt=0,
-        help="Stop when a response diverges by more nats than this, and keep no such weights.",
+        help="Stop if the mean KL per response exceeds this many nats; such weights are not kept.",
     )
     patience: int = setting(
-        3, ge=1, help="Stop when the judge has been lower than its best for so many evaluations."
+        3,
+        ge=1,
+        help="Stop when the judge's score has been below its best for this many evaluations.",
     )
     eval_prompts: int = setting(
-        32, ge=1, help="Held-out prompts that are answered and judged at each evaluation."
+        32, ge=1, help="Number of held-out prompts that are sampled and judged at each evaluation."
     )
     mix_weight: float = setting(
-        0.2, ge=0, help="γ: weight of the loss on the rows of mix, against forgetting."
+        0.2,
+        ge=0,
+        help="γ: weight of the next-token loss on the rows of mix, which reduces forgetting.",
     )
     ema_decay: float = setting(
-        0.0, ge=0, lt=1, help="Decay of an average of the weights, kept instead of them; 0: none."
+        0.0,
+        ge=0,
+        lt=1,
+        help="Decay of a moving average (EMA) of the weights, which is kept instead; 0: none.",
     )

@@ -1,4 +1,4 @@
-"""REINFORCE leave-one-out."""
+"""Settings of RLOO, REINFORCE leave-one-out."""
 
 from typing import ClassVar
 
@@ -7,12 +7,12 @@ from upbring.settings.schema import setting
 
 
 class RlooSettings(OnPolicySettings):
-    """Learn from how much better each whole response is than the others to its prompt; no value."""
+    """RLOO: RL with the other responses to a prompt as the baseline; no value model."""
 
     panel: ClassVar[str] = "RLOO"
 
-    batch_size: int = setting(8, ge=1, help="Prompts in a step.")
-    num_generations: int = setting(4, ge=2, help="Responses drawn to each prompt.")
+    batch_size: int = setting(8, ge=1, help="Prompts per optimizer step.")
+    num_generations: int = setting(4, ge=2, help="Responses sampled per prompt.")
     whiten_advantages: bool = setting(
-        default=False, help="Whiten the advantages of a round's responses."
+        default=False, help="Whiten the response advantages of a round: mean 0, variance 1."
     )

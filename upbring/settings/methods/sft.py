@@ -1,4 +1,4 @@
-"""Supervised fine-tuning."""
+"""Settings of supervised fine-tuning."""
 
 from typing import ClassVar, Literal
 
@@ -7,10 +7,10 @@ from upbring.settings.stage import DialogueSettings
 
 
 class SftSettings(DialogueSettings):
-    """Learn from demonstrations: next-token loss on what the assistant says."""
+    """SFT: next-token loss on the assistant's turns of demonstrations."""
 
     panel: ClassVar[str] = "Supervised fine-tuning"
 
     turns: Literal["all", "last"] = setting(
-        "all", help="Which of the assistant's turns are learned from."
+        "all", help="Assistant turns with a loss: all, or the last one of each dialogue."
     )

@@ -1,4 +1,4 @@
-"""Simple preference optimisation."""
+"""Settings of SimPO, simple preference optimization."""
 
 from typing import ClassVar, Literal
 
@@ -7,17 +7,17 @@ from upbring.settings.schema import setting
 
 
 class SimpoSettings(PreferenceSettings):
-    """Learn from comparisons by mean log-probabilities and a margin; there is no reference."""
+    """SimPO: trains on comparisons of mean log-probabilities with a margin; no reference."""
 
-    panel: ClassVar[str] = "Simple preference optimisation"
+    panel: ClassVar[str] = "Simple preference optimization"
 
-    beta: float = setting(2.0, gt=0, help="β: scale of the mean log-probability; 2 to 10.")
-    gamma: float = setting(1.0, ge=0, help="γ: margin of the rewards that is wanted.")
+    beta: float = setting(2.0, gt=0, help="β: scale of the mean log-probability. Usual: 2 to 10.")
+    gamma: float = setting(1.0, ge=0, help="γ: target margin between the rewards.")
     label_smoothing: float = setting(
-        0.0, ge=0, lt=0.5, help="Share of the labels that is taken to be wrong."
+        0.0, ge=0, lt=0.5, help="Label smoothing ε: assumed share of wrong labels."
     )
     comparisons: Literal["all", "extremes"] = setting(
-        "all", help="What is made of a ranking: all its pairs, or best against worst."
+        "all", help="Pairs of a ranking: all pairs, or the best against the worst (extremes)."
     )
     nll_weight: float = setting(
         0.0, ge=0, help="Weight of the next-token loss on the best response."

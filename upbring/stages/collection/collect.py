@@ -1,11 +1,11 @@
-"""Rankings from anybody: a model answers prompts several times, and somebody ranks the answers.
+"""Collect rankings: a model answers prompts several times, and the answers are ranked.
 
     collected/
-      answers.jsonl    prompt and answers, in an order that tells nothing
-      rank.html        the page in which people rank them; it saves rankings.jsonl
-      rankings.jsonl   what `upbring reward` and `upbring dpo` learn from
+      answers.jsonl    prompts with their answers, in the order of sampling
+      rank.html        the page on which people rank them; it saves rankings.jsonl
+      rankings.jsonl   training data for `upbring reward` and `upbring dpo`
 
-Drawn answers depend on (seed, prompt, number) alone; what is there already is not drawn again.
+The answers depend only on (seed, prompt, number); existing ones are not sampled again.
 """
 
 import json
@@ -24,22 +24,22 @@ from upbring.stages.collection.ranking_page import render_ranking_page
 from upbring.stages.evaluation.models import load_local_model
 
 ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE = "answers.jsonl", "rankings.jsonl", "rank.html"
-PROMPTS_PER_BATCH = 64  # prompts whose answers are drawn together
+PROMPTS_PER_BATCH = 64  # prompts that are sampled together
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredPrompt:
-    """A prompt, the row that it came from, and the answers to it."""
+    """A prompt, its row, and the answers to it."""
 
     prompt: tuple[Message, ...]
     answers: tuple[str, ...]
-    row: str  # the file's line, for a judge who knows more about the prompt
+    row: str  # the line of the file, for rankers that need more than the prompt
 
 
 class Ranker(Protocol):
-    """Somebody who ranks answers: 1 is best, equal ranks are ties."""
+    """Ranks answers: 1 is best, equal ranks are ties."""
 
     def __call__(self, answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
         """Return the ranks of each prompt's answers."""
@@ -48,7 +48,7 @@ class Ranker(Protocol):
 def collect(
     settings: CollectSettings, folder: Path, *, ranker: Ranker | None, annotator: str, log: Log
 ) -> Path | None:
-    """Return the file of rankings; nothing yet, if people have to rank first."""
+    """Return the file of rankings; None if people have to rank first."""
     rankings = folder / RANKINGS_FILE
     if rankings.is_file():
         log(f"{rankings}: {_count_rows(rankings)} rankings")
@@ -68,7 +68,7 @@ def collect(
             "annotator": annotator,
         }
         for each, prompt_ranks in zip(answered, ranker(answered), strict=True)
-        if len(set(prompt_ranks)) > 1  # what is all the same teaches nothing
+        if len(set(prompt_ranks)) > 1  # nothing is preferred if all are tied
     ]
     _write_jsonl(rankings, ranked_rows)
     log(f"{rankings}: {len(ranked_rows)} rankings by {annotator}")
@@ -76,17 +76,17 @@ def collect(
 
 
 def rankings_waiting_text(folder: Path) -> str:
-    """Return what people are to do."""
+    """Return what people must do."""
     return (
-        f"{folder}: waits for people; open {folder / RANKING_PAGE_FILE} in a browser, rank the answers, save "
-        f"the file as {folder / RANKINGS_FILE}, and run the same command again"
+        f"{folder}: waiting for people; open {folder / RANKING_PAGE_FILE} in a browser, rank the "
+        f"answers, save the file as {folder / RANKINGS_FILE}, and run the same command again"
     )
 
 
 def _load_or_sample_answers(
     settings: CollectSettings, folder: Path, *, log: Log
 ) -> list[AnsweredPrompt]:
-    """Return prompts with answers, drawn now or before."""
+    """Return prompts with answers, from the file or sampled now."""
     path = folder / ANSWERS_FILE
     if path.is_file():
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -118,8 +118,8 @@ def _load_or_sample_answers(
         log(f"{settings.model}: {start + len(batch)} of {len(prompts)} prompts answered")
     if not answered:
         raise InputError(
-            f"{settings.model}: gave the same answer each time to all {len(prompts)} prompts; "
-            "raise temperature"
+            f"{settings.model}: the answers to each of the {len(prompts)} prompts are all the "
+            "same; raise temperature"
         )
     _write_jsonl(
         path,
@@ -132,9 +132,9 @@ def _load_or_sample_answers(
 
 
 def distinct_answers(answers: Sequence[str]) -> tuple[str, ...]:
-    r"""Return the answers that differ, without the NUL characters that a model may draw.
+    r"""Return the distinct answers, without empty ones and without NUL characters.
 
-    No row may hold these, nor an answer that is empty: what reads the rankings would refuse it.
+    A model may sample both, and readers of rankings reject both.
 
     >>> distinct_answers(["Paris. ", "Paris.", "Pa\0ris.", "Rome.", " \0"])
     ('Paris.', 'Rome.')
@@ -144,7 +144,7 @@ def distinct_answers(answers: Sequence[str]) -> tuple[str, ...]:
 
 
 def _select_prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:
-    """Return the prompts to ask, spread over the files, each with its row."""
+    """Return the prompts to answer, evenly spread over the files, each with its row."""
     all_prompts: list[tuple[Prompt, str]] = []
     for path in settings.prompts:
         lines: list[str] = []

@@ -1,4 +1,4 @@
-"""All that an evaluation asks, from the user's files or from the toy world."""
+"""The data of an evaluation, from the user's files or from the toy world."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from upbring.stages.evaluation.toyworld_data import ToyworldEvalData, load_toywo
 
 @dataclass(frozen=True)
 class EvalData:
-    """All that is asked, by what it is."""
+    """The rows of an evaluation, by type."""
 
     questions: tuple[Question, ...] = ()
     instructions: tuple[InstructionPrompt, ...] = ()
@@ -24,11 +24,11 @@ class EvalData:
     documents: tuple[str, ...] = ()
     prompts: tuple[Dialogue, ...] = ()
     topics: Mapping[str, tuple[Dialogue, ...]] | None = None
-    toyworld: ToyworldEvalData | None = None  # unless the data is the user's
+    toyworld: ToyworldEvalData | None = None  # None if the data is the user's
 
 
 def load_eval_data(settings: EvaluateSettings) -> EvalData:
-    """Return what the files of the settings ask, or else the toy world."""
+    """Return the rows of the files in the settings, or else those of the toy world."""
     if not settings.data:
         toyworld = load_toyworld_data(seed=settings.seed, max_rows=settings.limit)
         return EvalData(
@@ -58,7 +58,7 @@ def load_eval_data(settings: EvaluateSettings) -> EvalData:
 
 
 def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: bool) -> bool:
-    """Whether there is something to ask; unless wished, whether the data is meant for the suite."""
+    """Whether a suite has rows; if it is not requested, rows that were written for it."""
     has_intended_rows = {
         "facts": bool(eval_data.questions),
         "instructions": bool(eval_data.instructions) or eval_data.toyworld is not None,
@@ -66,7 +66,7 @@ def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: 
         "forgetting": bool(eval_data.documents),
         "memorisation": bool(eval_data.canaries),
         "preference": bool(eval_data.prompts) and num_models > 1,
-        "harness": False,  # which brings its own
+        "harness": False,  # its tasks have their own data
     }
     if not is_requested:
         return has_intended_rows[suite]

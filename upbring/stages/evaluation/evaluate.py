@@ -1,8 +1,8 @@
-"""`upbring evaluate`, put together: models one after the other, every suite, one folder of results.
+"""`upbring evaluate`: all suites for one model after another, and one folder of results.
 
-At most one model is in memory. Each in its turn answers all that the suites ask of it alone; the
-answers lie in the journal then, and the suites are measured from there. Only drift asks the first
-model once more, about what the others said.
+At most one model is in memory. Each model first answers all prompts of all suites; the answers are
+cached, and the suites are then measured from the cache. Only drift loads the first model once more,
+to score the answers of the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,11 +40,11 @@ def evaluate(
     make_scorer: MakeScorer | None = None,
     names: Sequence[str] | None = None,
 ) -> list[EvalResult]:
-    """Measure the models and write the folder; return every number.
+    """Evaluate the models and write the folder; return all results.
 
-    `names` are what the models are called in the results, if not as they were given.
+    `names` are the models' names in the results; by default they are named as in the settings.
     """
-    is_harness_only = requested_suites(settings) == ["harness"]  # it brings its own questions
+    is_harness_only = requested_suites(settings) == ["harness"]  # its tasks have their own data
     eval_data = EvalData() if is_harness_only else load_eval_data(settings)
     suites = select_suites(settings, eval_data)
     model_names = list(names or settings.models)
@@ -58,8 +58,8 @@ def evaluate(
         def poll() -> None:
             if interruption.is_requested:
                 raise Interrupted(
-                    f"stopped; the answers so far lie in {settings.to / ANSWERS}, and the same "
-                    "command goes on from there",
+                    f"stopped; the answers so far are in {settings.to / ANSWERS}; run the same "
+                    "command to continue",
                     signal_number=interruption.signal_number or 2,
                 )
 
@@ -79,7 +79,7 @@ def evaluate(
         for model in models:  # each model is loaded once, and answers all suites
             for suite in suites:
                 SUITES[suite]([model], context)
-        model_slot.unload()  # the judge may be a model, too
+        model_slot.unload()  # the judge may be a model too
         context = replace(context, judge=judge)
         if "preference" in suites and is_human_judge(settings.judge):
             _collect_votes(settings, models, context, log=log)
@@ -91,13 +91,13 @@ def evaluate(
 
 
 def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
-    """Return the suites that are asked for, or else those that the data is for."""
+    """Return the requested suites, or else those that the data has rows for."""
     files = ", ".join(map(str, settings.data))
     num_models = len(settings.models)
     requested = requested_suites(settings)
     for name in requested:
         if name != "harness" and not has_rows(name, eval_data, num_models, is_requested=True):
-            raise InputError(f"{files}: no row is for the suite {name}; {ROW_HINTS[name]}")
+            raise InputError(f"{files}: no row for the suite {name}; {ROW_HINTS[name]}")
     if requested:
         return requested
     selected = [
@@ -107,14 +107,14 @@ def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
     if any(map(is_url, settings.models)):
         selected = [name for name in selected if name not in LOGPROB_SUITES]
     if not selected:
-        raise InputError(f"{files}: no row is for any suite of these models; name one with --suite")
+        raise InputError(f"{files}: no row for any suite of these models; name one with --suite")
     return selected
 
 
 def requested_suites(settings: EvaluateSettings) -> list[str]:
-    """Return the suites that are named, each once, or say which is none.
+    """Return the requested suites, each once; raise if one is unknown.
 
-    Tasks without a suite or data mean the harness alone.
+    Tasks without a suite or data request the suite harness alone.
     """
     names = [part.strip() for text in settings.suite for part in text.split(",") if part.strip()]
     for name in names:
@@ -122,12 +122,12 @@ def requested_suites(settings: EvaluateSettings) -> list[str]:
             raise InputError("suite: reward_health is measured by `upbring reward`; leave it out")
         if name not in SUITES:
             suggestion = nearest(name, SUITES)
-            hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(SUITES)}"
-            raise InputError(f"suite: {format_value(name)} is no suite; {hint}")
+            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(SUITES)}"
+            raise InputError(f"suite: {format_value(name)} is not a suite; {hint}")
     if settings.tasks and not names and not settings.data:
         names = ["harness"]
     if settings.tasks and names and "harness" not in names:
-        raise InputError("tasks: are for the suite harness, which is not named; add it to --suite")
+        raise InputError("tasks: need the suite harness, which is not requested; add it to --suite")
     if settings.tasks or "harness" in names:
         check_tasks(settings.tasks)
     return list(dict.fromkeys(names))
@@ -139,7 +139,7 @@ def make_judge(
     make_scorer: MakeScorer | None,
     model_names: Sequence[str] = (),
 ) -> Judge | None:
-    """Return who judges preferences, if anybody does."""
+    """Return the judge of the preference suite; None if there is none."""
     if settings.judge is None:
         return eval_data.toyworld.judge if eval_data.toyworld else None
     if is_human_judge(settings.judge):
@@ -149,7 +149,7 @@ def make_judge(
         return Comparer(endpoint.name, endpoint.identity, endpoint.win_probabilities)
     if make_scorer is None:
         raise InputError(
-            f"judge: {settings.judge} is no URL, and reward models cannot judge here; "
+            f"judge: {settings.judge} is not a URL, and reward models cannot judge here; "
             "give the URL of an endpoint"
         )
     return make_scorer(settings.judge)
@@ -158,11 +158,11 @@ def make_judge(
 def _collect_votes(
     settings: EvaluateSettings, models: Sequence[EvaluatedModel], context: SuiteContext, *, log: Log
 ) -> None:
-    """Let people see what was said, and count the votes that they have given."""
+    """Write the page for votes on the answers, and log how many votes count."""
     seed = context.seed if context.is_sampled else None
     answers = collect_answers(models, context.eval_data.prompts, cache=context.cache, seed=seed)
     num_prompts = write_voting_page(settings, answers)
     if isinstance(context.judge, Votes):
         log(check_votes(settings, answers, context.judge))
     elif not num_prompts:
-        log("people have nothing to vote on: the models give the same answer to every prompt")
+        log("nothing to vote on: the models give the same answer to every prompt")

@@ -1,13 +1,13 @@
-"""People as the judges of an evaluation: what they open, and where their votes are read.
+"""People as the judge of an evaluation: the page that they open, and their votes.
 
     upbring evaluate A B --suite preference --data prompts.jsonl --judge votes:votes.jsonl
 
     evaluation/
-      pairs.jsonl   prompt and the answers to it that differ; which model said what is not told
-      rank.html     the page in which people rank them
+      pairs.jsonl   prompts with the distinct answers to each, without the models' names
+      rank.html     the page on which people rank them
 
-The order of the answers is a draw of (seed, prompt) alone. While there is no file of votes, only
-the answers are evaluated; with it the same command reads it.
+The order of the answers depends only on (seed, prompt). While the file of votes does not exist, the
+models only answer; once it exists, the same command reads it.
 """
 
 import json
@@ -31,34 +31,34 @@ PAIRS_FILE = "pairs.jsonl"
 
 
 def is_human_judge(judge: str | None) -> bool:
-    """Tell whether people judge, by how the judge is named."""
+    """Whether people judge, from the name of the judge."""
     return judge is not None and judge.startswith(VOTES_PREFIX)
 
 
 def load_votes(settings: EvaluateSettings, models: Sequence[str]) -> Votes | None:
-    """Return people's votes on models of these names; none if nobody has voted yet."""
+    """Return people's votes on models of these names; None if there are none yet."""
     if not MIN_MODELS <= len(models) <= MAX_MODELS:
         raise InputError(
-            f"judge: people compare {MIN_MODELS} to {MAX_MODELS} models, and {len(models)} are given; name "
-            "others, or another judge"
+            f"judge: people compare {MIN_MODELS} to {MAX_MODELS} models, and {len(models)} are "
+            "given; change the models, or use another judge"
         )
     path = _votes_path(settings)
     return read_votes(path, models=models) if path.exists() else None
 
 
 def votes_waiting_text(settings: EvaluateSettings) -> str | None:
-    """Return what people are to do, if their votes are waited for."""
-    if not is_human_judge(settings.judge) or _votes_path(settings).exists():
+    """Return what people must do, if their votes are missing."""
+    if not is_human_judge(settings.judge) or (path := _votes_path(settings)).exists():
         return None
     return (
-        f"{settings.to}: waits for people; open {settings.to / RANKING_PAGE_FILE} in a browser, rank the "
-        f"answers, save the file as {_votes_path(settings)} (of several people, a folder of that name "
-        "with all their files), and run the same command again"
+        f"{settings.to}: waiting for people; open {settings.to / RANKING_PAGE_FILE} in a browser, "
+        f"rank the answers, save the file as {path} (for several people, a folder of that name with "
+        "all their files), and run the same command again"
     )
 
 
 def write_voting_page(settings: EvaluateSettings, answers: ModelAnswers) -> int:
-    """Write the page in which people compare what was said; return how many prompts it has."""
+    """Write the page on which people compare the answers; return its number of prompts."""
     rows = [
         {
             "prompt": [{"role": m.role, "content": m.content} for m in prompt],
@@ -76,21 +76,24 @@ def write_voting_page(settings: EvaluateSettings, answers: ModelAnswers) -> int:
 
 
 def check_votes(settings: EvaluateSettings, answers: ModelAnswers, votes: Votes) -> str:
-    """Return how many votes count; refuse votes of which none does."""
+    """Return how many votes count, as text; raise if none does."""
     num_other_prompts, num_other_answers = votes.count_unmatched(answers.prompts, answers.texts)
     num_valid = len(votes.votes) - num_other_prompts - num_other_answers
-    reason = f"{num_other_prompts} are about other prompts, {num_other_answers} about answers that no model gives now"
+    reason = (
+        f"{num_other_prompts} are about other prompts, {num_other_answers} about answers that no "
+        "model gives now"
+    )
     if num_valid == 0:
         raise InputError(
-            f"{votes.path}: none of its {len(votes.votes)} votes counts: {reason}; give the "
-            f"--data that was voted on, or rank the answers of {settings.to / RANKING_PAGE_FILE} anew"
+            f"{votes.path}: none of its {len(votes.votes)} votes counts: {reason}; use the --data "
+            f"that was voted on, or rank the answers of {settings.to / RANKING_PAGE_FILE} again"
         )
     ignored_note = f"; {reason}" if num_other_prompts or num_other_answers else ""
     return f"{votes.path}: {num_valid} votes count{ignored_note}"
 
 
 def _shuffle_distinct(prompt: Dialogue, texts: Sequence[str], *, seed: int) -> list[str]:
-    """Return the answers that differ, in an order that tells nothing of who gave them."""
+    """Return the distinct answers, in an order that does not depend on the models."""
     distinct = sorted({text.strip(): text for text in texts}.items())
     order = counter_rng.permutation(
         counter_rng.key(seed, "sides", format_prompt(prompt)), len(distinct)
@@ -99,8 +102,8 @@ def _shuffle_distinct(prompt: Dialogue, texts: Sequence[str], *, seed: int) -> l
 
 
 def _votes_path(settings: EvaluateSettings) -> Path:
-    assert settings.judge is not None, "asked where people judge"
+    assert settings.judge is not None, "only called if people judge"
     file_name = settings.judge.removeprefix(VOTES_PREFIX).strip()
     if not file_name:
-        raise InputError(f"judge: {VOTES_PREFIX} names no file; write {VOTES_PREFIX}votes.jsonl")
+        raise InputError(f"judge: {VOTES_PREFIX} without a file; write {VOTES_PREFIX}votes.jsonl")
     return Path(file_name)

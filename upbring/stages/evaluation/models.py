@@ -1,7 +1,6 @@
-"""The models of an evaluation: at most one is in memory, whoever is asked something comes in.
+"""The models of an evaluation: at most one is in memory, and it is loaded on first use.
 
-What decides a model's answers is known before it is loaded, so that what was answered before needs
-no loading at all.
+A model's identity is known before it is loaded, so that cached answers need no loading.
 """
 
 import hashlib
@@ -29,12 +28,12 @@ from upbring.train import devices
 
 Log = Callable[[str], None]
 
-# What decides what a model says; other files of its folder (README, optimiser) do not.
+# The files that determine a model's answers; others (README, optimizer) do not.
 HASHED_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 class ModelSlot:
-    """The one model that is in memory; another takes its place when it is asked something."""
+    """The one model in memory; using another one replaces it."""
 
     def __init__(self, settings: EvaluateSettings, *, log: Log, poll: Callable[[], None]) -> None:
         self.settings, self.log, self.poll = settings, log, poll
@@ -43,7 +42,7 @@ class ModelSlot:
         self.num_loads = 0
 
     def make_model(self, model: str, name: str) -> EvaluatedModel:
-        """Return a model as a subject, by what it is given as and what it is called."""
+        """Return the model to evaluate, from its path or URL and its name in the results."""
         if is_url(model):
             return Endpoint(model, self.settings.max_tokens, name)
         template = read_template(self.settings)
@@ -51,7 +50,7 @@ class ModelSlot:
         return LazyModel(model, name, identity, self)
 
     def get_local(self, lazy_model: "LazyModel") -> LocalModel:
-        """Return a guest's model, brought into memory if another was there."""
+        """Return the loaded model of `lazy_model`; another one in memory is replaced."""
         if self._local_model is None or self._loaded_name != lazy_model.model:
             self.unload()
             model_settings = ModelSettings(
@@ -73,13 +72,13 @@ class ModelSlot:
         return self._local_model
 
     def unload(self) -> None:
-        """Make room for another."""
+        """Free the memory of the loaded model."""
         self._local_model = None
 
 
 @dataclass(frozen=True)
 class LazyModel:
-    """A model that is loaded when it is asked something."""
+    """A model that is loaded on first use."""
 
     model: str
     name: str
@@ -87,23 +86,23 @@ class LazyModel:
     slot: ModelSlot
 
     def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
-        """Return the likeliest answer to each prompt."""
+        """Return the greedy answer to each prompt."""
         return self.slot.get_local(self).generate(prompts)
 
     def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return an answer to each prompt, drawn at temperature 1."""
+        """Return an answer to each prompt, sampled at temperature 1."""
         return self.slot.get_local(self).sample(prompts, seed=seed)
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
-        """Return the likeliest continuation of each plain text."""
+        """Return the greedy continuation of each plain text."""
         return self.slot.get_local(self).complete(texts, max_tokens=max_tokens)
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
-        """Return how likely each ending of each choice is."""
+        """Return the likelihood of each ending of each choice."""
         return self.slot.get_local(self).likelihoods(requests)
 
     def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
-        """Return how likely each document is."""
+        """Return the likelihood of each document."""
         return self.slot.get_local(self).document_likelihoods(documents)
 
 
@@ -117,7 +116,7 @@ def load_local_model(
     name: str = "",
     identity: str = "",
 ) -> LocalModel:
-    """Return a model, brought into memory, that answers; unnamed it is called as it is given."""
+    """Return a loaded model; its name defaults to `settings.model`."""
     machine = devices.prepare(settings)
     loaded = load(
         settings.model, device=machine.device, compute_dtype=machine.compute_dtype, log=log
@@ -127,7 +126,7 @@ def load_local_model(
 
 
 def hash_model(model: str) -> str:
-    """Return a hash of all files that decide what a model says, and of the base below it."""
+    """Return a hash of all files that determine a model's answers, its base's included."""
     folder, seen = locate_model(model), set[Path]()
     files: list[str] = []
     while folder not in seen:
@@ -140,12 +139,12 @@ def hash_model(model: str) -> str:
 
 
 def read_template(settings: EvaluateSettings) -> str | None:
-    """Return the text of the template that the user names, if any."""
+    """Return the text of the chat template file in the settings; None if there is none."""
     if settings.chat_template is None:
         return None
     try:
         return settings.chat_template.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"template: {settings.chat_template} cannot be read ({error}); name another"
+            f"chat_template: {settings.chat_template} cannot be read ({error}); name another file"
         ) from error

@@ -1,4 +1,4 @@
-"""A reward model introduced as a judge: to evaluation, which compares, and to whoever collects."""
+"""A reward model as a judge, for evaluations and for collecting rankings."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ from upbring.settings.model import ModelSettings
 from upbring.stages.collection.collect import AnsweredPrompt, Ranker
 from upbring.train import devices
 
-ComputeSettings = EvaluateSettings | CollectSettings  # which say where and how to compute
+ComputeSettings = EvaluateSettings | CollectSettings  # both have dtype, device and threads
 
 
 class LazyRewardModel:
-    """A reward model that is loaded when it is first asked."""
+    """A reward model that is loaded on first use."""
 
     def __init__(self, name: str, settings: ComputeSettings) -> None:
         self.name, self.settings = name, settings
         self.model: RewardModel | None = None
 
     def scores(self, groups: Sequence[ResponseGroup]) -> list[list[float]]:
-        """Return the scores of each question's responses."""
+        """Return the scores of each group's responses."""
         if self.model is None:
             model_settings = ModelSettings(
                 model=self.name,
@@ -57,7 +57,7 @@ def make_reward_scorer(settings: ComputeSettings, name: str) -> Scorer:
 
 
 def make_reward_ranker(settings: ComputeSettings, name: str) -> Ranker:
-    """Return a reward model as one who ranks: the higher score is better, equal ones are ties."""
+    """Return a reward model as a ranker: a higher score is better, equal scores are ties."""
     reward_model = LazyRewardModel(name, settings)
 
     def rank_answers(answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:

@@ -1,6 +1,6 @@
-"""The suites by name, each fed with what the sheet has for it.
+"""The suites by name, each called with its part of the evaluation data.
 
-Given one subject, a suite lets it answer; given all, it measures what lies in the journal.
+Called with one model, a suite generates its answers; called with all, it measures cached answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,15 +33,15 @@ from upbring.stages.evaluation.toyworld_data import grade_correctness, grade_for
 
 @dataclass(frozen=True)
 class SuiteContext:
-    """What a suite works with: the sheet, the journal, the judge and the seed."""
+    """What a suite works with: the data, the answer cache, the judge and the seed."""
 
     eval_data: EvalData
     cache: AnswerCache
     judge: Judge | None
     seed: int
-    first_model: str  # the model before
-    harness: Harness | None = None  # where its tasks are asked
-    is_sampled: bool = False  # whether preferred answers are drawn, not the likeliest
+    first_model: str  # the baseline
+    harness: Harness | None = None  # runs the tasks of lm-evaluation-harness
+    is_sampled: bool = False  # whether answers of the preference suite are sampled
 
 
 def _measure_facts(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
@@ -161,8 +161,8 @@ def _measure_harness(models: Sequence[EvaluatedModel], context: SuiteContext) ->
     for model in models:
         if not isinstance(model, LazyModel):
             raise InputError(
-                f"{model.name}: is an endpoint, which tells no log-probabilities of given texts; "
-                "leave out the suite harness, or name a model on this machine"
+                f"{model.name}: is an endpoint, which returns no log-probabilities of given texts; "
+                "leave out the suite harness, or use a model on this machine"
             )
         readers.append(BenchmarkModel(model, partial(model.slot.get_local, model)))
     return context.harness.measure(readers, cache=context.cache)

@@ -1,6 +1,6 @@
-"""The toy world as evaluation data: its questions, its truth, and its gold reward as a judge.
+"""The toy world as evaluation data: its questions and answers, and its gold reward as a judge.
 
-For whoever has no data of their own yet. Every number that comes of it is synthetic.
+It is used when the user gives no data. All results on it are synthetic.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ NUM_TALES = 200
 
 @dataclass(frozen=True)
 class ToyworldEvalData:
-    """What the toy world asks, suite by suite."""
+    """The toy world's evaluation rows, by suite."""
 
     questions: tuple[Question, ...]
     format_questions: tuple[Question, ...]
@@ -43,7 +43,7 @@ class ToyworldEvalData:
 
 
 def load_toyworld_data(*, seed: int = 0, max_rows: int | None = None) -> ToyworldEvalData:
-    """Return the toy world's sets, at most so many of each, evenly spread."""
+    """Return the toy world's sets, at most `max_rows` rows of each, evenly spread."""
     max_rows = max_rows or DEFAULT_MAX_ROWS
     world = load_world()
     sets = {
@@ -86,13 +86,13 @@ def load_toyworld_data(*, seed: int = 0, max_rows: int | None = None) -> Toyworl
 
 
 def grade_correctness(question: Question, response: str) -> dict[str, float]:
-    """Return what the world's truth says of an answer to one of the toy world's questions."""
+    """Return whether an answer to a question of the toy world is correct."""
     graded = grade(_task_of(question), response)
     return {"accuracy": float(graded.correct >= 1), "graded": graded.correct}
 
 
 def grade_format(question: Question, response: str) -> dict[str, float]:
-    """Return whether an answer has the form that was asked for."""
+    """Return whether an answer has the requested format."""
     return {"form": float(grade(_task_of(question), response).form >= 1)}
 
 
@@ -102,12 +102,12 @@ def _to_question(task: Task) -> Question:
 
 def _task_of(question: Question) -> Task:
     task = question.truth["task"]
-    assert isinstance(task, Task), f"{task!r} is no task of the toy world"
+    assert isinstance(task, Task), f"{task!r} is not a task of the toy world"
     return task
 
 
 def _make_gold_judge(tasks: Sequence[Task]) -> Scorer:
-    """Return the gold reward, which knows the truth about these tasks."""
+    """Return the gold reward, which knows the correct answers of these tasks."""
     by_prompt = {task.prompt: task for task in tasks}
 
     def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:

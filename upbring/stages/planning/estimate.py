@@ -1,53 +1,53 @@
-"""Bytes of a stage, by part, from what was counted of its model: arithmetic alone.
+"""The memory of a stage, by part: arithmetic on a `MemoryProfile` and a `MemoryWorkload`.
 
-`outline` counts; here it is added up. A method says what it asks of the model as a `MemoryWorkload`. The
-process holds at most what always lies there and what its hungriest phase adds to it.
+`memory_probe` measures the profile of the model, `workload` the workload of the method. The peak of
+a process is what it holds all the time plus what its largest phase adds.
 
-Two numbers are measured and not derived: what libraries take with the first step, and what the
-C library cannot use again of memory that was freed (see `docs/learn/plan.md`).
+Two numbers are measured and not derived: the buffers that libraries allocate with the first step,
+and heap fragmentation (see `docs/learn/plan.md`).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-FLOAT32_BYTES = 4  # bytes; what learns is float32, and so are its gradient and its moments
-NUM_ADAMW_MOMENTS = 2  # of AdamW
+FLOAT32_BYTES = 4  # of a trained weight, of its gradient and of each of its moments
+NUM_ADAMW_MOMENTS = 2
 
-# Glibc 2.36 does not put an aligned tensor where one of its size was freed, so that what comes and
-# goes takes more than its size. Measured on 2 cores beside the same run with an allocator that
-# leaves no holes: models whose tensors took 3, 60, 240, 380, 530 and 960 MB at the fullest moment
-# took 20, 100, 200, 210, 250 and 440 MB more. Of what libraries take with the first step there is
-# little. Recomputed, two Llamas, two Qwen2 and a GPT-2 left besides 0.19 to 0.32 of what a layer's
-# forward pass makes behind in each layer, between what is kept.
+# Glibc 2.36 does not reuse the memory of a freed aligned tensor for another one of its size, so
+# short-lived tensors take more than their size. Measured on 2 cores against the same run with an
+# allocator without fragmentation: models with 3, 60, 240, 380, 530 and 960 MB of tensors at the
+# peak took 20, 100, 200, 210, 250 and 440 MB more. With gradient checkpointing, two Llamas, two
+# Qwen2 and a GPT-2 lost another 0.19 to 0.32 of a layer's forward tensors in each layer.
 FIRST_STEP_BYTES = 20_000_000
 FRAGMENTATION = 0.3
-MAX_FIXED_FRAGMENTATION = 80_000_000  # on top, but no more than comes and goes
-RECOMPUTE_FRAGMENTATION = 0.25  # of what a recomputed layer makes
+MAX_FIXED_FRAGMENTATION = 80_000_000  # in addition, but no more than the temporaries
+RECOMPUTE_FRAGMENTATION = 0.25  # of the tensors of a recomputed layer
 
-# A product of bfloat16 is compiled for each shape, and kept (oneDNN: 0.32 MB each, measured).
-PRIMITIVE_BYTES = 320_000
-FORWARD_PER_SAVED = 2.0  # times what a layer keeps, about what its forward pass makes
-LINEAR_SHAPES, ATTENTION_SHAPES = 30, 6  # of a micro-batch, and of each length of text
+# oneDNN compiles a bfloat16 kernel for each matrix shape and caches it (0.32 MB each, measured).
+KERNEL_BYTES = 320_000
+FORWARD_PER_SAVED = 2.0  # a layer's forward pass allocates about twice what it saves for backward
+LINEAR_SHAPES, ATTENTION_SHAPES = 30, 6  # of a micro-batch, and of each sequence length
 
-# While a token is drawn, each number of its row lies there as a logit, a log-probability and one
-# over the temperature (float32), and three times in 32 bits for the noise.
+# Sampling a token holds a row of logits, log-probabilities and scaled logits (float32), and three
+# more rows of 32 bits for the noise.
 SAMPLING_BYTES_PER_LOGIT = 3 * 4 + 3 * 4
 
+LIBRARIES = "libraries"
 LOADING = "loading"
-RECOMPUTE_FRAGMENTATION_NAME = "holes between recomputed layers"
-MOMENTS_NAME = "optimiser's moments"
+MOMENTS = "optimizer moments"
+RECOMPUTED = "fragmentation by recomputation"
 
 
 @dataclass(frozen=True, slots=True)
 class LinearBytes:
-    """Bytes as a linear function: of tokens, or of rows of logits."""
+    """Bytes as a linear function of the number of tokens, or of rows of logits."""
 
     fixed: float
     per_unit: float
 
     def bytes_for(self, count: int) -> int:
-        """Return the bytes for so many."""
+        """Return the bytes of `count` tokens or rows; none has no fixed bytes either."""
         return round(self.fixed + self.per_unit * count) if count else 0
 
     def __add__(self, other: "LinearBytes") -> "LinearBytes":
@@ -59,80 +59,78 @@ class LinearBytes:
 
 @dataclass(frozen=True, slots=True)
 class MemoryProfile:
-    """What was counted of a model and of the role that learns on it."""
+    """What was measured of a model and of the role that is trained on it."""
 
     num_layers: int
     hidden_size: int
     vocab_size: int
-    element_bytes: int  # bytes of one that passes between layers
-    weight_bytes: int  # bytes of parameters and buffers, no adapter among them
-    num_parameters: int  # of its parameters
-    file_bytes: int  # bytes that are mapped while the weights are read
-    num_trainable: int  # numbers that learn
-    is_full: bool  # they are the weights themselves
-    layer_activations: LinearBytes  # what a layer keeps for the backward pass, of tokens
-    other_activations: LinearBytes  # what is kept outside of the layers, of tokens
-    training_temporaries: LinearBytes  # what comes and goes besides while layers learn, of tokens
-    recomputed_per_layer: (
-        LinearBytes  # what the forward pass of a layer makes, if it is recomputed, of tokens
-    )
-    forward_temporaries: LinearBytes  # what comes and goes in a forward pass alone, of tokens
-    training_logits: LinearBytes  # of rows that are learned from
-    forward_logits: LinearBytes  # of rows that are looked at
-    max_logit_rows: int  # of logits that are computed at once, at most
-    kv_cache_per_token: int  # keys and values of one token, in all layers
+    element_bytes: int  # of an element of the hidden states
+    weight_bytes: int  # of parameters and buffers without adapters
+    num_parameters: int
+    file_bytes: int  # mapped while the weights are read
+    num_trainable: int
+    is_full: bool  # whether the trained parameters are the weights themselves
+    layer_activations: LinearBytes  # saved by a layer for the backward pass, per token
+    other_activations: LinearBytes  # saved outside of the layers, per token
+    training_temporaries: LinearBytes  # allocated and freed while the layers train, per token
+    recomputed_per_layer: LinearBytes  # of a recomputed layer's forward pass, per token
+    forward_temporaries: LinearBytes  # allocated and freed in a forward pass alone, per token
+    training_logits: LinearBytes  # per row, with gradients
+    forward_logits: LinearBytes  # per row, without gradients
+    max_logit_rows: int  # computed at once
+    kv_cache_per_token: int  # in all layers
 
     @property
     def adapter_bytes(self) -> int:
-        """Bytes of the weights that learn beside the others."""
+        """Bytes of the trained weights of an adapter."""
         return 0 if self.is_full else FLOAT32_BYTES * self.num_trainable
 
     @property
     def activations(self) -> LinearBytes:
-        """What all of the model keeps for the backward pass, of tokens."""
+        """What the whole model saves for the backward pass, per token."""
         return self.layer_activations * self.num_layers + self.other_activations
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryWorkload:
-    """What a method asks of the model, at the most demanding moment of each phase."""
+    """The largest batch of each phase of a stage."""
 
-    train_tokens: int  # in a micro-batch that is learned from
+    train_tokens: int  # in a micro-batch of a training step
     train_rows: int  # of them weighted
-    micro_batches: int = 1  # micro-batches of a step
-    forward_tokens: int = 0  # in a micro-batch that is only looked at
+    micro_batches: int = 1  # of a step
+    forward_tokens: int = 0  # in a micro-batch that is only scored
     forward_rows: int = 0
-    kv_cache_tokens: int = 0  # tokens whose keys and values are kept while answering
-    trainable_adapters: int = 1  # adapters that learn: a policy's and a value's are two
-    frozen_adapters: int = 0  # adapters that do not learn
-    passes_per_token: int = 1  # that learn from each token at once, each by a pass of its own
-    other_model_bytes: int = 0  # bytes of other models in memory
-    concurrent_responses: int = 0  # responses that grow at once
-    compiled_shapes: int = 0  # shapes of products that libraries keep something for
+    kv_cache_tokens: int = 0
+    trainable_adapters: int = 1  # two for a policy and a value model
+    frozen_adapters: int = 0
+    passes_per_token: int = 1  # of training at once: two for a policy and a value model
+    other_model_bytes: int = 0
+    concurrent_responses: int = 0
+    compiled_shapes: int = 0  # of matrices, for which a kernel is cached
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes by part: what always lies there, and what each phase adds."""
+    """Bytes by part: what is held all the time, and what each phase adds."""
 
     constant: Mapping[str, int]
     phases: Mapping[str, Mapping[str, int]]
 
     @cached_property
     def peak_phase(self) -> str:
-        """The phase that takes the most."""
+        """The phase with the highest memory."""
         return max(self.phases, key=lambda name: sum(self.phases[name].values()))
 
     @property
     def peak_parts(self) -> dict[str, int]:
-        """What lies in memory at the peak."""
+        """The parts of the memory at its peak."""
         return {
             n: b for n, b in (*self.constant.items(), *self.phases[self.peak_phase].items()) if b
         }
 
     @property
     def total(self) -> int:
-        """The peak."""
+        """The peak in bytes."""
         return sum(self.peak_parts.values())
 
 
@@ -141,32 +139,30 @@ def estimate_memory(
     memory_workload: MemoryWorkload,
     *,
     baseline: int = 0,
-    fragmentation: float = FRAGMENTATION,
 ) -> MemoryEstimate:
-    """Return the memory of a stage; `baseline` is what the process holds without the model."""
+    """Return the memory of a stage; `baseline` is that of the process without the model."""
     trainable_bytes = (
         FLOAT32_BYTES * memory_profile.num_trainable * memory_workload.trainable_adapters
     )
     constant = {
-        "interpreter and libraries": baseline,
+        LIBRARIES: baseline,
         "weights": memory_profile.weight_bytes,
-        "adapter": memory_profile.adapter_bytes
+        "adapters": memory_profile.adapter_bytes
         * (memory_workload.trainable_adapters + memory_workload.frozen_adapters),
         "other models": memory_workload.other_model_bytes,
-        "compiled products": PRIMITIVE_BYTES * memory_workload.compiled_shapes,
+        "compiled kernels": KERNEL_BYTES * memory_workload.compiled_shapes,
     }
-    moments = {MOMENTS_NAME: NUM_ADAMW_MOMENTS * trainable_bytes}
+    moments = {MOMENTS: NUM_ADAMW_MOMENTS * trainable_bytes}
     phases = dict(
         _phases(memory_profile, memory_workload, moments, trainable_bytes=trainable_bytes)
     )
     for name, parts in phases.items():
         if name != LOADING:  # a file is mapped, not allocated
-            holes = parts.get(RECOMPUTE_FRAGMENTATION_NAME, 0)
-            temporaries = sum(parts.values()) - moments[MOMENTS_NAME] - holes
-            fragmented = round(fragmentation * temporaries) + min(
+            temporaries = sum(parts.values()) - moments[MOMENTS] - parts.get(RECOMPUTED, 0)
+            fragmented = round(FRAGMENTATION * temporaries) + min(
                 MAX_FIXED_FRAGMENTATION, temporaries
             )
-            parts |= {"libraries' first step": FIRST_STEP_BYTES, "holes in the heap": fragmented}
+            parts |= {"library buffers": FIRST_STEP_BYTES, "fragmentation": fragmented}
     return MemoryEstimate(constant, phases)
 
 
@@ -177,7 +173,7 @@ def _phases(
     *,
     trainable_bytes: int,
 ) -> Iterable[tuple[str, dict[str, int]]]:
-    yield LOADING, {"file being read": memory_profile.file_bytes}
+    yield LOADING, {"weights file": memory_profile.file_bytes}
     rows = memory_profile.training_logits.bytes_for(
         min(memory_workload.train_rows, memory_profile.max_logit_rows)
     )
@@ -187,7 +183,7 @@ def _phases(
         "activations": memory_profile.activations.bytes_for(memory_workload.train_tokens)
         * memory_workload.passes_per_token
     }
-    holes = (
+    recomputed = (
         round(
             RECOMPUTE_FRAGMENTATION
             * memory_profile.num_layers
@@ -195,23 +191,21 @@ def _phases(
         )
         * memory_workload.passes_per_token
     )
-    # gradients of an earlier micro-batch lie beside the activations of a later one; a step's own
-    # grow while activations go
+    # Gradients of earlier micro-batches exist next to the activations of a later one. With a single
+    # micro-batch, gradients grow while activations are freed.
     yield (
-        "learning",
+        "training",
         {
             **moments,
             **(gradients if memory_workload.micro_batches > 1 else {}),
             **activations,
             "logits": max(rows - temporaries, 0),
-            "passing by": temporaries,
-            RECOMPUTE_FRAGMENTATION_NAME: holes,
+            "temporaries": temporaries,
+            RECOMPUTED: recomputed,
         },
     )
-    yield (
-        "stepping",
-        {**moments, **gradients, "passing by": trainable_bytes},
-    )  # the root of a moment
+    # The optimizer holds the square root of a moment.
+    yield "optimizer step", {**moments, **gradients, "temporaries": trainable_bytes}
     logits_bytes = memory_profile.forward_logits.bytes_for(
         min(memory_workload.forward_rows, memory_profile.max_logit_rows)
     )
@@ -220,15 +214,15 @@ def _phases(
         SAMPLING_BYTES_PER_LOGIT * memory_profile.vocab_size * memory_workload.concurrent_responses
     )
     sampling_parts = {
-        "keys and values": memory_profile.kv_cache_per_token * memory_workload.kv_cache_tokens,
-        "passing by": sampling_bytes,
+        "KV cache": memory_profile.kv_cache_per_token * memory_workload.kv_cache_tokens,
+        "temporaries": sampling_bytes,
     }
-    yield "answering", {**moments, **sampling_parts}
-    yield "evaluating", {**moments, "passing by": max(forward_bytes, logits_bytes)}
+    yield "sampling", {**moments, **sampling_parts}
+    yield "evaluation", {**moments, "temporaries": max(forward_bytes, logits_bytes)}
 
 
 def with_gradient_checkpointing(memory_profile: MemoryProfile) -> MemoryProfile:
-    """Return about the shape that recomputes each layer: only what enters a layer is kept."""
+    """Return about the profile with gradient checkpointing, which saves only a layer's input."""
     layer_input = LinearBytes(0, memory_profile.hidden_size * memory_profile.element_bytes)
     layer_forward = memory_profile.layer_activations * FORWARD_PER_SAVED
     return replace(

@@ -1,11 +1,11 @@
-"""A model counted before any of its weights are read: every byte of a step of its first layers.
+"""The memory profile of a model, from a training step of its first two layers without weights.
 
-The step is taken by the code that will take the real one, on tensors that have a shape and no data
-(`FakeTensorMode`): what it allocates is added up, what it lets go subtracted. Two layers tell what
-one more keeps; the rest of the model is arithmetic. Nothing is fitted, and no architecture is
-known here. Small layers are given data: that is sooner done than pretending.
+The step runs the real code on tensors without data (`FakeTensorMode`) and counts what is allocated
+and freed. The difference between two layers and one gives the cost of each further layer; the rest
+is arithmetic. Nothing is fitted, and nothing depends on the architecture. Small layers get real
+tensors, which is faster.
 
-Left out: scratch memory inside of a kernel, which no tensor holds.
+Excluded: scratch memory inside of a kernel, which belongs to no tensor.
 """
 
 import copy
@@ -25,24 +25,23 @@ from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.model import matmul_attention
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.fused_layers import fuse
 from upbring.model.network import Model, disable_dropout, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, score_hidden_states
 from upbring.settings.model import AdapterSettings
 from upbring.stages.planning.estimate import LinearBytes, MemoryProfile
 
-NUM_PROBE_LAYERS = 2  # layers: the second tells what one more takes
-PROBE_ROLE = "counted"
-NUM_FAKE_ROWS = 2048  # rows of logits, enough to tell rows from the rest
-NUM_REAL_ROWS = 512  # the same where they have data
-MAX_REAL_PARAMETERS = 8_000_000  # numbers of layers and head that may have data
-NUM_CAST_TREES = 4  # trees, and twice as many, by which weights that are cast are told from tokens
+NUM_PROBE_LAYERS = 2  # the second one gives the cost of each further layer
+PROBE_ROLE = "probe"
+NUM_FAKE_ROWS = 2048  # rows of logits without data, enough to separate rows from fixed costs
+NUM_REAL_ROWS = 512  # the same with data
+MAX_REAL_PARAMETERS = 8_000_000  # of layers and head with data
+NUM_CAST_TREES = 4  # and twice as many, to separate the cast of the weights from costs per token
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeConfig:
-    """How a model will learn: its number format, its role, its place."""
+    """How a model is trained: its dtype, its role and its device."""
 
     compute_dtype: torch.dtype
     adapter: AdapterSettings
@@ -52,32 +51,23 @@ class ProbeConfig:
 
     @property
     def weights_dtype(self) -> torch.dtype:
-        """The number format of the weights."""
+        """The dtype of the weights."""
         return torch.float32 if self.is_full else self.compute_dtype
-
-
-def profile_config(
-    config: PretrainedConfig,
-    probe_config: ProbeConfig,
-    *,
-    typical: Tree | None = None,
-    file_bytes: int = 0,
-) -> MemoryProfile:
-    """Return the shape of a model of this configuration that learns from trees like `typical`."""
-    network, _ = make_meta_network(config, probe_config, layers=None)
-    return profile_network(network, probe_config, typical=typical, file_bytes=file_bytes)
 
 
 def profile_network(
     network: PreTrainedModel,
     probe_config: ProbeConfig,
     *,
-    typical: Tree | None = None,
+    typical: Tree,
     file_bytes: int = 0,
 ) -> MemoryProfile:
-    """Return the shape of a network that is there, in memory or without data."""
+    """Return the memory profile of a network, with data or on the meta device.
+
+    `typical` is a tree of the usual lengths, `file_bytes` the size of the weight files.
+    """
     config = network.config.get_text_config()
-    trees = [typical or _default_tree(config)]
+    trees = [typical]
     with _make_probe_model(network.config, probe_config) as model:
         num_trainable, weight_bytes = _count_trainable_and_bytes(
             network, probe_config, probe_network=model.network
@@ -120,7 +110,10 @@ def profile_network(
 def make_meta_network(
     config: PretrainedConfig, probe_config: ProbeConfig, *, layers: int | None
 ) -> tuple[PreTrainedModel, Roles]:
-    """Return a network without data, of all or the first `layers`, and the role that learns."""
+    """Return a network on the meta device and its roles.
+
+    With `layers` it has only the first ones, and a trainable role.
+    """
     config = copy.deepcopy(config)
     inner = config.get_text_config()
     if layers is not None:
@@ -129,10 +122,9 @@ def make_meta_network(
             inner.layer_types = inner.layer_types[:layers]
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=probe_config.weights_dtype)
-    assert isinstance(network, PreTrainedModel), f"{type(network)} is no transformers model"
+    assert isinstance(network, PreTrainedModel), f"{type(network)} is not a transformers model"
     disable_dropout(network)
     network.set_attn_implementation(ATTENTION_NAME)
-    fuse(network)
     network.eval()
     roles = Roles(network)
     if layers is not None:
@@ -143,7 +135,7 @@ def make_meta_network(
 def fill_tensors(
     network: PreTrainedModel, device: torch.device, value: float | None = None
 ) -> None:
-    """Give a network without data tensors on `device`: of one value, or of whatever."""
+    """Replace a network's tensors by new ones on `device`, of one value or uninitialized."""
     filled_parameters: dict[int, nn.Parameter] = {}
 
     def make_like(tensor: Tensor) -> Tensor:
@@ -173,7 +165,7 @@ def _add_trainable_role(roles: Roles, probe_config: ProbeConfig) -> None:
 
 
 def count_adapter_parameters(network: PreTrainedModel, probe_config: ProbeConfig) -> int:
-    """Return how many numbers an adapter on all layers of a network has."""
+    """Return the number of parameters of an adapter on all layers of a network."""
     probe_network, _ = make_meta_network(
         network.config, replace(probe_config, is_full=False), layers=NUM_PROBE_LAYERS
     )
@@ -182,16 +174,10 @@ def count_adapter_parameters(network: PreTrainedModel, probe_config: ProbeConfig
     )
 
 
-def _default_tree(config: PretrainedConfig) -> Tree:
-    """Return a tree of usual lengths, as far as the model reads."""
-    max_length = getattr(config, "max_position_embeddings", None) or 180
-    return make_tree([0] * min(60, max_length // 3), [0] * min(120, max_length - max_length // 3))
-
-
 def _count_trainable_and_bytes(
     network: PreTrainedModel, probe_config: ProbeConfig, *, probe_network: PreTrainedModel
 ) -> tuple[int, int]:
-    """Return how many numbers learn, and the bytes of all that are no adapter's."""
+    """Return the number of trainable parameters, and the bytes of the base."""
     base_parameters = _base_parameters(network)
     weights = sum(p.numel() * p.element_size() for p in (*base_parameters, *network.buffers()))
     if probe_config.is_full:
@@ -201,12 +187,12 @@ def _count_trainable_and_bytes(
 
 
 def _base_parameters(network: PreTrainedModel) -> list[nn.Parameter]:
-    """Return the weights that are no adapter's."""
+    """Return the parameters without those of adapters."""
     return [p for name, p in network.named_parameters() if "lora_" not in name]
 
 
 def _count_trainable(probe_network: PreTrainedModel, *, num_layers: int) -> int:
-    """Return how many numbers would learn if the few layers were `num_layers`."""
+    """Return the number of trainable parameters if the network had `num_layers` layers."""
 
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -217,7 +203,7 @@ def _count_trainable(probe_network: PreTrainedModel, *, num_layers: int) -> int:
 
 
 def _probe_layers(probe_network: PreTrainedModel) -> nn.ModuleList:
-    """Return the layers of a network of few."""
+    """Return the layers of the probe network."""
     return next(
         m
         for m in probe_network.modules()
@@ -226,7 +212,7 @@ def _probe_layers(probe_network: PreTrainedModel) -> nn.ModuleList:
 
 
 class _AllocationTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
-    """Bytes of the tensors that are made inside of the block, and come and go."""
+    """Counts the bytes of tensors that are allocated and freed inside of the block."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
@@ -242,7 +228,7 @@ class _AllocationTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  #
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        """Run an operation and see what it made; a view of what it was given is nothing new."""
+        """Run an operation and count its new storages; a view of an input has none."""
         del types
         out = func(*args, **(kwargs or {}))
         input_keys = {_storage_key(t) for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
@@ -267,22 +253,22 @@ class _AllocationTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  #
 
 
 def _storage_key(tensor: Tensor) -> int:
-    """Return what tells one memory from another; without data there is no address."""
+    """Return an identifier of a tensor's storage; without data there is no address."""
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 -- torch has no public one
 
 
 @contextmanager
 def _make_probe_model(config: PretrainedConfig, probe_config: ProbeConfig) -> Iterator[Model]:
-    """Give a network of few layers that learns; if it is large, its tensors have no data."""
+    """Yield a trainable network of few layers; if it is large, its tensors have no data."""
     network, roles = make_meta_network(config, probe_config, layers=NUM_PROBE_LAYERS)
     is_small = sum(p.numel() for p in network.parameters()) <= MAX_REAL_PARAMETERS
-    clear_bias_cache = matmul_attention._causal_bias.cache_clear  # noqa: SLF001 -- what has no data must not be kept for real
+    clear_bias_cache = matmul_attention._causal_bias.cache_clear  # noqa: SLF001 -- tensors without data must not stay in it
     clear_bias_cache()
     try:
         with nullcontext() if is_small else FakeTensorMode(allow_non_fake_inputs=True):
             fill_tensors(network, probe_config.device, value=0.01 if is_small else None)
             for parameter in network.parameters():
-                if parameter.requires_grad:  # gradients lie there, those of now only pass by
+                if parameter.requires_grad:  # so that the step only adds to gradients
                     parameter.grad = torch.zeros_like(parameter)
             with roles.active(BASE if probe_config.is_full else PROBE_ROLE):
                 yield Model(network, probe_config.compute_dtype)
@@ -293,9 +279,9 @@ def _make_probe_model(config: PretrainedConfig, probe_config: ProbeConfig) -> It
 def _profile_layers(
     model: Model, probe_config: ProbeConfig, trees: list[Tree]
 ) -> dict[str, LinearBytes]:
-    """Return what a micro-batch of these trees takes in the layers, of tokens."""
+    """Return what a micro-batch of these trees takes in the layers, per token."""
     batch = make_batch(trees).to(model.device)
-    with torch.no_grad():  # what is made once and kept from then on
+    with torch.no_grad():  # fills the caches
         hidden_states(model, make_batch([make_tree([0])]).to(model.device))
     sizes = _measure_training(model, batch)
     if not probe_config.is_checkpointed:
@@ -307,7 +293,7 @@ def _profile_layers(
 
 
 def _measure_training(model: Model, batch: Batch) -> dict[str, int]:
-    """Return what a layer keeps, what is kept outside, what passes by, and what a layer makes."""
+    """Return the bytes that a step saves and frees inside and outside of a layer."""
     marks: list[tuple[int, int]] = []
     with _AllocationTracker() as tracker:
         for each in _probe_layers(model.network):
@@ -317,9 +303,7 @@ def _measure_training(model: Model, batch: Batch) -> dict[str, int]:
         hidden = hidden_states(model, batch)
         saved = tracker.current_bytes
         torch.autograd.backward(hidden, torch.ones_like(hidden))
-    (first, start), (second, end) = marks[
-        :NUM_PROBE_LAYERS
-    ]  # layers that are computed again come later
+    (first, start), (second, end) = marks[:NUM_PROBE_LAYERS]  # recomputed layers come later
     layer = second - first
     return {
         "layer_activations": layer,
@@ -332,9 +316,9 @@ def _measure_training(model: Model, batch: Batch) -> dict[str, int]:
 def _separate_fixed_bytes(
     single: dict[str, LinearBytes], double: dict[str, LinearBytes], *, num_tokens: int
 ) -> dict[str, LinearBytes]:
-    """Return lines from the same counted at one number of tokens and at twice as many.
+    """Return linear functions from the bytes per token at `num_tokens` tokens and at twice as many.
 
-    Weights that are cast to another format do not depend on tokens: f + e·t = c(t)·t, hence
+    The cast of the weights to another dtype does not depend on tokens: f + e·t = c(t)·t, hence
     e = 2c(2t) − c(t) and f = 2t (c(t) − c(2t)).
     """
     lines = {}
@@ -345,7 +329,7 @@ def _separate_fixed_bytes(
 
 
 def _profile_logits(model: Model) -> tuple[LinearBytes, LinearBytes]:
-    """Return what rows of logits take, learned from and looked at."""
+    """Return what rows of logits take, with and without gradients."""
     weight = model.network.get_output_embeddings().weight
     has_data = type(weight.data) is Tensor
 
@@ -363,12 +347,12 @@ def _profile_logits(model: Model) -> tuple[LinearBytes, LinearBytes]:
 
 
 def rows_at_once(vocabulary: int) -> int:
-    """Return how many rows of logits are computed at once, at most."""
+    """Return the largest number of rows of logits that are computed at once."""
     return max(16, CHUNK_BYTES // (4 * vocabulary))
 
 
 def _fit_line(peak: Callable[..., int], max_rows: int, *, learns: bool) -> LinearBytes:
-    """Return a line through a full chunk and half of one: fewer rows may peak elsewhere."""
+    """Return the line through a full chunk and half of one: fewer rows may peak elsewhere."""
     half, full = (peak(rows, learns=learns) for rows in (max_rows // 2, max_rows))
     per_row = (full - half) / (max_rows - max_rows // 2)
     return LinearBytes(full - per_row * max_rows, per_row)

@@ -1,25 +1,24 @@
-"""What PPO, GRPO and RLOO ask of their model: rounds of drawing and scoring, and steps on them.
+"""The workload of PPO, GRPO and RLOO: rounds of sampling and scoring, and training steps on them.
 
-No response is known yet, so that each is taken to be as long as it may be. A reward model on the
-policy's own base costs an adapter, any other its weights.
+No response is known yet, so each is assumed to have the maximum length. A reward model on the
+policy's base costs an adapter, any other one its full weights.
 
-Left out: stopping early, and rewards that are rules.
+Excluded: early stopping, and rewards by rules.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 
-from upbring.algorithms.rollout_batch import NUM_SLOTS
-from upbring.data.trees.stream import Stream
+from upbring.algorithms.sample_round import NUM_SLOTS
+from upbring.data.trees.stream import Stream, make_replay_stream
 from upbring.data.trees.tree import Branch, Tree, Trees
-from upbring.runs.find_model import locate_model
+from upbring.model.load import ModelFiles, locate_model_files
 from upbring.stages.context import StageContext
-from upbring.stages.planning.dry_model import find_base_folder, load_meta_network, make_probe_config
+from upbring.stages.planning.dry_model import load_meta_network, make_probe_config
 from upbring.stages.planning.estimate import FLOAT32_BYTES, NUM_ADAMW_MOMENTS, MemoryWorkload
 from upbring.stages.planning.memory_probe import count_adapter_parameters
 from upbring.stages.planning.speed_probe import SamplingWorkload, TimeWorkload
@@ -39,17 +38,17 @@ from upbring.stages.reward_functions import GOLD, parse_weighted_name
 
 @dataclass(frozen=True, slots=True)
 class RoleCounts:
-    """Who is in memory beside the base and the policy, and who of them speaks how often."""
+    """The models in memory besides the base and the policy."""
 
     has_value: bool  # as an adapter of its own
-    reward_models: int  # that read the tokens of a response
-    frozen_adapters: int  # adapters that do not learn
+    reward_models: int  # without rules
+    frozen_adapters: int
     other_model_bytes: int  # bytes of other models
 
 
 @dataclass(frozen=True, slots=True)
 class RoundSize:
-    """Numbers of one round, or of one evaluation."""
+    """Counts of one round, or of one evaluation."""
 
     tokens: int
     rows: int
@@ -60,7 +59,7 @@ class RoundSize:
 
     @classmethod
     def from_trees(cls, trees: Sequence[Tree], budget: int, *, count: int) -> Self:
-        """Return the numbers of a round of `count` prompts, some of which are given."""
+        """Return the counts of a round of `count` prompts, scaled up from those of `trees`."""
         share = count / max(1, len(trees))
         return cls(
             tokens=round(share * sum(tree.num_tokens for tree in trees)),
@@ -74,7 +73,7 @@ class RoundSize:
 
 @dataclass(frozen=True, slots=True)
 class StepTrees:
-    """What a step learns from: rollouts, and rows that are replayed."""
+    """What a step is trained on: rollouts, and replayed rows."""
 
     rollouts: list[Tree]
     replay: list[Tree]
@@ -87,17 +86,18 @@ class StepTrees:
         ]
 
 
-def workload_from_rollouts(
-    context: StageContext, *, replay: Callable[[StageContext], Stream | None]
-) -> Workload:
-    """Return what a stage asks that learns from its own responses."""
+def workload_from_rollouts(context: StageContext) -> Workload:
+    """Return the workload of a stage that is trained on its own responses."""
     settings, budget = context.settings, micro_tokens(context)
     per_round = settings.batch_size * settings.num_mini_batches
     per_step = settings.num_mini_batches * settings.update_epochs  # steps of a round
     rounds = max(1, round(settings.epochs * len(context.dataset.main) / per_round))
     steps = settings.steps or rounds * per_step
+    replay = make_replay_stream(
+        context.dataset.mixed, batch_size=settings.batch_size, seed=settings.seed
+    )
     sampled_steps = _load_steps(
-        context, spread_steps(steps), replay(context) if settings.mix_weight > 0 else None
+        context, spread_steps(steps), replay if settings.mix_weight > 0 else None
     )
     all_rollouts = [tree for step in sampled_steps for tree in step.rollouts]
     round_size = RoundSize.from_trees(all_rollouts[:per_round], budget, count=per_round)
@@ -138,7 +138,7 @@ def workload_from_rollouts(
 def _load_steps(
     context: StageContext, step_indices: Sequence[int], replay: Stream | None
 ) -> list[StepTrees]:
-    """Return what some steps learn from."""
+    """Return what some steps are trained on."""
     settings, main = context.settings, context.dataset.main
     num_prompts = settings.batch_size
     tree_stream = Stream(main, (), settings.seed, 1.0, 1)
@@ -167,7 +167,7 @@ def _make_memory_workload(
     rounds: Sequence[RoundSize],
     role_counts: RoleCounts,
 ) -> MemoryWorkload:
-    """Return the fullest moments of steps, of rounds and of evaluations."""
+    """Return the largest batches of steps, rounds and evaluations."""
     settings = context.settings
     groups = [step.micro_batches(micro_tokens(context)) for step in sampled_steps]
     tokens, rows = largest_micro_batch([group for each in groups for group in each])
@@ -189,19 +189,19 @@ def _make_memory_workload(
         concurrent_responses=num_slots,
         compiled_shapes=count_compiled_shapes(
             context, trees, settings.max_response_length
-        ),  # each token makes a longer one
+        ),  # a KV cache that grows by a token has another shape
     )
 
 
 def add_dummy_responses(prompt: Tree, num_responses: int, response_tokens: int) -> Tree:
-    """Return a prompt with responses of some length, of which nothing is known."""
+    """Return a prompt with responses of some length, all tokens 0."""
     token_ids = np.zeros(response_tokens, np.int32)
     branch = Branch(token_ids, np.ones(response_tokens, np.float32))
     return Tree(prompt.prompt, (branch,) * num_responses, prompt.key)
 
 
 def count_roles(context: StageContext) -> RoleCounts:
-    """Return who takes part beside the policy."""
+    """Return the models besides the policy."""
     settings = context.settings
     is_full = settings.tune == "full"
     has_value = getattr(settings, "value_model", None) == "adapter"
@@ -211,12 +211,12 @@ def count_roles(context: StageContext) -> RoleCounts:
         *reward_model_names,
         *([settings.judge] if settings.judge not in {None, GOLD} else []),
     ]
-    other_folders = [
-        folder for folder in map(_locate, model_names) if not _shares_base(context, folder)
+    other_models = [
+        files for files in map(locate_model_files, model_names) if not _shares_base(context, files)
     ]
-    frozen_adapters = len(model_names) - len(other_folders) + (settings.ema_decay > 0)
-    other_model_bytes = sum(_model_bytes(context, folder) for folder in other_folders)
-    if is_full:  # a second, frozen base carries the others
+    frozen_adapters = len(model_names) - len(other_models) + (settings.ema_decay > 0)
+    other_model_bytes = sum(_model_bytes(context, files) for files in other_models)
+    if is_full:  # a second, frozen base carries the other roles
         network = context.loaded.model.network
         other_model_bytes += sum(p.numel() for p in network.parameters()) * FLOAT32_BYTES
         adapter_bytes = FLOAT32_BYTES * count_adapter_parameters(
@@ -229,15 +229,15 @@ def count_roles(context: StageContext) -> RoleCounts:
 
 
 def _count_passes(context: StageContext, role_counts: RoleCounts) -> tuple[int, int]:
-    """Return how often each response is looked at, and how often its logits are."""
+    """Return how many models score each response, and how many of them compute its logits."""
     is_trunk = getattr(context.settings, "value_model", None) == "trunk"
     is_rescored = context.machine.compute_dtype != torch.float32 or is_trunk
-    logit_passes = 1 + is_rescored  # the reference, and the policy again
+    logit_passes = 1 + is_rescored  # the reference, and the policy if it is scored again
     return logit_passes + role_counts.has_value + role_counts.reward_models, logit_passes
 
 
 def _evaluation_trees(context: StageContext) -> list[Tree]:
-    """Return the prompts that are answered at each evaluation, with a response each."""
+    """Return the prompts of an evaluation, with a response each."""
     settings = context.settings
     source: Trees = (
         context.dataset.held_out if len(context.dataset.held_out) else context.dataset.main
@@ -246,18 +246,14 @@ def _evaluation_trees(context: StageContext) -> list[Tree]:
     return [add_dummy_responses(source[i], 1, settings.max_response_length) for i in range(count)]
 
 
-def _locate(name: str) -> Path:
-    return locate_model(name, log=lambda _: None)
+def _shares_base(context: StageContext, files: ModelFiles) -> bool:
+    """Whether a model is an adapter on the policy's base; the base stands for a new adapter."""
+    is_adapter = files.folder == context.loaded.base or bool(files.adapters)
+    return is_adapter and files.base == context.loaded.base
 
 
-def _shares_base(context: StageContext, folder: Path) -> bool:
-    """Whether a model is an adapter on the policy's own base; of one to be made, that stands in."""
-    is_adapter = folder == context.loaded.base or (folder / "adapter_config.json").is_file()
-    return is_adapter and find_base_folder(folder) == context.loaded.base
-
-
-def _model_bytes(context: StageContext, folder: Path) -> int:
-    """Return the bytes that a model takes by itself."""
-    network = load_meta_network(folder, make_probe_config(context.settings, context.machine))
+def _model_bytes(context: StageContext, files: ModelFiles) -> int:
+    """Return the bytes of a model that is in memory next to the policy."""
+    network = load_meta_network(files, make_probe_config(context.settings, context.machine))
     count: int = sum(p.numel() for p in network.parameters())
     return count * context.machine.compute_dtype.itemsize

@@ -1,10 +1,10 @@
-"""Seconds of a stage, from two seconds of it: its first layers learn for real.
+"""The time of a stage, from a two-second measurement of its first layers.
 
-What is timed is the model's own code at its own shapes and number format, every weight 0.01: a few
-trees through two layers, some rows of logits, an optimiser's step on some of the numbers, and where
-a stage learns from its own responses some of their tokens. The rest is arithmetic.
+The model's own code is timed at its own shapes and dtype, with every weight 0.01: a few trees
+through two layers, some rows of logits, an optimizer step on some of the parameters and, if a stage
+samples responses, some of their tokens. The rest is arithmetic.
 
-Left out: reading the model, tokenising, saving; and other programs on the same machine.
+Excluded: loading, tokenizing and saving. `machine_load` measures the load of other programs.
 """
 
 import time
@@ -33,31 +33,31 @@ from upbring.stages.planning.memory_probe import (
 
 PROBE_SECONDS = 2.0
 FILL_VALUE = 0.01
-MAX_TIMED_PARAMETERS = 4_000_000  # that an optimiser's step is timed on
+MAX_TIMED_PARAMETERS = 4_000_000  # of an optimizer step
 NUM_ROWS = 256
-NUM_DECODED_TOKENS = 4  # tokens of each response that are tried
+NUM_DECODED_TOKENS = 4  # of each response
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedProfile:
-    """Seconds of each thing that a stage does many times."""
+    """Seconds of each operation that a stage repeats."""
 
-    train_token: float  # learned from, a layer
-    forward_token: float  # a token that is only looked at, a layer
-    train_row: float  # of logits, learned from
-    forward_row: float  # of logits, looked at
-    update_parameter: float  # that learns, a step of the optimiser
-    decode_token: float  # a token that is answered, a layer
-    decode_step: float = 0.0  # a token of every response that grows, a layer
-    sample_step: float = 0.0  # the same, its choice
+    train_token: float  # forward and backward, per layer
+    forward_token: float  # forward alone, per layer
+    train_row: float  # of logits, forward and backward
+    forward_row: float  # of logits, forward alone
+    update_parameter: float  # in an optimizer step
+    decode_token: float  # a token of a single response, per layer
+    decode_step: float = 0.0  # a token of every concurrent response, per layer
+    sample_step: float = 0.0  # the choice of those tokens
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingWorkload:
-    """How a stage draws the responses that it learns from."""
+    """How a stage samples responses."""
 
-    concurrent_responses: int  # that grow at once
-    mean_tokens: int  # that one has on average, its prompt among them
+    concurrent_responses: int
+    mean_tokens: int  # of a prompt and its response
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,26 @@ class TimeWorkload:
     evaluations: int = 0
     eval_tokens: int = 0  # in an evaluation
     eval_rows: int = 0
-    eval_decode_tokens: int = 0  # that are answered one after another in an evaluation
-    passes_per_token: int = 1  # that learn from each token, each by a pass of its own
-    trainable_adapters: int = 1  # adapters that learn
-    scored_tokens: float = 0.0  # that a step only looks at, each voice's counted
+    eval_decode_tokens: int = 0  # of the sample prompts' responses, one after another
+    passes_per_token: int = 1  # of training: two for a policy and a value model
+    trainable_adapters: int = 1
+    scored_tokens: float = 0.0  # by forward passes of all models, for a step
     scored_rows: float = 0.0
-    decode_steps: float = 0.0  # tokens that all growing responses get one after another, for a step
+    decode_steps: float = 0.0  # of all concurrent responses, for a step
     eval_decode_steps: float = 0.0  # and in an evaluation
-    setup_tokens: int = 0  # that are looked at before the first step
+    setup_tokens: int = 0  # scored before the first step
     setup_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TimeEstimate:
-    """What a stage will take."""
+    """The seconds of a stage."""
 
     step: float
     evaluation: float
     total: float
-    setup: float = 0.0  # of it before the first step
+    setup: float = 0.0  # before the first step
+    other_load: float | None = 0.0  # share of the cores that other programs used; None: unknown
 
 
 def estimate_seconds(
@@ -134,7 +135,7 @@ def measure_speed(
     sampling: SamplingWorkload | None = None,
     max_seconds: float = PROBE_SECONDS,
 ) -> SpeedProfile:
-    """Return the pace of this machine at a model's own shapes, in about `max_seconds` seconds."""
+    """Return the speed of this machine at a model's own shapes, in about `max_seconds` seconds."""
     network, roles = make_meta_network(config, probe_config, layers=NUM_PROBE_LAYERS)
     fill_tensors(network, probe_config.device, FILL_VALUE)
     model = Model(network, probe_config.compute_dtype)
@@ -165,7 +166,7 @@ def measure_speed(
 def _time_layers(
     model: Model, trees: Sequence[Tree], *, max_seconds: float
 ) -> tuple[float, float, float]:
-    """Return the seconds of a layer for a token learned from, one looked at, and one answered."""
+    """Return the seconds of a layer for a trained, a scored and a decoded token."""
     count = 1
     while True:
         batch = make_batch(trees[:count]).to(model.device)
@@ -205,7 +206,7 @@ def _time_layers(
 
 
 def _time_logits(model: Model, *, max_seconds: float) -> tuple[float, float]:
-    """Return the seconds of a row of logits learned from, and of one looked at."""
+    """Return the seconds of a row of logits with and without gradients."""
     width = model.network.get_output_embeddings().weight.shape[1]
     hidden = torch.full((NUM_ROWS, width), FILL_VALUE, device=model.device, requires_grad=True)
     target = torch.zeros(NUM_ROWS, dtype=torch.int64, device=model.device)
@@ -226,7 +227,7 @@ def _time_logits(model: Model, *, max_seconds: float) -> tuple[float, float]:
 def _time_decoding(
     model: Model, sampling: SamplingWorkload, *, max_seconds: float
 ) -> tuple[float, float]:
-    """Return the seconds of a layer and of the draw for one more token of every response."""
+    """Return the seconds of a layer and of sampling for one more token of every response."""
     sampling_settings = SampleSettings(temperature=1.0)
     count = sampling.concurrent_responses
     requests = [
@@ -258,7 +259,7 @@ def _time_decoding(
 
 
 def _time_optimizer(trainable: Sequence[nn.Parameter], *, max_seconds: float) -> float:
-    """Return the seconds that a step of AdamW takes for one number."""
+    """Return the seconds of an AdamW step for one parameter."""
     timed: list[Tensor] = []
     for parameter in trainable:
         if sum(t.numel() for t in timed) < MAX_TIMED_PARAMETERS:
@@ -277,8 +278,8 @@ def _time_optimizer(trainable: Sequence[nn.Parameter], *, max_seconds: float) ->
 def _median_seconds(
     action: Callable[[], None], device: torch.device, *, max_seconds: float
 ) -> float:
-    """Return the middle of the seconds that an action takes, tried as often as time allows."""
-    action()  # what is made once, and found from then on
+    """Return the median time of an action, repeated for `max_seconds`."""
+    action()  # warms up the caches
     timings: list[float] = []
     while sum(timings) < max_seconds or not timings:
         started_at = time.perf_counter()

@@ -1,8 +1,8 @@
-"""What a stage asks of its model: the fullest moment of each phase, and how often it does what.
+"""What a stage computes with its model: the largest batch of each phase, and how often.
 
-The rows, the lengths and the steps are those of the run, looked at in places spread over it.
+Rows, lengths and steps are those of the run, at steps spread over all of it.
 
-Left out: what a run does before its first step and behind its last.
+Excluded: what a run does before its first step and after its last.
 """
 
 import math
@@ -21,31 +21,26 @@ from upbring.stages.provenance import micro_tokens
 from upbring.stages.sample_prompts import NUM_SAMPLES
 from upbring.train import devices
 
-MAX_SAMPLED_STEPS = 200  # that are looked at, spread over the run
+MAX_SAMPLED_STEPS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What a stage asks of memory and of time, and the trees by which it is counted and timed."""
+    """What decides about a stage's memory and time, and the trees to measure both with."""
 
     memory: MemoryWorkload
     time: TimeWorkload
-    trees: tuple[Tree, ...]  # of one step, the typical one first
-    sampling: SamplingWorkload | None = None  # of responses that are learned from
-
-
-def make_workload(context: StageContext) -> Workload:
-    """Return what a stage asks of its model."""
-    return (context.method.make_workload or workload_from_rows)(context)
+    trees: tuple[Tree, ...]  # the typical one first
+    sampling: SamplingWorkload | None = None  # of the responses that a stage samples
 
 
 def workload_from_rows(
     context: StageContext, *, num_sampled: int = 0, has_reference: bool = False
 ) -> Workload:
-    """Return what a stage asks that learns from rows of files.
+    """Return the workload of a stage that is trained on rows of files.
 
-    At each evaluation `num_sampled` held-out prompts may be answered and scored, and a reference may be
-    asked about all rows before the first step.
+    Each evaluation samples and scores responses to `num_sampled` held-out prompts. A reference
+    scores all rows before the first step.
     """
     settings, budget = context.settings, micro_tokens(context)
     tree_stream = Stream(
@@ -111,7 +106,7 @@ def workload_from_rows(
 def _add_reference_pass(
     time_workload: TimeWorkload, share: float, trees: Sequence[Tree]
 ) -> TimeWorkload:
-    """Return a course before which a reference looks at `share` times the rows of `trees`."""
+    """Return the workload with a forward pass over `share` times `trees` before the first step."""
     return replace(
         time_workload,
         setup_tokens=round(share * sum(tree.num_tokens for tree in trees)),
@@ -120,7 +115,7 @@ def _add_reference_pass(
 
 
 def spread_steps(steps: int) -> list[int]:
-    """Return the steps that are looked at.
+    """Return at most `MAX_SAMPLED_STEPS` steps, spread over all.
 
     >>> spread_steps(3), len(spread_steps(1000)), spread_steps(1000)[-1]
     ([0, 1, 2], 200, 995)
@@ -130,26 +125,25 @@ def spread_steps(steps: int) -> list[int]:
 
 
 def count_evaluations(context: StageContext, steps: int) -> int:
-    """Return how often a stage is evaluated: before its first step, and then every so often."""
+    """Return the number of evaluations, the one before the first step included."""
     return 1 + math.ceil(steps / (context.settings.eval_steps or max(1, steps // 10)))
 
 
 def sample_prompt_lengths(context: StageContext) -> list[int]:
-    """Return the lengths of the fixed prompts that are answered at each evaluation."""
+    """Return the lengths of the sample prompts of an evaluation."""
     lengths = [len(each.tokens) for each in context.preprocessor.sample_prompts]
-    if lengths or not context.method.samples_held_out_prompts:
+    if lengths or not context.implementation.samples_held_out_prompts:
         return lengths
     held_out = context.dataset.held_out
     return [len(held_out[i].prompt) for i in range(min(NUM_SAMPLES, len(held_out)))]
 
 
 def count_compiled_shapes(context: StageContext, trees: Sequence[Tree], batches: int) -> int:
-    """Return for how many shapes of products something is kept: of bfloat16 on a processor only."""
+    """Return how many kernels oneDNN caches: one for each matrix shape, in bfloat16 on a CPU."""
     machine = context.machine
     if machine.compute_dtype != torch.bfloat16 or machine.device.type != "cpu":
         return 0
     lengths = {tree.num_tokens for tree in trees}
-    batches *= context.loaded.model.lanes
     shapes = LINEAR_SHAPES * batches + ATTENTION_SHAPES * len(lengths)
     return min(devices.ONEDNN_CACHE_CAPACITY, shapes)
 
@@ -160,18 +154,18 @@ def load_all(trees: Trees) -> list[Tree]:
 
 
 def group_micro_batches(trees: Sequence[Tree], budget: int) -> list[list[Tree]]:
-    """Return trees in micro-batches."""
+    """Return trees in micro-batches of at most `budget` tokens."""
     return [[trees[i] for i in group] for group in pack([t.num_tokens for t in trees], budget)]
 
 
 def largest_micro_batch(groups: Sequence[Sequence[Tree]]) -> tuple[int, int]:
-    """Return the most tokens and the most weighted ones that a micro-batch has."""
+    """Return the largest numbers of tokens and of weighted tokens in a micro-batch."""
     tokens = max((sum(tree.num_tokens for tree in group) for group in groups), default=0)
     return tokens, max((sum(tree.num_weighted for tree in group) for group in groups), default=0)
 
 
 def typical_first(trees: Sequence[Tree]) -> tuple[Tree, ...]:
-    """Return trees, first those as long as the one that a token drawn at random lies in."""
+    """Return trees, those first whose length is the expected one of a random token's tree."""
     lengths = np.array([tree.num_tokens for tree in trees])
     mean = float((lengths**2).sum() / lengths.sum())
     return tuple(trees[i] for i in np.argsort(np.abs(lengths - mean), kind="stable"))

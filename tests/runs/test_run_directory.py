@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
+from upbring.runs.run_directory import find_run_directory
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.sft import SftSettings
-from upbring.stages.run_directory import find_run_directory
 
 
 @pytest.fixture
