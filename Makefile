@@ -1,4 +1,4 @@
-# make demo | test | check | nightly | bench | docs: each prepares .venv first, when it must.
+# make demo | test | check | nightly | bench | docs: each creates .venv first if needed.
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SPROUT := upbring/builtin/sprout
-# a folder of make's own, made anew: in it the recipes' paths are theirs, and nobody else's
+# an empty folder in which the recipes' relative paths are resolved
 MAKING := build/sprout
 
 .PHONY: demo test check nightly bench docs sprout
@@ -22,6 +22,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --python-version 3.14
 	$(BIN)/pytest tests/test_architecture.py
 
 nightly: $(STAMP)
@@ -33,8 +36,9 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -c "from pathlib import Path; from upbring.cli.reference_pages import write_pages; \
 	write_pages(Path())"
+	$(BIN)/python bench/results.py
 
-# the embedded model, from nothing: recipes/sprout*.yaml say how, course by course
+# trains the built-in model from random weights, stage by stage (recipes/sprout*.yaml)
 sprout: $(STAMP)
 	rm -rf $(MAKING)
 	mkdir -p $(MAKING)
@@ -48,7 +52,7 @@ sprout: $(STAMP)
 	same = found in Path('$(SPROUT)/README.md').read_text(encoding='utf-8'); \
 	print('sha256', found, 'as the card says' if same else '- the card tells of another machine or version')"
 
-# torch first and by itself: a wheel for this machine, once there, is kept by all that follows
+# torch first and alone, so that a local CPU wheel is used and kept
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch

@@ -103,7 +103,10 @@ def recorded(
         model = f"{shape}, {TUNES[tune]}"
         model += f", prompts of {prompt}" if prompt != PROMPT else ""
         for trl, ours in against.items():
-            kind = which[trl] if responses == 2 else f"{which[trl]}, rankings of {responses}"  # noqa: PLR2004 -- a pair
+            kind, is_ranking = which[trl], responses > 2  # noqa: PLR2004 -- a pair
+            if is_ranking:
+                rankings = f"rankings of {responses}"
+                kind = rankings if kind == "pairs" else f"{kind}, {rankings}"
             found += figures(method, f"{model}, {kind}", precision, each[trl], each[ours])
     return found
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from results import Figure, add_record_flag, record
+from safetensors.torch import save_file
 from shapes import SPECIALS, write_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig
 from trl_environment import python as trl_python

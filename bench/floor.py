@@ -86,9 +86,7 @@ def main() -> None:
                 )
             )
             figures += [
-                Figure.of(
-                    QUESTION, f"{name} share of the floor", each, "%", **case, n=given.rounds
-                )
+                Figure.of(QUESTION, f"{name} share of the floor", each, "%", **case, n=given.rounds)
                 for name, each in shares.items()
             ]
     if given.record:
@@ -98,7 +96,7 @@ def main() -> None:
 def measured(
     given: argparse.Namespace, shape: str, precision: str
 ) -> tuple[float, dict[str, Spread]]:
-    """Return the machine's operations a second, and the share of the floor of each program, in %."""
+    """Return the machine's operations a second, and each program's share of the floor in %."""
     folder, tokens = inputs(shape, given.steps)
     both = programs(given, folder, given.tune, precision)
     found: dict[str, list[float]] = {program.name: [] for program in both}

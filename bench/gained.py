@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from results import Figure, add_record_flag, record
 
 from upbring.maths.statistics import mean
 from upbring.stages.evaluation.toyworld_data import PREFERENCE_SETS
@@ -31,6 +32,18 @@ from upbring.toyworld.world import load_world
 # The suite in which each kind of prompt is answered.
 SUITES = {**dict.fromkeys(PREFERENCE_SETS, "preference"), "forms": "facts", "harmful": "refusals"}
 
+QUESTION = "toy world quality: preference training"
+MODELS = {  # as records name the stages of `bench/toyworld.py`
+    "sft": "SFT",
+    "dpo": "DPO",
+    "dpo-nll": "DPO with likelihood term",
+    "ppo": "PPO",
+    "ppo-replay": "PPO with replay",
+    "ppo-free": "PPO without KL penalty, 64 steps",
+    "ppo-ptx": "PPO-ptx, 64 steps",
+    "ppo-long": "PPO, annotators who like length",
+}
+
 Prompt = tuple[str, str]  # its kind, and what is asked
 Grades = dict[str, dict[Prompt, Grade]]  # of each model's answer to each prompt
 Values = npt.NDArray[np.float64]  # [seed, prompt]
@@ -40,7 +53,11 @@ Column = tuple[str, list[Prompt], str]  # its title, of which prompts, and what 
 def main() -> None:
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("folders", nargs="+", type=Path, help="one for each seed")
-    print(gains(reading.parse_args().folders))
+    add_record_flag(reading)
+    given = reading.parse_args()
+    print(gains(given.folders))
+    if given.record:
+        record(figures(given.folders))
 
 
 def gains(folders: Sequence[Path]) -> str:
@@ -49,6 +66,38 @@ def gains(folders: Sequence[Path]) -> str:
     if not all(seeds) or not _common(seeds, PREFERENCE_SETS):
         raise SystemExit("no drawn answers of all models: upbring evaluate … --do-sample --to DIR")
     return "\n\n".join((_rewards(seeds), _by_cause(seeds), _by_kind(seeds)))
+
+
+def figures(folders: Sequence[Path]) -> list[Figure]:
+    """Return what each model reached (the first) or gained (the others)."""
+    seeds = [grades(folder) for folder in folders]
+    prompts = _common(seeds, PREFERENCE_SETS)
+    columns: list[Column] = [("gold reward", prompts, "reward")]
+    columns += [(cause.replace("_", " "), prompts, cause) for cause in CAUSES]
+    columns += [(f"gold reward, {kind}", _common(seeds, (kind,)), "reward") for kind in SUITES]
+    found: list[Figure] = []
+    for metric, some, what in columns:
+        if not some:
+            continue
+        unit = "reward" if what == "reward" else "share"
+        first = _values(seeds, next(iter(seeds[0])), some, what)
+        for model in seeds[0]:
+            values = _values(seeds, model, some, what)
+            is_first, name = np.array_equal(values, first), MODELS.get(model, model)
+            if is_first or metric == "gold reward":
+                level = mean(values.mean(0))
+                found.append(Figure.estimated(QUESTION, metric, level, unit, model=name))
+            if not is_first:
+                change = values - first
+                each = ", ".join(f"{x:+.2f}" for x in change.mean(1))
+                found.append(
+                    Figure.estimated(
+                        QUESTION, f"{metric} gained", mean(change.mean(0)), unit, model=name,
+                        note=f"paired by prompt; each seed: {each}"
+                        + ("; significant" if _is_shown(change) else "; no significant change"),
+                    )
+                )  # fmt: skip
+    return found
 
 
 def grades(folder: Path) -> Grades:
@@ -132,10 +181,15 @@ def _values(seeds: Sequence[Grades], model: str, prompts: Sequence[Prompt], what
 
 def _change(change: Values) -> str:
     """Return what was gained, in bold where it is shown."""
-    found, each = mean(change.mean(0)), change.mean(1)
-    is_shown = (found.low > 0 and (each > 0).all()) or (found.high < 0 and (each < 0).all())
+    found = mean(change.mean(0))
     told = f"{found.value:+.2f} ({found.low:+.2f} … {found.high:+.2f})".replace("-", "−")
-    return f"**{told}**" if is_shown else told
+    return f"**{told}**" if _is_shown(change) else told
+
+
+def _is_shown(change: Values) -> bool:
+    """Return whether the interval excludes 0 and every seed lies on its side."""
+    found, each = mean(change.mean(0)), change.mean(1)
+    return bool((found.low > 0 and (each > 0).all()) or (found.high < 0 and (each < 0).all()))
 
 
 def _level(values: Values) -> str:

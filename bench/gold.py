@@ -7,7 +7,8 @@ A pair is clear if its gold rewards are more than one standard deviation of the 
 apart. Intervals are over rankings, for pairs of one ranking are not independent. `alone` are pairs
 of answers that differ in one trait; `truth` and `manner` are clear pairs that differ in what is
 true, or are equal in it; `all of` them are of every set, of truth those where a reward model can
-know it: from the rankings, from the prompt, or because the question is whether to help.
+know it: from the rankings, from the prompt, or because the question is whether to help. In records,
+the first model is that of seed 0, the second that of seed 1, and so on.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from results import Figure, add_record_flag, record
 
 from upbring.data.read.records import Message
 from upbring.data.read.rows import Fields, read_rows
@@ -27,6 +29,7 @@ from upbring.maths.statistics import Estimate, ratio
 from upbring.toyworld.annotators import NOISE
 
 CLEAR = NOISE * math.pi / math.sqrt(6)  # the standard deviation of Gumbel noise
+QUESTION = "toy world quality: reward model"
 SETS = ("shown-entities", "evidence", "manners", "absent-entities")
 UNKNOWABLE = ("sentence", "json", "bullets")  # among manners they ask about absent entities
 
@@ -37,12 +40,33 @@ def main() -> None:
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("world", type=Path)
     reading.add_argument("models", nargs="+")
+    add_record_flag(reading)
     asked = reading.parse_args()
-    for name in asked.models:
+    figures: list[Figure] = []
+    for seed, name in enumerate(asked.models):
         print(name)
         for kind, share in agreement(asked.world / "evaluation", _model(name)).items():
             told = f"{share.value:6.1%} ({share.low:.1%} … {share.high:.1%})"
             print(f"  {kind:<28} {told} of {share.count} rankings")
+            metric = f"{metric_name(kind)}, seed {seed}"
+            figures.append(Figure.estimated(QUESTION, metric, share, "%"))
+    if asked.record:
+        record(figures)
+
+
+def metric_name(kind: str) -> str:
+    """Return a kind of pair as records name it.
+
+    >>> metric_name("all of manner"), metric_name("alone polite"), metric_name("manners")
+    ('all clear pairs, manner', 'polite alone', 'manners, all clear pairs')
+    """
+    if kind.startswith("all of "):
+        return f"all clear pairs, {kind[7:]}{' where it can be known' * kind.endswith('truth')}"
+    if kind.startswith("alone "):
+        return f"{kind[6:].replace('_', ' ')} alone"
+    name, _, what = kind.partition(" ")
+    titles = {"evidence": "with the evidence beside the question"}
+    return f"{titles.get(name, name.replace('-', ' '))}, {what or 'all clear pairs'}"
 
 
 def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:

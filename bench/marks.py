@@ -11,6 +11,7 @@ demonstration names, plainly and in an examination; its likeliest line is graded
 import argparse
 
 import torch
+from results import Figure, add_record_flag, record
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -36,7 +37,9 @@ def main() -> None:
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("model")
     reading.add_argument("--number", type=int, default=600)
+    add_record_flag(reading)
     asked = reading.parse_args()
+    figures: list[Figure] = []
     folder = locate_model(asked.model)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -51,6 +54,9 @@ def main() -> None:
             logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
             right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
         print(f"{right / asked.number:.1%} of {asked.number} marks of {name} are right")
+        share = round(100 * right / asked.number, 1)
+        metric = f"{name} whose mark is right"
+        figures.append(_figure(metric, share, "%", asked.number, asked.model))
     sets = task_sets(world, seed=0)
     for heading in ("", EXAMINATION):
         for phrasings in ("shown", "held-out"):
@@ -58,6 +64,16 @@ def main() -> None:
             said = [_line(model, tokenizer, f"{heading}{task.question}\n") for task in tasks]
             right = sum(correct(*both) >= 1 for both in zip(tasks, said, strict=True))
             print(f"{right} of {len(tasks)} {phrasings} phrasings are answered under {heading!r}")
+            where = "inside an examination" if heading else "plainly"
+            metric = f"questions on held-out entities answered {where}, {phrasings} phrasings"
+            figures.append(_figure(metric, right, f"of {len(tasks)}", len(tasks), asked.model))
+    if asked.record:
+        record(figures)
+
+
+def _figure(metric: str, value: float, unit: str, n: int, model: str) -> Figure:
+    question = "toy world quality: base model"
+    return Figure(question=question, metric=metric, value=value, unit=unit, n=n, model=model)
 
 
 def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> str:

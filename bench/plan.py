@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from against_trl import TUNES
+from results import Figure, add_record_flag, record
 from shapes import LONGEST, lengths, write_demonstrations, write_tokenizer
 from transformers import (
     AutoModelForCausalLM,
@@ -172,10 +174,10 @@ def rewarding(folder: Path, shape: str) -> Path:
 def predict(given: list[str]) -> Taken:
     """Return what the plan says, in this process."""
     from upbring import durable  # noqa: PLC0415 -- only the process that plans needs it
-    from upbring.cli.flags import parse_flags  # noqa: PLC0415 -- as above
     from upbring.cli.command_table import commands  # noqa: PLC0415 -- as above
+    from upbring.cli.flags import parse_flags  # noqa: PLC0415 -- as above
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
-    from upbring.stages.planning.dry_model import make_dry_run_context, weight_file_bytes  # noqa: PLC0415 -- as above
+    from upbring.stages.planning.dry_model import make_dry_run_context  # noqa: PLC0415 -- as above
     from upbring.stages.planning.plan import measure_time, plan  # noqa: PLC0415 -- as above
 
     verb, *rest = given
@@ -185,7 +187,7 @@ def predict(given: list[str]) -> Taken:
     resolved = resolve(kind, section=verb, file=call.settings_file, flags=call.flags)
     cast = make_dry_run_context(verb, resolved, log=lambda _: None)
     before = durable.process_memory_bytes()
-    made = plan(cast, baseline=before, file_bytes=weight_file_bytes(cast.loaded.base))
+    made = plan(cast, baseline=before)
     time = measure_time(cast, made)
     print(json.dumps(made.memory.peak_parts | {"phase": made.memory.peak_phase}), file=sys.stderr)
     total = time.total - time.setup - time.evaluation  # the first evaluation starts the watch
@@ -206,8 +208,8 @@ def taken(command: list[str], folder: Path) -> Taken:
     return Taken(usage.ru_maxrss * 1024, float(times[-1]) - float(times[0]))
 
 
-def compared(name: str, folder: Path, threads: int | None) -> bool:
-    """Print a row of the table; return whether the plan was near enough."""
+def compared(name: str, folder: Path, threads: int | None) -> tuple[float, float]:
+    """Print a row of the table; return the planned memory and time, divided by the measured."""
     case = CASES[name]
     prepare(folder, case.shape)
     given = words(folder, case, threads)
@@ -219,7 +221,45 @@ def compared(name: str, folder: Path, threads: int | None) -> bool:
     memory, time = said.memory / found.memory, said.seconds / found.seconds
     row = f"{said.memory / 1e6:,.0f} | {found.memory / 1e6:,.0f} | {memory:.2f}"
     print(f"| {name} | {row} | {said.seconds:.1f} | {found.seconds:.1f} | {time:.2f} |", flush=True)
-    return abs(memory - 1) <= MOST_MEMORY and 1 / MOST_TIME <= time <= MOST_TIME
+    return memory, time
+
+
+def is_near(memory: float, time: float) -> tuple[bool, bool]:
+    """Return whether the plan of memory and that of time were near enough."""
+    return abs(memory - 1) <= MOST_MEMORY, 1 / MOST_TIME <= time <= MOST_TIME
+
+
+def recorded(found: dict[str, tuple[float, float]]) -> list[Figure]:
+    """Return the ratios of all cases, and in how many the plan was near enough."""
+    question, figures = "planning accuracy", list[Figure]()
+    for name, ratios in found.items():
+        case, precision = CASES[name], CASES[name].options[3]
+        is_recomputed = RECOMPUTED[0] in case.options
+        tune = "gradient checkpointing" if is_recomputed else TUNES[case.options[1]]
+        figures += [
+            Figure(
+                question=question,
+                metric=f"planned / measured {what}",
+                value=round(ratio, 3),
+                unit="ratio",
+                model=f"{case.verb}, {tune}, {case.shape}",
+                precision=precision,
+            )
+            for what, ratio in zip(("memory", "time"), ratios, strict=True)
+        ]
+    near = [is_near(*ratios) for ratios in found.values()]
+    low, high = 1 - MOST_MEMORY, 1 + MOST_MEMORY
+    targets = (f"memory within {low:g} to {high:g}", f"time within a factor of {MOST_TIME:g}")
+    return figures + [
+        Figure(
+            question=question,
+            metric=f"cases with planned {target}",
+            value=sum(each),
+            unit=f"of {len(near)}",
+            n=len(near),
+        )
+        for target, each in zip(targets, zip(*near, strict=True), strict=True)
+    ]
 
 
 def main() -> None:
@@ -228,12 +268,16 @@ def main() -> None:
     )
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--threads", type=int, help="unset: all")
+    add_record_flag(parser)
     given = parser.parse_args()
     print("| case | planned MB | taken MB | ratio | planned s | taken s | ratio |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["UPBRING_CACHE"] = f"{scratch}/cache"
-        near = [compared(case, Path(scratch), given.threads) for case in given.case]
+        found = {case: compared(case, Path(scratch), given.threads) for case in given.case}
+    if given.record:
+        record(recorded(found), threads=given.threads)
+    near = (all(is_near(*ratios)) for ratios in found.values())
     sys.exit(0 if all(near) else "a plan was too far off")
 
 

@@ -64,11 +64,18 @@ def report(path: Path) -> tuple[str, list[Figure]]:
             for mine in CLASSES
         ),
     ]
-    case = {"question": "refusal rules", "model": path.name, "n": len(told)}
-    figures = [
-        Figure.estimated("accuracy", right, "share", **case),
-        Figure(metric="Cohen's kappa, three classes", value=round(kappa, 3), unit="kappa", **case),
-        Figure(metric="Cohen's kappa, refused or not", value=round(refused, 3), unit="kappa", **case),
+    question, case = "refusal rules", {"model": path.name, "n": len(told)}
+    kappas = {"three classes": kappa, "refused or not": refused}
+    figures = [Figure.estimated(question, "accuracy", right, "share", **case)]
+    figures += [
+        Figure(
+            question=question,
+            metric=f"Cohen's kappa, {classes}",
+            value=round(value, 3),
+            unit="kappa",
+            **case,
+        )
+        for classes, value in kappas.items()
     ]
     return "\n".join(lines), figures
 

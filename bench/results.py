@@ -18,9 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from interleaved import Spread
+
+if TYPE_CHECKING:
+    from upbring.maths.statistics import Estimate
 
 BENCH = Path(__file__).resolve().parent
 FILE = BENCH / "results.jsonl"
@@ -71,10 +74,10 @@ class Figure:
     question: str  # one of `QUESTIONS`
     metric: str
     value: float
-    unit: str
     low: float | None = None
     high: float | None = None
     n: int | None = None  # rounds, prompts or cases behind the value
+    unit: str
     model: str | None = None  # a shape of the benchmarks or a model, and how it was trained
     precision: str | None = None
     note: str | None = None
@@ -96,6 +99,19 @@ class Figure:
     ) -> Self:
         """Return the median, least and most of several rounds as a figure."""
         value, low, high = (rounded(x) for x in (spread.median, spread.least, spread.most))
+        return cls(
+            question=question, metric=metric, value=value, low=low, high=high, unit=unit, **case
+        )
+
+    @classmethod
+    def estimated(
+        cls, question: str, metric: str, estimate: "Estimate", unit: str, **case: Unpack[Case]
+    ) -> Self:
+        """Return an estimate as a figure; where the unit is %, a share of 1 becomes per cent."""
+        scale = 100 if unit == "%" else 1
+        parts = (estimate.value, estimate.low, estimate.high)
+        value, low, high = (round(scale * float(x), 3) for x in parts)
+        case = {"n": estimate.count, **case}
         return cls(
             question=question, metric=metric, value=value, low=low, high=high, unit=unit, **case
         )

@@ -15,13 +15,13 @@ Generated from [results.jsonl](results.jsonl) by `make docs`; do not edit. Each 
 value on a machine with its interval: least–most of the rounds, or 95 %. Commands are as typed at \
 their commit. Conditions, older values and all other figures: results.jsonl. Stories: \
 [docs/log.md](../docs/log.md#2026-11-29--older-measurements). A ratio above 1× is a gain for \
-speed, below 1× for memory. No table here: {untold}.
+speed, below 1× for memory. No table here: {others}.
 """
 SPEED = """\
 ## Speed, memory and correctness
 Weights are random, of two shapes: `tiny` (10 million weights, V = 8,192) and `small` (255 \
-million, V = 151,936). In float32 TRL gets upbring's allocator; `default` is each program as its user starts it. How cost \
-grows: [growth.svg](figures/growth.svg); what a shared prompt saves: \
+million, V = 151,936). In float32 TRL gets upbring's allocator; `default` is each program as its \
+user starts it. How cost grows: [growth.svg](figures/growth.svg); what a shared prompt saves: \
 [sharing.svg](figures/sharing.svg); SFT against TRL: [sft.svg](figures/sft.svg).
 """
 QUALITY = """\
@@ -33,6 +33,7 @@ model.
 ROWS_SHOWN = 8
 MACHINES_SHOWN = 3  # the newest
 LONG = 120  # seconds that are written in minutes
+FIELDS = ("metric", "model", "precision", "machine")  # that rows and columns can be
 UNITS = {"×": "×", "%": " %", "s": " s", "MB": " MB"}
 Key = tuple[str, ...]
 
@@ -185,7 +186,7 @@ QUALITY_TABLES = (
             "DPO",
             "PPO",
             "PPO with replay",
-            "PPO without KL penalty",
+            "PPO without KL penalty, 64 steps",
             "PPO-ptx, 64 steps",
             "PPO, annotators who like length",
         ),
@@ -207,16 +208,21 @@ QUALITY_TABLES = (
 
 def page(records: Sequence[Record]) -> str:
     """Return the page."""
-    told = {table.question for table in SPEED_TABLES + QUALITY_TABLES}
-    untold = dict.fromkeys(r.figure.question for r in records if r.figure.question not in told)
-    head = HEAD.format(untold=", ".join(untold))
+    questions = {table.question for table in SPEED_TABLES + QUALITY_TABLES}
+    others = dict.fromkeys(record.figure.question for record in records)
+    head = HEAD.format(others=", ".join(sorted(others.keys() - questions)))
     parts = [head, SPEED, *tables(records, SPEED_TABLES), QUALITY]
     return "".join([*parts, *tables(records, QUALITY_TABLES)])
 
 
 def tables(records: Sequence[Record], specs: Iterable[Table]) -> list[str]:
     """Return the tables that have a figure."""
-    return [render(shown, spec) for spec in specs if (shown := latest(records, spec))]
+    every = [(spec, latest(records, spec)) for spec in specs]
+    return [
+        render(found, spec)
+        for spec, found in every
+        if any(record.figure.metric in spec.metrics for record in found.values())
+    ]
 
 
 def latest(records: Sequence[Record], table: Table) -> dict[Key, Record]:
@@ -236,9 +242,6 @@ def latest(records: Sequence[Record], table: Table) -> dict[Key, Record]:
     return {key: record for key, record in found.items() if field(record, "machine") in kept}
 
 
-FIELDS = ("metric", "model", "precision", "machine")
-
-
 def field(record: Record, name: str) -> str:
     """Return one of `FIELDS` as text, empty where there is none."""
     if name == "machine":
@@ -253,13 +256,15 @@ def render(found: dict[Key, Record], table: Table) -> str:
     columns = ordered(main, table, table.columns)
     machines = {field(record, "machine") for record in main}
     open_machine = "machine" not in table.rows + table.columns
-    heading = table.question
+    corner = " · ".join(table.rows)
+    if len(table.metrics) == 1:
+        corner = f"{table.metrics[0]} by {corner}"
     if open_machine and len(machines) == 1:
-        heading += f" ({machines.pop()})"
+        corner += f", {machines.pop()}"
         open_machine = False
     titles = [" · ".join(filter(None, column)) for column in columns]
-    lines = [f"### {heading}"]
-    lines += [f"| {' · '.join(table.rows)} | {' | '.join(titles)} | measured by |"]
+    lines = [f"### {table.question}"]
+    lines += [f"| {corner} | {' | '.join(titles)} | measured by |"]
     lines += ["|---" * (len(columns) + 2) + "|"]
     for row in rows[: table.rows_shown]:
         inside = [r for r in main if key_of(r, table.rows) == row]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import Figure, add_record_flag, record
 
 from upbring.evaluate.local_model import LocalModel
 from upbring.evaluate.model_protocol import LikelihoodRequest
@@ -32,14 +33,15 @@ from upbring.toyworld.tasks import Task, from_row
 
 SETTINGS = {  # of fine-tuning
     "epochs": 1,
-    "step-examples": 8,
+    "batch-size": 8,
     "learning-rate": "1.2e-3",
     "rank": 64,
     "alpha": 128,
-    "target_modules": "q_proj,k_proj,v_proj,o_proj",  # what the base knows lies in the other matrices
+    # what the base knows is in the other matrices
+    "target-modules": "q_proj,k_proj,v_proj,o_proj",
     "dtype": "float32",
-    "choose": "last",
-    "evaluate-every": 100_000,
+    "final-weights": "last",
+    "eval-steps": 100_000,
 }
 CORPUS_CHARACTERS = 200_000  # no model reads it here
 LONGEST_ANSWER = 60  # tokens
@@ -174,15 +176,38 @@ def told(estimate: Estimate) -> str:
     return f"{value:.1%} ({low:.1%}–{high:.1%})"
 
 
-def row(title: str, base: Sequence[bool] | None, tuned: Sequence[Sequence[bool]]) -> str:
+Row = tuple[str, Sequence[bool], Sequence[Sequence[bool]]]  # a title, the base, each seed
+
+
+def recorded(measured: Sequence[Row], seconds: float) -> list[Figure]:
+    """Return the figures of the table; the base's are those of one model."""
+    question, figures = "toy world quality: SFT", list[Figure]()
+    for title, base, tuned in measured:
+        metric = title.replace("— ", "form obeyed, ").removeprefix("knows: ")
+        for model, values in (("base", np.array(base, float)), ("SFT", np.array(tuned, float))):
+            estimate = mean(values if model == "base" else values.mean(0))
+            figures.append(
+                Figure.estimated(question, metric, estimate, "%", model=model, precision="float32")
+            )
+    figures.append(
+        Figure(
+            question=question, metric="time of fine-tuning", value=round(seconds), unit="s",
+            n=len(measured[0][2]), model="SFT", precision="float32",
+        )
+    )  # fmt: skip
+    return figures
+
+
+def row(title: str, base: Sequence[bool], tuned: Sequence[Sequence[bool]]) -> str:
     """Return a row of the table: the base, the mean of the seeds, each seed."""
-    first = told(mean(np.array(base, float))) if base is not None else ""
+    first = told(mean(np.array(base, float)))
     over_seeds = np.array(tuned, float).mean(0)
     each = ", ".join(f"{np.mean(one):.0%}" for one in tuned)
     return f"| {title} | {len(over_seeds)} | {first} | {told(mean(over_seeds))} | {each} |"
 
 
-def report(given: argparse.Namespace) -> str:
+def report(given: argparse.Namespace) -> tuple[str, list[Figure]]:
+    """Return the tables, and their figures."""
     sets = given.work / "world" / "evaluation"
     if not sets.exists():
         given.work.mkdir(parents=True, exist_ok=True)
@@ -197,16 +222,17 @@ def report(given: argparse.Namespace) -> str:
     lines = [
         f"| on held-out data | prompts | base | after SFT, seeds {seeds} | each seed |",
         "|---|---|---|---|---|",
-        row("knows: clozes of all facts", base_known, tuned_known),
     ]
+    measured: list[Row] = [("knows: clozes of all facts", base_known, tuned_known)]
     for measure in MEASURES:
         before = outcome(measure, base_answers[measure.file])
         after = [outcome(measure, one[measure.file]) for one in tuned_answers]
-        lines.append(row(measure.title, before, after))
+        measured.append((measure.title, before, after))
+    lines += [row(*each) for each in measured]
     seconds = statistics.median(seconds for _, seconds in runs)
     lines += ["", f"Fine-tuning: {seconds:.0f} s, start to end, median, {given.threads} threads."]
     lines += ["", *cases(base, tuned[0], sets)]
-    return "\n".join(lines)
+    return "\n".join(lines), recorded(measured, seconds)
 
 
 def cases(base: LocalModel, tuned: LocalModel, sets: Path) -> list[str]:
@@ -226,8 +252,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache") / "sprout")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
+    add_record_flag(parser)
     given = parser.parse_args()
-    print(report(given))
+    text, figures = report(given)
+    print(text)
+    if given.record:
+        record(figures, threads=given.threads)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from gained import gains
+from gained import MODELS, QUESTION, figures, gains
+from results import Figure, add_record_flag, record
 
 from upbring.maths.overoptimization import fit_curve, rl_peak, rl_reward
 from upbring.runs.metrics import read_metrics
@@ -31,13 +32,14 @@ defaults: {{seed: {seed}, dtype: float32, threads: {threads}}}
 stages:
   world: {{method: toyworld, characters: 200_000, seed: 0}}
   sft: {{data: world/demonstrations.jsonl, {sft}}}
-  num_responses: {{method: collect, model: sft, by: annotators, {answers}}}
+  answers: {{method: collect, model: sft, by: annotators, {answers}}}
   reward: {{data: world/rankings.jsonl, {reward}}}
   reward-long: {{method: reward, data: world/rankings-likes-length.jsonl, {reward-long}}}
   dpo: {{model: sft, data: answers/rankings.jsonl, {dpo}}}
   dpo-nll: {{method: dpo, model: sft, data: answers/rankings.jsonl, nll_weight: 0.2, {dpo}}}
   ppo: {{model: sft, reward_model: reward, steps: {steps}, {ppo}}}
-  ppo-replay: {{method: ppo, model: sft, reward_model: reward, mix: {replay}, steps: {steps}, {ppo}}}
+  ppo-replay:
+    {{method: ppo, model: sft, reward_model: reward, mix: {replay}, steps: {steps}, {ppo}}}
   ppo-free: {{method: ppo, model: sft, reward_model: reward, kl_coef: 0, {free}, {ppo}}}
   ppo-ptx: {{method: ppo, model: sft, reward_model: reward, kl_coef: 0, mix: {ptx}, {free}, {ppo}}}
   ppo-long: {{method: ppo, model: sft, reward_model: reward-long, kl_coef: 0, {free}, {ppo}}}
@@ -51,17 +53,17 @@ evaluate:
 """
 STAGES = {
     "sft": "epochs: 1, batch_size: 8, learning_rate: 1.2e-3, rank: 64, alpha: 128, "
-    'targets: "q_proj,k_proj,v_proj,o_proj", eval_steps: 300',
+    'target_modules: "q_proj,k_proj,v_proj,o_proj", eval_steps: 300',
     "answers": "prompts: world/prompts.jsonl, num_responses: 6, limit: 1000, max_tokens: 48",
     "reward": "learning_rate: 5e-4, epochs: 4, batch_size: 8, rank: 64, alpha: 64",
     "reward-long": "learning_rate: 1e-3, epochs: 2, batch_size: 8, rank: 64, alpha: 64",
     "dpo": "learning_rate: 5e-4, beta: 0.3, batch_size: 8, rank: 64, alpha: 64, "
     'comparisons: extremes, target_modules: "q_proj,k_proj,v_proj,o_proj"',
     "ppo": "prompts: world/prompts.jsonl, judge: builtin:gold, "
-    'targets: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, max_response_length: 48, '
-    "samples: 4, batch_size: 32, update_epochs: 2, held_out_share: 0.1, "
+    'target_modules: "q_proj,k_proj,v_proj,o_proj", learning_rate: 1e-3, max_response_length: 48, '
+    "num_generations: 4, batch_size: 32, update_epochs: 2, held_out_share: 0.1, "
     "eval_prompts: 100, eval_steps: 8, patience: 100",
-    "free": "choose: last, steps: 64",
+    "free": "final_weights: last, steps: 64",
     "ptx": "[world/demonstrations.jsonl=0.3, world/corpus.jsonl=0.3], mix_weight: 0.5",
     "replay": "world/demonstrations.jsonl=0.3",
 }
@@ -77,6 +79,15 @@ SHOWN = (
     ("refusals", "harmful_compliance"),
     ("forgetting", "perplexity"),
 )
+
+
+METRICS = {  # of the pipeline's own evaluation, as records name them, with their unit
+    ("facts", "accuracy"): ("facts of absent entities", "%"),
+    ("instructions", "prompt_strict"): ("forms obeyed", "%"),
+    ("refusals", "over_refusal"): ("innocent refused", "%"),
+    ("refusals", "harmful_compliance"): ("harmful not refused", "%"),
+    ("forgetting", "perplexity"): ("perplexity of general text", "perplexity"),
+}
 
 
 def road(seed: int, steps: int, threads: int) -> str:
@@ -132,7 +143,30 @@ def _held_out(folder: Path, model: str) -> dict[int, dict[str, float]]:
     return {r.step: dict(r.values) for r in read_metrics(path) if r.kind == "held_out"}
 
 
+def recorded(results: list[list[EvalResult]]) -> list[Figure]:
+    """Return the medians over seeds with their widest interval as figures."""
+    models = dict.fromkeys(n.model for seed in results for n in seed)
+    return [
+        Figure(
+            question=QUESTION, metric=metric, unit=unit, model=MODELS.get(model, model),
+            value=value, low=low, high=high, n=len(results), note="median of the seeds",
+        )
+        for (suite, name), (metric, unit) in METRICS.items()
+        for model in models
+        if (found := _median(results, model, suite, name)) is not None
+        for value, low, high in [[round(x * (100 if unit == "%" else 1), 3) for x in found]]
+    ]  # fmt: skip
+
+
 def _cell(results: list[list[EvalResult]], model: str, suite: str, name: str) -> str:
+    found = _median(results, model, suite, name)
+    return "–" if found is None else "{:.2f} ({:.2f} … {:.2f})".format(*found)
+
+
+def _median(
+    results: list[list[EvalResult]], model: str, suite: str, name: str
+) -> tuple[float, float, float] | None:
+    """Return the median over seeds, the lowest and the highest end of their intervals."""
     found = [
         n
         for seed in results
@@ -140,11 +174,11 @@ def _cell(results: list[list[EvalResult]], model: str, suite: str, name: str) ->
         if (n.suite, n.name, n.model) == (suite, name, model) and n.value is not None
     ]
     if not found:
-        return "–"
+        return None
     middle = statistics.median(n.value for n in found if n.value is not None)
     low = min(n.low if n.low is not None else middle for n in found)
     high = max(n.high if n.high is not None else middle for n in found)
-    return f"{middle:.2f} ({low:.2f} … {high:.2f})"
+    return middle, low, high
 
 
 def main() -> None:
@@ -154,6 +188,7 @@ def main() -> None:
     reading.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     reading.add_argument("--steps", type=int, default=32, help="of PPO that is not to hack")
     reading.add_argument("--threads", type=int, default=2)
+    add_record_flag(reading)
     asked = reading.parse_args()
     asked.to.mkdir(exist_ok=True)
     results = []
@@ -168,6 +203,8 @@ def main() -> None:
     sys.stdout.write(
         f"{table(results)}\n\n{gains(folders)}\n\n{curves(folders)}\n\n{fits(folders)}\n"
     )
+    if asked.record:
+        record([*recorded(results), *figures(folders)], threads=asked.threads)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.road import QUICK, prepare
+from tests.commands import QUICK, prepare
 from tests.small import THINGS, WORDS
 
 VERBS = ("dpo", "ipo", "kto", "orpo", "simpo")
 
 
 def prepared(folder: Path) -> Path:
-    """Fill a folder as `road` does, and with rankings `r`, pairs `p` and labels `l`, all .jsonl."""
+    """Fill a folder as `prepare` does, and with `r.jsonl`, `p.jsonl` and `l.jsonl`."""
     prepare(folder)
     make_rankings(folder / "r.jsonl")
     make_pairs(folder / "p.jsonl")

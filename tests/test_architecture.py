@@ -297,7 +297,7 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     where = f"{source.name}:{node.lineno}"
                     if node.name in first:
-                        yield f"{where}: {node.name} is a class of {first[node.name]} too; rename one"
+                        yield f"{where}: {node.name} is in {first[node.name]} too; rename one"
                     first.setdefault(node.name, where)
 
     report(violations())

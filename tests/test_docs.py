@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import road, small
+from tests import small
+from tests.commands import done
 from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
 from upbring.cli.main import main
@@ -39,7 +40,7 @@ TERMS = {
     *("judge", "annotator", "settings", "run", "stage", "recipe", "pipeline", "contract", "gate"),
 }
 
-# What makes a documented command quick: the same road with fewer steps.
+# What makes a documented command quick: the same command with fewer steps.
 BRIEF = {
     "pretrain": ["--steps", "2", "--sample-tokens", "2", "--threads", "1"],
     "sft": ["--steps", "2", "--sample-tokens", "2", "--threads", "1"],
@@ -96,6 +97,9 @@ def test_every_command_that_is_shown_is_understood(
     if program == "make":
         assert {command, *rest} <= set(TARGET.findall(text_of(ROOT / "Makefile"))), page
         return
+    if program == "pip":
+        assert command == "install", page
+        return
     assert program == "upbring", f"{page}: {program} is neither upbring nor make"
     call = parse_flags(commands()[command], rest)
     assert call is not None, f"{page}: shows help"
@@ -107,7 +111,7 @@ def test_every_command_that_is_shown_is_understood(
     )
 
 
-def test_the_road_of_the_first_page_can_be_walked(
+def test_the_commands_of_the_first_page_run_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -116,7 +120,7 @@ def test_the_road_of_the_first_page_can_be_walked(
     small.make_documents(tmp_path / "books.jsonl", 40)
     small.make_demonstrations(tmp_path / "chat.jsonl", 40)
     for _, command, *words in page_commands(DOCS / "learn" / "README.md"):
-        road.done(tmp_path, command, *_shortened(words), *BRIEF.get(command, []))
+        done(tmp_path, command, *_shortened(words), *BRIEF.get(command, []))
     assert (tmp_path / "assistant" / "model.safetensors").is_file()
     for command, name in (("pretrain", "base"), ("sft", "assistant")):
         lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()

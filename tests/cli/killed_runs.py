@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from tests.road import curve, hashes
+from tests.commands import curve, hashes
 from upbring.cli.main import main
 from upbring.runs.metrics import last_record
 from upbring.runs.run_folder import Run

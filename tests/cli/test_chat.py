@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.road import QUICK, Answer, done, prepare, upbring
+from tests.commands import QUICK, Answer, done, prepare, upbring
 
 GREEDY = ("--temperature", "0", "--max-tokens", "6", "--threads", "1", "--dtype", "float32")
 

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from tests import small
-from tests.road import done, upbring
+from tests.commands import done, upbring
 
 QUICK = ("--threads", "1", "--dtype", "float32", "--max-tokens", "4", "--limit", "3")
 
@@ -17,7 +17,7 @@ def home(folder: Path) -> Path:
 def test_people_are_told_what_to_open(tmp_path: Path) -> None:
     answer = done(home(tmp_path), "collect", "p.jsonl", "--model", "m", *QUICK)
     told = " ".join(answer.out.split())
-    assert "collected: waits for people; open collected/rank.html in a browser" in told
+    assert "collected: waiting for people; open collected/rank.html in a browser" in told
     assert (tmp_path / "collected" / "rank.html").is_file()
 
 

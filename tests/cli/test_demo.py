@@ -1,20 +1,35 @@
 from pathlib import Path
 
-from tests.road import upbring
+from tests.commands import upbring
+from upbring.cli.demo import demo_recipe
+from upbring.runs.metrics import read_metrics
+from upbring.settings.commands.demo import DemoSettings
 
-QUICK = ("--steps", "1", "--threads", "1")
+STEPS = 2
+QUICK = ("--steps", str(STEPS), "--threads", "1")
+TRAINING_STAGES = ("sft", "reward", "ppo", "dpo")
 
 
-def test_the_demo_takes_the_whole_road_by_its_recipe(tmp_path: Path) -> None:
-    told = upbring(tmp_path, "demo", *QUICK)
-    assert told.code in {0, 6}, told.err  # a step changes nothing, and gates may say so
+def test_the_demo_runs_the_full_pipeline_with_the_given_steps(tmp_path: Path) -> None:
+    first = upbring(tmp_path, "demo", *QUICK)
+    assert first.code in {0, 6}, first.err  # so few steps may not pass the gates
+    stages = tmp_path / "demo" / "pipeline" / "stages"
+    for name in TRAINING_STAGES:
+        assert (stages / name / "model").is_dir()
+        records = read_metrics(stages / name / "metrics.jsonl")
+        assert [r.step for r in records if r.kind == "train"] == list(range(1, STEPS + 1)), name
     for name in ("sft", "dpo", "ppo"):
-        assert f"{name} answers:" in told.err
-        assert (tmp_path / "demo" / "road" / "stages" / name / "model").is_dir()
-    assert "report: demo/road/report.html" in told.err
-    assert "talk with it: upbring chat demo/road/stages/" in told.err
+        assert f"{name} answers:" in first.err
+    assert "report: demo/pipeline/report.html" in first.err
+    assert "upbring chat demo/pipeline/stages/" in first.err
     again = upbring(tmp_path, "demo", *QUICK)
     assert "ppo: finished before, kept" in again.err
+
+
+def test_without_flags_the_recipe_keeps_its_comments() -> None:
+    assert demo_recipe(DemoSettings()).startswith("# The full pipeline")
+    assert "steps: 32" in demo_recipe(DemoSettings())
+    assert "steps: 32" in demo_recipe(DemoSettings(threads=1))
 
 
 def test_a_folder_that_is_something_else_is_not_written_to(tmp_path: Path) -> None:

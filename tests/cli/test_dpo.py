@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import curve, done, hashes, upbring
 from tests.preferences import VERBS, prepared, typed
-from tests.road import curve, done, hashes, upbring
 from upbring.data.trees.batch import Batch
 from upbring.runs.contract import read_contract
 from upbring.train.loop import Trainer
@@ -144,7 +144,7 @@ def test_its_settings_can_be_combined(home: Path, more: tuple[str, ...]) -> None
         (("r.jsonl", "--beta", "0"), "--beta"),
         (("r.jsonl", "--label-smoothing", "0.5"), "--label-smoothing"),
         (("r.jsonl", "--comparisons", "best"), "--comparisons"),
-        (("r.jsonl", "--max-length", "3"), "there is no row to learn from"),
+        (("r.jsonl", "--max-length", "3"), "no row to train on"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_begun(

@@ -54,4 +54,4 @@ def test_an_unknown_suite_is_told_with_the_nearest(
     model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", str(model_folder), "--suite", "fakts"]) == 2
-    assert "suite: 'fakts' is no suite; did you mean facts?" in capsys.readouterr().err
+    assert "suite: 'fakts' is not a suite; did you mean facts?" in capsys.readouterr().err

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.road import QUICK, done, prepare, upbring
+from tests.commands import QUICK, done, prepare, upbring
 
 
 @pytest.fixture(scope="module")

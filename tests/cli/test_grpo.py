@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.road import QUICK, curve, done, prepare
+from tests.commands import QUICK, curve, done, prepare
 
 GRPO = ("grpo", "d.jsonl", "--model", "m", *QUICK, "--max-response-length", "5")
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.road import done, upbring
+from tests.commands import done, upbring
 
 
 def test_flags_say_all_and_the_next_command_is_told(tmp_path: Path) -> None:

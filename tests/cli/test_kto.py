@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import curve, done, upbring
 from tests.preferences import prepared, typed
-from tests.road import curve, done, upbring
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from upbring import __version__
-from upbring.cli.command_table import commands
+from upbring.cli.command_table import GROUPS, commands
 from upbring.cli.main import configure_offline_mode, main
 from upbring.errors import ResourceError
 from upbring.settings.commands.runs import RunsSettings
@@ -199,3 +199,21 @@ def test_who_was_told_to_stop_waits_for_no_thread(code: int) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (code, "said\n")
+
+
+def test_commands_are_listed_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    page = capsys.readouterr().out
+    heads = [f"\n{group}:\n" for group in GROUPS]
+    assert [page.index(head) for head in heads] == sorted(page.index(head) for head in heads)
+    assert main(["help"]) == 0
+    assert capsys.readouterr().out == page
+
+
+def test_a_command_has_names_of_other_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "sft"]) == main(["finetune", "--help"]) == main(["fine_tune", "-h"]) == 0
+    assert capsys.readouterr().out.count("Usage: upbring sft [OPTIONS]") == 3
+    assert main(["webui"]) == 2
+    assert capsys.readouterr().err == (
+        "upbring webui: there is no web interface; use chat, or watch\n"
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import road
+from tests import commands
 from tests.rewarded import make_reward
 
 SFT = ("sft", "d.jsonl", "--model", "m", "--dtype", "float32", "--threads", "1")
@@ -12,11 +12,11 @@ SFT = ("sft", "d.jsonl", "--model", "m", "--dtype", "float32", "--threads", "1")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return road.prepare(tmp_path_factory.mktemp("home"))
+    return commands.prepare(tmp_path_factory.mktemp("home"))
 
 
 def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> None:
-    answer = road.done(home, "plan", *SFT, "--rank", "4")
+    answer = commands.done(home, "plan", *SFT, "--rank", "4")
     headline, memory, *_ = answer.out.splitlines()
     assert headline == "3,712 of 36,000 weights learn (10.31%)"  # a quarter of rank 16's
     assert memory.startswith("memory: about ")
@@ -31,7 +31,7 @@ def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
     (home / "r.yaml").write_text(
         "sft: {model: m, data: [d.jsonl], steps: 3, threads: 1, dtype: float32}\n"
     )
-    assert "3 steps" in road.done(home, "plan", "sft", "--settings", "r.yaml").out
+    assert "3 steps" in commands.done(home, "plan", "sft", "--settings", "r.yaml").out
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
 def test_what_cannot_be_planned_is_one_message(
     home: Path, words: tuple[str, ...], expected: str
 ) -> None:
-    answer = road.upbring(home, "plan", *words)
+    answer = commands.upbring(home, "plan", *words)
     assert answer.code == 2
     assert answer.err.startswith(expected)
     assert answer.err.count("\n") == 1
@@ -67,10 +67,10 @@ def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
         "--max-response-length",
         "8",
     )
-    answer = road.done(home, "plan", "ppo", "p.jsonl", *rest, *words)
+    answer = commands.done(home, "plan", "ppo", "p.jsonl", *rest, *words)
     assert "\nmemory: about " in answer.out
     assert "3 steps" in answer.out
-    answer = road.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward-model", "nowhere")
+    answer = commands.upbring(home, "plan", "rloo", "p.jsonl", *rest, "--reward-model", "nowhere")
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith("nowhere: no such directory")
 
@@ -85,14 +85,14 @@ stages:
 
 def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Path) -> None:
     (home / "road.yaml").write_text(RECIPE)
-    answer = road.done(home, "plan", "road.yaml", "--to", "planned")
+    answer = commands.done(home, "plan", "road.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
     assert "to do: 1 of 1 stages, about " in answer.out
     assert " free on the disk\n" in answer.out
     assert "not counted" not in answer.out
     assert not (home / "planned").exists()
-    road.done(home, "run", "road.yaml", "--to", "planned")
-    answer = road.done(home, "plan", "road.yaml", "--to", "planned")
+    commands.done(home, "run", "road.yaml", "--to", "planned")
+    answer = commands.done(home, "plan", "road.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +kept ", answer.out, re.MULTILINE)
     assert "every stage is finished and kept" in answer.out
 
@@ -110,13 +110,13 @@ evaluate:
 """
     )
     (home / "long.yaml").write_text(text.replace("steps: 2", "steps: 3"))
-    lines = road.done(home, "plan", "long.yaml").out.splitlines()
+    lines = commands.done(home, "plan", "long.yaml").out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["sft", "world", "after-a-world-of-its-own"]
     assert lines[3].endswith("not known before world")
     assert lines[5] == "not counted: world, after-a-world-of-its-own, the evaluation"
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal does
     monkeypatch.setenv("TERM", "xterm")
-    assert "───" in road.done(home, "plan", "long.yaml").out
+    assert "───" in commands.done(home, "plan", "long.yaml").out
 
 
 def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
@@ -125,7 +125,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
     (home / "road.yaml").write_text(RECIPE)
     usage = shutil.disk_usage(home)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    answer = road.done(home, "plan", "road.yaml", "--to", "none")
+    answer = commands.done(home, "plan", "road.yaml", "--to", "none")
     assert "of 1.0 kB free on the disk" in answer.out
     assert answer.out.endswith(
         "there is too little space: free some, or set `keep: 2` and a smaller `rank:`\n"
@@ -150,7 +150,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
         (
             RECIPE + "evaluate:\ngates: {fcts: '> 1'}",
             (),
-            "r.yaml:7: gates.fcts: no such number 'fcts'; did you mean facts?",
+            "r.yaml:7: gates.fcts: unknown metric 'fcts'; did you mean facts?",
         ),
         (RECIPE.replace("model: m", "model: nowhere"), (), "nowhere: no such directory"),
     ],
@@ -159,7 +159,7 @@ def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(
     home: Path, recipe: str, words: tuple[str, ...], expected: str
 ) -> None:
     (home / "r.yaml").write_text(recipe)
-    answer = road.upbring(home, "plan", "r.yaml", *words)
+    answer = commands.upbring(home, "plan", "r.yaml", *words)
     assert answer.code == 2
     assert answer.err.startswith(expected)
     assert answer.err.count("\n") == 1

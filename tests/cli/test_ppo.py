@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.commands import QUICK, curve, done, prepare, upbring
 from tests.rewarded import make_reward
-from tests.road import QUICK, curve, done, prepare, upbring
 from tests.small import make_model
 from upbring.runs.contract import read_contract
 
@@ -55,14 +55,14 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "reward: none is given; name a reward model's run, or a --rule"),
+        ((), "reward_model: none is given, and no rule; name a reward model, "),
         (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
         (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it as r=0.5"),
         (("--reward-model", "m"), "m: has no reward head, so it cannot score; train one with"),
         (("--reward-model", "none"), "none: no such directory"),
         (
             ("--reward-model", "builtin:gold"),
-            "has no `task`, and builtin:gold knows the embedded world",
+            "has no `task`, and builtin:gold can only score the toy world",
         ),
         (
             ("--reward-model", "r", "--kl-in", "loss"),
@@ -70,10 +70,10 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
         ),
         (
             ("--reward-model", "r", "--tune", "full", "--ema-decay", "0.9"),
-            "ema: averages an adapter, not",
+            "ema_decay: averages an adapter, and tune is full",
         ),
         (("--reward-model", "r", "--data", "d.jsonl"), "no such flag --data"),
-        (("--reward-model", "r", "--max-length", "6"), "there is no row to learn from"),
+        (("--reward-model", "r", "--max-length", "6"), "no row to train on"),
     ],
 )
 def test_a_mistake_is_told(home: Path, words: tuple[str, ...], told: str) -> None:
@@ -124,7 +124,7 @@ def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
 def test_a_reward_model_of_another_base_reads_the_text_anew(home: Path) -> None:
     make_reward(make_model(home / "m2", seed=5), home / "r2")
     answer = done(home, *PPO, "--reward-model", "r2", "--steps", "1", "--name", "other")
-    assert "r2: is of another base, so it is in memory by itself" in answer.err
+    assert "r2: has another base, so it is loaded separately" in answer.err
 
 
 def test_all_weights_may_learn_and_the_cost_is_said(home: Path) -> None:

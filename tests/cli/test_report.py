@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from tests.commands import done, upbring
 from tests.report.made import make_pipeline, make_run
-from tests.road import done, upbring
 
 
 def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.commands import QUICK, SFT, curve, done, hashes, prepare, upbring
 from tests.conftest import Figure, trials
 from tests.preferences import make_rankings
 from tests.rewarded import make_reward
-from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
 from tests.small import make_demonstrations, make_model
 from upbring.data.trees.batch import Batch
 from upbring.runs.run_folder import Run

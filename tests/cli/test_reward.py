@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.commands import done, prepare
 from tests.rankings import QUICK_REWARD, make_rankings
-from tests.road import done, prepare
 
 
 def test_it_ends_with_a_verdict_and_what_to_do_next(tmp_path: Path) -> None:
@@ -20,4 +20,4 @@ def test_it_ends_with_a_verdict_and_what_to_do_next(tmp_path: Path) -> None:
     assert "\n  pair_accuracy " in told[verdict:]
     card = (tmp_path / "runs" / "reward-1" / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card
-    assert "Its taste is that of who ranked" in card
+    assert "It reflects the preferences of its annotators" in card

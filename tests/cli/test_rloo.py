@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.commands import QUICK, curve, done, prepare
 from tests.rewarded import make_reward
-from tests.road import QUICK, curve, done, prepare
 
 RLOO = ("rloo", "d.jsonl", "--model", "m", *QUICK, "--max-response-length", "5")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.road import done, upbring
+from tests.commands import done, upbring
 from upbring.cli.rollouts import color_tokens
 from upbring.runs.run_folder import Run
 
@@ -56,4 +56,4 @@ def test_where_there_is_nothing_to_show_it_says_so(folder: Path) -> None:
     assert answer.code == 2
     assert "--step: 3 was no evaluation of runs/ppo-1; take one of 0, 4" in answer.err
     Run.create(folder / "runs", "sft")
-    assert "has no rollouts yet; ppo, grpo" in upbring(folder, "rollouts", "sft-1").err
+    assert "has no rollouts; RL runs write" in upbring(folder, "rollouts", "sft-1").err

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from tests.road import done, upbring
+from tests.commands import done, upbring
 
 ROAD = """
 model: m

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.road import done
+from tests.commands import done
 from upbring.runs.metrics import MetricsFile
 from upbring.runs.run_folder import Run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests import small
+from tests.commands import done, prepare, upbring
 from tests.rankings import make_rankings
 from tests.rewarded import make_reward
-from tests.road import done, prepare, upbring
 
 HOW = ("--threads", "1", "--dtype", "float32")
 

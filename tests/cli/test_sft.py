@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.road import QUICK, done, prepare, upbring
+from tests.commands import QUICK, done, prepare, upbring
 
 
 def lines(path: Path, *rows: object) -> None:
@@ -61,13 +61,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("d.jsonl", "--model", "m", "--target-modules", "q_prj"),
             "target_modules: 'q_prj' is not a linear layer",
         ),
-        (("d.jsonl", "--model", "m", "--mix", "d.jsonl"), "mix: 'd.jsonl' is no FILE=WEIGHT"),
+        (("d.jsonl", "--model", "m", "--mix", "d.jsonl"), "mix: 'd.jsonl' is not FILE=WEIGHT"),
         (("d.jsonl", "--model", "m", "--held-out", "none.jsonl"), "none.jsonl: "),
         (
             ("d.jsonl", "--model", "m", "--chat-template", "none.jinja"),
             "template: none.jinja cannot ",
         ),
-        (("d.jsonl", "--model", "m", "--max-length", "3"), "there is no row to learn from"),
+        (("d.jsonl", "--model", "m", "--max-length", "3"), "no row to train on"),
         (("d.jsonl", "--model", "m", "--skip-bad", "d.jsonl"), "is the data file itself"),
         (("d.jsonl", "--model", "m", "--prompts", "none.jsonl"), "none.jsonl: "),
         (("d.jsonl", "--model", "m", "--save-total-limit", "1"), "--save-total-limit"),

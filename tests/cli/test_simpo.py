@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import curve, done, upbring
 from tests.preferences import prepared, typed
-from tests.road import curve, done, upbring
 
 
 def test_best_against_worst_and_pairs_are_learned(tmp_path: Path) -> None:

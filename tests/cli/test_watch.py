@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import upbring
 from tests.report.made import make_run
-from tests.road import upbring
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import small
-from tests.road import upbring
+from tests.commands import upbring
 from upbring.errors import InputError
 from upbring.evaluate.harness import change_results, check_tasks, resolve_tasks, task_results
 from upbring.runs.results import EvalResult

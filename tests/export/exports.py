@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
-from tests.road import QUICK, done, prepare
+from tests.commands import QUICK, done, prepare
 from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
 from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import make_tree

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.commands import done, upbring
 from tests.export.exports import make_gpt2
 from tests.rankings import QUICK_REWARD, make_rankings
-from tests.road import done, upbring
 from tests.small import make_model
 from tests.tolerances import LOGPROBS
 from upbring.data.chat.tokenizer import PAD_TOKEN, train_tokenizer
@@ -160,7 +160,7 @@ def test_sft_rejects_a_reward_model(home: Home, name: str) -> None:
     (home.folder / "d.jsonl").write_text('{"prompt": "a", "response": "b"}\n' * 3)
     answer = upbring(home.folder, "sft", "d.jsonl", "--model", name, "--threads", "1")
     assert answer.code == 2
-    assert "is a reward model, which scores and does not speak; begin from " in answer.err
+    assert "is a reward model, which scores text and does not generate it; start " in answer.err
 
 
 def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from upbring.pipeline.finish import check_gates, evaluate_models
 from upbring.pipeline.runner import PipelineRunner
 from upbring.pipeline.spec import read_recipe
 
-ROAD = """
+RECIPE = """
 model: m
 defaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
@@ -18,7 +18,7 @@ gates: {facts: "<= 1", sft.facts: ">= base + 0.9"}
 """
 
 
-def test_a_road_ends_with_numbers_and_verdicts(
+def test_a_pipeline_ends_with_evaluation_results_and_gates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,16 +27,16 @@ def test_a_road_ends_with_numbers_and_verdicts(
     small.make_demonstrations(Path("d.jsonl"), 8)
     rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
     Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    Path("r.yaml").write_text(ROAD)
-    road = PipelineRunner(read_recipe(Path("r.yaml")), Path("road"), {}, lambda _: None)
-    road.run()
-    results = evaluate_models(road)
+    Path("r.yaml").write_text(RECIPE)
+    runner = PipelineRunner(read_recipe(Path("r.yaml")), Path("out"), {}, lambda _: None)
+    runner.run()
+    results = evaluate_models(runner)
     assert {each.model for each in results} == {"base", "sft"}
-    assert (Path("road/evaluation") / "results.json").is_file()
-    first, second = check_gates(road, results)
+    assert (Path("out/evaluation") / "results.json").is_file()
+    first, second = check_gates(runner, results)
     assert (first.model, first.passed) == ("sft", True)
     assert second.passed is False
-    assert len(json.loads(Path("road/gates.json").read_text())) == 2
+    assert len(json.loads(Path("out/gates.json").read_text())) == 2
 
 
 def test_without_an_evaluation_there_is_nothing_to_measure(
@@ -44,5 +44,5 @@ def test_without_an_evaluation_there_is_nothing_to_measure(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("r.yaml").write_text("model: m\nstages: {world: {method: toyworld}}\n")
-    road = PipelineRunner(read_recipe(Path("r.yaml")), Path("road"), {}, lambda _: None)
-    assert evaluate_models(road) == []
+    runner = PipelineRunner(read_recipe(Path("r.yaml")), Path("out"), {}, lambda _: None)
+    assert evaluate_models(runner) == []

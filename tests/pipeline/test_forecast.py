@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import make_home
 from tests.preferences import make_rankings
-from tests.road import make_home
 from tests.small import make_demonstrations, make_model
 from upbring.durable import Disk
 from upbring.errors import InputError
@@ -156,7 +156,8 @@ defaults: {{{QUICK}}}
 stages:
   sft: {{data: d.jsonl}}
   reward: {{model: sft, data: r.jsonl}}
-  rloo: {{model: sft, reward_model: reward, prompts: p.jsonl, num_generations: 2, max_response_length: 4}}
+  rloo: {{model: sft, reward_model: reward, prompts: p.jsonl, num_generations: 2,
+         max_response_length: 4}}
   full: {{method: reward, model: sft, data: r.jsonl, tune: full}}
   other: {{method: rloo, model: sft, reward_model: full, prompts: p.jsonl}}
 """
@@ -193,7 +194,7 @@ def test_a_contract_that_does_not_fit_is_told_as_the_road_tells_it(home: Path) -
     with pytest.raises(InputError) as taken:
         road(text).run()
     assert str(planned.value) == str(taken.value)
-    assert "the contract of the model does not fit" in str(planned.value)
+    assert "the contract of the model does not match" in str(planned.value)
 
 
 @pytest.mark.usefixtures("home")

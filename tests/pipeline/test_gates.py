@@ -27,7 +27,9 @@ def facts(model: str, value: float | None, low: float, high: float) -> EvalResul
         ("<= base + 0.9", True),
     ],
 )
-def test_a_gate_compares_the_bad_end_of_the_interval(condition: str, *, passes: bool) -> None:
+def test_a_gate_compares_the_unfavorable_end_of_the_interval(
+    condition: str, *, passes: bool
+) -> None:
     results = [
         facts("base", 0.0, 0, 0.1),
         facts("sft", 0.7, 0.6, 0.8),
@@ -49,11 +51,11 @@ def test_a_gate_may_name_any_number_of_a_suite() -> None:
         check_gate(parse_gate("forgetting/sums/accuracy", ">= 0.5", MODELS), results).passed is True
     )
     assert check_gate(parse_gate("forgetting/sums/speed", ">= 0.5", MODELS), results).passed is None
-    with pytest.raises(ValueError, match="no such number 'forgetfulness/sums'"):
+    with pytest.raises(ValueError, match="unknown metric 'forgetfulness/sums'"):
         parse_gate("forgetfulness/sums", ">= 0.5", MODELS)
 
 
-def test_what_was_not_measured_has_not_passed() -> None:
+def test_a_gate_that_was_not_measured_has_not_passed() -> None:
     gate = parse_gate("facts", ">= 0.1", MODELS)
     for results in ([], [facts("ppo", None, 0, 0)]):
         verdict = check_gate(gate, results)
@@ -64,21 +66,21 @@ def test_what_was_not_measured_has_not_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "condition", "told"),
+    ("name", "condition", "message"),
     [
-        ("fact", ">= 0.1", "no such number 'fact'; did you mean facts?"),
-        ("facts", "0.1", "is no condition; write"),
-        ("facts", ">= stf - 0.1", "stf is not evaluated; name one of base, sft, ppo"),
+        ("fact", ">= 0.1", "unknown metric 'fact'; did you mean facts?"),
+        ("facts", "0.1", "is not a condition; write"),
+        ("facts", ">= stf - 0.1", "stf is not evaluated; use one of base, sft, ppo"),
         ("dpo.facts", ">= 0.1", "dpo is not evaluated"),
-        ("facts", ">= 1.2.3", "'1.2.3' is no number"),
+        ("facts", ">= 1.2.3", "'1.2.3' is not a number"),
     ],
 )
-def test_a_strange_gate_is_told_of(name: str, condition: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_gate_is_refused(name: str, condition: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_gate(name, condition, MODELS)
 
 
-def test_verdicts_are_saved(tmp_path: Path) -> None:
+def test_the_results_of_gates_are_saved(tmp_path: Path) -> None:
     verdict = check_gate(parse_gate("facts", ">= 0.1", MODELS), [facts("ppo", 0.8, 0.7, 0.9)])
     write_gate_results(tmp_path / "gates.json", [verdict])
     (row,) = json.loads((tmp_path / "gates.json").read_text())

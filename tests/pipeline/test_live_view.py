@@ -1,4 +1,4 @@
-"""The clock is turned by hand; frames are drawn as text, and on a terminal that is a string."""
+"""The live view with a manual clock, rendered as text and on a terminal that is a string."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.console import Console
 from upbring.pipeline.live_view import EVALUATION, LiveView
 from upbring.pipeline.spec import read_recipe
 
-ROAD = """
+RECIPE = """
 model: m
 stages:
   sft: {data: d.jsonl}
@@ -24,7 +24,7 @@ LONG = "model: m\nstages:\n" + "".join(
 
 
 class Clock:
-    """Stands still until it is turned."""
+    """A clock that is set by hand."""
 
     now = 0.0
 
@@ -40,8 +40,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def board(
-    text: str = ROAD, *, clock: Clock | None = None, width: int = 90, height: int = 40
+def live_view(
+    text: str = RECIPE, *, clock: Clock | None = None, width: int = 90, height: int = 40
 ) -> LiveView:
     Path("r.yaml").write_text(text)
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
@@ -50,18 +50,18 @@ def board(
     )
 
 
-def drawn(board: LiveView) -> list[str]:
+def drawn(view: LiveView) -> list[str]:
     """Return the lines of a frame."""
-    console = Console(file=io.StringIO(), width=board.console.width, height=board.console.height)
+    console = Console(file=io.StringIO(), width=view.console.width, height=view.console.height)
     with console.capture() as found:
-        console.print(board)
+        console.print(view)
     return [line.rstrip() for line in found.get().splitlines()]
 
 
 @pytest.mark.usefixtures("home")
 def test_every_stage_is_shown_in_its_state() -> None:
     clock = Clock()
-    found = board(clock=clock)
+    found = live_view(clock=clock)
     found.set_state("sft", "running")
     found.advance(1, 50, "step 1/50", {"loss": 2.5})
     clock.now = 80.0
@@ -71,14 +71,14 @@ def test_every_stage_is_shown_in_its_state() -> None:
     found.set_state("dpo", "running")
     found.advance(10, 20, "step 10/20  loss 0.6", {"loss": 0.6})
     found.warn("kl is 0.3")
-    found.warn("kl is 0.5, and healthy is at most 0.2")
+    found.warn("kl is 0.5; healthy is at most 0.2")
     assert drawn(found) == [
         "r.yaml → out",
         "├── base: m",
         "│   └── ✓ sft: sft  loss 2.5 → 0.75  1 min 20 s",
         "│       ├── ✓ reward: reward  finished before",
         "│       └── ▶ dpo: dpo ━━━━━━━━━━           step 10/20  loss 0.6",
-        "│           └── ! kl is 0.5, and healthy is at most 0.2 (and 1 before)",
+        "│           └── ! kl is 0.5; healthy is at most 0.2 (and 1 earlier)",
         "├── · evaluate: base, sft",
         "└── gates: facts >= 0.5",
     ]
@@ -89,13 +89,13 @@ def test_every_stage_is_shown_in_its_state() -> None:
     [
         ("failed", "└── ✗ sft: sft  failed  loss 2 → 1"),
         ("interrupted", "└── ‖ sft: sft  interrupted  loss 2 → 1"),
-        ("waiting", "└── … sft: sft  waits for people  loss 2 → 1"),
+        ("waiting", "└── … sft: sft  waiting for people  loss 2 → 1"),
         ("running", "└── ▶ sft: sft"),
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_how_a_stage_ended_stands_beside_it(state: str, line: str) -> None:
-    found = board()
+def test_the_line_of_a_stage_shows_how_it_ended(state: str, line: str) -> None:
+    found = live_view()
     if state != "running":
         found.set_state("sft", "running")
         found.advance(1, 2, "", {"loss": 2.0})
@@ -105,20 +105,20 @@ def test_how_a_stage_ended_stands_beside_it(state: str, line: str) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_the_evaluation_has_its_place_where_there_is_one() -> None:
-    found = board()
+def test_the_evaluation_is_shown_if_there_is_one() -> None:
+    found = live_view()
     found.set_state(EVALUATION, "running")
     assert "├── ▶ evaluate: base, sft" in drawn(found)
-    assert EVALUATION not in board(LONG).stages
+    assert EVALUATION not in live_view(LONG).stages
 
 
 @pytest.mark.usefixtures("home")
 def test_no_line_is_wider_than_the_terminal() -> None:
-    found = board(width=50)
+    found = live_view(width=50)
     found.set_state("dpo", "running")
-    told = "step 10/20  loss 0.6  " + "much more " * 9
-    found.advance(10, 20, told[: found.text_width], {"loss": 0.6})
-    found.warn("kl is 0.5, and healthy is at most 0.2. " * 3)
+    summary = "step 10/20  loss 0.6  " + "much more " * 9
+    found.advance(10, 20, summary[: found.text_width], {"loss": 0.6})
+    found.warn("kl is 0.5; healthy is at most 0.2. " * 3)
     lines = drawn(found)
     assert max(map(len, lines)) <= 50
     assert len(lines) == 8
@@ -126,19 +126,19 @@ def test_no_line_is_wider_than_the_terminal() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_of_a_road_higher_than_the_terminal_what_is_around_the_present_is_shown() -> None:
-    found = board(LONG, height=8)
+def test_if_the_terminal_is_too_small_the_part_around_the_running_stage_is_shown() -> None:
+    found = live_view(LONG, height=8)
     with found:
         found.set_state("s9", "running")
         lines = drawn(found)
     assert len(lines) == 6
     assert "▶ s9: sft" in "".join(lines)
-    assert len(drawn(found)) == 16  # at the end all of it
+    assert len(drawn(found)) == 16  # the last frame is complete
 
 
 @pytest.mark.usefixtures("home")
-def test_the_terminal_is_given_back_and_what_is_said_stands_above() -> None:
-    found = board()
+def test_the_terminal_is_restored_and_log_lines_are_above() -> None:
+    found = live_view()
     assert isinstance(found.console.file, io.StringIO)
     with found:
         found.set_state("sft", "running")
@@ -153,22 +153,22 @@ def test_the_terminal_is_given_back_and_what_is_said_stands_above() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    found = board()
+    found = live_view()
     with found:
         found.set_state("sft", "failed")
     assert isinstance(found.console.file, io.StringIO)
-    assert "\x1b[3" not in found.console.file.getvalue()  # codes 30 to 38 are colours
+    assert "\x1b[3" not in found.console.file.getvalue()  # codes 30 to 38 are colors
 
 
 @pytest.mark.usefixtures("home")
-def test_a_terminal_that_knows_ascii_alone_gets_plain_marks() -> None:
-    found = board()
+def test_an_ascii_terminal_gets_ascii_marks() -> None:
+    found = live_view()
     found.set_state("sft", "failed")
 
     class Ascii(io.StringIO):
-        encoding = "ascii"  # as a file has it
+        encoding = "ascii"  # the attribute of a text file
 
     console = Console(file=Ascii(), width=80)
     console.print(found)

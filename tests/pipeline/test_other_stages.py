@@ -26,7 +26,7 @@ def asked(answers: tuple[str, ...]) -> AnsweredPrompt:
     return AnsweredPrompt(task.prompt, answers, json.dumps(as_row(task)))
 
 
-def test_simulated_annotators_prefer_what_is_true() -> None:
+def test_simulated_annotators_prefer_correct_answers() -> None:
     world = load_world()
     truth = fact_task(world, world.facts[0], question="What is it?").reference
     one = asked((truth, "Shut up. I will not say anything."))
@@ -34,21 +34,21 @@ def test_simulated_annotators_prefer_what_is_true() -> None:
     assert sum(first < second for first, second in ranks) >= 17
 
 
-def test_they_know_their_own_prompts_alone() -> None:
+def test_they_refuse_prompts_from_elsewhere() -> None:
     strange = AnsweredPrompt((Message("user", "Hi"),), ("a", "b"), '{"prompt": "Hi"}')
-    with pytest.raises(InputError, match="know the embedded world's own prompts alone"):
+    with pytest.raises(InputError, match="can only rank answers to the toy world's own prompts"):
         SimulatedRanker(0)([strange])
 
 
-def test_the_world_is_written_as_files(tmp_path: Path) -> None:
+def test_the_toy_world_is_written_as_files(tmp_path: Path) -> None:
     settings = ToyworldSettings(do=("export",), characters=10_000)
-    told: list[str] = []
-    write_toyworld(Resolved(settings, {}), tmp_path / "world", told.append)
+    messages: list[str] = []
+    write_toyworld(Resolved(settings, {}), tmp_path / "world", messages.append)
     assert (tmp_path / "world" / "demonstrations.jsonl").is_file()
-    assert "all of them invented" in told[0]
+    assert "all synthetic" in messages[0]
 
 
-def test_people_are_waited_for(model_folder: Path, tmp_path: Path) -> None:
+def test_a_stage_waits_for_people(model_folder: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "p.jsonl"
     prompts.write_text(json.dumps({"prompt": "Hi"}) + "\n")
     settings = CollectSettings(
@@ -60,5 +60,5 @@ def test_people_are_waited_for(model_folder: Path, tmp_path: Path) -> None:
 
 def test_a_judge_must_be_named() -> None:
     settings = CollectSettings(model="m", prompts=(Path("p"),), by="judge")
-    with pytest.raises(InputError, match="judge: required and not given"):
+    with pytest.raises(InputError, match="judge: required with by: judge, and not given"):
         make_ranker(settings)

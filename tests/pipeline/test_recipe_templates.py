@@ -15,23 +15,23 @@ from upbring.settings.commands.init import InitSettings
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_beginning_is_a_recipe_that_is_understood(
+def test_every_template_is_a_valid_recipe(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small.make_model(Path("m"))
     written = write_recipe(case, model="m", folder=Path("mine"))
     assert written[0] == Path("mine/recipe.yaml")
-    script = read_recipe(written[0])
-    assert script.stages
-    assert script.model == "m"
+    read = read_recipe(written[0])
+    assert read.stages
+    assert read.model == "m"
     for path in written[1:]:
         kind = Comparison if path.name == "pairs.jsonl" else Demonstration
         assert len(list(formats.read_records(path, kind))) == 4
 
 
 @pytest.mark.parametrize("case", ["domain", "json"])
-def test_a_beginning_runs_as_it_is_written(
+def test_a_template_runs_as_it_is_written(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -40,16 +40,16 @@ def test_a_beginning_runs_as_it_is_written(
     recipe, *_ = write_recipe(case, model="m", folder=Path("mine"))
     quick = "  seed: 0\n  steps: 1\n  threads: 1\n  precision: float32\n  sample_tokens: 2\n"
     recipe.write_text(recipe.read_text().replace("  seed: 0\n", quick))
-    road = PipelineRunner(read_recipe(recipe), Path("road"), {}, lambda _: None)
-    road.run()
-    assert {state["status"] for state in road.stage_records.values()} == {"finished"}
+    runner = PipelineRunner(read_recipe(recipe), Path("out"), {}, lambda _: None)
+    runner.run()
+    assert {state["status"] for state in runner.stage_records.values()} == {"finished"}
 
 
-def test_every_case_may_be_asked_for() -> None:
+def test_every_case_is_a_choice_of_the_setting() -> None:
     allowed = get_args(InitSettings.model_fields["case"].annotation)[0]
     assert get_args(allowed) == tuple(CASES)
 
 
-def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already; choose another --to"):
         write_recipe("persona", model="m", folder=tmp_path)

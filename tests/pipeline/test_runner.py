@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import small
-from tests.road import make_home
+from tests.commands import make_home
 from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted, ResourceError
 from upbring.pipeline.runner import VERSION_SERIES, PipelineRunner, StageFunction, WaitingError

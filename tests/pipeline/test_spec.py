@@ -122,7 +122,7 @@ evaluate:
         ),
         (
             ROAD.replace("facts:", "fcts:"),
-            "gates.fcts: no such number 'fcts'; did you mean facts?",
+            "gates.fcts: unknown metric 'fcts'; did you mean facts?",
         ),
         (ROAD.replace("evaluate:", "#"), "gates: nothing is measured; write `evaluate:` too"),
         ("model: m\nrounds: 0\neach_round: {}", "rounds: give a whole number from 1 to 20"),
@@ -140,3 +140,26 @@ def test_what_is_wrong_is_told_before_anything_is_done(
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     text = "model: m\nstages:\n  sft: {data: nowhere, epoch: 1}\n  dpoo: {}\nrounds: x"
     assert len(told(tmp_path, text).splitlines()) >= 3
+
+
+def test_names_of_other_tools_work_in_stages_and_defaults(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text("{}\n")
+    data = tmp_path / "d.jsonl"
+    text = f"""
+model: m
+defaults: {{lr: 1e-4, lora_r: 4}}
+stages:
+  sft: {{dataset: {data}}}
+  align: {{method: rlhf, base_model: sft, train_file: {data}, lora_rank: 8, beta: 0.2}}
+"""
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    sft, ppo = read_recipe(file).stages
+    assert (sft.resolved.settings.learning_rate, sft.resolved.settings.rank) == (1e-4, 4)
+    assert (ppo.command, ppo.needs) == ("ppo", ("sft",))
+    settings = ppo.resolved.settings
+    assert (settings.model, settings.rank, settings.kl_coef) == ("sft", 8, 0.2)
+    assert ppo.resolved.origins["model"] == f"{file}:6"
+    file.write_text(text.replace("lora_rank: 8", "load_in_4bit: true"))
+    with pytest.raises(InputError, match=r"recipe.yaml:6: align.load_in_4bit: 4-bit and 8-bit"):
+        read_recipe(file)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,8 @@ def test_without_a_judge_hacking_is_unknown_and_one_point_is_no_curve() -> None:
     assert found.fitted_scores([1.0]) == []
     assert overoptimization_curves(pursued({"kl": 0.0, "reward": 0.0}, {"kl": 1.0})) == []
     assert overoptimization_curves(pursued({"nll": 1.0}, {"nll": 2.0})) == []
+
+
+def test_the_panels_that_a_method_declares_come_first() -> None:
+    found = replace(stage((1, "train", {"loss": 1.0, "odd": 2.0, "kl": 3.0})), panels=("odd",))
+    assert [panel.name for panel in panels(found)] == ["odd", "loss", "kl"]

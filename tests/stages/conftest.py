@@ -1,10 +1,10 @@
-"""What tests of a stage share: a folder in which a run has been taken."""
+"""Fixtures of the stage tests: a folder with a finished run."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.road import SFT, done, prepare
+from tests.commands import SFT, done, prepare
 
 
 @pytest.fixture(scope="module")

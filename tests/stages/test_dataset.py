@@ -23,7 +23,7 @@ TREES = [make_tree([i, i], [i + 1, i + 2], key=f"k{i}") for i in range(20)]
 
 
 class Counting:
-    """Encodes a line `p r r r` to a tree, and counts how many rows it was asked to read."""
+    """Encodes a line `p r r r` as a tree, and counts the rows that it has read."""
 
     def __init__(self) -> None:
         self.num_rows = 0
@@ -54,7 +54,7 @@ def keys(trees: Trees) -> list[str]:
     return [trees[i].key for i in range(len(trees))]
 
 
-def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) -> None:
+def test_a_file_is_encoded_once_and_its_messages_are_logged_again(tmp_path: Path) -> None:
     path, counting = numbers(tmp_path / "a.txt", 1, 2, 3), Counting()
     path.write_text(path.read_text() + "4 1 2 3 4 5\n")
     first: list[str] = []
@@ -68,7 +68,7 @@ def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) 
         == [
             "a.txt: format numbers",
             "a.txt: all read",
-            "a.txt: 1 rows are longer than max_length 4 and were cut there",
+            "a.txt: 1 rows are longer than max_length 4 and were truncated",
         ]
     )
     assert facts == same
@@ -78,7 +78,9 @@ def test_a_file_is_encoded_once_and_what_was_said_is_said_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("change", ["content", "identity", "skipping"])
-def test_it_is_encoded_anew_when_anything_that_decides_changed(tmp_path: Path, change: str) -> None:
+def test_it_is_encoded_again_when_anything_in_the_cache_key_changed(
+    tmp_path: Path, change: str
+) -> None:
     path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
     encode_file(path, counting.encoder("x"), log=lambda _: None)
     if change == "content":
@@ -89,7 +91,7 @@ def test_it_is_encoded_anew_when_anything_that_decides_changed(tmp_path: Path, c
     assert counting.num_rows == 4
 
 
-def test_rejects_are_written_each_time_and_never_spare_a_later_run_the_refusal(
+def test_with_skip_bad_the_cache_is_not_read_and_not_used_by_later_runs(
     tmp_path: Path,
 ) -> None:
     path, counting = numbers(tmp_path / "a.txt", 1, 2), Counting()
@@ -97,10 +99,10 @@ def test_rejects_are_written_each_time_and_never_spare_a_later_run_the_refusal(
         encode_file(path, counting.encoder("x", is_kept=False), log=lambda _: None)
     assert counting.num_rows == 4
     encode_file(path, counting.encoder("x"), log=lambda _: None)
-    assert counting.num_rows == 6  # what was made with rows skipped does not serve here
+    assert counting.num_rows == 6  # trees without the skipped rows are not reused here
 
 
-def test_encoding_can_be_stopped_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_encoding_can_be_stopped_and_leaves_no_cache_entry(tmp_path: Path) -> None:
     path, counting = numbers(tmp_path / "a.txt", *range(9)), Counting()
 
     def poll() -> None:
@@ -124,10 +126,10 @@ def test_processes_that_encode_the_same_file_take_turns(tmp_path: Path) -> None:
             trees, _ = encode_file(path, counting.encoder("x"), log=lambda _: None)
             os._exit(counting.num_rows // 2000 + 10 * (len(trees) != 2000))
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
-    assert sorted(codes) == [0, 0, 0, 1]  # one has read the rows, and all have the trees
+    assert sorted(codes) == [0, 0, 0, 1]  # one process has read the rows, and all have the trees
 
 
-def test_what_the_dead_left_in_the_cache_is_swept(
+def test_leftovers_of_dead_processes_in_the_cache_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UPBRING_CACHE", str(tmp_path))
@@ -138,7 +140,7 @@ def test_what_the_dead_left_in_the_cache_is_swept(
     assert not leftover.exists()
 
 
-def test_held_out_rows_are_drawn_from_the_seed_and_never_learned_from() -> None:
+def test_held_out_rows_are_sampled_with_the_seed_and_never_trained_on() -> None:
     main, held = split_held_out(TREES, 0.25, seed=0)
     assert len(held) == 5
     assert sorted(keys(main) + keys(held)) == sorted(keys(TREES))
@@ -149,7 +151,7 @@ def test_held_out_rows_are_drawn_from_the_seed_and_never_learned_from() -> None:
 @pytest.mark.parametrize(
     ("count", "share", "expected"), [(20, 0.0, 0), (1, 0.9, 0), (2, 0.99, 1), (20, 0.01, 0)]
 )
-def test_something_is_always_left_to_learn_from(count: int, share: float, expected: int) -> None:
+def test_something_is_always_left_to_train_on(count: int, share: float, expected: int) -> None:
     main, held = split_held_out(TREES[:count], share, seed=0)
     assert len(held) == expected
     assert len(main) == count - expected
@@ -174,36 +176,36 @@ def test_joined_trees_are_those_of_their_parts_in_order() -> None:
         joined[5]
 
 
-def test_what_is_too_long_is_cut_or_goes_and_both_are_counted() -> None:
-    told: list[str] = []
+def test_rows_that_are_too_long_are_truncated_or_dropped_and_counted() -> None:
+    messages: list[str] = []
     late = Branch(np.array([2, 3, 4, 5], np.int32), np.array([0, 0, 0, 1], np.float32))
     long = [
         make_tree([1, 2], [3, 4], key="fits"),  # 4 tokens
-        make_tree([1, 2], [3, 4, 5], key="cut"),  # 5: one token goes
+        make_tree([1, 2], [3, 4, 5], key="cut"),  # 5: one token is removed
         make_tree([1, 2, 3, 4], [5], key="no room"),  # nothing of the response is left
-        Tree(np.array([1], np.int32), (late,), "no weight"),  # what was learned is cut off
+        Tree(np.array([1], np.int32), (late,), "no weight"),  # the weighted token is cut off
     ]
-    found = list(truncate_trees(long, 4, where="a.jsonl", log=told.append))
+    found = list(truncate_trees(long, 4, where="a.jsonl", log=messages.append))
     assert [(t.key, t.branches[0].tokens.tolist()) for t in found] == [
         ("fits", [3, 4]),
         ("cut", [3, 4]),
     ]
     assert found[1].branches[0].weight.tolist() == [1, 1]
-    assert told == [
-        "a.jsonl: 1 rows are longer than max_length 4 and were cut there",
-        "a.jsonl: 2 rows are not used: nothing to learn from is left within max_length 4",
+    assert messages == [
+        "a.jsonl: 1 rows are longer than max_length 4 and were truncated",
+        "a.jsonl: 2 rows are dropped: nothing to train on is left within max_length 4",
     ]
 
 
-def dataset(told: list[str] | None = None, **settings: Any) -> Dataset:
-    notice = (told if told is not None else []).append
+def dataset(messages: list[str] | None = None, **settings: Any) -> Dataset:
+    notice = (messages if messages is not None else []).append
     return make_dataset(DataSettings(**settings), Counting().encoder("x"), seed=0, log=notice)
 
 
-def test_a_dataset_has_data_mixture_and_held_out_files_and_says_how_many(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_dataset_has_data_mixture_and_held_out_files_and_logs_their_sizes(tmp_path: Path) -> None:
+    messages: list[str] = []
     found = dataset(
-        told,
+        messages,
         data=(numbers(tmp_path / "a.txt", 1, 2), numbers(tmp_path / "b.txt", 3)),
         mix=(f"{numbers(tmp_path / 'general=old.txt', 4, 5)}=0.25",),
         held_out=(numbers(tmp_path / "h.txt", 6),),
@@ -219,23 +221,23 @@ def test_a_dataset_has_data_mixture_and_held_out_files_and_says_how_many(tmp_pat
         ("general=old.txt", 2, "train"),
         ("h.txt", 1, "held_out"),
     ]
-    assert told[-1] == "3 examples to learn from, 1 held out"
+    assert messages[-1] == "3 examples to train on, 1 held out"
 
 
 @pytest.mark.parametrize(
     ("mix", "message"),
     [
-        (("g.txt",), "mix: 'g.txt' is no FILE=WEIGHT with a weight between 0 and 1; write it as "),
-        (("g.txt=1",), "mix: 'g.txt=1' is no FILE=WEIGHT"),
-        (("g.txt=nan",), "mix: 'g.txt=nan' is no FILE=WEIGHT"),
-        (("=0.5",), "mix: '=0.5' is no FILE=WEIGHT"),
+        (("g.txt",), "mix: 'g.txt' is not FILE=WEIGHT with a weight between 0 and 1; write it "),
+        (("g.txt=1",), "mix: 'g.txt=1' is not FILE=WEIGHT"),
+        (("g.txt=nan",), "mix: 'g.txt=nan' is not FILE=WEIGHT"),
+        (("=0.5",), "mix: '=0.5' is not FILE=WEIGHT"),
         (
             ("g.txt=0.6", "h.txt=0.5"),
-            "mix: the weights sum to 1.1, which leaves nothing to the data itself; let them ",
+            "mix: the weights sum to 1.1, which leaves nothing for the data itself; use ",
         ),
     ],
 )
-def test_a_wrong_mixture_is_told_before_anything_is_read(
+def test_a_wrong_mixture_is_refused_before_anything_is_read(
     mix: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -243,13 +245,13 @@ def test_a_wrong_mixture_is_told_before_anything_is_read(
     assert str(caught.value).startswith(message)
 
 
-def test_where_nothing_is_left_to_learn_from_it_says_so(tmp_path: Path) -> None:
+def test_without_rows_to_train_on_it_raises(tmp_path: Path) -> None:
     long = tmp_path / "long.txt"
     long.write_text("1 2 3 4 5 6\n")
     short = numbers(tmp_path / "a.txt", 1)
     nothing = tmp_path / "nothing.txt"
     nothing.write_text("")
-    with pytest.raises(InputError, match=r"nothing\.txt: there is no row to learn from"):
+    with pytest.raises(InputError, match=r"nothing\.txt: no row to train on"):
         dataset(data=(nothing,))
-    with pytest.raises(InputError, match=r"mix: .*nothing\.txt: no row is left to learn from"):
+    with pytest.raises(InputError, match=r"mix: .*nothing\.txt: no row is left to train on"):
         dataset(data=(short,), mix=(f"{nothing}=0.5",))

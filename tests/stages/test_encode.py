@@ -36,9 +36,9 @@ def dialogues(tokenizer: Tokenizer, path: Path, **more: Any) -> Preprocessor:
 
 
 def trees(
-    speech: Preprocessor, path: Path, notice: Callable[[str], None] = lambda _: None
+    preprocessor: Preprocessor, path: Path, notice: Callable[[str], None] = lambda _: None
 ) -> list[Tree]:
-    return list(speech.encoder.encode(path, notice)[0])
+    return list(preprocessor.encoder.encode(path, notice)[0])
 
 
 def learned(tree: Tree, tokenizer: Tokenizer) -> str:
@@ -56,10 +56,10 @@ def rows(path: Path, *answers: str) -> Path:
     return path
 
 
-def test_only_what_the_assistant_says_is_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_only_assistant_tokens_have_weight(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = make_demonstrations(tmp_path / "d.jsonl", 3)
-    speech = dialogues(tokenizer, path)
-    found = trees(speech, path)
+    preprocessor = dialogues(tokenizer, path)
+    found = trees(preprocessor, path)
     assert [t.key for t in found] == [f"{path}:{line}" for line in (1, 2, 3)]
     # the answers of rows 0, 1, 2: words 0, 3 and 6 of the list
     assert [learned(t, tokenizer).split("<")[0].strip() for t in found] == [
@@ -67,17 +67,17 @@ def test_only_what_the_assistant_says_is_learned(tokenizer: Tokenizer, tmp_path:
         "It is warm.",
         "It is round.",
     ]
-    assert all(t.branches[0].tokens[-1] in speech.stop_token_ids for t in found)
+    assert all(t.branches[0].tokens[-1] in preprocessor.stop_token_ids for t in found)
 
 
-def test_a_prompt_is_asked_as_it_was_learned(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_sample_prompt_is_encoded_as_in_training(tokenizer: Tokenizer, tmp_path: Path) -> None:
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
-    speech = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
-    (tree,) = trees(speech, path)
-    assert [asked.tokens for asked in speech.sample_prompts] == [tree.prompt.tolist()]
+    preprocessor = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
+    (tree,) = trees(preprocessor, path)
+    assert [asked.tokens for asked in preprocessor.sample_prompts] == [tree.prompt.tolist()]
 
 
-def test_of_several_turns_all_answers_are_learned_or_the_last(
+def test_all_answers_of_a_dialogue_have_weight_or_the_last(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "d.jsonl"
@@ -96,7 +96,7 @@ def test_of_several_turns_all_answers_are_learned_or_the_last(
     assert "two" not in every
 
 
-def test_rows_that_the_template_refuses_are_malformed_rows(
+def test_rows_that_the_template_rejects_are_malformed_rows(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     template = tmp_path / "t.jinja"
@@ -109,12 +109,12 @@ def test_rows_that_the_template_refuses_are_malformed_rows(
     assert "I do not say no" in text
     assert "2 of 4 rows are malformed" in text
     rejects = tmp_path / "rejects.jsonl"
-    told: list[str] = []
+    messages: list[str] = []
     skipping = dialogues(tokenizer, path, chat_template=template, skip_bad=rejects)
     assert not skipping.encoder.is_cacheable
-    assert len(trees(skipping, path, told.append)) == 2
-    assert told[-1] == (
-        f"{path}: 2 of 4 rows are refused by the chat template and stand in {rejects}"
+    assert len(trees(skipping, path, messages.append)) == 2
+    assert messages[-1] == (
+        f"{path}: 2 of 4 rows are rejected by the chat template and were written to {rejects}"
     )
     assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [2, 4]
 
@@ -126,9 +126,9 @@ def test_prompts_to_answer_come_from_the_settings_and_from_a_file(
     prompts = tmp_path / "p.jsonl"
     talk = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When?"}]'
     prompts.write_text('{"prompt": "Who?"}\n{"prompt": ' + talk + "}\n")
-    speech = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
-    assert [asked.text for asked in speech.sample_prompts] == ["Why?", "Who?", "When?"]
-    assert "Be brief." in tokenizer.decode(speech.sample_prompts[2].tokens)
+    preprocessor = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
+    assert [asked.text for asked in preprocessor.sample_prompts] == ["Why?", "Who?", "When?"]
+    assert "Be brief." in tokenizer.decode(preprocessor.sample_prompts[2].tokens)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe{{"])
@@ -139,29 +139,29 @@ def test_a_template_that_cannot_be_read_is_named(
     if content is not None:
         template.write_bytes(content)
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
-    with pytest.raises(InputError, match=r"template: .*t\.jinja cannot be read"):
+    with pytest.raises(InputError, match=r"chat_template: .*t\.jinja cannot be read"):
         dialogues(tokenizer, path, chat_template=template)
 
 
-def test_a_missing_template_is_told_of(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_missing_template_is_logged(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    messages: list[str] = []
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     settings = SftSettings(model="m", data=(path,))
-    speech = make_dialogue_preprocessor(settings, tokenizer, log=told.append)
-    assert told == [
+    preprocessor = make_dialogue_preprocessor(settings, tokenizer, log=messages.append)
+    assert messages == [
         "the model has no chat template: using the default one (see docs/learn/templates.md)"
     ]
-    assert speech.chat_template
+    assert preprocessor.chat_template
 
 
-def test_documents_are_learned_whole_and_end_with_the_end_token(
+def test_all_tokens_of_a_document_have_weight_and_the_last_is_eos(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = make_documents(tmp_path / "t.jsonl", 2)
     asked = ("The apple",)
     settings = PretrainSettings(model="m", data=(path,), sample_prompts=asked)
-    speech = make_document_preprocessor(settings, tokenizer)
-    found = trees(speech, path)
+    preprocessor = make_document_preprocessor(settings, tokenizer)
+    found = trees(preprocessor, path)
     every = [[*t.prompt.tolist(), *t.branches[0].tokens.tolist()] for t in found]
     assert [tokenizer.decode(tokens) for tokens in every] == [
         "The apple is red and number 0.",
@@ -169,15 +169,15 @@ def test_documents_are_learned_whole_and_end_with_the_end_token(
     ]
     assert all(tokens[-1] == tokenizer.eos_token_id for tokens in every)
     assert all(t.branches[0].weight.all() for t in found)
-    assert speech.stop_token_ids == (tokenizer.eos_token_id,)
+    assert preprocessor.stop_token_ids == (tokenizer.eos_token_id,)
     assert tokenizer.adds_bos
-    assert speech.sample_prompts[0].tokens == [
+    assert preprocessor.sample_prompts[0].tokens == [
         tokenizer.bos_token_id,
         *tokenizer.encode("The apple"),
     ]
 
 
-def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
+def test_a_long_document_is_split_into_pieces_and_no_token_is_lost(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "t.jsonl"
@@ -188,5 +188,5 @@ def test_a_long_document_is_cut_into_pieces_and_nothing_is_lost(
     assert len(found) > 1
     assert all(t.longest_path <= 16 for t in found)
     weighted = sum(int(t.branches[0].weight.sum()) for t in found)
-    # behind BOS every token of the text is predicted once, and so is the end
+    # after BOS every token of the text is predicted once, and so is EOS
     assert weighted == len(tokenizer.encode(text)) + 1

@@ -34,10 +34,10 @@ def trees(
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = DialogueSettings(model="m", data=(path,), **more)
-    speech = make_dialogue_preprocessor(
+    preprocessor = make_dialogue_preprocessor(
         settings, load_tokenizer(folder / "m"), log=notice, kind=kind
     )
-    return list(speech.encoder.encode(path, notice)[0])
+    return list(preprocessor.encoder.encode(path, notice)[0])
 
 
 def test_a_comparison_is_a_tree_with_the_ranks_of_its_branches(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_comparison_is_a_tree_with_the_ranks_of_its_branches(tmp_path: Path) -
     assert [text.split("\n")[0] for text in said] == RANKED["responses"]
 
 
-def test_a_label_is_a_tree_that_knows_whether_it_is_good(tmp_path: Path) -> None:
+def test_a_label_is_a_tree_with_whether_it_is_good(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"prompt": "What is snow like?", "completion": "It is cold.", "label": True},
         {"prompt": "What is snow like?", "completion": "It is warm.", "label": False},
@@ -79,7 +79,7 @@ def dialogue(question: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", [Comparison, Demonstration])
-def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: RecordType) -> None:
+def test_a_row_that_the_template_rejects_is_malformed(tmp_path: Path, kind: RecordType) -> None:
     template = tmp_path / "t.jinja"
     template.write_text(TEMPLATE)
     bad = {**RANKED, "prompt": "no"} if kind is Comparison else dialogue("no")
@@ -87,12 +87,12 @@ def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: Reco
     with pytest.raises(InputError, match=r"rows\.jsonl:2: .*not that"):
         trees(tmp_path, kind, [good, bad], chat_template=template)
     rejects = tmp_path / "rejects.jsonl"
-    told: list[str] = []
+    messages: list[str] = []
     found = trees(
         tmp_path,
         kind,
         [good, bad, good],
-        notice=told.append,
+        notice=messages.append,
         chat_template=template,
         skip_bad=rejects,
     )
@@ -100,7 +100,7 @@ def test_what_the_template_refuses_is_a_malformed_row(tmp_path: Path, kind: Reco
     (row,) = [json.loads(line) for line in rejects.read_text().splitlines()]
     assert row["line"] == 2
     assert "no" in row["row"]
-    assert any("1 of 3 rows are refused" in text for text in told)
+    assert any("1 of 3 rows are rejected" in text for text in messages)
 
 
 def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.road import QUICK, SFT, curve, done, prepare, upbring
+from tests.commands import QUICK, SFT, curve, done, prepare, upbring
 from upbring.data.trees.batch import Batch
 from upbring.model.load import load
 from upbring.runs.run_folder import Run

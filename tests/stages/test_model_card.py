@@ -34,7 +34,7 @@ def card(folder: Path, *, measured: bool = True) -> str:
     return run.card_file.read_text()
 
 
-def test_the_card_tells_what_was_measured_first_last_and_lowest(tmp_path: Path) -> None:
+def test_the_card_has_the_first_last_and_lowest_value_of_each_metric(tmp_path: Path) -> None:
     text = card(tmp_path)
     assert "# mine" in text
     assert "| steps | 3 |" in text
@@ -54,9 +54,7 @@ def test_a_run_that_measured_nothing_has_a_card_without_numbers(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("is_adapter", [True, False])
-def test_the_library_is_the_one_that_loads_what_was_written(
-    tmp_path: Path, *, is_adapter: bool
-) -> None:
+def test_the_library_is_the_one_that_loads_the_model(tmp_path: Path, *, is_adapter: bool) -> None:
     model = tmp_path / "mine" / "model"
     run = Run.create(tmp_path, "sft", name="mine")
     model.mkdir()

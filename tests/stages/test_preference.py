@@ -1,4 +1,4 @@
-"""Preferences to trees: what a file is read as, who is good and who bad, whose response it is."""
+"""Preferences to trees: what a file is read as, and which responses are good or bad."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ def chat_of(home: Path) -> Chat:
         ("p", (Comparison, Demonstration), "rank", 2),
     ],
 )
-def test_a_file_is_read_as_the_first_kind_that_it_can_be(
+def test_a_file_is_read_as_the_first_kind_that_fits(
     home: Path, name: str, kinds: tuple[RecordType, ...], fact: str | None, K: int
 ) -> None:
     settings = KtoSettings(model="m", data=(home / f"{name}.jsonl",))
@@ -46,7 +46,7 @@ def test_a_file_is_read_as_the_first_kind_that_it_can_be(
     assert (fact in first.per_branch) if fact else not first.per_branch
 
 
-def test_what_can_be_none_of_them_is_refused_as_the_last(home: Path) -> None:
+def test_a_file_that_fits_no_kind_is_refused_as_the_last(home: Path) -> None:
     settings = KtoSettings(model="m", data=(home / "d.jsonl",))
     encoder = first_readable_encoder((Comparison, Label), chat_of(home), settings)
     with pytest.raises(InputError, match="labels"):
@@ -57,7 +57,7 @@ def ranked(ranks: list[float], *branches: list[int]) -> Tree:
     return replace(make_tree([1, 2], *branches), per_branch={"rank": np.array(ranks)})
 
 
-def test_the_best_is_good_the_worst_is_bad_and_last_comes_the_next_rows_answer() -> None:
+def test_the_best_is_good_the_worst_is_bad_and_the_last_is_the_next_rows_answer() -> None:
     trees = [ranked([2, 1, 3], [3], [4, 5], [6]), ranked([1, 2], [7, 8, 9], [10])]
     found = KtoTrees(trees, 4)
     assert len(found) == 2
@@ -66,4 +66,4 @@ def test_the_best_is_good_the_worst_is_bad_and_last_comes_the_next_rows_answer()
     assert np.isnan(found[0].per_branch["good"][2])
     assert [b.tokens.tolist() for b in found[1].branches] == [[7, 8, 9], [10], [3]]
     shown = make_tree([1], [2])
-    assert KtoTrees([shown], 4)[0] is shown  # a demonstration is nobody's judgement
+    assert KtoTrees([shown], 4)[0] is shown  # a demonstration has no label

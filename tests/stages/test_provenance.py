@@ -1,12 +1,12 @@
-"""What a stage writes down of itself, and what it refuses to change."""
+"""The contract of a stage, and what it refuses to change."""
 
 from pathlib import Path
 
-from tests.road import QUICK, done, upbring
+from tests.commands import QUICK, done, upbring
 from upbring.runs.contract import read_contract
 
 
-def test_the_contract_says_what_was_learned_and_how_to_speak(home: Path, run: Path) -> None:
+def test_the_contract_has_the_history_template_and_stop_tokens(home: Path, run: Path) -> None:
     found = read_contract(run / "model" / "contract.json")
     assert found == read_contract(run / "contract.json")
     assert (found.kind, found.tune, found.base) == ("sft", "lora", "m")
@@ -20,7 +20,7 @@ def test_the_contract_says_what_was_learned_and_how_to_speak(home: Path, run: Pa
     assert below.base_sha256 == found.base_sha256
 
 
-def test_another_way_of_speaking_is_refused_before_the_first_step(home: Path) -> None:
+def test_another_template_is_refused_before_the_first_step(home: Path) -> None:
     template = home / "other.jinja"
     template.write_text(
         "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}"
@@ -29,5 +29,5 @@ def test_another_way_of_speaking_is_refused_before_the_first_step(home: Path) ->
     answer = upbring(home, "sft", "d.jsonl", "--model", "runs/a", *QUICK, *words)
     assert answer.code == 2
     assert "template: this stage has" in answer.err
-    assert "the contract of the model does not fit" in answer.err
+    assert "the contract of the model does not match" in answer.err
     assert not (home / "runs" / "strange").exists()

@@ -1,4 +1,4 @@
-"""How far sampled answers went: nothing at first, and what the definition says later."""
+"""The KL on sampled responses: 0 at first, and equal to its definition later."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from upbring.settings.methods.dpo import DpoSettings
 from upbring.settings.resolve import resolve
 from upbring.stages import reference_kl as module
 from upbring.stages.context import StageContext
-from upbring.stages.execute import _add_trainable_role as role_of
+from upbring.stages.execute import _add_trainable_role as add_role
 from upbring.stages.registry import find_method
-from upbring.stages.run import _make_context as cast_of
+from upbring.stages.run import _make_context as make_context
 from upbring.train import devices
 
 
 @pytest.fixture
-def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     prepared(tmp_path)
     monkeypatch.chdir(tmp_path)
     flags = {
@@ -36,31 +36,33 @@ def cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     }
     resolved = resolve(DpoSettings, section="dpo", file=None, flags=flags)
     machine = devices.prepare(resolved.settings)
-    return cast_of(
+    return make_context(
         find_method("dpo"), resolved, machine, Interruption(), Console(quiet=True), resumed=None
     )
 
 
-def test_at_the_start_nothing_has_moved_and_later_it_is_the_divergence(cast: StageContext) -> None:
-    role = role_of(cast)
-    measure = module.make_reference_kl_metrics(cast, role)
+def test_at_the_start_the_kl_is_0_and_later_it_is_that_of_the_definition(
+    context: StageContext,
+) -> None:
+    role = add_role(context)
+    measure = module.make_reference_kl_metrics(context, role)
     first = measure()
     assert first["kl"] == pytest.approx(0, abs=1e-9)
     assert 1 <= first["answer_length"] <= 5
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, parameter in cast.loaded.roles.parameters(role).items():
+        for name, parameter in context.loaded.roles.parameters(role).items():
             if "lora_B" in name:
                 parameter.normal_(0, 0.3, generator=generator)
-    held = cast.dataset.held_out
+    held = context.dataset.held_out
     requests = [Request(held[0].prompt.tolist(), (1,))]
-    found = module._mean_kl(cast, role, requests, [[5, 9, 7]])
+    found = module._mean_kl(context, role, requests, [[5, 9, 7]])
     item = make_tree(held[0].prompt, [5, 9, 7])
     with torch.no_grad():
         plain = AutoModelForCausalLM.from_pretrained("m")
         base = plain_logprobs(plain, [item])
-        cast.loaded.roles.merge(role)
-        plain.load_state_dict(cast.loaded.model.network.state_dict())
+        context.loaded.roles.merge(role)
+        plain.load_state_dict(context.loaded.model.network.state_dict())
         policy = plain_logprobs(plain, [item])
     gap = (base - policy).double()
     assert found == pytest.approx(float((gap.exp() - 1 - gap).sum()), rel=1e-3)

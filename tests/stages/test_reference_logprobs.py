@@ -1,4 +1,4 @@
-"""The reference's log-probabilities: those of plain transformers, kept, found again, mended."""
+"""Reference log-probabilities: equal to plain transformers, cached, reused and repaired."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ SHAPES = [(3, (5, 2)), (1, (4, 3, 6)), (2, (1, 7, 2, 5)), (5, (2, 2))]
 
 
 def made(
-    folder: Path, *, key: Sequence[str] = ("a",), told: list[str] | None = None
+    folder: Path, *, key: Sequence[str] = ("a",), messages: list[str] | None = None
 ) -> ReferenceLogprobs:
     model = Model(family("llama", attention=ATTENTION_NAME))
     return ReferenceLogprobs(
@@ -32,12 +32,12 @@ def made(
         pack=lambda trees: make_micro_batches(model, trees, 20),
         key=key,
         folder=folder,
-        log=(told if told is not None else []).append,
+        log=(messages if messages is not None else []).append,
     )
 
 
 def partly_weighted() -> list[Tree]:
-    """Return trees whose second branches are not learned from at their first token."""
+    """Return trees whose second branches have weight 0 at their first token."""
     found = []
     for i, item in enumerate(random_trees(VOCABULARY, SHAPES)):
         weight = item.branches[1].weight.copy()
@@ -48,75 +48,80 @@ def partly_weighted() -> list[Tree]:
     return found
 
 
-def notes(trees: Trees) -> list[np.ndarray]:
+def reference_logprobs(trees: Trees) -> list[np.ndarray]:
     return [
         branch.per_token["reference"] for i in range(len(trees)) for branch in trees[i].branches
     ]
 
 
-def test_they_are_those_of_plain_transformers_where_something_is_learned(tmp_path: Path) -> None:
+def test_they_are_those_of_plain_transformers_where_the_weight_is_not_0(tmp_path: Path) -> None:
     trees = partly_weighted()
     with torch.no_grad():
         every = plain_logprobs(family("llama"), trees).numpy()
-    found = np.concatenate(notes(made(tmp_path).annotate_files(trees)))
+    found = np.concatenate(reference_logprobs(made(tmp_path).annotate_files(trees)))
     weight = np.concatenate([branch.weight for item in trees for branch in item.branches])
     assert np.isnan(found).tolist() == (weight == 0).tolist()
     assert np.nanmax(np.abs(found - every)) < LOGPROBS
 
 
-def test_a_files_are_computed_once_whatever_part_of_it_is_asked_for(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_those_of_a_file_are_computed_once_for_any_part_of_it(tmp_path: Path) -> None:
+    messages: list[str] = []
     store = build_store(tmp_path / "store", partly_weighted())
-    reference = made(tmp_path, told=told)
-    whole = notes(reference.annotate_files(ConcatTrees([store])))
+    reference = made(tmp_path, messages=messages)
+    whole = reference_logprobs(reference.annotate_files(ConcatTrees([store])))
     part = reference.annotate_files(TreeSubset(ConcatTrees([store]), np.array([2, 0])))
-    again = made(tmp_path, told=told).annotate_files(store)
-    assert told == ["reference: computing the log-probabilities of 4 rows, once"]
+    again = made(tmp_path, messages=messages).annotate_files(store)
+    assert messages == ["reference: computing the log-probabilities of 4 rows, once"]
     assert all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(whole, notes(again), strict=True)
+        np.array_equal(a, b, equal_nan=True)
+        for a, b in zip(whole, reference_logprobs(again), strict=True)
     )
     assert part[0].key == "2"
     assert np.array_equal(part[0].branches[3].per_token["reference"], whole[8])  # of 2 + 3 + 4 + 2
     assert part[1].per_branch["rank"].tolist() == [1, 2]
 
 
-def test_only_what_is_asked_for_is_computed_where_the_rest_is_not_needed(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_annotate_computes_only_the_given_trees(tmp_path: Path) -> None:
+    messages: list[str] = []
     store = build_store(tmp_path / "store", partly_weighted())
-    made(tmp_path, told=told).annotate(TreeSubset(store, np.array([1])))
-    assert told == ["reference: computing the log-probabilities of 1 rows, once"]
+    made(tmp_path, messages=messages).annotate(TreeSubset(store, np.array([1])))
+    assert messages == ["reference: computing the log-probabilities of 1 rows, once"]
     assert len(made(tmp_path).annotate(())) == 0
 
 
 @pytest.mark.parametrize("what", ["key", "tokens", "weight"])
-def test_other_weights_or_other_rows_are_computed_anew(tmp_path: Path, what: str) -> None:
-    told: list[str] = []
+def test_other_weights_or_other_rows_are_computed_again(tmp_path: Path, what: str) -> None:
+    messages: list[str] = []
     trees = partly_weighted()
-    made(tmp_path, told=told).annotate_files(trees)
+    made(tmp_path, messages=messages).annotate_files(trees)
     first = trees[0].branches[0]
     if what == "tokens":
         first = replace(first, tokens=first.tokens[::-1].copy())
     if what == "weight":
         first = replace(first, weight=np.append(first.weight[:-1], 0).astype(np.float32))
     trees[0] = replace(trees[0], branches=(first, *trees[0].branches[1:]))
-    made(tmp_path, told=told, key=("b",) if what == "key" else ("a",)).annotate_files(trees)
-    assert len(told) == 2
+    made(tmp_path, messages=messages, key=("b",) if what == "key" else ("a",)).annotate_files(trees)
+    assert len(messages) == 2
 
 
-def test_a_damaged_file_is_computed_anew_and_is_the_same(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_damaged_file_is_computed_again_and_is_the_same(tmp_path: Path) -> None:
+    messages: list[str] = []
     trees = partly_weighted()
-    before = np.concatenate(notes(made(tmp_path, told=told).annotate_files(trees)))
+    before = np.concatenate(
+        reference_logprobs(made(tmp_path, messages=messages).annotate_files(trees))
+    )
     (folder,) = tmp_path.glob("reference-*")
     data = bytearray((folder / "logprobs.f32").read_bytes())
     data[5] ^= 1
     (folder / "logprobs.f32").write_bytes(bytes(data))
-    after = np.concatenate(notes(made(tmp_path, told=told).annotate_files(trees)))
-    assert len(told) == 2
+    after = np.concatenate(
+        reference_logprobs(made(tmp_path, messages=messages).annotate_files(trees))
+    )
+    assert len(messages) == 2
     assert np.array_equal(before, after, equal_nan=True)
 
 
-def test_shared_control_tokens_are_marked(tmp_path: Path) -> None:
+def test_shared_special_tokens_are_marked(tmp_path: Path) -> None:
     trees = made(tmp_path).annotate_files(
         [
             replace(

@@ -1,4 +1,4 @@
-"""What rewards: models, rules and penalties, together and apart."""
+"""Rewards: models, rules and penalties, together and separately."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def constant(value: float) -> object:
     return reward
 
 
-def told(scores: npt.NDArray[np.float64]) -> RewardFunction:
+def fixed_scores(scores: npt.NDArray[np.float64]) -> RewardFunction:
     return lambda rollouts: scores[: len(rollouts)].tolist()
 
 
@@ -57,7 +57,7 @@ def test_models_rules_and_penalties_add_up() -> None:
         missing_eos_penalty=1.0,
     )
     some = [rollout("{}"), rollout("no"), rollout("{}", tokens=10, has_ended=False)]
-    # 2 + 4/2 = 4; valid JSON 3 more; a tenth a token; 1 less without an end
+    # 2 + 4/2 = 4; 3 more for valid JSON; 0.1 less per token; 1 less without a stop token
     assert judged(some) == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
 
 
@@ -70,12 +70,12 @@ def test_models_rules_and_penalties_add_up() -> None:
         ("cautious", lambda r: statistics.fmean(r) - 0.7 * statistics.pstdev(r)),
     ],
 )
-def test_an_ensemble_is_combined_as_its_setting_says(
+def test_an_ensemble_is_combined_as_set(
     combine: Combination | Literal["sum"], naive: Callable[[list[float]], float]
 ) -> None:
     scores = np.random.default_rng(0).normal(size=(3, 4))  # of three models for four responses
     weights = (1.0, 0.25, 2.0)
-    models = tuple((told(row), weight) for row, weight in zip(scores, weights, strict=True))
+    models = tuple((fixed_scores(row), weight) for row, weight in zip(scores, weights, strict=True))
     judged = CombinedReward(models, combine=combine, spread=0.7, length_penalty=0.1)
     expected = [naive([*map(math.prod, zip(weights, column, strict=True))]) for column in scores.T]
     found = judged([rollout("x")] * 4)
@@ -102,7 +102,7 @@ def test_a_name_may_carry_a_weight() -> None:
         parse_weighted_name("is_json=x", "rule")
 
 
-def test_the_world_knows_the_truth_about_its_own_prompts(tmp_path: Path) -> None:
+def test_the_gold_reward_scores_the_toy_worlds_own_prompts(tmp_path: Path) -> None:
     world = load_world()
     (entity, *_) = world.entities
     (fact, *_) = world.facts_about(entity)
@@ -115,13 +115,13 @@ def test_the_world_knows_the_truth_about_its_own_prompts(tmp_path: Path) -> None
     right = rollout(task.reference, key=f"{file}:1")
     first, second = gold([right, wrong])
     assert first > second
-    with pytest.raises(InputError, match=r"x:1: has no `task`, and builtin:gold knows"):
+    with pytest.raises(InputError, match=r"x:1: has no `task`, and builtin:gold can only score"):
         gold([rollout("x", key="x:1")])
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
-def test_a_judge_of_another_base_reads_the_text_in_its_own_words(tmp_path: Path) -> None:
-    """Its tokens, template and scores are its own, whatever the policy's tokens were."""
+def test_a_judge_of_another_base_uses_its_own_tokens_and_template(tmp_path: Path) -> None:
+    """The scores do not depend on the policy's tokens."""
     small.make_model(tmp_path / "n", seed=3)
     folder = make_reward(tmp_path / "n", tmp_path / "other", seed=4)
     (model,) = load_reward_models(
@@ -133,11 +133,11 @@ def test_a_judge_of_another_base_reads_the_text_in_its_own_words(tmp_path: Path)
         "p:3": (Message("user", "red " * 600),),
     }
     reread = TextReward("other", model, lambda: talks, lambda: None)
-    told = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
-    asked = [ResponseGroup(talks[key], (text,)) for key, text in told]
+    texts = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
+    asked = [ResponseGroup(talks[key], (text,)) for key, text in texts]
     expected = [score for (score,) in scored(tmp_path / "n", folder, asked)]
-    found = reread([rollout(text, key=key) for key, text in told])
+    found = reread([rollout(text, key=key) for key, text in texts])
     assert found == pytest.approx(expected, abs=tolerances.LOGPROBS)
-    assert len({round(score, 3) for score in found}) == len(told)
+    assert len({round(score, 3) for score in found}) == len(texts)
     with pytest.raises(InputError, match=r"other: cannot score the response 'No\.' to p:3: its "):
         reread([rollout("No.", key="p:3")])

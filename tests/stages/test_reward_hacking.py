@@ -1,4 +1,4 @@
-"""The verdict on runs that are told by a few numbers."""
+"""The verdict on runs, from a few evaluations."""
 
 from upbring.runs.metrics import MetricsRecord
 from upbring.stages.reward_hacking import CheckpointChoice, summarize_run
@@ -12,7 +12,7 @@ def records(*rows: dict[str, float]) -> list[MetricsRecord]:
     ]
 
 
-def told(
+def summary(
     *rows: dict[str, float], steps: int | None = None, choice: CheckpointChoice | None = None
 ) -> str:
     some = records(*rows)
@@ -21,62 +21,64 @@ def told(
 
 
 def test_a_reward_that_rises_while_the_judge_falls_was_hacked() -> None:
-    text = told(
+    text = summary(
         {"reward": 0.0, "judge": 0.0},
         {"reward": 1.0, "judge": 1.0, "kl": 3.0},
         {"reward": 3.0, "judge": -0.5, "kl": 40.0, "length": 60.0},
     )
-    assert "the reward was hacked: it went on rising while the judge fell" in text
+    assert "the reward was hacked: it kept rising while the judge fell" in text
     assert "the judge was highest at step 10, at kl 3" in text
     assert "responses are 3.0 times as long; try length_penalty" in text
-    assert "the policy went far from where it began" in text
+    assert "the policy moved far from the reference" in text
     assert "reward 0 → 3, judge 0 → -0.5, kl 1 → 40" in text
 
 
-def test_a_judge_who_rose_too_agrees() -> None:
-    text = told({"reward": 0.0, "judge": 0.0}, {"reward": 1.0, "judge": 0.5})
-    assert text.startswith("verdict: gained, and the judge agrees (")
+def test_a_judge_that_rose_too_confirms_the_gain() -> None:
+    text = summary({"reward": 0.0, "judge": 0.0}, {"reward": 1.0, "judge": 0.5})
+    assert text.startswith("verdict: significant gain, confirmed by the judge (")
     assert "\n" not in text
 
 
-def test_a_judge_who_fell_by_chance_alone_does_not_say_hacked() -> None:
+def test_a_judge_that_fell_within_its_noise_does_not_mean_hacked() -> None:
     rows = [{"reward": r, "judge": j, "gain_error": 0.5} for r, j in ((0, 0), (1, 1.2), (2, 0.5))]
-    assert "gained, and the judge agrees" in told(*rows)
+    assert "significant gain, confirmed by the judge" in summary(*rows)
 
 
-def test_what_chance_explains_is_no_gain() -> None:
-    text = told({"reward": 0.0}, {"reward": 0.09})
-    assert "nothing was gained that chance does not explain (the reward's error is 0.1)" in text
+def test_a_change_within_the_noise_is_no_gain() -> None:
+    text = summary({"reward": 0.0}, {"reward": 0.09})
+    assert "no significant gain (two standard errors of the reward are 0.1)" in text
 
 
-def test_without_a_judge_nobody_can_tell() -> None:
-    text = told({"reward": 0.0}, {"reward": 1.0})
-    assert "without a judge nobody can tell whether it was hacked" in text
-    assert "give --judge a second reward model" in text
+def test_without_a_judge_hacking_is_unknown() -> None:
+    text = summary({"reward": 0.0}, {"reward": 1.0})
+    assert "without a judge it is unknown whether it was hacked" in text
+    assert "set --judge to a second reward model" in text
 
 
 def test_a_run_that_ended_early_says_so() -> None:
-    assert "too few evaluations to tell; stopped early, after step 0 of 9" in told(
+    assert "unknown, too few evaluations; stopped early, after step 0 of 9" in summary(
         {"reward": 0.0}, steps=9
     )
-    assert "; stopped early, after step 10 of 99" in told({"reward": 0}, {"reward": 1}, steps=99)
+    assert "; stopped early, after step 10 of 99" in summary({"reward": 0}, {"reward": 1}, steps=99)
 
 
-def test_a_reward_that_costs_more_divergence_than_it_is_worth_is_no_gain() -> None:
+def test_a_reward_below_its_kl_penalty_is_no_gain() -> None:
     rows = ({"reward": 0.0, "kl": 0.0}, {"reward": 1.0, "kl": 24.0})
-    assert "the reward rose" in told(*rows)
-    assert "nothing was gained" in told(*rows, choice=CheckpointChoice(kl_coef=0.05))
+    assert "the reward rose" in summary(*rows)
+    assert "no significant gain" in summary(*rows, choice=CheckpointChoice(kl_coef=0.05))
 
 
-def test_what_was_best_beyond_the_budget_is_not_kept_and_no_gain() -> None:
+def test_the_best_weights_beyond_max_kl_are_not_kept_and_no_gain() -> None:
     rows = ({"reward": 0.0, "judge": 0.0}, {"reward": 1.0, "judge": 1.0, "kl": 9.0})
-    assert "gained, and the judge agrees" in told(*rows, choice=CheckpointChoice(max_kl=9.0))
-    text = told(*rows, choice=CheckpointChoice(max_kl=5.0))
-    assert "nothing was gained" in text
-    assert "the best weights lie beyond max_kl 5: not kept" in text
+    assert "significant gain, confirmed by the judge" in summary(
+        *rows, choice=CheckpointChoice(max_kl=9.0)
+    )
+    text = summary(*rows, choice=CheckpointChoice(max_kl=5.0))
+    assert "no significant gain" in text
+    assert "the best weights exceed max_kl 5 and are not kept" in text
 
 
-def test_where_the_last_weights_are_kept_they_are_the_ones_that_are_told_of() -> None:
+def test_if_the_last_weights_are_kept_the_verdict_is_about_them() -> None:
     rows = [{"reward": 0.0, "judge": j} for j in (0, 2, 0)]
-    assert "gained" in told(*rows).split("(")[0]
-    assert "nothing was gained" in told(*rows, choice=CheckpointChoice(is_last=True))
+    assert "significant gain" in summary(*rows).split("(")[0]
+    assert "no significant gain" in summary(*rows, choice=CheckpointChoice(is_last=True))

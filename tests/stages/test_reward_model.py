@@ -1,4 +1,4 @@
-"""The stage of a reward model: what it learns from, what it leaves behind, what it refuses."""
+"""Reward model training: its data, its files, and what it refuses."""
 
 import json
 import math
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.commands import curve, done, hashes, prepare, upbring
 from tests.rankings import QUICK_REWARD, make_rankings
-from tests.road import curve, done, hashes, prepare, upbring
 from upbring.algorithms.reward_model import BradleyTerry, PlackettLuce
 from upbring.data.read.records import Message
 from upbring.data.trees.batch import Batch
@@ -24,7 +24,7 @@ from upbring.stages.reward_model import make_criterion
 from upbring.train.loop import Trainer
 
 REWARD = ("reward", "r.jsonl", "--model", "m", *QUICK_REWARD)
-PAPERS = ("samples.jsonl", "settings.yaml", "data.json", "contract.json", "results.json")
+TEXT_FILES = ("samples.jsonl", "settings.yaml", "data.json", "contract.json", "results.json")
 
 
 def filled(folder: Path) -> Path:
@@ -63,7 +63,7 @@ def held_out(folder: Path, run: str) -> list[dict[str, float]]:
     ]
 
 
-def test_it_learns_what_people_prefer_and_says_so(home: Path) -> None:
+def test_it_learns_the_preferences_and_reports_them(home: Path) -> None:
     before, *_, after = held_out(home, "one")
     assert after["nll"] < before["nll"]
     assert after["accuracy"] > 0.8
@@ -83,20 +83,20 @@ def test_the_best_held_out_responses_score_0_on_average(home: Path) -> None:
     assert offset == read_contract(run / "contract.json").offset != 0
 
 
-def test_what_is_saved_scores_as_what_learned(home: Path) -> None:
+def test_the_saved_model_scores_as_the_trained_one(home: Path) -> None:
     rows = {(r["row"], r["response"]): r for r in scores_of(home, "one")}
     model = judge(home, "one")
     lines = (home / "r.jsonl").read_text().splitlines()
-    for (row, response), told in rows.items():
+    for (row, response), scored in rows.items():
         line = json.loads(lines[int(str(row).rpartition(":")[2]) - 1])
-        text = str(told["text"])
+        text = str(scored["text"])
         assert line["responses"][response] == text
         (found,) = model.scores([ResponseGroup((Message("user", line["prompt"]),), (text,))])
-        assert found[0] == pytest.approx(told["score"], abs=1e-5)
-        assert told["logistic"] == pytest.approx(1 / (1 + math.exp(-found[0])), abs=1e-5)
+        assert found[0] == pytest.approx(scored["score"], abs=1e-5)
+        assert scored["logistic"] == pytest.approx(1 / (1 + math.exp(-found[0])), abs=1e-5)
 
 
-def test_demonstrations_score_0_on_average_where_they_are_named(home: Path) -> None:
+def test_demonstrations_score_0_on_average_if_they_are_set(home: Path) -> None:
     words = (*REWARD, "--steps", "1", "--name", "shown", "--demonstrations", "d.jsonl")
     done(home, *words)
     rows = [json.loads(line) for line in (home / "d.jsonl").read_text().splitlines()]
@@ -110,24 +110,24 @@ def test_demonstrations_score_0_on_average_where_they_are_named(home: Path) -> N
     assert float(np.concatenate(found).mean()) == pytest.approx(0, abs=1e-5)
 
 
-def test_several_passes_are_told_to_over_fit(home: Path) -> None:
+def test_several_epochs_are_warned_about(home: Path) -> None:
     words = [word for word in REWARD if word not in {"--steps", "6"}]
-    told = done(home, *words, "--epochs", "1.5", "--batch-size", "30").err
-    assert "epochs: 1.5; reward models over-fit behind the first pass" in told
+    output = done(home, *words, "--epochs", "1.5", "--batch-size", "30").err
+    assert "epochs: 1.5; reward models often overfit after the first epoch" in output
 
 
-def test_rows_of_one_prompt_are_on_one_side(home: Path) -> None:
+def test_rows_of_one_prompt_are_held_out_together(home: Path) -> None:
     # of 40 rows the first 8 ask four questions twice
-    assert "36 examples to learn from" not in done(home, *REWARD, "--steps", "1").err
-    told = done(home, *REWARD, "--steps", "1", "--held-out-share", "0").err
-    assert "36 examples to learn from, 0 held out" in told
-    assert "nothing is held out: the offset is the mean of responses that were learned" in told
-    assert "no held-out ranking prefers an answer, so nothing is known of how good it is" in told
+    assert "36 examples to train on" not in done(home, *REWARD, "--steps", "1").err
+    output = done(home, *REWARD, "--steps", "1", "--held-out-share", "0").err
+    assert "36 examples to train on, 0 held out" in output
+    assert "nothing is held out: the offset is the mean score of training responses" in output
+    assert "no held-out ranking prefers a response, so its quality is unknown" in output
 
 
-def test_every_weight_may_learn_but_those_that_nobody_asks(home: Path) -> None:
-    told = done(home, *REWARD, "--tune", "full", "--learning-rate", "1e-3", "--name", "full").err
-    assert "finished" in told
+def test_full_fine_tuning_makes_a_full_model(home: Path) -> None:
+    output = done(home, *REWARD, "--tune", "full", "--learning-rate", "1e-3", "--name", "full").err
+    assert "finished" in output
     assert held_out(home, "full")[-1]["accuracy"] > 0.6
     files = hashes(home / "runs" / "full" / "model")
     assert "model.safetensors" in files
@@ -151,10 +151,10 @@ def test_every_weight_may_learn_but_those_that_nobody_asks(home: Path) -> None:
         ("--mix", "r.jsonl=0.3"),
     ],
 )
-def test_each_way_to_learn_ends_in_a_model(home: Path, more: tuple[str, ...]) -> None:
-    told = done(home, *REWARD, *more).err
-    assert "reward model: " in told
-    assert "finished" in told
+def test_each_loss_and_option_ends_in_a_model(home: Path, more: tuple[str, ...]) -> None:
+    output = done(home, *REWARD, *more).err
+    assert "reward model: " in output
+    assert "finished" in output
 
 
 def test_the_settings_choose_the_criterion() -> None:
@@ -167,9 +167,9 @@ def test_the_settings_choose_the_criterion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
-        (("--loss", "plackett-luce", "--margin", "1"), "margin: is a pair's, and plackett-luce "),
+        (("--loss", "plackett-luce", "--margin", "1"), "margin: needs pairs, and plackett-luce "),
         (("--demonstrations", "none.jsonl"), "none.jsonl: "),
         (("--demonstrations", "t.jsonl"), "gives documents, not demonstrations"),
         (
@@ -178,24 +178,25 @@ def test_the_settings_choose_the_criterion() -> None:
         ),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_begun(
-    home: Path, more: tuple[str, ...], told: str
+def test_a_mistake_is_reported_before_a_run_is_created(
+    home: Path, more: tuple[str, ...], message: str
 ) -> None:
     before = sorted((home / "runs").iterdir())
     answer = upbring(home, *REWARD, *more)
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
     assert sorted((home / "runs").iterdir()) == before
 
 
-def test_an_architecture_without_a_classifier_is_refused_where_it_needs_one(
+def test_an_architecture_without_a_classifier_is_refused_for_a_full_model(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upbring.stages.reward_model.has_classifier", lambda _: False)
     answer = upbring(home, *REWARD, "--tune", "full")
     assert answer.code == 2
     assert (
-        "tune: transformers has no classifier for llama, so that nobody could load " in answer.err
+        "tune: transformers has no sequence classifier for llama, so that a full reward "
+        in answer.err
     )
 
 
@@ -217,12 +218,12 @@ def test_interrupted_is_uninterrupted(
     done(tmp_path, "resume")
     runs = [folder / "runs" / "one" for folder in (home, tmp_path)]
     models = [hashes(run / "model") for run in runs]
-    for files in models:  # these two tell where the base lies
+    for files in models:  # these two contain the path of the base
         del files["adapter_config.json"], files["manifest.json"]
     assert models[0] == models[1]
     last = [hashes(run / "checkpoints" / "step-6") for run in runs]
     assert last[0]["tensors.safetensors"] == last[1]["tensors.safetensors"]
     assert curve(runs[0]) == curve(runs[1])
     assert (runs[0] / "scores.jsonl").read_text() == (runs[1] / "scores.jsonl").read_text()
-    for name in PAPERS:
+    for name in TEXT_FILES:
         assert (runs[0] / name).read_text() == (runs[1] / name).read_text()

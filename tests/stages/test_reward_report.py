@@ -1,4 +1,4 @@
-"""What is told of a finished reward model."""
+"""The report on a finished reward model."""
 
 import json
 from dataclasses import replace
@@ -17,6 +17,7 @@ from upbring.data.trees.tree import make_tree
 from upbring.runs.results import read_results
 from upbring.runs.run_folder import Run
 from upbring.stages.reward_report import read_held_out, score_probes, write_report
+from upbring.train.tracking import no_tracking
 
 ROWS = [
     {
@@ -30,67 +31,68 @@ ROWS = [
 
 
 @pytest.fixture
-def cast(tmp_path: Path) -> Any:
-    """Return what a report needs of a cast: every third row of a file is held out."""
+def context(tmp_path: Path) -> Any:
+    """Return what a report needs of a context: every third row of a file is held out."""
     path = write_rows(tmp_path / "r.jsonl", ROWS)
     trees = [make_tree([i], [1], [2], key=f"{path}:{i + 1}") for i in range(0, 30, 3)]
-    told: list[str] = []
+    messages: list[str] = []
     settings = SimpleNamespace(data=(path,), held_out=(), format="auto", skip_bad=None, seed=0)
     return SimpleNamespace(
         settings=settings,
         dataset=SimpleNamespace(held_out=merge_by_prompt(trees)),
         poll=lambda: None,
-        log=told.append,
-        told=told,
+        log=messages.append,
+        track=no_tracking,
+        messages=messages,
     )
 
 
-def test_the_held_out_rows_are_those_that_were_not_learned_from(cast: Any) -> None:
-    found = list(read_held_out(cast))
+def test_the_held_out_rows_are_those_that_were_not_trained_on(context: Any) -> None:
+    found = list(read_held_out(context))
     assert [each.prompt[0].content for each in found] == [f"q{i}" for i in range(0, 30, 3)]
-    cast.dataset.held_out = ()
-    assert list(read_held_out(cast)) == []
+    context.dataset.held_out = ()
+    assert list(read_held_out(context)) == []
 
 
-def test_scores_numbers_and_a_verdict_are_written_and_told(cast: Any, tmp_path: Path) -> None:
-    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+def test_scores_metrics_and_a_verdict_are_written_and_logged(context: Any, tmp_path: Path) -> None:
+    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 20
     numbers = {each.name: each.value for each in read_results(tmp_path)}
     assert numbers["pair_accuracy"] == 1.0
-    # it likes length alone: what is repeated beats the answer, what is empty has no score
+    # it scores length only: a repeated answer beats the answer, an empty one has no score
     assert numbers["beaten_by_repeated"] == 1.0
     assert "beaten_by_empty" not in numbers
-    assert cast.told[0] == "reward model: not fit for PPO"
-    assert any("repeated responses score above the good one in 100%" in t for t in cast.told)
+    assert context.messages[0] == "reward model: not fit for PPO"
+    assert any("repeated responses score above the good one in 100%" in t for t in context.messages)
 
 
 @pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])
-def test_who_ranked_synthetically_is_told(cast: Any, tmp_path: Path, who: str) -> None:
-    write_rows(cast.settings.data[0], [*ROWS[:3], {**ROWS[3], "annotator": who}, *ROWS[4:]])
-    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
-    is_told = who.startswith("synthetic")
-    assert {each.is_synthetic for each in read_results(tmp_path)} == {is_told}
-    assert any("by simulated annotators" in line for line in cast.told) == is_told
+def test_simulated_annotators_are_reported(context: Any, tmp_path: Path, who: str) -> None:
+    write_rows(context.settings.data[0], [*ROWS[:3], {**ROWS[3], "annotator": who}, *ROWS[4:]])
+    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    is_simulated = who.startswith("synthetic")
+    assert {each.is_synthetic for each in read_results(tmp_path)} == {is_simulated}
+    assert any("by simulated annotators" in line for line in context.messages) == is_simulated
 
 
-def test_without_a_preference_nothing_is_claimed(cast: Any, tmp_path: Path) -> None:
-    cast.dataset.held_out = ()
-    write_report(cast, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+def test_without_a_preference_nothing_is_claimed(context: Any, tmp_path: Path) -> None:
+    context.dataset.held_out = ()
+    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
     assert read_results(tmp_path) == []
     assert (tmp_path / "scores.jsonl").read_text() == ""
-    assert cast.told[0].startswith("reward model: no held-out ranking prefers an answer")
+    assert context.messages[0].startswith("reward model: no held-out ranking prefers a response")
 
 
-def test_the_best_answer_is_made_worthless() -> None:
+def test_worthless_variants_of_the_best_answer_are_scored() -> None:
     record = Comparison(
         (Message("user", "what?"),), ("no", "so it is"), (2.0, 1.0), Origin("x.jsonl", 1)
     )
-    cast: Any = SimpleNamespace(poll=lambda: None)
+    context: Any = SimpleNamespace(poll=lambda: None)
     judged = [(record, np.array([2.0, 8.0])), (replace(record, responses=("", "x")), np.ones(2))]
-    found = score_probes(Lengths(), judged, cast)  # type: ignore[arg-type]
+    found = score_probes(Lengths(), judged, context)  # type: ignore[arg-type]
     assert found.good.tolist() == [8.0, 1.0]
     assert found.worthless["copied"].tolist() == [5.0, 5.0]  # "what?"
     assert found.worthless["truncated"][0] == 2.0  # "so"
-    assert np.isnan(found.worthless["truncated"][1])  # of one word there is no half
+    assert np.isnan(found.worthless["truncated"][1])  # one word cannot be truncated to half
     assert np.isnan(found.worthless["empty"]).all()

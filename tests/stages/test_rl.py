@@ -1,4 +1,4 @@
-"""PPO and its kin as crafts: who speaks on which base, and what is replayed."""
+"""PPO, GRPO and RLOO as stages: which role is on which base, and what is replayed."""
 
 import json
 import signal
@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.algorithms.acting import given, round_of
+from tests.commands import QUICK, curve, done, prepare
 from tests.rewarded import make_reward
-from tests.road import QUICK, curve, done, prepare
 from tests.small import make_documents
 from upbring.algorithms.ppo import Ppo
 from upbring.algorithms.rollout_batch import Rollout
@@ -29,7 +29,7 @@ from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.stages.context import StageContext
 from upbring.stages.registry import find_method
-from upbring.stages.rl import PPO, make_rl_algorithm
+from upbring.stages.rl import make_rl_algorithm
 from upbring.stages.run import _make_context, resume_training, train
 from upbring.train.devices import Machine
 
@@ -57,28 +57,28 @@ def algorithm(
     machine = Machine(torch.device("cpu"), compute, 1)
     with Interruption() as interruption, pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        cast = _make_context(
+        context = _make_context(
             find_method("ppo"), resolved, machine, interruption, Console(quiet=True), resumed=None
         )
     role = "policy" if resolved.settings.tune == "lora" else BASE
     if role != BASE:
-        cast.loaded.roles.add_adapter(role, resolved.settings, seed=0)
-    found = make_rl_algorithm(cast, role, algorithm_class=Ppo)
+        context.loaded.roles.add_adapter(role, resolved.settings, seed=0)
+    found = make_rl_algorithm(context, role, algorithm_class=Ppo)
     assert isinstance(found, Ppo)
-    return found, cast
+    return found, context
 
 
-def test_the_value_begins_as_the_reward_model_on_the_base_that_has_moved(home: Path) -> None:
-    ours, cast = algorithm(home)
+def test_the_value_model_starts_as_the_reward_model_on_a_fine_tuned_base(home: Path) -> None:
+    ours, context = algorithm(home)
     assert ours.roles.value is not None
     next(iter(ours.batches(0)))
     batch = round_of(ours).batch
-    roles = cast.loaded.roles
+    roles = context.loaded.roles
     with torch.no_grad():
         with roles.active("reward_0"):
-            said = rewards(cast.loaded.model, roles.heads["reward_0"], batch)  # [N]
+            said = rewards(context.loaded.model, roles.heads["reward_0"], batch)  # [N]
         with ours.roles.value.active():
-            same = rewards(cast.loaded.model, roles.heads["value"], batch)
+            same = rewards(context.loaded.model, roles.heads["value"], batch)
     assert torch.equal(said, same)
     learned = ours.trainable[1].parameters
     assert all(parameter.requires_grad for parameter in learned.values())
@@ -98,12 +98,12 @@ def test_rewards_are_those_of_the_model_on_its_own_base(home: Path) -> None:
     )
     expected = [float(v) for scores in alone.score_trees(round_of(ours).trees) for v in scores]
     found = round_of(ours).rewards.tolist()
-    assert found == pytest.approx(expected, abs=1e-4)  # a folded adapter below, and back
+    assert found == pytest.approx(expected, abs=1e-4)  # after an adapter was merged and unmerged
 
 
-def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
+def test_an_ensemble_combines_the_rewards_of_its_members(home: Path) -> None:
     names = [str(home / "r"), str(make_reward(home / "m", home / "r2", seed=1))]
-    ours, cast = algorithm(
+    ours, context = algorithm(
         home,
         reward_model=[names[0], f"{names[1]}=0.5"],
         combine="cautious",
@@ -118,40 +118,38 @@ def test_an_ensemble_rewards_as_its_members_do_together(home: Path) -> None:
         [float(v) for scores in member.score_trees(round_of(ours).trees) for v in scores]
         for member in members
     )
-    # of two numbers, the standard deviation is half of what they lie apart
+    # the standard deviation of two numbers is half of their difference
     expected = [
         (a + b / 2) / 2 - 2 * abs(a - b / 2) / 2 for a, b in zip(first, second, strict=True)
     ]
     assert round_of(ours).rewards.tolist() == pytest.approx(expected, abs=2e-4)
-    assert {"reward_0", "reward_1"} < set(cast.loaded.roles.configs)
+    assert {"reward_0", "reward_1"} < set(context.loaded.roles.configs)
 
 
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
-def test_where_every_weight_learns_the_divergence_begins_at_0_too(
-    home: Path, compute: torch.dtype
-) -> None:
+def test_in_full_fine_tuning_the_kl_starts_at_0_too(home: Path, compute: torch.dtype) -> None:
     ours, _ = algorithm(home, compute=compute, tune="full", model=str(home / "m"))
     ours.is_rescored = True
     next(iter(ours.batches(0)))
     assert not given(round_of(ours).kl).any()
 
 
-def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
+def test_a_reward_function_is_used_and_required_again_to_resume(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
-    told: dict[str, float] = {}
+    rewards_by_text: dict[str, float] = {}
 
     def brief(rollouts: Sequence[Rollout]) -> list[float]:
-        if told:  # the second time, somebody stops the run
+        if rewards_by_text:  # the second call stops the run
             signal.raise_signal(signal.SIGINT)
-        told.update({each.text: -len(each.text) / 100 for each in rollouts})
-        return [told[each.text] for each in rollouts]
+        rewards_by_text.update({each.text: -len(each.text) / 100 for each in rollouts})
+        return [rewards_by_text[each.text] for each in rollouts]
 
     small = {"max_response_length": "4", "eval_prompts": "2", "steps": "2", "update_epochs": "1"}
     flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_eos_penalty": "0"}
     resolved = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "name": "brief"})
-    with pytest.raises(InputError, match="reward: none is given"):
+    with pytest.raises(InputError, match="reward_model: none is given"):
         train("ppo", resolved)
     with pytest.raises(Interrupted):
         train("ppo", resolved, reward=brief)
@@ -161,7 +159,7 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
     monkeypatch.setattr(signal, "raise_signal", lambda _: None)
     resume_training(run, reward=brief)
     rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
-    assert {row["reward"] for row in rows} <= set(told.values())
+    assert {row["reward"] for row in rows} <= set(rewards_by_text.values())
     together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
     with pytest.raises(InputError, match="processes: a function as reward"):
         train("ppo", together, reward=brief)
@@ -172,11 +170,11 @@ def test_a_function_of_the_users_rewards_and_is_asked_for_again_by_who_goes_on(
         train("sft", other, reward=brief)
 
 
-def test_every_role_is_on_one_base_and_only_two_learn(home: Path) -> None:
-    ours, cast = algorithm(home, judge=str(home / "r"))
-    assert set(cast.loaded.roles.configs) == {"policy", "reward_0", "value", "judge"}
+def test_all_roles_are_on_one_base_and_only_two_are_trainable(home: Path) -> None:
+    ours, context = algorithm(home, judge=str(home / "r"))
+    assert set(context.loaded.roles.configs) == {"policy", "reward_0", "value", "judge"}
     learned = {n for group in ours.parameters() for n in group.parameters}
-    named = cast.loaded.model.network.named_parameters()
+    named = context.loaded.model.network.named_parameters()
     assert {n for n, p in named if p.requires_grad} == learned - {"head.value.weight"}
 
 
@@ -186,7 +184,7 @@ def test_documents_and_demonstrations_are_replayed_in_their_shares(home: Path) -
     ours, _ = algorithm(home, mix=mix)
     assert ours.replay is not None
     rows = ours.replay.step_trees(0)
-    assert len(rows) == 4  # as many as prompts, for half of a step's rows are replayed
+    assert len(rows) == 4  # as many as prompts: half of a step's rows are replayed
     assert sorted({Path(row.key.rpartition(":")[0]).name for row in rows}) == ["d.jsonl", "t.jsonl"]
 
 
@@ -199,18 +197,18 @@ def test_prompts_leave_room_for_a_response(home: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["grpo", "rloo"])
-def test_the_average_of_the_weights_is_what_is_kept(home: Path, method: str) -> None:
+def test_with_ema_the_average_of_the_weights_is_written(home: Path, method: str) -> None:
     words = (method, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
     more = ("--max-response-length", "4", "--eval-prompts", "2", "--final-weights", "last")
     done(home, *words, *more, "--ema-decay", "0.999999", "--name", f"{method}-still")
     held = [line for line in curve(home / f"runs/{method}-still") if line["kind"] == "held_out"]
-    assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average is still where it began
+    assert float(str(held[-1]["kl"])) < 1e-6  # so slow an average has not moved
 
 
 @pytest.mark.parametrize(
     "more", [("--value-model", "trunk"), ("--value-model", "trunk", "--tune", "full")]
 )
-def test_a_value_on_the_policys_layers_does_not_make_it_a_reward_model(
+def test_a_value_head_on_the_policy_does_not_make_it_a_reward_model(
     home: Path, more: tuple[str, ...]
 ) -> None:
     kept = finished(home, "-".join(["trunk", *more[2:]]).replace("--", ""), *more)
@@ -222,7 +220,7 @@ def test_a_value_on_the_policys_layers_does_not_make_it_a_reward_model(
 
 
 def test_dora_on_an_earlier_adapter_is_written_whole(home: Path) -> None:
-    kept = finished(home, "dora", "--dora")  # which no adapter can say, so that it is folded in
+    kept = finished(home, "dora", "--dora")  # an adapter cannot represent it, so that it is merged
     network = AutoModelForCausalLM.from_pretrained(kept)
     assert not any("lora" in name for name in network.state_dict())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.road import QUICK, SFT, curve, done, hashes, prepare, upbring
+from tests.commands import QUICK, SFT, curve, done, hashes, prepare, upbring
 from upbring.stages import run
 
 PRETRAIN = ("pretrain", "t.jsonl", "--model", "m", *QUICK)
@@ -75,7 +75,7 @@ def test_learning_lowers_the_held_out_loss(home: Path) -> None:
 
 def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
     told = done(home, *SFT, "--name", "full", "--tune", "full", "--learning-rate", "1e-3").err
-    assert "36,000 of 36,000 weights learn (100.00%)" in told
+    assert "training all weights: 36,000 parameters (100.00%" in told
     before = load_file(home / "m" / "model.safetensors")
     after = load_file(home / "runs" / "full" / "model" / "model.safetensors")
     assert before.keys() == after.keys()
@@ -99,7 +99,7 @@ def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Pat
         "--batch-size",
         "5",
     ).err
-    assert "40 examples to learn from, 40 held out" in told
+    assert "40 examples to train on, 40 held out" in told
     run = home / "runs" / "mixed"
     text = (run / "data.json").read_text()
     assert text.count('"train"') == 2
@@ -129,3 +129,15 @@ def test_the_end_says_where_the_model_is(home: Path) -> None:
     assert told.splitlines()[-1] == (
         "runs/end: finished; the model is in runs/end/model, try `upbring chat runs/end`"
     )
+
+
+def test_errors_of_tokenizer_and_data_are_reported_before_the_weights_are_read(
+    tmp_path: Path,
+) -> None:
+    prepare(tmp_path)
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(b"damaged")
+    (tmp_path / "d.jsonl").write_text("no JSON\n")
+    assert upbring(tmp_path, *SFT).err.splitlines()[-1].startswith("d.jsonl")
+    (tmp_path / "m" / "tokenizer.json").write_text("no JSON")
+    assert "tokenizer.json" in upbring(tmp_path, *SFT).err.splitlines()[-1]

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from tests.road import SFT, curve, upbring
+from tests.commands import SFT, curve, upbring
 
 
 def test_held_out_numbers_and_samples_are_written_at_each_evaluation(run: Path) -> None:
     held = [r for r in curve(run) if r["kind"] == "held_out"]
-    assert [r["step"] for r in held] == [0, 3, 6]  # 0: the model as it came
+    assert [r["step"] for r in held] == [0, 3, 6]  # 0: before training
     samples = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     assert [s["step"] for s in samples] == [0, 0, 0, 3, 3, 3, 6, 6, 6]
     assert all("### User" in s["prompt"] for s in samples)

@@ -1,4 +1,4 @@
-"""Files of any kind of response become lines of scores, in their order."""
+"""Files of all kinds of responses become lines of scores, in order."""
 
 import json
 import math
@@ -26,7 +26,7 @@ PROMPT = (Message("user", "sky?"),)
         ({"prompt": "p", "response": "a"}, Demonstration),
     ],
 )
-def test_a_file_is_read_as_the_most_that_it_holds(
+def test_a_file_is_read_as_the_first_kind_that_fits(
     tmp_path: Path, row: dict[str, object], kind: type
 ) -> None:
     path = write_rows(tmp_path / "x.jsonl", [row] * 2)
@@ -60,18 +60,22 @@ def test_each_response_has_a_line_in_its_order(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_the_tally_tells_how_many_pairs_are_scored_as_ranked() -> None:
-    tally = ScoreSummary()
-    # of three: 3 > 1 right, 3 > 1 right (ranks 1, 2, 2; the tie of ranks is no pair)
-    tally.add(Comparison(PROMPT, ("", "", ""), (1.0, 2.0, 2.0), ORIGIN), np.array([3.0, 1.0, 1.0]))
-    tally.add(Comparison(PROMPT, ("", ""), (2.0, 1.0), ORIGIN), np.array([5.0, 5.0]))  # by half
-    tally.add(Comparison(PROMPT, ("", ""), (1.0, 2.0), ORIGIN), np.array([math.nan, 5.0]))
-    first, unscored, accuracy = tally.format_lines()
+def test_the_summary_has_the_share_of_pairs_that_are_scored_as_ranked() -> None:
+    summary = ScoreSummary()
+    # 3 > 1 is right twice (ranks 1, 2, 2; tied ranks are not a pair)
+    summary.add(
+        Comparison(PROMPT, ("", "", ""), (1.0, 2.0, 2.0), ORIGIN), np.array([3.0, 1.0, 1.0])
+    )
+    summary.add(
+        Comparison(PROMPT, ("", ""), (2.0, 1.0), ORIGIN), np.array([5.0, 5.0])
+    )  # a tied score counts half
+    summary.add(Comparison(PROMPT, ("", ""), (1.0, 2.0), ORIGIN), np.array([math.nan, 5.0]))
+    first, unscored, accuracy = summary.format_lines()
     assert first == "6 responses of 3 rows scored: mean 3.333, standard deviation 1.795"
     assert unscored.startswith("1 responses have no score: ")
     assert accuracy.startswith("83.3% (")
     assert accuracy.endswith(" of 3 pairs as ranked")
 
 
-def test_of_nothing_nothing_is_told() -> None:
+def test_the_summary_of_no_rows_is_one_line() -> None:
     assert ScoreSummary().format_lines() == ["0 responses of 0 rows scored"]

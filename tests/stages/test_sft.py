@@ -1,10 +1,10 @@
-"""Pre-training from nothing, and whose tokenizer it takes."""
+"""Pre-training of a new model, and which tokenizer it uses."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.road import QUICK, done, hashes, prepare, upbring
+from tests.commands import QUICK, done, hashes, prepare, upbring
 from upbring.data.chat.tokenizer import train_tokenizer
 from upbring.data.chat.tokenizer_files import save_tokenizer
 
@@ -16,14 +16,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("home"))
 
 
-def test_pretraining_makes_a_model_and_a_tokenizer_from_nothing(home: Path) -> None:
+def test_pretraining_makes_a_new_model_and_a_new_tokenizer(home: Path) -> None:
     bare = home / "bare"
     bare.mkdir()
     config = (home / "m" / "config.json").read_text()
     (bare / "config.json").write_text(config)
     words = ("pretrain", "t.jsonl", "--model", "bare", *QUICK)
-    told = done(home, *words, "--name", "new").err
-    assert "training a tokenizer of 320 pieces on the data" in told
+    output = done(home, *words, "--name", "new").err
+    assert "training a tokenizer with 320 tokens on the data" in output
     done(home, *words, "--name", "new-again")
     model = home / "runs" / "new" / "model"
     assert hashes(model) == hashes(home / "runs" / "new-again" / "model")
@@ -42,4 +42,6 @@ def test_a_tokenizer_must_fit_the_model(home: Path) -> None:
     save_tokenizer(train_tokenizer([" ".join(words)] * 4, 400), folder)
     answer = upbring(home, *PRETRAIN, "--tokenizer", "big")
     assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith("tokenizer: 400 pieces for a model of 320; use ")
+    assert answer.err.splitlines()[-1].startswith(
+        "tokenizer: has 400 tokens, and the model's vocab_size is 320; use "
+    )

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.commands import QUICK, curve, done, hashes, prepare, upbring
 from tests.conftest import Figure, trials
-from tests.road import QUICK, curve, done, hashes, prepare, upbring
 from tests.train import small_disk
 from tests.train import test_loop as loop
 from upbring import durable

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.commands import QUICK, curve, done, prepare
 from tests.conftest import Figure, trials
-from tests.road import QUICK, curve, done, prepare
 from upbring.interruption import Interruption
 from upbring.train import launcher
 from upbring.train.launcher import EXIT_PEER_LOST, WorkerGroup

@@ -47,16 +47,17 @@ def fixed_memory() -> tuple[int | None, int | None]:
 def test_a_plain_line_contains_everything_and_is_not_broken() -> None:
     console, clock = plain(), Clock()
     with Progress(300, console=console, clock=clock, memory=fixed_memory) as progress:
-        progress.update(119, {"loss": 2.0, "learning_rate": 2e-4}, tokens=900)
+        progress.update(119, {"loss": 2.0, "learning_rate": 2e-4}, tokens=5120, seconds=10)
         clock.now += 10
-        progress.update(120, {"loss": 1.23456, "learning_rate": 1.8e-4}, tokens=5120)
+        progress.update(120, {"loss": 1.23456, "learning_rate": 1.8e-4}, tokens=5120, seconds=10)
     second = (
         "step 120/300  loss 1.235  learning rate 1.80e-04  512 tokens/s  30 min 0 s left  "
         "memory 1.2 GB (peak 1.4 GB)"
     )
     # 5,120 tokens and one step in 10 seconds: 512 a second, and 180 × 10 s = 30 min left
     assert printed(console).splitlines() == [
-        "step 119/300  loss 2  learning rate 2.00e-04  memory 1.2 GB (peak 1.4 GB)",
+        "step 119/300  loss 2  learning rate 2.00e-04  512 tokens/s  30 min 10 s left  "
+        "memory 1.2 GB (peak 1.4 GB)",
         second,
     ]
 
@@ -75,8 +76,9 @@ def test_the_time_left_follows_a_change_of_speed() -> None:
     console, clock = plain(), Clock()
     with Progress(1000, console=console, clock=clock, print_interval_seconds=0) as progress:
         for step in range(1, 201):
-            clock.now += 100 if step <= 100 else 1
-            progress.update(step, {}, tokens=7)
+            seconds = 100 if step <= 100 else 1
+            clock.now += seconds + 50  # evaluations and checkpoints in between do not count
+            progress.update(step, {}, tokens=7, seconds=seconds)
     # the last 50 steps took a second each, and 800 are left
     assert "7 tokens/s  13 min 20 s left" in printed(console).splitlines()[-1]
 
@@ -132,7 +134,7 @@ def test_next_to_the_bar_the_least_important_parts_are_dropped(width: int, expec
     ) as progress:
         for step in (1, 2):
             clock.now += 1
-            progress.update(step, {"loss": 1.5, "learning_rate": 0.25}, tokens=7)
+            progress.update(step, {"loss": 1.5, "learning_rate": 0.25}, tokens=7, seconds=1)
     drawn = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", printed(console)).replace("\r", "\n")
     last = [line for line in drawn.splitlines() if line.strip()][-1]
     assert last.strip("━╸╺ ") == expected

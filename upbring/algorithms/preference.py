@@ -30,6 +30,7 @@ from upbring.model.score import score_tokens
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.healthy_ranges import PREFERENCE_RANGES
 from upbring.train.optimizer import ParameterGroup
+from upbring.train.tracking import Track, no_tracking
 
 # not the accuracy, which is 0.5 before the first step
 MONITORED_METRICS = ("chosen_logratio", "kl")
@@ -75,6 +76,7 @@ class PreferenceAlgorithm(Stateless, ABC):
     # samples the current responses to the fixed prompts
     sample_responses: Callable[[], Sequence[EvalSample]]
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
+    track: Track = no_tracking  # shows how far a long evaluation is
     log: Callable[[str], None] = discard_log
     reference_kl: Callable[[], Mapping[str, float]] = dict  # KL to it, on sampled responses
     nll_weight: float = 0.0
@@ -175,7 +177,7 @@ class PreferenceAlgorithm(Stateless, ABC):
     def held_out_values(self) -> dict[str, float]:
         """Return the mean of each term over all held-out rows, and their total as `loss`."""
         batches = self.begin_step(self.held_out, self.held_out) if len(self.held_out) else []
-        return held_out_means(self.loss, batches, self.poll)
+        return held_out_means(self.loss, batches, self.poll, self.track)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -20,6 +20,7 @@ from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
+from upbring.train.tracking import Track, no_tracking
 
 
 def negative_log_likelihood(logprobs: Tensor) -> Tensor:
@@ -42,6 +43,7 @@ class Pretrain(Stateless):
     # samples the current responses to the fixed prompts
     sample_responses: Callable[[], Sequence[EvalSample]]
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
+    track: Track = no_tracking  # shows how far a long evaluation is
 
     def parameters(self) -> list[ParameterGroup]:
         """Return the trained parameters."""
@@ -72,4 +74,4 @@ class Pretrain(Stateless):
     def held_out_loss(self) -> float | None:
         """Return the mean loss over all held-out tokens, None without any."""
         batches = make_micro_batches(self.model, self.held_out, self.micro_tokens)
-        return held_out_means(self.loss, batches, self.poll).get("nll")
+        return held_out_means(self.loss, batches, self.poll, self.track).get("nll")

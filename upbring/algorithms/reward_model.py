@@ -36,6 +36,7 @@ from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
+from upbring.train.tracking import Track, no_tracking
 
 
 def ranking_index(batch: Batch) -> Tensor:
@@ -122,6 +123,7 @@ class RewardAlgorithm(Stateless):
     # returns the fixed rankings with their current scores
     sample_rankings: Callable[[], Sequence[EvalSample]] = tuple
     poll: Callable[[], None] = lambda: None  # raises when the user wants to stop
+    track: Track = no_tracking  # shows how far a long evaluation is
 
     def parameters(self) -> list[ParameterGroup]:
         """Return the trained parameters."""
@@ -169,5 +171,5 @@ class RewardAlgorithm(Stateless):
     def held_out_means(self) -> dict[str, float]:
         """Return the mean of each term over all held-out rankings; empty without any."""
         batches = make_micro_batches(self.model, self.held_out, self.micro_tokens)
-        means = held_out_means(self.loss, batches, self.poll)
+        means = held_out_means(self.loss, batches, self.poll, self.track)
         return {name: value for name, value in means.items() if name != "loss"}

@@ -4,7 +4,7 @@ The order and the mixture of rows are functions of the step, so there is no stat
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
 from upbring.train import processes
 from upbring.train.algorithm import Terms
+from upbring.train.tracking import Track, no_tracking
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,10 @@ def iterate_steps(stream: Stream, start: int, steps: int) -> Iterator[ShardedSte
 
 @torch.no_grad()
 def held_out_means(
-    loss: Callable[[Batch], Terms], batches: Iterable[Batch], poll: Callable[[], None]
+    loss: Callable[[Batch], Terms],
+    batches: Sequence[Batch],
+    poll: Callable[[], None],
+    track: Track = no_tracking,
 ) -> dict[str, float]:
     """Return the weighted mean of each term over held-out batches, and their total as `loss`.
 
@@ -42,7 +46,7 @@ def held_out_means(
     """
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     coefficients: dict[str, float] = {}
-    for batch in batches:
+    for batch in track(batches, total=len(batches), label="held-out evaluation"):
         poll()
         for name, term in loss(batch).items():
             weight = term.weight.double()

@@ -1,7 +1,9 @@
-"""`upbring demo`: the whole road on the embedded world, by the recipe that `upbring init` writes.
+"""`upbring demo`: the full pipeline on the toy world, with the recipe that `upbring init` writes.
 
-All judgements in it are the embedded world's, and synthetic.
+All judgments in it come from the toy world and are synthetic.
 """
+
+import yaml
 
 from upbring import durable
 from upbring.cli.run import run_recipe
@@ -11,23 +13,36 @@ from upbring.settings.commands.demo import DemoSettings
 from upbring.settings.resolve import Resolved
 
 BASE_MODEL = "builtin:sprout"
+SHORT_EVALUATION = {"limit": 4, "suite": ["facts", "refusals"]}  # with --steps, for a quick test
 
 
 def run(resolved: Resolved[DemoSettings]) -> None:
-    """Write the recipe and take its road."""
+    """Write the recipe and run its pipeline."""
     settings = resolved.settings
-    folder, recipe = settings.to, settings.to / "road.yaml"
-    text = recipe_text("road", model=BASE_MODEL, folder=folder.as_posix())
-    if settings.steps is not None:
-        text = text.replace("defaults:\n", f"defaults:\n  steps: {settings.steps}\n")
-        text = text.replace("    steps: 24\n", "").replace(
-            "  most: 60\n", "  most: 4\n  suite: [facts, refusals]\n"
-        )
-    if settings.threads is not None:
-        text = text.replace("defaults:\n", f"defaults:\n  threads: {settings.threads}\n")
+    folder, recipe = settings.to, settings.to / "recipe.yaml"
     if folder.exists() and not recipe.is_file():
         raise InputError(f"{folder}: exists already; remove it, or choose another with --to")
     with durable.explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    durable.write_text(recipe, text)
-    run_recipe(recipe, folder / "road")
+    durable.write_text(recipe, demo_recipe(settings))
+    run_recipe(recipe, folder / "pipeline")
+
+
+def demo_recipe(settings: DemoSettings) -> str:
+    """Return the recipe of the demo; with changed settings it has no comments."""
+    text = recipe_text("pipeline", model=BASE_MODEL, folder=settings.to.as_posix())
+    changes = {
+        name: value
+        for name, value in (("steps", settings.steps), ("threads", settings.threads))
+        if value is not None
+    }
+    if not changes:
+        return text
+    recipe = yaml.safe_load(text)
+    recipe["defaults"] |= changes
+    for stage in recipe["stages"].values():
+        for name in changes:
+            stage.pop(name, None)  # a stage's own value would win over the defaults
+    if "steps" in changes:
+        recipe["evaluate"] |= SHORT_EVALUATION
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)

@@ -51,7 +51,7 @@ def _samples(opened: Run, step: int | None) -> Iterator[dict[str, Any]]:
     samples = [sample for sample in all_samples if "tokens" in sample]
     if not samples:
         raise InputError(
-            f"{opened.path}: has no rollouts yet; ppo, grpo and rloo write some at each evaluation"
+            f"{opened.path}: has no rollouts; RL runs write some at each evaluation"
         )
     steps = sorted({sample["step"] for sample in samples})
     selected_step = steps[-1] if step is None else step

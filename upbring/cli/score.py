@@ -14,7 +14,7 @@ from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
 from upbring.train import devices
-from upbring.train.progress import Progress
+from upbring.train.tracking import make_tracker
 
 
 def run(resolved: Resolved[ScoreSettings]) -> None:
@@ -57,9 +57,8 @@ def _score_all(
     """Return a line for each response, and what is told when all is done."""
     written: list[str] = []
     summary = ScoreSummary()
-    with Progress(count, console=console, shown_metrics=("responses",)) as progress:
-        for number, (record, scores) in enumerate(score_records(ensemble, records), 1):
-            summary.add(record, scores)
-            written.extend(format_lines(record, scores))
-            progress.update(number, {"responses": float(len(written))})
+    track = make_tracker(console)
+    for record, scores in track(score_records(ensemble, records), total=count, label="scoring"):
+        summary.add(record, scores)
+        written.extend(format_lines(record, scores))
     return written, summary

@@ -187,14 +187,14 @@ def process_memory_bytes() -> int:
 
 def peak_process_memory_bytes() -> int:
     """Return the peak resident memory of this process."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
     # On Linux, getrusage also counts what the parent held when it started this process.
     match = re.search(r"^VmHWM:\s+(\d+) kB", _read_proc_status(), re.MULTILINE)
     if match is not None:
         return int(match[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if sys.platform != "win32":
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(psutil.Process().memory_info().peak_wset)
 
 
 def is_process_alive(pid: int) -> bool:

@@ -3,8 +3,8 @@
     gates: {facts: ">= sft - 0.02", over_refusal: "<= 0.05", forgetting: "<= 3%"}
 
 Other metrics are named as in the results, suite first: `forgetting/sums/accuracy`. A gate compares
-the unfavorable end of the confidence interval, so that an uncertain number does not pass. It applies
-to the last evaluated model, unless its name contains another (`dpo.facts`).
+the unfavorable end of the confidence interval, so that an uncertain number does not pass. It is
+about the last evaluated model, unless its name contains another (`dpo.facts`).
 """
 
 import math

@@ -24,6 +24,7 @@ from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
 from upbring.train.progress import Band, Display
+from upbring.train.tracking import Track, make_tracker
 
 POLICY = "policy"
 
@@ -122,6 +123,11 @@ class StageContext:
     def settings(self) -> Any:  # noqa: ANN401 -- each method's own
         """What the user asked for."""
         return self.resolved.settings
+
+    @cached_property
+    def track(self) -> Track:
+        """Show how far work is that is not a training step, if it takes long."""
+        return make_tracker(self.console)
 
     def poll(self) -> None:
         """Stop an evaluation midway if asked; several processes stop together, between steps."""

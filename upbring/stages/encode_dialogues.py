@@ -110,6 +110,6 @@ def _report_malformed_at_end(
     malformed.flush()
     if malformed.count:
         log(
-            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are rejected by the chat "
-            f"template and were written to {malformed.skip_bad}"
+            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are rejected by the "
+            f"chat template and were written to {malformed.skip_bad}"
         )

@@ -148,6 +148,7 @@ def make_preference_algorithm(
         micro_tokens=micro_tokens(context),
         sample_responses=make_prompt_sampler(context, role),
         poll=context.poll,
+        track=context.track,
         log=context.log,
         reference_kl=make_reference_kl_metrics(context, role),
         mix_weight=context.settings.mix_weight,
@@ -240,9 +241,7 @@ def _orpo_fields(context: StageContext) -> AlgorithmFields:
 
 
 def _simpo_fields(context: StageContext) -> AlgorithmFields:
-    return settings_fields(
-        context, "beta", "gamma", "label_smoothing", "comparisons", "nll_weight"
-    )
+    return settings_fields(context, "beta", "gamma", "label_smoothing", "comparisons", "nll_weight")
 
 
 def settings_fields(context: StageContext, *names: str) -> AlgorithmFields:

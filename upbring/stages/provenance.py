@@ -186,10 +186,14 @@ def count_weights(context: StageContext, algorithm: Algorithm[Any]) -> tuple[int
 
 def summary_line(context: StageContext, algorithm: Algorithm[Any]) -> str:
     """Return trainable weights, steps, dtype and device in one line."""
-    num_trainable, num_total = count_weights(context, algorithm)
+    policy, *others = (
+        sum(p.numel() for p in group.parameters.values()) for group in algorithm.parameters()
+    )
+    num_total = count_weights(context, algorithm)[1]
     dtype = str(context.machine.compute_dtype).removeprefix("torch.")
+    what = "all weights" if context.settings.tune == "full" else "LoRA"
+    more = f", value model and averages {sum(others):,}" if others else ""
     return (
-        f"{num_trainable:,} of {num_total:,} weights are trainable "
-        f"({num_trainable / num_total:.2%}), {algorithm.steps} steps, {dtype} on "
-        f"{context.machine.device.type}"
+        f"training {what}: {policy:,} parameters ({policy / num_total:.2%} of the model's "
+        f"{num_total:,}){more}; {algorithm.steps} steps, {dtype} on {context.machine.device.type}"
     )

@@ -34,6 +34,7 @@ from upbring.model.score import score_tokens
 from upbring.stages.context import StageContext
 from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
+from upbring.train.tracking import Track, no_tracking
 
 FORMAT = 1
 _TREES_AT_ONCE = 512
@@ -67,7 +68,7 @@ class TreesWithReferenceLogprobs:
 
 @dataclass(frozen=True, eq=False)
 class TreesWithTokenMask:
-    """Trees with the per-token field `counts`: 0 for special tokens at the shared ends of branches."""
+    """Trees with the per-token field `counts`: 0 for special tokens that all branches share."""
 
     trees: Trees
     control_tokens: frozenset[int]
@@ -92,6 +93,7 @@ class ReferenceLogprobs:
     folder: Path
     log: Callable[[str], None]
     poll: Callable[[], None] = lambda: None
+    track: Track = no_tracking
 
     def annotate_files(self, trees: Trees) -> Trees:
         """Return the trees with `reference`; it is computed and cached for whole files."""
@@ -134,7 +136,9 @@ class ReferenceLogprobs:
         """Yield the log-probabilities of each tree's branch tokens."""
         numbered = [replace(t, key=str(i), per_branch={}) for i, t in enumerate(trees)]
         logprobs_by_index: dict[int, Array] = {}
-        for batch in self.pack(numbered):
+        batches = self.pack(numbered)
+        label = "reference log-probabilities"
+        for batch in self.track(batches, total=len(batches), label=label):
             self.poll()
             batch_logprobs = self._score_batch(batch)
             start = 0
@@ -174,6 +178,7 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
         folder=cache_folder(log=context.log),
         log=context.log,
         poll=context.poll,
+        track=context.track,
     )
 
 

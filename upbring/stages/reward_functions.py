@@ -162,7 +162,9 @@ def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFuncti
     settings = context.settings
     models = [parse_weighted_name(text, "reward_model") for text in settings.reward_model]
     if not models and not settings.rule and context.reward is None:
-        raise InputError("reward_model: none is given, and no rule; name a reward model, or a --rule")
+        raise InputError(
+            "reward_model: none is given, and no rule; name a reward model, or a --rule"
+        )
     rewards = tuple(
         (load_reward(context, frozen_base, name, role=f"reward_{number}"), weight)
         for number, (name, weight) in enumerate(models)

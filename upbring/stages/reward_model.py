@@ -95,6 +95,7 @@ def _make_algorithm(context: StageContext, role: str) -> RewardAlgorithm:
         micro_tokens=micro_tokens(context),
         sample_rankings=partial(_sample_rankings, context, role),
         poll=context.poll,
+        track=context.track,
     )
 
 
@@ -147,9 +148,7 @@ def measure_offset(context: StageContext, role: str) -> float:
     trees = read_demonstrations(context) or context.dataset.held_out
     if not len(trees):
         trees = context.dataset.main
-        context.log(
-            "nothing is held out: the offset is the mean score of training responses"
-        )
+        context.log("nothing is held out: the offset is the mean score of training responses")
     indices = np.unique(
         np.linspace(0, len(trees) - 1, min(MAX_OFFSET_TREES, len(trees))).astype(int)
     )

@@ -22,7 +22,9 @@ MAX_PROBED_RANKINGS = 100  # rankings whose best response is turned into probes
 
 def write_report(context: StageContext, reward_model: RewardModel, run: Run) -> None:
     """Write scores and metrics of the held-out rankings into the run, and log the verdict."""
-    scored_records = list(score_records(reward_model, read_held_out(context), poll=context.poll))
+    scoring = score_records(reward_model, read_held_out(context), poll=context.poll)
+    num_held_out = len(context.dataset.held_out)
+    scored_records = list(context.track(scoring, total=num_held_out, label="reward model report"))
     text = "".join(line for each in scored_records for line in format_lines(*each))
     durable.write_text(run.path / SCORES_FILE, text)
     finite = [(record, scores) for record, scores in scored_records if np.isfinite(scores).all()]

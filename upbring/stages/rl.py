@@ -116,7 +116,9 @@ def _check_settings(context: StageContext) -> None:
     """Refuse impossible combinations of settings before anything is computed."""
     settings = context.settings
     if settings.tune == "full" and settings.ema_decay:
-        raise InputError("ema_decay: averages an adapter, and tune is full; leave out ema_decay, or use tune lora")
+        raise InputError(
+            "ema_decay: averages an adapter, and tune is full; leave out ema_decay, or use lora"
+        )
     if (
         isinstance(settings, PpoSettings)
         and settings.kl_in == "loss"
@@ -203,8 +205,8 @@ def _load_frozen_base(context: StageContext, role: str) -> LoadedModel:
     network = context.loaded.model.network
     size = sum(p.numel() * p.element_size() for p in network.parameters())
     context.log(
-        f"tune full: a second, frozen copy of the model ({durable.format_size(size)}) is loaded for "
-        "reference, value and reward; with --tune lora they share one base"
+        f"tune full: a second, frozen copy of the model ({durable.format_size(size)}) is loaded "
+        "for reference, value and reward; with --tune lora they share one base"
     )
     frozen_copy = load(
         context.settings.model,

@@ -37,7 +37,7 @@ def make_preprocessor(
 ) -> Preprocessor:
     """Return the preprocessor of a stage that trains on dialogues of a kind."""
     if files.tokenizer is None:
-        raise InputError(f"{files.folder}: has no tokenizer; add tokenizer.json to the folder")
+        raise InputError(f"{files.folder}: has no tokenizer; put tokenizer.json into the folder")
     return make_dialogue_preprocessor(
         settings, files.tokenizer, kind=kind, log=log, today=started_at
     )
@@ -70,6 +70,7 @@ def _make_algorithm(
         micro_tokens=micro_tokens(context),
         sample_responses=make_prompt_sampler(context, role),
         poll=context.poll,
+        track=context.track,
     )
 
 

@@ -6,6 +6,7 @@ Several processes are `processes`' part.
 import ctypes
 import os
 import platform
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Machine:
 
 def prepare(settings: ModelSettings) -> Machine:
     """Set allocator and threads, before the first large tensor, and return what was chosen."""
+    # LoRA computes the gradient of B transposed, which is faster
+    warnings.filterwarnings("ignore", message="grad and param do not obey")
     retain_freed_memory()
     limit_onednn_cache()
     device = choose_device(settings.device)

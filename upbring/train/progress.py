@@ -97,8 +97,8 @@ class Progress:
         self._display = display
         self._warned_metrics: set[str] = set()
         self._last_printed_at: float | None = None
-        # time, step, total tokens
-        self._history: deque[tuple[float, int, int]] = deque(maxlen=WINDOW)
+        # tokens and seconds of the last steps, without evaluations and checkpoints between them
+        self._history: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
@@ -123,11 +123,12 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def update(self, step: int, values: Mapping[str, float], *, tokens: int = 0) -> None:
-        """Show that `step` is done, which trained on `tokens` tokens."""
+    def update(
+        self, step: int, values: Mapping[str, float], *, tokens: int = 0, seconds: float = 0.0
+    ) -> None:
+        """Show that `step` is done, which trained on `tokens` tokens in this time."""
         now = self._clock()
-        previous_tokens = self._history[-1][2] if self._history else 0
-        self._history.append((now, step, previous_tokens + tokens))
+        self._history.append((tokens, seconds))
         self._warn_outside_bands(step, values)
         if self._display is not None:
             key_metrics = {name: values[name] for name in self._shown_metrics[:1] if name in values}
@@ -168,15 +169,12 @@ class Progress:
         return _join_parts(parts)
 
     def _rates(self, step: int) -> list[str]:
-        """Return tokens per second (may be empty) and the time left, after at least two updates."""
-        (first, first_step, first_tokens), (last, _, last_tokens) = (
-            self._history[0],
-            self._history[-1],
-        )
-        if last <= first or step <= first_step:
+        """Return tokens per second (may be empty) and the time left for training steps."""
+        tokens, seconds = (sum(each) for each in zip(*self._history, strict=True))
+        if seconds <= 0:
             return []
-        rate = (last_tokens - first_tokens) / (last - first)
-        left = (self.total_steps - step) * (last - first) / (step - first_step)
+        rate = tokens / seconds
+        left = (self.total_steps - step) * seconds / len(self._history)
         return [f"{rate:,.0f} tokens/s" if rate else "", f"{format_duration(left)} left"]
 
     def _warn_outside_bands(self, step: int, values: Mapping[str, float]) -> None:

@@ -114,7 +114,7 @@ class DiskRunLog:
     ) -> None:
         """Record the metrics of a step."""
         self.metrics.write(step, {**values, "tokens": tokens, "seconds": seconds})
-        self.progress.update(step, values, tokens=tokens)
+        self.progress.update(step, values, tokens=tokens, seconds=seconds)
 
     def log_evaluation(
         self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
@@ -125,9 +125,9 @@ class DiskRunLog:
         for sample in evaluation.samples:
             row = {"prompt": sample.prompt, "response": sample.response, **sample.metadata}
             self.samples.append(step, row)
-        self.progress.print_line(
-            _format_evaluation(step, evaluation, is_best=is_best, is_last=is_last)
-        )
+        text = _format_evaluation(step, evaluation, is_best=is_best, is_last=is_last)
+        if text:
+            self.progress.print_line(text)
 
     def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Record and print that a step was not taken, why, and on which rows."""
@@ -174,7 +174,12 @@ class DiskRunLog:
 
 
 def _format_evaluation(step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool) -> str:
-    """Return an evaluation as lines to print: one sample, or all of them at the last step."""
+    """Return an evaluation as lines to print: one sample, or all of them at the last step.
+
+    Nothing if there are neither held-out rows nor samples.
+    """
+    if not evaluation.values and not evaluation.samples:
+        return ""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
     head = f"step {step}: held-out {numbers}" if numbers else f"step {step}"
     responses = [

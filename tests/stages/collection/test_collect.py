@@ -55,7 +55,7 @@ def test_rankings_are_what_a_reward_model_reads(home: Path, tmp_path: Path) -> N
         assert len(best) == min(map(len, each.responses))
 
 
-def test_the_same_seed_draws_the_same_answers(home: Path, tmp_path: Path) -> None:
+def test_the_same_seed_samples_the_same_answers(home: Path, tmp_path: Path) -> None:
     texts = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         settings = asked(home, seed=seed)
@@ -65,7 +65,7 @@ def test_the_same_seed_draws_the_same_answers(home: Path, tmp_path: Path) -> Non
     assert texts[0] != texts[2]
 
 
-def test_people_get_a_page_and_their_file_is_taken(home: Path, tmp_path: Path) -> None:
+def test_people_get_a_page_and_their_file_is_used(home: Path, tmp_path: Path) -> None:
     settings, folder = asked(home), tmp_path / "c"
     assert collect(settings, folder, ranker=None, annotator="people", log=lambda _: None) is None
     assert "rank.html" in rankings_waiting_text(folder)
@@ -81,7 +81,7 @@ def test_people_get_a_page_and_their_file_is_taken(home: Path, tmp_path: Path) -
     assert path == folder / "rankings.jsonl"
 
 
-def test_a_model_that_always_says_the_same_is_told_of(home: Path, tmp_path: Path) -> None:
+def test_a_model_that_always_gives_the_same_answer_is_refused(home: Path, tmp_path: Path) -> None:
     settings = asked(home, temperature=0)
     with pytest.raises(InputError, match="raise temperature"):
         collect(settings, tmp_path / "c", ranker=by_length, annotator="x", log=lambda _: None)

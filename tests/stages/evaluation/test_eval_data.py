@@ -6,7 +6,7 @@ from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.evaluation.eval_data import EvalData, has_rows, load_eval_data
 
 
-def test_files_are_put_together(tmp_path: Path) -> None:
+def test_rows_of_several_files_are_combined(tmp_path: Path) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_text(json.dumps({"prompt": "Hi", "topic": "chat"}) + "\n")
     second.write_text(json.dumps({"prompt": "Yo", "topic": "chat"}) + "\n")
@@ -16,18 +16,18 @@ def test_files_are_put_together(tmp_path: Path) -> None:
     assert found.toyworld is None
 
 
-def test_without_files_the_toyworld_asks() -> None:
+def test_without_files_the_data_is_the_toy_world() -> None:
     found = load_eval_data(EvaluateSettings(models=("a",), limit=4))
     assert found.toyworld is not None
     assert len(found.questions) == 4
 
 
-def test_data_is_meant_for_fewer_suites_than_it_serves() -> None:
+def test_by_default_data_is_used_for_fewer_suites_than_it_could_be() -> None:
     texts = EvalData(documents=("one",))
     assert has_rows("forgetting", texts, 1, is_requested=False)
     assert not has_rows("memorisation", texts, 1, is_requested=False)
     assert has_rows("memorisation", texts, 1, is_requested=True)
     assert not has_rows("facts", texts, 1, is_requested=True)
     prompts = EvalData(prompts=(asked("Hi"),))
-    assert not has_rows("preference", prompts, 1, is_requested=False)  # against whom?
+    assert not has_rows("preference", prompts, 1, is_requested=False)  # there is no other model
     assert has_rows("preference", prompts, 2, is_requested=False)

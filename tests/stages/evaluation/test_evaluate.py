@@ -43,7 +43,7 @@ def measure(asked: EvaluateSettings, **more: object) -> tuple[list[EvalResult], 
     return evaluate(asked, log=notices.append, **more), notices  # type: ignore[arg-type]
 
 
-def test_an_evaluation_is_a_folder_that_a_second_run_only_completes(
+def test_a_second_evaluation_reuses_the_answers_in_its_folder(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     data = written(tmp_path / "q.jsonl", QUESTIONS)
@@ -59,7 +59,7 @@ def test_an_evaluation_is_a_folder_that_a_second_run_only_completes(
     assert (again, notices) == (found, [])
 
 
-def test_a_stopped_evaluation_goes_on_from_its_answers(
+def test_a_stopped_evaluation_continues_from_its_answers(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     rows = [{"prompt": f"What is number {i}?", "answer": "red"} for i in range(40)]
@@ -69,13 +69,15 @@ def test_a_stopped_evaluation_goes_on_from_its_answers(
         if text.startswith("facts"):  # the first model has answered
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=r"stopped; the answers so far lie in .*answers\.jsonl, "):
+    with pytest.raises(
+        Interrupted, match=r"stopped; the answers so far are in .*answers\.jsonl; run "
+    ):
         evaluate(asked, log=stop)
     path = asked.to / "answers.jsonl"
     assert path.read_bytes().count(b"\n") == 40
     assert not (asked.to / "results.json").exists()
     found, notices = measure(asked)
-    assert [text.rpartition(", ")[0] for text in notices] == ["facts"]  # the second alone
+    assert [text.rpartition(", ")[0] for text in notices] == ["facts"]  # only the second model
     assert {n.count for n in found} == {40}
 
 
@@ -89,7 +91,7 @@ def test_results_of_other_suites_stay(tmp_path: Path, models: tuple[str, str]) -
     assert {n.suite for n in kept} == {"facts", "forgetting"}
 
 
-def test_models_are_called_as_the_caller_names_them(
+def test_models_have_the_names_that_the_caller_gives(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     data = written(tmp_path / "q.jsonl", QUESTIONS[:1])
@@ -105,9 +107,7 @@ def longest(name: str) -> Scorer:
     return Scorer(name, name, scores)
 
 
-def test_a_reward_model_judges_when_one_is_handed_in(
-    tmp_path: Path, models: tuple[str, str]
-) -> None:
+def test_a_reward_model_may_be_the_judge(tmp_path: Path, models: tuple[str, str]) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": f"What is number {i}?"} for i in range(4)])
     asked = settings(tmp_path, models, data=(data,), judge="rm")
     found, _ = measure(asked, make_scorer=longest)
@@ -115,9 +115,7 @@ def test_a_reward_model_judges_when_one_is_handed_in(
     assert next(n for n in found if n.name == "win_rate").note == "judged by rm"
 
 
-def test_the_toyworld_asks_where_the_user_has_no_data(
-    tmp_path: Path, models: tuple[str, str]
-) -> None:
+def test_without_data_the_toy_world_is_used(tmp_path: Path, models: tuple[str, str]) -> None:
     asked = settings(tmp_path, models[:1], suite=("facts,instructions",), limit=2)
     found, _ = measure(asked)
     assert {(n.suite, n.name) for n in found} == {
@@ -138,37 +136,36 @@ def test_suites_follow_the_data_unless_they_are_named(tmp_path: Path) -> None:
     named = settings(tmp_path, ("a",), data=data, suite=("forgetting, facts", "facts"))
     assert select_suites(named, load_eval_data(named)) == ["forgetting", "facts"]
     remote = settings(tmp_path, ("http://localhost:1/v1",), data=data)
-    assert select_suites(remote, load_eval_data(remote)) == [
-        "facts"
-    ]  # it tells no log-probabilities
+    # endpoints return no log-probabilities
+    assert select_suites(remote, load_eval_data(remote)) == ["facts"]
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
-        ({"suite": ("fact",)}, "suite: 'fact' is no suite; did you mean facts?"),
-        ({"suite": ("zebra",)}, "suite: 'zebra' is no suite; there are preference, facts, "),
+        ({"suite": ("fact",)}, "suite: 'fact' is not a suite; did you mean facts?"),
+        ({"suite": ("zebra",)}, "suite: 'zebra' is not a suite; use one of preference, facts, "),
         ({"suite": ("reward_health",)}, "suite: reward_health is measured by `upbring reward`"),
-        ({"suite": ("refusals",)}, "q.jsonl: no row is for the suite refusals; give rows with"),
+        ({"suite": ("refusals",)}, "q.jsonl: no row for the suite refusals; give rows with"),
         ({"models": ("a", "a")}, "models: a is given twice; give each once"),
-        ({"judge": "rm"}, "judge: rm is no URL, and reward models cannot judge here; give the"),
+        ({"judge": "rm"}, "judge: rm is not a URL, and reward models cannot judge here; give the"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(
-    tmp_path: Path, more: dict[str, object], told: str
+def test_impossible_settings_are_refused_at_once(
+    tmp_path: Path, more: dict[str, object], message: str
 ) -> None:
     data = written(tmp_path / "q.jsonl", QUESTIONS)
     asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
     with pytest.raises(InputError) as caught:
         measure(asked)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "evaluation").exists()
 
 
-def test_prompts_alone_are_for_no_suite_of_one_model(tmp_path: Path) -> None:
+def test_prompts_without_answers_fit_no_suite_of_one_model(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
     asked = settings(tmp_path, ("a",), data=(data,))
-    with pytest.raises(InputError, match=r"p\.jsonl: no row is for any suite of these models"):
+    with pytest.raises(InputError, match=r"p\.jsonl: no row for any suite of these models"):
         select_suites(asked, load_eval_data(asked))
 
 
@@ -179,20 +176,20 @@ def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"suite": ("harness",)}, "tasks: the suite harness needs at least one task; add --tasks"),
-        ({"tasks": ("arc_easy",), "suite": ("facts",)}, "tasks: are for the suite harness, which"),
+        ({"tasks": ("arc_easy",), "suite": ("facts",)}, "tasks: need the suite harness, which"),
         ({"tasks": ("nowhere.yaml",)}, "tasks: nowhere.yaml does not exist; give a YAML file"),
         ({"judge": "votes:v.jsonl"}, "judge: people compare 2 to 9 models, and 1 are given"),
     ],
 )
-def test_tasks_and_votes_that_make_no_sense_are_refused_at_once(
-    tmp_path: Path, more: dict[str, object], told: str
+def test_impossible_tasks_and_votes_are_refused_at_once(
+    tmp_path: Path, more: dict[str, object], message: str
 ) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello", "answer": "Hi"}])
     asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
     with pytest.raises(InputError) as caught:
         measure(asked)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "evaluation").exists()

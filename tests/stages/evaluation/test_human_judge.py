@@ -1,4 +1,4 @@
-"""The way of a person who votes: answers, a page, a file saved, and the same command again."""
+"""People as judges: answers, a page, a saved file, and the same command again."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import small
+from tests.commands import done, upbring
 from tests.evaluate.scripted import asked
-from tests.road import done, upbring
 from upbring.errors import InputError
 from upbring.evaluate.preference import ModelAnswers
 from upbring.settings.commands.evaluate import EvaluateSettings
@@ -22,7 +22,7 @@ from upbring.stages.evaluation.human_judge import (
 )
 
 PROMPTS = [asked(f"What is {i}?") for i in range(30)]
-SAID = ModelAnswers(
+ANSWERS = ModelAnswers(
     PROMPTS,
     {
         "base": [f"b{i}" for i in range(30)],
@@ -48,7 +48,7 @@ def pairs(folder: Path) -> list[dict[str, list[str]]]:
 
 
 def voted(folder: Path, rows: Sequence[dict[str, list[str]]], *, who: str = "ann") -> None:
-    """Save what a person does who likes what begins with an s."""
+    """Save the votes of a person who prefers answers that begin with an s."""
     text = "".join(
         json.dumps({**row, "ranks": [2 - t.startswith("s") for t in row["responses"]]}) + "\n"
         for row in rows
@@ -56,9 +56,11 @@ def voted(folder: Path, rows: Sequence[dict[str, list[str]]], *, who: str = "ann
     (folder / "v.jsonl").write_text(text.replace('"ranks"', f'"annotator": "{who}", "ranks"'))
 
 
-def test_the_page_is_blind_and_a_function_of_the_seed(tmp_path: Path) -> None:
+def test_the_page_is_blind_and_depends_on_the_seed(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    assert write_voting_page(found, SAID) == 29  # of the first prompt both say the same
+    assert (
+        write_voting_page(found, ANSWERS) == 29
+    )  # both models give the same answer to the first prompt
     rows = pairs(tmp_path)
     firsts = [row["responses"][0][0] for row in rows]
     assert 5 < firsts.count("s") < 24
@@ -68,29 +70,29 @@ def test_the_page_is_blind_and_a_function_of_the_seed(tmp_path: Path) -> None:
     assert json.loads(held[1]) == rows
     assert "sft" not in page
     assert "pairs.jsonl" in page
-    # which model is named first decides nothing, another seed does
+    # the order of the models does not matter, the seed does
     write_voting_page(
-        found, ModelAnswers(PROMPTS, {name: SAID.texts[name] for name in ("sft", "base")})
+        found, ModelAnswers(PROMPTS, {name: ANSWERS.texts[name] for name in ("sft", "base")})
     )
     assert pairs(tmp_path) == rows
-    write_voting_page(settings(tmp_path, seed=1), SAID)
+    write_voting_page(settings(tmp_path, seed=1), ANSWERS)
     assert pairs(tmp_path) != rows
 
 
-def test_votes_are_waited_for_and_then_counted(tmp_path: Path) -> None:
+def test_missing_votes_are_requested_and_then_counted(tmp_path: Path) -> None:
     found = settings(tmp_path)
     assert load_votes(found, MODELS) is None
-    told = votes_waiting_text(found)
-    assert told is not None
-    assert f"open {tmp_path / 'out' / 'rank.html'} in a browser" in told
-    assert f"save the file as {tmp_path / 'v.jsonl'}" in told
-    write_voting_page(found, SAID)
+    waiting_text = votes_waiting_text(found)
+    assert waiting_text is not None
+    assert f"open {tmp_path / 'out' / 'rank.html'} in a browser" in waiting_text
+    assert f"save the file as {tmp_path / 'v.jsonl'}" in waiting_text
+    write_voting_page(found, ANSWERS)
     voted(tmp_path, pairs(tmp_path))
     assert votes_waiting_text(found) is None
     votes = load_votes(found, MODELS)
     assert votes is not None
-    assert check_votes(found, SAID, votes).endswith("v.jsonl: 29 votes count")
-    now = ModelAnswers(PROMPTS[:10], {name: texts[:10] for name, texts in SAID.texts.items()})
+    assert check_votes(found, ANSWERS, votes).endswith("v.jsonl: 29 votes count")
+    now = ModelAnswers(PROMPTS[:10], {name: texts[:10] for name, texts in ANSWERS.texts.items()})
     assert check_votes(found, now, votes).endswith(
         "9 votes count; 20 are about other prompts, 0 about answers that no model gives now"
     )
@@ -98,7 +100,7 @@ def test_votes_are_waited_for_and_then_counted(tmp_path: Path) -> None:
 
 def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    write_voting_page(found, SAID)
+    write_voting_page(found, ANSWERS)
     voted(tmp_path, pairs(tmp_path))
     votes = load_votes(found, MODELS)
     assert votes is not None
@@ -107,7 +109,7 @@ def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
         check_votes(found, changed, votes)
     assert (
         "none of its 29 votes counts: 25 are about other prompts, 4 about answers that no model "
-        "gives now; give the --data that was voted on, or rank the answers of"
+        "gives now; use the --data that was voted on, or rank the answers of"
     ) in str(caught.value)
 
 
@@ -115,7 +117,7 @@ def test_people_compare_two_models_to_nine(tmp_path: Path) -> None:
     for names in (["a"], [*"abcdefghij"]):
         with pytest.raises(InputError, match=r"judge: people compare 2 to 9 models, and \d+ are"):
             load_votes(settings(tmp_path), names)
-    with pytest.raises(InputError, match=r"votes: names no file; write votes:votes\.jsonl"):
+    with pytest.raises(InputError, match=r"votes: without a file; write votes:votes\.jsonl"):
         load_votes(settings(tmp_path, judge="votes:"), MODELS)
     assert not is_human_judge("runs/votes")
     assert not is_human_judge(None)
@@ -134,24 +136,24 @@ WORDS = ("--suite", "preference", "--data", "p.jsonl", "--judge", "votes:v.jsonl
 QUICK = ("--max-tokens", "4", "--threads", "1", "--dtype", "float32")
 
 
-def test_a_person_answers_and_the_same_command_goes_on(home: Path) -> None:
+def test_after_the_votes_the_same_command_continues(home: Path) -> None:
     words = ("evaluate", "a", "b", *WORDS, *QUICK)
     first = done(home, *words)
-    assert "waits for people; open out/rank.html" in first.out
+    assert "waiting for people; open out/rank.html" in first.out
     assert "win_rate" not in first.out
     answers = (home / "out" / "answers.jsonl").read_bytes()
     rows = pairs(home)
     voted(home, rows)
     second = done(home, *words)
     assert "v.jsonl: " in second.err
-    assert "waits for people" not in second.out
+    assert "waiting for people" not in second.out
     results = json.loads((home / "out" / "results.json").read_text())["results"]
     names = {each["name"] for each in results}
     assert {"win_rate", "win_rate_length_controlled", "strength"} <= names
-    assert (home / "out" / "answers.jsonl").read_bytes() == answers  # nobody was asked again
+    assert (home / "out" / "answers.jsonl").read_bytes() == answers  # no model answers again
 
 
-def test_a_road_waits_for_people_at_its_end(home: Path) -> None:
+def test_a_pipeline_waits_for_votes_at_its_end(home: Path) -> None:
     (home / "r.yaml").write_text(
         """
 model: a
@@ -166,7 +168,7 @@ gates: {win_rate: ">= 0"}
     small.make_demonstrations(home / "d.jsonl", 8)
     first = upbring(home, "run", "r.yaml", "--to", "out")
     assert first.code == 0, first.err
-    assert "waits for people; open out/evaluation/rank.html" in first.err
+    assert "waiting for people; open out/evaluation/rank.html" in first.err
     assert json.loads((home / "out" / "recipe.json").read_text())["status"] == "waiting"
     lines = (home / "out" / "evaluation" / "pairs.jsonl").read_text().splitlines()
     voted(home, [json.loads(line) for line in lines])

@@ -16,46 +16,48 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.make_model(tmp_path_factory.mktemp("other"), seed=1)
 
 
-def resident(*models: str) -> ModelSlot:
+def slot_for(*models: str) -> ModelSlot:
     settings = EvaluateSettings(models=models, max_tokens=4, threads=1, dtype="float32")
     return ModelSlot(settings, log=lambda _: None, poll=lambda: None)
 
 
 def test_one_model_is_in_memory_at_a_time(model_folder: Path, other_folder: Path) -> None:
-    place = resident(str(model_folder), str(other_folder))
-    one, other = (place.make_model(str(f), f.name) for f in (model_folder, other_folder))
-    assert place.num_loads == 0  # who is asked nothing is not loaded
+    slot = slot_for(str(model_folder), str(other_folder))
+    one, other = (slot.make_model(str(f), f.name) for f in (model_folder, other_folder))
+    assert slot.num_loads == 0  # an unused model is not loaded
     one.generate([asked("Hello")])
     one.document_likelihoods(["The sky is warm."])
-    assert place.num_loads == 1
+    assert slot.num_loads == 1
     other.complete(["The sky"], max_tokens=2)
     other.sample([asked("Hello")], seed=0)
-    assert place.num_loads == 2
+    assert slot.num_loads == 2
     one.generate([asked("Hello")])
-    assert place.num_loads == 3
-    place.unload()
+    assert slot.num_loads == 3
+    slot.unload()
     one.generate([asked("Hello")])
-    assert place.num_loads == 4
+    assert slot.num_loads == 4
 
 
 def test_a_url_is_an_endpoint() -> None:
-    found = resident("http://localhost:1/v1").make_model("http://localhost:1/v1", "there")
+    found = slot_for("http://localhost:1/v1").make_model("http://localhost:1/v1", "there")
     assert isinstance(found, Endpoint)
     assert found.name == "there"
 
 
-def test_the_identity_is_of_what_decides_the_answers(model_folder: Path, tmp_path: Path) -> None:
+def test_the_identity_covers_the_files_that_determine_the_answers(
+    model_folder: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model_folder, copy)
     before = hash_model(str(copy))
-    assert before == hash_model(str(model_folder))  # wherever it lies
+    assert before == hash_model(str(model_folder))  # in any folder
     (copy / "README.md").write_text("A card.")
     assert hash_model(str(copy)) == before
     (copy / "chat_template.jinja").write_text("{{ messages }}")
     assert hash_model(str(copy)) != before
 
 
-def test_an_adapters_identity_holds_its_bases(model_folder: Path, tmp_path: Path) -> None:
+def test_an_adapters_identity_includes_its_base(model_folder: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(model_folder, base)
     adapter = tmp_path / "adapter"
@@ -69,6 +71,8 @@ def test_an_adapters_identity_holds_its_bases(model_folder: Path, tmp_path: Path
 
 def test_a_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     settings = EvaluateSettings(models=("a",), chat_template=tmp_path / "none.jinja")
-    with pytest.raises(InputError, match=r"template: .*none\.jinja cannot be read .*name another"):
+    with pytest.raises(
+        InputError, match=r"chat_template: .*none\.jinja cannot be read .*name another"
+    ):
         read_template(settings)
     assert read_template(EvaluateSettings(models=("a",))) is None

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from tests.road import done
+from tests.commands import done
 from upbring.data.read.records import Message
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.collection.collect import AnsweredPrompt

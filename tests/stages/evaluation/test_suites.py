@@ -8,7 +8,7 @@ from upbring.rules.instructions import Instruction
 from upbring.stages.evaluation.eval_data import EvalData
 from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
 
-SHEET = EvalData(
+EVAL_DATA = EvalData(
     questions=(Question(asked("q"), ("yes",)),),
     instructions=(InstructionPrompt("i", (Instruction("punctuation:no_comma", {}),)),),
     requests=(RefusalRequest(asked("r"), is_harmful=False),),
@@ -17,13 +17,13 @@ SHEET = EvalData(
     prompts=(asked("p"),),
     topics={"all": (asked("p"),)},
 )
-SAYS = {"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"}
+ANSWERS = {"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"}
 LOGPROBS = {" 1": -1.0, " 2": -2.0, "a b c d e f g h": -8.0, "so": -3.0}
 
 
-def test_every_suite_measures_what_the_sheet_has_for_it() -> None:
-    subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
-    bench = SuiteContext(SHEET, AnswerCache(), None, 0, "base")
+def test_every_suite_measures_its_part_of_the_data() -> None:
+    subjects = [Scripted(name, ANSWERS, LOGPROBS) for name in ("base", "sft")]
+    bench = SuiteContext(EVAL_DATA, AnswerCache(), None, 0, "base")
     names = {suite: {n.name for n in SUITES[suite](subjects, bench)} for suite in SUITES}
     assert set(names) == set(ROW_HINTS)
     assert "accuracy" in names["facts"]
@@ -34,9 +34,9 @@ def test_every_suite_measures_what_the_sheet_has_for_it() -> None:
     assert names["preference"] == {"words", "words_change"}
 
 
-def test_a_subject_that_answered_alone_is_asked_nothing_more_but_drift() -> None:
-    subjects = [Scripted(name, SAYS, LOGPROBS) for name in ("base", "sft")]
-    bench = SuiteContext(SHEET, AnswerCache(), None, 0, "base")
+def test_models_that_have_answered_are_only_used_again_for_drift() -> None:
+    subjects = [Scripted(name, ANSWERS, LOGPROBS) for name in ("base", "sft")]
+    bench = SuiteContext(EVAL_DATA, AnswerCache(), None, 0, "base")
     for subject in subjects:
         for suite in SUITES.values():
             suite([subject], bench)
@@ -44,4 +44,4 @@ def test_a_subject_that_answered_alone_is_asked_nothing_more_but_drift() -> None
     for suite in SUITES.values():
         suite(subjects, bench)
     base, sft = (s.num_asked - n for s, n in zip(subjects, before, strict=True))
-    assert (base, sft) == (1, 0)  # how likely the first finds what the second said
+    assert (base, sft) == (1, 0)  # the first model scores an answer of the second

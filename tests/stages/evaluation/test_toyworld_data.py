@@ -14,7 +14,7 @@ def own() -> ToyworldEvalData:
     return load_toyworld_data(max_rows=10)
 
 
-def test_every_suite_has_something_of_the_toyworld(own: ToyworldEvalData) -> None:
+def test_the_toy_world_has_data_for_every_suite(own: ToyworldEvalData) -> None:
     assert len(own.questions) == len(own.format_questions) == len(own.documents) == 10
     assert {request.is_harmful for request in own.requests} == {True, False}
     assert {canary.times_told for canary in own.canaries} >= {0, 64}
@@ -24,7 +24,7 @@ def test_every_suite_has_something_of_the_toyworld(own: ToyworldEvalData) -> Non
     assert set(own.topics) == {name for name in own.topics if own.topics[name]}
 
 
-def test_references_are_right_and_in_form(own: ToyworldEvalData) -> None:
+def test_references_are_correct_and_in_the_requested_format(own: ToyworldEvalData) -> None:
     for question in own.questions:
         assert grade_correctness(question, question.accepted[0]) == {"accuracy": 1.0, "graded": 1.0}
         assert grade_correctness(question, "")["accuracy"] == 0

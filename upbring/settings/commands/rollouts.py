@@ -9,7 +9,7 @@ from upbring.settings.schema import Settings, setting
 class RolloutsSettings(Settings):
     """Show sampled responses of an RL run token by token."""
 
-    run: str = setting(help="Run of ppo, grpo or rloo to show.")
+    run: str = setting(help="RL run to show, such as one of ppo.")
     runs: Path = setting(Path("runs"), help="Folder of the runs.")
     step: int | None = setting(
         None, ge=0, help="Step of the evaluation to show. Unset: the last evaluation."

@@ -122,7 +122,9 @@ def requested_suites(settings: EvaluateSettings) -> list[str]:
             raise InputError("suite: reward_health is measured by `upbring reward`; leave it out")
         if name not in SUITES:
             suggestion = nearest(name, SUITES)
-            hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(SUITES)}"
+            hint = (
+                f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(SUITES)}"
+            )
             raise InputError(f"suite: {format_value(name)} is not a suite; {hint}")
     if settings.tasks and not names and not settings.data:
         names = ["harness"]

@@ -52,8 +52,8 @@ def votes_waiting_text(settings: EvaluateSettings) -> str | None:
         return None
     return (
         f"{settings.to}: waiting for people; open {settings.to / RANKING_PAGE_FILE} in a browser, "
-        f"rank the answers, save the file as {path} (for several people, a folder of that name with "
-        "all their files), and run the same command again"
+        f"rank the answers, save the file as {path} (for several people, a folder of that name "
+        "with all their files), and run the same command again"
     )
 
 

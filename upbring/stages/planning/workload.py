@@ -7,18 +7,18 @@ Excluded: what a run does before its first step and after its last.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree, Trees, pack
 from upbring.stages.context import StageContext
 from upbring.stages.planning.estimate import ATTENTION_SHAPES, LINEAR_SHAPES, MemoryWorkload
 from upbring.stages.planning.speed_probe import SamplingWorkload, TimeWorkload
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.sample_prompts import NUM_SAMPLES
+from upbring.stages.sft import make_stream
 from upbring.train import devices
 
 MAX_SAMPLED_STEPS = 200
@@ -34,6 +34,23 @@ class Workload:
     sampling: SamplingWorkload | None = None  # of the responses that a stage samples
 
 
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of some steps and of an evaluation."""
+
+    num_steps: int
+    step_trees: list[list[Tree]]  # of some of the steps
+    held_out: list[Tree]
+    prompt_lengths: list[int]  # of the sample prompts
+    num_sampled: int  # held-out prompts with a response in each evaluation
+    max_sampled_length: int  # of such a prompt and its response
+
+    @property
+    def trees(self) -> list[Tree]:
+        """The trees of all these steps."""
+        return [tree for trees in self.step_trees for tree in trees]
+
+
 def workload_from_rows(
     context: StageContext, *, num_sampled: int = 0, has_reference: bool = False
 ) -> Workload:
@@ -42,75 +59,75 @@ def workload_from_rows(
     Each evaluation samples and scores responses to `num_sampled` held-out prompts. A reference
     scores all rows before the first step.
     """
-    settings, budget = context.settings, micro_tokens(context)
-    tree_stream = Stream(
-        main_trees=context.dataset.main,
-        mixed_sources=context.dataset.mixed,
-        seed=settings.seed,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-    )
+    settings, tree_stream = context.settings, make_stream(context)
     steps = settings.steps or tree_stream.num_steps
-    step_trees = [tree_stream.step_trees(step) for step in spread_steps(steps)]
-    groups = [group_micro_batches(trees, budget) for trees in step_trees]
     held_out = load_all(context.dataset.held_out)
-    held_groups = group_micro_batches(held_out, budget)
-    held_tokens, held_rows = largest_micro_batch(held_groups)
-    prompt_lengths = sample_prompt_lengths(context)
-    num_sampled = min(num_sampled, len(held_out))
-    max_sampled_length = (
-        sum(len(tree.prompt) for tree in held_out) // max(1, len(held_out)) + settings.sample_tokens
+    mean_prompt_length = sum(len(tree.prompt) for tree in held_out) // max(1, len(held_out))
+    rows = _Rows(
+        num_steps=steps,
+        step_trees=[tree_stream.step_trees(step) for step in spread_steps(steps)],
+        held_out=held_out,
+        prompt_lengths=sample_prompt_lengths(context),
+        num_sampled=min(num_sampled, len(held_out)),
+        max_sampled_length=mean_prompt_length + settings.sample_tokens,
     )
-    tokens, rows = largest_micro_batch([group for each in groups for group in each])
-    all_trees = [tree for trees in step_trees for tree in trees]
-    memory_workload = MemoryWorkload(
-        train_tokens=tokens,
-        train_rows=rows,
-        micro_batches=max(len(each) for each in groups),
+    sampling = (
+        SamplingWorkload(rows.num_sampled, rows.max_sampled_length - settings.sample_tokens // 2)
+        if rows.num_sampled
+        else None
+    )
+    return Workload(
+        _memory_of_rows(context, rows),
+        _time_of_rows(context, rows, has_reference=has_reference),
+        typical_first(rows.trees),
+        sampling,
+    )
+
+
+def _memory_of_rows(context: StageContext, rows: _Rows) -> MemoryWorkload:
+    """Return the largest batch of each phase."""
+    sample_tokens, budget = context.settings.sample_tokens, micro_tokens(context)
+    groups = [group_micro_batches(trees, budget) for trees in rows.step_trees]
+    train_tokens, train_rows = largest_micro_batch([group for each in groups for group in each])
+    held_tokens, held_rows = largest_micro_batch(group_micro_batches(rows.held_out, budget))
+    micro_batches = max(len(each) for each in groups)
+    return MemoryWorkload(
+        train_tokens=train_tokens,
+        train_rows=train_rows,
+        micro_batches=micro_batches,
         forward_tokens=held_tokens,
         forward_rows=held_rows,
         kv_cache_tokens=max(
-            sum(prompt_lengths) + len(prompt_lengths) * settings.sample_tokens,
-            num_sampled * max_sampled_length,
+            sum(rows.prompt_lengths) + len(rows.prompt_lengths) * sample_tokens,
+            rows.num_sampled * rows.max_sampled_length,
         ),
-        concurrent_responses=max(len(prompt_lengths), num_sampled),
+        concurrent_responses=max(len(rows.prompt_lengths), rows.num_sampled),
         compiled_shapes=count_compiled_shapes(
-            context, [*all_trees, *held_out], steps * max(len(each) for each in groups)
+            context, [*rows.trees, *rows.held_out], rows.num_steps * micro_batches
         ),
     )
-    time_workload = TimeWorkload(
-        steps=steps,
-        step_tokens=sum(tree.num_tokens for tree in all_trees) / len(step_trees),
-        step_rows=sum(tree.num_weighted for tree in all_trees) / len(step_trees),
-        evaluations=count_evaluations(context, steps),
-        eval_tokens=sum(tree.num_tokens for tree in held_out)
-        + 2 * num_sampled * max_sampled_length,
-        eval_rows=sum(tree.num_weighted for tree in held_out)
-        + 2 * num_sampled * settings.sample_tokens,
-        eval_decode_tokens=settings.sample_tokens if prompt_lengths else 0,
-        eval_decode_steps=settings.sample_tokens if num_sampled else 0,
-    )
-    if has_reference:
-        time_workload = _add_reference_pass(
-            time_workload, len(context.dataset.main) / len(all_trees), all_trees
-        )
-    sampling = (
-        SamplingWorkload(num_sampled, max_sampled_length - settings.sample_tokens // 2)
-        if num_sampled
-        else None
-    )
-    return Workload(memory_workload, time_workload, typical_first(all_trees), sampling)
 
 
-def _add_reference_pass(
-    time_workload: TimeWorkload, share: float, trees: Sequence[Tree]
-) -> TimeWorkload:
-    """Return the workload with a forward pass over `share` times `trees` before the first step."""
-    return replace(
-        time_workload,
-        setup_tokens=round(share * sum(tree.num_tokens for tree in trees)),
-        setup_rows=round(share * sum(tree.num_weighted for tree in trees)),
+def _time_of_rows(context: StageContext, rows: _Rows, *, has_reference: bool) -> TimeWorkload:
+    """Return how often the stage does what."""
+    sample_tokens = context.settings.sample_tokens
+    step_tokens = sum(tree.num_tokens for tree in rows.trees)
+    step_rows = sum(tree.num_weighted for tree in rows.trees)
+    # A forward pass over the whole dataset, of which these steps have a part.
+    setup_passes = len(context.dataset.main) / len(rows.trees) if has_reference else 0.0
+    return TimeWorkload(
+        steps=rows.num_steps,
+        step_tokens=step_tokens / len(rows.step_trees),
+        step_rows=step_rows / len(rows.step_trees),
+        evaluations=count_evaluations(context, rows.num_steps),
+        eval_tokens=sum(tree.num_tokens for tree in rows.held_out)
+        + 2 * rows.num_sampled * rows.max_sampled_length,
+        eval_rows=sum(tree.num_weighted for tree in rows.held_out)
+        + 2 * rows.num_sampled * sample_tokens,
+        eval_decode_tokens=sample_tokens if rows.prompt_lengths else 0,
+        eval_decode_steps=sample_tokens if rows.num_sampled else 0,
+        setup_tokens=round(setup_passes * step_tokens),
+        setup_rows=round(setup_passes * step_rows),
     )
 
 

@@ -1,4 +1,4 @@
-"""Verbs called in this process, in a folder of their own: what is typed and what is answered."""
+"""Commands of `upbring`, run in this process in a given folder."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ SFT = ("sft", "d.jsonl", "--model", "m", *QUICK)
 
 
 def make_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Go to a folder with a model `m`, demonstrations `d.jsonl` and a cache of its own."""
+    """Change to a folder with a model `m`, demonstrations `d.jsonl` and its own cache."""
     small.make_model(folder / "m")
     small.make_demonstrations(folder / "d.jsonl", 12)
     patch.setenv("UPBRING_CACHE", str(folder / "cache"))
@@ -31,7 +31,7 @@ def make_home(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method did: its exit code and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -39,7 +39,7 @@ class Answer:
 
 
 def upbring(folder: Path, *words: str) -> Answer:
-    """Run a method in `folder`; whatever happens, nobody is shown a traceback."""
+    """Run a command in `folder`; it must never print a traceback."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(folder / "cache"))
@@ -54,7 +54,7 @@ def upbring(folder: Path, *words: str) -> Answer:
 
 
 def done(folder: Path, *words: str) -> Answer:
-    """Run a method that must succeed."""
+    """Run a command that must succeed."""
     answer = upbring(folder, *words)
     assert answer.code == 0, answer.err
     return answer
@@ -74,6 +74,6 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def curve(run: Path) -> list[dict[str, object]]:
-    """Return a run's metrics but for the clock."""
+    """Return a run's metrics without the times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in {"time", "seconds"}} for line in lines]
