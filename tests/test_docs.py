@@ -16,6 +16,7 @@ from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
 from upbring.cli.main import main
 from upbring.cli.reference_pages import README, replace_blocks
+from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import resolve
 from upbring.settings.schema import Settings, setting_specs
@@ -101,11 +102,12 @@ def test_every_command_that_is_shown_is_understood(
         assert command == "install", page
         return
     assert program == "upbring", f"{page}: {program} is neither upbring nor make"
-    call = parse_flags(commands()[command], rest)
+    name = str(COMMAND_ALIASES.get(command, command))
+    call = parse_flags(commands()[name], rest)
     assert call is not None, f"{page}: shows help"
     resolve(
-        commands()[command].load_settings(),
-        section=command,
+        commands()[name].load_settings(),
+        section=name,
         file=call.settings_file,
         flags=call.flags,
     )

@@ -22,13 +22,13 @@ def test_labels_pairs_and_rankings_are_learned(home: Path, data: str) -> None:
     assert ("good and" in answer.err) == (data == "l.jsonl")  # of pairs both are as many
 
 
-def test_an_imbalance_is_told_with_what_mends_it(home: Path) -> None:
+def test_an_imbalance_is_logged_with_a_remedy(home: Path) -> None:
     lines = (home / "l.jsonl").read_text().splitlines(keepends=True)
     (home / "bad.jsonl").write_text("".join(lines[1::2] + lines[::8]))  # 20 bad, 5 good
     words = (*typed("kto", "bad.jsonl"), "--held-out-share", "0", "--steps", "1")
     answer = done(home, *words)
     assert "kto: 5 good and 20 bad responses" in answer.err
-    assert "with undesirable_weight 1, take desirable_weight 4\n" in answer.err
+    assert "with undesirable_weight 1, set desirable_weight to 4\n" in answer.err
     quiet = done(home, *words, "--desirable-weight", "4")
     assert "responses: desirable_weight" not in quiet.err
 

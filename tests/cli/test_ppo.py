@@ -57,7 +57,7 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
     [
         ((), "reward_model: none is given, and no rule; name a reward model, "),
         (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
-        (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it as r=0.5"),
+        (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it"),
         (("--reward-model", "m"), "m: has no reward head, so it cannot score; train one with"),
         (("--reward-model", "none"), "none: no such directory"),
         (

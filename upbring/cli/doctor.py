@@ -105,7 +105,7 @@ def _check_cache(report: ReportProblem) -> Path:
     folder = cache_folder(log=messages.append)
     if messages:
         shutil.rmtree(folder, ignore_errors=True)  # the temporary one that stood in
-        match = re.search(r"cannot be written \((.+)\); encoded", messages[0])
+        match = re.search(r"is not writable \((.+)\); encoded", messages[0])
         reason = match[1] if match else messages[0]
         report(
             MachineProblem(

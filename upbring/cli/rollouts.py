@@ -50,9 +50,7 @@ def _samples(opened: Run, step: int | None) -> Iterator[dict[str, Any]]:
     all_samples = [json.loads(line) for line in lines.splitlines() if line.endswith("}")]
     samples = [sample for sample in all_samples if "tokens" in sample]
     if not samples:
-        raise InputError(
-            f"{opened.path}: has no rollouts; RL runs write some at each evaluation"
-        )
+        raise InputError(f"{opened.path}: has no rollouts; RL runs write some at each evaluation")
     steps = sorted({sample["step"] for sample in samples})
     selected_step = steps[-1] if step is None else step
     if selected_step not in steps:

@@ -185,7 +185,8 @@ class _RecipeReader:
             hint = "" if command_entry else "; or name its `method:`"
             self._add_problem(
                 line,
-                f"{name}: no such method {format_value(command)}; {_suggest_name(command, {*methods(), *OTHER_STAGES})}{hint}",
+                f"{name}: no such method {format_value(command)}; "
+                f"{_suggest_name(command, {*methods(), *OTHER_STAGES})}{hint}",
             )
             return
         full_name = name if round_number is None else f"{name}-{round_number}"

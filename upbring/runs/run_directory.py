@@ -26,7 +26,8 @@ def find_run_directory(run: Run, settings: StageSettings) -> Path:
     if missing_files and original != current:
         description = "was begun" if original.is_dir() else "was begun, which is gone"
         raise InputError(
-            f"{run.path}: {missing_files[0]} lies neither in {original}, where the run {description}, nor in {current}; "
+            f"{run.path}: {missing_files[0]} lies neither in {original}, where the run "
+            f"{description}, nor in {current}; "
             "put it back, or resume where it lies now"
         )
     return directory

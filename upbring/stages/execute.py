@@ -161,7 +161,9 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
     with durable.atomic_folder(run.model) as folder:
         (context.implementation.write_model or write_model)(context, role, folder, stage_contract)
     context.implementation.finish(context, role, run)
-    write_card(run, stage_contract, method=context.method.name, summary=context.implementation.summary)
+    write_card(
+        run, stage_contract, method=context.method.name, summary=context.implementation.summary
+    )
 
 
 def write_model(context: StageContext, role: str, folder: Path, stage_contract: Contract) -> None:
