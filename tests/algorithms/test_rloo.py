@@ -9,7 +9,7 @@ from tests import tolerances
 from tests.algorithms.acting import bandit, given, gradient, made, round_of, settings, trained
 from upbring.algorithms.rloo import Rloo
 from upbring.algorithms.rollout_batch import RolloutBatch
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 from upbring.model.score import score_tokens
 from upbring.settings.methods.rloo import RlooSettings
 

@@ -25,7 +25,7 @@ def test_it_says_who_loads_it_and_how_far_it_is_off(
 ) -> None:
     target = "/".join(("out", *more, "x"))
     answer = done(home, "export", "runs/a", "--to", target, *more)
-    head = f"{target}: loaded by {reader}, log-probabilities differ by at most "
+    head = f"{target}: verified with {reader}; log-probabilities differ by at most "
     assert answer.err.splitlines()[-1].startswith(head)
     assert (home / target / file).is_file()
 

@@ -84,15 +84,15 @@ stages:
 
 
 def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Path) -> None:
-    (home / "road.yaml").write_text(RECIPE)
-    answer = commands.done(home, "plan", "road.yaml", "--to", "planned")
+    (home / "pipeline.yaml").write_text(RECIPE)
+    answer = commands.done(home, "plan", "pipeline.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
     assert "to do: 1 of 1 stages, about " in answer.out
     assert " free on the disk\n" in answer.out
     assert "not counted" not in answer.out
     assert not (home / "planned").exists()
-    commands.done(home, "run", "road.yaml", "--to", "planned")
-    answer = commands.done(home, "plan", "road.yaml", "--to", "planned")
+    commands.done(home, "run", "pipeline.yaml", "--to", "planned")
+    answer = commands.done(home, "plan", "pipeline.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +kept ", answer.out, re.MULTILINE)
     assert "every stage is finished and kept" in answer.out
 
@@ -122,10 +122,10 @@ evaluate:
 def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / "road.yaml").write_text(RECIPE)
+    (home / "pipeline.yaml").write_text(RECIPE)
     usage = shutil.disk_usage(home)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    answer = commands.done(home, "plan", "road.yaml", "--to", "none")
+    answer = commands.done(home, "plan", "pipeline.yaml", "--to", "none")
     assert "of 1.0 kB free on the disk" in answer.out
     assert answer.out.endswith(
         "there is too little space: free some, or set `keep: 2` and a smaller `rank:`\n"

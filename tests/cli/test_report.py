@@ -5,13 +5,13 @@ from tests.report.made import make_pipeline, make_run
 
 
 def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -> None:
-    make_pipeline(tmp_path / "road")
-    said = done(tmp_path, "report", "road").out
+    make_pipeline(tmp_path / "pipeline")
+    said = done(tmp_path, "report", "pipeline").out
     assert said.splitlines() == [
         "Do not deploy this model: 1 of 3 gates failed (over_refusal).",
-        "road/report.html: the report; report.json beside it holds every number",
+        "pipeline/report.html: the report; report.json beside it holds every number",
     ]
-    assert (tmp_path / "road" / "report.html").is_file()
+    assert (tmp_path / "pipeline" / "report.html").is_file()
 
 
 def test_several_folders_make_one_report_wherever_it_is_wanted(tmp_path: Path) -> None:

@@ -54,6 +54,6 @@ def test_high_is_green_and_low_is_red() -> None:
 def test_where_there_is_nothing_to_show_it_says_so(folder: Path) -> None:
     answer = upbring(folder, "rollouts", "ppo-1", "--step", "3")
     assert answer.code == 2
-    assert "--step: 3 was no evaluation of runs/ppo-1; take one of 0, 4" in answer.err
+    assert "--step: runs/ppo-1 has no evaluation at step 3; choose one of 0, 4" in answer.err
     Run.create(folder / "runs", "sft")
     assert "has no rollouts; RL runs write" in upbring(folder, "rollouts", "sft-1").err

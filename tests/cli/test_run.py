@@ -7,7 +7,7 @@ import pytest
 from tests import small
 from tests.commands import done, upbring
 
-ROAD = """
+RECIPE = """
 model: m
 defaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2}
 stages:
@@ -24,27 +24,27 @@ def home(tmp_path: Path) -> Path:
     small.make_demonstrations(tmp_path / "d.jsonl", 8)
     rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "road.yaml").write_text(ROAD)
+    (tmp_path / "pipeline.yaml").write_text(RECIPE)
     return tmp_path
 
 
-def test_a_road_is_taken_to_its_report(home: Path) -> None:
-    told = done(home, "run", "road.yaml").err
+def test_a_pipeline_runs_to_its_report(home: Path) -> None:
+    told = done(home, "run", "pipeline.yaml").err
     assert "base answers:" in told
     assert "sft answers:" in told
     assert "gate facts <= 1: passed" in told
-    assert "report: runs/road/report.html" in told
-    assert "talk with it: upbring chat runs/road/stages/sft" in told
-    folder = home / "runs" / "road"
+    assert "report: runs/pipeline/report.html" in told
+    assert "talk with it: upbring chat runs/pipeline/stages/sft" in told
+    folder = home / "runs" / "pipeline"
     for name in ("report.html", "report.json", "gates.json", "recipe.json", "recipe.yaml"):
         assert (folder / name).is_file()
     assert json.loads((folder / "recipe.json").read_text())["status"] == "finished"
-    assert "sft: finished before, kept" in done(home, "run", "road.yaml").err
+    assert "sft: finished before, kept" in done(home, "run", "pipeline.yaml").err
 
 
 def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path) -> None:
-    (home / "road.yaml").write_text(ROAD.replace('"<= 1"', '">= 1"'))
-    answer = upbring(home, "run", "road.yaml", "--to", "strict")
+    (home / "pipeline.yaml").write_text(RECIPE.replace('"<= 1"', '">= 1"'))
+    answer = upbring(home, "run", "pipeline.yaml", "--to", "strict")
     assert answer.code == 6
     assert answer.err.splitlines()[-1] == (
         "strict: 1 of 1 gates did not pass (facts); see strict/report.html"
@@ -52,23 +52,23 @@ def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path)
     assert (home / "strict" / "report.html").is_file()
 
 
-def test_a_dry_run_shows_the_road_and_does_nothing(home: Path) -> None:
-    told = done(home, "run", "road.yaml", "--dry-run").err
+def test_a_dry_run_shows_the_stages_and_does_nothing(home: Path) -> None:
+    told = done(home, "run", "pipeline.yaml", "--dry-run").err
     assert "sft: sft" in told
     assert not (home / "runs").exists()
 
 
-def test_on_a_terminal_the_road_is_a_board(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_there_is_a_live_view(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal does
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    first = done(home, "run", "road.yaml", "--to", "shown").err
+    first = done(home, "run", "pipeline.yaml", "--to", "shown").err
     plain = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", first)
     assert "· evaluate: base, sft" in plain
     assert "▶ sft: sft ━━" in plain
     assert re.search(r"✓ sft: sft  loss [\d.]+ → ", plain)
     assert "✓ evaluate: base, sft" in plain
     second = re.sub(
-        r"\x1b\[[?\d;]*[a-zA-Z]", "", done(home, "run", "road.yaml", "--to", "shown").err
+        r"\x1b\[[?\d;]*[a-zA-Z]", "", done(home, "run", "pipeline.yaml", "--to", "shown").err
     )
     assert "✓ sft: sft  finished before" in second

@@ -32,7 +32,7 @@ def test_the_page_is_served_until_a_signal(tmp_path: Path, number: signal.Signal
         assert found, line
         # read here: what the reader holds already, `communicate` does not see
         below = process.stderr.readline()
-        assert below == "Only this machine and this key are let in. Ctrl-C ends it.\n"
+        assert below == "Only reachable from this machine, with this key. Stop with Ctrl-C.\n"
         with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)) as asked:
             asked.request("GET", "/", headers={"Authorization": f"Bearer {found[2]}"})
             text = asked.getresponse().read().decode()

@@ -5,8 +5,8 @@ import pytest
 
 from tests import small
 from upbring.pipeline.finish import check_gates, evaluate_models
+from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.runner import PipelineRunner
-from upbring.pipeline.spec import read_recipe
 
 RECIPE = """
 model: m

@@ -11,8 +11,8 @@ from tests.small import make_demonstrations, make_model
 from upbring.durable import Disk
 from upbring.errors import InputError
 from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_bytes
+from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.runner import PipelineRunner
-from upbring.pipeline.spec import read_recipe
 
 QUICK = "steps: 6, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2, rank: 64"
 ROAD = f"""

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from upbring.pipeline.live_view import EVALUATION, LiveView
-from upbring.pipeline.spec import read_recipe
+from upbring.pipeline.recipe import read_recipe
 
 RECIPE = """
 model: m

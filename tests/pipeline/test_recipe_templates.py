@@ -8,9 +8,9 @@ from tests import small
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison, Demonstration
 from upbring.errors import InputError
+from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.recipe_templates import CASES, write_recipe
 from upbring.pipeline.runner import PipelineRunner
-from upbring.pipeline.spec import read_recipe
 from upbring.settings.commands.init import InitSettings
 
 

@@ -15,8 +15,8 @@ from tests import small
 from tests.commands import make_home
 from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted, ResourceError
+from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.runner import VERSION_SERIES, PipelineRunner, StageFunction, WaitingError
-from upbring.pipeline.spec import read_recipe
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.train.loop import Trainer

@@ -180,9 +180,16 @@ def test_several_reward_models_are_listed_without_their_weights(tmp_path: Path) 
         make_run(tmp_path, "reward", name, model=BASE, steps=1)
     run = make_run(tmp_path, "ppo", "ppo", model=BASE, steps=1)
     rewards = f"[{tmp_path}/first, {tmp_path}/second=0.5]"
-    run.settings_file.write_text(f"ppo:\n  model: base\n  reward_model: {rewards}\n  judge: far/off\n")
+    run.settings_file.write_text(
+        f"ppo:\n  model: base\n  reward_model: {rewards}\n  judge: far/off\n"
+    )
     found = {stage.name: stage.inputs for stage in read_evidence([tmp_path]).stages}
-    wanted = {"model": "base", "reward_model": "first", "reward_model 2": "second", "judge": "far/off"}
+    wanted = {
+        "model": "base",
+        "reward_model": "first",
+        "reward_model 2": "second",
+        "judge": "far/off",
+    }
     assert found["ppo"] == wanted
 
 

@@ -21,4 +21,4 @@ def test_a_stage_that_trains_nothing_is_no_training_stage() -> None:
     taught = ReportedStage(
         "sft", "sft", Path("y"), "running", records=(MetricsRecord(1, "train", 0.0, {}),)
     )
-    assert Evidence("road", (world, taught)).training_stages == (taught,)
+    assert Evidence("pipeline", (world, taught)).training_stages == (taught,)

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from upbring.settings.methods.sft import SftSettings
+from upbring.settings.parse_yaml import ListNode, Scalar, Section
 from upbring.settings.schema import setting_specs
 from upbring.settings.values import parse_flag, parse_node, parse_text
-from upbring.settings.yaml_nodes import ListNode, Scalar, Section
 
 SETTINGS = setting_specs(SftSettings)
 

@@ -16,9 +16,9 @@ from upbring.settings.methods.dpo import DpoSettings
 from upbring.settings.resolve import resolve
 from upbring.stages import reference_kl as module
 from upbring.stages.context import StageContext
-from upbring.stages.execute import _add_trainable_role as add_role
 from upbring.stages.registry import find_method
-from upbring.stages.run import _make_context as make_context
+from upbring.stages.run_stage import _add_trainable_role as add_role
+from upbring.stages.train_or_resume import _make_context as make_context
 from upbring.train import devices
 
 

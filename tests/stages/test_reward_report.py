@@ -17,7 +17,7 @@ from upbring.data.trees.tree import make_tree
 from upbring.runs.results import read_results
 from upbring.runs.run_folder import Run
 from upbring.stages.reward_report import read_held_out, score_probes, write_report
-from upbring.train.tracking import no_tracking
+from upbring.train.work_progress import no_tracking
 
 ROWS = [
     {

@@ -30,7 +30,7 @@ from upbring.settings.resolve import resolve
 from upbring.stages.context import StageContext
 from upbring.stages.registry import find_method
 from upbring.stages.rl import make_rl_algorithm
-from upbring.stages.run import _make_context, resume_training, train
+from upbring.stages.train_or_resume import _make_context, resume_training, train
 from upbring.train.devices import Machine
 
 

@@ -21,7 +21,7 @@ from tests.train import test_loop as loop
 from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
 from upbring.data.trees.batch import Batch
-from upbring.stages import dataset, run
+from upbring.stages import dataset, train_or_resume
 from upbring.train import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "load": (run, "load"),
+    "load": (train_or_resume, "load"),
     "tokenise": (dataset, "build_store"),
     "evaluate": (Pretrain, "held_out_loss"),
     "observe": (Pretrain, "evaluate"),
@@ -133,7 +133,9 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_no
     )
     done(tmp_path, "resume")  # needs no path
     assert curve(run) == curve(whole)
-    assert hashes(run / "checkpoints" / "step-6") == hashes(whole / "checkpoints" / "step-6")
+    assert hashes(run / "checkpoints" / "step-6") == hashes(
+        whole / "checkpoints" / "step-6"
+    )
 
 
 class Endless:

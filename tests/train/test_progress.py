@@ -50,14 +50,17 @@ def test_a_plain_line_contains_everything_and_is_not_broken() -> None:
         progress.update(119, {"loss": 2.0, "learning_rate": 2e-4}, tokens=5120, seconds=10)
         clock.now += 10
         progress.update(120, {"loss": 1.23456, "learning_rate": 1.8e-4}, tokens=5120, seconds=10)
+    first = (
+        "step 119/300  loss 2  learning rate 2.00e-04  512 tokens/s  30 min 10 s left  "
+        "memory 1.2 GB (peak 1.4 GB)"
+    )
     second = (
         "step 120/300  loss 1.235  learning rate 1.80e-04  512 tokens/s  30 min 0 s left  "
         "memory 1.2 GB (peak 1.4 GB)"
     )
     # 5,120 tokens and one step in 10 seconds: 512 a second, and 180 × 10 s = 30 min left
     assert printed(console).splitlines() == [
-        "step 119/300  loss 2  learning rate 2.00e-04  512 tokens/s  30 min 10 s left  "
-        "memory 1.2 GB (peak 1.4 GB)",
+        first,
         second,
     ]
 

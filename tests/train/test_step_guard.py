@@ -173,6 +173,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gradient spikes": corrupted_gradient(1e3),
 }
 
+
 def poisoned(poisons: dict[int, str], *, steps: int = loop.STEPS, **changes: Any) -> Trainer:
     quiet = {"warmup": 0, "learning_rate": 0.005}  # at 0.05 it spikes by itself
     training = loop.training(loop.SETTINGS.model_copy(update={**quiet, **changes}))

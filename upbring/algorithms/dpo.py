@@ -23,7 +23,7 @@ from upbring.algorithms.preference import (
     pair_metrics,
 )
 from upbring.data.trees.batch import Batch
-from upbring.maths.preference_losses import (
+from upbring.maths.ranking_losses import (
     Pairs,
     RankingChoices,
     bradley_terry,

@@ -19,7 +19,7 @@ from upbring.algorithms.rollout_batch import RolloutBatch
 from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import group_relative_advantages
 from upbring.maths.kl import k3
-from upbring.maths.segments import place_at_segment_end, segment_sum
+from upbring.maths.segment_sums import place_at_segment_end, segment_sum
 from upbring.settings.methods.grpo import GrpoSettings
 from upbring.train.algorithm import Term, Terms
 

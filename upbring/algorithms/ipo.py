@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
-from upbring.maths.preference_losses import Pairs
+from upbring.maths.ranking_losses import Pairs
 
 
 def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:

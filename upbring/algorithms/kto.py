@@ -25,7 +25,7 @@ from upbring.algorithms.preference import (
 )
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.tree import Tree, Trees
-from upbring.maths.preference_losses import pair_accuracy
+from upbring.maths.ranking_losses import pair_accuracy
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.train import processes

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
 from upbring.maths.implicit_reward import log_odds
-from upbring.maths.preference_losses import Pairs, bradley_terry
+from upbring.maths.ranking_losses import Pairs, bradley_terry
 
 
 def branch_log_odds(branches: BranchLogprobs) -> Tensor:

@@ -20,7 +20,7 @@ from upbring.algorithms.sample_round import RoleModel
 from upbring.data.trees.batch import Batch
 from upbring.maths.advantages import gae
 from upbring.maths.kl import KL_ESTIMATORS
-from upbring.maths.segments import place_at_segment_end, whiten
+from upbring.maths.segment_sums import place_at_segment_end, whiten
 from upbring.model.network import hidden_states
 from upbring.model.score import score_hidden_states
 from upbring.settings.methods.ppo import PpoSettings

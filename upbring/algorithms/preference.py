@@ -23,14 +23,14 @@ from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Trees
 from upbring.maths.implicit_reward import best_branches, extreme_pairs, sum_by_branch
-from upbring.maths.preference_losses import Pairs, all_pairs, pair_accuracy
+from upbring.maths.ranking_losses import Pairs, all_pairs, pair_accuracy
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.healthy_ranges import PREFERENCE_RANGES
 from upbring.train.optimizer import ParameterGroup
-from upbring.train.tracking import Track, no_tracking
+from upbring.train.work_progress import Track, no_tracking
 
 # not the accuracy, which is 0.5 before the first step
 MONITORED_METRICS = ("chosen_logratio", "kl")

@@ -23,7 +23,7 @@ from upbring.algorithms.supervised import Stateless, held_out_means, iterate_ste
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Trees
-from upbring.maths.preference_losses import (
+from upbring.maths.ranking_losses import (
     Pairs,
     all_pairs,
     bradley_terry,
@@ -36,7 +36,7 @@ from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
-from upbring.train.tracking import Track, no_tracking
+from upbring.train.work_progress import Track, no_tracking
 
 
 def ranking_index(batch: Batch) -> Tensor:

@@ -29,7 +29,7 @@ from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree, Trees
 from upbring.maths import counter_rng
 from upbring.maths.kl import adapt_kl_weight, k3
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 from upbring.model.packing import group_micro_batches, make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.settings.methods.rl import OnPolicySettings

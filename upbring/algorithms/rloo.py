@@ -18,7 +18,7 @@ from upbring.algorithms.rl import OnPolicy
 from upbring.algorithms.rollout_batch import RolloutBatch
 from upbring.maths.advantages import leave_one_out_advantages
 from upbring.maths.kl import k1
-from upbring.maths.segments import place_at_segment_end, segment_sum, whiten
+from upbring.maths.segment_sums import place_at_segment_end, segment_sum, whiten
 from upbring.settings.methods.rloo import RlooSettings
 from upbring.train.algorithm import Term, Terms
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
-from upbring.maths.preference_losses import Pairs, bradley_terry
+from upbring.maths.ranking_losses import Pairs, bradley_terry
 
 
 def simple_rewards(branches: BranchLogprobs, beta: float) -> Tensor:

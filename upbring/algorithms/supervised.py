@@ -15,7 +15,7 @@ from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
 from upbring.train import processes
 from upbring.train.algorithm import Terms
-from upbring.train.tracking import Track, no_tracking
+from upbring.train.work_progress import Track, no_tracking
 
 
 @dataclass(frozen=True, slots=True, eq=False)

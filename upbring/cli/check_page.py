@@ -123,7 +123,7 @@ def _row_counts(survey: Survey) -> str:
     texts = [f"{survey.num_rows:,}"]
     if survey.path.suffix == ".txt" and survey.kind is Document:
         texts = [
-            f"{survey.num_rows:,}; a longer text counts once for each {PIECE_CHARACTERS:,} characters"
+            f"{survey.num_rows:,}; a longer text counts once per {PIECE_CHARACTERS:,} characters"
         ]
     if survey.num_malformed:
         texts.append(f"{survey.num_malformed:,} malformed")
@@ -137,8 +137,10 @@ def _row_counts(survey: Survey) -> str:
 def _format_counts(counts: Counter[int], what: str) -> str:
     """Return the commonest numbers and how often each is there.
 
-    >>> _format_counts(Counter({2: 7}), "dialogues"), _format_counts(Counter({2: 7, 4: 1}), "dialogues")
-    ('2 each', '2 in 7 dialogues, 4 in 1')
+    >>> _format_counts(Counter({2: 7}), "dialogues")
+    '2 each'
+    >>> _format_counts(Counter({2: 7, 4: 1}), "dialogues")
+    '2 in 7 dialogues, 4 in 1'
     """
     if len(counts) == 1:
         return f"{next(iter(counts))} each"

@@ -15,7 +15,7 @@ GROUPS = (
     *("Data", "Training", "Preferences and RL", "Evaluation", "Pipeline"),
     *("Inference and export", "Tools"),
 )
-TRAIN = "upbring.stages.run:train"
+TRAIN = "upbring.stages.train_or_resume:train"
 
 
 @dataclass(frozen=True)

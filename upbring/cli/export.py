@@ -25,5 +25,6 @@ def run(resolved: Resolved[ExportSettings]) -> None:
         max_difference = export_merged(settings.run, settings.to, dtype=dtype, log=log)
         library = "transformers"
     log(
-        f"{settings.to}: loaded by {library}, log-probabilities differ by at most {max_difference:.1e}"
+        f"{settings.to}: verified with {library}; log-probabilities differ by at most "
+        f"{max_difference:.1e}"
     )

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 from upbring.cli.command_table import Command
 from upbring.errors import InputError, nearest
 from upbring.settings.aliases import aliases, find_alias, nearest_setting
-from upbring.settings.references import STAGE_SETTINGS
+from upbring.settings.input_references import STAGE_SETTINGS
 from upbring.settings.schema import SettingSpec, setting_specs
 
 METAVARS = {"text": "TEXT", "integer": "INTEGER", "number": "NUMBER", "path": "PATH"}

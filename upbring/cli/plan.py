@@ -21,8 +21,8 @@ from upbring.cli.run import recipe_tree
 from upbring.errors import InputError
 from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_bytes
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
+from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.runner import PipelineRunner
-from upbring.pipeline.spec import read_recipe
 from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved, resolve

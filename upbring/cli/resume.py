@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from upbring.errors import InputError
-from upbring.runs.run_directory import find_run_directory
 from upbring.runs.run_folder import Run
+from upbring.runs.start_directory import find_run_directory
 from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.registry import find_method, load_settings
-from upbring.stages.run import train
+from upbring.stages.train_or_resume import train
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:

@@ -56,7 +56,8 @@ def _samples(opened: Run, step: int | None) -> Iterator[dict[str, Any]]:
     if selected_step not in steps:
         available_steps = ", ".join(map(str, steps))
         raise InputError(
-            f"--step: {selected_step} was no evaluation of {opened.path}; take one of {available_steps}"
+            f"--step: {opened.path} has no evaluation at step {selected_step}; choose one of "
+            f"{available_steps}"
         )
     yield from (sample for sample in samples if sample["step"] == selected_step)
 

@@ -15,8 +15,8 @@ from upbring.pipeline.finish import check_gates, evaluate_models
 from upbring.pipeline.gates import METRICS
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
+from upbring.pipeline.recipe import BASE, Recipe, read_recipe
 from upbring.pipeline.runner import PipelineRunner, WaitingError
-from upbring.pipeline.spec import BASE, Recipe, read_recipe
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
 from upbring.settings.commands.run import RunSettings
@@ -82,8 +82,8 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
         runner.log(line)
     if failed:
         raise GateError(
-            f"{folder}: {len(failed)} of {len(gate_results)} gates did not pass ({', '.join(failed)}); "
-            f"see {written.html_path}"
+            f"{folder}: {len(failed)} of {len(gate_results)} gates did not pass "
+            f"({', '.join(failed)}); see {written.html_path}"
         )
 
 

@@ -14,7 +14,7 @@ from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
 from upbring.train import devices
-from upbring.train.tracking import make_tracker
+from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[ScoreSettings]) -> None:

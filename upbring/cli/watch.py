@@ -23,7 +23,8 @@ def run(resolved: Resolved[WatchSettings]) -> None:
 
     def print_address(address: WebAddress) -> None:
         console.print(
-            f"{folder}: open {address.url}\nOnly this machine and this key are let in. Ctrl-C ends it."
+            f"{folder}: open {address.url}\nOnly reachable from this machine, with this key. "
+            "Stop with Ctrl-C."
         )
 
     serve(

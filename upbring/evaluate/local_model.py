@@ -13,7 +13,7 @@ from upbring.data.chat.chat import Chat
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.evaluate.model_protocol import Dialogue, Likelihood, LikelihoodRequest
 from upbring.maths import counter_rng
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.sampling import Request, StopConditions, sample

@@ -16,7 +16,7 @@ from upbring.data.trees.batch import Batch
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.evaluate.local_model import MAX_BATCH_TOKENS, MAX_WINDOW_TOKENS, LocalModel
 from upbring.evaluate.model_protocol import Identified
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 from upbring.model.network import hidden_states
 from upbring.model.packing import make_micro_batches
 from upbring.model.sampling import Request, StopConditions, sample

@@ -6,7 +6,7 @@ All tensors are ragged: tokens `[R]` are ordered by branch, branches `[N]` by tr
 import torch
 from torch import Tensor
 
-from upbring.maths.segments import segment_mean, segment_sum
+from upbring.maths.segment_sums import segment_mean, segment_sum
 
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in TRL
 

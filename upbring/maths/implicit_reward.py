@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from upbring.maths.preference_losses import Pairs, all_pairs
-from upbring.maths.segments import segment_sum
+from upbring.maths.ranking_losses import Pairs, all_pairs
+from upbring.maths.segment_sums import segment_sum
 
 
 def sum_by_branch(

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
+from upbring.pipeline.recipe import StageSpec
 from upbring.pipeline.runner import PipelineRunner, StageAction
-from upbring.pipeline.spec import StageSpec
 from upbring.runs.find_model import read_json_object
 from upbring.runs.run_folder import Run
-from upbring.settings.references import input_references, split_weight
+from upbring.settings.input_references import input_references, split_weight
 from upbring.settings.resolve import Resolved
 from upbring.stages.context import StageContext
 from upbring.stages.planning.dry_model import make_dry_run_context

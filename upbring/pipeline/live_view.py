@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from upbring.pipeline.spec import Recipe
+from upbring.pipeline.recipe import Recipe
 from upbring.train.progress import BAR_WIDTH, format_duration, format_number
 
 EVALUATION = "evaluate the models"  # cannot be the name of a stage: those have no spaces

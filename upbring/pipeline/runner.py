@@ -7,10 +7,9 @@
       evaluation/      results.json, answers.jsonl
       gates.json       report.html  report.json
 
-A stage is done again when its method, its settings, the bytes of its files, a stage that it needs or
-the series of upbring have changed, or what it made is gone; the one before stays beside it, under
-another name. What is known of stages that the road has not come to yet stays written down, whenever
-it is killed.
+A stage runs again if its method, its settings, the bytes of its files, a stage that it needs or
+upbring's version series changed, or if its output is gone. The previous output is kept under another
+name. The records of stages that did not run yet survive a kill at any time.
 """
 
 import hashlib
@@ -26,14 +25,14 @@ from upbring import __version__, durable
 from upbring.durable import JSON
 from upbring.errors import InputError, Interrupted
 from upbring.pipeline.live_view import LiveView
-from upbring.pipeline.spec import BASE, Recipe, StageSpec, find_stage_name
+from upbring.pipeline.recipe import BASE, Recipe, StageSpec, find_stage_name
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.settings.references import STAGE_SETTINGS, input_references, split_weight
+from upbring.settings.input_references import STAGE_SETTINGS, input_references, split_weight
 from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.models import hash_model
 from upbring.stages.registry import methods
-from upbring.stages.run import resume_training, train
+from upbring.stages.train_or_resume import resume_training, train
 
 VERSION_SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
 IGNORED_SETTINGS = frozenset(

@@ -22,7 +22,7 @@ from upbring.runs.find_model import locate_model
 from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
 from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
 from upbring.runs.run_folder import DataFile, Run, all_runs
-from upbring.settings.yaml_nodes import Node, Scalar, Section, read_yaml
+from upbring.settings.parse_yaml import Node, Scalar, Section, read_yaml
 
 RECIPE_FILE, GATES_FILE = "recipe.json", "gates.json"
 EVALUATION_FOLDER, STAGES_FOLDER = "evaluation", "stages"

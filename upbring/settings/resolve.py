@@ -15,9 +15,9 @@ from pydantic_core import ErrorDetails
 
 from upbring.errors import InputError, format_value, nearest
 from upbring.settings.aliases import Alias, find_alias, nearest_setting
+from upbring.settings.parse_yaml import Entry, ListNode, Scalar, Section, read_yaml
 from upbring.settings.schema import Settings, SettingSpec, setting_specs
 from upbring.settings.values import parse_flag, parse_node
-from upbring.settings.yaml_nodes import Entry, ListNode, Scalar, Section, read_yaml
 
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)

@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from upbring.errors import format_value, nearest
+from upbring.settings.parse_yaml import ListNode, Node, Scalar, Section
 from upbring.settings.schema import VALUE_TYPE_NOUNS, SettingSpec
-from upbring.settings.yaml_nodes import ListNode, Node, Scalar, Section
 
 NUMBER_PATTERN = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MAX_DIGITS = 18

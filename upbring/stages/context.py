@@ -24,7 +24,7 @@ from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
 from upbring.train.progress import Band, Display
-from upbring.train.tracking import Track, make_tracker
+from upbring.train.work_progress import Track, make_tracker
 
 POLICY = "policy"
 

@@ -11,7 +11,7 @@ import torch
 from upbring.data.trees.tree import make_tree
 from upbring.maths import counter_rng
 from upbring.maths.kl import k3
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
 from upbring.model.sampling import Request, StopConditions, sample

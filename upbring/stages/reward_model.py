@@ -28,9 +28,9 @@ from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Dataset, Log, encode_file, make_dataset
 from upbring.stages.encode import Preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
-from upbring.stages.execute import write_model
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.reward_report import write_report
+from upbring.stages.run_stage import write_model
 from upbring.stages.sft import make_preprocessor, make_stream
 from upbring.train.algorithm import EvalSample
 from upbring.train.optimizer import ParameterGroup

@@ -40,13 +40,13 @@ from upbring.stages.context import Implementation, StageContext
 from upbring.stages.dataset import Dataset, Encoder, Log, make_dataset
 from upbring.stages.encode import Preprocessor, make_document_preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
-from upbring.stages.execute import write_model
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.reward_functions import GOLD, load_reward, make_reward, parse_weighted_name
 from upbring.stages.reward_hacking import (
     CheckpointChoice,
     summarize_run,
 )
+from upbring.stages.run_stage import write_model
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor
 from upbring.train.healthy_ranges import RL_RANGES

@@ -1,11 +1,14 @@
 """Moves the modules of `modules.tsv`, and their tests, and rewrites what imports them.
 
-Run once, from the root of the repository, at the commit before the new layout.
+    python move.py modules.tsv     (modules2.tsv for the renames after a first reading by a newcomer)
+
+Run from the root of the repository, at the commit before the layout that it makes.
 """
 
 import io
 import re
 import subprocess
+import sys
 import tokenize
 from pathlib import Path
 
@@ -20,7 +23,7 @@ def git(*words: str) -> None:
 def pairs() -> dict[Path, Path]:
     """Return every file of the package that moves, with the place it moves to."""
     made: dict[Path, Path] = {}
-    for row in (HERE / "modules.tsv").read_text().splitlines():
+    for row in (HERE / sys.argv[1]).read_text().splitlines():
         old, new = row.split("\t")
         if old.endswith("/*"):
             folder, target = ROOT / old[:-2], ROOT / new[:-2]
@@ -106,7 +109,8 @@ def rewrite(moves: dict[Path, Path]) -> None:
     names = {module(old): module(new) for old, new in moves.items() if old.suffix == ".py"}
     names |= {str(old): str(new) for old, new in moves.items()}
     names |= {str(test_of(old)): str(test_of(new)) for old, new in moves.items()}
-    del names["upbring.recipe"], names["upbring.nursery"], names["upbring.verify"]
+    for package in ("recipe", "nursery", "verify"):
+        names.pop(f"upbring.{package}", None)
     names |= {"upbring.nursery": "upbring.toyworld", "upbring.verify": "upbring.rules"}
     some = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     wanted = re.compile(rf"(?<![\w.])({some})(?![\w])(?!\.(?!py\b)\w+/)")

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from upbring.algorithms.dpo import Dpo
-from upbring.maths.preference_losses import Pairs
+from upbring.maths.ranking_losses import Pairs
 from upbring.stages.preference import preference_implementation, settings_fields
 
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from upbring.data.chat import segments
+from upbring.data.chat import text_pieces
 from upbring.data.chat.assistant_spans import RenderedDialogue, Turn
 from upbring.data.chat.default_template import DEFAULT_TEMPLATES, TURN_MARKER, TURN_MARKER_LINE
-from upbring.data.chat.segments import Draft, Piece
 from upbring.data.chat.template import ChatTemplate, Rendering, TextSpan
+from upbring.data.chat.text_pieces import Draft, Piece
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.read.records import Message
 from upbring.data.trees.tree import Tree, make_tree
@@ -91,7 +91,7 @@ class Chat:
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the prompt tokens after which the model generates the next assistant turn."""
         parts = [piece.parts for piece in self._prompt_pieces(messages)[1]]
-        return list(itertools.chain(*segments.encode_pieces(parts, self.tokenizer)))
+        return list(itertools.chain(*text_pieces.encode_pieces(parts, self.tokenizer)))
 
     def encode_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Tree:
         """Return a tree with one branch: all assistant turns, or only the last one.
@@ -156,7 +156,7 @@ class Chat:
     ) -> RenderedDialogue:
         """Return the rendered dialogue, for locating its turns."""
         rendering = self._render(messages, add_generation_prompt=add_generation_prompt)
-        special_spans = segments.find_special_spans(rendering, self.tokenizer)
+        special_spans = text_pieces.find_special_spans(rendering, self.tokenizer)
         turn_header = self._turn_header if messages[1:] != _PROBE_DIALOGUE[1:2] else ""
         return RenderedDialogue(messages, rendering, special_spans, self._render_text, turn_header)
 
@@ -195,7 +195,7 @@ class Chat:
         for turn in turns:
             cuts |= {p for p in (turn.start, turn.loss_start, turn.stop) if start < p < stop}
         sorted_cuts = sorted(cuts)
-        parts = segments.cut_into_pieces(
+        parts = text_pieces.cut_into_pieces(
             dialogue.rendering,
             sorted_cuts,
             special_spans=dialogue.special_spans,
@@ -279,7 +279,7 @@ class Chat:
                             f"{key(row)}: {error}" if key(row) else f"{error}"
                         ) from error
                     on_reject(key(row), error)
-            yield from segments.encode_drafts(drafts, self.tokenizer)
+            yield from text_pieces.encode_drafts(drafts, self.tokenizer)
 
 
 def make_chat(

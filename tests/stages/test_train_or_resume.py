@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands import QUICK, SFT, curve, done, hashes, prepare, upbring
-from upbring.stages import run
+from upbring.stages import train_or_resume
 
 PRETRAIN = ("pretrain", "t.jsonl", "--model", "m", *QUICK)
 
@@ -35,7 +35,9 @@ def difference(one: Path, other: Path) -> float:
 
 
 @pytest.mark.parametrize(("words", "run"), [(SFT, "a"), (PRETRAIN, "p")])
-def test_the_same_seed_gives_the_same_bits(home: Path, words: tuple[str, ...], run: str) -> None:
+def test_the_same_seed_gives_the_same_bits(
+    home: Path, words: tuple[str, ...], run: str
+) -> None:
     again = f"{run}-again"
     done(home, *words, "--name", again)
     assert hashes(home / "runs" / run / "model") == hashes(home / "runs" / again / "model")
@@ -111,13 +113,13 @@ def test_a_signal_before_the_first_step_leaves_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     prepare(tmp_path)
-    load = run.load
+    load = train_or_resume.load
 
     def signalled(*given: Any, **named: Any) -> Any:
         signal.raise_signal(number)
         return load(*given, **named)
 
-    monkeypatch.setattr(run, "load", signalled)
+    monkeypatch.setattr(train_or_resume, "load", signalled)
     answer = upbring(tmp_path, *SFT)
     assert answer.code == code
     assert answer.err.splitlines()[-1] == "stopped before the first step; nothing was written"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import trials
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.reference import format_yaml
 from upbring.settings.resolve import Resolved, resolve
 from upbring.settings.schema import Settings, setting
+from upbring.settings.write_settings import format_yaml
 
 
 class Everything(Settings):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.runs.run_directory import find_run_directory
 from upbring.runs.run_folder import Run
+from upbring.runs.start_directory import find_run_directory
 from upbring.settings.methods.sft import SftSettings
 
 

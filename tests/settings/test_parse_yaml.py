@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.settings.yaml_nodes import ListNode, Scalar, Section, read_yaml
+from upbring.settings.parse_yaml import ListNode, Scalar, Section, read_yaml
 
 
 def written(folder: Path, text: str | bytes) -> Path:

@@ -1,7 +1,8 @@
 import numpy as np
 
 from tests.data.chat_families import FAMILIES, codec
-from upbring.data.chat.segments import (
+from upbring.data.chat.template import Rendering
+from upbring.data.chat.text_pieces import (
     Draft,
     Piece,
     TextPart,
@@ -9,7 +10,6 @@ from upbring.data.chat.segments import (
     encode_drafts,
     find_special_spans,
 )
-from upbring.data.chat.template import Rendering
 
 
 def test_quoted_special_tokens_are_not_special_spans() -> None:

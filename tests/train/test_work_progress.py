@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from upbring.train.tracking import make_tracker, no_tracking
+from upbring.train.work_progress import make_tracker, no_tracking
 
 
 def ticking(seconds: float) -> Iterator[float]:

@@ -15,8 +15,8 @@ from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
-from upbring.settings.reference import format_yaml
 from upbring.settings.resolve import Resolved
+from upbring.settings.write_settings import format_yaml
 from upbring.stages.context import StageContext
 from upbring.stages.model_card import write_card
 from upbring.stages.out_of_memory import explain_out_of_memory

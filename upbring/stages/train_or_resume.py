@@ -18,9 +18,9 @@ from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.context import Implementation, StageContext
 from upbring.stages.encode import clamp_max_length
-from upbring.stages.execute import create_run_folder, run_stage
 from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.registry import Method, find_method, load_implementation, load_settings
+from upbring.stages.run_stage import create_run_folder, run_stage
 from upbring.train import devices, launcher, processes
 from upbring.train.progress import Display
 

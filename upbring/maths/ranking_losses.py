@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's usual short name
 from torch import Tensor
 
-from upbring.maths.segments import segment_sum
+from upbring.maths.segment_sums import segment_sum
 
 MAX_TIED = 12  # tied branches of one rank; the loss sums over 2^n sets of them
 

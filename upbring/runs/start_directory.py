@@ -10,7 +10,7 @@ from pathlib import Path
 
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
-from upbring.settings.references import STAGE_SETTINGS, input_references
+from upbring.settings.input_references import STAGE_SETTINGS, input_references
 from upbring.settings.stage import StageSettings
 
 MAY_BE_HUB_NAMES = STAGE_SETTINGS - {"mix"}  # a model may be a name in a hub

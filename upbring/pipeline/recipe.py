@@ -29,10 +29,10 @@ from upbring.settings.aliases import find_alias
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.commands.toyworld import ToyworldSettings
-from upbring.settings.references import STAGE_SETTINGS, input_references
+from upbring.settings.input_references import STAGE_SETTINGS, input_references
+from upbring.settings.parse_yaml import Entry, ListNode, Scalar, Section, read_yaml
 from upbring.settings.resolve import Resolved, resolve_section
 from upbring.settings.schema import Settings, setting_specs
-from upbring.settings.yaml_nodes import Entry, ListNode, Scalar, Section, read_yaml
 from upbring.stages.registry import load_settings, methods
 
 BASE, LATEST = "base", "latest"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
-from upbring.pipeline.spec import Recipe, read_recipe
+from upbring.pipeline.recipe import Recipe, read_recipe
 
 ROAD = """
 model: builtin:sprout

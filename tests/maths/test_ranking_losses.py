@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.conftest import trials
-from upbring.maths.preference_losses import (
+from upbring.maths.ranking_losses import (
     all_pairs,
     bradley_terry,
     pair_accuracy,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from upbring.settings.input_references import input_references
 from upbring.settings.methods.sft import SftSettings
-from upbring.settings.references import input_references
 
 
 def test_models_and_files_are_references_and_output_paths_are_not() -> None:
