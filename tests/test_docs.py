@@ -199,9 +199,9 @@ def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> No
 def test_the_tables_of_the_readme_are_what_the_registry_declares() -> None:
     readme = text_of(ROOT / README)
     assert readme == replace_blocks(readme), "out of date; run `make docs`"
-    assert readme.count("\n") <= 180
+    assert readme.count("\n") <= 150
     for command in commands().values():
-        assert (f"[`{command.name}`]" if command.is_method else f"| `{command.name}` |") in readme
+        assert f"[`{command.name}`]" in readme or f"`{command.name}`" in readme
 
 
 def test_the_glossary_defines_each_term_once() -> None:

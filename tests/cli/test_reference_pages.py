@@ -5,7 +5,9 @@ import pytest
 from upbring.cli.reference_pages import replace_blocks, settings_page, write_pages
 
 ROOT = Path(__file__).parents[2]
-MARKS = "<!-- commands -->\n<!-- /commands -->\n<!-- methods -->\n<!-- /methods -->\n"
+MARKS = "<!-- methods -->
+<!-- /methods -->
+"
 
 
 def test_the_settings_page_is_what_the_code_declares() -> None:
@@ -26,7 +28,8 @@ def test_the_settings_page_has_every_setting_with_range_and_default() -> None:
 def test_blocks_are_replaced_between_their_marks_only() -> None:
     page = "a\n" + MARKS.replace("-->\n", "-->\nOUTDATED\n", 1) + "z"
     text = replace_blocks(page)
-    assert text.startswith("a\n<!-- commands -->\n| command | |\n|---|---|\n| `check` | ")
+    head = "| command | learns from | makes a | |\n|---|---|---|---|\n| [`pretrain`]"
+    assert text.startswith("a\n<!-- methods -->\n" + head)
     assert text.endswith(" |\n<!-- /methods -->\nz")
     assert "OUTDATED" not in text
     assert replace_blocks(text) == text

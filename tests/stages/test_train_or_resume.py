@@ -35,9 +35,7 @@ def difference(one: Path, other: Path) -> float:
 
 
 @pytest.mark.parametrize(("words", "run"), [(SFT, "a"), (PRETRAIN, "p")])
-def test_the_same_seed_gives_the_same_bits(
-    home: Path, words: tuple[str, ...], run: str
-) -> None:
+def test_the_same_seed_gives_the_same_bits(home: Path, words: tuple[str, ...], run: str) -> None:
     again = f"{run}-again"
     done(home, *words, "--name", again)
     assert hashes(home / "runs" / run / "model") == hashes(home / "runs" / again / "model")

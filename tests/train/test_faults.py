@@ -133,9 +133,7 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_no
     )
     done(tmp_path, "resume")  # needs no path
     assert curve(run) == curve(whole)
-    assert hashes(run / "checkpoints" / "step-6") == hashes(
-        whole / "checkpoints" / "step-6"
-    )
+    assert hashes(run / "checkpoints" / "step-6") == hashes(whole / "checkpoints" / "step-6")
 
 
 class Endless:

@@ -1,4 +1,4 @@
-"""Documentation generated from the declarations: docs/settings.md and two tables of README.md.
+"""Documentation generated from the declarations: docs/settings.md and a table of README.md.
 
 `make docs` writes them, and a test compares them.
 """
@@ -62,8 +62,6 @@ def settings_page() -> str:
 
 def readme_blocks() -> dict[str, str]:
     """Return the generated tables of the README by the name of their block."""
-    others = [each for each in commands().values() if not each.is_method]
-    command_rows = ((f"`{each.name}`", each.help) for each in others)
     method_rows = (
         (
             f"[`{each.name}`](docs/algorithms/{each.name}.md)",
@@ -73,10 +71,7 @@ def readme_blocks() -> dict[str, str]:
         )
         for each in methods().values()
     )
-    return {
-        "commands": _table(("command", ""), command_rows),
-        "methods": _table(("command", "learns from", "makes a", ""), method_rows),
-    }
+    return {"methods": _table(("command", "learns from", "makes a", ""), method_rows)}
 
 
 def replace_blocks(text: str) -> str:

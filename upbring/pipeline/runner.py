@@ -7,8 +7,8 @@
       evaluation/      results.json, answers.jsonl
       gates.json       report.html  report.json
 
-A stage runs again if its method, its settings, the bytes of its files, a stage that it needs or
-upbring's version series changed, or if its output is gone. The previous output is kept under another
+A stage runs again if its method, settings, input files, a stage that it needs, or
+upbring's version series changed, or if its output is gone. Previous output is kept under another
 name. The records of stages that did not run yet survive a kill at any time.
 """
 
