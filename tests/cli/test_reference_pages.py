@@ -5,9 +5,7 @@ import pytest
 from upbring.cli.reference_pages import replace_blocks, settings_page, write_pages
 
 ROOT = Path(__file__).parents[2]
-MARKS = "<!-- methods -->
-<!-- /methods -->
-"
+MARKS = "<!-- methods -->\n<!-- /methods -->\n"
 
 
 def test_the_settings_page_is_what_the_code_declares() -> None:
