@@ -115,7 +115,7 @@ def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
     ours, others = (
         load_file(home / f"runs/p{n}/checkpoints/step-4/tensors.safetensors") for n in (1, 2)
     )
-    assert torch.equal(ours["algorithm/round/tokens"], others["algorithm/round/tokens"])
+    assert torch.equal(ours["algorithm/rollouts/tokens"], others["algorithm/rollouts/tokens"])
     for name, tensor in ours.items():
         if name.startswith("weights/"):
             assert torch.allclose(tensor, others[name], atol=1e-4), name
