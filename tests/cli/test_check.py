@@ -36,7 +36,7 @@ def test_good_rows_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     told = capsys.readouterr()
     assert "messages → demonstrations" in told.out
     assert "«6<|im_end|>»" in told.out
-    assert told.out.endswith("\nnothing forbids training; no warnings\n")
+    assert told.out.endswith("\nnothing prevents training; no warnings\n")
     assert not told.err
 
 
@@ -46,7 +46,7 @@ def test_warnings_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     assert "! duplicates" in told
     assert "a.jsonl:5 same as line 1" in told
-    assert told.endswith("\nnothing forbids training; 1 warning\n")
+    assert told.endswith("\nnothing prevents training; 1 warning\n")
 
 
 def test_what_forbids_training_is_one_error_with_its_places(
@@ -109,8 +109,8 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        ("", "holds no tokenizer; put tokenizer.json and tokenizer_config.json there"),
-        ("itself", "is its own base; mend base_model_name_or_path"),
+        ("", "has no tokenizer; put tokenizer.json and tokenizer_config.json there"),
+        ("itself", "is its own base; correct base_model_name_or_path"),
     ],
 )
 def test_a_model_without_a_tokenizer_is_told(tmp_path: Path, base: str, message: str) -> None:

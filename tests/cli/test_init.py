@@ -6,11 +6,11 @@ from tests.commands import done, upbring
 def test_flags_say_all_and_the_next_command_is_told(tmp_path: Path) -> None:
     answer = done(tmp_path, "init", "--case", "persona", "--model", "./base", "--to", "mine")
     assert "wrote mine/recipe.yaml" in answer.out
-    assert "Go on with:  upbring run mine/recipe.yaml" in answer.out
+    assert "Next:  upbring run mine/recipe.yaml" in answer.out
     assert "model: ./base" in (tmp_path / "mine" / "recipe.yaml").read_text()
 
 
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     answer = upbring(tmp_path, "init")
     assert answer.code == 2
-    assert "nobody is there to ask; give --case and --model" in answer.err
+    assert "standard input is not a terminal; give --case and --model" in answer.err

@@ -18,7 +18,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> None:
     answer = commands.done(home, "plan", *SFT, "--rank", "4")
     headline, memory, *_ = answer.out.splitlines()
-    assert headline == "3,712 of 36,000 weights learn (10.31%)"  # a quarter of rank 16's
+    assert headline == "3,712 of 36,000 trainable (10.31%)"  # a quarter of rank 16's
     assert memory.startswith("memory: about ")
     for part in ("weights", "adapters", "optimizer moments", "activations"):
         assert part in answer.out
@@ -38,7 +38,7 @@ def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
     ("words", "expected"),
     [
         ((), "--do: required and not given"),
-        (("chat", "m"), "method 'chat': not found; there are pretrain, sft, "),
+        (("chat", "m"), "method 'chat': not found; use one of pretrain, sft, "),
         (("stf",), "method 'stf': not found; did you mean sft?"),
         (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
         (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: no such directory"),
@@ -94,7 +94,7 @@ def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Pat
     commands.done(home, "run", "pipeline.yaml", "--to", "planned")
     answer = commands.done(home, "plan", "pipeline.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +kept ", answer.out, re.MULTILINE)
-    assert "every stage is finished and kept" in answer.out
+    assert "all stages are finished and kept" in answer.out
 
 
 def test_a_stage_is_a_line_where_no_terminal_is_and_a_table_on_one(
@@ -128,7 +128,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
     answer = commands.done(home, "plan", "pipeline.yaml", "--to", "none")
     assert "of 1.0 kB free on the disk" in answer.out
     assert answer.out.endswith(
-        "there is too little space: free some, or set `keep: 2` and a smaller `rank:`\n"
+        "not enough disk space: free some, or set `save_total_limit: 2` and a smaller `rank:`\n"
     )
 
 
@@ -138,14 +138,14 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
         (
             RECIPE,
             ("--rank", "3"),
-            "upbring plan: --rank says nothing of a recipe; give --to FOLDER",
+            "upbring plan: --rank does not apply to a recipe; give only --to FOLDER",
         ),
-        (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: sft.data: 'e.jsonl' is not there"),
-        (RECIPE.replace("sft:", "stf:"), (), "r.yaml:5: stf: no such method 'stf'; did you mean"),
+        (RECIPE.replace("d.jsonl", "e.jsonl"), (), "r.yaml:5: sft.data: 'e.jsonl' not found"),
+        (RECIPE.replace("sft:", "stf:"), (), "r.yaml:5: stf: unknown method 'stf'; did you mean"),
         (
             RECIPE.replace("{data", "{model: sft, data"),
             (),
-            "r.yaml:5: sft.model: names itself, a circle",
+            "r.yaml:5: sft.model: refers to its own stage",
         ),
         (
             RECIPE + "evaluate:\ngates: {fcts: '> 1'}",

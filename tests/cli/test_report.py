@@ -9,7 +9,7 @@ def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -
     said = done(tmp_path, "report", "pipeline").out
     assert said.splitlines() == [
         "Do not deploy this model: 1 of 3 gates failed (over_refusal).",
-        "pipeline/report.html: the report; report.json beside it holds every number",
+        "pipeline/report.html: the report; report.json beside it has every number",
     ]
     assert (tmp_path / "pipeline" / "report.html").is_file()
 
@@ -26,7 +26,7 @@ def test_what_was_left_out_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", "sft", "a", model="base", steps=4)
     run.contract_file.write_text("{")
     said = done(tmp_path, "report", "runs/a").out
-    assert "left out: runs/a/contract.json:" in said
+    assert "skipped: runs/a/contract.json:" in said
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -144,11 +144,11 @@ def test_a_signal_saves_says_how_to_go_on_and_changes_nothing(
     run = folder / "runs" / "sft-1"
     assert answer.code == code
     assert answer.err.splitlines()[-1] == (
-        "stopped after step 5 of 6, saved; go on with `upbring resume runs/sft-1`"
+        "stopped after step 5 of 6, saved; resume with `upbring resume runs/sft-1`"
     )
     assert Run(run).status() == "interrupted"
     again = done(folder, "resume", "runs/sft-1")
-    assert "going on after step 5\n" in again.err
+    assert "resuming after step 5\n" in again.err
     assert_same(whole, run)
 
 
@@ -174,7 +174,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(
     assert upbring(folder, *SFT).code == 130
     shutil.rmtree(folder / "runs" / "sft-1" / "checkpoints")  # as if it had died before the first
     again = done(folder, "resume", "sft-1")  # by its name alone
-    assert "no checkpoint was saved yet: beginning again at the first step\n" in again.err
+    assert "no checkpoint was saved yet: starting at the first step\n" in again.err
     assert_same(whole, folder / "runs" / "sft-1")
 
 
@@ -283,7 +283,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
     file.write_bytes(data)
     again = done(folder, "resume")
     assert "tensors.safetensors" in again.err
-    assert "; trying the previous checkpoint\ngoing on after step 4\n" in again.err
+    assert "; trying the previous checkpoint\nresuming after step 4\n" in again.err
     assert_same(whole, run)
 
 
@@ -344,7 +344,7 @@ def test_a_run_is_resumed_from_anywhere_with_the_files_of_where_it_was_begun(
     assert upbring(folder, *SFT).code == 130
     run, elsewhere = folder / "runs" / "sft-1", tmp_path_factory.mktemp("elsewhere")
     answer = done(elsewhere, "resume", str(run))
-    assert f"was begun in {folder}, so its files are taken from there" in answer.err
+    assert f"was started in {folder}; relative paths are resolved there" in answer.err
     name = "adapter_model.safetensors"  # its configuration names the base in this very folder
     assert hashes(run / "model")[name] == hashes(whole / "model")[name]
     assert not (elsewhere / "runs").exists()

@@ -34,7 +34,7 @@ def test_a_pipeline_runs_to_its_report(home: Path) -> None:
     assert "sft answers:" in told
     assert "gate facts <= 1: passed" in told
     assert "report: runs/pipeline/report.html" in told
-    assert "talk with it: upbring chat runs/pipeline/stages/sft" in told
+    assert "chat with it: upbring chat runs/pipeline/stages/sft" in told
     folder = home / "runs" / "pipeline"
     for name in ("report.html", "report.json", "gates.json", "recipe.json", "recipe.yaml"):
         assert (folder / name).is_file()

@@ -30,6 +30,6 @@ def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
 
 
 def test_where_there_are_none_it_says_how_to_begin_one(tmp_path: Path) -> None:
-    assert done(tmp_path, "runs").out == "runs: no runs yet; begin one with `upbring sft`\n"
+    assert done(tmp_path, "runs").out == "runs: no runs yet; start one with `upbring sft`\n"
     words = ("runs", "--runs", "else[where]")
     assert done(tmp_path, *words).out.startswith("else[where]: no runs yet")

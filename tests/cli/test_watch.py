@@ -52,7 +52,7 @@ def test_without_a_run_there_is_nothing_to_watch(tmp_path: Path) -> None:
     answer = upbring(tmp_path, "watch")
     assert (answer.code, answer.err) == (
         2,
-        "runs: no runs yet; begin one, or name a folder to watch\n",
+        "runs: no runs yet; start one, or give a folder to watch\n",
     )
 
 

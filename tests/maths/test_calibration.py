@@ -53,11 +53,3 @@ def test_equal_scores_are_half_correct() -> None:
     confidence, correctness = calibration.confidence_and_correctness(np.array([0.0, 2.0, -2.0]))
     assert correctness.tolist() == [0.5, 1.0, 0.0]
     assert confidence == pytest.approx([0.5, 0.880797, 0.880797])
-
-
-def test_the_auc_is_the_naive_count_of_pairs() -> None:
-    rng = np.random.default_rng(4)
-    scores, is_positive = rng.integers(0, 6, 40).astype(float), rng.random(40) < 0.4
-    wins = [(p > n) + 0.5 * (p == n) for p in scores[is_positive] for n in scores[~is_positive]]
-    assert calibration.auc(scores, is_positive) == pytest.approx(np.mean(wins))
-    assert math.isnan(calibration.auc(scores, np.ones(40, bool)))

@@ -132,14 +132,6 @@ def test_kendalls_tau_b_equals_the_naive_count() -> None:
     assert math.isnan(st.kendall_tau(np.ones(3), np.arange(3.0)))
 
 
-def test_spearmans_rho_equals_the_textbook_value() -> None:
-    # IQ against hours of television a week (Wikipedia, Spearman's rank correlation): −29/165
-    iq = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])
-    hours = np.array([7.0, 27, 2, 50, 28, 29, 20, 12, 6, 17])
-    assert st.spearman_rho(iq, hours) == pytest.approx(-29 / 165)
-    assert math.isnan(st.spearman_rho(iq, np.ones(10)))
-
-
 def test_a_difference_of_shares_equals_the_published_interval() -> None:
     # Agresti & Min (2005), prime minister's ratings: 794, 150, 86, 570 of 1,600: with ½ added,
     # (86 − 150)/1602 ± 1.96·√(237 − 64²/1602)/1602 = −0.0399 ± 0.0188

@@ -5,7 +5,7 @@ import pytest
 from upbring.errors import InputError
 from upbring.pipeline.recipe import Recipe, read_recipe
 
-ROAD = """
+RECIPE = """
 model: builtin:sprout
 defaults: {seed: 3, threads: 1}
 stages:
@@ -39,8 +39,8 @@ def told(folder: Path, text: str) -> str:
     return str(error.value).replace(f"{folder}/", "")
 
 
-def test_a_road_is_its_stages_in_order_with_what_they_need(tmp_path: Path) -> None:
-    found = script(tmp_path, ROAD)
+def test_a_pipeline_is_its_stages_in_order_with_their_needs(tmp_path: Path) -> None:
+    found = script(tmp_path, RECIPE)
     assert [(s.name, s.command) for s in found.stages] == [
         ("world", "toyworld"),
         ("sft", "sft"),
@@ -90,45 +90,45 @@ evaluate:
         ("stages: {sft: {data: x}}", "recipe.yaml:1: model: required and not given"),
         (
             "model: m\nstage: {}",
-            "recipe.yaml:2: stage: no such part; did you mean stages?",
+            "recipe.yaml:2: stage: unknown key; did you mean stages?",
         ),
         (
             "model: m\nstages:\n  stf: {data: x}",
-            "recipe.yaml:3: stf: no such method 'stf'; did you mean sft?; or name its `method:`",
+            "recipe.yaml:3: stf: unknown method 'stf'; did you mean sft?; or set its `method:`",
         ),
         (
             "model: m\nstages:\n  a: {method: dpoo}",
-            "recipe.yaml:3: a: no such method 'dpoo'; did you mean dpo?",
+            "recipe.yaml:3: a: unknown method 'dpoo'; did you mean dpo?",
         ),
         (
             "model: m\nstages:\n  sft:\n    data: nowhere.jsonl",
-            "recipe.yaml:4: sft.data: 'nowhere.jsonl' is not there",
+            "recipe.yaml:4: sft.data: 'nowhere.jsonl' not found",
         ),
         (
             "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: wrld/x.jsonl}",
-            "recipe.yaml:4: sft.data: 'wrld/x.jsonl' is not there; did you mean world?",
+            "recipe.yaml:4: sft.data: 'wrld/x.jsonl' not found; did you mean world?",
         ),
         (
             CIRCLE,
-            "recipe.yaml:5: a.model: b comes later; move it up: a road has no circle",
+            "recipe.yaml:5: a.model: stage 'b' comes later; move it up",
         ),
         (
             "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: world/d, model: sft}",
-            "recipe.yaml:4: sft.model: names itself, a circle",
+            "recipe.yaml:4: sft.model: refers to its own stage",
         ),
         (
             "model: m\nstages:\n  world: {method: toyworld}\n  sft: {data: world/d, epoch: 2}",
             "recipe.yaml:4: sft.epoch: no such setting; did you mean sft.epochs?",
         ),
         (
-            ROAD.replace("facts:", "fcts:"),
+            RECIPE.replace("facts:", "fcts:"),
             "gates.fcts: unknown metric 'fcts'; did you mean facts?",
         ),
-        (ROAD.replace("evaluate:", "#"), "gates: nothing is measured; write `evaluate:` too"),
+        (RECIPE.replace("evaluate:", "#"), "gates: no evaluation to check; add `evaluate:`"),
         ("model: m\nrounds: 0\neach_round: {}", "rounds: give a whole number from 1 to 20"),
-        ("model: m\nrounds: 2\nstages: {}", "rounds: nothing is repeated; write `each_round:`"),
-        ("model: m", "recipe.yaml:1: stages: there is none"),
-        ("- a", "recipe.yaml:1: no mapping; write `model:` and `stages:`"),
+        ("model: m\nrounds: 2\nstages: {}", "rounds: no stages to repeat; add `each_round:`"),
+        ("model: m", "recipe.yaml:1: stages: no stage found"),
+        ("- a", "recipe.yaml:1: not a mapping; write `model:` and `stages:`"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_done(

@@ -1,4 +1,4 @@
-"""A road on a tiny model: what is finished is kept, what changed is done again."""
+"""A pipeline on a tiny model: finished stages are kept, changed ones run again."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ from upbring.settings.resolve import Resolved
 from upbring.train.loop import Trainer
 
 QUICK = "steps: 2, batch_size: 2, dtype: float32, threads: 1, sample_tokens: 2"
-ROAD = f"""
+RECIPE = f"""
 model: m
 defaults: {{{QUICK}}}
 stages:
@@ -42,43 +42,48 @@ def take(
 ) -> tuple[PipelineRunner, list[str]]:
     Path("recipe.yaml").write_text(text)
     told: list[str] = []
-    road = PipelineRunner(read_recipe(Path("recipe.yaml")), Path("road"), works or {}, told.append)
+    runner = PipelineRunner(
+        read_recipe(Path("recipe.yaml")), Path("pipeline"), works or {}, told.append
+    )
     with contextlib.suppress(WaitingError):
-        road.run()
-    return road, told
+        runner.run()
+    return runner, told
 
 
 def began(name: str) -> object:
-    return Run.open(Path("road/stages") / name).read_metadata()["started_at"]
+    return Run.open(Path("pipeline/stages") / name).read_metadata()["started_at"]
 
 
 def states() -> dict[str, str]:
-    stages = json.loads(Path("road/recipe.json").read_text())["stages"]
+    stages = json.loads(Path("pipeline/recipe.json").read_text())["stages"]
     return {each["name"]: each["status"] for each in stages}
 
 
 @pytest.mark.usefixtures("home")
 def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_them() -> None:
-    take(ROAD)
+    take(RECIPE)
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
     before = {name: began(name) for name in states()}
-    _, told = take(ROAD)
+    _, told = take(RECIPE)
     assert [line for line in told if "kept" in line] == [
         f"{name}: finished before, kept" for name in before
     ]
     assert {name: began(name) for name in states()} == before
-    _, told = take(ROAD.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
-    assert "first: is not what the recipe says now; kept as first.before-1" in told
+    _, told = take(RECIPE.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
+    assert (
+        "first: the recipe or an input changed; old output kept as first.before-1; running again"
+        in told
+    )
     assert began("first") != before["first"]
     assert began("second") != before["second"]  # it needs the first
     assert began("aside") == before["aside"]
-    assert Run.open(Path("road/stages/first.before-1")).status() == "finished"
-    assert (Path("road") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
+    assert Run.open(Path("pipeline/stages/first.before-1")).status() == "finished"
+    assert (Path("pipeline") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
 
 
 def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(home: Path) -> None:
     small.make_model(home / "other")
-    text = ROAD.replace(
+    text = RECIPE.replace(
         "{method: sft, data: d.jsonl, rank: 2}", "{method: sft, model: other, data: d.jsonl}"
     )
     take(text)
@@ -95,39 +100,39 @@ def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(ho
 def test_what_another_series_of_the_program_made_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    take(ROAD)
+    take(RECIPE)
     before = began("aside")
     monkeypatch.setattr("upbring.pipeline.runner.VERSION_SERIES", "99.0")
-    _, told = take(ROAD)
+    _, told = take(RECIPE)
     assert (
-        f"aside: was made by upbring {VERSION_SERIES}, and this is 99.0; kept as aside.before-1"
-        in told
+        f"aside: made by upbring {VERSION_SERIES}, this is 99.0; "
+        "old output kept as aside.before-1; running again" in told
     )
     assert began("aside") != before
-    _, told = take(ROAD)
+    _, told = take(RECIPE)
     assert "aside: finished before, kept" in told
 
 
 @pytest.mark.usefixtures("home")
 def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
-    take(ROAD)
-    history = Run.open(Path("road/stages/second")).read_contract().history
+    take(RECIPE)
+    history = Run.open(Path("pipeline/stages/second")).read_contract().history
     assert [stage.method for stage in history] == ["sft", "sft"]
-    alone = Run.open(Path("road/stages/aside")).read_contract().history
+    alone = Run.open(Path("pipeline/stages/aside")).read_contract().history
     assert [stage.method for stage in alone] == ["sft"]
 
 
 @pytest.mark.usefixtures("home")
 def test_data_that_changed_and_a_folder_that_is_gone_are_done_again() -> None:
-    take(ROAD)
+    take(RECIPE)
     before = began("aside")
     small.make_demonstrations(Path("d.jsonl"), 14)
-    take(ROAD)
+    take(RECIPE)
     assert began("aside") != before
 
 
 @pytest.mark.usefixtures("home")
-def test_a_road_that_was_stopped_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_pipeline_resumes_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     take_step: Callable[..., dict[str, float]] = Trainer._train_step
 
     def stopping(self: Trainer, *given: Any) -> dict[str, float]:
@@ -136,18 +141,18 @@ def test_a_road_that_was_stopped_goes_on_where_it_was(monkeypatch: pytest.Monkey
         return values
 
     monkeypatch.setattr(Trainer, "_train_step", stopping)
-    with pytest.raises(Interrupted, match="stopped in stage first; go on with `upbring run"):
-        take(ROAD)
+    with pytest.raises(Interrupted, match="stopped in stage 'first'; resume with `upbring run"):
+        take(RECIPE)
     assert states()["first"] == "interrupted"
     monkeypatch.setattr(Trainer, "_train_step", take_step)
     first = began("first")
-    take(ROAD)
+    take(RECIPE)
     assert began("first") == first
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
 
 
 @pytest.mark.usefixtures("home")
-def test_a_stage_that_waits_for_people_stops_the_road_until_they_are_done() -> None:
+def test_a_stage_that_waits_for_annotators_stops_the_pipeline_until_they_are_done() -> None:
     def waits(resolved: Resolved[Any], folder: Path, say: Callable[[str], None]) -> None:
         del resolved, say
         if not (folder / "d.jsonl").is_file():
@@ -163,17 +168,17 @@ stages:
 """
     take(text, works={"collect": waits})
     assert states() == {"ask": "waiting", "sft": "to do"}
-    small.make_demonstrations(Path("road/stages/ask/d.jsonl"), 8)
+    small.make_demonstrations(Path("pipeline/stages/ask/d.jsonl"), 8)
     take(text, works={"collect": waits})
     assert states() == {"ask": "finished", "sft": "finished"}
 
 
 class KilledError(BaseException):
-    """Ends a road as `kill -9` would: nothing of ours catches it in time to write."""
+    """Ends a pipeline as `kill -9` would: no handler of upbring catches it."""
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
-    """Take the road, dead as soon as it has written down `moment` times where it stands."""
+    """Run the pipeline and end it as soon as it has saved its state `moment` times."""
     write, left = PipelineRunner.save_state, [moment]
 
     def writing(self: PipelineRunner, *, status: str) -> None:
@@ -185,7 +190,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
     with monkeypatch.context() as patch:
         patch.setattr(PipelineRunner, "save_state", writing)
         try:
-            take(ROAD)
+            take(RECIPE)
         except KilledError:
             return True
     return False
@@ -197,58 +202,62 @@ def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
 ) -> None:
     for moment in (0, 1, 2, 2, 3, 3):  # before and after each of the three stages
         before = {
-            each.name: Run.open(each).read_metadata() for each in Path().glob("road/stages/*")
+            each.name: Run.open(each).read_metadata() for each in Path().glob("pipeline/stages/*")
         }
         assert killed_at(monkeypatch, moment)
         for name, facts in before.items():
             if facts["finished_at"] is not None:
                 assert began(name) == facts["started_at"]
-    take(ROAD)
-    before = {name: Run.open(Path("road/stages") / name).read_metadata() for name in states()}
+    take(RECIPE)
+    before = {name: Run.open(Path("pipeline/stages") / name).read_metadata() for name in states()}
     for moment in range(3):  # when each is written down as kept
         assert killed_at(monkeypatch, moment)
-    take(ROAD)
+    take(RECIPE)
     assert {
-        name: Run.open(Path("road/stages") / name).read_metadata() for name in states()
+        name: Run.open(Path("pipeline/stages") / name).read_metadata() for name in states()
     } == before
-    assert not [*Path().glob("road/stages/*.before-*")]
+    assert not [*Path().glob("pipeline/stages/*.before-*")]
 
 
 @pytest.mark.usefixtures("home")
 def test_a_stage_that_was_killed_before_its_run_was_begun_does_not_block_the_road() -> None:
-    take(ROAD)
-    record = Path("road/recipe.json")
+    take(RECIPE)
+    record = Path("pipeline/recipe.json")
     record.write_text(record.read_text().replace('"finished"', '"running"', 2))
-    Path("road/stages/first/run.json").unlink()
+    Path("pipeline/stages/first/run.json").unlink()
     before = began("aside")
-    _, told = take(ROAD)
-    assert "first: is not whole; kept as first.before-1" in told
+    _, told = take(RECIPE)
+    assert (
+        "first: its output is incomplete; old output kept as first.before-1; running again" in told
+    )
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
     assert began("aside") == before
 
 
 @pytest.mark.usefixtures("home")
 def test_a_folder_that_was_deleted_is_told_of_and_made_again_and_no_other() -> None:
-    take(ROAD)
+    take(RECIPE)
     before = {name: began(name) for name in states()}
-    shutil.rmtree("road/stages/first")
-    _, told = take(ROAD)
-    assert "first: road/stages/first is gone; done again" in told
+    shutil.rmtree("pipeline/stages/first")
+    _, told = take(RECIPE)
+    assert "first: pipeline/stages/first is missing; running again" in told
     assert [name for name in before if began(name) != before[name]] == ["first"]
-    shutil.rmtree("road/stages/aside/model")
-    _, told = take(ROAD)
-    assert "aside: is not whole; kept as aside.before-1" in told
-    assert Run.open(Path("road/stages/aside")).model.is_dir()
+    shutil.rmtree("pipeline/stages/aside/model")
+    _, told = take(RECIPE)
+    assert (
+        "aside: its output is incomplete; old output kept as aside.before-1; running again" in told
+    )
+    assert Run.open(Path("pipeline/stages/aside")).model.is_dir()
 
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
-    "place", ["aside/checkpoints/", "aside/.tmp-run.json", "road/.tmp-recipe.json"]
+    "place", ["aside/checkpoints/", "aside/.tmp-run.json", "pipeline/.tmp-recipe.json"]
 )
 def test_a_full_disk_is_told_of_and_what_was_finished_stays(
     monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    take(ROAD.replace("  aside", "  # aside"))
+    take(RECIPE.replace("  aside", "  # aside"))
     before = {name: began(name) for name in states()}
 
     def full(self: Disk, operation: str, path: Path) -> None:
@@ -259,20 +268,20 @@ def test_a_full_disk_is_told_of_and_what_was_finished_stays(
     with monkeypatch.context() as patch:
         patch.setattr(Disk, "before", full)
         with pytest.raises(ResourceError, match="No space left on device") as error:
-            take(ROAD)
+            take(RECIPE)
     assert error.value.exit_code == 3
     assert "free some space" in str(error.value)
-    take(ROAD)
+    take(RECIPE)
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
     assert {name: began(name) for name in before} == before
 
 
 @pytest.mark.usefixtures("home")
 def test_a_torn_record_is_told_of() -> None:
-    take(ROAD)
-    Path("road/recipe.json").write_text("{")
-    with pytest.raises(InputError, match=r"recipe\.json: is not what upbring wrote; remove it"):
-        take(ROAD)
+    take(RECIPE)
+    Path("pipeline/recipe.json").write_text("{")
+    with pytest.raises(InputError, match=r"recipe\.json: invalid or damaged record; remove it"):
+        take(RECIPE)
 
 
 def test_waiting_is_no_failure() -> None:

@@ -33,11 +33,5 @@ def test_one_sentence_ends_as_a_sentence_does() -> None:
     assert not lengths.is_one_sentence("Yes. It is Paris.")
 
 
-def test_both_bounds_are_included() -> None:
-    assert lengths.is_within(3, at_least=3, at_most=3)
-    assert not lengths.is_within(4, at_most=3)
-    assert lengths.is_within(4)
-
-
 def test_paragraphs_are_divided_by_blank_lines() -> None:
     assert lengths.num_paragraphs("a\nb\n\n \n\nc\n") == 2

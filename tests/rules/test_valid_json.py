@@ -21,11 +21,3 @@ def test_keys_may_be_asked_for_exactly_or_at_least() -> None:
     assert not valid_json.has_keys(text, {"name"}, is_exact=True)
     assert valid_json.has_keys(text, {"name", "born"}, is_exact=True)
     assert not valid_json.has_keys('["name"]', {"name"})
-
-
-def test_types_of_values_tell_true_from_one() -> None:
-    assert valid_json.has_types('{"n": 1, "x": 2, "s": "a"}', {"n": int, "x": float, "s": str})
-    assert not valid_json.has_types('{"n": true}', {"n": int})
-    assert valid_json.has_types('{"n": true}', {"n": bool})
-    assert not valid_json.has_types("nothing", {"n": int})
-    assert not valid_json.has_types("{}", {"n": int})

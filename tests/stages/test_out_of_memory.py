@@ -89,7 +89,7 @@ def test_a_checkpoint_is_named_if_there_is_one(tmp_path: Path) -> None:
             raise MemoryError
         return str(found.value)
 
-    assert "(none is left)" in message()
+    assert "(no memory left)" in message()
     assert "kept" not in message()
     state = checkpoint.State(4, {}, {})
     checkpoint.save(run.checkpoints, state, identity={}, keep=2)

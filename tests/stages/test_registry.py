@@ -46,7 +46,7 @@ def test_an_unknown_method_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="method 'dpoo': not found; did you mean dpo"):
         find_method("dpoo")
     with pytest.raises(
-        InputError, match=r"method 'x': not found; there are pretrain, sft, .*missing"
+        InputError, match=r"method 'x': not found; use one of pretrain, sft, .*missing"
     ):
         find_method("x")
 

@@ -166,7 +166,7 @@ def test_a_reward_function_is_used_and_required_again_to_resume(
     other = resolve(
         SftSettings, section="sft", file=None, flags={"model": "m", "data": ["d.jsonl"]}
     )
-    with pytest.raises(InputError, match="reward: sft draws no responses"):
+    with pytest.raises(InputError, match="reward: sft samples no responses"):
         train("sft", other, reward=brief)
 
 

@@ -63,7 +63,7 @@ def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
     held = {r["step"]: r["nll"] for r in curve(run) if r["kind"] == "held_out"}
     best = min(held, key=lambda step: held[step])
     assert best < 5
-    assert f"keeping the weights of step {best}, which did best on held-out data" in told
+    assert f"using the weights of step {best}, the best on held-out data" in told
     kept = checkpoint.read(run / "checkpoints" / f"step-{best}").tensors
     written = load_file(run / "model" / "adapter_model.safetensors")
     ours = {
@@ -74,7 +74,7 @@ def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
     assert ours.keys() == written.keys()
     assert all(torch.equal(ours[name], written[name]) for name in ours)
     last = (*words, "--eval-steps", "1", "--name", "last", "--final-weights", "last")
-    assert "keeping the weights" not in done(home, *last).err
+    assert "using the weights" not in done(home, *last).err
 
 
 def test_a_folder_deleted_on_the_way_is_told_of(

@@ -129,7 +129,7 @@ def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_no
         assert not run.exists()
         return
     assert re.fullmatch(
-        r"stopped after step \d of 6, saved; go on with `upbring resume runs/sft-1`", last
+        r"stopped after step \d of 6, saved; resume with `upbring resume runs/sft-1`", last
     )
     done(tmp_path, "resume")  # needs no path
     assert curve(run) == curve(whole)

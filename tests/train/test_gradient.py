@@ -127,7 +127,7 @@ def test_a_weight_that_was_announced_wrongly_is_found() -> None:
         def weights(self, batch: Batch) -> Mapping[str, Tensor]:
             return {"nll": batch.weight * 2, "branch": torch.ones(len(batch.tree_index))}
 
-    with pytest.raises(AssertionError, match="announced a weight"):
+    with pytest.raises(AssertionError, match="but `weights` returned"):
         accumulate(Wrong(Model(family("llama", attention=ATTENTION_NAME))), [make_batch(TREES)])
 
 

@@ -1,4 +1,4 @@
-"""`upbring chat`: talk with a model in the terminal."""
+"""`upbring chat`: chat with a model in the terminal."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ from upbring.train import devices
 
 
 def run(resolved: Resolved[ChatSettings]) -> None:
-    """Load the model and talk until the user leaves."""
+    """Load the model and chat until the user quits."""
     settings = resolved.settings
     console = Console(stderr=True)
 
@@ -38,11 +38,11 @@ def run(resolved: Resolved[ChatSettings]) -> None:
 
 
 def _chat_loop(chat: TerminalChat) -> None:
-    """Read lines until there are none."""
+    """Read and handle lines until the end of the input."""
     is_interactive = sys.stdin.isatty()
     if is_interactive:
         with contextlib.suppress(ImportError):
-            import_module("readline")  # arrow keys and history for `input`, where there is one
+            import_module("readline")  # arrow keys and history for `input`, if available
     while True:
         try:
             text = input("> " if is_interactive else "")
@@ -56,7 +56,7 @@ def _chat_loop(chat: TerminalChat) -> None:
         try:
             if not chat.handle_line(text):
                 break
-        except InputError as error:  # a person goes on, with /undo or /new; a pipe cannot
+        except InputError as error:  # in a terminal, /undo or /new can follow
             if not is_interactive:
                 raise
             _write(f"{error}\n")

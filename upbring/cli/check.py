@@ -1,7 +1,7 @@
-"""`upbring check`: look at data before a step is taken.
+"""`upbring check`: check data before training.
 
-What was found goes to standard output. What forbids training is told once more, with its places,
-by the error that ends the command.
+The findings go to standard output. Findings that prevent training are repeated, with their
+locations, in the error that ends the command.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.tx
 
 
 def run(resolved: Resolved[CheckSettings]) -> None:
-    """Check the files, print what was found, and fail if something forbids training."""
+    """Check the files, print the findings, and fail if a finding prevents training."""
     settings = resolved.settings
     with _status_log() as log:
         encoder = _make_encoder(settings, log=log)
@@ -39,24 +39,24 @@ def run(resolved: Resolved[CheckSettings]) -> None:
 
 
 def load_model_tokenizer(name: str, *, log: Log) -> Tokenizer:
-    """Return the tokenizer of a model; an adapter without one has its base's."""
+    """Return the tokenizer of a model; an adapter without one uses its base's."""
     folder = locate_model(name, log=log)
     visited = {folder}
     while not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
         if not base:
             raise InputError(
-                f"{folder}: holds no tokenizer; put tokenizer.json and tokenizer_config.json there"
+                f"{folder}: has no tokenizer; put tokenizer.json and tokenizer_config.json there"
             )
         folder = locate_model(str(base), log=log)
         if folder in visited:
-            raise InputError(f"{folder}: is its own base; mend base_model_name_or_path")
+            raise InputError(f"{folder}: is its own base; correct base_model_name_or_path")
         visited.add(folder)
     return load_tokenizer(folder)
 
 
 def _make_encoder(settings: CheckSettings, *, log: Log) -> RecordEncoder | None:
-    """Return how rows become tokens, if a model is named."""
+    """Return the encoder of the rows, or None if no model is given."""
     if settings.model is None:
         return None
     return RecordEncoder(
@@ -74,13 +74,13 @@ def _read_template(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--chat-template {path}: cannot be read ({error}); name another"
+            f"--chat-template {path}: cannot be read ({error}); give another file"
         ) from error
 
 
 @contextmanager
 def _status_log() -> Iterator[Log]:
-    """Show how far the check is, where somebody looks on."""
+    """Show the progress of the check, if standard error is a terminal."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda _: None

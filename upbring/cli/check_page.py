@@ -1,6 +1,6 @@
-"""How a check looks in a terminal: a section per file, an example, and what was found.
+"""The terminal output of `upbring check`: a section per file, an example, and the findings.
 
-It reads at 80 columns and without colour: there, what is learned stands between « and ».
+It fits in 80 columns. Without color, the tokens with a loss are between « and ».
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ _PLURALS = {
 
 
 def print_check(console: Console, result: CheckResult) -> None:
-    """Print all that a check found."""
+    """Print the result of a check."""
     for survey in result.surveys:
         console.print(Text(escape_terminal(str(survey.path)), "bold", overflow="fold"))
         console.print(Padding(_facts_table(survey), (0, 0, 0, 2), expand=False))
@@ -51,12 +51,12 @@ def print_check(console: Console, result: CheckResult) -> None:
     num_warnings = sum(finding.level == "warning" for finding in result.findings)
     if not any(finding.level == "failure" for finding in result.findings):
         warning_count = f"{num_warnings} warning{'s' if num_warnings != 1 else ''}"
-        ending = f"nothing forbids training; {warning_count if num_warnings else 'no warnings'}"
+        ending = f"nothing prevents training; {warning_count if num_warnings else 'no warnings'}"
         console.print(Text(f"\n{ending}", "bold"))
 
 
 def _facts_table(survey: Survey) -> Table:
-    """Return what a file is, a line each."""
+    """Return the facts about a file, one per row."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True, min_width=9)
     table.add_column(overflow="fold")
@@ -101,10 +101,10 @@ def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
     elif survey.num_loss_tokens:
         share = survey.num_loss_tokens / survey.num_tokens
         yield (
-            "learned",
+            "loss on",
             f"{survey.num_loss_tokens:,} of {survey.num_tokens:,} tokens ({format_percent(share)})",
         )
-    yield "tokens", f"{per_token:.1f} characters in each, on average"
+    yield "tokens", f"{per_token:.1f} characters per token on average"
     if survey.kind is not Document:
         template_owner = "the default one" if survey.encoder.chat.is_default else "the model's"
         template = "the file's" if survey.encoder.template is not None else template_owner
@@ -135,7 +135,7 @@ def _row_counts(survey: Survey) -> str:
 
 
 def _format_counts(counts: Counter[int], what: str) -> str:
-    """Return the commonest numbers and how often each is there.
+    """Return the numbers with their counts, or a summary if there are many.
 
     >>> _format_counts(Counter({2: 7}), "dialogues")
     '2 each'
@@ -154,7 +154,7 @@ def _format_counts(counts: Counter[int], what: str) -> str:
 
 
 def _length_table(survey: Survey) -> Table:
-    """Return how long each side of the rows is."""
+    """Return the length quantiles of each side of the rows."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     table.add_column(survey.unit, min_width=9, style="dim")
     for name in ("shortest", "median", "90 %", "99 %", "longest", "total"):
@@ -167,7 +167,7 @@ def _length_table(survey: Survey) -> Table:
 
 
 def _length_histogram(survey: Survey, console: Console) -> Table:
-    """Return how often which length is there, of the last side: the whole. Yellow may be cut."""
+    """Return a histogram of the lengths of whole rows; rows in yellow bars may be truncated."""
     side, lengths = list(survey.side_lengths.items())[-1]
     max_length = (
         survey.encoder.max_length if survey.encoder and survey.kind is not Document else None
@@ -191,7 +191,7 @@ def _length_histogram(survey: Survey, console: Console) -> Table:
 
 
 def _print_example(console: Console, example: PreviewExample) -> None:
-    """Print a row, what is learned of it marked."""
+    """Print an example row with the tokens that have a loss highlighted."""
     has_color = console.color_system is not None and not console.no_color
     description = "as the model sees it" if example.is_rendered else "as it is read"
     console.print(_rule(console, f"example, {description}"))
@@ -216,7 +216,7 @@ def _rule(console: Console, title: str = "") -> Rule:
 
 
 def _highlight_loss(part: ExamplePart, *, has_color: bool) -> Text:
-    """Return the text of a part, what is learned between « and » where there is no colour."""
+    """Return the text of a part; without color, tokens with a loss are between « and »."""
     text = Text(overflow="fold")
     is_open = False
     for run in part.runs:
@@ -234,7 +234,7 @@ def _style(*, has_loss: bool, is_special: bool) -> str:
 
 
 def _findings_table(result: CheckResult, console: Console) -> RenderableType:
-    """Return what was found, a mark before each; places of failures are told by the error."""
+    """Return the findings, each with a mark; the error message lists the locations of failures."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=13)
@@ -258,7 +258,7 @@ def _findings_table(result: CheckResult, console: Console) -> RenderableType:
 
 
 def _shorten_location(example: str, result: CheckResult) -> str:
-    """Return a place by the name of its file alone, if no two files have the same name."""
+    """Return a location with the file name only, if all file names differ."""
     paths = {survey.path for survey in result.surveys}
     if len({path.name for path in paths}) == len(paths):
         for path in paths:

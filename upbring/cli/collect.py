@@ -1,4 +1,4 @@
-"""`upbring collect`: rankings of a model's answers, by people, a judge or simulated annotators."""
+"""`upbring collect`: rank a model's responses, by people, a judge or simulated annotators."""
 
 from rich.console import Console
 
@@ -9,7 +9,7 @@ from upbring.stages.collection.collect import collect, rankings_waiting_text
 
 
 def run(resolved: Resolved[CollectSettings]) -> None:
-    """Draw the answers, have them ranked, or say what people are to open."""
+    """Sample the responses and rank them, or print which page people have to open."""
     settings = resolved.settings
     console = Console()
 

@@ -1,6 +1,6 @@
-"""All commands: those that do not train are declared here, and the registry adds the others.
+"""All commands: those that do not train are declared here, the registry adds the training methods.
 
-Settings and functions are import strings, so that reading the table imports neither.
+Settings and functions are import strings, so that reading the table does not import them.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ class Command:
     example: str
     description: str = ""
     positional: str | None = None  # the setting that the positional arguments fill
-    metavar: str = ""  # of the positional arguments; unset, the setting's name
+    metavar: str = ""  # of the positional arguments; default: the setting's name
     has_subcommand: bool = False  # the first argument is a command with its own arguments
-    is_method: bool = False  # it trains: `run` takes the method's name first
+    is_method: bool = False  # a training method: `run` takes the method's name first
 
     def load_settings(self) -> Any:  # noqa: ANN401 -- a class of settings, each command's own
         """Return the class of the command's settings."""
@@ -94,7 +94,7 @@ OTHER_COMMANDS = (
         settings="upbring.settings.commands.score:ScoreSettings",
         run="upbring.cli.score:run",
         example="upbring score answers.jsonl --model runs/reward-1 --to scores.jsonl",
-        description="Takes comparisons, demonstrations and labelled responses, and writes one line "
+        description="Takes comparisons, demonstrations and labeled responses, and writes one line "
         "of JSON per response.",
         positional="data",
         metavar="FILE",
@@ -116,7 +116,7 @@ OTHER_COMMANDS = (
         run="upbring.cli.report:run",
         example="upbring report runs/sft-1",
         description="Reads only the folders, also of a run that is still training. The page loads "
-        "nothing from the network; report.json beside it has every number.",
+        "nothing from the network; report.json in the same folder has every number.",
         positional="run",
         metavar="FOLDER",
     ),
@@ -221,7 +221,7 @@ OTHER_COMMANDS = (
 
 @cache
 def commands() -> Mapping[str, Command]:
-    """Return the commands by name, group after group."""
+    """Return the commands by name, ordered by group."""
     found = {each.name: each for each in OTHER_COMMANDS}
     for method in methods().values():
         if method.name in found:

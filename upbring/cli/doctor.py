@@ -1,6 +1,6 @@
 """`upbring doctor`: whether this machine can train, in a block to paste into a bug report.
 
-Asks nothing of the network and leaves nothing behind. The home folder is written as `~`.
+Does not use the network and leaves no files. The home folder is written as `~`.
 """
 
 import re
@@ -23,23 +23,23 @@ from upbring.runs.environment import collect_environment, redact_home, usable_co
 from upbring.settings.commands.doctor import DoctorSettings
 from upbring.settings.resolve import Resolved
 
-NUM_SAVES = 5  # small files whose median tells how fast the disk syncs
+NUM_SAVES = 5  # small files; the median time measures how fast the disk syncs
 SLOW_SYNC_SECONDS = 0.2  # seconds
 MIN_FREE_DISK, MIN_FREE_MEMORY = 2 * 10**9, 10**9
-MATRIX_SIZE = 1024  # of the matrices that are multiplied
-MIN_BFLOAT16_RATIO = 0.8  # of float32's rate: bfloat16 does not pay
+MATRIX_SIZE = 1024  # side of the matrices that are multiplied
+MIN_BFLOAT16_RATIO = 0.8  # of float32's rate; below it, bfloat16 is not worth it
 
 
 @dataclass(frozen=True, slots=True)
 class MachineProblem:
-    """Something to mend: where, what was found, what to do."""
+    """A problem to fix: where, what was found, what to do."""
 
     text: str
     error_type: type[UpbringError] | None = None  # the error, if no training is possible
 
 
 def run(resolved: Resolved[DoctorSettings]) -> None:
-    """Print what was found and what to mend; fail if training is impossible."""
+    """Print the facts and the problems to fix; fail if training is impossible."""
     settings = resolved.settings
     problems: list[MachineProblem] = []
     facts = [
@@ -80,7 +80,7 @@ def _check_versions(report: ReportProblem) -> Iterator[tuple[str, str]]:
 
 
 def _check_machine(report: ReportProblem) -> Iterator[tuple[str, str]]:
-    from upbring.train import devices  # noqa: PLC0415 -- torch, which the door does without
+    from upbring.train import devices  # noqa: PLC0415 -- torch is heavy
 
     machine = collect_environment()
     yield "processor", str(machine["processor"])
@@ -100,17 +100,17 @@ def _as_list(value: object) -> list[object]:
 
 
 def _check_cache(report: ReportProblem) -> Path:
-    """Return the cache folder, or where it was to be."""
+    """Return the cache folder, or the folder that should contain it."""
     messages: list[str] = []
     folder = cache_folder(log=messages.append)
     if messages:
-        shutil.rmtree(folder, ignore_errors=True)  # the temporary one that stood in
+        shutil.rmtree(folder, ignore_errors=True)  # the temporary replacement
         match = re.search(r"is not writable \((.+)\); encoded", messages[0])
         reason = match[1] if match else messages[0]
         report(
             MachineProblem(
                 f"cache folder cannot be written: {reason}; set UPBRING_CACHE to a folder that can "
-                "be written, else rows are tokenised anew each time"
+                "be written, otherwise rows are tokenized again in each run"
             )
         )
         return folder.parent
@@ -118,7 +118,7 @@ def _check_cache(report: ReportProblem) -> Path:
 
 
 def _check_disk(name: str, folder: Path, report: ReportProblem) -> Iterator[tuple[str, str]]:
-    """Yield where a folder lies, what is free there and how fast it syncs."""
+    """Yield the path of a folder, its free space and how fast it syncs."""
     existing = next(
         candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists()
     )
@@ -128,7 +128,7 @@ def _check_disk(name: str, folder: Path, report: ReportProblem) -> Iterator[tupl
     except (OSError, UpbringError) as error:
         yield name, f"{folder.absolute()}: cannot be written"
         reason = getattr(error, "strerror", None) or str(error)
-        fix = "give yourself the right to write there, or choose another with --runs"
+        fix = "change its permissions, or choose another with --runs"
         report(
             MachineProblem(f"{name} {existing}: cannot be written ({reason}); {fix}", InputError)
         )
@@ -150,7 +150,7 @@ def _check_disk(name: str, folder: Path, report: ReportProblem) -> Iterator[tupl
 
 
 def measure_sync_seconds(folder: Path) -> float:
-    """Return the seconds of a small durable save, the median of a few; nothing is left behind."""
+    """Return the median seconds of a small durable save; no file remains."""
     durations = []
     with tempfile.TemporaryDirectory(prefix=".upbring-doctor-", dir=folder) as scratch:
         for number in range(NUM_SAVES):
@@ -161,8 +161,8 @@ def measure_sync_seconds(folder: Path) -> float:
 
 
 def _check_processor(seconds: float, report: ReportProblem) -> Iterator[tuple[str, str]]:
-    """Yield what products take in each number format, and the GPU."""
-    import torch  # noqa: PLC0415 -- heavy, which the door does without
+    """Yield the GPU and the speed of matrix products in each dtype."""
+    import torch  # noqa: PLC0415 -- torch is heavy
 
     from upbring.train import devices  # noqa: PLC0415 -- as above
 
@@ -187,14 +187,14 @@ def _check_processor(seconds: float, report: ReportProblem) -> Iterator[tuple[st
 
 
 def measure_flops(dtype: object, device: object, seconds: float) -> float:
-    """Return the operations of a matrix product in a second, tried for so many seconds."""
+    """Return the best FLOP/s of a matrix product, measured for `seconds` seconds."""
     import torch  # noqa: PLC0415 -- as above
 
-    matrix = torch.full((MATRIX_SIZE, MATRIX_SIZE), 0.5, dtype=dtype, device=device)  # type: ignore[call-overload]  # of torch, which this module does not import
+    matrix = torch.full((MATRIX_SIZE, MATRIX_SIZE), 0.5, dtype=dtype, device=device)  # type: ignore[call-overload]  # torch types; torch is not imported here
     best = float("inf")
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or best == float("inf"):
         started_at = time.perf_counter()
-        float((matrix @ matrix)[0, 0])  # reading a number waits for a GPU
+        float((matrix @ matrix)[0, 0])  # reading a number synchronizes with the GPU
         best = min(best, time.perf_counter() - started_at)
     return 2 * MATRIX_SIZE**3 / best

@@ -1,4 +1,4 @@
-"""`upbring evaluate`: the numbers about models, in a table and in a folder."""
+"""`upbring evaluate`: evaluate models; print a table and write every number to a folder."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,11 +16,11 @@ from upbring.stages.evaluation.evaluate import evaluate
 from upbring.stages.evaluation.human_judge import votes_waiting_text
 from upbring.stages.evaluation.reward_judge import make_reward_scorer
 
-DETAIL_PREFIXES = ("strict/",)  # numbers that stand in the file alone
+DETAIL_PREFIXES = ("strict/",)  # only in the file, not in the table
 
 
 def run(resolved: Resolved[EvaluateSettings]) -> None:
-    """Evaluate, show the table, say where everything lies."""
+    """Evaluate, print the table and the paths of the results."""
     settings = resolved.settings
     console = Console()
     error = Console(stderr=True)
@@ -31,19 +31,19 @@ def run(resolved: Resolved[EvaluateSettings]) -> None:
     results = evaluate(settings, log=log, make_scorer=partial(make_reward_scorer, settings))
     console.print(scorecard(results, settings.models))
     if len(settings.models) > 1:
-        console.print("▲▼ surely more or less than the first model, item by item (95 %)")
+        console.print("▲▼ significantly above or below the first model (paired by item, 95 %)")
     if any(number.is_synthetic for number in results):
-        console.print("* synthetic: judged by the toy world's own truth about an invented world")
+        console.print("* synthetic: judged by the ground truth of the toy world")
     if (waiting_text := votes_waiting_text(settings)) is not None:
         console.print(waiting_text, markup=False, soft_wrap=True)
     paths = f"{settings.to / RESULTS} and {settings.to / ANSWERS}"
-    console.print(f"every number and every answer: {paths}", markup=False, soft_wrap=True)
+    console.print(f"all numbers and responses: {paths}", markup=False, soft_wrap=True)
 
 
 def scorecard(results: Sequence[EvalResult], models: Sequence[str]) -> Table:
-    """Return a row for each number and a column for each model.
+    """Return a table with a row per number and a column per model.
 
-    An arrow says that the change from the first model is sure: its interval leaves out 0.
+    An arrow marks a significant change from the first model: its interval excludes 0.
     """
     table = Table("suite", "number", box=None, pad_edge=False)
     table.columns[1].overflow = "fold"
@@ -65,7 +65,7 @@ def scorecard(results: Sequence[EvalResult], models: Sequence[str]) -> Table:
 
 
 def _arrow(number: EvalResult) -> str:
-    """Return whether a number is surely above or below 0."""
+    """Return an arrow if the interval of a number excludes 0."""
     if number.low is None or number.high is None:
         return ""
     return " ▲" if number.low > 0 else " ▼" if number.high < 0 else ""

@@ -1,4 +1,4 @@
-"""`upbring export`: a model that other tools load as it stands."""
+"""`upbring export`: write a model that other tools load unchanged."""
 
 from rich.console import Console
 
@@ -9,7 +9,7 @@ from upbring.train import devices
 
 
 def run(resolved: Resolved[ExportSettings]) -> None:
-    """Export and tell what was checked."""
+    """Export and print what was verified."""
     settings = resolved.settings
     devices.retain_freed_memory()
     console = Console(stderr=True)

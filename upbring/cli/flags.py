@@ -1,6 +1,6 @@
-"""A click command made from settings: its flags, its help, and what a command line gives.
+"""A click command built from settings: its flags, its help, and the values of a command line.
 
-Values stay text here; `settings.resolve` parses them, so that a flag and a file mean the same.
+Values stay text here; `settings.resolve` parses them, so that flags and files mean the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ CONTEXT_SETTINGS = {
 
 @dataclass(frozen=True)
 class ParsedFlags:
-    """What a command line gives: values by setting, and a settings file."""
+    """The values of a command line by setting, and its settings file."""
 
     flags: dict[str, object]
     settings_file: Path | None
@@ -65,17 +65,17 @@ class SettingsCommand(click.Command):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments; `--switch false` and `--switch=false` are spelled `--no-switch`."""
+        """Parse arguments; `--switch false` and `--switch=false` become `--no-switch`."""
         ctx.meta["arguments"] = list(args)
         spelled = args if self.command.has_subcommand else [*_spell_switches(args, self.specs)]
         try:
             return super().parse_args(ctx, spelled)
         except click.UsageError as error:
-            error.ctx = ctx  # click's parser leaves it out
+            error.ctx = ctx  # click's parser does not set it
             raise
 
     def parsed_flags(self, ctx: click.Context) -> ParsedFlags:
-        """Return what the command line of a context gives."""
+        """Return the values of the command line of a context."""
         given = {name: value for name, value in ctx.params.items() if value not in (None, ())}
         given.pop("debug")
         file = given.pop("settings_file", None)
@@ -91,7 +91,7 @@ class SettingsCommand(click.Command):
         return ParsedFlags(given, None if file is None else Path(file))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, panel after panel."""
+        """Write the options, panel by panel."""
         options = {option.name: option for option in self.get_params(ctx)}
         if self.command.positional is not None:
             spec = self.specs[self.command.positional]
@@ -107,14 +107,14 @@ class SettingsCommand(click.Command):
             formatter.write_dl([record for record in records if record])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return completions; after `plan COMMAND`, those of that command."""
+        """Return completions; after `plan COMMAND`, the completions of that command."""
         if self.command.has_subcommand and ctx.params.get("positional"):
             return _complete_subcommand(ctx, None, incomplete)
         return super().shell_complete(ctx, incomplete)
 
     @property
     def metavar(self) -> str:
-        """What stands for the positional arguments in help."""
+        """The placeholder of the positional arguments in help."""
         return self.command.metavar or str(self.command.positional).upper()
 
     def _positional(self) -> Iterator[click.Argument]:
@@ -132,7 +132,7 @@ class SettingsCommand(click.Command):
         )
 
     def _aliases(self) -> Iterator[click.Option]:
-        """Yield hidden options for other tools' names that set something."""
+        """Yield hidden options for the names that other tools use."""
         for name in aliases():
             alias = None if name in self.specs else find_alias(name, self.specs)
             if alias is None or alias.answer:
@@ -148,7 +148,7 @@ class SettingsCommand(click.Command):
 
 
 def parse_flags(command: Command, arguments: list[str]) -> ParsedFlags | None:
-    """Return what a command line gives, or None when it asks for help, which is printed."""
+    """Return the values of a command line, or None if it asks for help, which is printed."""
     click_command = SettingsCommand(command)
     try:
         with click_command.make_context(f"upbring {command.name}", arguments) as ctx:
@@ -160,7 +160,7 @@ def parse_flags(command: Command, arguments: list[str]) -> ParsedFlags | None:
 
 
 def usage_error_message(error: click.UsageError) -> str:
-    """Return in our form what click could not parse: where, what was found, what to do."""
+    """Return click's usage error in our form: where, what was found, what to do."""
     location = error.ctx.command_path if error.ctx else "upbring"
     hint = f"see `{location} --help`"
     command = error.ctx.command if error.ctx else None
@@ -187,7 +187,7 @@ def _unknown_flag_message(flag: str, specs: Mapping[str, SettingSpec], *, hint: 
 
 
 def _flags(name: str, *, is_switch: bool) -> list[str]:
-    """Return how click is told of a flag: its spelling and the name of its value."""
+    """Return click's declaration of a flag: its spelling and its parameter name."""
     spelled = name.replace("_", "-")
     return [f"--{spelled}/--no-{spelled}" if is_switch else f"--{spelled}", name]
 
@@ -212,7 +212,7 @@ def _option(spec: SettingSpec) -> click.Option:
 
 
 def _complete_value(spec: SettingSpec) -> Complete:
-    """Return what completes the value of a setting: its choices, or files."""
+    """Return the completion function of a setting's value: its choices, or files."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
         if spec.value_type == "path" or spec.name in STAGE_SETTINGS | {"run"}:
@@ -223,14 +223,14 @@ def _complete_value(spec: SettingSpec) -> Complete:
 
 
 def _complete_subcommand(ctx: click.Context, _: object, incomplete: str) -> list[CompletionItem]:
-    """Return what completes the arguments after `upbring plan`, as if they stood alone."""
+    """Return completions for the arguments after `upbring plan`, as for a command of their own."""
     words = ctx.params.get("positional") or ()
     completion = ShellComplete(ctx.find_root().command, {}, "upbring", "_UPBRING_COMPLETE")
     return completion.get_completions([*words], incomplete)
 
 
 def _spell_switches(args: list[str], specs: Mapping[str, SettingSpec]) -> Iterator[str]:
-    """Yield arguments with the value of a switch in its flag: `--bf16 false` as `--no-bf16`.
+    """Yield the arguments with switch values moved into the flag: `--bf16 false` as `--no-bf16`.
 
     >>> from upbring.settings.methods.sft import SftSettings
     >>> list(_spell_switches(["--dora", "True", "--bf16=false", "a"], setting_specs(SftSettings)))

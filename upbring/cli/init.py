@@ -1,4 +1,4 @@
-"""`upbring init`: a commented recipe to begin with, and example data."""
+"""`upbring init`: write a commented recipe and example data."""
 
 import sys
 
@@ -13,21 +13,21 @@ DEFAULT_MODEL = "builtin:sprout"
 
 
 def run(resolved: Resolved[InitSettings]) -> None:
-    """Ask for what was not given, write the files, and say how to go on."""
+    """Ask for missing settings, write the files, and print the next command."""
     settings = resolved.settings
     console = Console()
     case = settings.case or _ask_case(console)
     model = settings.model or _ask(
-        console, f"Model to begin from (a folder, a hub id; Enter for {DEFAULT_MODEL}): "
+        console, f"Model to start from (a folder or a hub id; Enter for {DEFAULT_MODEL}): "
     )
     written = write_recipe(case, model=model or DEFAULT_MODEL, folder=settings.to)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False)
-    console.print(f"Go on with:  upbring run {written[0]}", markup=False, highlight=False)
+    console.print(f"Next:  upbring run {written[0]}", markup=False, highlight=False)
 
 
 def _ask_case(console: Console) -> str:
-    """Return which of the cases the user wants."""
+    """Return the case that the user chooses."""
     names = list(CASES)
     for number, name in enumerate(names, 1):
         console.print(f"  {number}  {name}: {CASES[name]}", markup=False, highlight=False)
@@ -36,10 +36,10 @@ def _ask_case(console: Console) -> str:
         return names[int(answer) - 1]
     if answer in names:
         return answer
-    raise InputError(f"{answer!r}: is none of them; give --case {'|'.join(names)}")
+    raise InputError(f"{answer!r}: is not one of the cases; give --case {'|'.join(names)}")
 
 
 def _ask(console: Console, question: str) -> str:
     if not sys.stdin.isatty():
-        raise InputError("nobody is there to ask; give --case and --model")
+        raise InputError("standard input is not a terminal; give --case and --model")
     return console.input(question, markup=False).strip()

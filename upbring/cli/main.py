@@ -1,6 +1,6 @@
 """The command line: arguments to a command that runs, errors to messages and exit codes.
 
-Nothing heavy is imported until a command runs: help and shell completion take a moment only.
+Heavy modules are imported only when a command runs, so that help and shell completion are fast.
 """
 
 import os
@@ -45,16 +45,16 @@ def main(argv: list[str] | None = None) -> int:
         return stop.exit_code
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # noqa: BLE001 -- the last place where a message can be made of it
+    except Exception as error:  # noqa: BLE001 -- the outermost handler
         return _report_error(error, is_debug="--debug" in argv)
     return code
 
 
 def configure_offline_mode(model: str | None = None) -> None:
-    """Keep the hub's client from the network, unless `model` names a hub id.
+    """Switch the hub client to offline mode, unless `model` is a hub id.
 
-    A name such as `owner/name` is a hub id when there is no folder `owner` here. Variables that the
-    user set are kept. Telemetry is off either way.
+    A name such as `owner/name` is a hub id if there is no folder `owner` here. Variables that the
+    user set are kept. Telemetry is always off.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     is_hub_id = bool(model and HUB_ID_PATTERN.fullmatch(model) and not Path(model).parent.exists())
@@ -63,7 +63,7 @@ def configure_offline_mode(model: str | None = None) -> None:
 
 
 class CommandGroup(click.Group):
-    """All commands, each imported when it is asked for."""
+    """All commands, each imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -71,7 +71,7 @@ class CommandGroup(click.Group):
         return [*commands(), "completion"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command under its name, or under another tool's name for it."""
+        """Return a command by its name, or by another tool's name for it."""
         del ctx
         if cmd_name == "completion":
             return _completion_command()
@@ -95,7 +95,7 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the first argument names."""
+        """Return the name of the command, the command, and its arguments."""
         name = args[0].replace("_", "-")
         click_command = self.get_command(ctx, name)
         if click_command is None and not ctx.resilient_parsing:
@@ -105,7 +105,7 @@ class CommandGroup(click.Group):
         return (click_command.name if click_command else None), click_command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands group by group; their settings are not imported for it."""
+        """Write the commands by group, without importing their settings."""
         del ctx
         rows = [(each.group, each.name, each.help) for each in commands().values()]
         rows.append(("Tools", "completion", "Print the script for shell completion."))
@@ -136,10 +136,10 @@ def make_command_line() -> CommandGroup:
 
 
 def _dispatch(argv: list[str]) -> int:
-    """Run what the arguments ask for, and return the exit code."""
+    """Run the command that the arguments name, and return the exit code."""
     command_line = make_command_line()
     if instruction := os.environ.get(COMPLETION_VARIABLE):
-        from click.shell_completion import shell_complete  # noqa: PLC0415 -- only what is needed
+        from click.shell_completion import shell_complete  # noqa: PLC0415 -- imported only when needed
 
         return shell_complete(command_line, {}, "upbring", COMPLETION_VARIABLE, instruction)
     if not argv or argv[0] == "help":
@@ -156,7 +156,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) -> int:
-    """Run a command, in as many processes as its training asks for, and return its exit code."""
+    """Run a command, in several processes if its settings require it; return the exit code."""
     from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
     from upbring.settings.training import TrainSettings  # noqa: PLC0415 -- as above
     from upbring.train import launcher  # noqa: PLC0415 -- as above

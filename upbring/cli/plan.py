@@ -1,6 +1,6 @@
-"""`upbring plan COMMAND …`: the memory and the time of a run, without reading any weights.
+"""`upbring plan COMMAND …`: estimate memory and time of a run without reading weights.
 
-For a recipe it prints the stages: which are kept, and what the others need.
+For a recipe it prints a row per stage: whether it is finished, and its time, memory and disk.
 
 The plan goes to standard output, messages about the rows to standard error.
 """
@@ -45,7 +45,7 @@ _WIDE_COLUMNS = 400  # characters of a line
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
-    """Print the memory and the time of a run, each by part."""
+    """Print the memory and the time of a run, by part."""
     command, *args = resolved.settings.do
     if Path(command).suffix in {".yaml", ".yml"}:
         _print_recipe_plan(Path(command), args)
@@ -69,20 +69,22 @@ def run(resolved: Resolved[PlanSettings]) -> None:
 
 
 def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
-    """Print which stages of a recipe are to be done in a folder, and what they need."""
+    """Print the status of a recipe's stages in a folder, and their time, memory and disk."""
     match args:
         case []:
             folder = Path("runs") / recipe_path.stem
         case ["--to", name]:
             folder = Path(name)
         case [word, *_]:
-            raise InputError(f"upbring plan: {word} says nothing of a recipe; give --to FOLDER")
+            raise InputError(
+                f"upbring plan: {word} does not apply to a recipe; give only --to FOLDER"
+            )
     recipe = read_recipe(recipe_path)
     forecasts = forecast_stages(PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log=lambda _: None))
     Console(stderr=True).print(recipe_tree(recipe, folder))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_WIDE_COLUMNS)  # a stage is a line, however long
+        console = Console(width=_WIDE_COLUMNS)  # no line breaks within a stage
     console.print(_stage_table(forecasts, is_pretty=console.is_terminal))
     for line in _summary_lines(
         forecasts, free_disk_bytes(folder), is_evaluated=recipe.evaluate is not None
@@ -91,8 +93,8 @@ def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
 
 
 def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Table:
-    """Return a row for each stage."""
-    heads = ("stage", "method", "standing", "time", "memory", "disk", "")
+    """Return a table with a row per stage."""
+    heads = ("stage", "method", "status", "time", "memory", "disk", "")
     table = Table(*heads, box=SIMPLE_HEAD if is_pretty else None, pad_edge=False)
     for stage in forecasts:
         approximately = "" if stage.action == "kept" else "about "
@@ -112,14 +114,14 @@ def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Tabl
 def _summary_lines(
     forecasts: Sequence[StageForecast], free_bytes: int, *, is_evaluated: bool
 ) -> Iterator[str]:
-    """Yield what the stages that are not finished need together."""
+    """Yield the total time, memory and disk of the unfinished stages."""
     todo = [stage for stage in forecasts if stage.action != "kept"]
     if not todo:
-        yield "every stage is finished and kept; only evaluation, gates and report are made anew"
+        yield "all stages are finished and kept; only evaluation, gates and report run again"
         return
     unknown = [each.name for each in todo if each.seconds is None]
     if len(unknown) == len(todo):
-        yield f"to do: {len(todo)} of {len(forecasts)} stages; what they take cannot be told yet"
+        yield f"to do: {len(todo)} of {len(forecasts)} stages; time and memory are not known yet"
         return
     time = format_seconds(sum(each.seconds or 0 for each in todo))
     memory = max((each.memory or 0 for each in todo), default=0)
@@ -134,7 +136,7 @@ def _summary_lines(
     if load := describe_load(highest_load(stage.other_load for stage in todo)):
         yield f"time: {load}"
     if disk > free_bytes:
-        yield "there is too little space: free some, or set `keep: 2` and a smaller `rank:`"
+        yield "not enough disk space: free some, or set `save_total_limit: 2` and a smaller `rank:`"
 
 
 def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate) -> None:
@@ -142,7 +144,7 @@ def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate)
     log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     profile = memory_plan.memory_profile
     share = profile.num_trainable / profile.num_parameters
-    log(f"{profile.num_trainable:,} of {profile.num_parameters:,} weights learn ({share:.2%})")
+    log(f"{profile.num_trainable:,} of {profile.num_parameters:,} trainable ({share:.2%})")
     log(format_memory(memory_plan))
     console.print(_memory_table(memory_plan.memory))
     log(f"\n{format_time(memory_plan, time_estimate)}")
@@ -153,7 +155,7 @@ def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate)
 
 
 def _memory_table(memory: MemoryEstimate) -> Table:
-    """Return the parts of the memory at its peak, one in a row."""
+    """Return the parts of the peak memory, one per row."""
     table = Table.grid(padding=(0, 2))
     for name, size in memory.peak_parts.items():
         table.add_row(f"  {name}", durable.format_size(size))

@@ -1,6 +1,6 @@
 """Documentation generated from the declarations: docs/settings.md and a table of README.md.
 
-`make docs` writes them, and a test compares them.
+`make docs` writes them, and a test checks that they are current.
 """
 
 import re
@@ -55,13 +55,13 @@ counts for the commands that have the setting. Other names are answered with wha
 
 
 def settings_page() -> str:
-    """Return the page of all settings of all commands."""
+    """Return the page with the settings of all commands."""
     sections = [_command_section(command) for command in commands().values()]
     return "".join([PREFACE, *sections, ALIAS_PREFACE, *_alias_section()])
 
 
 def readme_blocks() -> dict[str, str]:
-    """Return the generated tables of the README by the name of their block."""
+    """Return the generated tables of the README by block name."""
     method_rows = (
         (
             f"[`{each.name}`](docs/algorithms/{each.name}.md)",
@@ -75,7 +75,7 @@ def readme_blocks() -> dict[str, str]:
 
 
 def replace_blocks(text: str) -> str:
-    """Return a page with each generated block, between `<!-- name -->` marks, written anew."""
+    """Return a page with each generated block, between `<!-- name -->` marks, replaced."""
     for name, block in readme_blocks().items():
         pattern = rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
         literal = block.replace("\\", "\\\\")

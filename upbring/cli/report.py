@@ -1,4 +1,4 @@
-"""`upbring report`: one page that shows what runs did."""
+"""`upbring report`: write one page about runs."""
 
 from rich.console import Console
 
@@ -8,13 +8,13 @@ from upbring.settings.resolve import Resolved
 
 
 def run(resolved: Resolved[ReportSettings]) -> None:
-    """Write the report and tell what it comes to."""
+    """Write the report and print its headline."""
     settings = resolved.settings
     console = Console(soft_wrap=True, highlight=False, markup=False)
     report = write_report(settings.run, settings.to or settings.run[0])
     console.print(report.verdict.headline)
     for read_error in report.read_errors:
-        console.print(f"left out: {read_error}")
+        console.print(f"skipped: {read_error}")
     console.print(
-        f"{report.html_path}: the report; {report.json_path.name} beside it holds every number"
+        f"{report.html_path}: the report; {report.json_path.name} beside it has every number"
     )

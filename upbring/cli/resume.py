@@ -1,4 +1,4 @@
-"""`upbring resume`: go on with an interrupted run."""
+"""`upbring resume`: resume an interrupted run."""
 
 import contextlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from upbring.stages.train_or_resume import train
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:
-    """Find the run and go on with it, by the settings in its folder."""
+    """Find the run and resume it with the settings in its folder."""
     settings = resolved.settings
     if settings.run is None:
         interrupted = Run.newest_interrupted(settings.runs)
@@ -32,7 +32,7 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
     if directory != Path.cwd():
         interrupted = Run(interrupted.path.absolute())
         Console(stderr=True).print(
-            f"{interrupted.path}: was begun in {directory}, so its files are taken from there",
+            f"{interrupted.path}: was started in {directory}; relative paths are resolved there",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -42,6 +42,6 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
 
 
 def _run_path(settings: ResumeSettings) -> Path:
-    """Return the run's folder, given as a path or as its name alone."""
+    """Return the run's folder, given as a path or by its name."""
     path = Path(str(settings.run))
     return path if path.exists() else settings.runs / path

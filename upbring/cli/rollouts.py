@@ -1,4 +1,4 @@
-"""`upbring rollouts`: what a policy answered, and what each token of it was worth."""
+"""`upbring rollouts`: sampled responses of an RL run, with the metrics of each token."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def color_tokens(tokens: Sequence[str], numbers: Sequence[float]) -> Text:
 
 
 def _samples(opened: Run, step: int | None) -> Iterator[dict[str, Any]]:
-    """Yield the rollouts of an evaluation: of this step, or of the last."""
+    """Yield the rollouts of the evaluation at `step`, or of the last one."""
     lines = opened.samples_file.read_text(encoding="utf-8") if opened.samples_file.is_file() else ""
     all_samples = [json.loads(line) for line in lines.splitlines() if line.endswith("}")]
     samples = [sample for sample in all_samples if "tokens" in sample]
@@ -80,5 +80,5 @@ def _token_table(sample: dict[str, Any]) -> Table:
 
 
 def _escape_control(text: str) -> str:
-    """Return text whose control characters, which a terminal would obey, are written out."""
+    """Return text with control characters escaped, which a terminal would interpret."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

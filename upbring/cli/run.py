@@ -1,4 +1,4 @@
-"""`upbring run`: a whole road from one recipe."""
+"""`upbring run`: run a pipeline from a recipe."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,14 +25,14 @@ from upbring.train.progress import has_bars
 
 
 def run(resolved: Resolved[RunSettings]) -> None:
-    """Take the road of a recipe, or show it."""
+    """Run the pipeline of a recipe, or print it."""
     settings = resolved.settings
     folder = settings.to or Path("runs") / settings.recipe.stem
     run_recipe(settings.recipe, folder, is_dry_run=settings.dry_run)
 
 
 def run_recipe(recipe_path: Path, folder: Path, *, is_dry_run: bool = False) -> None:
-    """Read a recipe, take its stages, evaluate, check the gates, write the report."""
+    """Read a recipe, run its stages, evaluate, check the gates, write the report."""
     console = Console(stderr=True)
 
     def log(text: str) -> None:
@@ -62,13 +62,13 @@ def run_recipe(recipe_path: Path, folder: Path, *, is_dry_run: bool = False) -> 
 
 
 def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResult]) -> None:
-    """Show the results, judge and report; a gate that does not pass is an error in the end."""
+    """Print the results, check the gates and write the report; raise if a gate fails."""
     recipe, folder = runner.recipe, runner.folder
     if results:
         console.print(
             scorecard([each for each in results if is_headline(each)], recipe.evaluated_models)
         )
-        runner.log("* judged by the embedded world's own truth; the report has every number")
+        runner.log("* judged by the ground truth of the toy world; the report has every number")
     gate_results = check_gates(runner, results)
     failed = [result.name for result in gate_results if result.passed is not True]
     runner.save_state(status="gates failed" if failed else "finished")
@@ -77,7 +77,7 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
     if last_policy := next(
         (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
     ):
-        lines.append(f"talk with it: upbring chat {runner.stage_folder(last_policy.name)}")
+        lines.append(f"chat with it: upbring chat {runner.stage_folder(last_policy.name)}")
     for line in lines:
         runner.log(line)
     if failed:
@@ -88,14 +88,14 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
 
 
 def is_headline(measured: EvalResult) -> bool:
-    """Whether a number is one that gates may speak of: those are the ones to read first."""
+    """Whether gates can use a number; these numbers are the most important ones."""
     return any(
         (measured.suite, measured.name) in gated_metrics for gated_metrics in METRICS.values()
     )
 
 
 def _print_sample_answers(runner: PipelineRunner, prompts: PipelinePrompts, name: str) -> None:
-    """Ask the road's prompts of a model, and show what it answers."""
+    """Generate responses to the recipe's prompts with a model, and print them."""
     saved_answers = prompts.read_answers().get(name) if name == BASE else None
     runner.log(
         format_answers(
@@ -105,7 +105,7 @@ def _print_sample_answers(runner: PipelineRunner, prompts: PipelinePrompts, name
 
 
 def recipe_tree(recipe: Recipe, folder: Path) -> Tree:
-    """Return the road as a tree: each stage under the last of those that it needs."""
+    """Return the pipeline as a tree: each stage under the last stage that it needs."""
     root = Tree(f"{recipe.file} → {folder}")
     nodes = {"": root.add(f"base: {recipe.model}")}
     for stage in recipe.stages:

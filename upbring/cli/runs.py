@@ -1,4 +1,4 @@
-"""`upbring runs`: the runs of a folder, a line each."""
+"""`upbring runs`: list the runs in a folder."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +15,7 @@ def run(resolved: Resolved[RunsSettings]) -> None:
     console = Console()
     summaries = summarize_runs(folder)
     if not summaries:
-        console.print(f"{folder}: no runs yet; begin one with `upbring sft`", markup=False)
+        console.print(f"{folder}: no runs yet; start one with `upbring sft`", markup=False)
         return
     table = Table("run", "status", "steps", "loss", "started", box=None, pad_edge=False)
     for summary in summaries:

@@ -1,4 +1,4 @@
-"""`upbring score`: responses of files, scored by a reward model or by several as one."""
+"""`upbring score`: score responses with a reward model, or with an ensemble."""
 
 import sys
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[ScoreSettings]) -> None:
-    """Score every response and tell what came out."""
+    """Score every response and print a summary."""
     settings = resolved.settings
     console = Console(stderr=True)
 
@@ -31,7 +31,7 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
         read_responses(path, format=settings.format, skip_bad=settings.skip_bad, log=log)
         for path in settings.data
     ]
-    count = sum(1 for file in files for _ in file)  # and what is malformed is told before any work
+    count = sum(1 for file in files for _ in file)  # reports malformed rows before any work
     machine = devices.prepare(settings)
     members = load_reward_models(
         [settings.model, *settings.ensemble],
@@ -54,7 +54,7 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
 def _score_all(
     ensemble: Ensemble, records: Iterable[Record], count: int, console: Console
 ) -> tuple[list[str], ScoreSummary]:
-    """Return a line for each response, and what is told when all is done."""
+    """Return a line of JSON per response, and the summary."""
     written: list[str] = []
     summary = ScoreSummary()
     track = make_tracker(console)

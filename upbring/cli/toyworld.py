@@ -1,4 +1,4 @@
-"""`upbring toyworld export FOLDER`: the embedded world as files that a user can read."""
+"""`upbring toyworld export FOLDER`: write the toy world as files."""
 
 from pathlib import Path
 

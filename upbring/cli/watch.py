@@ -1,4 +1,4 @@
-"""`upbring watch`: the report of runs that are at work, as a page of this machine alone."""
+"""`upbring watch`: the report as a live page, reachable only from this machine."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def run(resolved: Resolved[WatchSettings]) -> None:
     """Serve the page until Ctrl-C."""
     settings = resolved.settings
     folder = _watched_folder(settings)
-    read_evidence([folder])  # says at once what is wrong with it
+    read_evidence([folder])  # raises early if the folder cannot be read
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
     def print_address(address: WebAddress) -> None:
@@ -36,11 +36,11 @@ def run(resolved: Resolved[WatchSettings]) -> None:
 
 
 def _watched_folder(settings: WatchSettings) -> Path:
-    """Return the folder that is named, as a path or as a run's name, or that of the newest run."""
+    """Return the given folder (a path or a run's name), or the newest run's."""
     if settings.run is not None:
         path = Path(settings.run)
         return path if path.exists() else settings.runs / path
     runs = all_runs(settings.runs)
     if not runs:
-        raise InputError(f"{settings.runs}: no runs yet; begin one, or name a folder to watch")
+        raise InputError(f"{settings.runs}: no runs yet; start one, or give a folder to watch")
     return runs[-1].path

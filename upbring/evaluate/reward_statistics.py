@@ -147,10 +147,6 @@ def annotator_agreement(rankings: ScoredRankings) -> RewardStatistic:
     return RewardStatistic(name, value, note="" if num_pairs else note)
 
 
-def _ranks_of_texts(ranks: Mapping[str, float], texts: Sequence[str]) -> FloatArray:
-    return np.array([ranks[text] for text in texts], np.float64)
-
-
 def calibration_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
     """Yield the calibration error before and after temperature scaling, and the temperature."""
     margins, count = rankings.margins, len(rankings.margins)

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from upbring.maths.statistics import FloatArray
 
@@ -87,18 +86,3 @@ def fit_temperature(margins: FloatArray) -> float:
     if slope(1 / MIN_TEMPERATURE) <= 0:
         return MIN_TEMPERATURE
     return 1 / float(optimize.brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE))
-
-
-def auc(scores: FloatArray, is_positive: npt.NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: P(a positive scores above a negative), ties as half.
-
-    It is Mann–Whitney's U divided by n₊·n₋, from the sum of ranks.
-
-    >>> auc(np.array([3.0, 1.0, 2.0]), np.array([True, False, True]))
-    1.0
-    """
-    n, m = int(is_positive.sum()), int((~is_positive).sum())
-    if n == 0 or m == 0:
-        return math.nan
-    ranks = stats.rankdata(scores)
-    return float((ranks[is_positive].sum() - n * (n + 1) / 2) / (n * m))

@@ -28,21 +28,10 @@ class FittedCurve:
     r_squared: float
 
 
-def best_of_n_reward(d: FloatArray, alpha: float, beta: float) -> FloatArray:
-    """Return the gold reward of best-of-n sampling at distance d."""
-    # R(d) = d (α − β d)                                                            (equation 1)
-    return d * (alpha - beta * d)
-
-
 def rl_reward(d: FloatArray, alpha: float, beta: float) -> FloatArray:
     """Return the gold reward of an RL policy at distance d."""
     # R(d) = d (α − β log d)                                                        (equation 2)
     return d * (alpha - beta * np.log(np.maximum(d, np.finfo(np.float64).tiny)))
-
-
-def best_of_n_peak(curve: FittedCurve) -> float | None:
-    """Return the d with the highest gold reward, or None if the curve never falls."""
-    return curve.alpha / (2 * curve.beta) if curve.beta > 0 else None
 
 
 def rl_peak(curve: FittedCurve) -> float | None:

@@ -165,13 +165,6 @@ def kendall_tau(first: FloatArray, second: FloatArray) -> float:
     return float(stats.kendalltau(first, second).statistic)
 
 
-def spearman_rho(first: FloatArray, second: FloatArray) -> float:
-    """Return Spearman's ρ, Pearson's correlation of the ranks. NaN if one is constant."""
-    if _is_constant(first) or _is_constant(second):
-        return math.nan
-    return float(stats.spearmanr(first, second).statistic)
-
-
 def _is_constant(values: FloatArray) -> bool:
     return len(values) == 0 or bool((values == values[0]).all())
 

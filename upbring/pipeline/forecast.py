@@ -1,9 +1,9 @@
 """The forecast of a pipeline: which stages are kept, and what the others need.
 
-`PipelineRunner` decides which stages are kept. A finished stage reports what it took, the others
-are planned. A model that a stage has still to make is replaced by the one that this stage starts
-from, which has the same shape. A stage whose rows are still to be made has no forecast. No weights
-are read, and nothing is written except for the cache of encoded rows.
+`PipelineRunner` decides which stages are kept. The resources of a finished stage are recorded, those
+of the others are planned. A model that is not trained yet is replaced by the one that its stage
+starts from, which has the same shape. A stage whose rows do not exist yet has no forecast. No
+weights are read, and nothing is written except for the cache of encoded rows.
 
 Excluded: the time of stages that do not train, and of the evaluation.
 """
@@ -30,20 +30,15 @@ from upbring.stages.registry import methods
 from upbring.train import checkpoint
 
 PROBE_SECONDS = 0.5  # of the measurement of a stage
-TOKENIZER_FILES = (
-    "*.json",
-    "*.jinja",
-    "*.txt",
-    "*.model",
-)  # tokenizer and template, beside weights
-MODEL_SETTINGS = frozenset(
-    {"model", "reward_model", "judge"}
-)  # settings that name a model, never rows
+# Of the tokenizer and the chat template, next to the weights.
+TOKENIZER_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+# Settings that name a model, never rows.
+MODEL_SETTINGS = frozenset({"model", "reward_model", "judge"})
 
 
 @dataclass(frozen=True)
 class StageForecast:
-    """A stage, its action and what that takes; None where it is not known."""
+    """A stage, its action and the resources it needs; None where unknown."""
 
     name: str
     command: str
@@ -122,9 +117,9 @@ class _Forecaster:
         )
         self.adapter_bytes[stage.name] = 0 if run_plan.memory_profile.is_full else model_bytes
         run = Run(self.runner.stage_folder(stage.name))
-        share_left, note = _share_left(run) if action == "goes on" else (1.0, "")
+        share_left, note = _share_left(run) if action == "resume" else (1.0, "")
         if run_plan.memory.total > run_plan.available_bytes:
-            note = f"too large: `upbring plan {stage.command} …` says what to change"
+            note = f"too large: `upbring plan {stage.command} …` lists what to change"
         return StageForecast(
             stage.name,
             stage.command,
@@ -134,7 +129,7 @@ class _Forecaster:
             disk=max_checkpoint_bytes(run_plan)
             + model_bytes
             + _tokenizer_bytes(context.loaded.base),
-            disk_used=_folder_bytes(run.path) if action == "goes on" else 0,
+            disk_used=_folder_bytes(run.path) if action == "resume" else 0,
             note=note,
             other_load=time.other_load,
         )
@@ -181,12 +176,12 @@ def _share_left(run: Run) -> tuple[float, str]:
     """Return the share of steps that are left of a stopped run, and where it stopped."""
     steps, saved_steps = run.read_metadata()["steps"], checkpoint.saved_steps(run.checkpoints)
     if not isinstance(steps, int) or not saved_steps:
-        return 1.0, "from its beginning"
+        return 1.0, "from the start"
     return 1 - saved_steps[-1] / steps, f"after step {saved_steps[-1]} of {steps}"
 
 
 def _finished_forecast(runner: PipelineRunner, stage: StageSpec) -> StageForecast:
-    """Return what a finished stage took."""
+    """Return the time, memory and disk space that a finished stage used."""
     folder = runner.stage_folder(stage.name)
     disk = _folder_bytes(folder)
     if stage.command not in methods():

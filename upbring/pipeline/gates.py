@@ -9,7 +9,7 @@ about the last evaluated model, unless its name contains another (`dpo.facts`).
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -166,12 +166,3 @@ def write_gate_results(path: Path, gate_results: Sequence[GateResult]) -> None:
     """Save the results of the gates."""
     rows: list[JSON] = [dict(asdict(each)) for each in gate_results]
     durable.write_json(path, rows)
-
-
-def count_outcomes(gate_results: Sequence[GateResult]) -> Mapping[str, int]:
-    """Return how many gates passed, failed and were not measured."""
-    return {
-        "passed": sum(each.passed is True for each in gate_results),
-        "failed": sum(each.passed is False for each in gate_results),
-        "not measured": sum(each.passed is None for each in gate_results),
-    }

@@ -1,19 +1,19 @@
-"""A recipe's text: a road of stages, whose settings may name what stages before them made.
+"""The recipe of a pipeline: its stages, whose settings may name outputs of earlier stages.
 
-    model: builtin:sprout        # where the road begins; stages call it `base`
-    defaults: {seed: 0}          # for every stage that knows the setting
+    model: builtin:sprout        # the base model; stages refer to it as `base`
+    defaults: {seed: 0}          # for every stage that has the setting
     stages:
       world:  {method: toyworld}
-      sft:    {data: world/demonstrations.jsonl}          # a stage without `command` is of its name
+      sft:    {data: world/demonstrations.jsonl}    # without `method:`, the name is the method
       reward: {model: sft, data: world/rankings.jsonl}
-    rounds: 2                    # the stages of each_round are taken so often
-    each_round: {…}              # in them `latest` is the newest policy
-    ask: ["What is the capital of France?"]  # of the base and of every model that is made
+    rounds: 2                    # how often the stages of each_round run
+    each_round: {…}              # `latest` is the newest policy
+    ask: ["What is the capital of France?"]  # asked of the base and of each policy
     evaluate: {models: [base, sft], suite: facts}
     gates: {facts: ">= base + 0.1"}
 
-All of it is checked before the first stage: commands, settings, names, files, gates. The nearest
-spelling is told with file and line.
+The whole recipe is checked before the first stage runs: methods, settings, names, files and gates.
+Errors contain the file, the line and the nearest valid name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ MAX_ROUNDS = 20
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage of the road: its name, command and settings, and the stages that it needs."""
+    """A stage of a pipeline: its name, method and settings, and the stages that it needs."""
 
     name: str
     command: str
@@ -55,29 +55,29 @@ class StageSpec:
 
     @property
     def makes_policy(self) -> bool:
-        """Whether there is a model at its end that generates text."""
+        """Whether the stage trains a policy, a model that generates text."""
         method = methods().get(self.command)
         return method is not None and method.makes == "policy"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A road in the order in which it is taken."""
+    """A pipeline; its stages are in the order in which they run."""
 
     file: Path
     model: str
     stages: tuple[StageSpec, ...]
     ask: tuple[str, ...]
     evaluate: Resolved[EvaluateSettings] | None
-    evaluated_models: tuple[str, ...]  # that are evaluated: `base` or names of steps
+    evaluated_models: tuple[str, ...]  # `base` or names of stages
     gates: tuple[Gate, ...]
 
 
 def read_recipe(file: Path) -> Recipe:
-    """Return the recipe of a file, or tell all that is wrong with it."""
+    """Return the recipe in a file, or raise one error that lists all its problems."""
     root = read_yaml(file)
     if not isinstance(root, Section):
-        raise InputError(f"{file}:{root.line}: no mapping; write `model:` and `stages:`")
+        raise InputError(f"{file}:{root.line}: not a mapping; write `model:` and `stages:`")
     reader = _RecipeReader(file, root)
     recipe = reader.read()
     if reader.problems or recipe is None:
@@ -86,7 +86,7 @@ def read_recipe(file: Path) -> Recipe:
 
 
 class _RecipeReader:
-    """One reading of a recipe: what was found, and what is wrong with it."""
+    """Reads one recipe and collects its problems."""
 
     def __init__(self, file: Path, root: Section) -> None:
         self.file, self.root = file, root
@@ -97,7 +97,7 @@ class _RecipeReader:
         for name, entry in self.root.entries.items():
             if name not in RECIPE_KEYS:
                 self._add_problem(
-                    entry.line, f"{name}: no such part; {_suggest_name(name, RECIPE_KEYS)}"
+                    entry.line, f"{name}: unknown key; {_suggest_name(name, RECIPE_KEYS)}"
                 )
         model = self._read_text("model")
         rounds = self._read_rounds()
@@ -105,7 +105,7 @@ class _RecipeReader:
         for number in range(1, rounds + 1):
             self._read_stages("each_round", round_number=number)
         if not self.stages and not self.problems:
-            self._add_problem(1, "stages: there is none; write at least `sft:` with its data")
+            self._add_problem(1, "stages: no stage found; write at least `sft:` with its data")
         evaluate = self._read_evaluate()
         models = self._evaluated_models(evaluate)
         gates = tuple(self._read_gates(models))
@@ -117,16 +117,16 @@ class _RecipeReader:
 
     def _add_problem(self, line: int, text: str) -> None:
         message = f"{self.file}:{line}: {text}"
-        if message not in self.problems:  # the stages of a round are read once for each
+        if message not in self.problems:  # each round reads the same stages again
             self.problems.append(message)
 
     def _read_text(self, name: str) -> str | None:
         entry = self.root.entries.get(name)
         if entry is None:
-            self._add_problem(1, f"{name}: required and not given; name the model to begin from")
+            self._add_problem(1, f"{name}: required and not given; name the model to start from")
         elif not isinstance(entry.value, Scalar) or entry.value.is_null:
             self._add_problem(
-                entry.line, f"{name}: no text; name a folder, a run or builtin:sprout"
+                entry.line, f"{name}: not a string; name a folder, a run or builtin:sprout"
             )
         else:
             return entry.value.text
@@ -138,7 +138,7 @@ class _RecipeReader:
             return ()
         items = entry.value.items if isinstance(entry.value, ListNode) else (entry.value,)
         if not all(isinstance(item, Scalar) and not item.is_null for item in items):
-            self._add_problem(entry.line, 'ask: no list of texts; write ["What is snow?"]')
+            self._add_problem(entry.line, 'ask: not a list of strings; write ["What is snow?"]')
         return tuple(item.text for item in items if isinstance(item, Scalar))
 
     def _read_rounds(self) -> int:
@@ -151,16 +151,18 @@ class _RecipeReader:
             self._add_problem(entry.line, f"rounds: give a whole number from 1 to {MAX_ROUNDS}")
             return 1
         if not has_each_round:
-            self._add_problem(entry.line, "rounds: nothing is repeated; write `each_round:` too")
+            self._add_problem(entry.line, "rounds: no stages to repeat; add `each_round:`")
         return int(text)
 
     def _read_stages(self, key: str, *, round_number: int | None) -> None:
-        """Take the stages of a part, in their order."""
+        """Read the stages of a top-level key, in order."""
         entry = self.root.entries.get(key)
         if entry is None:
             return
         if not isinstance(entry.value, Section):
-            self._add_problem(entry.line, f"{key}: no mapping; write a stage's name and settings")
+            self._add_problem(
+                entry.line, f"{key}: not a mapping; write stage names and their settings"
+            )
             return
         for name, inner in entry.value.entries.items():
             self._read_stage(name, inner, round_number=round_number)
@@ -170,7 +172,7 @@ class _RecipeReader:
         if isinstance(section, Scalar) and section.is_null:
             section = Section(entry.line, {})
         if not isinstance(section, Section):
-            self._add_problem(entry.line, f"{name}: no mapping; write the settings of the stage")
+            self._add_problem(entry.line, f"{name}: not a mapping; write the settings of the stage")
             return
         entries = dict(section.entries)
         command_entry = entries.pop("method", None)
@@ -182,16 +184,16 @@ class _RecipeReader:
         command = str(COMMAND_ALIASES.get(command, command))
         if command not in {*methods(), *OTHER_STAGES}:
             line = command_entry.line if command_entry else entry.line
-            hint = "" if command_entry else "; or name its `method:`"
+            hint = "" if command_entry else "; or set its `method:`"
             self._add_problem(
                 line,
-                f"{name}: no such method {format_value(command)}; "
+                f"{name}: unknown method {format_value(command)}; "
                 f"{_suggest_name(command, {*methods(), *OTHER_STAGES})}{hint}",
             )
             return
         full_name = name if round_number is None else f"{name}-{round_number}"
         if full_name in {BASE, LATEST, *(stage.name for stage in self.stages)}:
-            self._add_problem(entry.line, f"{name}: the name is taken; choose another")
+            self._add_problem(entry.line, f"{name}: name already in use; choose another")
             return
         settings_class: type[Settings] = OTHER_STAGES.get(command) or load_settings(
             methods()[command]
@@ -212,7 +214,7 @@ class _RecipeReader:
     def _default_values(
         self, settings_class: type[Settings], entries: Mapping[str, Entry]
     ) -> dict[str, object]:
-        """Return what a stage gets that does not say it: the road's model, and the defaults."""
+        """Return the values of settings that a stage omits: the defaults and the base model."""
         allowed = setting_specs(settings_class)
         values: dict[str, object] = {}
         defaults = self.root.entries.get("defaults")
@@ -224,12 +226,12 @@ class _RecipeReader:
                     values[given_name] = entry.value.text
         if "model" in allowed and "model" not in entries:
             values["model"] = BASE
-        if "do" in allowed and "do" not in entries:  # the embedded world is exported
+        if "do" in allowed and "do" not in entries:  # a toyworld stage exports the bundled world
             values["do"] = ("export",)
         return values
 
     def _find_needs(self, resolved: Resolved[Any], line: int, *, name: str) -> Iterator[str]:
-        """Yield the stages that a stage's settings name; tell of files that are not there."""
+        """Yield the stages that a stage's settings name; report files that do not exist."""
         earlier = [stage.name for stage in self.stages]
         later = set(self._stage_names()) - {_strip_round_number(each) for each in earlier} - {name}
         for setting, value in input_references(resolved.settings):
@@ -241,26 +243,27 @@ class _RecipeReader:
                 yield needed_stage
             elif first_part == name:
                 self._add_problem(
-                    setting_line, f"{name}.{setting}: names itself, a circle; name what is before"
+                    setting_line, f"{name}.{setting}: refers to its own stage; name an earlier one"
                 )
             elif first_part in later:
                 self._add_problem(
                     setting_line,
-                    f"{name}.{setting}: {first_part} comes later; move it up: a road has no circle",
+                    f"{name}.{setting}: stage {first_part!r} comes later; move it up",
                 )
             elif first_part == LATEST:
                 self._add_problem(
-                    setting_line, f"{name}.{setting}: no stage before it makes a model"
+                    setting_line,
+                    f"{name}.{setting}: no earlier stage trains a policy; name a model",
                 )
             elif value != BASE and not _may_exist(value, setting):
                 suggestion = nearest(first_part, [*earlier, BASE])
                 hint = (
                     f"did you mean {suggestion}?"
                     if suggestion
-                    else "name a stage before it, or a path"
+                    else "name an earlier stage or a path"
                 )
                 self._add_problem(
-                    setting_line, f"{name}.{setting}: {format_value(value)} is not there; {hint}"
+                    setting_line, f"{name}.{setting}: {format_value(value)} not found; {hint}"
                 )
 
     def _stage_names(self) -> Iterator[str]:
@@ -308,10 +311,12 @@ class _RecipeReader:
         if entry is None:
             return
         if not isinstance(entry.value, Section):
-            self._add_problem(entry.line, 'gates: no mapping; write as `facts: ">= sft - 0.02"`')
+            self._add_problem(
+                entry.line, 'gates: not a mapping; write for example `facts: ">= sft - 0.02"`'
+            )
             return
         if "evaluate" not in self.root.entries:
-            self._add_problem(entry.line, "gates: nothing is measured; write `evaluate:` too")
+            self._add_problem(entry.line, "gates: no evaluation to check; add `evaluate:`")
             return
         for name, inner in entry.value.entries.items():
             text = inner.value.text if isinstance(inner.value, Scalar) else ""
@@ -322,7 +327,7 @@ class _RecipeReader:
 
 
 def find_stage_name(name: str, earlier: Sequence[str], stages: Sequence[StageSpec]) -> str | None:
-    """Return the stage that a name means: itself, or of a round's stage the newest one."""
+    """Return the stage that a name refers to; for a stage of rounds, the newest one."""
     if name in earlier:
         return name
     if name == LATEST:
@@ -337,7 +342,7 @@ def find_stage_name(name: str, earlier: Sequence[str], stages: Sequence[StageSpe
 
 
 def _strip_round_number(name: str) -> str:
-    """Return the name of a stage without its round.
+    """Return the name of a stage without its round number.
 
     >>> _strip_round_number("ppo-2"), _strip_round_number("gpt-x")
     ('ppo', 'gpt-x')
@@ -347,16 +352,16 @@ def _strip_round_number(name: str) -> str:
 
 
 def _may_exist(value: str, setting: str) -> bool:
-    """Whether a value is something that can be looked for only later, or is there."""
+    """Whether a value is an existing path, or a name that can only be checked at load time."""
     is_name = setting in STAGE_SETTINGS - {"mix"}
     external_prefixes = ("builtin:", "http:", "https:", "votes:")
     if is_name and (value.startswith(external_prefixes) or value.count("/") == 1):
-        return True  # an embedded model, an endpoint, votes, or a hub id: loading it tells more
+        return True  # a built-in model, an endpoint, votes, or a hub id
     return Path(value).exists()
 
 
 def _suggest_name(name: str, allowed: Any) -> str:  # noqa: ANN401 -- any collection of names
     suggestion = nearest(name, allowed)
     return (
-        f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(sorted(allowed))}"
+        f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(sorted(allowed))}"
     )

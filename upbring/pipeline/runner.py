@@ -1,15 +1,15 @@
-"""A road taken stage by stage: what is finished is kept, what was stopped goes on, in its folder.
+"""Runs the stages of a pipeline: finished stages are kept, interrupted ones are resumed.
 
     runs/assistant/
-      recipe.yaml      as it was when the road was last taken
-      recipe.json      stages, what each was made from, where each is
-      stages/NAME/     a run's folder, or a world, or what was collected
+      recipe.yaml      the recipe of the last run
+      recipe.json      the stages with their inputs and status
+      stages/NAME/     a run's folder, an exported world or collected rows
       evaluation/      results.json, answers.jsonl
       gates.json       report.html  report.json
 
-A stage runs again if its method, settings, input files, a stage that it needs, or
-upbring's version series changed, or if its output is gone. Previous output is kept under another
-name. The records of stages that did not run yet survive a kill at any time.
+A stage runs again if its method, settings, input files, a stage that it needs, or the version
+series of upbring changed, or if its output is missing. Previous output is renamed, not deleted. The
+records of stages that did not run yet survive a kill at any time.
 """
 
 import hashlib
@@ -34,42 +34,40 @@ from upbring.stages.evaluation.models import hash_model
 from upbring.stages.registry import methods
 from upbring.stages.train_or_resume import resume_training, train
 
-VERSION_SERIES = ".".join(__version__.split(".")[:2])  # within one, the same is made of the same
-IGNORED_SETTINGS = frozenset(
-    {"name", "runs", "threads", "save_total_limit", "to", "skip_bad"}
-)  # decide about no result
+# Within a version series, the same inputs give the same output.
+VERSION_SERIES = ".".join(__version__.split(".")[:2])
+# Settings that do not change a result.
+IGNORED_SETTINGS = frozenset({"name", "runs", "threads", "save_total_limit", "to", "skip_bad"})
 
-# What is to be done of a stage: nothing, what is left, all of it anew, all of it.
-StageAction = Literal["kept", "goes on", "again", "to do"]
+# The action for a stage: none, resume it, run it again, run it for the first time.
+StageAction = Literal["kept", "resume", "again", "to do"]
 Log = Callable[[str], None]
 StageFunction = Callable[[Resolved[Any], Path, Log], None]
 
 
 class WaitingError(InputError):
-    """A stage waits for people; it is no failure, and running again goes on."""
+    """A stage waits for human annotations; this is no failure, and the next run continues."""
 
     exit_code = 0
 
 
 @dataclass(eq=False)
 class PipelineRunner:
-    """A script and the folder in which it is taken."""
+    """Runs a recipe in a folder."""
 
     recipe: Recipe
     folder: Path
-    stage_functions: dict[str, StageFunction]  # methods that do not train: what they do
+    stage_functions: dict[str, StageFunction]  # of methods that do not train
     log: Log
-    on_model_ready: Callable[[str], None] = lambda _: (
-        None
-    )  # is told of every model: `base`, and each stage
+    # Called with the name of each finished policy: `base` or a stage.
+    on_model_ready: Callable[[str], None] = lambda _: None
     stage_records: dict[str, dict[str, JSON]] = field(default_factory=dict)
-    external_model_hashes: dict[str, str] = field(
-        default_factory=dict
-    )  # of models that were made elsewhere
+    # Of models that no stage of this pipeline trains.
+    external_model_hashes: dict[str, str] = field(default_factory=dict)
     live_view: LiveView | None = None  # on a terminal
 
     def run(self) -> None:
-        """Take every stage that is not finished yet."""
+        """Run every stage that is not finished yet."""
         saved_records = self._read_saved_records()
         self._init_stage_records(saved_records)
         for stage in self.recipe.stages:
@@ -77,7 +75,7 @@ class PipelineRunner:
                 self._run_stage(stage, saved_records.get(stage.name, {}))
 
     def _init_stage_records(self, saved_records: Mapping[str, Mapping[str, JSON]]) -> None:
-        """Know of each stage what was written down; of a new one, nothing yet."""
+        """Fill the records of all stages from the saved ones; a new stage is still to do."""
         for stage in self.recipe.stages:
             saved_record = saved_records.get(stage.name, {})
             self.stage_records[stage.name] = {
@@ -92,7 +90,7 @@ class PipelineRunner:
             }
 
     def planned_actions(self) -> Iterator[tuple[StageSpec, Resolved[Any], StageAction]]:
-        """Yield each stage, its settings and what `run` would do of it; write nothing."""
+        """Yield each stage, its settings and the action that `run` would take; write nothing."""
         saved_records = self._read_saved_records()
         self._init_stage_records(saved_records)
         for stage in self.recipe.stages:
@@ -107,7 +105,7 @@ class PipelineRunner:
     def _choose_action(
         self, stage: StageSpec, key: str, saved_record: dict[str, JSON]
     ) -> StageAction:
-        """Return how a stage stands whose key is now `key`, after what was written of it before."""
+        """Return the action for a stage, from its key now, its saved record and its folder."""
         is_same, was_finished = (
             saved_record.get("key") == key,
             saved_record.get("status") == "finished",
@@ -116,17 +114,17 @@ class PipelineRunner:
             return "again" if is_same and was_finished else "to do"
         if is_same and was_finished:
             return "kept" if self._is_complete(stage) else "again"
-        return "goes on" if is_same and self._is_resumable(stage) else "again"
+        return "resume" if is_same and self._is_resumable(stage) else "again"
 
     def _is_resumable(self, stage: StageSpec) -> bool:
-        """Whether a stage's folder is one that can be gone on with."""
+        """Whether the stage can be resumed in its folder."""
         return (
             stage.command not in methods()
             or Run(self.stage_folder(stage.name)).metadata_file.is_file()
         )
 
     def _is_complete(self, stage: StageSpec) -> bool:
-        """Whether a finished stage's folder still has what the stage made."""
+        """Whether the folder of a finished stage still contains its output."""
         folder = self.stage_folder(stage.name)
         if stage.command not in methods():
             return folder.is_dir()
@@ -137,12 +135,12 @@ class PipelineRunner:
         return self.folder / "stages" / name
 
     def resolve_model(self, name: str) -> str:
-        """Return what a model's name in the recipe means: the base, or a stage's run."""
+        """Return the model that a name in the recipe refers to: the base or a stage's run."""
         return self.recipe.model if name == BASE else str(self.stage_folder(name))
 
     @contextmanager
     def _recording_outcome(self, stage: StageSpec) -> Iterator[None]:
-        """Write down how a stage ends, however it does."""
+        """Record the outcome of a stage, also if it fails."""
         try:
             yield
         except WaitingError:
@@ -151,7 +149,7 @@ class PipelineRunner:
         except Interrupted as stop:
             self._set_status(stage, status="interrupted")
             raise Interrupted(
-                f"{stop}\nthe road stopped in stage {stage.name}; go on with `upbring run "
+                f"{stop}\nstopped in stage {stage.name!r}; resume with `upbring run "
                 f"{self.recipe.file}`",
                 signal_number=stop.exit_code - 128,
             ) from stop
@@ -184,16 +182,16 @@ class PipelineRunner:
     def _set_aside_with_reason(
         self, stage: StageSpec, saved_record: Mapping[str, JSON], key: str
     ) -> str:
-        """Put aside what is there of a stage that is done again, and say why it is."""
+        """Rename the folder of a stage that runs again, and return the reason."""
         folder = self.stage_folder(stage.name)
         if not folder.exists():
-            return f"{folder} is gone; done again"
-        reason = "is not what the recipe says now"
+            return f"{folder} is missing; running again"
+        reason = "the recipe or an input changed"
         if saved_record.get("key") == key:
-            reason = "is not whole"
+            reason = "its output is incomplete"
         elif saved_record.get("series") not in {VERSION_SERIES, None}:
-            reason = f"was made by upbring {saved_record['series']}, and this is {VERSION_SERIES}"
-        return f"{reason}; kept as {_move_aside(folder).name}"
+            reason = f"made by upbring {saved_record['series']}, this is {VERSION_SERIES}"
+        return f"{reason}; old output kept as {_move_aside(folder).name}; running again"
 
     def _train_or_resume(self, stage: StageSpec, resolved: Resolved[Any]) -> None:
         folder = self.stage_folder(stage.name)
@@ -203,12 +201,12 @@ class PipelineRunner:
             resume_training(run, live_view=self.live_view)
 
     def show_state(self, name: str, state: str) -> None:
-        """Show on the board, if there is one, that a stage is in another state."""
+        """Show the state of a stage in the live view, if there is one."""
         if self.live_view is not None:
             self.live_view.set_state(name, state)
 
     def evaluation_settings(self) -> EvaluateSettings | None:
-        """Return what is to be evaluated, with the names of stages made folders."""
+        """Return the evaluation's settings, with names of stages resolved to folders."""
         if self.recipe.evaluate is None:
             return None
         settings = self.recipe.evaluate.settings
@@ -224,7 +222,7 @@ class PipelineRunner:
         return settings.model_copy(update=updates)
 
     def resolved_settings(self, stage: StageSpec) -> Resolved[Any]:
-        """Return a stage's settings with the names of stages made folders."""
+        """Return a stage's settings, with names of stages resolved to folders."""
         settings = stage.resolved.settings
         earlier_stages = [each.name for each in self.recipe.stages]
         earlier_stages = earlier_stages[: earlier_stages.index(stage.name)]
@@ -261,7 +259,7 @@ class PipelineRunner:
         return path if isinstance(value, Path) else str(path) + weight
 
     def _stage_key(self, stage: StageSpec, resolved: Resolved[Any]) -> str:
-        """Return one hash of all that decides what a stage makes."""
+        """Return a hash of everything that determines the output of a stage."""
         settings = resolved.settings
         values = {
             n: v for n, v in settings.model_dump(mode="json").items() if n not in IGNORED_SETTINGS
@@ -282,7 +280,7 @@ class PipelineRunner:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _is_external_model(self, setting: str, path: Path) -> bool:
-        """Whether a setting names a model's folder that no stage of this road has made."""
+        """Whether a setting names a model's folder that is not part of this pipeline."""
         return setting in STAGE_SETTINGS and path.is_dir() and self.folder not in path.parents
 
     def _describe_inputs(self, stage: StageSpec) -> str:
@@ -299,11 +297,11 @@ class PipelineRunner:
             return {str(each["name"]): each for each in saved["stages"]}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{path}: is not what upbring wrote; remove it, and all stages are done again"
+                f"{path}: invalid or damaged record; remove it to run all stages again"
             ) from error
 
     def _set_status(self, stage: StageSpec, *, status: str, key: str | None = None) -> None:
-        """Write down where the road stands."""
+        """Record the status of a stage."""
         self.stage_records[stage.name]["status"] = status
         self.show_state(stage.name, status)
         if key is not None:
@@ -311,7 +309,7 @@ class PipelineRunner:
         self.save_state(status="running" if status in {"running", "finished"} else status)
 
     def save_state(self, *, status: str) -> None:
-        """Save the recipe and where each stage stands."""
+        """Save the recipe and the status of each stage."""
         with durable.explain_os_errors(self.folder):
             (self.folder / "stages").mkdir(parents=True, exist_ok=True)
         stages: list[JSON] = [dict(state) for state in self.stage_records.values()]
@@ -324,7 +322,7 @@ class PipelineRunner:
 
 
 def _method_metadata(command: str) -> dict[str, JSON]:
-    """Return what a report needs to know of the method of a stage that has no folder yet."""
+    """Return the metadata that a report needs about a stage without a folder."""
     method = methods().get(command)
     if method is None:
         return {}
@@ -337,7 +335,7 @@ def _as_tuple(value: object) -> tuple[object, ...]:
 
 
 def _move_aside(folder: Path) -> Path:
-    """Move a stage's folder aside and return where it is."""
+    """Rename a stage's folder and return its new path."""
     number = 1
     while (target := folder.with_name(f"{folder.name}.before-{number}")).exists():
         number += 1

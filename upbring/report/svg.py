@@ -34,7 +34,6 @@ COLORS = {
 }
 SERIES = ("c1", "c2", "c3", "c4", "c5")
 MARKERS = ("o", "s", "D", "^", "v", "P")
-POINTS_PER_INCH = 72
 
 
 def model_colors(models: tuple[str, ...]) -> dict[str, str]:

@@ -46,11 +46,6 @@ def is_one_sentence(text: str) -> bool:
     return len(parts) == 1 and _SENTENCE_END.search(parts[0]) is not None
 
 
-def is_within(count: int, *, at_least: int = 0, at_most: int | None = None) -> bool:
-    """Return whether a count is between two inclusive bounds."""
-    return at_least <= count and (at_most is None or count <= at_most)
-
-
 def num_paragraphs(text: str) -> int:
     r"""Return the number of paragraphs, separated by blank lines.
 

@@ -1,7 +1,7 @@
 """Check whether a response is JSON with given keys; text around the JSON is not accepted."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 
 def is_json(text: str) -> bool:
@@ -23,18 +23,6 @@ def has_keys(text: str, keys: Collection[str], *, is_exact: bool = False) -> boo
     if not is_valid or not isinstance(value, dict):
         return False
     return value.keys() == set(keys) if is_exact else value.keys() >= set(keys)
-
-
-def has_types(text: str, types: Mapping[str, type]) -> bool:
-    """Return whether the text is a JSON object whose values for these keys have these types.
-
-    >>> has_types('{"born": true}', {"born": int})
-    False
-    """
-    _, value = _parse(text)
-    if not isinstance(value, dict):
-        return False
-    return all(key in value and _has_type(value[key], kind) for key, kind in types.items())
 
 
 def _has_type(value: object, kind: type) -> bool:

@@ -1,4 +1,4 @@
-"""Who takes part in a stage, and what a method adds of its own to what all stages do."""
+"""The context of a stage, and the parts of a stage that each method implements."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ POLICY = "policy"
 
 
 class MakePreprocessor(Protocol):
-    """Says how text and tokens meet; `started_at` is the day on which the run did."""
+    """Makes the preprocessor of a stage; `started_at` is the start of a resumed run."""
 
     def __call__(
         self,
@@ -40,11 +40,11 @@ class MakePreprocessor(Protocol):
         log: Log,
         started_at: dt.datetime | None,
     ) -> Preprocessor:
-        """Return the speech of a stage."""
+        """Return the preprocessor."""
 
 
 class LoadDataset(Protocol):
-    """Turns the files that the settings name into trees."""
+    """Encodes the files that the settings name as trees of tokens."""
 
     def __call__(
         self,
@@ -54,49 +54,44 @@ class LoadDataset(Protocol):
         log: Log,
         poll: Callable[[], None],
     ) -> Dataset:
-        """Return what is learned from and what is held out."""
+        """Return the training rows and the held-out rows."""
 
 
 def dataset_from_files(
     settings: StageSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
 ) -> Dataset:
-    """Return the trees of the files of `data`, `mix` and `held_out`."""
+    """Return the trees of tokens from the files of `data`, `mix` and `held_out`."""
     return make_dataset(settings, preprocessor.encoder, seed=settings.seed, log=log, poll=poll)
 
 
 @dataclass(frozen=True, eq=False)
 class Implementation:
-    """What a method adds to a stage. A field that is left out does what SFT does."""
+    """The parts of a stage that depend on the method; the defaults are those of SFT."""
 
-    summary: str  # of the model that it makes, for the model card
+    summary: str  # of the trained model, for the model card
     make_preprocessor: MakePreprocessor
-    make_algorithm: Callable[["StageContext", str], Algorithm[Any]]  # of the role that learns
+    make_algorithm: Callable[["StageContext", str], Algorithm[Any]]  # of the trainable role
     load_dataset: LoadDataset = dataset_from_files
-    role: str = POLICY  # the name of the adapter that learns
-    samples_held_out_prompts: bool = (
-        True  # whether held-out prompts are answered where the user names none
-    )
-    check_settings: Callable[["StageContext"], None] = lambda _: (
-        None
-    )  # what must be on the base before it learns
-    extra_identity: Callable[["StageContext"], dict[str, JSON]] = (
-        lambda _: {}
-    )  # what more decides about a step
+    role: str = POLICY  # the name of the trainable adapter
+    # Whether responses to held-out prompts are sampled if the user names no sample prompts.
+    samples_held_out_prompts: bool = True
+    # Called before a trainable role is added to the base.
+    check_settings: Callable[["StageContext"], None] = lambda _: None
+    # Further values that a training step depends on.
+    extra_identity: Callable[["StageContext"], dict[str, JSON]] = lambda _: {}
     extend_contract: Callable[["StageContext", Contract], Contract] = lambda _, agreed: agreed
-    write_model: Callable[["StageContext", str, Path, Contract], None] | None = (
-        None  # the model's own layout
-    )
-    finish: Callable[["StageContext", str, Run], None] = lambda *_: (
-        None
-    )  # evidence on the finished model
+    # For a model with a file layout of its own.
+    write_model: Callable[["StageContext", str, Path, Contract], None] | None = None
+    # Measures the finished model.
+    finish: Callable[["StageContext", str, Run], None] = lambda *_: None
     next_command: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
     healthy_ranges: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
-    has_reference: bool = False  # whether a reference scores all rows before the first step
+    has_reference: bool = False  # scores all rows before the first step
 
 
 @dataclass(frozen=True, eq=False)
 class StageContext:
-    """Everyone who takes part in a stage."""
+    """The objects that a stage works with."""
 
     method: Method
     resolved: Resolved[StageSettings]
@@ -106,30 +101,28 @@ class StageContext:
     dataset: Dataset
     interruption: Interruption
     log: Log
-    console: Console  # where `log` speaks too, so that it speaks above the bar
-    display: Display | None = None  # which shows this stage among others
-    reward: RewardFunction | None = (
-        None  # a function that a user of the library rewards responses by
-    )
+    console: Console  # shared with `log`, so that messages appear above the progress bar
+    display: Display | None = None  # the live view of a pipeline
+    reward: RewardFunction | None = None  # a reward function from the caller of `train`
     baseline_memory: int = 0  # bytes of the process before the weights were read
 
     @cached_property
     def implementation(self) -> Implementation:
-        """What the method adds to the stage."""
+        """The implementation of the method."""
         implementation: Implementation = load_implementation(self.method)
         return implementation
 
     @property
     def settings(self) -> Any:  # noqa: ANN401 -- each method's own
-        """What the user asked for."""
+        """The settings of the stage."""
         return self.resolved.settings
 
     @cached_property
     def track(self) -> Track:
-        """Show how far work is that is not a training step, if it takes long."""
+        """The progress of long work outside of training steps."""
         return make_tracker(self.console)
 
     def poll(self) -> None:
-        """Stop an evaluation midway if asked; several processes stop together, between steps."""
+        """Raise if an interruption was requested; several processes stop only between steps."""
         if processes.process_group().world_size == 1:
             self.interruption.poll()

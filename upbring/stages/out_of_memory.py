@@ -83,13 +83,13 @@ def _format_advice(
     error: BaseException, run: Run | None, *, requirement: str, changes: list[str]
 ) -> str:
     """Return the message: what happened, what to change, and where to resume."""
-    reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else "none is left"
+    reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else "no memory left"
     advice = "change these settings, in this order, until it fits:"
     lines = [f"out of memory{requirement} ({reason}); {advice}"]
     lines += [f"  {change}" for change in changes]
     if run is not None and (saved_steps := checkpoint.saved_steps(run.checkpoints)):
         lines.append(
-            f"the checkpoint of step {saved_steps[-1]} is kept; where there is more memory, resume "
+            f"the checkpoint of step {saved_steps[-1]} is kept; with more memory, resume "
             f"with `upbring resume {run.path}`"
         )
     return "\n".join(lines)

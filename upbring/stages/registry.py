@@ -30,7 +30,7 @@ class Method:
     learns_from: LearnsFrom
     makes: Makes
     algorithm: str  # "module:OBJECT", a `stages.context.Implementation`
-    panels: tuple[str, ...]  # metrics of the progress bar, and the first ones of the report
+    panels: tuple[str, ...]  # metrics in the progress bar and first in the report
     example: str
     description: str = ""
 
@@ -58,11 +58,11 @@ def methods() -> Mapping[str, Method]:
 
 
 def find_method(name: str) -> Method:
-    """Return the method of this name, or say which there are."""
+    """Return the method of this name, or raise an error with the nearest name."""
     if name in methods():
         return methods()[name]
     suggestion = nearest(name, methods())
-    hint = f"did you mean {suggestion}?" if suggestion else f"there are {', '.join(methods())}"
+    hint = f"did you mean {suggestion}?" if suggestion else f"use one of {', '.join(methods())}"
     raise InputError(
         f"method {format_value(name)}: not found; {hint} (a package that adds it may be missing)"
     )
@@ -85,7 +85,7 @@ def import_object(path: str) -> Any:  # noqa: ANN401 -- a class or a function, a
 
 
 def _load_entry_point(entry_point: EntryPoint, package: str) -> Method:
-    """Return the method of another package; whatever is wrong there is that package's error."""
+    """Return the method of another package; errors name that package."""
     location = f"package {package}: entry point {entry_point.name} = {entry_point.value}"
     try:
         method = entry_point.load()

@@ -1,7 +1,7 @@
-"""One stage: a model, trees and settings in, a run folder with a new model in it out.
+"""One stage: from a model, trees of tokens and settings to a run folder with a trained model.
 
-What must meet is introduced here: data, model, algorithm, loop and export. A craft says what its
-method adds of its own.
+This module connects data, model, algorithm, training loop and export. The `Implementation` of a
+method provides what depends on the method.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ from upbring.train.run_log import DiskRunLog, NullRunLog, RunLog
 def run_stage(
     context: StageContext, *, resumed: Run | None = None, allow_change: Sequence[str] = ()
 ) -> Run:
-    """Take a stage's steps in a new run's folder, or in that of the run that is resumed."""
+    """Run a stage in the folder of a new or resumed run, and return the run."""
     check_contract(context)
     context.implementation.check_settings(context)
     role = _add_trainable_role(context)
@@ -63,7 +63,7 @@ def run_stage(
                     training.train(run_log)
             except Interrupted as stop:
                 raise Interrupted(
-                    f"stopped after step {training.step} of {algorithm.steps}, saved; go on with "
+                    f"stopped after step {training.step} of {algorithm.steps}, saved; resume with "
                     f"`upbring resume {run.path}`",
                     signal_number=stop.exit_code - 128,
                 ) from stop
@@ -75,7 +75,7 @@ def run_stage(
 
 
 def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractContextManager[RunLog]:
-    """Return the run's journal for the process that keeps it."""
+    """Return the run's log; only the main process writes one."""
     if not processes.process_group().is_main_process:
         return nullcontext(NullRunLog())
     progress = Progress(
@@ -91,7 +91,7 @@ def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractCon
 
 
 def _add_trainable_role(context: StageContext) -> str:
-    """Let an adapter learn, or every weight; return the role that does."""
+    """Add a trainable adapter, or make all weights trainable; return the trainable role."""
     roles, settings = context.loaded.roles, context.settings
     if settings.tune == "full":
         roles.make_base_trainable()
@@ -105,7 +105,7 @@ def _add_trainable_role(context: StageContext) -> str:
 
 
 def create_run_folder(method: Method, resolved: Resolved[Any]) -> Run:
-    """Make the folder of a new run, with what a report needs to know about its method."""
+    """Create the folder of a new run, with the metadata that a report needs."""
     return Run.create(
         resolved.settings.runs,
         method.name,
@@ -118,7 +118,7 @@ def create_run_folder(method: Method, resolved: Resolved[Any]) -> Run:
 
 
 def _create_run(context: StageContext) -> Run:
-    """Return the folder of a new run, which the first process makes."""
+    """Return a new run, whose folder the main process creates."""
     if not processes.process_group().is_main_process:
         return Run(Path(processes.broadcast("")))
     run = create_run_folder(context.method, context.resolved)
@@ -134,9 +134,9 @@ def _restore(
     run_log: RunLog,
     allow_change: Sequence[str],
 ) -> None:
-    """Go back to the newest checkpoint; a run that was stopped before its first begins again."""
+    """Restore the newest checkpoint; without one, the run starts at the first step."""
     if not checkpoint.saved_steps(run.checkpoints):
-        context.log("no checkpoint was saved yet: beginning again at the first step")
+        context.log("no checkpoint was saved yet: starting at the first step")
         run_log.truncate(-1)
         return
     state = checkpoint.load(
@@ -144,11 +144,11 @@ def _restore(
     )
     training.restore(state)
     run_log.truncate(training.step)
-    context.log(f"going on after step {training.step}")
+    context.log(f"resuming after step {training.step}")
 
 
 def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: str) -> None:
-    """Put the chosen weights in place and write the model, its contract, evidence and card."""
+    """Load the final weights and write the model, its contract, measurements and card."""
     best_step = training.best.step
     if (
         context.settings.final_weights == "best"
@@ -156,7 +156,7 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         and best_step != training.step
     ):
         training.load_weights(checkpoint.read(run.checkpoints / f"step-{best_step}"))
-        context.log(f"keeping the weights of step {best_step}, which did best on held-out data")
+        context.log(f"using the weights of step {best_step}, the best on held-out data")
     stage_contract = make_contract(context, steps=training.step)
     with durable.atomic_folder(run.model) as folder:
         (context.implementation.write_model or write_model)(context, role, folder, stage_contract)
@@ -167,12 +167,12 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
 
 
 def write_model(context: StageContext, role: str, folder: Path, stage_contract: Contract) -> None:
-    """Write the adapter that learned, or the whole model where an adapter cannot say it."""
+    """Write the trained adapter, or the merged model if an adapter cannot represent it."""
     loaded = context.loaded
     if role != BASE and loaded.has_exact_factors and not (loaded.factors and context.settings.dora):
         write_adapter(loaded, role, folder, contract=stage_contract)
         return
     if role != BASE:
-        loaded.model.network.float()  # so that the sum is not rounded
+        loaded.model.network.float()  # a merge in bfloat16 would round the sum
         loaded.roles.merge(role)
     write_network(loaded, folder, contract=stage_contract)

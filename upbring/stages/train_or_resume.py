@@ -36,16 +36,18 @@ def train(
 ) -> Run:
     """Run a stage and return its run; where several processes are asked for, start them.
 
-    A board shows the stage among others; processes of their own speak for themselves. A method that
-    draws responses adds what `reward`, a function of the caller's, says of them.
+    `live_view` shows the stage next to others; it is suspended while several processes run.
+    `reward` is a reward function of the caller, for a method that samples responses.
     """
     if reward is not None and not isinstance(resolved.settings, OnPolicySettings):
-        raise InputError(f"reward: {method_name} draws no responses that a function could reward")
+        raise InputError(
+            f"reward: {method_name} samples no responses; use a method such as ppo or grpo"
+        )
     if launcher.should_launch(resolved.settings.processes):
         if reward is not None:
             raise InputError(
-                "processes: a function as reward cannot be handed to processes that are started "
-                "for you; start them by torchrun, each calling `train`"
+                "processes: a reward function cannot be passed to launched processes; start them "
+                "with torchrun, each calling `train`"
             )
         with nullcontext() if live_view is None else live_view.suspended():
             return _launch_processes(
@@ -81,17 +83,17 @@ def train(
 def _launch_processes(
     method_name: str, resolved: Resolved[Any], *, resumed: Run | None, allow_change: Sequence[str]
 ) -> Run:
-    """Let several processes go on with a run, which is begun before if there is none."""
+    """Launch several processes that resume a run, which is created first if there is none."""
     settings = resolved.settings
     run = resumed or create_run_folder(find_method(method_name), resolved)
     allow_flags = [f"--allow-change={key}" for key in allow_change]
     arguments = ["resume", f"--run={run.path}", f"--processes={settings.processes}", *allow_flags]
     if exit_code := launcher.launch(arguments, settings.processes):
         if resumed is None and run.read_metadata()["steps"] is None:
-            durable.remove(run.path)  # nothing came of it
+            durable.remove(run.path)  # no process started the run
         raise launcher.JobFailed(
             f"{run.path}: its {settings.processes} processes ended with exit code {exit_code}; "
-            "what they said stands above",
+            "see their output above",
             exit_code=exit_code,
         )
     return run
@@ -104,7 +106,7 @@ def resume_training(
     live_view: Display | None = None,
     reward: RewardFunction | None = None,
 ) -> Run:
-    """Go on with a run that was stopped, by the settings in its folder."""
+    """Resume a run that was stopped, with the settings in its folder."""
     method_name = str(run.read_metadata()["method"])
     settings_class = load_settings(find_method(method_name))
     resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags={})
@@ -143,7 +145,7 @@ def _make_context(
     preprocessor = implementation.make_preprocessor(
         clamped_settings, files, log=log, started_at=started_at
     )
-    with processes.main_process_first():  # it fills the cache for the others
+    with processes.main_process_first():  # it writes the cache that the others read
         dataset = implementation.load_dataset(clamped_settings, preprocessor, log=log, poll=poll)
     poll()
     loaded = load(
@@ -173,7 +175,7 @@ def _make_context(
 
 
 def _raise_if_interrupted(interruption: Interruption) -> None:
-    """Leave if somebody asked to stop while there is nothing to save yet."""
+    """Raise if an interruption was requested before there is anything to save."""
     if interruption.signal_number is not None:
         raise Interrupted(
             "stopped before the first step; nothing was written",

@@ -28,7 +28,6 @@ KIND_FILES: dict[str, str] = {
 }
 MEDICAL_KIND = "condition"
 MIN_STATEMENTS = 6
-MIN_QUESTIONS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
-"""What the loop asks of an algorithm: steps of batches, and a loss per item.
+"""The interface between the training loop and an algorithm: batches, and a loss per item.
 
-An algorithm never reduces. It says how much each item weighs before any forward pass, and what
-its loss is after one; the loop divides once, by the weight of the whole step.
+An algorithm never reduces. It returns the weight of each item before any forward pass, and the loss
+of each item after one. The loop divides once, by the total weight of the step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from upbring.train.optimizer import ParameterGroup
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """A loss per item, how much each item weighs, and how much the term counts (0: a metric)."""
+    """A loss and a weight per item, and the coefficient of the term (0: only a metric)."""
 
     loss: Tensor  # [M]
     weight: Tensor  # [M]
@@ -28,7 +28,7 @@ Terms = Mapping[str, Term]
 
 @dataclass(frozen=True, slots=True)
 class EvalSample:
-    """A fixed prompt, what the model now answers, and what more is known of the answer."""
+    """A fixed prompt, the model's current response, and metadata of the response."""
 
     prompt: str
     response: str
@@ -37,7 +37,7 @@ class EvalSample:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Held-out numbers, which of them chooses the best weights (lower is better), and samples."""
+    """Held-out metrics, the criterion for the best checkpoint (lower is better), and samples."""
 
     values: dict[str, float] = field(default_factory=dict)
     criterion: float | None = None
@@ -45,15 +45,15 @@ class Evaluation:
 
 
 class MicroBatch(Protocol):
-    """A part of a step that is computed at once: what the loop itself needs to know of it."""
+    """A part of a step that is computed in one forward pass, as the loop sees it."""
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that a forward pass computes."""
+        """The number of tokens of a forward pass."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The rows that it was made of."""
+        """The keys of its rows."""
 
 
 B = TypeVar("B", bound=MicroBatch)
@@ -65,7 +65,7 @@ class Algorithm(Protocol[B]):
     steps: int
 
     def parameters(self) -> list[ParameterGroup]:
-        """Return what learns."""
+        """Return the trainable parameters by group."""
 
     def batches(self, start: int) -> Iterator[Sequence[B]]:
         """Yield the micro-batches of each step, from step `start` on.
@@ -75,16 +75,16 @@ class Algorithm(Protocol[B]):
         """
 
     def weights(self, batch: B) -> Mapping[str, Tensor]:
-        """Return the weights `[M]` of every term with a coefficient, known without a forward."""
+        """Return the weights `[M]` of each term with a coefficient, without a forward pass."""
 
     def loss(self, batch: B) -> Terms:
         """Return the terms of a batch, per item."""
 
     def evaluate(self, step: int) -> Evaluation:
-        """Return held-out numbers and samples after `step` steps."""
+        """Return held-out metrics and samples after `step` steps."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what resuming in mid-epoch needs besides weights and optimiser."""
+        """Return the state for resuming in mid-epoch, besides weights and optimizer."""
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""

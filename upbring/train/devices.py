@@ -1,6 +1,6 @@
-"""Where and how to compute: device, number format, threads, allocator.
+"""Device, dtype, threads and allocator.
 
-Several processes are `processes`' part.
+Distributed training is in `processes`.
 """
 
 import ctypes
@@ -21,9 +21,9 @@ from upbring.settings.model import ModelSettings
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-# oneDNN compiles a product of bfloat16 for each shape and keeps 1,024 of them, 0.3 MB each, twice
-# over. Texts differ in length, so that most never come back: 12 steps of 12,000 tokens took 1.5 GB
-# with what it keeps by itself, 0.9 GB with a quarter of it, in the same processor time (2 cores).
+# oneDNN compiles a bfloat16 matrix product for each shape and caches 1,024 by default, twice, 0.3 MB
+# each. Texts differ in length, so most shapes never recur: 12 steps of 12,000 tokens took
+# 1.5 GB with the default, 0.9 GB with a quarter of it, in the same CPU time (measured on 2 cores).
 ONEDNN_CACHE_CAPACITY = 512
 _ONEDNN_VARIABLES = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_CACHE_CAPACITY),
@@ -35,7 +35,7 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this process computes with."""
+    """The device, the compute dtype and the threads of this process."""
 
     device: torch.device
     compute_dtype: torch.dtype
@@ -43,14 +43,14 @@ class Machine:
 
 
 def prepare(settings: ModelSettings) -> Machine:
-    """Set allocator and threads, before the first large tensor, and return what was chosen."""
-    # LoRA computes the gradient of B transposed, which is faster
+    """Configure allocator, device and threads; call it before the first large tensor."""
+    # LoRA computes the gradient of B transposed, because that is faster
     warnings.filterwarnings("ignore", message="grad and param do not obey")
     retain_freed_memory()
     limit_onednn_cache()
     device = choose_device(settings.device)
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # set by torchrun
         torch.cuda.set_device(device)
         enable_determinism()
     threads = settings.threads or max(1, usable_cores() // local_world_size())
@@ -59,7 +59,7 @@ def prepare(settings: ModelSettings) -> Machine:
 
 
 def retain_freed_memory() -> bool:
-    """Tell the C library to keep freed memory; return whether it could be told."""
+    """Make the C library keep freed memory; return whether that is supported."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -69,20 +69,21 @@ def retain_freed_memory() -> bool:
 
 
 def enable_determinism() -> None:
-    """Ask a GPU's libraries to add in the same order each time, so that a resumed run is the same.
+    """Use deterministic GPU kernels, so that a resumed run gives identical results.
 
-    What cannot is warned of by torch and goes on: the fused backward pass of attention says that it
-    may not. Short texts came out the same twice (docs/log.md); long ones were not tried.
+    torch only warns about operations without a deterministic kernel, such as the fused backward
+    pass of attention. Short texts gave identical results twice (docs/log.md); long texts are
+    untested.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # it says of itself that it is not exact
-    # Memory that nobody reads before it is written need not be filled.
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # documented as nondeterministic
+    # No code reads uninitialized memory, so filling it only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of its module
 
 
 def limit_onednn_cache() -> None:
-    """Tell oneDNN how many compiled products to keep, before the first; the user's word counts."""
+    """Limit oneDNN's kernel cache, unless the user set it; call it before the first product."""
     for name, value in _ONEDNN_VARIABLES.items():
         os.environ.setdefault(name, value)
 
@@ -91,21 +92,21 @@ def choose_device(requested: str) -> torch.device:
     """Return the device that `requested` means on this machine."""
     has_gpu = torch.cuda.is_available()
     if requested == "cuda" and not has_gpu:
-        raise InputError("device: cuda was asked for and there is no GPU; use cpu or auto")
+        raise InputError("device: cuda is requested and there is no GPU; use cpu or auto")
     return torch.device(
         "cuda" if requested == "cuda" or (requested == "auto" and has_gpu) else "cpu"
     )
 
 
 def choose_compute_dtype(requested: str, device: torch.device) -> torch.dtype:
-    """Return the number format of products that `requested` means on `device`."""
+    """Return the compute dtype that `requested` means on `device`."""
     if requested == "auto":
         return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[requested]
 
 
 def total_memory(device: torch.device) -> int:
-    """Return the bytes of the GPU, or this process's part of the machine's: always the same."""
+    """Return the total bytes of the GPU, or this process's share of the machine's memory."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [total_memory_bytes(), *_container_limit()]
@@ -113,7 +114,7 @@ def total_memory(device: torch.device) -> int:
 
 
 def local_world_size() -> int:
-    """Return how many processes share this machine, as whoever started them says."""
+    """Return the number of processes on this machine, which the launcher sets."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 

@@ -1,7 +1,7 @@
 """The one reduction: Σ over terms of coefficient · Σ(loss · weight) / Σ weight.
 
-Each term's denominator is taken over all micro-batches and processes of the step, so that cutting
-a step into parts, whatever their sizes, gives the same gradient and the same metrics.
+Each term's denominator is summed over all micro-batches and processes of the step, so that the
+gradient and the metrics do not depend on how a step is split into micro-batches.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from upbring.train.algorithm import Algorithm, B, Term, Terms
 
 
 def accumulate(algorithm: Algorithm[B], batches: Sequence[B]) -> dict[str, float]:
-    """Add a step's gradient to the parameters' and return its metrics, `loss` among them."""
+    """Accumulate the gradient of a step, and return its metrics, including `loss`."""
     denominators = _denominators(algorithm, batches)
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
     coefficients: dict[str, float] = {}
@@ -31,7 +31,7 @@ def accumulate(algorithm: Algorithm[B], batches: Sequence[B]) -> dict[str, float
 
 
 def _objective(terms: Terms, denominators: Mapping[str, float]) -> Tensor:
-    """Return what a micro-batch adds to the minimised loss."""
+    """Return the contribution of a micro-batch to the minimized loss."""
     objective = torch.zeros(())
     for name, term in terms.items():
         if term.coefficient != 0:
@@ -59,7 +59,7 @@ def _denominators(algorithm: Algorithm[B], batches: Sequence[B]) -> dict[str, fl
 
 
 def _all_reduce_sums(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the sums over all processes; one that had nothing to do says zero."""
+    """Return the sums over all processes; a process without batches contributes zero."""
     names = [name for name in processes.broadcast("\n".join(sums)).split("\n") if name]
     if not names:
         return {}
@@ -74,14 +74,14 @@ def _metrics(
     for name, expected in denominators.items():
         actual = float(sums[name][1])
         assert abs(actual - expected) <= 1e-6 * expected, (
-            f"term {name!r} announced a weight of {expected} and came with {actual}"
+            f"term {name!r} has weight {actual}, but `weights` returned {expected}"
         )
     loss = sum(c * means[n] for n, c in coefficients.items() if c != 0 and n in means)
     return {"loss": loss, **means}
 
 
 def clip_grad_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
-    """Scale the gradient down to norm `max_norm` at most (0: never) and return its norm before."""
+    """Clip the gradient norm to `max_norm` (0: no clipping) and return the norm before."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     if max_norm > 0:

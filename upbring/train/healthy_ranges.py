@@ -1,6 +1,6 @@
-"""The usual ranges of metrics in healthy runs: one table for the terminal, verdicts and reports.
+"""Typical ranges of metrics in healthy runs, for the terminal, verdicts and reports.
 
-A value outside its range deserves a look, no more. `kl` is per response, in nats.
+A value outside its range is a hint, not an error. `kl` is per response, in nats.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ RL_RANGES: Mapping[str, Band] = MappingProxyType(
         "entropy": Band(
             0.1,
             None,
-            "Responses hardly vary any more, so there is nothing left to compare: lower "
+            "Responses hardly vary any more, so advantages carry no signal: lower "
             "learning_rate, or raise kl_coef.",
         ),
         "clip_fraction": Band(
@@ -43,8 +43,8 @@ RL_RANGES: Mapping[str, Band] = MappingProxyType(
         "reward_deviation": Band(
             1e-3,
             None,
-            "All responses get the same reward, so nothing can be learned: check that it is the "
-            "right reward model and has the policy's chat template.",
+            "All responses get the same reward, so there is no learning signal: check that the "
+            "reward model is right and uses the policy's chat template.",
         ),
     }
 )
@@ -54,7 +54,7 @@ PREFERENCE_RANGES: Mapping[str, Band] = MappingProxyType(
             -0.1,
             None,
             "The preferred responses are less likely than under the reference (likelihood "
-            "displacement): their probability moves to responses that nobody compared. Lower the "
+            "displacement): their probability moves to responses outside the data. Lower the "
             "learning rate, raise beta, or add a next-token loss on them (nll_weight 0.2).",
         ),
         "kl": Band(
@@ -63,14 +63,14 @@ PREFERENCE_RANGES: Mapping[str, Band] = MappingProxyType(
             "The policy is far from the reference: raise beta, or train for fewer steps.",
         ),
         "accuracy": Band(
-            0.6, 0.95, "Near 0.5 nothing is learned; near 1 check for leaked held-out data."
+            0.6, 0.95, "Near 0.5 the model does not learn; near 1 check for leaked held-out data."
         ),
     }
 )
 
 
 def healthy_range(metric: str, learns_from: str | None) -> Band | None:
-    """Return the range of a metric of a method that learns from this kind of data, if known.
+    """Return the range of a metric for methods that train on this kind of data, if known.
 
     >>> healthy_range("ended", "prompts").low, healthy_range("accuracy", "demonstrations")
     (0.5, None)

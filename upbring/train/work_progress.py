@@ -1,7 +1,7 @@
 """Progress of work other than training steps: evaluations, reference log-probabilities, scoring.
 
-Nothing is shown for work that ends within a few seconds. After that a terminal gets a bar with the
-time left, and any other output a line now and then.
+Work that ends within a few seconds shows nothing. After that a terminal gets a bar with the time
+left, and any other output gets a line every 15 seconds.
 """
 
 import time
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Passes items on and shows how many of `total` are done."""
+    """A function that yields items and shows how many of `total` are done."""
 
     def __call__(self, items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         """Yield the items."""

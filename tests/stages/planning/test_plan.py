@@ -87,7 +87,7 @@ def test_time_is_that_of_steps_and_evaluations(home: Path) -> None:
 def test_the_time_line_reports_the_load_that_it_was_measured_at(home: Path) -> None:
     planned = made(home)
     idle = TimeEstimate(step=1.0, evaluation=2.0, total=47.0)
-    assert format_time(planned, idle).endswith("; reading and saving come on top")
+    assert format_time(planned, idle).endswith("; without reading and saving")
     busy = format_time(planned, replace(idle, other_load=0.5))
     assert busy.endswith(
         "; other programs used 50 % of the cores during the measurement, and this is for that load"
@@ -101,7 +101,7 @@ def test_memory_is_formatted_on_a_line(home: Path) -> None:
     assert line.startswith("memory: about ")
     assert "\n" not in line
     short = replace(made(home), available_bytes=1000)
-    assert "of 1.0 kB: more than there is" in format_memory(short)
+    assert "of 1.0 kB: more than available" in format_memory(short)
 
 
 def of(home: Path, method: str, **flags: object) -> StageContext:
@@ -203,7 +203,6 @@ def test_a_process_without_memory_gives_advice_and_keeps_its_checkpoint(home: Pa
     assert message[1].startswith("  --micro-batch-tokens ")
     assert all(" less" in line for line in message[1:-1])
     assert message[-1] == (
-        "the checkpoint of step 0 is kept; where there is more memory, resume with "
-        "`upbring resume runs/full`"
+        "the checkpoint of step 0 is kept; with more memory, resume with `upbring resume runs/full`"
     )
     assert (home / "runs" / "full" / "checkpoints" / "step-0" / "manifest.json").is_file()

@@ -4,10 +4,9 @@ Records contain only text. `formats` reads them from files, `chat` encodes them 
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-ROLES: tuple[str, ...] = get_args(Role)
 SYNTHETIC_PREFIX = "synthetic"  # of the names of simulated annotators
 
 

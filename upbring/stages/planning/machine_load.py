@@ -73,7 +73,7 @@ def highest_load(loads: Iterable[float | None]) -> float | None:
 
 
 def describe_load(other_load: float | None) -> str:
-    """Return what a reader of an estimate must know about the load, or nothing.
+    """Return a remark on the load for the readers of an estimate, or an empty string.
 
     >>> describe_load(0.432)
     'other programs used 43 % of the cores during the measurement, and this is for that load'

@@ -55,12 +55,12 @@ class Plan:
 
     @property
     def memory_workload(self) -> MemoryWorkload:
-        """The part of the workload that decides about memory."""
+        """The part of the workload that determines memory."""
         return self.workload.memory
 
     @property
     def time_workload(self) -> TimeWorkload:
-        """The part of the workload that decides about time."""
+        """The part of the workload that determines time."""
         return self.workload.time
 
     @property
@@ -113,7 +113,7 @@ def format_time(stage_plan: Plan, time: TimeEstimate) -> str:
         f"time: about {format_seconds(time.total)} for {time_workload.steps:,} steps of "
         f"{time_workload.step_tokens:,.0f} tokens, {format_seconds(time.step)} each, and "
         f"{time_workload.evaluations} evaluations, {format_seconds(time.evaluation)} each; "
-        f"reading and saving come on top{load and f'; {load}'}"
+        f"without reading and saving{load and f'; {load}'}"
     )
 
 
@@ -134,7 +134,7 @@ def format_memory(stage_plan: Plan) -> str:
     )
     suffix = " and less" if len(parts) > NUM_LISTED_PARTS else ""
     total, available = stage_plan.memory.total, stage_plan.available_bytes
-    warning = "" if total <= available else ": more than there is"
+    warning = "" if total <= available else ": more than available"
     return (
         f"memory: about {durable.format_size(total)} of {durable.format_size(available)}{warning} "
         f"({largest}{suffix})"

@@ -40,7 +40,7 @@ from upbring.stages.reward_functions import GOLD, parse_weighted_name
 class RoleCounts:
     """The models in memory besides the base and the policy."""
 
-    has_value: bool  # as an adapter of its own
+    has_value: bool  # as a separate adapter
     reward_models: int  # without rules
     frozen_adapters: int
     other_model_bytes: int  # bytes of other models

@@ -62,7 +62,7 @@ class SamplingWorkload:
 
 @dataclass(frozen=True, slots=True)
 class TimeWorkload:
-    """How often a stage does what."""
+    """How often a stage repeats each operation."""
 
     steps: int
     step_tokens: float  # in a step

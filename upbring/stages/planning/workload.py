@@ -26,7 +26,7 @@ MAX_SAMPLED_STEPS = 200
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What decides about a stage's memory and time, and the trees to measure both with."""
+    """What determines the memory and time of a stage, and the trees to measure both with."""
 
     memory: MemoryWorkload
     time: TimeWorkload
@@ -109,7 +109,7 @@ def _memory_of_rows(context: StageContext, rows: _Rows) -> MemoryWorkload:
 
 
 def _time_of_rows(context: StageContext, rows: _Rows, *, has_reference: bool) -> TimeWorkload:
-    """Return how often the stage does what."""
+    """Return how often the stage repeats each operation."""
     sample_tokens = context.settings.sample_tokens
     step_tokens = sum(tree.num_tokens for tree in rows.trees)
     step_rows = sum(tree.num_weighted for tree in rows.trees)
