@@ -129,4 +129,4 @@ def test_a_template_that_cannot_be_read_is_told(
     assert main(["check", str(path), *words]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"--chat-template {missing}: cannot be read (")
-    assert told.endswith("; name another\n")
+    assert told.endswith("; give another file\n")

@@ -58,7 +58,7 @@ def test_without_a_place_for_runs_there_is_no_training(
     out, err = capsys.readouterr()
     assert "can train" not in out
     assert "run folder ~" in err
-    assert "cannot be written (Not a directory); give yourself the right to write there" in err
+    assert "cannot be written (Not a directory); change its permissions" in err
 
 
 def test_a_small_save_is_timed_and_leaves_nothing(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from upbring import __version__
 from upbring.cli.command_table import GROUPS, commands
-from upbring.cli.main import configure_offline_mode, main
+from upbring.cli.main import configure_offline_mode, main, model_names
 from upbring.errors import ResourceError
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
@@ -175,7 +175,7 @@ def test_the_network_is_closed_unless_a_hub_id_is_named(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {})
-    configure_offline_mode(model)
+    configure_offline_mode([] if model is None else [model])
     assert os.environ.get("HF_HUB_OFFLINE") == ("1" if is_offline else None)
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
@@ -217,3 +217,16 @@ def test_a_command_has_names_of_other_tools(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == (
         "upbring webui: there is no web interface; use chat, or watch\n"
     )
+
+
+def test_a_hub_id_is_found_wherever_a_command_or_a_recipe_names_a_model(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "model: owner/base\nstages:\n  ppo: {reward_model: 'owner/judge', steps: 1}\n"
+    )
+    assert "owner/one" in model_names(SimpleNamespace(models=("./local", "owner/one")))
+    assert "owner/run" in model_names(SimpleNamespace(run="owner/run"))
+    planned = ("sft", "d.jsonl", "--model", "owner/planned")
+    assert "owner/planned" in model_names(SimpleNamespace(do=planned))
+    assert {"owner/base", "owner/judge"} <= {*model_names(SimpleNamespace(recipe=recipe))}
+    assert not {*model_names(SimpleNamespace(data=("owner/data",)))} - {""}

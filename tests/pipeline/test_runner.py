@@ -197,7 +197,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
 
 
 @pytest.mark.usefixtures("home")
-def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
+def test_wherever_a_pipeline_is_killed_no_finished_stage_runs_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for moment in (0, 1, 2, 2, 3, 3):  # before and after each of the three stages
@@ -220,7 +220,7 @@ def test_wherever_a_road_is_killed_nothing_that_was_finished_is_done_again(
 
 
 @pytest.mark.usefixtures("home")
-def test_a_stage_that_was_killed_before_its_run_was_begun_does_not_block_the_road() -> None:
+def test_a_stage_that_was_killed_before_its_run_began_does_not_block_the_pipeline() -> None:
     take(RECIPE)
     record = Path("pipeline/recipe.json")
     record.write_text(record.read_text().replace('"finished"', '"running"', 2))

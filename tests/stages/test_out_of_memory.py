@@ -113,7 +113,7 @@ def test_the_tensors_of_the_failed_step_are_freed_before_the_plan() -> None:
 
 
 def test_training_does_not_import_planning() -> None:
-    modules = ("run", "execute", "context", "sft", "preference", "reward_model", "rl")
+    modules = ("train_or_resume", "run_stage", "context", "sft", "preference", "reward_model", "rl")
     program = (
         f"import sys, {', '.join(f'upbring.stages.{name}' for name in modules)}; "
         "print(*(name for name in sys.modules if name.startswith('upbring.stages.planning')))"

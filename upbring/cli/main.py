@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PIPE_CLOSED_EXIT_CODE = 141
 HUB_ID_PATTERN = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
+RECIPE_MODEL_PATTERN = re.compile(r"\b(?:model|judge|reward_model):[ \t]*[\"']?([\w.-]+/[\w.-]+)")
 COMPLETION_VARIABLE = "_UPBRING_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
@@ -50,16 +52,27 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
-def configure_offline_mode(model: str | None = None) -> None:
-    """Switch the hub client to offline mode, unless `model` is a hub id.
+def configure_offline_mode(names: Iterable[str] = ()) -> None:
+    """Switch the hub client to offline mode, unless one of `names` is a hub id.
 
     A name such as `owner/name` is a hub id if there is no folder `owner` here. Variables that the
     user set are kept. Telemetry is always off.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    is_hub_id = bool(model and HUB_ID_PATTERN.fullmatch(model) and not Path(model).parent.exists())
-    if not is_hub_id:
+    if not any(HUB_ID_PATTERN.fullmatch(name) and not Path(name).parent.exists() for name in names):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def model_names(settings: object) -> Iterator[str]:
+    """Yield what may name a model in settings: of a command, of a recipe, of a command to plan."""
+    for name in ("model", "models", "run", "judge", "reward_model", "do", "recipe"):
+        value = getattr(settings, name, None)
+        for each in value if isinstance(value, tuple) else (value,):
+            text = str(each or "")
+            yield text
+            if text.endswith((".yaml", ".yml")) and Path(text).is_file():
+                recipe = Path(text).read_text(encoding="utf-8", errors="replace")
+                yield from RECIPE_MODEL_PATTERN.findall(recipe)
 
 
 class CommandGroup(click.Group):
@@ -169,7 +182,7 @@ def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) 
         other_sections={name: each.load_settings for name, each in commands().items()},
     )
     settings = resolved.settings
-    configure_offline_mode(getattr(settings, "model", None))
+    configure_offline_mode(model_names(settings))
     if isinstance(settings, TrainSettings) and launcher.should_launch(settings.processes):
         return launcher.launch([command.name, *arguments], settings.processes)
     if command.is_method:

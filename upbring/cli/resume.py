@@ -44,4 +44,4 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
 def _run_path(settings: ResumeSettings) -> Path:
     """Return the run's folder, given as a path or by its name."""
     path = Path(str(settings.run))
-    return path if path.exists() else settings.runs / path
+    return path if path.exists() or len(path.parts) > 1 else settings.runs / path

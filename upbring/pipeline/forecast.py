@@ -1,9 +1,9 @@
 """The forecast of a pipeline: which stages are kept, and what the others need.
 
-`PipelineRunner` decides which stages are kept. The resources of a finished stage are recorded, those
-of the others are planned. A model that is not trained yet is replaced by the one that its stage
-starts from, which has the same shape. A stage whose rows do not exist yet has no forecast. No
-weights are read, and nothing is written except for the cache of encoded rows.
+`PipelineRunner` decides which stages are kept. The resources of a finished stage are recorded,
+those of the others are planned. A model that is not trained yet is replaced by the one that its
+stage starts from, which has the same shape. A stage whose rows do not exist yet has no forecast.
+No weights are read, and nothing is written except for the cache of encoded rows.
 
 Excluded: the time of stages that do not train, and of the evaluation.
 """

@@ -139,8 +139,11 @@ def make_contract(context: StageContext, *, steps: int) -> Contract:
     )
     settings_json = context.settings.model_dump_json(exclude={"name", "runs"})
     history = loaded.contract.history if loaded.contract else ()
+    base = context.settings.model
+    if loaded.folder != loaded.base:
+        base = loaded.contract.base if loaded.contract else str(loaded.base)
     stage_contract = Contract(
-        base=context.settings.model if loaded.folder == loaded.base else str(loaded.base),
+        base=base,
         base_sha256=loaded.base_sha256,
         tokenizer=tokenizer.fingerprint,
         template=preprocessor.chat_template,

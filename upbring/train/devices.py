@@ -21,8 +21,8 @@ from upbring.settings.model import ModelSettings
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-# oneDNN compiles a bfloat16 matrix product for each shape and caches 1,024 by default, twice, 0.3 MB
-# each. Texts differ in length, so most shapes never recur: 12 steps of 12,000 tokens took
+# oneDNN compiles a bfloat16 matrix product for each shape and caches 1,024 by default, 0.3 MB
+# each, twice. Texts differ in length, so most shapes never recur: 12 steps of 12,000 tokens took
 # 1.5 GB with the default, 0.9 GB with a quarter of it, in the same CPU time (measured on 2 cores).
 ONEDNN_CACHE_CAPACITY = 512
 _ONEDNN_VARIABLES = {
@@ -77,7 +77,7 @@ def enable_determinism() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # documented as nondeterministic
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # torch reports it as nondeterministic
     # No code reads uninitialized memory, so filling it only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of its module
 
@@ -106,7 +106,7 @@ def choose_compute_dtype(requested: str, device: torch.device) -> torch.dtype:
 
 
 def total_memory(device: torch.device) -> int:
-    """Return the total bytes of the GPU, or this process's share of the machine's memory."""
+    """Return the bytes of memory: the GPU's, or this process's share of the machine's total."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [total_memory_bytes(), *_container_limit()]

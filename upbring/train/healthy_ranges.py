@@ -31,7 +31,7 @@ RL_RANGES: Mapping[str, Band] = MappingProxyType(
         "entropy": Band(
             0.1,
             None,
-            "Responses hardly vary any more, so advantages carry no signal: lower "
+            "Responses hardly vary any more, so their rewards hardly differ: lower "
             "learning_rate, or raise kl_coef.",
         ),
         "clip_fraction": Band(

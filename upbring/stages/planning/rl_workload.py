@@ -247,7 +247,7 @@ def _evaluation_trees(context: StageContext) -> list[Tree]:
 
 
 def _shares_base(context: StageContext, files: ModelFiles) -> bool:
-    """Whether a model is an adapter on the policy's base; the base stands for a new adapter."""
+    """Whether a model is an adapter on the policy's base; the base counts as a new adapter."""
     is_adapter = files.folder == context.loaded.base or bool(files.adapters)
     return is_adapter and files.base == context.loaded.base
 
