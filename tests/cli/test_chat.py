@@ -82,7 +82,7 @@ def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
         ("runs/b", "runs/b: no such directory; "),
         ("d.jsonl", "d.jsonl: is a file; give the directory that contains the model"),
         ("builtin:none", "builtin:none: no such builtin model"),
-        (".", ".: has no config.json; name the directory that holds the model"),
+        (".", ".: has no config.json; pass the directory that contains the model"),
     ],
 )
 def test_a_model_that_is_not_there_is_told_of(home: Path, model: str, told: str) -> None:

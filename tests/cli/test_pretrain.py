@@ -55,5 +55,5 @@ def test_only_pretraining_takes_a_model_without_weights(home: Path) -> None:
     answer = upbring(home, "sft", "d.jsonl", "--model", "bare", *QUICK)
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
-        "bare: has no safetensors weights; pre-train them first with `upbring pretrain`"
+        "bare: has no safetensors weights; pre-train it first with `upbring pretrain`"
     )

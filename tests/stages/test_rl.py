@@ -161,7 +161,7 @@ def test_a_reward_function_is_used_and_required_again_to_resume(
     rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
     assert {row["reward"] for row in rows} <= set(rewards_by_text.values())
     together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
-    with pytest.raises(InputError, match="processes: a function as reward"):
+    with pytest.raises(InputError, match="processes: a reward function cannot be passed"):
         train("ppo", together, reward=brief)
     other = resolve(
         SftSettings, section="sft", file=None, flags={"model": "m", "data": ["d.jsonl"]}
