@@ -359,4 +359,4 @@ def test_a_run_whose_files_are_gone_says_where_they_were(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     answer = upbring(elsewhere, "resume", str(folder / "runs" / "sft-1"))
     assert answer.code == 2
-    assert f"d.jsonl lies neither in {folder}, where the run was begun, nor in" in answer.err
+    assert f"d.jsonl is neither in {folder}, where the run was started, nor in" in answer.err

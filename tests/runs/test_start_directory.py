@@ -13,7 +13,7 @@ from upbring.settings.methods.sft import SftSettings
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project in which a run was begun; we are elsewhere by now."""
+    """Return a project in which a run was started; the current directory is another one."""
     (tmp_path / "project" / "m").mkdir(parents=True)
     (tmp_path / "project" / "d.jsonl").write_text("{}")
     (tmp_path / "elsewhere").mkdir()
@@ -49,13 +49,13 @@ def test_a_run_that_was_moved_alone_finds_files_here(
     assert find_run_directory(Run(tmp_path / "archive" / "deep" / "a"), asked()) == project
 
 
-def test_what_is_nowhere_is_told_with_both_places(project: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_both_directories(project: Path, tmp_path: Path) -> None:
     (project / "d.jsonl").unlink()
     with pytest.raises(InputError) as found:
         find_run_directory(Run(project / "runs" / "a"), asked())
     assert str(found.value) == (
-        f"{project / 'runs' / 'a'}: d.jsonl lies neither in {project}, where the run was begun, "
-        f"nor in {tmp_path / 'elsewhere'}; put it back, or resume where it lies now"
+        f"{project / 'runs' / 'a'}: d.jsonl is neither in {project}, where the run was started, "
+        f"nor in {tmp_path / 'elsewhere'}; put it back, or resume in the directory that has it"
     )
 
 
@@ -66,7 +66,7 @@ def test_a_directory_that_is_gone_is_told(
     run = Run.create(tmp_path / "runs", "sft")
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(project)
-    with pytest.raises(InputError, match="where the run was begun, which is gone, nor in"):
+    with pytest.raises(InputError, match="where the run was started, which is gone, nor in"):
         find_run_directory(run, asked())
     absolute = tmp_path / "e.jsonl"
     absolute.write_text("{}")

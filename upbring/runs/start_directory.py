@@ -1,8 +1,7 @@
-"""Where a run's relative paths start: in the directory in which it was begun, wherever one is now.
+"""Relative paths of a run start in the directory where it was started, not in the current one.
 
-What lies there is what was meant, so that is looked at first; where it lacks files that the
-directory of now has, the run was moved without them. Whether they are the same is told by their
-hashes later.
+If that directory lacks files that the current one has, the run folder was moved, and the current
+directory is used. Hashes are compared later, so a different file is not taken by mistake.
 """
 
 from collections.abc import Iterator
@@ -17,24 +16,24 @@ MAY_BE_HUB_NAMES = STAGE_SETTINGS - {"mix"}  # a model may be a name in a hub
 
 
 def find_run_directory(run: Run, settings: StageSettings) -> Path:
-    """Return the directory in which the files of a run are found."""
+    """Return the directory that contains the files of a run."""
     current = Path.cwd()
     original = run.start_directory() or current
     candidates = [candidate for candidate in (original, current) if candidate.is_dir()]
-    directory = min(candidates, key=lambda place: len([*_missing_paths(place, settings)]))
+    directory = min(candidates, key=lambda candidate: len([*_missing_paths(candidate, settings)]))
     missing_files = [name for name, is_file in _missing_paths(directory, settings) if is_file]
     if missing_files and original != current:
-        description = "was begun" if original.is_dir() else "was begun, which is gone"
+        description = "was started" if original.is_dir() else "was started, which is gone"
         raise InputError(
-            f"{run.path}: {missing_files[0]} lies neither in {original}, where the run "
+            f"{run.path}: {missing_files[0]} is neither in {original}, where the run "
             f"{description}, nor in {current}; "
-            "put it back, or resume where it lies now"
+            "put it back, or resume in the directory that has it"
         )
     return directory
 
 
 def _missing_paths(directory: Path, settings: StageSettings) -> Iterator[tuple[str, bool]]:
-    """Yield the relative paths that lead to nothing from a place, and whether they must."""
+    """Yield the relative paths that do not exist in a directory, and whether they must be files."""
     for name, value in input_references(settings):
         if not (directory / Path(value).expanduser()).exists():
             yield value, name not in MAY_BE_HUB_NAMES

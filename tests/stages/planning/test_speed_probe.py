@@ -38,7 +38,7 @@ SHAPE = MemoryProfile(
 
 
 def test_seconds_are_those_worked_by_hand() -> None:
-    pace = SpeedProfile(
+    speed = SpeedProfile(
         train_token=1e-3,
         forward_token=4e-4,
         train_row=1e-2,
@@ -46,7 +46,7 @@ def test_seconds_are_those_worked_by_hand() -> None:
         update_parameter=1e-6,
         decode_token=2e-3,
     )
-    course = TimeWorkload(
+    workload = TimeWorkload(
         steps=7,
         step_tokens=100,
         step_rows=50,
@@ -55,7 +55,7 @@ def test_seconds_are_those_worked_by_hand() -> None:
         eval_rows=20,
         eval_decode_tokens=5,
     )
-    found = estimate_seconds(SHAPE, pace, course)
+    found = estimate_seconds(SHAPE, speed, workload)
     assert found.step == pytest.approx(10 * 0.1 + 0.5 + 0.001)
     # 10 layers of 40 tokens and 5 words; 20 rows and a row for each word
     assert found.evaluation == pytest.approx(10 * (0.016 + 0.01) + 25 * 0.003)
@@ -63,8 +63,8 @@ def test_seconds_are_those_worked_by_hand() -> None:
 
 
 def test_seconds_of_rounds_are_those_worked_by_hand() -> None:
-    pace = SpeedProfile(1e-3, 4e-4, 1e-2, 3e-3, 1e-6, 2e-3, decode_step=5e-3, sample_step=1e-2)
-    course = TimeWorkload(
+    speed = SpeedProfile(1e-3, 4e-4, 1e-2, 3e-3, 1e-6, 2e-3, decode_step=5e-3, sample_step=1e-2)
+    workload = TimeWorkload(
         steps=7,
         step_tokens=100,
         step_rows=50,
@@ -77,8 +77,8 @@ def test_seconds_of_rounds_are_those_worked_by_hand() -> None:
         setup_tokens=1000,
         setup_rows=10,
     )
-    found = estimate_seconds(SHAPE, pace, course)
-    # a wave goes through 10 layers and is drawn: 0.06; two voices learn, two adapters step
+    found = estimate_seconds(SHAPE, speed, workload)
+    # a decoding step runs 10 layers and samples: 0.06; two adapters are trained
     assert found.step == pytest.approx(10 * 0.2 + 0.5 + 0.002 + 10 * 0.12 + 0.06 + 6 * 0.06)
     assert found.evaluation == pytest.approx(3 * 0.06)
     assert found.setup == pytest.approx(10 * 0.4 + 0.03)
@@ -90,16 +90,16 @@ def test_responses_that_grow_are_tried_where_a_stage_has_them() -> None:
     trees = [make_tree(range(5), range(7))]
     plain = measure_speed(FAMILIES["llama"](), manner, trees, max_seconds=0.01)
     assert plain.sample_step == 0
-    pace = measure_speed(
+    speed = measure_speed(
         FAMILIES["llama"](), manner, trees, sampling=SamplingWorkload(4, 12), max_seconds=1
     )
-    assert pace.sample_step > 0
-    assert pace.decode_step > 0
+    assert speed.sample_step > 0
+    assert speed.decode_step > 0
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 @pytest.mark.parametrize("is_full", [False, True])
-def test_every_pace_is_measured(name: str, *, is_full: bool) -> None:
+def test_every_speed_is_measured(name: str, *, is_full: bool) -> None:
     manner = ProbeConfig(
         torch.bfloat16,
         AdapterSettings(rank=4),
@@ -108,13 +108,13 @@ def test_every_pace_is_measured(name: str, *, is_full: bool) -> None:
         device=torch.device("cpu"),
     )
     trees = [make_tree(range(5), range(7)) for _ in range(4)]
-    pace = measure_speed(FAMILIES[name](), manner, trees, max_seconds=0.05)
-    paces = (
-        pace.train_token,
-        pace.forward_token,
-        pace.train_row,
-        pace.forward_row,
-        pace.update_parameter,
-        pace.decode_token,
+    speed = measure_speed(FAMILIES[name](), manner, trees, max_seconds=0.05)
+    speeds = (
+        speed.train_token,
+        speed.forward_token,
+        speed.train_row,
+        speed.forward_row,
+        speed.update_parameter,
+        speed.decode_token,
     )
-    assert all(0 < each < 1 for each in paces)
+    assert all(0 < each < 1 for each in speeds)
