@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from upbring.cli.command_table import Command
 from upbring.errors import InputError, nearest
-from upbring.settings.aliases import aliases, find_alias, nearest_setting
+from upbring.settings.aliases import Alias, aliases_of, find_alias, nearest_setting
 from upbring.settings.input_references import STAGE_SETTINGS
 from upbring.settings.schema import SettingSpec, setting_specs
 
@@ -133,12 +133,11 @@ class SettingsCommand(click.Command):
 
     def _aliases(self) -> Iterator[click.Option]:
         """Yield hidden options for the names that other tools use."""
-        for name in aliases():
-            alias = None if name in self.specs else find_alias(name, self.specs)
-            if alias is None or alias.answer:
+        for name, alias in aliases_of(self.specs).items():
+            if name in self.specs or alias.answer:
                 continue
             spec = self.specs[alias.setting]
-            is_switch = _is_switch(name, self.specs)
+            is_switch = _is_switch_alias(alias, spec)
             yield click.Option(
                 _flags(name, is_switch=is_switch),
                 hidden=True,
@@ -255,6 +254,8 @@ def _is_switch(name: str, specs: Mapping[str, SettingSpec]) -> bool:
     if name in specs:
         return specs[name].value_type == "switch"
     alias = find_alias(name, specs)
-    return alias is not None and (
-        alias.is_switch or (specs[alias.setting].value_type == "switch" and not alias.answer)
-    )
+    return alias is not None and _is_switch_alias(alias, specs[alias.setting])
+
+
+def _is_switch_alias(alias: Alias, spec: SettingSpec) -> bool:
+    return alias.is_switch or (spec.value_type == "switch" and not alias.answer)

@@ -59,9 +59,12 @@ class Alias:
 
 def find_alias(name: str, settings: Iterable[str]) -> Alias | None:
     """Return what `name` means to a command with these settings; None if nothing."""
-    known = frozenset(settings)
-    meanings = aliases().get(name.replace("-", "_"), ())
-    return next((alias for alias in meanings if alias.setting in known), None)
+    return aliases_of(settings).get(name.replace("-", "_"))
+
+
+def aliases_of(settings: Iterable[str]) -> Mapping[str, Alias]:
+    """Return each alias of a command with these settings, and what it means."""
+    return _aliases_of(frozenset(settings))
 
 
 def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
@@ -94,6 +97,16 @@ def _split_run_folder(text: str) -> dict[str, str]:
     """
     folder, _, name = text.rstrip("/").rpartition("/")
     return {"runs": folder or ("/" if text.startswith("/") else "."), "name": name}
+
+
+@cache
+def _aliases_of(settings: frozenset[str]) -> Mapping[str, Alias]:
+    found: dict[str, Alias] = {}
+    for name, meanings in aliases().items():
+        for alias in meanings:
+            if alias.setting in settings:
+                found.setdefault(name, alias)
+    return found
 
 
 @cache

@@ -27,6 +27,7 @@ TENSORS, STATE = "tensors.safetensors", "state.json"
 STEP = re.compile(r"step-(\d+)")
 MACHINE = "machine"  # changes below this key are allowed: they alter only bits
 HEADROOM = 1.2
+BUFFER_BYTES = 2**20  # an adapter has hundreds of small tensors; they are written together
 MIN_CHECKPOINTS = 2
 DTYPES = {
     torch.float64: "F64",
@@ -250,7 +251,13 @@ def _safetensors_pieces(tensors: Mapping[str, Tensor]) -> Iterator[durable.Bytes
         }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
+    buffer = bytearray(len(text).to_bytes(8, "little") + text)
     for _, tensor in ordered:
         flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)  # [bytes]
+        if len(buffer) + flat.numel() <= BUFFER_BYTES:
+            buffer += flat.numpy().data
+            continue
+        yield bytes(buffer)
+        buffer.clear()
         yield flat.numpy().data
+    yield bytes(buffer)

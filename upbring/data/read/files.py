@@ -16,6 +16,7 @@ from upbring.data.read.row_errors import RowError
 from upbring.errors import InputError, nearest
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".parquet")
+HUB_PREFIX = "hub:"
 ROW_LIMIT = 1 << 26  # characters; a longer row means that the file has no rows
 _HEAD_BYTES = 4096
 _UNSUPPORTED_MAGIC = {
@@ -27,6 +28,15 @@ _UNSUPPORTED_MAGIC = {
     b"\xff\xfe\x00\x00": "UTF-32; convert it with: iconv -f UTF-32 -t UTF-8 FILE",
     b"\x00\x00\xfe\xff": "UTF-32; convert it with: iconv -f UTF-32 -t UTF-8 FILE",
 }
+
+
+def is_hub(path: Path) -> bool:
+    """Return whether a path names a Hub dataset.
+
+    >>> is_hub(Path("hub:openai/gsm8k:train")), is_hub(Path("hub.jsonl"))
+    (True, False)
+    """
+    return path.as_posix().startswith(HUB_PREFIX)
 
 
 def extension(path: Path) -> str:

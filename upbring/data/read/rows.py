@@ -95,7 +95,7 @@ def parse_json(text: str) -> object:
 
 
 def _iterate_rows(path: Path) -> Iterator[Row]:
-    if tables.is_hub(path):
+    if files.is_hub(path):
         yield from _table_rows(tables.read_hub(path))
         return
     files.check_path(path)

@@ -9,19 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from upbring.data.read.files import HUB_PREFIX
 from upbring.errors import InputError
 
-_HUB_PREFIX = "hub:"
 _BATCH_ROWS = 256
-
-
-def is_hub(path: Path) -> bool:
-    """Return whether a path names a Hub dataset.
-
-    >>> is_hub(Path("hub:openai/gsm8k:train")), is_hub(Path("hub.jsonl"))
-    (True, False)
-    """
-    return path.as_posix().startswith(_HUB_PREFIX)
 
 
 def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
@@ -60,7 +51,7 @@ def parse_hub_path(path: Path) -> tuple[str, str | None, str]:
     >>> parse_hub_path(Path("hub:openai/gsm8k/main:test"))
     ('openai/gsm8k', 'main', 'test')
     """
-    name, _, split = path.as_posix().removeprefix(_HUB_PREFIX).partition(":")
+    name, _, split = path.as_posix().removeprefix(HUB_PREFIX).partition(":")
     parts = name.split("/")
     if len(parts) not in {2, 3} or not all(parts):
         raise InputError(
