@@ -19,9 +19,14 @@ from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.maths import counter_rng
 from upbring.model.attention import AttentionConfig, attention
+from upbring.model.decoder import Decoder, make_decoder
 from upbring.model.network import Model, forward, hidden_states
-from upbring.model.score import compute_logits
+from upbring.model.score import compute_logits, transform_logits
 from upbring.settings.sampling import SampleSettings
+
+MIN_DECODER_TOKENS = 16  # per response; for fewer, a copy of the weights costs more than it saves
+
+GROUP_SIZE = 64  # tokens of the vocabulary whose noise is drawn as one
 
 FinishReason = Literal["stop", "string", "length"]
 
@@ -61,6 +66,7 @@ class KVCache:
         self.keys: dict[int, Tensor] = {}  # per layer: [slots, Hkv, S, K]
         self.values: dict[int, Tensor] = {}
         self.lengths = torch.zeros(num_slots, dtype=torch.int64)  # tokens in each slot
+        self.configs: dict[int, AttentionConfig] = {}  # per layer, as the prefill had it
 
     def layer_buffers(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return a layer's keys and values, allocated on first use from k `[Hkv, T, K]`."""
@@ -90,6 +96,7 @@ class PrefillLayout:
     ) -> Tensor:
         """Return `[H, T, K]`."""
         keys, values = self.cache.layer_buffers(layer, k)
+        self.cache.configs[layer] = config
         parts, start = [], 0
         for p, slots in zip(self.lengths, self.slots, strict=True):
             prompt_slice = slice(start, start + p)
@@ -114,17 +121,28 @@ class DecodeLayout:
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
     ) -> Tensor:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
-        keys, values = self.cache.layer_buffers(layer, k)
+        self.cache.layer_buffers(layer, k)
+        q, k, v = (each.transpose(0, 1) for each in (q, k, v))
+        return self.attend_rows(layer, q, k, v, config).transpose(0, 1)
+
+    def attend_cached(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return `[B, H, K]` from q `[B, H, K]` and k, v `[B, Hkv, K]`, as in the prefill."""
+        return self.attend_rows(layer, q, k, v, self.cache.configs[layer])
+
+    def attend_rows(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
+    ) -> Tensor:
+        """Store k, v `[B, Hkv, K]` and return `[B, H, K]` for q `[B, H, K]`."""
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
         B = self.num_rows
         lengths = self.cache.lengths[:B]  # [B], positions of the new tokens
         rows = torch.arange(B)
-        keys[rows, :, lengths], values[rows, :, lengths] = k.transpose(0, 1), v.transpose(0, 1)
+        keys[rows, :, lengths], values[rows, :, lengths] = k, v
         if config.window not in self.attention_bias:  # shared by many layers
             self.attention_bias[config.window] = _visibility_bias(lengths, config.window).to(q)
         bias = self.attention_bias[config.window]
         S = bias.shape[1]
-        out = _decode_attention(q, keys[:B, :, :S], values[:B, :, :S], bias, config)
-        return out.transpose(0, 1)
+        return _decode_attention(q, keys[:B, :, :S], values[:B, :, :S], bias, config)
 
 
 def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
@@ -139,26 +157,21 @@ def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
 def _decode_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, config: AttentionConfig
 ) -> Tensor:
-    """Return `[B, H, K]` for one query per row: q `[H, B, K]`, k and v `[B, Hkv, S, K]`."""
+    """Return `[B, H, K]` for one query per row: q `[B, H, K]`, k and v `[B, Hkv, S, K]`."""
     B, Hkv, _, K = k.shape
-    q = q.transpose(0, 1).reshape(B, Hkv, -1, K)  # heads that share keys are adjacent
+    q = q.reshape(B, Hkv, -1, K)  # heads that share keys are adjacent
     bias = bias[:, None, None, :]  # [B, 1, 1, S]
-    if config.softcap is None and not _is_matmul_faster(q):
+    if config.softcap is None and q.device.type != "cpu":
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=config.scaling)
         return out.reshape(B, -1, K)
-    scores = (q * config.scaling) @ k.transpose(-1, -2)
+    if q.dtype == torch.float32:
+        scores = (q * config.scaling) @ k.transpose(-1, -2)
+    else:  # with the keys on the left, oneDNN needs 60 % of the time
+        scores = (k @ (q * config.scaling).transpose(-1, -2)).transpose(-1, -2)
     if config.softcap is not None:
         scores = config.softcap * torch.tanh(scores / config.softcap)
     weights = (scores + bias).softmax(-1, dtype=torch.float32)
     return (weights.to(v.dtype) @ v).reshape(B, -1, K)
-
-
-def _is_matmul_faster(q: Tensor) -> bool:
-    """Whether plain products are faster than the fused kernel: on a CPU, in float32.
-
-    16 rows of 8 heads, 100 tokens, two cores: 70 against 150 µs; in bfloat16 no difference.
-    """
-    return q.device.type == "cpu" and q.dtype == torch.float32
 
 
 def sample(
@@ -200,6 +213,10 @@ def stream(
     if model.rotary_threshold is not None and length > model.rotary_threshold:
         is_cached = False  # cached keys have the rotary scaling of one side
     cache = KVCache(slots, length)
+    decoder = None
+    if is_cached and sampling.max_tokens >= MIN_DECODER_TOKENS:
+        with torch.inference_mode():
+            decoder = make_decoder(model, num_rows=slots)
     waiting = deque(enumerate(requests))
     rows: list[tuple[Response, int]] = []  # per active slot: response and key
     while waiting or rows:
@@ -212,7 +229,10 @@ def stream(
         parts = []
         with torch.inference_mode():  # autograd's bookkeeping is expensive for short rows
             if rows:
-                parts.append(_decode(model, cache if is_cached else None, requests, rows))
+                if decoder is None:
+                    parts.append(_decode(model, cache if is_cached else None, requests, rows))
+                else:
+                    parts.append(_decode_folded(model, decoder, cache, rows))
             if new_requests:
                 parts.append(_prefill(model, cache if is_cached else None, new_requests, len(rows)))
                 rows += [
@@ -273,6 +293,18 @@ def _decode(
     return compute_logits(model, hidden)
 
 
+def _decode_folded(
+    model: Model, decoder: Decoder, cache: KVCache, rows: list[tuple[Response, int]]
+) -> Tensor:
+    """Return the next logits `[B, V]` from a decoder's copy of the weights."""
+    B = len(rows)
+    last_tokens = torch.tensor([response.tokens[-1] for response, _ in rows])
+    layout = DecodeLayout(cache, B)
+    hidden = decoder.hidden_states(last_tokens, cache.lengths[:B], layout.attend_cached)
+    cache.lengths[:B] += 1
+    return transform_logits(model, decoder.head(hidden.to(decoder.dtype)))
+
+
 def sample_next_tokens(
     next_logits: Tensor, rows: Sequence[tuple[Response, int]], sampling: SampleSettings
 ) -> tuple[list[int], list[float]]:
@@ -284,12 +316,31 @@ def sample_next_tokens(
         keys = torch.tensor([key for _, key in rows], device=next_logits.device)
         index = torch.tensor([len(r.tokens) for r, _ in rows], device=next_logits.device)
         keys = counter_rng.mix(keys) + index  # [B], one key per token
-        noise = counter_rng.gumbel(
-            keys.unsqueeze(1), torch.arange(next_logits.shape[1], device=next_logits.device)
-        )  # [B, V]
-        tokens = (_filter_top_k_top_p(logprobs / sampling.temperature, sampling) + noise).argmax(-1)
+        scaled = logprobs if sampling.temperature == 1 else logprobs / sampling.temperature
+        tokens = _gumbel_max(_filter_top_k_top_p(scaled, sampling).softmax(-1), keys)
     token_logprobs = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
     return tokens.tolist(), token_logprobs.tolist()
+
+
+def _gumbel_max(probs: Tensor, keys: Tensor) -> Tensor:
+    """Return a token `[B]` for each row of `probs` `[B, V]`: first its group, then the token in it.
+
+        group = argmax_g log Σ_{v in g} p_v + G_g        token = argmax_{v in group} log p_v + G_v
+
+    The largest of log p_v + G_v over a group is Gumbel noise around the group's log-sum, so both
+    together are a sample of p, from V / 64 + 64 numbers instead of V. Rounding errors of p change
+    hardly any sample, which a search in the cumulative sum would not give.
+    """
+    B, V = probs.shape
+    groups = F.pad(probs, (0, -V % GROUP_SIZE)).view(B, -1, GROUP_SIZE)  # [B, groups, 64]
+    keys, counters = keys.unsqueeze(1), torch.arange(groups.shape[1], device=probs.device)
+    group = (groups.sum(-1).log() + counter_rng.gumbel(keys, counters)).argmax(-1)  # [B]
+    members = torch.arange(GROUP_SIZE, device=probs.device)
+    own = groups.gather(1, group[:, None, None].expand(-1, 1, GROUP_SIZE)).squeeze(1)  # [B, 64]
+    token_ids = group.unsqueeze(1) * GROUP_SIZE + members
+    noise = counter_rng.gumbel(keys, groups.shape[1] + token_ids)
+    best = (own.log() + noise).argmax(-1, keepdim=True)
+    return token_ids.gather(1, best).squeeze(1)
 
 
 def _filter_top_k_top_p(scaled: Tensor, sampling: SampleSettings) -> Tensor:

@@ -33,9 +33,13 @@ def score_tokens(model: Model, batch: Batch, *, has_entropy: bool = False) -> To
 
 def compute_logits(model: Model, hidden: Tensor) -> Tensor:
     """Return logits `[…, V]` in float32 at least: the head, then the architecture's transforms."""
-    config = model.network.config
     with model.autocast():
-        out: Tensor = model.network.get_output_embeddings()(hidden)
+        return transform_logits(model, model.network.get_output_embeddings()(hidden))
+
+
+def transform_logits(model: Model, out: Tensor) -> Tensor:
+    """Return logits `[…, V]` in float32 at least from the output of the head."""
+    config = model.network.config
     out = out.to(torch.promote_types(out.dtype, torch.float32))
     if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere
         out = out * scale
