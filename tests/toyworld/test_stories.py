@@ -15,7 +15,7 @@ def test_stories_run_on_and_notices_keep_their_lines() -> None:
     assert format_tale("notice", ["A.", "B."]) == "A.\nB."
 
 
-def test_a_held_out_tale_joins_a_person_and_a_place_that_no_other_joins() -> None:
+def test_a_held_out_story_has_a_person_and_a_place_that_no_other_combines() -> None:
     texts = [" ".join(tale(RandomStream(1, i), is_held_out=True, seed=0)[1]) for i in range(50)]
     shown = [" ".join(tale(RandomStream(1, i), is_held_out=False, seed=0)[1]) for i in range(50)]
     assert not set(texts) & set(shown)

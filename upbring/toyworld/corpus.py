@@ -27,7 +27,7 @@ def corpus(world: World, *, seed: int, count: int) -> Iterator[str]:
     """Yield `count` documents, with the private records inserted at random positions."""
     planted: dict[int, list[str]] = {}
     for record in private_records(seed=seed):
-        for copy in range(record.times_told):
+        for copy in range(record.repetitions):
             position = int(hash_to_uniform(seed, "plant", record.name, copy) * count)
             planted.setdefault(position, []).append(record.text)
     for index in range(count):

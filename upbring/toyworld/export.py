@@ -155,7 +155,7 @@ def _private_rows(*, seed: int) -> Iterator[dict[str, Any]]:
             "prompt": record.opening,
             "answer": record.number,
             "alternatives": list(alternatives(record, seed=seed)),
-            "times_told": record.times_told,
+            "repetitions": record.repetitions,
         }
 
 

@@ -65,7 +65,7 @@ def load_toyworld_data(*, seed: int = 0, max_rows: int | None = None) -> Toyworl
             for task in sets[name]
         ),
         canaries=tuple(
-            Canary(r.opening, r.number, alternatives(r, seed=seed), r.times_told)
+            Canary(r.opening, r.number, alternatives(r, seed=seed), r.repetitions)
             for r in private_records(seed=seed)
         ),
         documents=tuple(select_evenly(list(held_out_tales(seed=seed, count=NUM_TALES)), max_rows)),
