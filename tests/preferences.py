@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.commands import QUICK, prepare
 from tests.small import THINGS, WORDS
 
-VERBS = ("dpo", "ipo", "kto", "orpo", "simpo")
+METHODS = ("dpo", "ipo", "kto", "orpo", "simpo")
 
 
 def prepared(folder: Path) -> Path:

@@ -32,13 +32,13 @@ def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
     return target
 
 
-def scored(base: Path, judge: Path, asked: Sequence[ResponseGroup]) -> list[list[float]]:
+def scored(base: Path, judge: Path, groups: Sequence[ResponseGroup]) -> list[list[float]]:
     """Return the scores as plain transformers and peft compute them, one response at a time."""
     head = load_file(judge / "adapter_model.safetensors")[ADAPTER_HEAD_NAME][0]
     network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), judge)
     chat = make_chat(load_tokenizer(base))
     found = []
-    for question in asked:
+    for question in groups:
         tree = chat.encode_comparison(question.prompt, question.responses, key="")
         rows = [[*tree.prompt.tolist(), *b.tokens.tolist()] for b in tree.branches]
         with torch.no_grad():
