@@ -107,7 +107,7 @@ def test_every_format_of_training_gives_prompts(tmp_path: Path) -> None:
 
 def test_documents_come_from_rows_or_plain_text(tmp_path: Path) -> None:
     assert eval_files.read_eval_file(written(tmp_path, {"text": "Once."})).documents == ("Once.",)
-    path = tmp_path / "tale.txt"
+    path = tmp_path / "story.txt"
     path.write_text("Once upon a time.\n")
     assert [text.strip() for text in eval_files.read_eval_file(path).documents] == [
         "Once upon a time."

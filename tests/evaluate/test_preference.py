@@ -78,12 +78,12 @@ def test_length_is_taken_out_of_the_win_rate() -> None:
     assert found["words"].value == pytest.approx(long.mean())
 
 
-def comparing(favour: float) -> Comparer:
-    """Return a judge that prefers the better answer, and the first by `favour`."""
+def comparing(first_bonus: float) -> Comparer:
+    """Return a judge that prefers the better answer, and the first by `first_bonus`."""
 
     def prefers(duels: Sequence[AnswerPair]) -> list[float]:
         gaps = [float(d.first.split()[0]) - float(d.second.split()[0]) for d in duels]
-        return [float(gap + favour > 0) if gap + favour else 0.5 for gap in gaps]
+        return [float(gap + first_bonus > 0) if gap + first_bonus else 0.5 for gap in gaps]
 
     return Comparer("endpoint", "endpoint", prefers)
 

@@ -8,7 +8,7 @@ from upbring.toyworld.corpus import (
     command_line,
     corpus,
     document,
-    held_out_tales,
+    held_out_texts,
     num_documents,
 )
 from upbring.toyworld.other_tasks import requests
@@ -78,8 +78,8 @@ def test_held_out_phrasings_and_harmful_requests_are_not_in_the_corpus() -> None
 
 
 def test_held_out_stories_and_command_lines_are_not_in_the_corpus() -> None:
-    tales = set(held_out_tales(seed=0, count=100))
-    assert not tales & set(TEXTS)
+    texts = set(held_out_texts(seed=0, count=100))
+    assert not texts & set(TEXTS)
     for index in range(100):
         _, line = command_line(RandomStream(index), is_held_out=True, seed=0)
         assert line not in WHOLE
