@@ -1,4 +1,4 @@
-"""Files of preferences about the things of `small`, and how a method that learns them is typed."""
+"""Preference files about the things of `small`, and command lines that train on them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def prepared(folder: Path) -> Path:
 
 
 def typed(method: str, data: str = "r.jsonl") -> tuple[str, ...]:
-    """Return the words of a short run."""
+    """Return the command line of a short run."""
     return (method, data, "--model", "m", *QUICK)
 
 

@@ -1,4 +1,4 @@
-"""A reward model made by hand, an adapter and a head beside a tiny base, and what it should say."""
+"""A reward model made by hand, an adapter and a head on a tiny base, and its expected scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from upbring.model.load import ADAPTER_HEAD_NAME
 
 
 def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
-    """Write an adapter on `base` with random weights and a head that tells responses apart."""
+    """Write an adapter on `base` with random weights and a head that separates responses."""
     config = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "up_proj"])
     with torch.random.fork_rng():
         torch.manual_seed(seed)

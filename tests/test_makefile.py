@@ -13,8 +13,8 @@ FILES = (
     *("generation_config.json", "contract.json"),
 )
 EMPTY = sha256(b"").hexdigest()  # of the model that the program below makes
-# As strict as the program: the world and a run are refused where they are already, and what goes on
-# from a run where that is not.
+# As strict as the program: an existing world or run is an error, and so is a run whose base is
+# missing.
 UPBRING = f"""#!/bin/sh
 set -e
 if [ "$1" = toyworld ]; then mkdir "$3"; exit; fi

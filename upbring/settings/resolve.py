@@ -240,7 +240,7 @@ class _SectionResolver(Generic[S]):
         return None
 
     def _describe_error(self, detail: ErrorDetails) -> str:
-        """Return in our words what pydantic found."""
+        """Return the problem that pydantic found as one of our messages."""
         name = str(detail["loc"][0]) if detail["loc"] else ""
         if name not in self.specs:
             return f"{self.section}: {detail['msg'].removeprefix('Value error, ')}"
