@@ -1,4 +1,4 @@
-"""`upbring dpo` and its kin, as a user types them: what they leave, how they stop and fail."""
+"""`upbring dpo` and the other preference methods from the command line: files, stops, errors."""
 
 import math
 import shutil
