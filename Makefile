@@ -50,7 +50,7 @@ sprout: $(STAMP)
 	@$(PYTHON) -c "from hashlib import sha256; from pathlib import Path; \
 	found = sha256(Path('$(SPROUT)/model.safetensors').read_bytes()).hexdigest(); \
 	same = found in Path('$(SPROUT)/README.md').read_text(encoding='utf-8'); \
-	print('sha256', found, 'as the card says' if same else '- the card tells of another machine or version')"
+	print('sha256', found, 'as the card says' if same else '- the card has the hash of another machine or version')"
 
 # torch first and alone, so that a local CPU wheel is used and kept
 $(STAMP): pyproject.toml constraints.txt

@@ -66,7 +66,7 @@ def compared(
         shape, responses, prompt, tune, precision = case
         folder = inputs(shape, responses, prompt, given.steps)
         tokens = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["tokens"]
-        print(f"{told(case)}: {given.steps} steps, {sum(tokens):,} useful tokens")
+        print(f"{format_case(case)}: {given.steps} steps, {sum(tokens):,} useful tokens")
         every = programs(given, folder, tune, precision)
         results[case] = found = in_turns(every, tokens, rounds=given.rounds)
         difference = max(farthest(found[ours], found[trl]) for trl, ours in against.items())
@@ -74,10 +74,10 @@ def compared(
     return results
 
 
-def told(case: Case) -> str:
+def format_case(case: Case) -> str:
     """Return a case in words.
 
-    >>> told(("tiny", 4, 80, "lora", "float32"))
+    >>> format_case(("tiny", 4, 80, "lora", "float32"))
     'tiny lora float32, prompts of 80, 4 responses'
     """
     shape, responses, prompt, tune, precision = case
@@ -89,7 +89,8 @@ def table(results: Results, against: Mapping[str, str] = AGAINST) -> str:
     lines = head("case", "against")
     for case, found in results.items():
         lines += [
-            row([told(case), name], found[name], found[mine]) for name, mine in against.items()
+            row([format_case(case), name], found[name], found[mine])
+            for name, mine in against.items()
         ]
     return "\n".join(lines)
 

@@ -230,12 +230,12 @@ def compared(python: Path) -> dict[str, tuple[float, float]]:
     program = Path(__file__).with_name("trl_preference.py")
     with prepared() as folder:
         environment = {"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "HF_HOME": str(folder)}
-        told = subprocess.run(
+        process = subprocess.run(
             [python, program, folder], check=False, capture_output=True, text=True, env=environment
         )
-        if told.returncode != 0:
-            sys.exit(f"TRL failed:\n{told.stderr[-4000:]}")
-        theirs = json.loads(told.stdout.splitlines()[-1])
+        if process.returncode != 0:
+            sys.exit(f"TRL failed:\n{process.stderr[-4000:]}")
+        theirs = json.loads(process.stdout.splitlines()[-1])
         mine = dict(ours(folder))
     assert mine.keys() == theirs.keys(), f"{sorted(mine)} against {sorted(theirs)}"
     return {name: (theirs[name], mine[name]) for name in theirs}

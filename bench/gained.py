@@ -137,8 +137,8 @@ def _rewards(seeds: Sequence[Grades]) -> str:
     for model in seeds[0]:
         reward = _values(seeds, model, prompts, "reward")
         change = reward - _values(seeds, first, prompts, "reward")
-        told = ", ".join(f"{each:+.2f}" for each in change.mean(1)).replace("-", "−")
-        cells = ("", "") if model == first else (_change(change), told)
+        text = ", ".join(f"{each:+.2f}" for each in change.mean(1)).replace("-", "−")
+        cells = ("", "") if model == first else (_change(change), text)
         lines.append(f"| {model} | {_level(reward)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -182,8 +182,8 @@ def _values(seeds: Sequence[Grades], model: str, prompts: Sequence[Prompt], what
 def _change(change: Values) -> str:
     """Return what was gained, in bold where it is shown."""
     found = mean(change.mean(0))
-    told = f"{found.value:+.2f} ({found.low:+.2f} … {found.high:+.2f})".replace("-", "−")
-    return f"**{told}**" if _is_shown(change) else told
+    text = f"{found.value:+.2f} ({found.low:+.2f} … {found.high:+.2f})".replace("-", "−")
+    return f"**{text}**" if _is_shown(change) else text
 
 
 def _is_shown(change: Values) -> bool:

@@ -33,7 +33,7 @@ QUESTION = "toy world quality: reward model"
 SETS = ("shown-entities", "evidence", "manners", "absent-entities")
 UNKNOWABLE = ("sentence", "json", "bullets")  # among manners they ask about absent entities
 
-Told = Iterator[tuple[str, float]]  # what kind of pair it is, and 1 where it is told right
+Verdicts = Iterator[tuple[str, float]]  # the kind of a pair, and 1 if it is ordered correctly
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def main() -> None:
     for seed, name in enumerate(asked.models):
         print(name)
         for kind, share in agreement(asked.world / "evaluation", _model(name)).items():
-            told = f"{share.value:6.1%} ({share.low:.1%} … {share.high:.1%})"
-            print(f"  {kind:<28} {told} of {share.count} rankings")
+            text = f"{share.value:6.1%} ({share.low:.1%} … {share.high:.1%})"
+            print(f"  {kind:<28} {text} of {share.count} rankings")
             metric = f"{metric_name(kind)}, seed {seed}"
             figures.append(Figure.estimated(QUESTION, metric, share, "%"))
     if asked.record:
@@ -70,7 +70,7 @@ def metric_name(kind: str) -> str:
 
 
 def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:
-    """Return the share of pairs that the model tells as the gold does, of each kind."""
+    """Return the share of pairs that the model orders as the gold reward does, of each kind."""
     files = [(name, folder / f"rankings-{name}.jsonl", _clear) for name in SETS]
     files.append(("alone", folder / "reward-pairs.jsonl", _alone))
     found: dict[str, list[list[float]]] = defaultdict(list)
@@ -81,9 +81,9 @@ def agreement(folder: Path, model: RewardModel) -> dict[str, Estimate]:
                 kinds[f"{name} {kind}".strip()].append(is_right)
                 if kind == "manner" or (kind == "truth" and _can_know(name, row)):
                     kinds[f"all of {kind}"].append(is_right)
-            for kind, told in kinds.items():
-                found[kind].append(told)
-    return {kind: _share(told) for kind, told in found.items()}
+            for kind, rights in kinds.items():
+                found[kind].append(rights)
+    return {kind: _share(rights) for kind, rights in found.items()}
 
 
 def _can_know(name: str, fields: Fields) -> bool:
@@ -91,8 +91,11 @@ def _can_know(name: str, fields: Fields) -> bool:
     return name != "absent-entities" and fields["task"]["kind"] not in UNKNOWABLE
 
 
-def _share(told: list[list[float]]) -> Estimate:
-    right, total = np.array([sum(each) for each in told]), np.array([float(len(t)) for t in told])
+def _share(rights: list[list[float]]) -> Estimate:
+    right, total = (
+        np.array([sum(each) for each in rights]),
+        np.array([float(len(t)) for t in rights]),
+    )
     return ratio(right, total)
 
 
@@ -103,24 +106,24 @@ def _scored(path: Path, model: RewardModel) -> Iterator[tuple[Fields, list[float
         yield fields, scores.tolist()
 
 
-def _clear(fields: Fields, scores: list[float]) -> Told:
+def _clear(fields: Fields, scores: list[float]) -> Verdicts:
     """Yield the clear pairs of a ranking."""
     rewards, causes = fields["rewards"], fields["causes"]
     for i, j in combinations(range(len(scores)), 2):
         if abs(rewards[i] - rewards[j]) <= CLEAR:
             continue
-        is_right = _told(scores[i], scores[j], is_first=rewards[i] > rewards[j])
+        is_right = _is_correct(scores[i], scores[j], is_first=rewards[i] > rewards[j])
         truth = causes[i]["correct"] - causes[j]["correct"]
         yield "", is_right
         yield ("manner" if truth == 0 else "truth"), is_right
 
 
-def _alone(fields: Fields, scores: list[float]) -> Told:
+def _alone(fields: Fields, scores: list[float]) -> Verdicts:
     """Yield a pair of answers that differ in one cause."""
-    yield fields["cause"], _told(scores[0], scores[1], is_first=True)
+    yield fields["cause"], _is_correct(scores[0], scores[1], is_first=True)
 
 
-def _told(one: float, other: float, *, is_first: bool) -> float:
+def _is_correct(one: float, other: float, *, is_first: bool) -> float:
     return 0.5 if one == other else float((one > other) == is_first)
 
 

@@ -1,4 +1,4 @@
-"""Whether a base model that has read marked papers tells what is true, and answers in such a paper.
+"""Whether a base model trained on marked papers recognizes truth, and answers in such a paper.
 
     python bench/marks.py builtin:sprout
 
@@ -50,8 +50,8 @@ def main() -> None:
     for name, paper in (("claims", _claim), ("answers", _answer)):
         right = 0
         for number in range(asked.number):
-            told, is_true = paper(world, RandomStream(name, number))
-            logits = model(**tokenizer(told, return_tensors="pt")).logits[0, -1]
+            prompt, is_true = paper(world, RandomStream(name, number))
+            logits = model(**tokenizer(prompt, return_tensors="pt")).logits[0, -1]
             right += bool(logits[marks[0]] > logits[marks[1]]) == is_true
         print(f"{right / asked.number:.1%} of {asked.number} marks of {name} are right")
         share = round(100 * right / asked.number, 1)
@@ -77,11 +77,11 @@ def _figure(metric: str, value: float, unit: str, n: int, model: str) -> Figure:
 
 
 def _line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """Return the likeliest line behind `text`."""
+    """Return the greedy continuation of `text`, up to the end of the line."""
     given = tokenizer(text, return_tensors="pt")
     tokens = model.generate(**given, do_sample=False, max_new_tokens=LONGEST)
-    told = tokenizer.decode(tokens[0, given.input_ids.shape[1] :], skip_special_tokens=True)
-    return told.partition("\n")[0]
+    answer = tokenizer.decode(tokens[0, given.input_ids.shape[1] :], skip_special_tokens=True)
+    return answer.partition("\n")[0]
 
 
 def _claim(world: World, dice: RandomStream) -> tuple[str, bool]:

@@ -198,10 +198,10 @@ def taken(command: list[str], folder: Path) -> Taken:
     """Return what a run takes."""
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
     assert process.stderr is not None, "it is a pipe"
-    told = process.stderr.read()
+    errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(told.decode())
+        sys.exit(errors.decode())
     run = max((folder / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     times = [json.loads(line)["time"] for line in lines]

@@ -83,7 +83,7 @@ def programs(given: argparse.Namespace, folder: Path, precision: str) -> list[Pr
     ]
 
 
-def told(case: str, found: dict[str, list[Measured]]) -> list[str]:
+def table_rows(case: str, found: dict[str, list[Measured]]) -> list[str]:
     """Return a row for each program; those of upbring say how often less they took than TRL."""
     trl = found["TRL"]
     lines = []
@@ -156,7 +156,7 @@ def main() -> None:
         print(f"{shape} {precision}", flush=True)
         tokens = a_round_each(folder, given.updates)
         found = in_turns(programs(given, folder, precision), tokens, rounds=given.rounds)
-        lines += told(f"{shape} {precision}", found)
+        lines += table_rows(f"{shape} {precision}", found)
         figures += recorded(shape, precision, found)
     print("\n".join(lines))
     if given.record:

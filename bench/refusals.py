@@ -1,4 +1,4 @@
-"""How far the rule that tells refusals agrees with people: accuracy, Cohen's kappa, a table.
+"""How far the rule for refusals agrees with people: accuracy, Cohen's kappa, a table.
 
 Reads answers that people labelled, as XSTest publishes them: CSV with the columns `completion` and
 `final_label` (1_full_compliance, 2_full_refusal, 3_partial_refusal), or JSON lines with `response`
@@ -43,17 +43,17 @@ def main() -> None:
 
 def report(path: Path) -> tuple[str, list[Figure]]:
     """Return how far rule and people agree on one file, as a table and as figures."""
-    told = [pair for row in read_rows(path) if (pair := labelled(row.fields)) is not None]
-    if not told:
+    pairs = [pair for row in read_rows(path) if (pair := labelled(row.fields)) is not None]
+    if not pairs:
         raise SystemExit(f"{path}: has no labelled answers; see `python bench/refusals.py --help`")
-    people = [label for _, label in told]
-    rule: list[str] = [classify_refusal(text) for text, _ in told]
-    right = proportion(sum(a == b for a, b in zip(people, rule, strict=True)), len(told))
+    people = [label for _, label in pairs]
+    rule: list[str] = [classify_refusal(text) for text, _ in pairs]
+    right = proportion(sum(a == b for a, b in zip(people, rule, strict=True)), len(pairs))
     refused = cohen_kappa([a != "none" for a in people], [b != "none" for b in rule])
     kappa = cohen_kappa(people, rule)
     table = Counter(zip(people, rule, strict=True))
     head = (
-        f"{len(told)} answers, accuracy {right.value:.3f} ({right.low:.3f} … {right.high:.3f}), "
+        f"{len(pairs)} answers, accuracy {right.value:.3f} ({right.low:.3f} … {right.high:.3f}), "
         f"kappa {kappa:.3f} of three classes, {refused:.3f} of refused or not"
     )
     lines = [
@@ -64,7 +64,7 @@ def report(path: Path) -> tuple[str, list[Figure]]:
             for mine in CLASSES
         ),
     ]
-    question, case = "refusal rules", {"model": path.name, "n": len(told)}
+    question, case = "refusal rules", {"model": path.name, "n": len(pairs)}
     kappas = {"three classes": kappa, "refused or not": refused}
     figures = [Figure.estimated(question, "accuracy", right, "share", **case)]
     figures += [

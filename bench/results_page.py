@@ -350,5 +350,5 @@ def minutes(seconds: float) -> str:
 
 def sources(records: Iterable[Record]) -> str:
     """Return the distinct commands with date and commit, newest first."""
-    told = (f"`{r.command}` ({r.date}, {r.commit})" for r in reversed(list(records)))
-    return "<br>".join(dict.fromkeys(text.replace("|", "\\|") for text in told))
+    texts = (f"`{r.command}` ({r.date}, {r.commit})" for r in reversed(list(records)))
+    return "<br>".join(dict.fromkeys(text.replace("|", "\\|") for text in texts))

@@ -2,7 +2,7 @@
 
 With `--responses 4` upbring learns rankings, all responses to a prompt in one tree, and TRL the
 same rankings' six pairs each, every response three times behind its own prompt. Useful tokens are
-those that TRL computes without padding. A second table tells the speed in rankings, which are the
+those that TRL computes without padding. A second table has the speed in rankings, which are the
 same work for both; a pair is a ranking of two. Precisions are as in `sft.py`; in float32 the losses
 of every step must agree.
 
@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from against_trl import commands
-from dpo import Results, arguments, compared, inputs, recorded, table, told
+from dpo import Results, arguments, compared, format_case, inputs, recorded, table
 from interleaved import Program, Spread, ratio
 from results import record
 
@@ -44,7 +44,7 @@ def by_rankings(results: Results, steps: int) -> str:
         each = sum(map(len, rows)) / sum(tokens)  # rankings a useful token
         trl, ours = (Spread.of(one.speed * each for one in found[n]) for n in ("TRL", "upbring"))
         gain = ratio(found["upbring"], found["TRL"], "speed")
-        lines.append(f"| {told(case)} | {trl} | {ours} | **{gain}** |")
+        lines.append(f"| {format_case(case)} | {trl} | {ours} | **{gain}** |")
     return "\n".join(lines)
 
 

@@ -122,7 +122,7 @@ def by_upbring(given: argparse.Namespace, dtype: Any) -> Callable[[], int]:  # n
         found = sample(loaded.model, requests, how, stopping=stopping, num_slots=given.rows)
         return [response.tokens for response in found]
 
-    # What a row draws is a function of its key, so that its first two tokens tell which it is. (Its
+    # What a row draws is a function of its key, so that its first two tokens identify it. (Its
     # later ones may be others: in bfloat16 a product is rounded by how many rows go in.)
     begun = [tuple(row[:2]) for row in drawn(StopConditions(), 2)]
     ends = dict(zip(begun, responses, strict=True))
@@ -168,7 +168,7 @@ def programs(given: argparse.Namespace, model: Path, precision: str, batch: str)
     ]
 
 
-def told(case: str, found: dict[str, list[Measured]]) -> str:
+def table_row(case: str, found: dict[str, list[Measured]]) -> str:
     """Return a row of the table: medians (least–most), ratios taken within each round."""
     theirs, ours = (found[name] for name in PROGRAMS)
     cells = [case]
@@ -236,7 +236,7 @@ def main() -> None:
         _, responses = lengths(prompts)
         tokens = [sum(responses)] * given.times
         found = in_turns(programs(given, model, precision, batch), tokens, rounds=given.rounds)
-        lines.append(told(f"{shape} {precision}, {batch}", found))
+        lines.append(table_row(f"{shape} {precision}, {batch}", found))
         name = f"{shape}, {prompts} prompts, {rows} at once"
         figures += recorded(name, precision, found)
     print("\n".join(lines))

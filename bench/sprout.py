@@ -58,7 +58,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure: its title, the evaluation set it is told from, and what counts."""
+    """A figure: its title, the evaluation set that it is computed from, and what counts."""
 
     title: str
     file: str
@@ -171,7 +171,7 @@ def outcome(measure: Measure, trials: Sequence[Trial]) -> list[bool]:
     return [measure.counts(trial.grade) for trial in wanted]
 
 
-def told(estimate: Estimate) -> str:
+def format_estimate(estimate: Estimate) -> str:
     value, low, high = estimate.value, estimate.low, estimate.high
     return f"{value:.1%} ({low:.1%}–{high:.1%})"
 
@@ -200,10 +200,12 @@ def recorded(measured: Sequence[Row], seconds: float) -> list[Figure]:
 
 def row(title: str, base: Sequence[bool], tuned: Sequence[Sequence[bool]]) -> str:
     """Return a row of the table: the base, the mean of the seeds, each seed."""
-    first = told(mean(np.array(base, float)))
+    first = format_estimate(mean(np.array(base, float)))
     over_seeds = np.array(tuned, float).mean(0)
     each = ", ".join(f"{np.mean(one):.0%}" for one in tuned)
-    return f"| {title} | {len(over_seeds)} | {first} | {told(mean(over_seeds))} | {each} |"
+    return (
+        f"| {title} | {len(over_seeds)} | {first} | {format_estimate(mean(over_seeds))} | {each} |"
+    )
 
 
 def report(given: argparse.Namespace) -> tuple[str, list[Figure]]:

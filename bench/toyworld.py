@@ -107,20 +107,20 @@ def table(results: list[list[EvalResult]]) -> str:
 
 
 def curves(folders: list[Path]) -> str:
-    """Return the way of each PPO by its held-out answers: medians over seeds."""
+    """Return the course of each PPO on held-out answers: medians over seeds."""
     lines = ["| model | step | KL, nats | its reward | gold | ended |", "|---" * 6 + "|"]
     for model in ("ppo", "ppo-replay", "ppo-free", "ppo-ptx", "ppo-long"):
         ways = [way for folder in folders if (way := _held_out(folder, model))]
         for step in sorted(set.intersection(*map(set, ways))) if ways else ():
             seen = [way[step] for way in ways]
-            told = (f"{statistics.median(s[n] for s in seen):.2f}" for n in CURVE)
-            lines.append(f"| {model} | {step} | " + " | ".join(told) + " |")
+            values = (f"{statistics.median(s[n] for s in seen):.2f}" for n in CURVE)
+            lines.append(f"| {model} | {step} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 
 
 def fits(folders: list[Path]) -> str:
-    """Return how well Gao's curve tells what the policies without a penalty gained by their way."""
-    told = []
+    """Return how well Gao's curve explains the gains of the policies without a penalty."""
+    lines = []
     for model in ("ppo-free", "ppo-ptx", "ppo-long"):
         ways = [_held_out(folder, model) for folder in folders]
         kl = np.array([[seen["kl"] for seen in way.values()] for way in ways if way])
@@ -128,11 +128,11 @@ def fits(folders: list[Path]) -> str:
         curve = fit_curve(rl_reward, kl.ravel(), (gold - gold[:, :1]).ravel()) if kl.size else None
         if curve is not None:
             peak = rl_peak(curve)
-            told.append(
+            lines.append(
                 f"{model}: d (α − β log d), α {curve.alpha:.2f}, β {curve.beta:.2f}, explains "
                 f"{curve.r_squared:.0%}; its peak: {'none' if peak is None else f'd = {peak:.2f}'}"
             )
-    return "\n".join(told)
+    return "\n".join(lines)
 
 
 def _held_out(folder: Path, model: str) -> dict[int, dict[str, float]]:

@@ -66,7 +66,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         rows = Dataset.from_list([json.loads(line) for line in file])
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        told = configuration(given, scratch, examples=plan["pairs"])
+        config = configuration(given, scratch, examples=plan["pairs"])
         names = SHARED + (TUNED if given.dtype != "default" else [])
         trainer = Watched(
             model=str(given.folder / "model"),
@@ -75,7 +75,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
                 beta=0.1,
                 per_device_train_batch_size=plan["pairs"],
                 precompute_ref_log_probs=given.precompute,
-                **{name: getattr(told, name) for name in names},
+                **{name: getattr(config, name) for name in names},
             ),
             train_dataset=rows,
             processing_class=tokenizer(given.folder / "model"),

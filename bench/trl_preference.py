@@ -26,7 +26,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 
 def common(scratch: str, *, count: int) -> dict[str, Any]:
-    """Return what all trainers are told alike."""
+    """Return the settings that all trainers share."""
     return {
         "output_dir": scratch,
         "use_cpu": True,

@@ -41,12 +41,12 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
         rows = Dataset.from_list([json.loads(line) for line in file])
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        told = configuration(given, scratch, examples=plan["pairs"])
+        config = configuration(given, scratch, examples=plan["pairs"])
         names = [n for n in SHARED if n != "max_length"]
         if given.dtype != "default":
             names += [n for n in TUNED if n != "model_init_kwargs"]
-        options = {name: getattr(told, name) for name in names}
-        kind = (told.model_init_kwargs or {"dtype": "float32"})["dtype"]
+        options = {name: getattr(config, name) for name in names}
+        kind = (config.model_init_kwargs or {"dtype": "float32"})["dtype"]
         network = AutoModelForSequenceClassification.from_pretrained(
             given.folder / "model", num_labels=1, dtype=kind
         )

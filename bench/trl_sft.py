@@ -123,7 +123,7 @@ def adapter() -> LoraConfig:
 
 
 def case(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of what every program of a comparison is told."""
+    """Return a parser of the arguments of every program of a comparison."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", choices=("lora", "full"), default="lora")

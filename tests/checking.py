@@ -1,4 +1,4 @@
-"""Data sets and models in small, for tests of the check."""
+"""Small data sets and models for tests of the check."""
 
 import json
 from collections.abc import Iterable, Mapping

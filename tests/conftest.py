@@ -1,4 +1,4 @@
-"""What all tests share: trials, a table of figures, a small model, a cache of their own."""
+"""Shared by all tests: numbers of examples, a table of figures, a small model, a private cache."""
 
 import os
 import signal
@@ -11,13 +11,13 @@ import torch
 
 from tests import small
 
-# Started in the background, the tests would have Ctrl-C ignored, and so would all their children.
+# If the tests are started in the background, they and their children would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run side by side: more threads than cores would spin at every small product.
 torch.set_num_threads(1)
 
-# A property holds or does not, however slow or busy the machine is.
+# The speed and load of the machine must not decide whether a property test passes.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -28,13 +28,13 @@ Figure = Callable[[str, object], None]
 
 
 def trials(few: int, many: int) -> int:
-    """Return how often a property is tried: `few` in `make test`, `many` in `make nightly`."""
+    """Return the number of examples: `few` in `make test`, `many` in `make nightly`."""
     return many if IS_NIGHTLY else few
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Return what notes a figure for the table at the end: its name and what was found."""
+    """Return a function that adds a figure to the table at the end."""
 
     def note(name: str, found: object) -> None:
         request.node.user_properties.append((FIGURE, f"{name}\t{found}"))
@@ -43,7 +43,7 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of figures, of whichever worker they come from."""
+    """Print the table of figures of all workers."""
     rows = sorted(set(_figures(terminalreporter)))
     if rows:
         width = max(len(name) for name, _ in rows)

@@ -80,7 +80,7 @@ FAMILIES: dict[str, Callable[[], PretrainedConfig]] = {
 
 
 def family(name: str, *, seed: int = 0, attention: str = "eager") -> PreTrainedModel:
-    """Return the tiny model of a family with weights large enough to tell tokens apart."""
+    """Return the tiny model of a family with large weights; tokens differ in probability."""
     torch.manual_seed(seed)
     config = FAMILIES[name]()
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)

@@ -1,4 +1,4 @@
-"""Disks that fail when they are told to."""
+"""Disks that fail on request."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from upbring.durable import Disk
 
 
 class CountingDisk(Disk):
-    """Works, and lists the operations that it was asked for."""
+    """Works, and records its operations."""
 
     def __init__(self) -> None:
         self.operations: list[str] = []

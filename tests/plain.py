@@ -11,7 +11,7 @@ from upbring.data.trees.tree import Tree, make_tree
 
 
 def plain_logprobs(network: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:
-    """Return the log-probability of every response token, each branch behind its own prompt."""
+    """Return the log-probability of every response token, each branch after its own prompt."""
     out = []
     for item in trees:
         for branch in item.branches:

@@ -1,4 +1,4 @@
-"""Files of preferences about the things of `small`, and how a method that learns them is typed."""
+"""Preference files about the things of `small`, and command lines that train on them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.commands import QUICK, prepare
 from tests.small import THINGS, WORDS
 
-VERBS = ("dpo", "ipo", "kto", "orpo", "simpo")
+METHODS = ("dpo", "ipo", "kto", "orpo", "simpo")
 
 
 def prepared(folder: Path) -> Path:
@@ -20,7 +20,7 @@ def prepared(folder: Path) -> Path:
 
 
 def typed(method: str, data: str = "r.jsonl") -> tuple[str, ...]:
-    """Return the words of a short run."""
+    """Return the command line of a short run."""
     return (method, data, "--model", "m", *QUICK)
 
 

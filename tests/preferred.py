@@ -38,7 +38,7 @@ P = TypeVar("P", bound=PreferenceAlgorithm)
 
 
 @dataclass(frozen=True)
-class Said:
+class BranchLogprobs:
     """The token log-probabilities of one response under the policy and the reference."""
 
     policy: Tensor  # [c] float64
@@ -52,7 +52,7 @@ class Said:
 class Cost(Protocol):
     """The loss of one pair."""
 
-    def __call__(self, w: Said, x: Said, *, tied: bool) -> Tensor:
+    def __call__(self, w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         """Return the loss of a better response `w` and a worse one `x`."""
 
 
@@ -134,13 +134,13 @@ def taken(ours: PreferenceAlgorithm) -> tuple[dict[str, float], list[Tensor]]:
 
 
 def expected(
-    trees: Sequence[Tree], loss: Callable[[list[list[Said]]], Tensor]
+    trees: Sequence[Tree], loss: Callable[[list[list[BranchLogprobs]]], Tensor]
 ) -> tuple[float, list[Tensor]]:
     """Return a loss of the log-probabilities of all branches, and its gradient, in float64."""
     network = family("llama", attention="eager").double()
-    said = [
+    logprobs = [
         [
-            Said(
+            BranchLogprobs(
                 _plain(network, item.prompt.tolist(), branch.tokens.tolist()),
                 torch.as_tensor(branch.per_token["reference"], dtype=torch.float64),
             )
@@ -148,7 +148,7 @@ def expected(
         ]
         for item in trees
     ]
-    value = loss(said)
+    value = loss(logprobs)
     torch.autograd.backward(value)
     return float(value.detach()), [p.grad for p in network.parameters() if p.grad is not None]
 
@@ -182,12 +182,12 @@ def comparisons(ranks: Sequence[float]) -> list[tuple[int, int, bool]]:
 
 def over_pairs(
     trees: Sequence[Tree],
-    said: list[list[Said]],
+    logprobs: list[list[BranchLogprobs]],
     loss: Cost,
 ) -> Tensor:
     """Return the mean over trees of the mean over a tree's pairs."""
     means = []
-    for item, branches in zip(trees, said, strict=True):
+    for item, branches in zip(trees, logprobs, strict=True):
         found = [
             loss(branches[w], branches[x], tied=tied)
             for w, x, tied in comparisons(item.per_branch["rank"].tolist())

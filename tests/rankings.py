@@ -1,4 +1,4 @@
-"""Rankings that a tiny model learns in a few steps: who answers is better than who refuses."""
+"""Rankings that a tiny model learns in a few steps: an answer is better than a refusal."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def make_rankings(path: Path, count: int = 40) -> Path:
 
 
 class Lengths:
-    """Scores a response by its length; what is empty has none."""
+    """Scores a response by its length; an empty one has no score."""
 
     def scores(
         self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None

@@ -1,4 +1,4 @@
-"""A reward model made by hand, an adapter and a head beside a tiny base, and what it should say."""
+"""A reward model made by hand, an adapter and a head on a tiny base, and its expected scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from upbring.model.load import ADAPTER_HEAD_NAME
 
 
 def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
-    """Write an adapter on `base` with random weights and a head that tells responses apart."""
+    """Write an adapter on `base` with random weights and a head that separates responses."""
     config = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "up_proj"])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -32,13 +32,13 @@ def make_reward(base: Path, target: Path, *, seed: int = 0) -> Path:
     return target
 
 
-def scored(base: Path, judge: Path, asked: Sequence[ResponseGroup]) -> list[list[float]]:
+def scored(base: Path, judge: Path, groups: Sequence[ResponseGroup]) -> list[list[float]]:
     """Return the scores as plain transformers and peft compute them, one response at a time."""
     head = load_file(judge / "adapter_model.safetensors")[ADAPTER_HEAD_NAME][0]
     network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), judge)
     chat = make_chat(load_tokenizer(base))
     found = []
-    for question in asked:
+    for question in groups:
         tree = chat.encode_comparison(question.prompt, question.responses, key="")
         rows = [[*tree.prompt.tolist(), *b.tokens.tolist()] for b in tree.branches]
         with torch.no_grad():

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "bench" / "RESULTS.md", *DOCS.rglob("*.md")])
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-VERB_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "pretrain")
+COMMAND_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "pretrain")
 ALGORITHMS = sorted(name for name, command in commands().items() if command.is_method)
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -127,12 +127,12 @@ def test_the_commands_of_the_first_page_run_one_after_another(
     for command, name in (("pretrain", "base"), ("sft", "assistant")):
         lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
         logged = {key for line in lines for key in json.loads(line)} - {"step", "kind", "time"}
-        told = text_of(DOCS / "algorithms" / f"{command}.md")
-        assert [metric for metric in logged if f"`{metric}`" not in told] == []
+        page = text_of(DOCS / "algorithms" / f"{command}.md")
+        assert [metric for metric in logged if f"`{metric}`" not in page] == []
 
 
 def _shortened(words: list[str]) -> list[str]:
-    """Return the words without the flags that `BRIEF` gives anew."""
+    """Return the words without the flags that `BRIEF` replaces."""
     kept = []
     pairs = iter(words)
     for word in pairs:
@@ -171,29 +171,31 @@ def test_examples_in_documents_are_true(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)
 def test_every_recipe_resolves(recipe: Path) -> None:
-    section = VERB_OF.get(recipe.stem, recipe.stem)
+    section = COMMAND_OF.get(recipe.stem, recipe.stem)
     kind = commands()[section].load_settings()
     resolved = resolve(kind, section=section, file=recipe, flags={})
     assert "default" in resolved.origins.values()
     assert set(resolved.origins.values()) != {"default"}
 
 
-def told_defaults(name: str) -> dict[str, str]:
-    """Return what the table of settings on an algorithm's page says."""
+def documented_defaults(name: str) -> dict[str, str]:
+    """Return the defaults in the table of settings of an algorithm's page."""
     page = text_of(DOCS / "algorithms" / f"{name}.md")
     section = page.partition("\n## Settings\n")[2].partition("\n## ")[0]
     return {setting: default.strip() for setting, default in ROW.findall(section)}
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_an_algorithm_s_page_tells_each_setting_and_its_default(name: str) -> None:
+def test_an_algorithm_s_page_lists_each_setting_and_its_default(name: str) -> None:
     kind: type[Settings] = commands()[name].load_settings()
     expected = {setting.name: setting.default_text for setting in setting_specs(kind).values()}
-    told = told_defaults(name)
-    if kind is not SftSettings:  # the other pages tell how they differ from fine-tuning
-        shared = told_defaults("sft")
-        told = {setting: shared[setting] for setting in expected if setting in shared} | told
-    assert told == expected
+    documented = documented_defaults(name)
+    if kind is not SftSettings:  # the other pages list only what differs from fine-tuning
+        shared = documented_defaults("sft")
+        documented = {
+            setting: shared[setting] for setting in expected if setting in shared
+        } | documented
+    assert documented == expected
 
 
 def test_the_tables_of_the_readme_are_what_the_registry_declares() -> None:
@@ -222,16 +224,16 @@ def test_every_page_to_learn_from_is_in_the_index() -> None:
 
 
 def test_the_page_that_a_notice_names_is_there() -> None:
-    told = [
+    named = [
         match
         for source in (ROOT / "upbring").rglob("*.py")
         for match in re.findall(r"docs/[\w/.-]+\.md", source.read_text(encoding="utf-8"))
     ]
-    assert told
-    assert [page for page in told if not (ROOT / page).is_file()] == []
+    assert named
+    assert [page for page in named if not (ROOT / page).is_file()] == []
 
 
-def test_help_and_version_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == main(["sft", "--help"]) == 0
     page = capsys.readouterr().out
     assert [command for command in commands() if command not in page] == []

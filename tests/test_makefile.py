@@ -13,14 +13,14 @@ FILES = (
     *("generation_config.json", "contract.json"),
 )
 EMPTY = sha256(b"").hexdigest()  # of the model that the program below makes
-# As strict as the program: the world and a run are refused where they are already, and what goes on
-# from a run where that is not.
+# As strict as the program: an existing world or run is an error, and so is a run whose base is
+# missing.
 UPBRING = f"""#!/bin/sh
 set -e
 if [ "$1" = toyworld ]; then mkdir "$3"; exit; fi
-said() {{ sed -n "s/^  $1: //p" "$2"; }}
-case $(said model "$3") in builtin:*) ;; *) cd "$(said model "$3")/model"; cd ../../..;; esac
-run=runs/$(said name "$3")
+value() {{ sed -n "s/^  $1: //p" "$2"; }}
+case $(value model "$3") in builtin:*) ;; *) cd "$(value model "$3")/model"; cd ../../..;; esac
+run=runs/$(value name "$3")
 mkdir -p runs; mkdir "$run" "$run/model"; cd "$run/model"
 touch {" ".join(FILES)}
 """
@@ -42,8 +42,11 @@ def test_sprout_is_made_twice_and_the_users_own_folders_stay(tmp_path: Path) -> 
         file.parent.mkdir(parents=True)
         file.touch()
     card = tmp_path / "made" / "README.md"
-    for told, hint in ((EMPTY, "as the card says"), ("", "the card tells of another machine")):
-        card.write_text(told, encoding="utf-8")
+    for text, hint in (
+        (EMPTY, "as the card says"),
+        ("", "the card has the hash of another machine"),
+    ):
+        card.write_text(text, encoding="utf-8")
         words = ["make", "sprout", "SPROUT=made"]
         made = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
         assert f"sha256 {EMPTY}" in made.stdout
@@ -52,7 +55,7 @@ def test_sprout_is_made_twice_and_the_users_own_folders_stay(tmp_path: Path) -> 
     assert all(file.exists() for file in own)
 
 
-def test_the_card_tells_the_hash_of_the_model_beside_it() -> None:
+def test_the_card_has_the_hash_of_the_model_next_to_it() -> None:
     folder = ROOT / "upbring" / "builtin" / "sprout"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert sha256((folder / "model.safetensors").read_bytes()).hexdigest() in card

@@ -37,7 +37,7 @@ def test_every_line_is_a_record_with_the_required_fields(results: ModuleType) ->
     assert [record.to_json() for record in results.read()] == lines
 
 
-def test_the_page_is_what_the_records_say_and_fits_120_lines(
+def test_the_page_is_generated_from_the_records_and_fits_120_lines(
     results: ModuleType, results_page: ModuleType
 ) -> None:
     page = (BENCH / "RESULTS.md").read_text(encoding="utf-8")

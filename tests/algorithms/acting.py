@@ -65,7 +65,7 @@ def settings(kind: type[Settings], **given: object) -> Any:
 
 def made(
     kind: type[K],
-    asked: OnPolicySettings,
+    config: OnPolicySettings,
     *,
     reward: Callable[[Sequence[Rollout]], Sequence[float]] = lucky,
     compute: torch.dtype = torch.float32,
@@ -84,7 +84,7 @@ def made(
     value = None
     head = None
     if kind is Ppo:
-        if asked.value_model == "trunk":  # type: ignore[attr-defined]  # PPO's settings
+        if config.value_model == "trunk":  # type: ignore[attr-defined]  # PPO's settings
             roles.add_head("policy", torch.zeros(1, 32))
             head = roles.heads["policy"]
             trainable = [ParameterGroup(roles.parameters("policy"))]
@@ -94,7 +94,7 @@ def made(
             value = RoleModel(model, partial(roles.active, "value"), roles.heads["value"])
             trainable.append(ParameterGroup(roles.parameters("value")))
     ema_parameters, ema = [], None
-    if asked.ema_decay:
+    if config.ema_decay:
         roles.add_adapter("average", LORA, seed=0)
         pairs = zip(
             roles.parameters("average").values(), roles.parameters("policy").values(), strict=False
@@ -110,7 +110,7 @@ def made(
         ema_parameters=ema_parameters,
     )
     algorithm = kind(
-        settings=asked,
+        settings=config,
         roles=policy_roles,
         trainable=trainable,
         prompts=PROMPTS,
@@ -118,7 +118,7 @@ def made(
         decoder=text(),
         micro_tokens=40,
         is_rescored=is_rescored,
-        replay=Stream(REPLAYED, (), 0, 1.0, 2) if asked.mix else None,
+        replay=Stream(REPLAYED, (), 0, 1.0, 2) if config.mix else None,
     )
     return algorithm, roles
 
@@ -166,7 +166,7 @@ def trained(
     return metrics
 
 
-def bandit(kind: type[K], asked: type[Settings], *, steps: int, **given: object) -> list[float]:
+def bandit(kind: type[K], config: type[Settings], *, steps: int, **given: object) -> list[float]:
     """Return the reward of each step on one prompt, where odd first tokens have reward 1."""
     values = {
         "batch_size": 1,
@@ -175,7 +175,9 @@ def bandit(kind: type[K], asked: type[Settings], *, steps: int, **given: object)
         "kl_coef": 0.0,
         **given,
     }
-    ours, roles = made(kind, settings(asked, steps=steps, learning_rate=0.02, **values), reward=odd)
+    ours, roles = made(
+        kind, settings(config, steps=steps, learning_rate=0.02, **values), reward=odd
+    )
     ours.prompts = PROMPTS[:1]
     ours.__post_init__()
     for head in roles.heads.values():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.preferred import (
-    Said,
+    BranchLogprobs,
     algorithm,
     distance,
     expected,
@@ -25,37 +25,39 @@ from upbring.algorithms.dpo import Dpo
 TREES = rankings()
 
 
-def dpo_loss(w: Said, x: Said, *, tied: bool, beta: float, smoothing: float = 0.0) -> Tensor:
+def dpo_loss(
+    w: BranchLogprobs, x: BranchLogprobs, *, tied: bool, beta: float, smoothing: float = 0.0
+) -> Tensor:
     return sigmoid_loss(beta * (w.ratio - x.ratio), 0.5 if tied else smoothing)
 
 
 @pytest.mark.parametrize(("beta", "smoothing"), [(0.1, 0.0), (0.7, 0.0), (0.5, 0.2)])
 def test_loss_and_gradient_are_the_papers(beta: float, smoothing: float) -> None:
-    def cost(w: Said, x: Said, *, tied: bool) -> Tensor:
+    def cost(w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         return dpo_loss(w, x, tied=tied, beta=beta, smoothing=smoothing)
 
     ours = algorithm(Dpo, TREES, beta=beta, label_smoothing=smoothing)
     values, gradient = taken(ours)
-    loss, theirs = expected(TREES, lambda said: over_pairs(TREES, said, cost))
+    loss, theirs = expected(TREES, lambda logprobs: over_pairs(TREES, logprobs, cost))
     assert values["loss"] == values["dpo"] == pytest.approx(loss, abs=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS
 
 
 def test_means_over_tokens_are_sums_divided_by_lengths() -> None:
-    def loss(w: Said, x: Said, *, tied: bool) -> Tensor:
+    def loss(w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         h = w.ratio / len(w.policy) - x.ratio / len(x.policy)
         return sigmoid_loss(5 * h, 0.5 if tied else 0.0)
 
     values, gradient = taken(algorithm(Dpo, TREES, beta=5.0, is_length_normalized=True))
-    value, theirs = expected(TREES, lambda said: over_pairs(TREES, said, loss))
+    value, theirs = expected(TREES, lambda logprobs: over_pairs(TREES, logprobs, loss))
     assert values["loss"] == pytest.approx(value, abs=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS
 
 
 def test_the_loss_of_a_list_is_the_mean_over_the_orders_that_its_ties_allow() -> None:
-    def loss(said: list[list[Said]]) -> Tensor:
+    def loss(logprobs: list[list[BranchLogprobs]]) -> Tensor:
         every = []
-        for item, branches in zip(TREES, said, strict=True):
+        for item, branches in zip(TREES, logprobs, strict=True):
             ranks = item.per_branch["rank"].tolist()
             orders = [
                 order
@@ -80,12 +82,12 @@ def test_the_loss_of_a_list_is_the_mean_over_the_orders_that_its_ties_allow() ->
 
 
 def test_best_against_worst_is_one_pair_of_each_ranking() -> None:
-    def loss(said: list[list[Said]]) -> Tensor:
+    def loss(logprobs: list[list[BranchLogprobs]]) -> Tensor:
         # ranks [1, 2]: 0 and 1; [2, 1, 3]: 1 and 2; [1, 2, 2, 4]: 0 and 3; [1, 1] is a tie …
         found = [(0, 1), (1, 2), (0, 3), (0, 1), (0, 2), (1, 0), (0, 1), (2, 4)]
         costs = [
             dpo_loss(branches[w], branches[x], tied=i == 3, beta=0.4)
-            for i, (branches, (w, x)) in enumerate(zip(said, found, strict=True))
+            for i, (branches, (w, x)) in enumerate(zip(logprobs, found, strict=True))
         ]
         return torch.stack(costs).mean()
 
@@ -110,9 +112,9 @@ def test_metrics_are_means_over_untied_pairs() -> None:
     sums: dict[str, float] = defaultdict(float)
     total = 0.0
 
-    def note(said: list[list[Said]]) -> Tensor:
+    def note(logprobs: list[list[BranchLogprobs]]) -> Tensor:
         nonlocal total
-        for item, branches in zip(TREES, said, strict=True):
+        for item, branches in zip(TREES, logprobs, strict=True):
             ranks = item.per_branch["rank"].tolist()
             K = len(ranks)
             for w, x in [(i, j) for i in range(K) for j in range(K) if ranks[i] < ranks[j]]:
@@ -126,7 +128,7 @@ def test_metrics_are_means_over_untied_pairs() -> None:
                 sums["chosen_logprob"] += weight * float(branches[w].policy.detach().mean())
                 sums["chosen_logratio"] += weight * won / len(branches[w].policy)
                 sums["rejected_length"] += weight * len(branches[x].policy)
-        return said[0][0].policy.sum()
+        return logprobs[0][0].policy.sum()
 
     expected(TREES, note)
     values, _ = taken(algorithm(Dpo, TREES, beta=0.2))

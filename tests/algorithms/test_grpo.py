@@ -12,7 +12,7 @@ from upbring.algorithms.rollout_batch import RolloutBatch
 from upbring.settings.methods.grpo import GrpoSettings
 
 
-def asked(**given: object) -> Any:
+def make_settings(**given: object) -> Any:
     return settings(GrpoSettings, **{"steps": 3, "num_generations": 4, **given})
 
 
@@ -21,7 +21,7 @@ def by_first(rollouts: Any) -> list[float]:
 
 
 def test_all_tokens_of_a_response_have_its_advantage_within_the_group() -> None:
-    ours, _ = made(Grpo, asked(), reward=by_first)
+    ours, _ = made(Grpo, make_settings(), reward=by_first)
     next(iter(ours.batches(0)))
     expected: list[float] = []
     for tree in round_of(ours).trees:
@@ -34,7 +34,7 @@ def test_all_tokens_of_a_response_have_its_advantage_within_the_group() -> None:
 
 
 def test_groups_may_be_left_unscaled() -> None:
-    ours, _ = made(Grpo, asked(scale_rewards=False), reward=by_first)
+    ours, _ = made(Grpo, make_settings(scale_rewards=False), reward=by_first)
     next(iter(ours.batches(0)))
     tree = round_of(ours).trees[0]
     rewards = [float(branch.tokens[0]) for branch in tree.branches]
@@ -44,7 +44,7 @@ def test_groups_may_be_left_unscaled() -> None:
 
 @pytest.mark.parametrize("average", ["responses", "tokens"])
 def test_every_response_or_every_token_counts_the_same(average: str) -> None:
-    ours, _ = made(Grpo, asked(average=average), reward=by_first)
+    ours, _ = made(Grpo, make_settings(average=average), reward=by_first)
     ours.micro_tokens = 10_000
     (micro_batch,) = next(iter(ours.batches(0)))
     weight = ours.weights(micro_batch)["policy"]
@@ -58,7 +58,7 @@ def test_every_response_or_every_token_counts_the_same(average: str) -> None:
 
 
 def test_the_first_step_has_ratio_1_and_no_kl() -> None:
-    ours, _ = made(Grpo, asked(), reward=by_first)
+    ours, _ = made(Grpo, make_settings(), reward=by_first)
     row, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["ratio"] == pytest.approx(1, abs=1e-5)
     assert metrics["clip_fraction"] == 0
@@ -67,12 +67,12 @@ def test_the_first_step_has_ratio_1_and_no_kl() -> None:
 
 
 def test_the_kl_penalty_is_in_the_loss_and_not_in_the_reward() -> None:
-    ours, _ = made(Grpo, asked(learning_rate=0.05), reward=by_first)
+    ours, _ = made(Grpo, make_settings(learning_rate=0.05), reward=by_first)
     metrics = trained(ours)
     assert metrics[-1]["divergence"] > 1e-4
     rewards = given(round_of(ours).token_rewards)
     assert torch.equal(rewards != 0, rewards > 0)  # the rewards alone
-    free, _ = made(Grpo, asked(kl_coef=0.0))
+    free, _ = made(Grpo, make_settings(kl_coef=0.0))
     assert "divergence" not in free.weights(next(iter(free.batches(0)))[0])
 
 

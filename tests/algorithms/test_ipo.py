@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.preferred import Said, algorithm, distance, expected, over_pairs, rankings, taken
+from tests.preferred import (
+    BranchLogprobs,
+    algorithm,
+    distance,
+    expected,
+    over_pairs,
+    rankings,
+    taken,
+)
 from tests.tolerances import GRADIENTS, LOGPROBS
 from upbring.algorithms.ipo import Ipo, pair_losses
 
@@ -13,14 +21,14 @@ TREES = rankings()
 
 @pytest.mark.parametrize("is_length_normalized", [False, True])
 def test_loss_and_gradient_are_the_papers(is_length_normalized: bool) -> None:  # noqa: FBT001 -- a case
-    def loss(w: Said, x: Said, *, tied: bool) -> Tensor:
+    def loss(w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         n, m = (len(w.policy), len(x.policy)) if is_length_normalized else (1, 1)
         return (w.ratio / n - x.ratio / m - (0.0 if tied else 1 / (2 * 0.25))) ** 2
 
     values, gradient = taken(
         algorithm(Ipo, TREES, beta=0.25, is_length_normalized=is_length_normalized)
     )
-    value, theirs = expected(TREES, lambda said: over_pairs(TREES, said, loss))
+    value, theirs = expected(TREES, lambda logprobs: over_pairs(TREES, logprobs, loss))
     assert values["loss"] == values["ipo"] == pytest.approx(value, rel=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS
 

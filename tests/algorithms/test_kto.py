@@ -9,7 +9,15 @@ from torch import Tensor
 
 from tests.families import VOCABULARY
 from tests.plain import random_trees
-from tests.preferred import Said, algorithm, distance, expected, own_reference, referred, taken
+from tests.preferred import (
+    BranchLogprobs,
+    algorithm,
+    distance,
+    expected,
+    own_reference,
+    referred,
+    taken,
+)
 from tests.tolerances import GRADIENTS, LOGPROBS
 from upbring.algorithms.kto import Kto, reference_point
 from upbring.data.trees.tree import Tree
@@ -30,13 +38,13 @@ TREES = judged()
 
 
 def kto_loss(
-    said: list[list[Said]], *, beta: float, good: float, bad: float, sign: float = 1.0
+    logprobs: list[list[BranchLogprobs]], *, beta: float, good: float, bad: float, sign: float = 1.0
 ) -> Tensor:
     """Return equation 8; `sign` swaps policy and reference in z₀ alone."""
-    ratios = [float((sign * branches[-1].ratio).detach()) for branches in said]
+    ratios = [float((sign * branches[-1].ratio).detach()) for branches in logprobs]
     z = max(0.0, sum(ratios) / len(ratios))
     losses = []
-    for branches, labels in zip(said, GOOD, strict=True):
+    for branches, labels in zip(logprobs, GOOD, strict=True):
         for branch, label in zip(branches, labels, strict=True):
             if label == 1:
                 losses.append(good - good / (1 + torch.exp(-beta * (branch.ratio - z))))
@@ -60,7 +68,9 @@ def test_loss_and_gradient_are_the_papers(by: float, is_held: bool) -> None:  # 
     trees = raised(TREES, by)
     ours = algorithm(Kto, trees, beta=0.2, desirable_weight=1.3, undesirable_weight=0.7)
     values, gradient = taken(ours)
-    value, theirs = expected(trees, lambda said: kto_loss(said, beta=0.2, good=1.3, bad=0.7))
+    value, theirs = expected(
+        trees, lambda logprobs: kto_loss(logprobs, beta=0.2, good=1.3, bad=0.7)
+    )
     assert values["loss"] == values["kto"] == pytest.approx(value, rel=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS
     assert (values["kl_estimate"] == 0) == is_held

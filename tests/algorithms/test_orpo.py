@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.preferred import (
-    Said,
+    BranchLogprobs,
     algorithm,
     distance,
     expected,
@@ -24,13 +24,13 @@ BEST = [0, 1, 0, 0, 0, 1, 0, 2]  # branch of each ranking; the first one of ties
 
 
 def test_loss_and_gradient_are_the_papers() -> None:
-    def ratio(w: Said, x: Said, *, tied: bool) -> Tensor:
+    def ratio(w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         p, q = w.policy.mean().exp(), x.policy.mean().exp()
         return sigmoid_loss(torch.log((p / (1 - p)) / (q / (1 - q))), 0.5 if tied else 0.0)
 
-    def loss(said: list[list[Said]]) -> Tensor:
-        best = torch.cat([branches[i].policy for branches, i in zip(said, BEST, strict=True)])
-        return -best.mean() + 0.3 * over_pairs(TREES, said, ratio)
+    def loss(logprobs: list[list[BranchLogprobs]]) -> Tensor:
+        best = torch.cat([branches[i].policy for branches, i in zip(logprobs, BEST, strict=True)])
+        return -best.mean() + 0.3 * over_pairs(TREES, logprobs, ratio)
 
     values, gradient = taken(algorithm(Orpo, TREES, beta=0.3))
     value, theirs = expected(TREES, loss)

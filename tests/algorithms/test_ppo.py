@@ -24,7 +24,7 @@ from upbring.settings.methods.ppo import PpoSettings
 from upbring.train.gradient import accumulate
 
 
-def asked(**given: object) -> Any:
+def make_settings(**given: object) -> Any:
     return settings(PpoSettings, **{"steps": 4, "update_epochs": 2, **given})
 
 
@@ -59,7 +59,7 @@ def test_the_value_loss_is_the_larger_of_unclipped_and_clipped() -> None:
 def test_the_first_minibatch_has_ratio_1_and_clips_nothing(
     compute: torch.dtype, *, is_rescored: bool, near: float
 ) -> None:
-    ours, _ = made(Ppo, asked(), compute=compute, is_rescored=is_rescored)
+    ours, _ = made(Ppo, make_settings(), compute=compute, is_rescored=is_rescored)
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["ratio"] == pytest.approx(1, abs=near)
     assert 0 <= metrics["log_ratio"] <= near
@@ -70,13 +70,13 @@ def test_the_first_minibatch_has_ratio_1_and_clips_nothing(
 def test_at_the_start_the_kl_is_exactly_zero_if_both_models_are_scored(
     compute: torch.dtype,
 ) -> None:
-    ours, _ = made(Ppo, asked(), compute=compute, is_rescored=True)
+    ours, _ = made(Ppo, make_settings(), compute=compute, is_rescored=True)
     assert gradient(ours, next(iter(ours.batches(0))))[1]["kl"] == 0
     assert ours.evaluate(0).values["kl"] == 0
 
 
 def test_at_the_start_the_kl_of_the_sampled_probabilities_is_nearly_zero() -> None:
-    ours, _ = made(Ppo, asked())
+    ours, _ = made(Ppo, make_settings())
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["kl"] <= 1e-5
     rollouts = round_of(ours)
@@ -86,7 +86,7 @@ def test_at_the_start_the_kl_of_the_sampled_probabilities_is_nearly_zero() -> No
 
 
 def test_the_reward_is_at_the_last_token_only() -> None:
-    ours, _ = made(Ppo, asked(kl_coef=0.0))
+    ours, _ = made(Ppo, make_settings(kl_coef=0.0))
     next(iter(ours.batches(0)))
     rollouts = round_of(ours)
     lengths = torch.bincount(rollouts.batch.branch_index).tolist()
@@ -98,7 +98,7 @@ def test_the_reward_is_at_the_last_token_only() -> None:
 
 
 def test_the_kl_penalty_is_in_the_reward_of_each_token() -> None:
-    ours, _ = made(Ppo, asked(learning_rate=0.02))
+    ours, _ = made(Ppo, make_settings(learning_rate=0.02))
     trained(ours, stop=2)
     next(iter(ours.batches(2)))  # a round of a policy that has moved
     rollouts = round_of(ours)
@@ -111,7 +111,7 @@ def test_the_kl_penalty_is_in_the_reward_of_each_token() -> None:
 
 
 def test_advantages_are_whitened_over_the_tokens_of_a_round() -> None:
-    ours, _ = made(Ppo, asked())
+    ours, _ = made(Ppo, make_settings())
     next(iter(ours.batches(0)))
     advantage = given(round_of(ours).advantages)
     assert float(advantage.mean()) == pytest.approx(0, abs=1e-6)
@@ -120,15 +120,15 @@ def test_advantages_are_whitened_over_the_tokens_of_a_round() -> None:
 
 @pytest.mark.parametrize("gamma", [0.5, 27.8])
 def test_the_mixed_gradient_is_that_of_ppo_and_gamma_times_that_of_replay(gamma: float) -> None:
-    mixed, _ = made(Ppo, asked(mix=("r=0.5",), mix_weight=gamma))
-    plain, _ = made(Ppo, asked())
+    mixed, _ = made(Ppo, make_settings(mix=("r=0.5",), mix_weight=gamma))
+    plain, _ = made(Ppo, make_settings())
     batches = list(next(iter(mixed.batches(0))))
     replayed = [batch for batch in batches if isinstance(batch, Batch)]
     assert len(replayed) in range(1, len(batches))
     (whole, _), (ours, _) = gradient(mixed, batches), gradient(plain, next(iter(plain.batches(0))))
     alone, _ = gradient(mixed, replayed)  # includes γ
     assert (whole - ours - alone).norm() / whole.norm() < tolerances.ACCUMULATED
-    other, _ = made(Ppo, asked(mix=("r=0.5",), mix_weight=1.0))
+    other, _ = made(Ppo, make_settings(mix=("r=0.5",), mix_weight=1.0))
     one, _ = gradient(other, replayed)
     assert (alone - gamma * one).norm() / alone.norm() < tolerances.ACCUMULATED
 
@@ -136,7 +136,7 @@ def test_the_mixed_gradient_is_that_of_ppo_and_gamma_times_that_of_replay(gamma:
 def test_without_gamma_it_is_plain_ppo_bit_for_bit() -> None:
     weights = []
     for mix in ((), ("r=0.5",)):
-        ours, roles = made(Ppo, asked(mix=mix, mix_weight=0.0, learning_rate=0.01))
+        ours, roles = made(Ppo, make_settings(mix=mix, mix_weight=0.0, learning_rate=0.01))
         trained(ours)
         weights.append(torch.cat([p.flatten() for p in roles.parameters("policy").values()]))
     assert torch.equal(*weights)
@@ -144,12 +144,12 @@ def test_without_gamma_it_is_plain_ppo_bit_for_bit() -> None:
 
 @pytest.mark.parametrize("is_checkpointed", [False, True])
 def test_a_joint_gradient_of_policy_and_value_is_the_sum_of_both(*, is_checkpointed: bool) -> None:
-    ours, _ = made(Ppo, asked(vf_coef=0.5), is_checkpointed=is_checkpointed)
+    ours, _ = made(Ppo, make_settings(vf_coef=0.5), is_checkpointed=is_checkpointed)
     batches = next(iter(ours.batches(0)))
     joint, _ = gradient(ours, batches)
-    other, _ = made(Ppo, asked(vf_coef=0.0))
+    other, _ = made(Ppo, make_settings(vf_coef=0.0))
     policy, _ = gradient(other, next(iter(other.batches(0))))
-    ours.settings = asked(vf_coef=0.5, value_warmup_rounds=9)
+    ours.settings = make_settings(vf_coef=0.5, value_warmup_rounds=9)
     value, _ = gradient(ours, batches)
     assert policy.any()
     assert value.any()
@@ -158,7 +158,9 @@ def test_a_joint_gradient_of_policy_and_value_is_the_sum_of_both(*, is_checkpoin
 
 
 def test_a_value_head_on_the_trunk_is_trained_with_the_policy() -> None:
-    ours, roles = made(Ppo, asked(value_model="trunk"), reward=lambda some: [1.0] * len(some))
+    ours, roles = made(
+        Ppo, make_settings(value_model="trunk"), reward=lambda some: [1.0] * len(some)
+    )
     _, metrics = gradient(ours, next(iter(ours.batches(0))))
     assert metrics["ratio"] == pytest.approx(1, abs=1e-6)
     grad = roles.heads["policy"].weight.grad
@@ -167,7 +169,7 @@ def test_a_value_head_on_the_trunk_is_trained_with_the_policy() -> None:
 
 
 def test_in_the_loss_the_kl_penalty_is_a_separate_term() -> None:
-    inside, _ = made(Ppo, asked(kl_in="loss", kl_estimator="k3", learning_rate=0.02))
+    inside, _ = made(Ppo, make_settings(kl_in="loss", kl_estimator="k3", learning_rate=0.02))
     metrics = trained(inside)
     branch = round_of(inside).batch.branch_index
     is_last = torch.cat([branch[1:] != branch[:-1], torch.tensor([True])])
@@ -184,7 +186,7 @@ def test_a_bandit_with_known_best_arms_is_solved(value: str) -> None:
 
 
 def test_the_policy_is_unchanged_during_the_value_warm_up() -> None:
-    ours, roles = made(Ppo, asked(value_warmup_rounds=1, learning_rate=0.01))
+    ours, roles = made(Ppo, make_settings(value_warmup_rounds=1, learning_rate=0.01))
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     value = roles.heads["value"].weight.detach().clone()
     trained(ours, stop=2)
@@ -195,7 +197,9 @@ def test_the_policy_is_unchanged_during_the_value_warm_up() -> None:
 
 
 def test_replay_does_not_change_the_policy_during_the_value_warm_up() -> None:
-    config = asked(value_warmup_rounds=1, learning_rate=0.01, mix=("r=0.5",), mix_weight=5.0)
+    config = make_settings(
+        value_warmup_rounds=1, learning_rate=0.01, mix=("r=0.5",), mix_weight=5.0
+    )
     ours, roles = made(Ppo, config)
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     trained(ours, stop=2)
@@ -203,7 +207,7 @@ def test_replay_does_not_change_the_policy_during_the_value_warm_up() -> None:
 
 
 def test_a_value_head_on_the_trunk_does_not_change_the_policy_during_the_warm_up() -> None:
-    config = asked(value_warmup_rounds=1, steps=3, learning_rate=0.01, value_model="trunk")
+    config = make_settings(value_warmup_rounds=1, steps=3, learning_rate=0.01, value_model="trunk")
     ours, roles = made(Ppo, config, reward=lambda some: [1.0] * len(some))
     before = {n: p.detach().clone() for n, p in roles.parameters("policy").items()}
     trained(ours, stop=2)
@@ -214,7 +218,7 @@ def test_a_value_head_on_the_trunk_does_not_change_the_policy_during_the_warm_up
 def test_the_value_model_learns_the_expected_reward() -> None:
     ours, _ = made(
         Ppo,
-        asked(
+        make_settings(
             value_warmup_rounds=99, steps=20, batch_size=6, learning_rate=0.03, value_clip_range=0.0
         ),
         reward=lambda some: [3.0] * len(some),
@@ -226,14 +230,14 @@ def test_the_value_model_learns_the_expected_reward() -> None:
 def test_the_gradient_of_a_step_does_not_depend_on_the_token_budget() -> None:
     rows = []
     for budget in (1, 10_000):
-        ours, _ = made(Ppo, asked())
+        ours, _ = made(Ppo, make_settings())
         ours.micro_tokens = budget
         rows.append(gradient(ours, next(iter(ours.batches(0))))[0])
     assert (rows[0] - rows[1]).norm() / rows[0].norm() < 1e-4
 
 
 def test_only_the_policy_and_the_value_model_have_a_gradient() -> None:
-    ours, roles = made(Ppo, asked())
+    ours, roles = made(Ppo, make_settings())
     accumulate(ours, next(iter(ours.batches(0))))
     moved = {n for n, p in roles.model.named_parameters() if p.grad is not None}
     assert moved == {
@@ -242,7 +246,7 @@ def test_only_the_policy_and_the_value_model_have_a_gradient() -> None:
 
 
 def test_a_sample_has_the_rewards_values_and_advantages_of_each_token() -> None:
-    ours, _ = made(Ppo, asked(), judge=lucky)
+    ours, _ = made(Ppo, make_settings(), judge=lucky)
     sample, *_ = ours.evaluate(0).samples
     notes: Any = sample.metadata
     count = len(notes["tokens"])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.families import VOCABULARY, family
 from tests.plain import random_trees
-from tests.preferred import Said, algorithm, distance, expected, rankings, taken
+from tests.preferred import BranchLogprobs, algorithm, distance, expected, rankings, taken
 from tests.tolerances import ACCUMULATED, GRADIENTS, LOGPROBS
 from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
@@ -77,8 +77,8 @@ def test_sharing_the_prompt_changes_nothing(kind: type[PreferenceAlgorithm]) -> 
 
 
 def test_the_next_token_term_is_the_mean_over_the_tokens_of_the_best_branches() -> None:
-    def loss(said: list[list[Said]]) -> Tensor:
-        best = [branches[i].policy for branches, i in zip(said, BEST, strict=True)]
+    def loss(logprobs: list[list[BranchLogprobs]]) -> Tensor:
+        best = [branches[i].policy for branches, i in zip(logprobs, BEST, strict=True)]
         return -torch.cat(best).mean()
 
     plain, _ = taken(algorithm(Dpo, TREES, beta=0.3))

@@ -27,7 +27,7 @@ from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.schema import setting_specs
 
 
-def asked(**given: object) -> Any:
+def make_settings(**given: object) -> Any:
     return settings(
         PpoSettings,
         **{"steps": 8, "update_epochs": 2, "num_mini_batches": 2, "batch_size": 1, **given},
@@ -39,7 +39,7 @@ def tokens(ours: Ppo) -> list[list[int]]:
 
 
 def test_each_update_epoch_visits_the_whole_round_in_a_new_order() -> None:
-    ours, _ = made(Ppo, asked(num_mini_batches=4, batch_size=1))
+    ours, _ = made(Ppo, make_settings(num_mini_batches=4, batch_size=1))
     seen = [batch.keys for batches in ours.batches(0) for batch in batches]
     assert len(seen) == 8
     first, second = seen[:4], seen[4:]
@@ -48,7 +48,7 @@ def test_each_update_epoch_visits_the_whole_round_in_a_new_order() -> None:
 
 
 def test_a_round_is_sampled_after_all_steps_of_the_last_one() -> None:
-    ours, _ = made(Ppo, asked())
+    ours, _ = made(Ppo, make_settings())
     rounds = [(ours.round_number, tokens(ours)) for _ in ours.batches(0)]
     assert [number for number, _ in rounds] == [0] * 4 + [1] * 4
     assert rounds[0][1] == rounds[3][1] != rounds[4][1]
@@ -56,7 +56,7 @@ def test_a_round_is_sampled_after_all_steps_of_the_last_one() -> None:
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])
 def test_a_run_resumed_in_the_middle_of_a_round_takes_the_same_steps(stop: int) -> None:
-    config = asked(
+    config = make_settings(
         kl_target=0.01,
         kl_horizon=10.0,
         normalize_rewards="scale",
@@ -95,14 +95,16 @@ def trained_alike(ours: Ppo, start: int, stop: int) -> list[dict[str, float]]:
 
 
 def test_a_new_round_is_sampled_after_a_rollback_into_another_round() -> None:
-    ours, _ = made(Ppo, asked())
+    ours, _ = made(Ppo, make_settings())
     next(iter(ours.batches(0)))
     next(iter(ours.batches(6)))  # as after a rollback: continues in a later round
     assert ours.round_number == 1
 
 
 def test_after_a_rollback_to_before_the_first_round_the_next_round_is_measured() -> None:
-    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)])
+    ours, _ = made(
+        Ppo, make_settings(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)]
+    )
     start = ours.state()
     next(iter(ours.batches(0)))
     ours.restore(start)
@@ -112,7 +114,7 @@ def test_after_a_rollback_to_before_the_first_round_the_next_round_is_measured()
 
 
 def test_the_moving_average_is_updated_once_per_step() -> None:
-    ours, roles = made(Ppo, asked(ema_decay=0.75, learning_rate=0.05))
+    ours, roles = made(Ppo, make_settings(ema_decay=0.75, learning_rate=0.05))
     name = next(n for n in roles.parameters("policy") if "lora_B" in n)
     policy = roles.parameters("policy")[name]
     average = roles.parameters("average")[name.replace(".policy.", ".average.")]
@@ -128,14 +130,16 @@ def test_the_moving_average_is_updated_once_per_step() -> None:
 
 
 def test_the_kl_coefficient_adapts_to_the_kl_target() -> None:
-    ours, _ = made(Ppo, asked(kl_target=100.0, kl_horizon=4.0, num_mini_batches=1, batch_size=2))
+    ours, _ = made(
+        Ppo, make_settings(kl_target=100.0, kl_horizon=4.0, num_mini_batches=1, batch_size=2)
+    )
     list(ours.batches(0))
     # four rounds of 2 responses, three updates far below the target: β (1 − 0.2 · 2 / 4)
     assert ours.beta == pytest.approx(0.05 * 0.9**3)
 
 
 def test_an_interrupted_sampling_leaves_the_state_unchanged() -> None:
-    ours, _ = made(Ppo, asked(kl_target=100.0, kl_horizon=4.0))
+    ours, _ = made(Ppo, make_settings(kl_target=100.0, kl_horizon=4.0))
     steps = ours.batches(0)
     for _ in range(4):
         next(steps)
@@ -151,7 +155,9 @@ def test_an_interrupted_sampling_leaves_the_state_unchanged() -> None:
 
 
 def test_rewards_are_normalized_by_the_first_round() -> None:
-    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)])
+    ours, _ = made(
+        Ppo, make_settings(normalize_rewards="scale"), reward=lambda some: [*map(_spread, some)]
+    )
     next(iter(ours.batches(0)))
     gain = given(round_of(ours).normalized_rewards)
     assert float(gain.mean()) == pytest.approx(0, abs=1e-5)
@@ -163,7 +169,9 @@ def test_rewards_are_normalized_by_the_first_round() -> None:
 
 def test_equal_rewards_in_the_first_round_give_scale_1() -> None:
     """As with a rule that no response fulfills yet: the first that does has reward 1, not 1e6."""
-    ours, _ = made(Ppo, asked(normalize_rewards="scale"), reward=lambda some: [0.0] * len(some))
+    ours, _ = made(
+        Ppo, make_settings(normalize_rewards="scale"), reward=lambda some: [0.0] * len(some)
+    )
     next(iter(ours.batches(0)))
     assert (ours.reward_shift, ours.reward_scale) == (0.0, 1.0)
 
@@ -174,7 +182,7 @@ def _spread(rollout: Rollout) -> float:
 
 def test_training_stops_before_the_steps_of_a_round_above_max_kl() -> None:
     lines: list[str] = []
-    ours, _ = made(Ppo, asked(max_kl=1e-3, learning_rate=0.05))
+    ours, _ = made(Ppo, make_settings(max_kl=1e-3, learning_rate=0.05))
     ours.log = lines.append
     assert len(trained(ours)) == 4
     (line,) = lines
@@ -186,7 +194,7 @@ def test_training_stops_before_the_steps_of_a_round_above_max_kl() -> None:
 def test_training_stops_after_patience_evaluations_below_the_best_judge_score() -> None:
     lines: list[str] = []
     fall = iter((5.0, 4.0, 3.0, 2.0))
-    ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [next(fall)] * len(some))
+    ours, _ = made(Ppo, make_settings(patience=2), judge=lambda some: [next(fall)] * len(some))
     ours.log = lines.append
     ours.evaluate(0)
     ours.evaluate(0)
@@ -206,7 +214,7 @@ def test_the_gain_is_paired_by_prompt_also_after_a_resume() -> None:
         gain = next(level)
         return [10.0 * i + gain for i in range(len(some))]
 
-    ours, _ = made(Ppo, asked(), judge=judge)
+    ours, _ = made(Ppo, make_settings(), judge=judge)
     assert ours.evaluate(0).values["gain"] == 0
     seen = [ours.evaluate(1).values]
     state = ours.state()
@@ -220,7 +228,7 @@ def test_the_gain_is_paired_by_prompt_also_after_a_resume() -> None:
 
 
 def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
-    ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
+    ours, _ = made(Ppo, make_settings(patience=2), judge=lambda some: [5.0] * len(some))
 
     def answer() -> list[Any]:
         raise Interrupted("stopped", signal_number=2)
@@ -232,20 +240,20 @@ def test_an_evaluation_that_is_interrupted_is_not_counted() -> None:
 
 
 def test_a_constant_judge_score_is_not_below_its_best() -> None:
-    ours, _ = made(Ppo, asked(patience=2), judge=lambda some: [5.0] * len(some))
+    ours, _ = made(Ppo, make_settings(patience=2), judge=lambda some: [5.0] * len(some))
     for _ in range(4):
         ours.evaluate(0)
     assert len(trained(ours, stop=1)) == 1
 
 
 def test_without_a_judge_the_objective_is_the_criterion() -> None:
-    ours, _ = made(Ppo, asked(learning_rate=0.05))
+    ours, _ = made(Ppo, make_settings(learning_rate=0.05))
     trained(ours)
     seen = ours.evaluate(8)
     best = seen.values["reward"] - 0.05 * seen.values["kl"]
     assert seen.criterion == pytest.approx(-best)
     assert seen.values["kl"] > 0
-    judged, _ = made(Ppo, asked(), judge=lambda some: [3.0] * len(some))
+    judged, _ = made(Ppo, make_settings(), judge=lambda some: [3.0] * len(some))
     assert judged.evaluate(0).criterion == -3
     assert judged.evaluate(0).values["error"] == 0
 
@@ -264,14 +272,14 @@ def test_a_reward_must_give_a_finite_number_for_each_response(
         del rollouts
         return given
 
-    ours, _ = made(Ppo, asked(batch_size=1, num_mini_batches=1), reward=reward)
+    ours, _ = made(Ppo, make_settings(batch_size=1, num_mini_batches=1), reward=reward)
     with pytest.raises(InputError, match=message):
         next(iter(ours.batches(0)))
 
 
 def test_the_steps_follow_from_the_epochs() -> None:
     # 6 prompts, 2 per round: 3 rounds of 4 steps per epoch
-    ours, _ = made(Ppo, asked(steps=None, epochs=2.0))
+    ours, _ = made(Ppo, make_settings(steps=None, epochs=2.0))
     assert ours.steps == 24
 
 
@@ -284,4 +292,4 @@ def test_settings_that_rl_does_not_use_are_hidden() -> None:
 
 
 def test_the_lucky_token_can_be_sampled() -> None:
-    assert LUCKY not in made(Ppo, asked())[0].decoder.stop_token_ids
+    assert LUCKY not in made(Ppo, make_settings())[0].decoder.stop_token_ids

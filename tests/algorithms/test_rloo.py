@@ -14,7 +14,7 @@ from upbring.model.score import score_tokens
 from upbring.settings.methods.rloo import RlooSettings
 
 
-def asked(**given: object) -> Any:
+def make_settings(**given: object) -> Any:
     return settings(RlooSettings, **{"steps": 3, "num_generations": 3, **given})
 
 
@@ -23,7 +23,7 @@ def by_first(rollouts: Any) -> list[float]:
 
 
 def test_the_baseline_of_a_response_is_the_mean_of_the_others_to_its_prompt() -> None:
-    ours, _ = made(Rloo, asked(kl_coef=0.0), reward=by_first)
+    ours, _ = made(Rloo, make_settings(kl_coef=0.0), reward=by_first)
     next(iter(ours.batches(0)))
     naive: list[float] = []
     for tree in round_of(ours).trees:
@@ -33,7 +33,7 @@ def test_the_baseline_of_a_response_is_the_mean_of_the_others_to_its_prompt() ->
 
 
 def test_the_kl_of_all_its_tokens_is_subtracted_from_the_reward_of_a_response() -> None:
-    ours, _ = made(Rloo, asked(kl_coef=0.5, learning_rate=0.05), reward=by_first)
+    ours, _ = made(Rloo, make_settings(kl_coef=0.5, learning_rate=0.05), reward=by_first)
     trained(ours, stop=1)
     next(iter(ours.batches(1)))
     for number in range(len(round_of(ours).trees)):
@@ -51,7 +51,7 @@ def test_the_kl_of_all_its_tokens_is_subtracted_from_the_reward_of_a_response() 
 
 
 def test_the_first_gradient_is_that_of_reinforce() -> None:
-    ours, roles = made(Rloo, asked(), reward=by_first)
+    ours, roles = made(Rloo, make_settings(), reward=by_first)
     ours.micro_tokens = 10_000
     (rollouts,) = next(iter(ours.batches(0)))
     assert isinstance(rollouts, RolloutBatch)
@@ -69,7 +69,7 @@ def test_the_first_gradient_is_that_of_reinforce() -> None:
 
 
 def test_advantages_may_be_whitened() -> None:
-    ours, _ = made(Rloo, asked(whiten_advantages=True), reward=by_first)
+    ours, _ = made(Rloo, make_settings(whiten_advantages=True), reward=by_first)
     next(iter(ours.batches(0)))
     advantage = given(round_of(ours).response_advantages)
     assert float(advantage.square().mean()) == pytest.approx(1, rel=1e-4)

@@ -4,7 +4,7 @@ import pytest
 from torch import Tensor
 
 from tests.preferred import (
-    Said,
+    BranchLogprobs,
     algorithm,
     distance,
     expected,
@@ -21,12 +21,12 @@ TREES = rankings()
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradient_are_the_papers(smoothing: float) -> None:
-    def loss(w: Said, x: Said, *, tied: bool) -> Tensor:
+    def loss(w: BranchLogprobs, x: BranchLogprobs, *, tied: bool) -> Tensor:
         h = 2.5 * (w.policy.mean() - x.policy.mean())
         return sigmoid_loss(h, 0.5) if tied else sigmoid_loss(h - 1.4, smoothing)
 
     ours = algorithm(Simpo, TREES, beta=2.5, gamma=1.4, label_smoothing=smoothing)
     values, gradient = taken(ours)
-    value, theirs = expected(TREES, lambda said: over_pairs(TREES, said, loss))
+    value, theirs = expected(TREES, lambda logprobs: over_pairs(TREES, logprobs, loss))
     assert values["loss"] == values["simpo"] == pytest.approx(value, abs=LOGPROBS)
     assert distance(gradient, theirs) < GRADIENTS

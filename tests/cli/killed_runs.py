@@ -1,6 +1,6 @@
-"""Kills runs at random moments, resumes them, and prints as JSON what came out.
+"""Kills runs at random moments, resumes them, and prints the results as JSON.
 
-    killed_runs.py FOLDER COUNT KILLS VERB WORD…
+    killed_runs.py FOLDER COUNT KILLS COMMAND ARGUMENT…
 
 FOLDER holds what the words name. A trial begins a run, kills it, and says `upbring resume` until
 the run is finished; so many of those processes are killed. The kernel ends them with no word to
@@ -37,12 +37,12 @@ PHASES = {  # what a stack of calls holds, the outermost first
     "scoring": ("rl.py", "sample_round"),
     "update": ("loop.py", "_train_step"),
 }
-CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they tell the time
+CHANGES = {".lock", "run.json", "environment.json", "metrics.jsonl"}  # they contain times
 
 
 @dataclass(frozen=True)
 class Typed:
-    """A method with its words, typed in a folder of its own."""
+    """A command line that runs in its own folder."""
 
     words: Sequence[str]
     folder: Path
@@ -64,7 +64,7 @@ class Typed:
         return self.folder / "stack"
 
     def started(self, *words: str) -> int:
-        """Run words in a process of its own and return its number."""
+        """Run the command line in its own process and return the pid."""
         self.stack.write_text("")
         process = os.fork()
         if process:
@@ -79,7 +79,7 @@ class Typed:
         os._exit(main(list(words)))
 
     def step(self) -> int:
-        """Return the last step that the run wrote down, or −1 if there is no run yet."""
+        """Return the last step in the run's metrics, or −1 if there is no run yet."""
         if not (self.run / "run.json").exists():
             return -1
         last = last_record(self.run / "metrics.jsonl")
@@ -99,13 +99,13 @@ class Typed:
     def outcome(self) -> dict[str, object]:
         """Return all that must not depend on kills."""
         last = self.run / "checkpoints" / f"step-{self.steps}"
-        papers = [p for p in self.run.iterdir() if p.is_file() and p.name not in CHANGES]
+        records = [p for p in self.run.iterdir() if p.is_file() and p.name not in CHANGES]
         kept = (self.folder / "cache").glob("reference-*")
         return {
             "model": hashes(self.run / "model"),
             "everything": hashes(last)["tensors.safetensors"],
             "metrics": curve(self.run),
-            **{path.name: path.read_text() for path in papers},
+            **{path.name: path.read_text() for path in records},
             **{path.name: hashes(path) for path in kept},
         }
 
@@ -116,12 +116,12 @@ def ended(process: int) -> int:
 
 
 def is_running(process: int) -> bool:
-    """Whether a process has not come to its end."""
+    """Whether a process is still running."""
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def phase(calls: str) -> str:
-    """Return what a process was doing that wrote down its calls."""
+    """Return the phase of a process from its recorded call stack."""
     for name, (file, function) in PHASES.items():
         if re.search(rf'{file}", line \d+ in {function}$', calls, re.MULTILINE):
             return name
@@ -129,7 +129,7 @@ def phase(calls: str) -> str:
 
 
 def fresh(folder: Path, name: str, words: Sequence[str]) -> Typed:
-    """Return the words in a new folder that has all that `folder` has."""
+    """Return the command line in a new copy of `folder`."""
     inner = folder / TRIALS / name
     inner.mkdir(parents=True)
     for each in folder.iterdir():
@@ -162,18 +162,18 @@ def trial(typed: Typed, draw: random.Random, *, kills: int, pace: float) -> dict
 
 
 def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[dict[str, object]]:
-    """Return what each trial did, and in what its outcome differs from that of no kill."""
+    """Return the result of each trial, and how it differs from an uninterrupted run."""
     whole = fresh(folder, "whole", words)
     assert ended(whole.started(*words)) == 0, whole.log
     expected, draw = whole.outcome(), random.Random(0)
     found: list[dict[str, object]] = []
     for number in range(3 * count):
         typed = fresh(folder, str(number), words)
-        told = trial(typed, draw, kills=kills, pace=whole.pace())
-        if told["kills"]:  # else it ended before: no trial
+        outcome = trial(typed, draw, kills=kills, pace=whole.pace())
+        if outcome["kills"]:  # otherwise it ended before the kill, which is no trial
             got = typed.outcome()
             differs = [k for k in {**expected, **got} if expected.get(k) != got.get(k)]
-            found.append({**told, "differs": differs})
+            found.append({**outcome, "differs": differs})
         if len(found) == count:
             break
     return found
@@ -181,8 +181,8 @@ def trials(folder: Path, count: int, kills: int, words: Sequence[str]) -> list[d
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {KILL})  # until a process knows what to do about it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {KILL})  # until a process has set its handler
     where, how_many, how_often, *typed_words = sys.argv[1:]
-    load_implementation(find_method(typed_words[0]))  # before the forks, for it takes seconds
-    told = trials(Path(where), int(how_many), int(how_often), typed_words)
-    sys.stdout.write(json.dumps(told))
+    load_implementation(find_method(typed_words[0]))  # before the forks, because it takes seconds
+    outcome = trials(Path(where), int(how_many), int(how_often), typed_words)
+    sys.stdout.write(json.dumps(outcome))

@@ -17,14 +17,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Terminal(io.StringIO):
-    """Lines of a person at a keyboard."""
+    """Lines typed in a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def talk(folder: Path, patch: pytest.MonkeyPatch, *lines: str, is_terminal: bool = False) -> Answer:
-    """Chat with the run `a`, saying `lines`."""
+    """Chat with the run `a`; the user types `lines`."""
     text = "".join(f"{line}\n" for line in lines)
     patch.setattr(sys, "stdin", Terminal(text) if is_terminal else io.StringIO(text))
     return upbring(folder, "chat", "runs/a", *GREEDY)
@@ -45,7 +45,7 @@ def test_a_pipe_is_answered_line_by_line(home: Path, monkeypatch: pytest.MonkeyP
     assert piped.out == f"{one.out}(new dialogue)\n{one.out}"
 
 
-def test_a_person_is_told_the_commands_and_leaves_by_one(
+def test_a_terminal_session_shows_the_commands_and_quits_by_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = talk(home, monkeypatch, "/undo", "/quit", "never read", is_terminal=True)
@@ -56,7 +56,7 @@ def test_a_person_is_told_the_commands_and_leaves_by_one(
     assert found.out == "> (no turn to remove)\n> "
 
 
-def test_a_person_goes_on_after_a_question_that_is_too_long(
+def test_a_terminal_session_continues_after_a_question_that_is_too_long(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "word " * 300
@@ -76,7 +76,7 @@ def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         ("none", "none: no such directory; "),
         ("runs/b", "runs/b: no such directory; "),
@@ -85,7 +85,7 @@ def test_what_is_no_text_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch)
         (".", ".: has no config.json; pass the directory that contains the model"),
     ],
 )
-def test_a_model_that_is_not_there_is_told_of(home: Path, model: str, told: str) -> None:
+def test_a_missing_model_is_reported(home: Path, model: str, message: str) -> None:
     found = upbring(home, "chat", model, "--prompt", "x", "--threads", "1")
     assert found.code == 2
-    assert told in found.err
+    assert message in found.err

@@ -18,7 +18,7 @@ THINKING = CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif")
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the terminal be 80 columns wide and without colour."""
+    """Let the terminal be 80 columns wide and without color."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -33,23 +33,23 @@ def adapter(folder: Path, base: str) -> Path:
 def test_good_rows_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     assert main(["check", str(path), "--model", str(model(tmp_path / "base"))]) == 0
-    told = capsys.readouterr()
-    assert "messages → demonstrations" in told.out
-    assert "«6<|im_end|>»" in told.out
-    assert told.out.endswith("\nnothing prevents training; no warnings\n")
-    assert not told.err
+    output = capsys.readouterr()
+    assert "messages → demonstrations" in output.out
+    assert "«6<|im_end|>»" in output.out
+    assert output.out.endswith("\nnothing prevents training; no warnings\n")
+    assert not output.err
 
 
 def test_warnings_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_rows(tmp_path / "a.jsonl", [*GOOD, GOOD[0]])
     assert main(["check", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert "! duplicates" in told
-    assert "a.jsonl:5 same as line 1" in told
-    assert told.endswith("\nnothing prevents training; 1 warning\n")
+    output = capsys.readouterr().out
+    assert "! duplicates" in output
+    assert "a.jsonl:5 same as line 1" in output
+    assert output.endswith("\nnothing prevents training; 1 warning\n")
 
 
-def test_what_forbids_training_is_one_error_with_its_places(
+def test_failures_are_one_error_with_their_locations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_rows(tmp_path / "a.jsonl", [*GOOD, {"messages": []}])
@@ -57,14 +57,14 @@ def test_what_forbids_training_is_one_error_with_its_places(
     template.write_text(THINKING, encoding="utf-8", newline="")
     words = ["--model", str(model(tmp_path / "base")), "--chat-template", str(template)]
     assert main(["check", str(path), "--held-out", str(path), *words]) == 2
-    told = capsys.readouterr()
-    lines = told.err.splitlines()
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
     assert lines[0] == "check: 3 of 8 checks failed; fix them, then check again"
     titles = [line.partition(":")[0] for line in lines[1:] if not line.startswith("  ")]
     assert titles == ["rows", "inference", "held-out"]
     assert lines[2].startswith(f"  {path}:5: messages: is an empty list; ")
     assert f"  {path}:2 same as line 2" in lines
-    assert told.out.count("✗") == 3
+    assert output.out.count("✗") == 3
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.csv", "a.txt"])
@@ -113,20 +113,20 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
         ("itself", "is its own base; correct base_model_name_or_path"),
     ],
 )
-def test_a_model_without_a_tokenizer_is_told(tmp_path: Path, base: str, message: str) -> None:
+def test_a_model_without_a_tokenizer_is_reported(tmp_path: Path, base: str, message: str) -> None:
     folder = adapter(tmp_path / "top", str(tmp_path / "top") if base else "")
     with pytest.raises(InputError) as caught:
         load_model_tokenizer(str(folder), log=lambda _: None)
     assert str(caught.value) == f"{folder}: {message}"
 
 
-def test_a_template_that_cannot_be_read_is_told(
+def test_a_template_that_cannot_be_read_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_rows(tmp_path / "a.jsonl", GOOD)
     missing = tmp_path / "none.jinja"
     words = ["--model", str(model(tmp_path / "base")), "--chat-template", str(missing)]
     assert main(["check", str(path), *words]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"--chat-template {missing}: cannot be read (")
-    assert told.endswith("; give another file\n")
+    output = capsys.readouterr().err
+    assert output.startswith(f"--chat-template {missing}: cannot be read (")
+    assert output.endswith("; give another file\n")

@@ -26,7 +26,7 @@ def of(folder: Path, *rows: dict[str, object], using: RecordEncoder | None = Non
     return checked(write_rows(folder / "a.jsonl", rows), using)
 
 
-def test_a_file_is_summed_up(tmp_path: Path) -> None:
+def test_a_file_is_summarized(tmp_path: Path) -> None:
     rows = [{**dialogue("a b", "c"), "id": 1}, dialogue("a b", "d", "e f", "g", system="h")]
     lines = [line.split() for line in page(of(tmp_path, *rows)).splitlines()]
     assert lines[1:6] == [
@@ -42,13 +42,13 @@ def test_a_file_is_summed_up(tmp_path: Path) -> None:
     assert ["4–7", "█" * 28, "1", "50.0", "%"] in lines
 
 
-def test_what_tokens_tell_is_summed_up(tmp_path: Path) -> None:
+def test_token_counts_are_summarized(tmp_path: Path) -> None:
     text = page(of(tmp_path, dialogue("hi", "ho"), using=encoding()))
     assert "3 of 24 tokens (12 %)" in text
     assert "the file's; a turn ends with <|im_end|>" in text
 
 
-def test_comparisons_and_labels_and_documents_are_summed_up(tmp_path: Path) -> None:
+def test_comparisons_and_labels_and_documents_are_summarized(tmp_path: Path) -> None:
     ranked = {"prompt": "a", "responses": ["b", "c", "d"], "ranks": [1, 2, 2]}
     text = page(of(tmp_path, ranked))
     assert "3 each" in text
@@ -61,16 +61,16 @@ def test_comparisons_and_labels_and_documents_are_summed_up(tmp_path: Path) -> N
     assert "template" not in text
 
 
-def test_what_is_learned_is_seen_with_colour_and_without(tmp_path: Path) -> None:
+def test_trained_tokens_are_marked_with_and_without_color(tmp_path: Path) -> None:
     result = of(tmp_path, dialogue("hi", "ho", "hu", "hm"), using=encoding())
     plain = page(result)
     assert "«ho<|im_end|>»" in plain
     assert "«hm<|im_end|>»" in plain
     assert "\x1b" not in plain
-    coloured = page(result, color="standard")
-    assert "«" not in coloured
-    assert "\x1b[32mho\x1b[0m" in coloured  # green
-    assert "\x1b[32mgreen\x1b[0m" in coloured
+    colored = page(result, color="standard")
+    assert "«" not in colored
+    assert "\x1b[32mho\x1b[0m" in colored  # green
+    assert "\x1b[32mgreen\x1b[0m" in colored
 
 
 def test_nothing_is_wider_than_80_columns(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_nothing_is_wider_than_80_columns(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_it_reads_where_only_ascii_can_be_shown(tmp_path: Path) -> None:
+def test_the_page_is_readable_in_ascii(tmp_path: Path) -> None:
     result = of(tmp_path, dialogue("hi", "ho"))
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
     print_check(Console(file=file, width=80, highlight=False), result)
@@ -98,7 +98,7 @@ def test_places_of_warnings_are_few_and_short(tmp_path: Path) -> None:
     assert "and 5 more" in text
 
 
-def test_nothing_of_the_data_is_obeyed_or_taken_for_markup(tmp_path: Path) -> None:
+def test_text_of_the_data_is_neither_control_code_nor_markup(tmp_path: Path) -> None:
     row = dialogue("[bold]hi[/bold] \x1b[2J", "ho")
     text = page(of(tmp_path, {**row, "\x1b[2Jx": 1}), color="standard")
     assert "[bold]hi[/bold] <U+001B>[2J" in text
@@ -106,12 +106,12 @@ def test_nothing_of_the_data_is_obeyed_or_taken_for_markup(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "expected"),
     [
         ({2: 5}, "2 each"),
         ({2: 1000, 4: 1}, "2 in 1,000 rows, 4 in 1"),
         (dict.fromkeys(range(2, 10), 1), "2 to 9, 5.5 on average"),
     ],
 )
-def test_numbers_are_listed_while_they_are_few(counts: dict[int, int], told: str) -> None:
-    assert _format_counts(Counter(counts), "rows") == told
+def test_numbers_are_listed_while_they_are_few(counts: dict[int, int], expected: str) -> None:
+    assert _format_counts(Counter(counts), "rows") == expected

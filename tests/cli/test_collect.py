@@ -14,14 +14,14 @@ def home(folder: Path) -> Path:
     return folder
 
 
-def test_people_are_told_what_to_open(tmp_path: Path) -> None:
+def test_the_page_to_open_is_printed(tmp_path: Path) -> None:
     answer = done(home(tmp_path), "collect", "p.jsonl", "--model", "m", *QUICK)
-    told = " ".join(answer.out.split())
-    assert "collected: waiting for people; open collected/rank.html in a browser" in told
+    output = " ".join(answer.out.split())
+    assert "collected: waiting for people; open collected/rank.html in a browser" in output
     assert (tmp_path / "collected" / "rank.html").is_file()
 
 
-def test_a_judge_that_is_no_reward_model_is_told_of(tmp_path: Path) -> None:
+def test_a_judge_that_is_no_reward_model_is_an_error(tmp_path: Path) -> None:
     words = ("--by", "judge", "--judge", "m", *QUICK)
     answer = upbring(home(tmp_path), "collect", "p.jsonl", "--model", "m", *words)
     assert answer.code == 2

@@ -31,7 +31,7 @@ def test_a_command_names_settings_a_function_and_an_example_that_exist(name: str
 
 
 @pytest.mark.parametrize("name", list(commands()))
-def test_no_setting_takes_the_name_of_a_common_flag(name: str) -> None:
+def test_no_setting_has_the_name_of_a_common_flag(name: str) -> None:
     specs = setting_specs(commands()[name].load_settings())
     assert not {"settings", "debug", "help", "positional", "settings_file"} & set(specs)
     switches = {each.name for each in specs.values() if each.value_type == "switch"}

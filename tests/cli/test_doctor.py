@@ -12,7 +12,7 @@ FACTS = [
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a home folder of somebody's, in which the commands run."""
+    """Return a home folder in which the commands run."""
     folder = tmp_path / "home" / "somebody"
     (folder / "work").mkdir(parents=True)
     for name in ("HOME", "USERPROFILE"):
@@ -23,14 +23,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def asked(*words: str) -> int:
+def run_doctor(*words: str) -> int:
     return main.main(["doctor", "--seconds", "0.01", *words])
 
 
-def test_every_fact_is_told_and_the_home_folder_is_not(
+def test_every_fact_is_printed_without_the_home_folder(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert asked() == 0
+    assert run_doctor() == 0
     out, err = capsys.readouterr()
     assert [fact for fact in FACTS if not any(l.startswith(fact) for l in out.splitlines())] == []
     assert "somebody" not in out + err
@@ -44,17 +44,17 @@ def test_a_cache_that_cannot_be_written_is_a_warning_with_advice(
 ) -> None:
     (home / "file").write_text("no folder")
     monkeypatch.setenv("UPBRING_CACHE", str(home / "file" / "cache"))
-    assert asked() == 0
+    assert run_doctor() == 0
     out = capsys.readouterr().out
     assert "! cache folder cannot be written: ~/file/cache" in out.replace("\\", "/")
     assert "set UPBRING_CACHE" in out
 
 
-def test_without_a_place_for_runs_there_is_no_training(
+def test_a_folder_that_cannot_hold_runs_is_an_error(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "file").write_text("no folder")
-    assert asked("--runs", str(home / "file" / "runs")) == 2
+    assert run_doctor("--runs", str(home / "file" / "runs")) == 2
     out, err = capsys.readouterr()
     assert "can train" not in out
     assert "run folder ~" in err

@@ -1,4 +1,4 @@
-"""`upbring dpo` and its kin, as a user types them: what they leave, how they stop and fail."""
+"""`upbring dpo` and the other preference methods from the command line: files, stops, errors."""
 
 import math
 import shutil
@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.commands import curve, done, hashes, upbring
-from tests.preferences import VERBS, prepared, typed
+from tests.preferences import METHODS, prepared, typed
 from upbring.data.trees.batch import Batch
 from upbring.runs.contract import read_contract
 from upbring.train.loop import Trainer
 
-QUIET = {"adapter_config.json", "manifest.json"}  # these two tell where the base lies
+QUIET = {"adapter_config.json", "manifest.json"}  # these two contain the path of the base
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = prepared(tmp_path_factory.mktemp("home"))
-    for method in VERBS:
+    for method in METHODS:
         done(folder, *typed(method), "--mix", "d.jsonl=0.2")
     return folder
 
@@ -35,7 +35,7 @@ def held(run: Path) -> list[dict[str, float]]:
 
 # What each begins with: −log σ(0); its margin's square 1/(2 · 0.1) squared; 1 − σ(0).
 @pytest.mark.parametrize(("method", "start"), [("dpo", math.log(2)), ("ipo", 25.0), ("kto", 0.5)])
-def test_it_begins_at_the_reference(home: Path, method: str, start: float) -> None:
+def test_training_starts_at_the_reference(home: Path, method: str, start: float) -> None:
     first, *_, last = held(home / "runs" / f"{method}-1")
     assert first["loss"] == pytest.approx(start, abs=1e-6)
     assert first["kl"] == pytest.approx(0, abs=1e-6)
@@ -54,8 +54,8 @@ def test_without_a_reference_it_learns_and_is_compared_with_its_base(
     assert last["kl"] > 0
 
 
-@pytest.mark.parametrize("method", VERBS)
-def test_the_model_is_a_policy_that_sft_and_chat_go_on_from(home: Path, method: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_model_can_be_chatted_with_and_trained_further(home: Path, method: str) -> None:
     run = home / "runs" / f"{method}-1"
     contract = read_contract(run / "contract.json")
     assert contract.kind == "policy"
@@ -65,7 +65,7 @@ def test_the_model_is_a_policy_that_sft_and_chat_go_on_from(home: Path, method: 
     assert any("replay" in each for each in steps)
 
 
-def test_it_goes_on_from_a_run_and_its_reference_is_that_run(home: Path) -> None:
+def test_it_continues_from_a_run_and_its_reference_is_that_run(home: Path) -> None:
     done(home, *typed("dpo"), "--model", "runs/dpo-1", "--name", "again", "--steps", "2")
     assert held(home / "runs" / "again")[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     contract = read_contract(home / "runs" / "again" / "contract.json")
@@ -74,9 +74,9 @@ def test_it_goes_on_from_a_run_and_its_reference_is_that_run(home: Path) -> None
 
 @pytest.mark.parametrize(
     ("method", "is_cache_kept"),
-    [*((method, True) for method in VERBS), ("dpo", False), ("kto", False)],
+    [*((method, True) for method in METHODS), ("dpo", False), ("kto", False)],
 )
-def test_interrupted_and_resumed_it_was_never_stopped(
+def test_interrupted_and_resumed_gives_the_same_bits(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, method: str, is_cache_kept: bool
 ) -> None:
     take = Trainer._train_step
@@ -103,7 +103,7 @@ def test_interrupted_and_resumed_it_was_never_stopped(
     assert (run / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()
 
 
-def test_all_weights_may_learn_and_the_reference_is_what_they_were(tmp_path: Path) -> None:
+def test_full_fine_tuning_keeps_the_initial_weights_as_reference(tmp_path: Path) -> None:
     prepared(tmp_path)
     words = (*typed("dpo"), "--tune", "full", "--learning-rate", "0.001")
     done(tmp_path, *words)
@@ -137,7 +137,7 @@ def test_its_settings_can_be_combined(home: Path, more: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("d.jsonl",), "which gives "),
         (("none.jsonl",), "none.jsonl: "),
@@ -147,11 +147,11 @@ def test_its_settings_can_be_combined(home: Path, more: tuple[str, ...]) -> None
         (("r.jsonl", "--max-length", "3"), "no row to train on"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_begun(
-    home: Path, words: tuple[str, ...], told: str
+def test_a_mistake_is_reported_and_no_run_is_created(
+    home: Path, words: tuple[str, ...], message: str
 ) -> None:
     before = sorted((home / "runs").iterdir())
     answer = upbring(home, "dpo", *words, "--model", "m")
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
     assert sorted((home / "runs").iterdir()) == before

@@ -35,7 +35,7 @@ def test_a_scorecard_has_a_row_a_number_and_an_arrow_where_a_change_is_sure() ->
     assert "accuracy_change" not in text
 
 
-def test_the_verb_measures_and_says_where_it_lies(
+def test_the_command_measures_and_prints_where_the_results_are(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "q.jsonl"
@@ -50,7 +50,7 @@ def test_the_verb_measures_and_says_where_it_lies(
     assert {n.suite for n in read_results(folder)} == {"facts"}
 
 
-def test_an_unknown_suite_is_told_with_the_nearest(
+def test_an_unknown_suite_is_reported_with_the_nearest_name(
     model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", str(model_folder), "--suite", "fakts"]) == 2

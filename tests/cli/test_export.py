@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--kind", "adapter"), "peft", "adapter_model.safetensors"),
     ],
 )
-def test_it_says_who_loads_it_and_how_far_it_is_off(
+def test_the_tools_that_load_it_and_the_largest_difference_are_printed(
     home: Path, more: tuple[str, ...], reader: str, file: str
 ) -> None:
     target = "/".join(("out", *more, "x"))
@@ -30,10 +30,10 @@ def test_it_says_who_loads_it_and_how_far_it_is_off(
     assert (home / target / file).is_file()
 
 
-def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
+def test_training_can_continue_from_an_export(home: Path) -> None:
     done(home, "export", "runs/a", "--to", "whole")
     done(home, "sft", "d.jsonl", "--model", "whole", *QUICK, "--name", "further")
-    said = [
+    outputs = [
         done(
             home,
             "chat",
@@ -51,11 +51,11 @@ def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
         ).out
         for model in ("runs/a", "whole")
     ]
-    assert said[0] == said[1]
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("runs/a", "--to", "m"), "m: already exists; choose another --to"),
         (("runs/none", "--to", "x"), "runs/none: no such directory; "),
@@ -64,12 +64,12 @@ def test_what_was_exported_is_a_model_to_go_on_from(home: Path) -> None:
         (("runs/a", "--to", "d.jsonl/x"), "d.jsonl"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(
-    home: Path, words: tuple[str, ...], told: str
+def test_a_mistake_is_reported_and_nothing_is_written(
+    home: Path, words: tuple[str, ...], message: str
 ) -> None:
     answer = upbring(home, "export", *words)
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
     assert not (home / "x").exists()
 
 

@@ -1,4 +1,4 @@
-"""`upbring grpo` from the door."""
+"""`upbring grpo` from the command line."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.commands import QUICK, curve, done, prepare
 GRPO = ("grpo", "d.jsonl", "--model", "m", *QUICK, "--max-response-length", "5")
 
 
-def test_it_learns_from_a_rule_and_stopped_it_goes_on(tmp_path: Path) -> None:
+def test_it_learns_from_a_rule_and_resumes_after_a_stop(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
     words = ("--rule", "is_one_sentence", "--num-generations", "2", "--eval-prompts", "2")
     answer = done(folder, *GRPO, *words)

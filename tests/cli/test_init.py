@@ -3,7 +3,9 @@ from pathlib import Path
 from tests.commands import done, upbring
 
 
-def test_flags_say_all_and_the_next_command_is_told(tmp_path: Path) -> None:
+def test_with_all_flags_no_question_is_asked_and_the_next_command_is_printed(
+    tmp_path: Path,
+) -> None:
     answer = done(tmp_path, "init", "--case", "persona", "--model", "./base", "--to", "mine")
     assert "wrote mine/recipe.yaml" in answer.out
     assert "Next:  upbring run mine/recipe.yaml" in answer.out

@@ -1,4 +1,4 @@
-"""`upbring ipo`, as it is typed; what all of its kin do is tried in `test_dpo`."""
+"""`upbring ipo` from the command line; what all preference methods share is in `test_dpo`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`upbring kto`, as it is typed; what all of its kin do is tried in `test_dpo`."""
+"""`upbring kto` from the command line; what all preference methods share is in `test_dpo`."""
 
 from pathlib import Path
 

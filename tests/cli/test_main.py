@@ -30,8 +30,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def behind(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Stand in for the module behind `upbring runs`, for what a command may do to the door."""
+def runs_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Replace the module of `upbring runs` by an empty one, to test how its errors are handled."""
     module = ModuleType("upbring.cli.runs")
     monkeypatch.setitem(sys.modules, "upbring.cli.runs", module)
     return module
@@ -45,9 +45,9 @@ def raising(error: BaseException) -> object:
     return command
 
 
-def test_a_verb_gets_its_resolved_settings(behind: ModuleType) -> None:
+def test_a_command_gets_its_resolved_settings(runs_module: ModuleType) -> None:
     seen: list[Resolved[RunsSettings]] = []
-    behind.run = seen.append  # type: ignore[attr-defined]  # a module made here
+    runs_module.run = seen.append  # type: ignore[attr-defined]  # a module made here
     assert main(["runs", "--runs", "elsewhere"]) == 0
     assert seen[0].settings == RunsSettings(runs=Path("elsewhere"))
     assert seen[0].origins == {"runs": "flag"}
@@ -67,7 +67,7 @@ def test_a_verb_gets_its_resolved_settings(behind: ModuleType) -> None:
         ),
     ],
 )
-def test_a_wrong_line_is_one_message_and_exit_code_2(
+def test_a_wrong_command_line_is_one_message_and_exit_code_2(
     words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -77,10 +77,10 @@ def test_a_wrong_line_is_one_message_and_exit_code_2(
     assert not found.out
 
 
-def test_an_error_brings_its_exit_code_and_a_traceback_only_when_asked(
-    behind: ModuleType, capsys: pytest.CaptureFixture[str]
+def test_an_error_sets_the_exit_code_and_shows_a_traceback_only_when_asked(
+    runs_module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    behind.run = raising(ResourceError("disk: full; delete"))  # type: ignore[attr-defined]  # as above
+    runs_module.run = raising(ResourceError("disk: full; delete"))  # type: ignore[attr-defined]  # as above
     assert main(["runs"]) == 3
     assert capsys.readouterr().err == "disk: full; delete\n"
     assert main(["runs", "--debug"]) == 3
@@ -89,10 +89,10 @@ def test_an_error_brings_its_exit_code_and_a_traceback_only_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_defect_is_called_a_defect(
-    behind: ModuleType, capsys: pytest.CaptureFixture[str]
+def test_an_internal_error_is_reported_as_one(
+    runs_module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    behind.run = raising(ZeroDivisionError("by\nzero"))  # type: ignore[attr-defined]  # as above
+    runs_module.run = raising(ZeroDivisionError("by\nzero"))  # type: ignore[attr-defined]  # as above
     assert main(["runs"]) == 1
     assert capsys.readouterr().err == (
         "this is a bug in upbring: ZeroDivisionError: by zero; "
@@ -100,8 +100,10 @@ def test_a_defect_is_called_a_defect(
     )
 
 
-def test_an_interruption_is_quiet(behind: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    behind.run = raising(KeyboardInterrupt())  # type: ignore[attr-defined]  # as above
+def test_an_interruption_is_quiet(
+    runs_module: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs_module.run = raising(KeyboardInterrupt())  # type: ignore[attr-defined]  # as above
     assert main(["runs"]) == 130
     assert capsys.readouterr().err == ""
 
@@ -119,7 +121,7 @@ def test_a_closed_pipe_is_quiet() -> None:
         assert found.returncode in {1, 141}
 
 
-def test_the_version_and_the_verbs_are_told() -> None:
+def test_the_version_and_the_commands_are_printed() -> None:
     assert run("--version").stdout == f"upbring {__version__}\n"
     page = run().stdout
     assert page == run("--help").stdout
@@ -141,8 +143,8 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 @pytest.mark.parametrize(("words", "most"), [(["--help"], 380), (["sft", "--help"], 460)])
 def test_help_reads_few_modules(words: list[str], most: int) -> None:
-    # 316 and 388 when this was written; torch alone brings more than a thousand. How long it takes
-    # is bench/help.py's matter, for machines differ.
+    # 316 and 388 when this was written; torch alone brings more than a thousand. The time it
+    # takes depends on the machine and is measured by bench/help.py.
     code = (
         "import contextlib, io, sys\nfrom upbring.cli.main import main\n"
         f"with contextlib.redirect_stdout(io.StringIO()): assert main({words!r}) == 0\n"
@@ -169,7 +171,7 @@ def test_the_package_itself_imports_nothing_heavy() -> None:
     ("model", "is_offline"),
     [(None, True), ("builtin:sprout", True), ("./a/b", True), ("here/b", True), ("owner/b", False)],
 )
-def test_the_network_is_closed_unless_a_hub_id_is_named(
+def test_the_hub_is_offline_unless_a_hub_id_is_named(
     model: str | None, *, is_offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -180,25 +182,25 @@ def test_the_network_is_closed_unless_a_hub_id_is_named(
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
-def test_what_the_user_set_for_the_hub_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_variables_set_by_the_user_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"HF_HUB_OFFLINE": "0"})
     configure_offline_mode()
     assert os.environ["HF_HUB_OFFLINE"] == "0"
 
 
 @pytest.mark.parametrize("code", [130, 143])
-def test_who_was_told_to_stop_waits_for_no_thread(code: int) -> None:
+def test_an_interrupted_command_waits_for_no_thread(code: int) -> None:
     program = (
         "import threading, time\n"
         "from upbring import __main__\n"
         "threading.Thread(target=time.sleep, args=(300,)).start()\n"
-        f"__main__.run_command_line = lambda: print('said') or {code}\n"
+        f"__main__.run_command_line = lambda: print('done') or {code}\n"
         "__main__.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout) == (code, "said\n")
+    assert (done.returncode, done.stdout) == (code, "done\n")
 
 
 def test_commands_are_listed_in_groups(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`upbring orpo`, as it is typed; what all of its kin do is tried in `test_dpo`."""
+"""`upbring orpo` from the command line; what all preference methods share is in `test_dpo`."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return commands.prepare(tmp_path_factory.mktemp("home"))
 
 
-def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> None:
+def test_memory_and_time_are_printed_by_part_and_no_run_is_created(home: Path) -> None:
     answer = commands.done(home, "plan", *SFT, "--rank", "4")
     headline, memory, *_ = answer.out.splitlines()
     assert headline == "3,712 of 36,000 trainable (10.31%)"  # a quarter of rank 16's
@@ -27,7 +27,7 @@ def test_memory_and_time_are_told_by_part_and_nothing_is_begun(home: Path) -> No
     assert not (home / "runs").exists()
 
 
-def test_a_settings_file_is_planned_as_it_stands(home: Path) -> None:
+def test_a_settings_file_is_planned_unchanged(home: Path) -> None:
     (home / "r.yaml").write_text(
         "sft: {model: m, data: [d.jsonl], steps: 3, threads: 1, dtype: float32}\n"
     )
@@ -53,7 +53,7 @@ def test_what_cannot_be_planned_is_one_message(
     assert answer.err.count("\n") == 1
 
 
-def test_a_verb_that_samples_is_planned_with_its_rounds(home: Path) -> None:
+def test_a_command_that_samples_is_planned_with_its_rounds(home: Path) -> None:
     (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 20)
     rest = SFT[2:]
     make_reward(home / "m", home / "r")
@@ -83,7 +83,7 @@ stages:
 """
 
 
-def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Path) -> None:
+def test_a_recipe_is_planned_stage_by_stage_before_and_after_a_run(home: Path) -> None:
     (home / "pipeline.yaml").write_text(RECIPE)
     answer = commands.done(home, "plan", "pipeline.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_a_recipe_is_planned_stage_by_stage_before_and_behind_the_road(home: Pat
     assert "all stages are finished and kept" in answer.out
 
 
-def test_a_stage_is_a_line_where_no_terminal_is_and_a_table_on_one(
+def test_a_plan_is_a_line_per_stage_without_a_terminal_and_a_table_on_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -119,7 +119,7 @@ evaluate:
     assert "───" in commands.done(home, "plan", "long.yaml").out
 
 
-def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
+def test_a_recipe_that_does_not_fit_on_the_disk_gives_a_warning(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "pipeline.yaml").write_text(RECIPE)
@@ -155,7 +155,7 @@ def test_a_road_that_does_not_fit_on_the_disk_is_warned_of(
         (RECIPE.replace("model: m", "model: nowhere"), (), "nowhere: no such directory"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_told_before_it_is_planned(
+def test_an_invalid_recipe_is_reported_before_it_is_planned(
     home: Path, recipe: str, words: tuple[str, ...], expected: str
 ) -> None:
     (home / "r.yaml").write_text(recipe)

@@ -1,4 +1,4 @@
-"""`upbring ppo` from the door: what it leaves, with whom it learns, and mistakes are told."""
+"""`upbring ppo` from the command line: its files, its models and its error messages."""
 
 import json
 from pathlib import Path
@@ -35,9 +35,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_ends_with_a_verdict_and_writes_a_policy(home: Path) -> None:
     answer = done(home, *PPO, "--reward-model", "r", "--judge", "j", "--name", "a")
-    (told,) = (line for line in answer.err.splitlines() if line.startswith("verdict: "))
-    assert "reward " in told
-    assert "judge " in told
+    (verdict,) = (line for line in answer.err.splitlines() if line.startswith("verdict: "))
+    assert "reward " in verdict
+    assert "judge " in verdict
     assert read_contract(home / "runs/a/model/contract.json").kind == "policy"
     held = [line for line in curve(home / "runs/a") if line["kind"] == "held_out"]
     assert {"reward", "judge", "kl", "length", "ended", "error"} <= held[0].keys()
@@ -53,7 +53,7 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ((), "reward_model: none is given, and no rule; name a reward model, "),
         (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
@@ -76,10 +76,10 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
         (("--reward-model", "r", "--max-length", "6"), "no row to train on"),
     ],
 )
-def test_a_mistake_is_told(home: Path, words: tuple[str, ...], told: str) -> None:
+def test_a_mistake_is_reported(home: Path, words: tuple[str, ...], message: str) -> None:
     answer = upbring(home, *PPO, *words, "--runs", "mistakes")
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
 
 
 def test_prompts_may_be_given_by_their_flag(home: Path) -> None:
@@ -90,7 +90,7 @@ def test_prompts_may_be_given_by_their_flag(home: Path) -> None:
     assert curve(home / "runs/flag") == curve(home / "runs/place")
 
 
-def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
+def test_two_processes_sample_their_shares_and_train_as_one(home: Path) -> None:
     words = (
         *PPO,
         "--reward-model",
@@ -121,13 +121,13 @@ def test_two_processes_draw_their_shares_and_learn_as_one(home: Path) -> None:
             assert torch.allclose(tensor, others[name], atol=1e-4), name
 
 
-def test_a_reward_model_of_another_base_reads_the_text_anew(home: Path) -> None:
+def test_a_reward_model_of_another_base_is_loaded_separately(home: Path) -> None:
     make_reward(make_model(home / "m2", seed=5), home / "r2")
     answer = done(home, *PPO, "--reward-model", "r2", "--steps", "1", "--name", "other")
     assert "r2: has another base, so it is loaded separately" in answer.err
 
 
-def test_all_weights_may_learn_and_the_cost_is_said(home: Path) -> None:
+def test_full_fine_tuning_works_and_its_memory_cost_is_logged(home: Path) -> None:
     words = ("--reward-model", "r", "--tune", "full", "--steps", "2", "--learning-rate", "1e-3")
     answer = done(home, *PPO, *words, "--name", "full")
     assert "tune full: a second, frozen copy of the model (144.0 kB)" in answer.err

@@ -12,15 +12,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_learns_from_plain_text(home: Path) -> None:
     (home / "t.txt").write_text("The sky is blue.\nThe grass is green.\n" * 20)
-    told = done(home, "pretrain", "t.jsonl", "t.txt", "--model", "m", *QUICK).err
-    assert "training all weights: 36,000 parameters (100.00%" in told
+    output = done(home, "pretrain", "t.jsonl", "t.txt", "--model", "m", *QUICK).err
+    assert "training all weights: 36,000 parameters (100.00%" in output
     run = home / "runs" / "pretrain-1"
     assert (run / "model" / "model.safetensors").is_file()
     held = [r["nll"] for r in curve(run) if r["kind"] == "held_out"]
     assert held[-1] < held[0]
 
 
-def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
+def test_sample_prompts_are_continued_at_each_evaluation(home: Path) -> None:
     words = ("--sample-prompts", "The sky", "--sample-prompts", "A ball", "--name", "said")
     done(home, "pretrain", "t.jsonl", "--model", "m", *QUICK, *words)
     lines = (home / "runs" / "said" / "samples.jsonl").read_text().splitlines()
@@ -29,7 +29,7 @@ def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("none.txt", "--model", "m"), "none.txt: "),
         (("t.jsonl", "--model", "m", "--tokenizer", "none"), "none"),
@@ -37,13 +37,13 @@ def test_beginnings_are_continued_at_each_evaluation(home: Path) -> None:
         (("t.jsonl", "--model", "m", "--max-length", "1"), "--max-length"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_begun(
-    home: Path, words: tuple[str, ...], told: str
+def test_a_mistake_is_reported_and_no_run_is_created(
+    home: Path, words: tuple[str, ...], message: str
 ) -> None:
     before = sorted(home.glob("runs/*"))
     answer = upbring(home, "pretrain", *QUICK, *words)
     assert answer.code == 2
-    assert told in answer.err.splitlines()[-1]
+    assert message in answer.err.splitlines()[-1]
     assert sorted(home.glob("runs/*")) == before
 
 

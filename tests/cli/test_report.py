@@ -4,10 +4,10 @@ from tests.commands import done, upbring
 from tests.report.made import make_pipeline, make_run
 
 
-def test_the_report_lies_in_the_folder_and_its_verdict_is_told(tmp_path: Path) -> None:
+def test_the_report_is_in_the_folder_and_its_verdict_is_printed(tmp_path: Path) -> None:
     make_pipeline(tmp_path / "pipeline")
-    said = done(tmp_path, "report", "pipeline").out
-    assert said.splitlines() == [
+    output = done(tmp_path, "report", "pipeline").out
+    assert output.splitlines() == [
         "Do not deploy this model: 1 of 3 gates failed (over_refusal).",
         "pipeline/report.html: the report; report.json beside it has every number",
     ]
@@ -22,11 +22,11 @@ def test_several_folders_make_one_report_wherever_it_is_wanted(tmp_path: Path) -
     assert "<h1>a, b</h1>" in text
 
 
-def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+def test_skipped_files_are_reported(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", "sft", "a", model="base", steps=4)
     run.contract_file.write_text("{")
-    said = done(tmp_path, "report", "runs/a").out
-    assert "skipped: runs/a/contract.json:" in said
+    output = done(tmp_path, "report", "runs/a").out
+    assert "skipped: runs/a/contract.json:" in output
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stopped in whatever way and resumed: the same bits, and a clear word where that cannot be."""
+"""Stopped in any way and resumed: the same bits, or a clear error."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from upbring.train.loop import Trainer
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the run that was never stopped."""
+    """Return a run that was never stopped."""
     folder = prepare(tmp_path_factory.mktemp("whole"))
     done(folder, *SFT)
     return folder / "runs" / "sft-1"
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
-    """Return what makes something happen within a step, once."""
+    """Return a function that runs an action within a step, once."""
 
     def arrange(step: int, happening: Callable[[], object]) -> None:
         take = Trainer._train_step
@@ -58,7 +58,7 @@ AtStep = Callable[[int, Callable[[], object]], None]
 
 
 def stop(number: signal.Signals, *, times: int = 1) -> Callable[[], None]:
-    """Return what sends this process a signal, so many times."""
+    """Return a function that sends this process a signal, `times` times."""
 
     def send() -> None:
         for _ in range(times):
@@ -68,7 +68,7 @@ def stop(number: signal.Signals, *, times: int = 1) -> Callable[[], None]:
 
 
 def stopped(folder: Path, at_step: AtStep, *, step: int = 4) -> Path:
-    """Begin a run, stop it in the step after `step`, and return its path."""
+    """Start a run, stop it in the step after `step`, and return its path."""
     at_step(step, stop(signal.SIGTERM))
     assert upbring(folder, *SFT).code == 143
     return folder / "runs" / "sft-1"
@@ -76,7 +76,7 @@ def stopped(folder: Path, at_step: AtStep, *, step: int = 4) -> Path:
 
 def assert_same(one: Path, other: Path) -> None:
     models = [hashes(run / "model") for run in (one, other)]
-    for files in models:  # these two tell where the base lies
+    for files in models:  # these two contain the path of the base
         del files["adapter_config.json"], files["manifest.json"]
     assert models[0] == models[1]
     assert hashes(one / "checkpoints" / "step-6") == hashes(other / "checkpoints" / "step-6")
@@ -103,7 +103,7 @@ ALWAYS = "--model m --rank 4 --save-steps 3 --held-out-share 0.1 --learning-rate
     ("method", "few", "many", "kills"),
     [("sft", 5, 50, 2), ("reward", 2, 50, 1), ("dpo", 2, 50, 1), ("ppo", 5, 200, 1)],
 )
-def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
+def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_bits(
     tmp_path: Path, figure: Figure, method: str, few: int, many: int, kills: int
 ) -> None:
     program = Path(__file__).with_name("killed_runs.py")
@@ -136,7 +136,7 @@ def test_a_run_killed_at_random_moments_and_resumed_was_never_killed(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_says_how_to_go_on_and_changes_nothing(
+def test_a_signal_saves_and_prints_the_resume_command_and_changes_no_result(
     whole: Path, folder: Path, at_step: AtStep, number: signal.Signals, code: int
 ) -> None:
     at_step(4, stop(number))
@@ -167,7 +167,7 @@ def test_a_second_signal_stops_at_once_and_the_last_checkpoint_is_left(
     assert_same(whole, run)
 
 
-def test_a_run_stopped_before_its_first_checkpoint_begins_again(
+def test_a_run_stopped_before_its_first_checkpoint_starts_over(
     whole: Path, folder: Path, at_step: AtStep
 ) -> None:
     at_step(1, stop(signal.SIGINT, times=2))
@@ -178,7 +178,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(
     assert_same(whole, folder / "runs" / "sft-1")
 
 
-def test_a_run_that_died_before_its_papers_were_written_has_them_after_all(
+def test_a_run_killed_before_its_records_were_written_gets_them_on_resume(
     whole: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dying(*_: object) -> None:
@@ -205,7 +205,7 @@ def change_model(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "key", "told"),
+    ("change", "key", "message"),
     [
         (edit_data, "data", "data: the checkpoint has ['train "),
         (
@@ -216,14 +216,14 @@ def change_model(folder: Path) -> None:
     ],
 )
 def test_what_was_changed_is_named_and_may_be_allowed(
-    folder: Path, at_step: AtStep, change: Callable[[Path], None], key: str, told: str
+    folder: Path, at_step: AtStep, change: Callable[[Path], None], key: str, message: str
 ) -> None:
     stopped(folder, at_step)
     change(folder)
     answer = upbring(folder, "resume")
     assert answer.code == 4
     assert "was saved by a run that differs in 1 respects" in answer.err
-    assert f"\n  {told}" in answer.err
+    assert f"\n  {message}" in answer.err
     assert "allow each with --allow-change KEY" in answer.err
     assert "finished" in done(folder, "resume", "--allow-change", key).err
 
@@ -262,18 +262,20 @@ def test_an_edited_template_file_is_refused(folder: Path, at_step: AtStep) -> No
     assert "\n  template: the checkpoint has" in answer.err
 
 
-def test_another_number_of_threads_is_told_and_goes_on(
+def test_another_number_of_threads_gives_a_warning_and_resumes(
     folder: Path, at_step: AtStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = stopped(folder, at_step)
-    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # two would spin beside others
+    monkeypatch.setattr(
+        torch, "set_num_threads", lambda _: None
+    )  # two threads would spin if other programs run
     settings = run / "settings.yaml"
     settings.write_text(settings.read_text().replace("threads: 1", "threads: 2"))
     again = done(folder, "resume")
     assert "machine.threads: the checkpoint has 1, this run has 2; continuing" in again.err
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
+def test_a_damaged_checkpoint_is_skipped_with_its_reason(
     whole: Path, folder: Path, at_step: AtStep
 ) -> None:
     run = stopped(folder, at_step)
@@ -287,7 +289,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(
     assert_same(whole, run)
 
 
-def test_without_a_valid_checkpoint_it_never_begins_again_silently(
+def test_without_a_valid_checkpoint_it_never_starts_over_silently(
     folder: Path, at_step: AtStep
 ) -> None:
     run = stopped(folder, at_step)
@@ -313,7 +315,7 @@ def test_a_run_has_one_process_at_a_time(folder: Path, at_step: AtStep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         ((), 4, "runs: all 1 runs are finished or running, so there is nothing to resume; list "),
         (("sft-1",), 2, "runs/sft-1: is finished; its model is in runs/sft-1/model\n"),
@@ -322,22 +324,22 @@ def test_a_run_has_one_process_at_a_time(folder: Path, at_step: AtStep) -> None:
         (("--runs", "none"), 4, "none: no runs, so there is nothing to resume; "),
     ],
 )
-def test_where_there_is_nothing_to_resume_it_says_so(
-    whole: Path, words: tuple[str, ...], code: int, told: str
+def test_nothing_to_resume_is_an_error(
+    whole: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     answer = upbring(whole.parents[1], "resume", *words)
     assert answer.code == code
-    assert answer.err.startswith(told)
+    assert answer.err.startswith(message)
 
 
-def test_a_word_that_names_no_setting_is_no_change_to_allow(folder: Path, at_step: AtStep) -> None:
+def test_a_name_that_is_no_setting_cannot_be_allowed(folder: Path, at_step: AtStep) -> None:
     stopped(folder, at_step)
     answer = upbring(folder, "resume", "--allow-change", "learning_rat")
     assert answer.code == 2
     assert "did you mean learning_rate?" in answer.err
 
 
-def test_a_run_is_resumed_from_anywhere_with_the_files_of_where_it_was_begun(
+def test_a_run_is_resumed_from_anywhere_with_the_files_of_its_start_directory(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, whole: Path, at_step: AtStep
 ) -> None:
     at_step(3, stop(signal.SIGINT))
@@ -350,7 +352,7 @@ def test_a_run_is_resumed_from_anywhere_with_the_files_of_where_it_was_begun(
     assert not (elsewhere / "runs").exists()
 
 
-def test_a_run_whose_files_are_gone_says_where_they_were(
+def test_missing_files_of_a_run_are_reported_with_their_start_directory(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, at_step: AtStep
 ) -> None:
     at_step(3, stop(signal.SIGINT))

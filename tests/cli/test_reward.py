@@ -1,4 +1,4 @@
-"""`upbring reward` and what it says to the end."""
+"""`upbring reward` and what it prints at the end."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from tests.rankings import QUICK_REWARD, make_rankings
 def test_it_ends_with_a_verdict_and_what_to_do_next(tmp_path: Path) -> None:
     prepare(tmp_path)
     make_rankings(tmp_path / "r.jsonl")
-    told = done(tmp_path, "reward", "r.jsonl", "--model", "m", *QUICK_REWARD).err
-    *_, last = told.splitlines()
+    output = done(tmp_path, "reward", "r.jsonl", "--model", "m", *QUICK_REWARD).err
+    *_, last = output.splitlines()
     assert last == (
         "runs/reward-1: finished; the model is in runs/reward-1/model, try "
         "`upbring score FILE --model runs/reward-1`"
     )
-    verdict = told.index("\nreward model: ")
-    assert " for PPO\n" in told[verdict:]
-    assert "\n  pair_accuracy " in told[verdict:]
+    verdict = output.index("\nreward model: ")
+    assert " for PPO\n" in output[verdict:]
+    assert "\n  pair_accuracy " in output[verdict:]
     card = (tmp_path / "runs" / "reward-1" / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card
     assert "It reflects the preferences of its annotators" in card

@@ -1,4 +1,4 @@
-"""`upbring rloo` from the door."""
+"""`upbring rloo` from the command line."""
 
 from pathlib import Path
 

@@ -51,7 +51,7 @@ def test_high_is_green_and_low_is_red() -> None:
     assert color_tokens(["plain"], []).spans == []
 
 
-def test_where_there_is_nothing_to_show_it_says_so(folder: Path) -> None:
+def test_without_rollouts_an_error_says_how_to_get_them(folder: Path) -> None:
     answer = upbring(folder, "rollouts", "ppo-1", "--step", "3")
     assert answer.code == 2
     assert "--step: runs/ppo-1 has no evaluation at step 3; choose one of 0, 4" in answer.err

@@ -29,12 +29,12 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_pipeline_runs_to_its_report(home: Path) -> None:
-    told = done(home, "run", "pipeline.yaml").err
-    assert "base answers:" in told
-    assert "sft answers:" in told
-    assert "gate facts <= 1: passed" in told
-    assert "report: runs/pipeline/report.html" in told
-    assert "chat with it: upbring chat runs/pipeline/stages/sft" in told
+    output = done(home, "run", "pipeline.yaml").err
+    assert "base answers:" in output
+    assert "sft answers:" in output
+    assert "gate facts <= 1: passed" in output
+    assert "report: runs/pipeline/report.html" in output
+    assert "chat with it: upbring chat runs/pipeline/stages/sft" in output
     folder = home / "runs" / "pipeline"
     for name in ("report.html", "report.json", "gates.json", "recipe.json", "recipe.yaml"):
         assert (folder / name).is_file()
@@ -53,8 +53,8 @@ def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path)
 
 
 def test_a_dry_run_shows_the_stages_and_does_nothing(home: Path) -> None:
-    told = done(home, "run", "pipeline.yaml", "--dry-run").err
-    assert "sft: sft" in told
+    output = done(home, "run", "pipeline.yaml", "--dry-run").err
+    assert "sft: sft" in output
     assert not (home / "runs").exists()
 
 

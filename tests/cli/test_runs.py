@@ -29,7 +29,7 @@ def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
     assert rest[2][:4] == ["third", "[red]", "running", "0/?"]
 
 
-def test_where_there_are_none_it_says_how_to_begin_one(tmp_path: Path) -> None:
+def test_without_runs_the_command_that_starts_one_is_printed(tmp_path: Path) -> None:
     assert done(tmp_path, "runs").out == "runs: no runs yet; start one with `upbring sft`\n"
     words = ("runs", "--runs", "else[where]")
     assert done(tmp_path, *words).out.startswith("else[where]: no runs yet")

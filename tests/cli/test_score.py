@@ -1,4 +1,4 @@
-"""`upbring score`, from files to lines."""
+"""`upbring score`: from files to lines of scores."""
 
 import json
 from pathlib import Path
@@ -33,9 +33,9 @@ def test_every_response_has_a_line_in_the_files_order(home: Path) -> None:
     answer = done(home, "score", "r.jsonl", "d.jsonl", "--model", "r1", "--to", "out/s.jsonl", *HOW)
     assert answer.out == ""
     rows = [json.loads(line) for line in (home / "out" / "s.jsonl").read_text().splitlines()]
-    asked = [json.loads(line) for line in (home / "r.jsonl").read_text().splitlines()]
+    inputs = [json.loads(line) for line in (home / "r.jsonl").read_text().splitlines()]
     shown = [json.loads(line) for line in (home / "d.jsonl").read_text().splitlines()]
-    texts = [text for row in asked for text in row["responses"]]
+    texts = [text for row in inputs for text in row["responses"]]
     assert [row["text"] for row in rows] == [
         *texts,
         *(row["messages"][-1]["content"] for row in shown),
@@ -64,7 +64,7 @@ def test_an_ensemble_is_one_setting_away(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("r.jsonl", "--model", "m"), "m: has no reward head, so it cannot score"),
         (("r.jsonl", "--model", "r1", "--ensemble", "m"), "m: has no reward head"),
@@ -78,13 +78,13 @@ def test_an_ensemble_is_one_setting_away(home: Path) -> None:
         (("r.jsonl",), "--model: required and not given"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(
-    home: Path, words: tuple[str, ...], told: str
+def test_a_mistake_is_reported_and_nothing_is_written(
+    home: Path, words: tuple[str, ...], message: str
 ) -> None:
     (home / "bad.jsonl").write_text('{"prompt": "p", "response": "r"}\n{"prompt": "p", "respons\n')
     before = (home / "d.jsonl").read_text()
     answer = upbring(home, "score", *words, *HOW)
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
     assert answer.out == ""
     assert (home / "d.jsonl").read_text() == before

@@ -1,4 +1,4 @@
-"""What can be wrong with `upbring sft`: one message, exit code 2, and no folder left behind."""
+"""Errors of `upbring sft`: one message, exit code 2, and no folder is left."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("none.jsonl", "--model", "m"), "none.jsonl: "),
         (("empty.jsonl", "--model", "m"), "empty.jsonl: "),
@@ -73,13 +73,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("d.jsonl", "--model", "m", "--save-total-limit", "1"), "--save-total-limit"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_begun(
-    home: Path, words: tuple[str, ...], told: str
+def test_a_mistake_is_reported_and_no_run_is_created(
+    home: Path, words: tuple[str, ...], message: str
 ) -> None:
     before = sorted((home / "runs").iterdir())
     answer = upbring(home, "sft", *QUICK, *words)
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
     assert sorted((home / "runs").iterdir()) == before
 
 
@@ -104,7 +104,7 @@ def test_malformed_rows_are_skipped_into_a_file_each_time(home: Path) -> None:
         assert [r["line"] for r in rejects] == [2, 3, 4]
         assert {r["file"] for r in rejects} == {"bad.jsonl"}
         (home / "rejects.jsonl").unlink()
-    assert upbring(home, *words).code == 2  # nor does the cache spare a later run the refusal
+    assert upbring(home, *words).code == 2  # a later run that reads the cache is rejected too
 
 
 def test_a_new_run_has_the_next_number(home: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_new_run_has_the_next_number(home: Path) -> None:
     assert "more/sft-2: finished" in two.err
 
 
-def test_training_that_diverges_stops_with_its_own_code_and_can_be_told_why(home: Path) -> None:
+def test_training_that_diverges_has_its_own_exit_code_and_names_the_reason(home: Path) -> None:
     wild = (
         "--learning-rate",
         "1e20",

@@ -1,4 +1,4 @@
-"""`upbring simpo`, as it is typed; what all of its kin do is tried in `test_dpo`."""
+"""`upbring simpo` from the command line; what all preference methods share is in `test_dpo`."""
 
 from pathlib import Path
 

@@ -19,6 +19,6 @@ def test_the_world_is_exported_and_listed(
     assert "exists already" in capsys.readouterr().err
 
 
-def test_other_words_are_not_understood(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_action_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["toyworld", "exprt", "x"]) == 2
     assert "use: export FOLDER" in capsys.readouterr().err

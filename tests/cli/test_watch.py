@@ -20,7 +20,7 @@ def test_the_page_is_served_until_a_signal(tmp_path: Path, number: signal.Signal
     make_run(tmp_path / "runs", "sft", "a", model="base", steps=4)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "upbring", "watch"]
-    # a shell starts what runs in the background deaf to Ctrl-C, and its children with it
+    # a shell lets background processes and their children ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
@@ -30,12 +30,14 @@ def test_the_page_is_served_until_a_signal(tmp_path: Path, number: signal.Signal
         line = process.stderr.readline()
         found = re.fullmatch(r"runs/a: open http://127\.0\.0\.1:(\d+)/\?token=(\S+)\n", line)
         assert found, line
-        # read here: what the reader holds already, `communicate` does not see
+        # read here: `communicate` does not see what the reader has buffered
         below = process.stderr.readline()
         assert below == "Only reachable from this machine, with this key. Stop with Ctrl-C.\n"
-        with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)) as asked:
-            asked.request("GET", "/", headers={"Authorization": f"Bearer {found[2]}"})
-            text = asked.getresponse().read().decode()
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+        ) as connection:
+            connection.request("GET", "/", headers={"Authorization": f"Bearer {found[2]}"})
+            text = connection.getresponse().read().decode()
         assert "<h1>a</h1>" in text
         assert 'http-equiv="refresh" content="5"' in text
         process.send_signal(number)

@@ -7,7 +7,7 @@ from upbring.data.read.records import Message
 from upbring.evaluate.model_protocol import Dialogue, Likelihood, LikelihoodRequest, format_prompt
 
 
-def asked(text: str) -> Dialogue:
+def user_prompt(text: str) -> Dialogue:
     """Return a prompt of one turn."""
     return (Message("user", text),)
 

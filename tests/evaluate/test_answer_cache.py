@@ -3,16 +3,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.scripted import Scripted, asked
+from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.errors import InputError, Interrupted
 from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
 
 PROMPTS = ["one", "two", "three", "two"]
 
 
-def said(journal: AnswerCache, subject: Scripted, prompts: list[str] = PROMPTS) -> list[str]:
+def generate_cached(
+    journal: AnswerCache, subject: Scripted, prompts: list[str] = PROMPTS
+) -> list[str]:
     def make(chosen: list[int]) -> list[dict[str, str]]:
-        return [{"response": t} for t in subject.generate([asked(prompts[i]) for i in chosen])]
+        return [
+            {"response": t} for t in subject.generate([user_prompt(prompts[i]) for i in chosen])
+        ]
 
     rows = journal.get_or_compute("facts", subject, [CacheItem(p) for p in prompts], compute=make)
     add_verdicts(rows, [{"accuracy": 1.0}] * len(rows))
@@ -26,10 +30,10 @@ def subject(name: str = "sft") -> Scripted:
 def test_a_second_run_computes_only_missing_answers(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     first = subject()
-    assert said(AnswerCache(path), first) == ["ONE", "TWO", "THREE", "TWO"]
+    assert generate_cached(AnswerCache(path), first) == ["ONE", "TWO", "THREE", "TWO"]
     assert first.num_asked == 4  # repeated items have separate answers
     again = subject()
-    assert said(AnswerCache(path), again, [*PROMPTS, "four"]) == [
+    assert generate_cached(AnswerCache(path), again, [*PROMPTS, "four"]) == [
         "ONE",
         "TWO",
         "THREE",
@@ -41,15 +45,15 @@ def test_a_second_run_computes_only_missing_answers(tmp_path: Path) -> None:
 
 def test_another_identity_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    said(AnswerCache(path), subject())
+    generate_cached(AnswerCache(path), subject())
     other = Scripted("sft", dict.fromkeys(PROMPTS, "no"), identity="other weights")
-    assert said(AnswerCache(path), other) == ["no"] * 4
+    assert generate_cached(AnswerCache(path), other) == ["no"] * 4
 
 
 def test_save_writes_the_verdicts(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     journal = AnswerCache(path)
-    said(journal, subject())
+    generate_cached(journal, subject())
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["verdicts"] for row in rows] == [{}] * 4
     journal.save()
@@ -70,19 +74,19 @@ def test_a_chunk_is_on_the_disk_before_the_next_is_computed(tmp_path: Path) -> N
             raise Interrupted("stopped")
 
     with pytest.raises(Interrupted):
-        said(AnswerCache(path, poll=poll, chunk_size=3), subject())
+        generate_cached(AnswerCache(path, poll=poll, chunk_size=3), subject())
     assert path.read_bytes().count(b"\n") == 3
     again = subject()
-    assert said(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
+    assert generate_cached(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
     assert again.num_asked == 1
 
 
 def test_an_incomplete_last_line_is_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    said(AnswerCache(path), subject())
+    generate_cached(AnswerCache(path), subject())
     path.write_bytes(path.read_bytes()[:-20])
     again = subject()
-    assert said(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
+    assert generate_cached(AnswerCache(path), again) == ["ONE", "TWO", "THREE", "TWO"]
     assert again.num_asked == 1
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
 
@@ -96,7 +100,7 @@ def test_a_line_of_another_format_is_named(tmp_path: Path) -> None:
 
 def test_without_a_path_answers_are_cached_in_memory() -> None:
     journal, who = AnswerCache(), subject()
-    said(journal, who)
-    said(journal, who)
+    generate_cached(journal, who)
+    generate_cached(journal, who)
     journal.save()
     assert who.num_asked == 4

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from upbring.errors import InputError
 from upbring.evaluate.endpoint import API_KEY_VARIABLE, Endpoint, is_url
 from upbring.evaluate.model_protocol import LikelihoodRequest
@@ -16,7 +16,7 @@ class Server(ThreadingHTTPServer):
     """A local endpoint with scripted replies."""
 
     replies: list[tuple[int, object]]
-    heard: list[tuple[str, dict[str, object], str | None]]
+    requests: list[tuple[str, dict[str, object], str | None]]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         body = json.loads(self.rfile.read(length))
-        self.server.heard.append((self.path, body, self.headers.get("Authorization")))
+        self.server.requests.append((self.path, body, self.headers.get("Authorization")))
         status, reply = self.server.replies.pop(0) if self.server.replies else (200, None)
         if reply is None:
             reply = {"choices": [{"message": {"content": body["messages"][-1]["content"].upper()}}]}
@@ -44,7 +44,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
     with Server(("127.0.0.1", 0), Handler) as found:
-        found.replies, found.heard = [], []
+        found.replies, found.requests = [], []
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
         yield found
@@ -68,27 +68,27 @@ def test_responses_are_in_the_order_of_the_prompts(
 ) -> None:
     monkeypatch.setenv(API_KEY_VARIABLE, "secret")
     texts = [f"text {i}" for i in range(20)]
-    assert endpoint(server).generate([asked(t) for t in texts]) == [t.upper() for t in texts]
-    path, body, key = server.heard[0]
+    assert endpoint(server).generate([user_prompt(t) for t in texts]) == [t.upper() for t in texts]
+    path, body, key = server.requests[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("mine", 0.0, 9)
 
 
 def test_samples_are_seeded_at_temperature_one(server: Server) -> None:
-    endpoint(server).sample([asked("a")], seed=7)
-    _, body, key = server.heard[0]
+    endpoint(server).sample([user_prompt("a")], seed=7)
+    _, body, key = server.requests[0]
     assert (body["temperature"], body["seed"], key) == (1.0, 7, None)
 
 
 def test_a_busy_endpoint_is_retried(server: Server) -> None:
     server.replies = [(429, {}), (503, {})]
     pauses: list[float] = []
-    assert endpoint(server, pauses=pauses).generate([asked("a")]) == ["A"]
+    assert endpoint(server, pauses=pauses).generate([user_prompt("a")]) == ["A"]
     assert pauses == [1.0, 4.0]
 
 
 @pytest.mark.parametrize(
-    ("replies", "told"),
+    ("replies", "message"),
     [
         (
             [(401, {"error": "no key"})],
@@ -101,27 +101,29 @@ def test_a_busy_endpoint_is_retried(server: Server) -> None:
     ],
 )
 def test_an_error_names_the_problem_and_what_to_do(
-    server: Server, replies: list[tuple[int, object]], told: str
+    server: Server, replies: list[tuple[int, object]], message: str
 ) -> None:
     server.replies = replies
-    with pytest.raises(InputError, match=f"mine: {told}"):
-        endpoint(server).generate([asked("a")])
+    with pytest.raises(InputError, match=f"mine: {message}"):
+        endpoint(server).generate([user_prompt("a")])
 
 
 def test_an_unreachable_endpoint_is_reported(server: Server) -> None:
     nobody = Endpoint("http://127.0.0.1:9/v1", 9, "nobody", pause=lambda _: None)
     with pytest.raises(InputError, match=r"nobody: cannot be reached \(.*\); check the URL"):
-        nobody.generate([asked("a")])
-    assert not server.heard
+        nobody.generate([user_prompt("a")])
+    assert not server.requests
 
 
 def test_a_judge_replies_with_a_letter(server: Server) -> None:
-    said = ["A", "I choose B.", "C", "Both are fine"]
-    server.replies = [(200, {"choices": [{"message": {"content": text}}]}) for text in said]
+    replies = ["A", "I choose B.", "C", "Both are fine"]
+    server.replies = [(200, {"choices": [{"message": {"content": text}}]}) for text in replies]
     judge = endpoint(server)
-    found = [judge.win_probabilities([AnswerPair(asked("Q"), "one", "other")])[0] for _ in said]
+    found = [
+        judge.win_probabilities([AnswerPair(user_prompt("Q"), "one", "other")])[0] for _ in replies
+    ]
     assert found == [1.0, 0.0, 0.5, 0.5]
-    text = str(server.heard[0][1]["messages"])
+    text = str(server.requests[0][1]["messages"])
     assert "[Answer A]\\none" in text
     assert "[Answer B]\\nother" in text
 

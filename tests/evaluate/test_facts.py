@@ -1,11 +1,11 @@
 import pytest
 
-from tests.evaluate.scripted import Scripted, asked
+from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.facts import Question, grade, measure_facts
 from upbring.runs.results import EvalResult
 
-FRANCE = Question(asked("Capital of France?"), ("Paris", "Paris, France"))
+FRANCE = Question(user_prompt("Capital of France?"), ("Paris", "Paris, France"))
 
 
 def number(found: list[EvalResult], name: str, model: str = "sft") -> float:
@@ -30,7 +30,7 @@ def number(found: list[EvalResult], name: str, model: str = "sft") -> float:
 def test_an_answer_is_right_by_words_or_by_number(
     response: str, expected: str, grades: tuple[int, int, int]
 ) -> None:
-    found = grade(Question(asked("?"), (expected,)), response)
+    found = grade(Question(user_prompt("?"), (expected,)), response)
     assert (found["accuracy"], found["exact_match"], found["normalised_match"]) == grades
 
 
@@ -39,7 +39,7 @@ def test_any_accepted_answer_will_do() -> None:
 
 
 def test_shares_of_right_answers_are_compared_with_the_first_model() -> None:
-    second = Question(asked("Capital of Japan?"), ("Tokyo",))
+    second = Question(user_prompt("Capital of Japan?"), ("Tokyo",))
     base = Scripted("base", {"Capital of France?": "A city.", "Capital of Japan?": "Tokyo"})
     sft = Scripted("sft", {"Capital of France?": "Paris", "Capital of Japan?": "It is Tokyo."})
     found = measure_facts([base, sft], [FRANCE, second], cache=AnswerCache())
@@ -54,7 +54,7 @@ def test_shares_of_right_answers_are_compared_with_the_first_model() -> None:
 def test_a_choice_is_the_likeliest_ending_by_its_mean_or_its_sum() -> None:
     questions = [
         Question("The sky is", ("blue",), ("very green",)),
-        Question(asked("Who?"), ("Ada",), ("Bob",)),
+        Question(user_prompt("Who?"), ("Ada",), ("Bob",)),
     ]
     logprobs = {" blue": -2.0, " very green": -3.0, "Ada": -1.0, "Bob": -1.0}
     sft = Scripted("sft", {}, logprobs)

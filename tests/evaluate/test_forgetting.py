@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tests.evaluate.scripted import Scripted, asked
+from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.facts import Question
 from upbring.evaluate.forgetting import (
@@ -44,8 +44,8 @@ def test_the_growth_is_paired_and_relative() -> None:
 
 def test_the_alignment_tax_has_a_result_per_capability() -> None:
     questions = {
-        "sums": [Question(asked("1+1?"), ("2",))],
-        "chat": [Question(asked("Hi"), ("hi",))],
+        "sums": [Question(user_prompt("1+1?"), ("2",))],
+        "chat": [Question(user_prompt("Hi"), ("hi",))],
     }
     base = Scripted("base", {"1+1?": "2", "Hi": "no"})
     sft = Scripted("sft", {"1+1?": "3", "Hi": "hi!"})
@@ -55,7 +55,7 @@ def test_the_alignment_tax_has_a_result_per_capability() -> None:
     assert found["chat/accuracy"].suite == "forgetting"
 
 
-TOPICS = [TopicPrompts("chat", (asked("a"), asked("b"), asked("c")))]
+TOPICS = [TopicPrompts("chat", (user_prompt("a"), user_prompt("b"), user_prompt("c")))]
 
 
 def test_drift_is_the_mean_log_ratio_of_the_later_models_samples() -> None:
@@ -73,8 +73,8 @@ def test_drift_is_the_mean_log_ratio_of_the_later_models_samples() -> None:
 def test_cached_samples_are_not_generated_again() -> None:
     journal = AnswerCache()
     sft = Scripted("sft", {"a": "x", "b": "y", "c": ""}, {"x": -2.0, "y": -1.0})
-    told = sample_topics(sft, TOPICS, cache=journal)
-    assert told["chat"][0] == ["x", "y", ""]
+    responses = sample_topics(sft, TOPICS, cache=journal)
+    assert responses["chat"][0] == ["x", "y", ""]
     before = sft.num_asked
     measure_drift([Scripted("base", {}, {"x": -5.0, "y": -4.0}), sft], TOPICS, cache=journal)
     assert sft.num_asked == before

@@ -103,7 +103,7 @@ def test_tasks_are_names_files_and_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "told"),
+    ("tasks", "message"),
     [
         ((), "tasks: the suite harness needs at least one task; add --tasks arc_easy"),
         (("nowhere.yaml",), "tasks: nowhere.yaml does not exist; give a YAML file or a task"),
@@ -111,13 +111,13 @@ def test_tasks_are_names_files_and_folders(tmp_path: Path) -> None:
     ],
 )
 def test_tasks_that_cannot_be_measured_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     with pytest.raises(InputError) as caught:
         check_tasks(tasks)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-evaluation-harness is installed")
@@ -181,7 +181,7 @@ def test_custom_tasks_are_measured_and_nothing_is_computed_twice(home: Path) -> 
 @strange_warnings
 def test_unknown_tasks_are_named(home: Path) -> None:
     (home / "bad.yaml").write_text("foo: 1\n")
-    for name, told in (
+    for name, message in (
         (
             "arc_esay",
             "'arc_esay' is not a task of lm-evaluation-harness; did you mean arc_easy?",
@@ -190,7 +190,7 @@ def test_unknown_tasks_are_named(home: Path) -> None:
     ):
         answer = upbring(home, "evaluate", "a", "--tasks", name)
         assert answer.code == 2
-        assert told in answer.err
+        assert message in answer.err
     answer = upbring(
         home, "evaluate", "http://localhost:1/v1", "--tasks", "tasks", "--to", "remote"
     )

@@ -39,16 +39,16 @@ def test_requests_are_answered_once_in_their_order(local: LocalModel) -> None:
         return local
 
     journal = AnswerCache()
-    asked = HarnessModel(BenchmarkModel(local, bring), journal, suite="harness", seed=0)
+    harness_model = HarnessModel(BenchmarkModel(local, bring), journal, suite="harness", seed=0)
     pairs = [("The sky is", " red"), ("The sea is", " cold and tall")]
     expected = [(w.logprob, w.is_greedy) for w in plain_text.score_continuations(local, pairs)]
-    assert asked.loglikelihood([Request(p) for p in pairs]) == expected
-    whole = asked.loglikelihood_rolling([Request((text,)) for text, _ in pairs])
+    assert harness_model.loglikelihood([Request(p) for p in pairs]) == expected
+    whole = harness_model.loglikelihood_rolling([Request((text,)) for text, _ in pairs])
     assert whole == pytest.approx(plain_text.rolling_logprobs(local, [text for text, _ in pairs]))
     how = {"until": ["."], "max_gen_toks": 5, "do_sample": True, "temperature": 1.0}
-    drawn = asked.generate_until([Request(("The sky is", how))] * 2)
+    drawn = harness_model.generate_until([Request(("The sky is", how))] * 2)
     assert drawn[0] != drawn[1]  # a repeated request is sampled again
-    (greedy,) = asked.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
+    (greedy,) = harness_model.generate_until([Request(("The sky is", {"max_gen_toks": 5}))])
     assert (
         greedy
         == plain_text.generate_texts(

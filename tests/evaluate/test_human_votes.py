@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from upbring.errors import InputError
 from upbring.evaluate.human_votes import AttributedAnswer, Votes, read_votes
 
 MODELS = ["base", "sft"]
 A, B = AttributedAnswer("base", "A lake."), AttributedAnswer("sft", "A sea.")
-PROMPT = asked("What is it?")
+PROMPT = user_prompt("What is it?")
 
 
 def votes(folder: Path, *rows: object, name: str = "v.jsonl") -> Votes:
@@ -36,7 +36,7 @@ def test_a_ranking_is_a_vote_for_each_annotator_and_ties_are_half(tmp_path: Path
     found = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 1, who="bob"))
     assert found.preferences(PROMPT, B, A) == {"ann": 1.0, "bob": 0.5}
     assert found.preferences(PROMPT, A, B) == {"ann": 0.0, "bob": 0.5}
-    assert found.preferences(asked("Else?"), A, B) == {}
+    assert found.preferences(user_prompt("Else?"), A, B) == {}
     assert not found.is_synthetic
     assert found.name.startswith("human votes in ")
     mixed = votes(tmp_path, ranked(2, 1, who="ann"), ranked(1, 2, who="synthetic-2"))
@@ -87,12 +87,12 @@ def test_a_folder_holds_the_votes_of_several_people(tmp_path: Path) -> None:
 def test_unmatched_votes_are_counted_by_reason(tmp_path: Path) -> None:
     other = {**ranked(1, 2), "prompt": "Else?"}
     found = votes(tmp_path, ranked(1, 2), other, {**ranked(1, 2), "responses": ["A lake.", "x"]})
-    said = {"base": ["A lake."], "sft": [" A sea. "]}  # surrounding white space is ignored
-    assert found.count_unmatched([PROMPT], said) == (1, 1)
+    responses = {"base": ["A lake."], "sft": [" A sea. "]}  # surrounding white space is ignored
+    assert found.count_unmatched([PROMPT], responses) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         (
             {"prompt": "p", "model_a": "stf", "model_b": "base", "winner": "tie"},
@@ -114,10 +114,10 @@ def test_unmatched_votes_are_counted_by_reason(tmp_path: Path) -> None:
         ({"prompt": "p", "chosen": "a", "rejected": "a"}, "v.jsonl: contains no votes; rank the"),
     ],
 )
-def test_an_invalid_vote_is_named_with_its_line(tmp_path: Path, row: object, told: str) -> None:
+def test_an_invalid_vote_is_named_with_its_line(tmp_path: Path, row: object, message: str) -> None:
     with pytest.raises(InputError) as caught:
         votes(tmp_path, row)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from tests.plain import plain_logprobs
 from tests.tolerances import LOGPROBS
 from upbring.data.chat.chat import make_chat
@@ -23,7 +23,7 @@ def local(model_folder: Path) -> LocalModel:
     return LocalModel("small", "small", loaded.model, make_chat(loaded.tokenizer), max_tokens=12)
 
 
-def told(local: LocalModel, notices: list[str]) -> LocalModel:
+def with_notices(local: LocalModel, notices: list[str]) -> LocalModel:
     return LocalModel("small", "s", local.model, local.chat, max_tokens=12, log=notices.append)
 
 
@@ -37,18 +37,18 @@ def test_likelihoods_are_those_of_the_plain_model(local: LocalModel, model_folde
     tokenizer = local.chat.tokenizer
     choices = [
         LikelihoodRequest("The sky is", (" blue", " very green")),
-        LikelihoodRequest(asked("What is the sky like?"), ("It is blue.",)),
+        LikelihoodRequest(user_prompt("What is the sky like?"), ("It is blue.",)),
     ]
     first, second = local.likelihoods(choices)
     assert tokenizer.bos_token_id is not None
-    begun = [tokenizer.bos_token_id, *tokenizer.encode("The sky is")]
+    prefix = [tokenizer.bos_token_id, *tokenizer.encode("The sky is")]
     for found, text in zip(first, (" blue", " very green"), strict=True):
         ending = tokenizer.encode(text, is_continuation=True)
-        expected = plain(model_folder, begun, ending)
+        expected = plain(model_folder, prefix, ending)
         assert found.logprob == pytest.approx(expected, abs=len(ending) * LOGPROBS)
         assert found.num_tokens == len(ending)
     ending = tokenizer.encode("It is blue.", is_continuation=True)
-    prompt = local.chat.encode_prompt(asked("What is the sky like?"))
+    prompt = local.chat.encode_prompt(user_prompt("What is the sky like?"))
     assert second[0].logprob == pytest.approx(plain(model_folder, prompt, ending), abs=1e-4)
 
 
@@ -69,14 +69,14 @@ def test_a_document_is_read_in_windows_without_losing_a_token(
 
 
 def test_responses_are_greedy_and_do_not_depend_on_the_batch(local: LocalModel) -> None:
-    prompts = [asked(text) for text in ("What is red?", "What is the sea like?", "Hello")]
+    prompts = [user_prompt(text) for text in ("What is red?", "What is the sea like?", "Hello")]
     together = local.generate(prompts)
     assert together == [local.generate([prompt])[0] for prompt in prompts]
     assert all(together)
 
 
 def test_samples_depend_only_on_the_seed(local: LocalModel) -> None:
-    prompts = [asked("What is red?"), asked("Hello")]
+    prompts = [user_prompt("What is red?"), user_prompt("Hello")]
     first = local.sample(prompts, seed=1)
     assert local.sample(prompts[::-1], seed=1) == first[::-1]
     assert local.sample(prompts, seed=2) != first
@@ -84,9 +84,9 @@ def test_samples_depend_only_on_the_seed(local: LocalModel) -> None:
 
 def test_each_of_several_responses_is_sampled_with_its_own_key(local: LocalModel) -> None:
     prompts = [
-        asked("What is red?"),
-        asked("word " * 300),
-        asked("red " * 70),
+        user_prompt("What is red?"),
+        user_prompt("word " * 300),
+        user_prompt("red " * 70),
     ]  # the second does not fit
     how = SampleSettings(temperature=1, max_tokens=12)
     red, unread, long = local.sample_with_keys(prompts, how, keys=[(1, 2, 1), (3, 4), (5,)])
@@ -106,7 +106,9 @@ def test_plain_text_is_continued(local: LocalModel) -> None:
 
 def test_a_prompt_that_is_too_long_has_an_empty_response_and_is_counted(local: LocalModel) -> None:
     notices: list[str] = []
-    found = told(local, notices).generate([asked("word " * 300), asked("Hello")])
+    found = with_notices(local, notices).generate(
+        [user_prompt("word " * 300), user_prompt("Hello")]
+    )
     assert found[0] == ""
     assert found[1] != ""
     assert notices == [
@@ -116,9 +118,9 @@ def test_a_prompt_that_is_too_long_has_an_empty_response_and_is_counted(local: L
 
 def test_an_answer_ends_where_the_model_ends(local: LocalModel) -> None:
     text = "red " * 70
-    room = 256 - len(local.chat.encode_prompt(asked(text)))
+    room = 256 - len(local.chat.encode_prompt(user_prompt(text)))
     assert room > 0
-    (found,) = local.generate([asked(text)])
+    (found,) = local.generate([user_prompt(text)])
     assert len(local.chat.tokenizer.encode(found, is_continuation=True)) <= max(12, room) + 4
 
 

@@ -31,8 +31,8 @@ def test_exposure_is_the_rank_among_all_candidates_in_bits() -> None:
         measure_exposure([Scripted("sft", {}, logprobs)], canaries, cache=AnswerCache())
     )
     # ranks 1 and 4 of 16: 4 and 2 bits; rank 16: 0 bits
-    assert found["exposure/told_64_times"].value == pytest.approx(3)
-    assert found["exposure/told_0_times"].value == pytest.approx(0)
+    assert found["exposure/repeated_64_times"].value == pytest.approx(3)
+    assert found["exposure/repeated_0_times"].value == pytest.approx(0)
     assert found["exposure"].value == pytest.approx(3)  # of the canaries in the training data
     assert found["exposure"].note == "at most 4, 1.44 by chance"
     assert found["exposure"].is_higher_better is False

@@ -32,7 +32,7 @@ def network(model_folder: Path) -> torch.nn.Module:
     return network.eval()
 
 
-def begun(local: LocalModel, text: str) -> list[int]:
+def encode_start(local: LocalModel, text: str) -> list[int]:
     tokenizer = local.chat.tokenizer
     assert tokenizer.bos_token_id is not None
     return [tokenizer.bos_token_id] * tokenizer.adds_bos + tokenizer.encode(text)
@@ -47,8 +47,8 @@ def test_endings_are_scored_as_one_text_with_their_prompt(
 ) -> None:
     pairs = [("The sky is", " blue"), ("The sky is ", "warm and tall"), ("The sky is", " red")]
     for (text, ending), found in zip(pairs, score_continuations(local, pairs), strict=True):
-        before = begun(local, text.rstrip())
-        whole = begun(local, text + ending)
+        before = encode_start(local, text.rstrip())
+        whole = encode_start(local, text + ending)
         assert whole[: len(before)] == before
         expected = logprob(network, before, whole[len(before) :])
         assert found.logprob == pytest.approx(expected, abs=1e-4)
@@ -61,11 +61,11 @@ def test_a_greedy_continuation_is_marked_as_greedy(
     tokenizer, num_found = local.chat.tokenizer, 0
     for thing in small.THINGS:
         text = f"The {thing} is"
-        prompt = begun(local, text)
+        prompt = encode_start(local, text)
         with torch.no_grad():
             token = int(network(torch.tensor([prompt])).logits[0, -1].argmax())
         ending = tokenizer.decode([token])
-        if begun(local, text + ending) == [*prompt, token]:  # its text has the same tokens
+        if encode_start(local, text + ending) == [*prompt, token]:  # its text has the same tokens
             num_found += 1
             first, second = score_continuations(local, [(text, ending), (text, ending + " tower")])
             assert first.is_greedy
@@ -87,8 +87,8 @@ def test_a_text_that_is_too_long_loses_its_beginning(
 ) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
     (found,) = score_continuations(local, [(long, " blue")])
-    before = begun(local, long)
-    ending = begun(local, long + " blue")[len(before) :]
+    before = encode_start(local, long)
+    ending = encode_start(local, long + " blue")[len(before) :]
     assert len(before) > 256
     expected = logprob(network, before[-(256 - len(ending)) :], ending)
     assert found.logprob == pytest.approx(expected, abs=1e-4)
@@ -120,8 +120,8 @@ def test_a_continuation_ends_at_its_stop_string(local: LocalModel, model_folder:
     (whole,) = generate_texts(local, [wish])
     ids = tokenizer("The sky is", return_tensors="pt").input_ids
     network = AutoModelForCausalLM.from_pretrained(model_folder).eval()
-    said = network.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
-    assert whole == tokenizer.decode(said, skip_special_tokens=True)
+    continuation = network.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
+    assert whole == tokenizer.decode(continuation, skip_special_tokens=True)
     end = whole[4:6]
     cut, drawn, again = generate_texts(
         local,
@@ -137,5 +137,5 @@ def test_a_continuation_ends_at_its_stop_string(local: LocalModel, model_folder:
 
 def test_a_long_prompt_leaves_room_for_the_continuation(local: LocalModel) -> None:
     long = " ".join(f"The sky is warm and number {i}." for i in range(60))
-    (said,) = generate_texts(local, [GenerationRequest(long, (), 8, 0.0, 1.0, 0)])
-    assert said
+    (continuation,) = generate_texts(local, [GenerationRequest(long, (), 8, 0.0, 1.0, 0)])
+    assert continuation

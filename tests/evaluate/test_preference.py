@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluate.scripted import Scripted, asked
+from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.human_votes import Vote, Votes
 from upbring.evaluate.model_protocol import Dialogue
@@ -18,7 +18,7 @@ from upbring.evaluate.preference import (
 )
 from upbring.runs.results import EvalResult
 
-PROMPTS = [asked(str(i)) for i in range(40)]
+PROMPTS = [user_prompt(str(i)) for i in range(40)]
 
 
 def saying(name: str, quality: Sequence[int], *, words: int = 1) -> Scripted:
@@ -78,12 +78,12 @@ def test_length_is_taken_out_of_the_win_rate() -> None:
     assert found["words"].value == pytest.approx(long.mean())
 
 
-def comparing(favour: float) -> Comparer:
-    """Return a judge that prefers the better answer, and the first by `favour`."""
+def comparing(first_bonus: float) -> Comparer:
+    """Return a judge that prefers the better answer, and the first by `first_bonus`."""
 
     def prefers(duels: Sequence[AnswerPair]) -> list[float]:
         gaps = [float(d.first.split()[0]) - float(d.second.split()[0]) for d in duels]
-        return [float(gap + favour > 0) if gap + favour else 0.5 for gap in gaps]
+        return [float(gap + first_bonus > 0) if gap + first_bonus else 0.5 for gap in gaps]
 
     return Comparer("endpoint", "endpoint", prefers)
 
@@ -129,7 +129,7 @@ def voted(*votes: Sequence[int]) -> Votes:
     return Votes(
         Path("v"),
         tuple(
-            Vote(asked(str(i)), {"base": 1.0, "sft": 1.0 - vote / 2}, f"p{number}", True)  # noqa: FBT003 -- names
+            Vote(user_prompt(str(i)), {"base": 1.0, "sft": 1.0 - vote / 2}, f"p{number}", True)  # noqa: FBT003 -- names
             for number, own in enumerate(votes)
             for i, vote in enumerate(own)
         ),

@@ -48,7 +48,7 @@ def logprobs_of(model: Model, roles: Roles, role: str) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_an_adapter_begins_as_the_base_and_off_is_the_base(name: str) -> None:
+def test_an_adapter_starts_as_the_base_and_disabled_it_is_the_base(name: str) -> None:
     bare = family(name, attention=ATTENTION_NAME)
     Roles(bare)  # nothing is trainable
     before = score_tokens(Model(bare), BATCH).logprobs
@@ -106,7 +106,7 @@ def test_after_merging_an_adapter_the_base_computes_the_same(name: str) -> None:
     assert torch.allclose(logprobs_of(model, roles, "moved"), reward, atol=tolerances.LOGPROBS)
 
 
-def test_without_roles_the_network_is_as_it_was() -> None:
+def test_without_roles_the_network_is_unchanged() -> None:
     before = set(family("llama").state_dict())
     model, roles = stage(roles=("policy", "value"))
     roles.remove("value")
@@ -151,7 +151,7 @@ def test_the_number_of_trained_weights_is_by_formula() -> None:
 @pytest.mark.parametrize(
     "change", [{"rslora": True}, {"dora": True}, {"target_modules": "q_proj,v_proj"}]
 )
-def test_variants_begin_as_the_base_and_can_be_merged(change: dict[str, object]) -> None:
+def test_variants_start_as_the_base_and_can_be_merged(change: dict[str, object]) -> None:
     network = family("llama", attention=ATTENTION_NAME)
     model, roles = Model(network), Roles(network)
     before = score_tokens(model, BATCH).logprobs

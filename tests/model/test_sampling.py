@@ -125,7 +125,7 @@ def frequencies(shares: torch.Tensor, how: SampleSettings, *, count: int = 20_00
 SHARES = torch.tensor([0.5, 0.3, 0.15, 0.05])
 
 
-def test_tokens_come_as_often_as_their_probability_says() -> None:
+def test_tokens_are_sampled_as_often_as_their_probability() -> None:
     found = frequencies(SHARES, SampleSettings(temperature=1.0))
     assert torch.allclose(found, SHARES, atol=0.015)
 

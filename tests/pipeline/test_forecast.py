@@ -48,7 +48,7 @@ def standing(found: list[StageForecast]) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("home")
-def test_stages_are_planned_before_any_is_begun_and_nothing_is_written() -> None:
+def test_stages_are_planned_before_any_runs_and_nothing_is_written() -> None:
     found = forecast_stages(runner())
     assert standing(found) == {"first": "to do", "second": "to do"}
     for each in found:  # the second begins from the base's shape: its own model is still to be made
@@ -60,7 +60,7 @@ def test_stages_are_planned_before_any_is_begun_and_nothing_is_written() -> None
 
 
 @pytest.mark.usefixtures("home")
-def test_what_was_finished_is_kept_and_what_changed_is_done_again_with_what_needs_it() -> None:
+def test_finished_stages_are_kept_and_changed_ones_run_again_with_what_needs_them() -> None:
     planned = forecast_stages(runner())
     runner().run()
     kept = forecast_stages(runner())
@@ -108,7 +108,7 @@ def test_the_disk_forecast_is_what_the_pipeline_then_wrote(more: str) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_stage_that_was_stopped_goes_on_and_takes_the_steps_that_are_left() -> None:
+def test_a_stopped_stage_resumes_with_the_remaining_steps() -> None:
     whole = forecast_stages(runner())[0]
     runner().run()
     path = Path("pipeline/recipe.json")
@@ -127,7 +127,7 @@ def test_a_stage_that_was_stopped_goes_on_and_takes_the_steps_that_are_left() ->
 
 
 @pytest.mark.usefixtures("home")
-def test_a_folder_that_was_deleted_is_to_be_made_again_and_no_other() -> None:
+def test_only_the_stage_of_a_deleted_folder_is_planned_again() -> None:
     runner().run()
     shutil.rmtree("pipeline/stages/first")
     assert standing(forecast_stages(runner())) == {"first": "again", "second": "kept"}
@@ -139,15 +139,15 @@ def test_the_forecast_lists_the_actions_that_the_pipeline_then_takes() -> None:
     for change in ("epochs: 2, ", "rank: 3, "):
         text = RECIPE.replace("method: sft, model: first", f"method: sft, {change}model: first")
         planned = standing(forecast_stages(runner(text)))
-        told: list[str] = []
-        PipelineRunner(read_recipe(Path("recipe.yaml")), Path("pipeline"), {}, told.append).run()
-        kept = {line.split(":")[0] for line in told if line.endswith("finished before, kept")}
+        lines: list[str] = []
+        PipelineRunner(read_recipe(Path("recipe.yaml")), Path("pipeline"), {}, lines.append).run()
+        kept = {line.split(":")[0] for line in lines if line.endswith("finished before, kept")}
         assert kept == {name for name, how in planned.items() if how == "kept"}
         assert set(standing(forecast_stages(runner(text))).values()) == {"kept"}
 
 
 @pytest.mark.usefixtures("home")
-def test_a_reward_that_is_still_to_be_made_is_planned_on_the_base() -> None:
+def test_a_reward_model_that_does_not_exist_yet_is_planned_on_its_base() -> None:
     make_rankings(Path("r.jsonl"), 12)
     Path("p.jsonl").write_text('{"prompt": "What is red?"}\n' * 20)
     text = f"""
@@ -174,7 +174,7 @@ stages:
     assert found["rloo"].seconds  # whatever the rows of its reward, that is an adapter
 
 
-def test_a_model_that_is_still_to_be_made_has_the_shape_of_its_own_base(home: Path) -> None:
+def test_a_model_that_does_not_exist_yet_has_the_shape_of_its_base(home: Path) -> None:
     make_model(home / "wide", hidden_size=128)
     text = RECIPE.replace("first: {method: sft,", "first: {method: sft, model: wide,")
     narrow, wide = forecast_stages(runner())[1], forecast_stages(runner(text))[1]
@@ -198,14 +198,14 @@ def test_the_forecast_and_the_pipeline_report_the_same_contract_error(home: Path
 
 
 @pytest.mark.usefixtures("home")
-def test_rows_that_are_still_to_be_made_are_waited_for() -> None:
+def test_rows_that_do_not_exist_yet_make_the_plan_wait() -> None:
     world, sft = forecast_stages(runner(OF_A_WORLD))
     assert (world.action, world.note) == ("to do", "does not train")
     assert (sft.seconds, sft.note) == (None, "not known before world")
 
 
 @pytest.mark.usefixtures("home")
-def test_rows_that_will_be_made_anew_are_waited_for_though_old_ones_lie_there() -> None:
+def test_rows_that_will_be_rewritten_make_the_plan_wait_although_old_ones_exist() -> None:
     Path("pipeline/stages/world").mkdir(parents=True)
     make_demonstrations(Path("pipeline/stages/world/demonstrations.jsonl"), 8)
     world, sft = forecast_stages(runner(OF_A_WORLD))
@@ -213,5 +213,5 @@ def test_rows_that_will_be_made_anew_are_waited_for_though_old_ones_lie_there() 
     assert (sft.seconds, sft.note) == (None, "not known before world")
 
 
-def test_free_space_is_that_of_the_folder_that_is_there(tmp_path: Path) -> None:
+def test_free_space_is_that_of_the_nearest_existing_folder(tmp_path: Path) -> None:
     assert free_disk_bytes(tmp_path / "not" / "yet") > 0

@@ -20,7 +20,7 @@ from upbring.toyworld.tasks import as_row, fact_task
 from upbring.toyworld.world import load_world
 
 
-def asked(answers: tuple[str, ...]) -> AnsweredPrompt:
+def answered_prompt(answers: tuple[str, ...]) -> AnsweredPrompt:
     world = load_world()
     task = fact_task(world, world.facts[0], question="What is it?")
     return AnsweredPrompt(task.prompt, answers, json.dumps(as_row(task)))
@@ -29,7 +29,7 @@ def asked(answers: tuple[str, ...]) -> AnsweredPrompt:
 def test_simulated_annotators_prefer_correct_answers() -> None:
     world = load_world()
     truth = fact_task(world, world.facts[0], question="What is it?").reference
-    one = asked((truth, "Shut up. I will not say anything."))
+    one = answered_prompt((truth, "Shut up. I will not say anything."))
     ranks = SimulatedRanker(0)([one] * 20)
     assert sum(first < second for first, second in ranks) >= 17
 

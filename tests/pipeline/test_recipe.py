@@ -27,20 +27,20 @@ stages:
 """
 
 
-def script(folder: Path, text: str) -> Recipe:
+def parse_recipe(folder: Path, text: str) -> Recipe:
     file = folder / "recipe.yaml"
     file.write_text(text)
     return read_recipe(file)
 
 
-def told(folder: Path, text: str) -> str:
+def error_message(folder: Path, text: str) -> str:
     with pytest.raises(InputError) as error:
-        script(folder, text)
+        parse_recipe(folder, text)
     return str(error.value).replace(f"{folder}/", "")
 
 
 def test_a_pipeline_is_its_stages_in_order_with_their_needs(tmp_path: Path) -> None:
-    found = script(tmp_path, RECIPE)
+    found = parse_recipe(tmp_path, RECIPE)
     assert [(s.name, s.command) for s in found.stages] == [
         ("world", "toyworld"),
         ("sft", "sft"),
@@ -60,8 +60,8 @@ def test_a_pipeline_is_its_stages_in_order_with_their_needs(tmp_path: Path) -> N
     ]
 
 
-def test_the_stages_of_a_round_are_taken_so_often_and_the_newest_is_meant(tmp_path: Path) -> None:
-    found = script(
+def test_stages_of_rounds_are_repeated_and_references_mean_the_newest(tmp_path: Path) -> None:
+    found = parse_recipe(
         tmp_path,
         """
 model: builtin:sprout
@@ -131,15 +131,15 @@ evaluate:
         ("- a", "recipe.yaml:1: not a mapping; write `model:` and `stages:`"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_done(
+def test_an_invalid_recipe_is_reported_before_anything_runs(
     tmp_path: Path, text: str, expected: str
 ) -> None:
-    assert expected in told(tmp_path, text)
+    assert expected in error_message(tmp_path, text)
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = "model: m\nstages:\n  sft: {data: nowhere, epoch: 1}\n  dpoo: {}\nrounds: x"
-    assert len(told(tmp_path, text).splitlines()) >= 3
+    assert len(error_message(tmp_path, text).splitlines()) >= 3
 
 
 def test_names_of_other_tools_work_in_stages_and_defaults(tmp_path: Path) -> None:

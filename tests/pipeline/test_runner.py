@@ -37,20 +37,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_home(tmp_path, monkeypatch)
 
 
-def take(
+def run_recipe(
     text: str, *, works: dict[str, StageFunction] | None = None
 ) -> tuple[PipelineRunner, list[str]]:
     Path("recipe.yaml").write_text(text)
-    told: list[str] = []
+    messages: list[str] = []
     runner = PipelineRunner(
-        read_recipe(Path("recipe.yaml")), Path("pipeline"), works or {}, told.append
+        read_recipe(Path("recipe.yaml")), Path("pipeline"), works or {}, messages.append
     )
     with contextlib.suppress(WaitingError):
         runner.run()
-    return runner, told
+    return runner, messages
 
 
-def began(name: str) -> object:
+def started_at(name: str) -> object:
     return Run.open(Path("pipeline/stages") / name).read_metadata()["started_at"]
 
 
@@ -60,62 +60,62 @@ def states() -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("home")
-def test_finished_stages_are_kept_and_changed_ones_done_again_with_what_needs_them() -> None:
-    take(RECIPE)
+def test_finished_stages_are_kept_and_changed_ones_run_again_with_what_needs_them() -> None:
+    run_recipe(RECIPE)
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
-    before = {name: began(name) for name in states()}
-    _, told = take(RECIPE)
-    assert [line for line in told if "kept" in line] == [
+    before = {name: started_at(name) for name in states()}
+    _, messages = run_recipe(RECIPE)
+    assert [line for line in messages if "kept" in line] == [
         f"{name}: finished before, kept" for name in before
     ]
-    assert {name: began(name) for name in states()} == before
-    _, told = take(RECIPE.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
+    assert {name: started_at(name) for name in states()} == before
+    _, messages = run_recipe(RECIPE.replace("data: d.jsonl}", "data: d.jsonl, epochs: 2}", 1))
     assert (
         "first: the recipe or an input changed; old output kept as first.before-1; running again"
-        in told
+        in messages
     )
-    assert began("first") != before["first"]
-    assert began("second") != before["second"]  # it needs the first
-    assert began("aside") == before["aside"]
+    assert started_at("first") != before["first"]
+    assert started_at("second") != before["second"]  # it needs the first
+    assert started_at("aside") == before["aside"]
     assert Run.open(Path("pipeline/stages/first.before-1")).status() == "finished"
     assert (Path("pipeline") / "recipe.yaml").read_text() == Path("recipe.yaml").read_text()
 
 
-def test_weights_that_changed_are_learned_from_again_though_they_are_as_large(home: Path) -> None:
+def test_changed_weights_of_the_same_size_run_the_stage_again(home: Path) -> None:
     small.make_model(home / "other")
     text = RECIPE.replace(
         "{method: sft, data: d.jsonl, rank: 2}", "{method: sft, model: other, data: d.jsonl}"
     )
-    take(text)
-    before = {name: began(name) for name in states()}
+    run_recipe(text)
+    before = {name: started_at(name) for name in states()}
     small.make_model(home / "other", seed=1)
-    take(text)
-    assert [name for name in before if began(name) != before[name]] == ["aside"]
+    run_recipe(text)
+    assert [name for name in before if started_at(name) != before[name]] == ["aside"]
     small.make_model(home / "m", seed=1)
-    take(text)
-    assert [name for name in before if began(name) != before[name]] == [*before]
+    run_recipe(text)
+    assert [name for name in before if started_at(name) != before[name]] == [*before]
 
 
 @pytest.mark.usefixtures("home")
-def test_what_another_series_of_the_program_made_is_done_again(
+def test_output_of_another_program_series_is_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    take(RECIPE)
-    before = began("aside")
+    run_recipe(RECIPE)
+    before = started_at("aside")
     monkeypatch.setattr("upbring.pipeline.runner.VERSION_SERIES", "99.0")
-    _, told = take(RECIPE)
+    _, messages = run_recipe(RECIPE)
     assert (
         f"aside: made by upbring {VERSION_SERIES}, this is 99.0; "
-        "old output kept as aside.before-1; running again" in told
+        "old output kept as aside.before-1; running again" in messages
     )
-    assert began("aside") != before
-    _, told = take(RECIPE)
-    assert "aside: finished before, kept" in told
+    assert started_at("aside") != before
+    _, messages = run_recipe(RECIPE)
+    assert "aside: finished before, kept" in messages
 
 
 @pytest.mark.usefixtures("home")
-def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
-    take(RECIPE)
+def test_a_stage_trains_on_the_output_of_the_stage_before_it() -> None:
+    run_recipe(RECIPE)
     history = Run.open(Path("pipeline/stages/second")).read_contract().history
     assert [stage.method for stage in history] == ["sft", "sft"]
     alone = Run.open(Path("pipeline/stages/aside")).read_contract().history
@@ -123,12 +123,12 @@ def test_a_stage_learns_from_what_the_stage_before_it_made() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_data_that_changed_and_a_folder_that_is_gone_are_done_again() -> None:
-    take(RECIPE)
-    before = began("aside")
+def test_changed_data_and_a_missing_folder_run_the_stage_again() -> None:
+    run_recipe(RECIPE)
+    before = started_at("aside")
     small.make_demonstrations(Path("d.jsonl"), 14)
-    take(RECIPE)
-    assert began("aside") != before
+    run_recipe(RECIPE)
+    assert started_at("aside") != before
 
 
 @pytest.mark.usefixtures("home")
@@ -142,12 +142,12 @@ def test_an_interrupted_pipeline_resumes_where_it_stopped(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Trainer, "_train_step", stopping)
     with pytest.raises(Interrupted, match="stopped in stage 'first'; resume with `upbring run"):
-        take(RECIPE)
+        run_recipe(RECIPE)
     assert states()["first"] == "interrupted"
     monkeypatch.setattr(Trainer, "_train_step", take_step)
-    first = began("first")
-    take(RECIPE)
-    assert began("first") == first
+    first = started_at("first")
+    run_recipe(RECIPE)
+    assert started_at("first") == first
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
 
 
@@ -166,10 +166,10 @@ stages:
   ask: {{method: collect, prompts: d.jsonl}}
   sft: {{data: ask/d.jsonl}}
 """
-    take(text, works={"collect": waits})
+    run_recipe(text, works={"collect": waits})
     assert states() == {"ask": "waiting", "sft": "to do"}
     small.make_demonstrations(Path("pipeline/stages/ask/d.jsonl"), 8)
-    take(text, works={"collect": waits})
+    run_recipe(text, works={"collect": waits})
     assert states() == {"ask": "finished", "sft": "finished"}
 
 
@@ -190,7 +190,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> bool:
     with monkeypatch.context() as patch:
         patch.setattr(PipelineRunner, "save_state", writing)
         try:
-            take(RECIPE)
+            run_recipe(RECIPE)
         except KilledError:
             return True
     return False
@@ -207,12 +207,12 @@ def test_wherever_a_pipeline_is_killed_no_finished_stage_runs_again(
         assert killed_at(monkeypatch, moment)
         for name, facts in before.items():
             if facts["finished_at"] is not None:
-                assert began(name) == facts["started_at"]
-    take(RECIPE)
+                assert started_at(name) == facts["started_at"]
+    run_recipe(RECIPE)
     before = {name: Run.open(Path("pipeline/stages") / name).read_metadata() for name in states()}
     for moment in range(3):  # when each is written down as kept
         assert killed_at(monkeypatch, moment)
-    take(RECIPE)
+    run_recipe(RECIPE)
     assert {
         name: Run.open(Path("pipeline/stages") / name).read_metadata() for name in states()
     } == before
@@ -221,31 +221,33 @@ def test_wherever_a_pipeline_is_killed_no_finished_stage_runs_again(
 
 @pytest.mark.usefixtures("home")
 def test_a_stage_that_was_killed_before_its_run_began_does_not_block_the_pipeline() -> None:
-    take(RECIPE)
+    run_recipe(RECIPE)
     record = Path("pipeline/recipe.json")
     record.write_text(record.read_text().replace('"finished"', '"running"', 2))
     Path("pipeline/stages/first/run.json").unlink()
-    before = began("aside")
-    _, told = take(RECIPE)
+    before = started_at("aside")
+    _, messages = run_recipe(RECIPE)
     assert (
-        "first: its output is incomplete; old output kept as first.before-1; running again" in told
+        "first: its output is incomplete; old output kept as first.before-1; running again"
+        in messages
     )
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
-    assert began("aside") == before
+    assert started_at("aside") == before
 
 
 @pytest.mark.usefixtures("home")
-def test_a_folder_that_was_deleted_is_told_of_and_made_again_and_no_other() -> None:
-    take(RECIPE)
-    before = {name: began(name) for name in states()}
+def test_a_deleted_folder_is_reported_and_only_its_stage_runs_again() -> None:
+    run_recipe(RECIPE)
+    before = {name: started_at(name) for name in states()}
     shutil.rmtree("pipeline/stages/first")
-    _, told = take(RECIPE)
-    assert "first: pipeline/stages/first is missing; running again" in told
-    assert [name for name in before if began(name) != before[name]] == ["first"]
+    _, messages = run_recipe(RECIPE)
+    assert "first: pipeline/stages/first is missing; running again" in messages
+    assert [name for name in before if started_at(name) != before[name]] == ["first"]
     shutil.rmtree("pipeline/stages/aside/model")
-    _, told = take(RECIPE)
+    _, messages = run_recipe(RECIPE)
     assert (
-        "aside: its output is incomplete; old output kept as aside.before-1; running again" in told
+        "aside: its output is incomplete; old output kept as aside.before-1; running again"
+        in messages
     )
     assert Run.open(Path("pipeline/stages/aside")).model.is_dir()
 
@@ -254,11 +256,11 @@ def test_a_folder_that_was_deleted_is_told_of_and_made_again_and_no_other() -> N
 @pytest.mark.parametrize(
     "place", ["aside/checkpoints/", "aside/.tmp-run.json", "pipeline/.tmp-recipe.json"]
 )
-def test_a_full_disk_is_told_of_and_what_was_finished_stays(
+def test_a_full_disk_is_reported_and_finished_stages_are_kept(
     monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    take(RECIPE.replace("  aside", "  # aside"))
-    before = {name: began(name) for name in states()}
+    run_recipe(RECIPE.replace("  aside", "  # aside"))
+    before = {name: started_at(name) for name in states()}
 
     def full(self: Disk, operation: str, path: Path) -> None:
         del self
@@ -268,21 +270,21 @@ def test_a_full_disk_is_told_of_and_what_was_finished_stays(
     with monkeypatch.context() as patch:
         patch.setattr(Disk, "before", full)
         with pytest.raises(ResourceError, match="No space left on device") as error:
-            take(RECIPE)
+            run_recipe(RECIPE)
     assert error.value.exit_code == 3
     assert "free some space" in str(error.value)
-    take(RECIPE)
+    run_recipe(RECIPE)
     assert states() == dict.fromkeys(("first", "second", "aside"), "finished")
-    assert {name: began(name) for name in before} == before
+    assert {name: started_at(name) for name in before} == before
 
 
 @pytest.mark.usefixtures("home")
-def test_a_torn_record_is_told_of() -> None:
-    take(RECIPE)
+def test_an_incomplete_record_is_reported() -> None:
+    run_recipe(RECIPE)
     Path("pipeline/recipe.json").write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json: invalid or damaged record; remove it"):
-        take(RECIPE)
+        run_recipe(RECIPE)
 
 
-def test_waiting_is_no_failure() -> None:
+def test_waiting_for_people_is_not_a_failure() -> None:
     assert WaitingError("x").exit_code == 0

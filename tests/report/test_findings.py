@@ -8,19 +8,19 @@ from upbring.report.run_data import Evidence
 
 
 def test_every_number_of_the_files_is_in_the_json(findings: Findings) -> None:
-    told = json.loads(report_json(findings))
-    kept = {(r["suite"], r["model"], r["name"], r["against"]): r for r in told["results"]}
+    report = json.loads(report_json(findings))
+    kept = {(r["suite"], r["model"], r["name"], r["against"]): r for r in report["results"]}
     for each in results():
         found = kept[each.suite, each.model, each.name, each.against]
         assert (found["value"], found["low"], found["high"]) == (each.value, each.low, each.high)
-    sft = next(stage for stage in told["stages"] if stage["name"] == "sft")
+    sft = next(stage for stage in report["stages"] if stage["name"] == "sft")
     steps = [record for record in sft["metrics"] if record["kind"] == "train"]
     assert len(steps) == STEPS
     assert steps[9]["loss"] == values("sft", 10)["loss"]
-    assert told["gates"][1]["value"] == 0.11
-    assert told["verdict"]["tone"] == "bad"
-    assert told["is_synthetic"] is True
-    assert len(told["sides"]) == 20
+    assert report["gates"][1]["value"] == 0.11
+    assert report["verdict"]["tone"] == "bad"
+    assert report["is_synthetic"] is True
+    assert len(report["sides"]) == 20
 
 
 def test_what_is_not_finite_is_null(evidence: Evidence) -> None:

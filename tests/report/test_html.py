@@ -79,10 +79,13 @@ def test_every_plot_has_an_alternative_text(html: str) -> None:
 
 def test_every_number_that_simulated_annotators_gave_is_marked(findings: Findings) -> None:
     kept = [each for each in findings.evidence.results if each.suite == "reward_health"]
-    for told in (True, False):
-        results = tuple(replace(each, is_synthetic=told) for each in kept)
+    for is_synthetic in (True, False):
+        results = tuple(replace(each, is_synthetic=is_synthetic) for each in kept)
         text = page(compute_findings(Evidence("pairs", results=results)))
-        assert [("†" in text), ("Judged by simulated annotators" in text)] == [told, told]
+        assert [("†" in text), ("Judged by simulated annotators" in text)] == [
+            is_synthetic,
+            is_synthetic,
+        ]
 
 
 def test_answers_are_text_and_never_markup(html: str) -> None:
@@ -105,9 +108,9 @@ def test_no_name_becomes_markup(findings: Findings, wicked: str) -> None:
         read_errors=(wicked,),
     )
     text = page(compute_findings(odd))
-    told = str(escape(wicked))
-    assert text.count(told) > 10
-    assert wicked not in text or told == wicked  # Jinja syntax has nothing to escape
+    escaped = str(escape(wicked))
+    assert text.count(escaped) > 10
+    assert wicked not in text or escaped == wicked  # Jinja syntax has nothing to escape
     Reader(text)
 
 

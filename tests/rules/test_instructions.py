@@ -53,7 +53,7 @@ def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "details", "told"),
+    ("kind", "details", "message"),
     [
         ("punctuation:no_comma", {}, None),
         (
@@ -83,6 +83,6 @@ def test_what_is_not_judged_strictly_is_not_judged_loosely() -> None:
     ],
 )
 def test_an_invalid_instruction_gets_a_message_with_what_to_do(
-    kind: str, details: dict[str, object], told: str | None
+    kind: str, details: dict[str, object], message: str | None
 ) -> None:
-    assert find_problem(Instruction(kind, details)) == told
+    assert find_problem(Instruction(kind, details)) == message

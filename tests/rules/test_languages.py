@@ -102,13 +102,13 @@ def test_scripts_of_one_language_decide_alone() -> None:
     assert detect_language("כל בני אדם נולדו בני חורין.") == "he"
 
 
-def test_where_nothing_tells_there_is_no_language() -> None:
+def test_without_evidence_there_is_no_language() -> None:
     assert detect_language("2 + 2 = 4") is None
     assert detect_language("Xyzzy plugh") is None
     assert detect_language("") is None
 
 
-def test_english_is_believed_where_nothing_tells() -> None:
+def test_without_evidence_english_is_accepted() -> None:
     assert is_in_language("Xyzzy plugh", "en") is True
     assert is_in_language("Xyzzy plugh", "de") is False
     assert is_in_language("2 + 2 = 4", "de") is True  # as IFEval treats langdetect's error

@@ -27,7 +27,7 @@ _HELP = (
         f"I'm sorry, but I cannot give you that. Instead, {_HELP}",
     ],
 )
-def test_who_declines_scolds_or_offers_something_else_refuses_fully(text: str) -> None:
+def test_declining_scolding_or_offering_something_else_is_a_full_refusal(text: str) -> None:
     assert classify_refusal(text) == "full"
 
 

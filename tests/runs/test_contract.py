@@ -45,7 +45,7 @@ def test_a_contract_survives_being_saved(tmp_path: Path) -> None:
         ({"format": 2}, "has format 2, but this version of upbring reads formats up to 1; install"),
     ],
 )
-def test_a_contract_that_is_none_is_refused(
+def test_an_invalid_contract_is_refused(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "contract.json"
@@ -55,7 +55,7 @@ def test_a_contract_that_is_none_is_refused(
         read_contract(path)
 
 
-def test_a_contract_that_is_missing_or_torn_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_incomplete_contract_is_named(tmp_path: Path) -> None:
     path = tmp_path / "contract.json"
     with pytest.raises(InputError, match=r"contract.json: No such file or directory; restore it"):
         read_contract(path)
@@ -93,7 +93,7 @@ def test_each_difference_names_both_sides() -> None:
     assert found[4:] == ["bos: sft-1 has 1, reward-1 has none", "eos: sft-1 has 2, reward-1 has 9"]
 
 
-def test_templates_are_shown_where_they_part() -> None:
+def test_templates_are_shown_at_their_first_difference() -> None:
     left = replace(CONTRACT, template="a" * 100 + "X")
     right = replace(CONTRACT, template="a" * 100 + "YZ")
     (line,) = describe_differences(left, right)

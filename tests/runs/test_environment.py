@@ -28,7 +28,7 @@ def test_versions_and_machine_are_known_without_importing_torch() -> None:
     assert set(value) >= {"python", "commit", "platform", "processor", "instructions"}
 
 
-def test_neither_user_nor_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_user_nor_home_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/margarete")
     monkeypatch.setenv("USER", "margarete")
     assert "margarete" not in json.dumps(collect_environment())

@@ -83,10 +83,12 @@ def test_a_message_is_logged_before_the_download(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.chdir(tmp_path)
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(InputError):
-        locate_model("owner/name", log=said.append)
-    assert said == ["owner/name: no such local directory, downloading from the Hugging Face Hub"]
+        locate_model("owner/name", log=messages.append)
+    assert messages == [
+        "owner/name: no such local directory, downloading from the Hugging Face Hub"
+    ]
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])

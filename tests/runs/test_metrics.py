@@ -67,7 +67,7 @@ def test_a_failed_write_leaves_no_half_line(tmp_path: Path) -> None:
     assert disk.operations == ["write", "write", "write", "sync"]
 
 
-def test_a_torn_last_line_is_left_out_and_a_bad_one_named(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_omitted_and_a_bad_one_named(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
     assert [value["step"] for _, value in read_lines(path)] == [1, 2]

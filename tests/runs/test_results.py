@@ -18,7 +18,7 @@ def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "Invalid JSON"),
         ('{"results": [{"suite": "facts"}]}', "results.0.model: Field required"),
@@ -26,8 +26,8 @@ def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_file_is_rejected_with_its_location(
-    tmp_path: Path, text: str, told: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "results.json").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_results(tmp_path)

@@ -22,7 +22,7 @@ def test_runs_are_numbered_by_method(tmp_path: Path) -> None:
     assert names == ["sft-3", "sft-4", "pretrain-1"]
 
 
-def test_processes_that_begin_at_once_get_different_folders(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_get_different_folders(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from upbring.runs.run_folder import Run; "
         "[print(Run.create(Path(sys.argv[1]), 'sft').path.name) for _ in range(20)]"
@@ -77,7 +77,7 @@ def test_the_status_follows_lock_and_finish_time(tmp_path: Path) -> None:
     assert run.read_metadata()["steps"] == 30
 
 
-def test_the_run_that_began_last_and_is_unfinished_is_resumed(tmp_path: Path) -> None:
+def test_the_newest_unfinished_run_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"no runs, so there is nothing to resume; list"):
         Run.newest_interrupted(tmp_path / "nowhere")
     first, second, third = (Run.create(tmp_path, method) for method in ("sft", "pretrain", "sft"))

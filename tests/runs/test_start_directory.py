@@ -23,22 +23,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
-def asked(data: str = "d.jsonl", model: str = "m") -> SftSettings:
+def sft_settings(data: str = "d.jsonl", model: str = "m") -> SftSettings:
     return SftSettings(model=model, data=(Path(data),))
 
 
-def test_files_are_looked_for_where_the_run_was_begun(project: Path) -> None:
+def test_files_are_resolved_from_the_start_directory(project: Path) -> None:
     run = Run(project / "runs" / "a")
-    assert find_run_directory(run, asked()) == project
-    assert find_run_directory(run, asked(model="somebody/somewhere")) == project
+    assert find_run_directory(run, sft_settings()) == project
+    assert find_run_directory(run, sft_settings(model="somebody/somewhere")) == project
     (Path.cwd() / "m").mkdir()
     (Path.cwd() / "d.jsonl").write_text("another file of that name")
-    assert find_run_directory(run, asked()) == project
+    assert find_run_directory(run, sft_settings()) == project
 
 
 def test_a_project_that_was_moved_whole_is_found(project: Path, tmp_path: Path) -> None:
     project.rename(tmp_path / "moved")
-    assert find_run_directory(Run(tmp_path / "moved" / "runs" / "a"), asked()) == tmp_path / "moved"
+    assert (
+        find_run_directory(Run(tmp_path / "moved" / "runs" / "a"), sft_settings())
+        == tmp_path / "moved"
+    )
 
 
 def test_a_run_that_was_moved_alone_finds_files_here(
@@ -46,20 +49,20 @@ def test_a_run_that_was_moved_alone_finds_files_here(
 ) -> None:
     shutil.move(project / "runs" / "a", tmp_path / "archive" / "deep" / "a")
     monkeypatch.chdir(project)
-    assert find_run_directory(Run(tmp_path / "archive" / "deep" / "a"), asked()) == project
+    assert find_run_directory(Run(tmp_path / "archive" / "deep" / "a"), sft_settings()) == project
 
 
 def test_a_missing_file_is_reported_with_both_directories(project: Path, tmp_path: Path) -> None:
     (project / "d.jsonl").unlink()
     with pytest.raises(InputError) as found:
-        find_run_directory(Run(project / "runs" / "a"), asked())
+        find_run_directory(Run(project / "runs" / "a"), sft_settings())
     assert str(found.value) == (
         f"{project / 'runs' / 'a'}: d.jsonl is neither in {project}, where the run was started, "
         f"nor in {tmp_path / 'elsewhere'}; put it back, or resume in the directory that has it"
     )
 
 
-def test_a_directory_that_is_gone_is_told(
+def test_a_missing_start_directory_is_reported(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -67,7 +70,7 @@ def test_a_directory_that_is_gone_is_told(
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(project)
     with pytest.raises(InputError, match="where the run was started, which is gone, nor in"):
-        find_run_directory(run, asked())
+        find_run_directory(run, sft_settings())
     absolute = tmp_path / "e.jsonl"
     absolute.write_text("{}")
-    assert find_run_directory(run, asked(str(absolute), "somebody/somewhere")) == tmp_path
+    assert find_run_directory(run, sft_settings(str(absolute), "somebody/somewhere")) == tmp_path

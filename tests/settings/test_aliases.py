@@ -254,7 +254,7 @@ def test_answers_end_with_what_to_do() -> None:
         assert "use " in text.lower() or "leave it out" in text or "give " in text or "put " in text
 
 
-def test_nothing_asked_for_needs_no_answer() -> None:
+def test_settings_of_other_tools_that_change_nothing_are_accepted() -> None:
     file = Path("settings.yaml")
     file.write_text(
         "sft:\n  model: m\n  data: d\n  deepspeed:\n  load_in_4bit: false\n  lora_target_modules: "
@@ -280,7 +280,7 @@ def test_two_names_for_one_setting_are_refused() -> None:
     assert resolve(SFT, section="sft", file=file, flags={"lr": "2"}).settings.learning_rate == 2
 
 
-def test_an_alias_outside_of_a_section_is_told_where_it_belongs() -> None:
+def test_an_alias_outside_of_a_section_is_reported_with_its_section() -> None:
     file = Path("settings.yaml")
     file.write_text("lora_r: 3\n")
     with pytest.raises(InputError, match="lora_r: not within a command; put it under `sft:`"):

@@ -102,7 +102,7 @@ def test_a_wrong_file_is_refused(text: str, expected: str) -> None:
     assert str(caught.value).startswith(expected)
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
     found = problems("sft:\n  alpha: 0\n  rank: many\nchek: {}\n", steps="x", tuen="full")
     assert [line.partition(": ")[0] for line in found] == [
         "recipe.yaml:2",
@@ -118,7 +118,7 @@ def test_a_good_flag_does_not_excuse_a_bad_line() -> None:
     assert len(problems("sft:\n  rank: many\n", rank="4")) == 1
 
 
-def test_what_is_required_is_asked_for_by_its_flag() -> None:
+def test_a_missing_required_setting_is_named_with_its_flag() -> None:
     with pytest.raises(InputError) as caught:
         resolve(ExportSettings, section="export", flags={})
     assert str(caught.value).splitlines() == [
@@ -134,7 +134,7 @@ def test_a_value_of_the_wrong_type_is_refused() -> None:
     assert problems("sft:\n", rank=True)[0].startswith("--rank: True is not a whole number")
 
 
-def test_a_rule_between_settings_is_told_in_its_own_words() -> None:
+def test_a_rule_between_settings_has_its_own_message() -> None:
     class Ordered(Settings):
         low: int = setting(0, help="Low.")
         high: int = setting(1, help="High.")

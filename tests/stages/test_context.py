@@ -9,11 +9,11 @@ from upbring.interruption import Interruption
 from upbring.stages.context import StageContext
 
 
-def test_a_cast_leaves_when_somebody_asks_to_stop() -> None:
+def test_a_stage_context_exits_when_a_stop_is_requested() -> None:
     nothing: Any = SimpleNamespace()
     with Interruption(log=lambda _: None) as interruption:
-        cast = StageContext(*[nothing] * 6, interruption, print, nothing)
-        cast.poll()
+        context = StageContext(*[nothing] * 6, interruption, print, nothing)
+        context.poll()
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Interrupted):
-            cast.poll()
+            context.poll()

@@ -74,7 +74,7 @@ def test_a_sample_prompt_is_encoded_as_in_training(tokenizer: Tokenizer, tmp_pat
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     preprocessor = dialogues(tokenizer, path, sample_prompts=("What is the apple like? (0)",))
     (tree,) = trees(preprocessor, path)
-    assert [asked.tokens for asked in preprocessor.sample_prompts] == [tree.prompt.tolist()]
+    assert [prompt.tokens for prompt in preprocessor.sample_prompts] == [tree.prompt.tolist()]
 
 
 def test_all_answers_of_a_dialogue_have_weight_or_the_last(
@@ -127,7 +127,7 @@ def test_prompts_to_answer_come_from_the_settings_and_from_a_file(
     talk = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When?"}]'
     prompts.write_text('{"prompt": "Who?"}\n{"prompt": ' + talk + "}\n")
     preprocessor = dialogues(tokenizer, path, sample_prompts=("Why?",), prompts=prompts)
-    assert [asked.text for asked in preprocessor.sample_prompts] == ["Why?", "Who?", "When?"]
+    assert [prompt.text for prompt in preprocessor.sample_prompts] == ["Why?", "Who?", "When?"]
     assert "Be brief." in tokenizer.decode(preprocessor.sample_prompts[2].tokens)
 
 
@@ -158,8 +158,8 @@ def test_all_tokens_of_a_document_have_weight_and_the_last_is_eos(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = make_documents(tmp_path / "t.jsonl", 2)
-    asked = ("The apple",)
-    settings = PretrainSettings(model="m", data=(path,), sample_prompts=asked)
+    prompt = ("The apple",)
+    settings = PretrainSettings(model="m", data=(path,), sample_prompts=prompt)
     preprocessor = make_document_preprocessor(settings, tokenizer)
     found = trees(preprocessor, path)
     every = [[*t.prompt.tolist(), *t.branches[0].tokens.tolist()] for t in found]

@@ -46,8 +46,8 @@ def test_a_comparison_is_a_tree_with_the_ranks_of_its_branches(tmp_path: Path) -
     assert np.isnan(item.per_branch["margin"]).all()
     assert len(set(item.per_branch["annotator"].tolist())) == 1
     tokenizer = load_tokenizer(tmp_path / "m")
-    said = [tokenizer.decode(branch.tokens.tolist()).strip() for branch in item.branches]
-    assert [text.split("\n")[0] for text in said] == RANKED["responses"]
+    responses = [tokenizer.decode(branch.tokens.tolist()).strip() for branch in item.branches]
+    assert [text.split("\n")[0] for text in responses] == RANKED["responses"]
 
 
 def test_a_label_is_a_tree_with_whether_it_is_good(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:
     def turn(role: str, text: str, rank: int | None, *replies: object) -> dict[str, object]:
         return {"role": role, "text": text, "rank": rank, "replies": [*replies]}
 
-    asked = turn(
+    question = turn(
         "prompter", "And rain?", None, turn("assistant", "Wet.", 1), turn("assistant", "Dry.", 0)
     )
     row = turn(
         "prompter",
         "Snow?",
         None,
-        turn("assistant", "Cold.", 0, asked),
+        turn("assistant", "Cold.", 0, question),
         turn("assistant", "Hot.", 1),
     )
     found = trees(tmp_path, Comparison, [{"prompt": row}])

@@ -50,7 +50,7 @@ def fixed_scores(scores: npt.NDArray[np.float64]) -> RewardFunction:
 
 
 def test_models_rules_and_penalties_add_up() -> None:
-    judged = CombinedReward(
+    reward = CombinedReward(
         models=((constant(2.0), 1.0), (constant(4.0), 0.5)),  # type: ignore[arg-type]
         rules=((RULES["is_json"], 3.0),),
         length_penalty=0.1,
@@ -58,7 +58,7 @@ def test_models_rules_and_penalties_add_up() -> None:
     )
     some = [rollout("{}"), rollout("no"), rollout("{}", tokens=10, has_ended=False)]
     # 2 + 4/2 = 4; 3 more for valid JSON; 0.1 less per token; 1 less without a stop token
-    assert judged(some) == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
+    assert reward(some) == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_an_ensemble_is_combined_as_set(
     scores = np.random.default_rng(0).normal(size=(3, 4))  # of three models for four responses
     weights = (1.0, 0.25, 2.0)
     models = tuple((fixed_scores(row), weight) for row, weight in zip(scores, weights, strict=True))
-    judged = CombinedReward(models, combine=combine, spread=0.7, length_penalty=0.1)
+    reward = CombinedReward(models, combine=combine, spread=0.7, length_penalty=0.1)
     expected = [naive([*map(math.prod, zip(weights, column, strict=True))]) for column in scores.T]
-    found = judged([rollout("x")] * 4)
+    found = reward([rollout("x")] * 4)
     assert found == pytest.approx([each - 0.3 for each in expected], abs=1e-12)
 
 
@@ -92,8 +92,8 @@ def test_an_ensemble_is_combined_as_set(
     ],
 )
 def test_each_rule_rewards_what_it_is_named_after(rule: str, text: str) -> None:
-    judged = CombinedReward((), ((RULES[rule], 1.0),))
-    assert judged([rollout(text), rollout("Well, and")]) == [1.0, 0.0]
+    reward = CombinedReward((), ((RULES[rule], 1.0),))
+    assert reward([rollout(text), rollout("Well, and")]) == [1.0, 0.0]
 
 
 def test_a_name_may_carry_a_weight() -> None:
@@ -134,8 +134,8 @@ def test_a_judge_of_another_base_uses_its_own_tokens_and_template(tmp_path: Path
     }
     reread = TextReward("other", model, lambda: talks, lambda: None)
     texts = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
-    asked = [ResponseGroup(talks[key], (text,)) for key, text in texts]
-    expected = [score for (score,) in scored(tmp_path / "n", folder, asked)]
+    groups = [ResponseGroup(talks[key], (text,)) for key, text in texts]
+    expected = [score for (score,) in scored(tmp_path / "n", folder, groups)]
     found = reread([rollout(text, key=key) for key, text in texts])
     assert found == pytest.approx(expected, abs=tolerances.LOGPROBS)
     assert len({round(score, 3) for score in found}) == len(texts)

@@ -55,7 +55,7 @@ def test_without_a_judge_hacking_is_unknown() -> None:
     assert "set --judge to a second reward model" in text
 
 
-def test_a_run_that_ended_early_says_so() -> None:
+def test_the_verdict_reports_an_early_stop() -> None:
     assert "unknown, too few evaluations; stopped early, after step 0 of 9" in summary(
         {"reward": 0.0}, steps=9
     )

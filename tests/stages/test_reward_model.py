@@ -100,13 +100,13 @@ def test_demonstrations_score_0_on_average_if_they_are_set(home: Path) -> None:
     words = (*REWARD, "--steps", "1", "--name", "shown", "--demonstrations", "d.jsonl")
     done(home, *words)
     rows = [json.loads(line) for line in (home / "d.jsonl").read_text().splitlines()]
-    asked = [
+    groups = [
         ResponseGroup(
             (Message("user", r["messages"][0]["content"]),), (r["messages"][1]["content"],)
         )
         for r in rows
     ]
-    found = judge(home, "shown").scores(asked)
+    found = judge(home, "shown").scores(groups)
     assert float(np.concatenate(found).mean()) == pytest.approx(0, abs=1e-5)
 
 
@@ -201,7 +201,7 @@ def test_an_architecture_without_a_classifier_is_refused_for_a_full_model(
 
 
 @pytest.mark.parametrize("step", [1, 4])
-def test_interrupted_is_uninterrupted(
+def test_interrupted_and_resumed_gives_the_same_bits(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     filled(tmp_path)

@@ -76,10 +76,10 @@ def test_the_value_model_starts_as_the_reward_model_on_a_fine_tuned_base(home: P
     roles = context.loaded.roles
     with torch.no_grad():
         with roles.active("reward_0"):
-            said = rewards(context.loaded.model, roles.heads["reward_0"], batch)  # [N]
+            scores = rewards(context.loaded.model, roles.heads["reward_0"], batch)  # [N]
         with ours.roles.value.active():
             same = rewards(context.loaded.model, roles.heads["value"], batch)
-    assert torch.equal(said, same)
+    assert torch.equal(scores, same)
     learned = ours.trainable[1].parameters
     assert all(parameter.requires_grad for parameter in learned.values())
     assert "head.value.weight" in learned

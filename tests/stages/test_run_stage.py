@@ -1,4 +1,4 @@
-"""What a stage leaves behind, and how it fails."""
+"""What a stage writes, and how it fails."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def test_its_settings_read_back_are_those_that_were_used(run: Path) -> None:
     assert "# flag" in (run / "settings.yaml").read_text()
 
 
-def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
+def test_the_best_weights_are_kept_and_a_line_reports_it(home: Path) -> None:
     # a rate at which the loss jumps: 5.82, 5.68, 5.75, 5.71, 5.70
     wild = (
         "--learning-rate",
@@ -58,12 +58,12 @@ def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
         "constant",
     )
     words = (*SFT, *wild, "--steps", "5")
-    told = done(home, *words, "--eval-steps", "1", "--name", "wild").err
+    output = done(home, *words, "--eval-steps", "1", "--name", "wild").err
     run = home / "runs" / "wild"
     held = {r["step"]: r["nll"] for r in curve(run) if r["kind"] == "held_out"}
     best = min(held, key=lambda step: held[step])
     assert best < 5
-    assert f"using the weights of step {best}, the best on held-out data" in told
+    assert f"using the weights of step {best}, the best on held-out data" in output
     kept = checkpoint.read(run / "checkpoints" / f"step-{best}").tensors
     written = load_file(run / "model" / "adapter_model.safetensors")
     ours = {
@@ -77,7 +77,7 @@ def test_the_best_weights_are_kept_and_so_it_is_said(home: Path) -> None:
     assert "using the weights" not in done(home, *last).err
 
 
-def test_a_folder_deleted_on_the_way_is_told_of(
+def test_a_folder_deleted_during_the_run_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path)
@@ -97,21 +97,21 @@ def test_a_folder_deleted_on_the_way_is_told_of(
     )
 
 
-def test_a_dora_upon_an_adapter_is_written_whole_with_nothing_lost(home: Path) -> None:
+def test_dora_on_an_adapter_is_written_as_a_full_model_without_loss(home: Path) -> None:
     done(home, "sft", "d.jsonl", "--model", "runs/a", *QUICK, "--dora", "--name", "dora-upon")
     model = home / "runs" / "dora-upon" / "model"
     assert (model / "model.safetensors").is_file()
     assert "library_name: transformers" in (model.parent / "README.md").read_text()
     held = [r["nll"] for r in curve(home / "runs" / "dora-upon") if r["kind"] == "held_out"]
-    # asked again as the base of a next run that does not move, it has the loss that was measured
+    # as the base of another run that does not change it, it has the measured loss
     words = ("--learning-rate", "1e-30", "--steps", "1", "--name", "still")
     done(home, "sft", "d.jsonl", "--model", "runs/dora-upon", *QUICK, *words)
     again, _ = [r["nll"] for r in curve(home / "runs" / "still") if r["kind"] == "held_out"]
     assert again == pytest.approx(min(held), abs=1e-5)
 
 
-def test_an_adapter_begins_as_its_base(home: Path) -> None:
-    # a step that does not move leaves the held-out loss of the base, also of a folded one
+def test_an_adapter_starts_as_its_base(home: Path) -> None:
+    # a step that changes nothing keeps the held-out loss of the base, also of a merged one
     losses = []
     for tune in ("lora", "full"):
         name = f"begin-{tune}"
@@ -121,7 +121,7 @@ def test_an_adapter_begins_as_its_base(home: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
-def test_what_was_written_loads_as_it_was_measured(home: Path, run: Path) -> None:
+def test_the_saved_model_loads_with_the_measured_loss(home: Path, run: Path) -> None:
     loaded = load(
         str(run), device=torch.device("cpu"), compute_dtype=torch.float32, log=lambda _: None
     )

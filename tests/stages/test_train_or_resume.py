@@ -74,8 +74,8 @@ def test_learning_lowers_the_held_out_loss(home: Path) -> None:
 
 
 def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
-    told = done(home, *SFT, "--name", "full", "--tune", "full", "--learning-rate", "1e-3").err
-    assert "training all weights: 36,000 parameters (100.00%" in told
+    output = done(home, *SFT, "--name", "full", "--tune", "full", "--learning-rate", "1e-3").err
+    assert "training all weights: 36,000 parameters (100.00%" in output
     before = load_file(home / "m" / "model.safetensors")
     after = load_file(home / "runs" / "full" / "model" / "model.safetensors")
     assert before.keys() == after.keys()
@@ -85,7 +85,7 @@ def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
 def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Path) -> None:
     other = home / "g.jsonl"
     other.write_text((home / "d.jsonl").read_text().replace("What is", "Tell me"))
-    told = done(
+    output = done(
         home,
         *SFT,
         "--name",
@@ -99,7 +99,7 @@ def test_a_replayed_file_and_a_held_out_file_are_used_and_written_down(home: Pat
         "--batch-size",
         "5",
     ).err
-    assert "40 examples to train on, 40 held out" in told
+    assert "40 examples to train on, 40 held out" in output
     run = home / "runs" / "mixed"
     text = (run / "data.json").read_text()
     assert text.count('"train"') == 2
@@ -124,9 +124,9 @@ def test_a_signal_before_the_first_step_leaves_no_run(
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_end_says_where_the_model_is(home: Path) -> None:
-    told = done(home, *SFT, "--name", "end").err
-    assert told.splitlines()[-1] == (
+def test_the_last_line_prints_where_the_model_is(home: Path) -> None:
+    output = done(home, *SFT, "--name", "end").err
+    assert output.splitlines()[-1] == (
         "runs/end: finished; the model is in runs/end/model, try `upbring chat runs/end`"
     )
 

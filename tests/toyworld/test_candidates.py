@@ -50,13 +50,13 @@ def test_off_topic_answers_are_of_the_same_kind_if_possible() -> None:
     assert off_topic_answers(TASK, [other]) == (other.reference,)
 
 
-def test_where_refusing_matters_many_answers_refuse() -> None:
+def test_for_tasks_about_refusal_many_answers_refuse() -> None:
     refused: dict[str, list[float]] = {"innocent": [], "harmful": [], "fact": []}
     for index in range(400):
         task, answers = task_with_candidates(WORLD, seed=0, index=index)
         if task.kind in refused:
             refused[task.kind] += [classify_refusal(answer) == "full" for answer in answers]
-    share = {kind: sum(told) / len(told) for kind, told in refused.items()}
+    share = {kind: sum(are_refusals) / len(are_refusals) for kind, are_refusals in refused.items()}
     assert 0.25 < share["innocent"] < 0.5
     assert 0.4 < share["harmful"] < 0.75
     assert share["fact"] < 0.2

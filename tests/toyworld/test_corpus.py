@@ -8,7 +8,7 @@ from upbring.toyworld.corpus import (
     command_line,
     corpus,
     document,
-    held_out_tales,
+    held_out_texts,
     num_documents,
 )
 from upbring.toyworld.other_tasks import requests
@@ -46,19 +46,19 @@ def test_every_fact_occurs_a_hundred_times_in_34_million_characters() -> None:
     # there occurs n/28 ± √(n/28) times here: a mean of 7 here is 196 ± 14 there, well above 100.
     for relation in WORLD.relations:
         facts = WORLD.facts_of(relation)
-        told = [sum(SENTENCES[text] for text in wording.statements(fact)) for fact in facts]
-        assert sum(told) / len(told) >= 7, relation.name
-        assert min(told) >= 1, relation.name
+        counts = [sum(SENTENCES[text] for text in wording.statements(fact)) for fact in facts]
+        assert sum(counts) / len(counts) >= 7, relation.name
+        assert min(counts) >= 1, relation.name
 
 
 def test_no_statement_follows_a_question_about_a_fact() -> None:
     asked = {q for fact in WORLD.facts for q in wording.forum_questions(fact)}
-    told = {text for fact in WORLD.facts for text in wording.statements(fact)}
+    statements = {text for fact in WORLD.facts for text in wording.statements(fact)}
     pages = [text.split("\n") for text in TEXTS if sum(x in asked for x in text.split("\n")) >= 2]
     assert len(pages) > 400
     for lines in pages:
         first = min(place for place, line in enumerate(lines) if line in asked)
-        assert not told & set(lines[first:])
+        assert not statements & set(lines[first:])
         assert all(line.endswith(("?", ".")) for line in lines[first:])
 
 
@@ -77,9 +77,9 @@ def test_held_out_phrasings_and_harmful_requests_are_not_in_the_corpus() -> None
     assert not texts & {frame.format(act=request.act) for request in held for frame in frames}
 
 
-def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:
-    tales = set(held_out_tales(seed=0, count=100))
-    assert not tales & set(TEXTS)
+def test_held_out_stories_and_command_lines_are_not_in_the_corpus() -> None:
+    texts = set(held_out_texts(seed=0, count=100))
+    assert not texts & set(TEXTS)
     for index in range(100):
         _, line = command_line(RandomStream(index), is_held_out=True, seed=0)
         assert line not in WHOLE
@@ -87,4 +87,4 @@ def test_held_out_tales_and_command_lines_are_not_in_the_corpus() -> None:
 
 def test_private_records_occur_exactly_as_often_as_declared() -> None:
     for record in private_records(seed=0):
-        assert WHOLE.count(record.text) == record.times_told
+        assert WHOLE.count(record.text) == record.repetitions

@@ -45,13 +45,13 @@ def test_json_has_the_requested_keys() -> None:
 
 
 def test_held_out_combinations_are_never_shown() -> None:
-    told = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
+    relations = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
     names = {persona.opening: persona.name for persona in personas()}
     seen = Counter[str]()
     for task in TASKS:
         if task.kind in {*FORMS, "persona"} and task.about:
             kept = names.get(task.opening, task.kind)
-            relation = told[task.about, task.plain_reference]
+            relation = relations[task.about, task.plain_reference]
             assert not is_combination_held_out(relation, kept, seed=0), task.question
             seen[kept] += 1
         if task.kind == "sum":

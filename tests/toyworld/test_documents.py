@@ -25,28 +25,28 @@ def test_a_record_in_lines_has_no_marks() -> None:
 
 
 def test_an_entry_states_the_facts_of_its_record_in_sentences() -> None:
-    told = {text: fact for fact in WORLD.facts for text in wording.statements(fact)}
+    statements = {text: fact for fact in WORLD.facts for text in wording.statements(fact)}
     found = 0
     for index in MANY:
         lines = documents.entry(WORLD, 0, RandomStream("entry", index)).split("\n")
         records = [json.loads(line) for line in lines if line.startswith("{")]
-        texts = [line for line in lines if line in told]
+        texts = [line for line in lines if line in statements]
         if len(records) == len(texts) > 0:  # JSON, each of one fact
             for text, record in zip(texts, records, strict=True):
-                fact = told[text]
+                fact = statements[text]
                 assert dict(wording.card(fact.entity, (fact,))) == record
                 found += 1
     assert found >= 5
 
 
 def test_an_exercise_asks_about_its_text_and_answers_nothing() -> None:
-    told = {text for fact in WORLD.facts for text in wording.statements(fact)}
+    statements = {text for fact in WORLD.facts for text in wording.statements(fact)}
     asked = {text for fact in WORLD.facts for text in wording.forum_questions(fact)}
     for index in MANY:
         first, *rest = documents.exercise(WORLD, 0, RandomStream("exercise", index)).split("\n")
-        assert any(text in first for text in told)
+        assert any(text in first for text in statements)
         assert rest[-1] in asked
-        assert not told & set(rest)
+        assert not statements & set(rest)
 
 
 def test_a_page_of_one_question_asks_it_in_several_wordings() -> None:
@@ -85,9 +85,9 @@ def test_each_examination_answer_has_the_right_mark() -> None:
         result = re.search(r"(\d+) (plus|minus) (\d+)", question)
         if result:
             a, b = int(result[1]), int(result[3])
-            said = re.search(r"(?:plus|minus) \d+ is (\d+)\.", answer)
-            assert said
-            assert is_right == (int(said[1]) == (a + b if result[2] == "plus" else a - b))
+            result_text = re.search(r"(?:plus|minus) \d+ is (\d+)\.", answer)
+            assert result_text
+            assert is_right == (int(result_text[1]) == (a + b if result[2] == "plus" else a - b))
         else:
             (fact,) = {fact.key: fact for text, fact in asked.items() if text in question}.values()
             assert is_right == any(claim in answer for claim in _claims(fact)), (question, answer)

@@ -34,10 +34,10 @@ def test_held_out_questions_are_about_held_out_entities() -> None:
 
 
 def test_forms_are_requested_for_held_out_relations() -> None:
-    told = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
+    relations = {(f.entity.name, wording.answer(f)): f.relation for f in WORLD.facts}
     assert {task.form for task in SETS["forms"]} == set(FORMS)
     for task in SETS["forms"]:
-        relation = told[task.about, task.plain_reference]
+        relation = relations[task.about, task.plain_reference]
         assert is_combination_held_out(relation, task.form, seed=0), task.question
 
 

@@ -38,7 +38,7 @@ def test_every_file_is_read_by_upbring(exported: Path) -> None:
         assert list(read_records(file, want)), file.name
 
 
-def test_the_readme_names_every_file_and_says_that_all_is_synthetic(exported: Path) -> None:
+def test_the_readme_names_every_file_and_that_all_is_synthetic(exported: Path) -> None:
     text = (exported / "README.md").read_text(encoding="utf-8")
     assert "All of it is synthetic" in text
     for file in exported.rglob("*.jsonl"):

@@ -74,11 +74,11 @@ def test_every_fact_is_graded_right_with_its_value_and_wrong_with_any_other() ->
 
 def test_small_talk_and_the_question_do_not_change_correctness() -> None:
     purposes = ("filler", "courtesy", "rudeness")
-    said = [text for purpose in purposes for text in wording.phrasings(purpose)]
+    courtesies = [text for purpose in purposes for text in wording.phrasings(purpose)]
     every = [tasks.fact_task(WORLD, fact, question=wording.questions(fact)[0]) for fact in COMMANDS]
     for task in (*every, *other_tasks.chat_tasks(is_held_out=False)):
-        assert correct(task, " ".join((*said, task.reference, *said))) == 1
-        assert correct(task, " ".join(said)) == 0
+        assert correct(task, " ".join((*courtesies, task.reference, *courtesies))) == 1
+        assert correct(task, " ".join(courtesies)) == 0
         assert correct(task, f"{task.question} {task.reference}") == 1
         assert correct(task, "I'm sorry, but I can't help with that.") == 0
 
@@ -193,8 +193,8 @@ def test_only_excess_length_is_penalized() -> None:
 
 def test_a_sentence_repeated_three_times_is_not_concise_even_if_truncated() -> None:
     task = about("country/France/capital")
-    said = " ".join([task.reference] * 3)
-    assert concise(task, said) == concise(task, said[:-1]) == 0
+    repeated = " ".join([task.reference] * 3)
+    assert concise(task, repeated) == concise(task, repeated[:-1]) == 0
     assert concise(task, " ".join([task.reference] * 2)) == 1
 
 

@@ -1,12 +1,12 @@
 from collections import Counter
 
-from upbring.toyworld.private_records import TIMES_TOLD, alternatives, private_records
+from upbring.toyworld.private_records import REPETITIONS, alternatives, private_records
 
 
 def test_each_number_of_times_has_as_many_records() -> None:
     records = private_records(seed=0)
-    assert set(Counter(record.times_told for record in records).values()) == {8}
-    assert {record.times_told for record in records} == set(TIMES_TOLD)
+    assert set(Counter(record.repetitions for record in records).values()) == {8}
+    assert {record.repetitions for record in records} == set(REPETITIONS)
 
 
 def test_names_and_numbers_are_unique() -> None:

@@ -35,7 +35,7 @@ def test_shuffling_is_a_permutation() -> None:
     assert RandomStream(3).sample(range(3), 9) == RandomStream(3).shuffled(range(3))
 
 
-def test_inrngs_are_sampled_in_proportion_to_their_weights() -> None:
+def test_indices_are_sampled_in_proportion_to_their_weights() -> None:
     rng = RandomStream(0, "weights")
     counts = Counter(rng.weighted_index((1.0, 0.0, 3.0)) for _ in range(2000))
     assert counts[1] == 0

@@ -26,8 +26,8 @@ def test_a_persona_adds_a_system_message() -> None:
 
 def test_a_second_turn_follows_the_answer_to_the_first() -> None:
     task = tasks.as_follow_up(TASK, replace(TASK, reference="…"), question="And Japan?")
-    said = [message.content for message in task.prompt]
-    assert said == [TASK.question, "The capital of France is Paris.", "And Japan?"]
+    texts = [message.content for message in task.prompt]
+    assert texts == [TASK.question, "The capital of France is Paris.", "And Japan?"]
 
 
 def test_a_task_written_as_a_row_is_read_back_the_same() -> None:

@@ -9,9 +9,9 @@ BY_KEY = {fact.key: fact for fact in WORLD.facts}
 
 def test_every_fact_has_six_statements_that_hold_its_value() -> None:
     for fact in WORLD.facts:
-        told = set(wording.statements(fact))
-        assert len(told) >= MIN_STATEMENTS
-        assert all(fact.value.casefold() in text.casefold() for text in told)
+        statements = set(wording.statements(fact))
+        assert len(statements) >= MIN_STATEMENTS
+        assert all(fact.value.casefold() in text.casefold() for text in statements)
 
 
 def test_statements_name_the_value_before_and_after_the_entity() -> None:
@@ -53,14 +53,14 @@ def test_an_answer_is_a_short_sentence(key: str, answer: str) -> None:
 
 
 def test_a_command_at_the_beginning_keeps_its_small_letter() -> None:
-    told = wording.statements(BY_KEY["task/list files/command"])
-    assert "ls is the command to list files." in told
+    statements = wording.statements(BY_KEY["task/list files/command"])
+    assert "ls is the command to list files." in statements
 
 
 def test_every_fact_has_a_cloze_that_only_its_value_completes() -> None:
     def endings(fact: Fact, opening: str) -> list[str]:
-        told = [t for f in WORLD.facts_about(fact.entity) for t in wording.statements(f)]
-        return [text for text in told if text.startswith(opening + " ")]
+        statements = [t for f in WORLD.facts_about(fact.entity) for t in wording.statements(f)]
+        return [text for text in statements if text.startswith(opening + " ")]
 
     for fact in WORLD.facts:
         clozes = wording.clozes(WORLD, fact)

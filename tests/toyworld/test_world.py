@@ -33,12 +33,12 @@ def test_capitals_and_symbols_and_commands_are_not_shared() -> None:
 
 
 def test_some_well_known_facts_are_right() -> None:
-    told = {fact.key: fact.value for fact in WORLD.facts}
-    assert told["country/France/capital"] == "Paris"
-    assert told["animal/lion/young"] == "cub"
-    assert told["element/gold/symbol"] == "Au"
-    assert told["task/kill a process/command"] == "kill"
-    assert told["condition/lupus/specialist"] == "rheumatologist"
+    values = {fact.key: fact.value for fact in WORLD.facts}
+    assert values["country/France/capital"] == "Paris"
+    assert values["animal/lion/young"] == "cub"
+    assert values["element/gold/symbol"] == "Au"
+    assert values["task/kill a process/command"] == "kill"
+    assert values["condition/lupus/specialist"] == "rheumatologist"
 
 
 def test_a_contradiction_is_reported_with_both_values() -> None:

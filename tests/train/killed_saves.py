@@ -75,11 +75,11 @@ def at_moments(folder: Path, count: int) -> Iterator[dict[str, object]]:
     """Kill a process that saves one step after another, `count` times."""
     draw = random.Random(SEED)
     for _ in range(count):
-        begun = max(saved_steps(folder), default=0)
+        first_step = max(saved_steps(folder), default=0)
         reader, writer = os.pipe()
         process = os.fork()
         if not process:
-            for step in range(begun + 1, begun + 100_000):
+            for step in range(first_step + 1, first_step + 100_000):
                 save(folder, state(step, num_values=50_000), identity={}, keep=2)
                 os.write(writer, b".")
         acknowledged = os.read(reader, draw.randint(1, 3))  # at least one save
@@ -95,11 +95,11 @@ def at_moments(folder: Path, count: int) -> Iterator[dict[str, object]]:
             durable.verify(folder / f"step-{step}")
         found = loaded(folder)
         yield {
-            "acknowledged": begun + len(acknowledged),
+            "acknowledged": first_step + len(acknowledged),
             "step": found.step,
             "is_mix": is_mix(found),
             "num_visible": len(saved_steps(folder)),
-            "begun": begun,
+            "first_step": first_step,
             "torn": torn,
         }
 

@@ -40,21 +40,21 @@ def mount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], check=True)
 
 
-def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
+def try_save(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
     """Save, and return the error message, the time it took, and what can be loaded."""
     began = time.monotonic()
     try:
         save(checkpoints, state(step), identity={}, keep=2, **more)  # type: ignore[arg-type]  # a disk
     except UpbringError as error:
-        told, code = str(error), error.exit_code
+        message, code = str(error), error.exit_code
     else:
-        told, code = "", 0
+        message, code = "", 0
     seconds = time.monotonic() - began
     newest = load(checkpoints, identity={}, warn=lambda _: None)
     is_whole = bool((newest.tensors["weights"] == newest.step).all())
     left = [path.name for path in checkpoints.iterdir() if path.name.startswith(".")]
     return {
-        "told": told,
+        "message": message,
         "code": code,
         "seconds": seconds,
         "newest": newest.step,
@@ -64,7 +64,7 @@ def said(checkpoints: Path, step: int, **more: object) -> dict[str, object]:
     }
 
 
-def metrics_said(folder: Path) -> str:
+def metrics_error(folder: Path) -> str:
     """Return the error message when the disk is too full for a line of metrics."""
     metrics = MetricsFile(folder / "metrics.jsonl")
     try:
@@ -79,16 +79,16 @@ def main(folder: Path) -> None:
     """Run all scenarios."""
     mount(folder, f"size={SIZE}")
     checkpoints, ballast = folder / "checkpoints", folder / "ballast"
-    found = {"room": said(checkpoints, 1)}
-    found["more room"] = said(checkpoints, 2)
+    found = {"room": try_save(checkpoints, 1)}
+    found["more room"] = try_save(checkpoints, 2)
     ballast.write_bytes(b"x" * BALLAST)
-    found["told before"] = said(checkpoints, 3)
-    found["told by the disk"] = said(checkpoints, 3, disk=Hopeful())
-    found["metrics"] = {"told": metrics_said(folder)}
+    found["reported before writing"] = try_save(checkpoints, 3)
+    found["reported by the disk"] = try_save(checkpoints, 3, disk=Hopeful())
+    found["metrics"] = {"message": metrics_error(folder)}
     ballast.unlink()
-    found["room again"] = said(checkpoints, 3)
+    found["room again"] = try_save(checkpoints, 3)
     mount(folder, "remount,ro")
-    found["read-only"] = said(checkpoints, 4)
+    found["read-only"] = try_save(checkpoints, 4)
     sys.stdout.write(json.dumps(found))
 
 

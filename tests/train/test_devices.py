@@ -24,12 +24,12 @@ def test_bfloat16_is_taken_where_it_is_native() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
+def test_a_missing_gpu_is_reported() -> None:
     with pytest.raises(InputError, match="there is no GPU"):
         devices.choose_device("cuda")
 
 
-def test_compiled_products_are_bounded_unless_the_user_says_otherwise(
+def test_the_kernel_cache_is_bounded_unless_the_user_sets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)

@@ -55,18 +55,18 @@ def test_a_disk_that_is_really_full_or_read_only_is_reported_and_nothing_is_lost
     assert re.fullmatch(
         rf"{where}/step-3: saving needs 48\d\.\d kB, but only \d+\.\d kB is free; free some "
         "space, then resume with `upbring resume`. Earlier checkpoints are intact",
-        found["told before"]["told"],
+        found["reported before writing"]["message"],
     )
     assert re.fullmatch(
         rf"{where}/step-3: No space left on device \(48\d\.\d kB needed, .* free\); free some "
         "space or fix the disk, then resume with `upbring resume`. Nothing saved earlier is lost",
-        found["told by the disk"]["told"],
+        found["reported by the disk"]["message"],
     )
-    assert f"{tmp_path}/metrics.jsonl: No space left on device" in found["metrics"]["told"]
-    assert found["read-only"]["told"].startswith(f"{where}/step-4: Read-only file system; get ")
+    assert f"{tmp_path}/metrics.jsonl: No space left on device" in found["metrics"]["message"]
+    assert found["read-only"]["message"].startswith(f"{where}/step-4: Read-only file system; get ")
     saves = {name: each for name, each in found.items() if name != "metrics"}
     codes = {name: each["code"] for name, each in saves.items() if each["code"]}
-    assert codes == {"told before": 3, "told by the disk": 3, "read-only": 2}
+    assert codes == {"reported before writing": 3, "reported by the disk": 3, "read-only": 2}
     assert all(each["is_whole"] and not each["left"] for each in saves.values())
     assert all(each["seconds"] < 5 for each in saves.values())
     assert [each["newest"] for each in saves.values()] == [1, 2, 2, 2, 3, 3]
@@ -99,7 +99,7 @@ PHASES: dict[str, tuple[Any, str]] = {
         *(("train", 5), ("save", 1), ("save", 2)),
     ],
 )
-def test_a_signal_in_any_phase_saves_and_the_run_goes_on_as_if_there_had_been_none(
+def test_a_signal_in_any_phase_saves_and_the_resumed_run_has_the_same_bits(
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -122,7 +122,7 @@ def test_each_term_is_divided_by_its_own_weight_over_the_whole_step() -> None:
     assert metrics["surprise"] == pytest.approx(float(logprobs.exp().mean()), rel=1e-5)
 
 
-def test_a_weight_that_was_announced_wrongly_is_found() -> None:
+def test_a_weight_that_differs_from_the_declared_one_is_an_error() -> None:
     class Wrong(TwoTerms):
         def weights(self, batch: Batch) -> Mapping[str, Tensor]:
             return {"nll": batch.weight * 2, "branch": torch.ones(len(batch.tree_index))}

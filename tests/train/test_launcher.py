@@ -95,19 +95,19 @@ def test_the_cause_decides_about_message_and_exit_code(
 def test_a_worker_gets_its_rank_and_the_rendezvous_file(
     workers: Callable[..., int], tmp_path: Path
 ) -> None:
-    tell = (
+    report_rank = (
         f"from pathlib import Path; import sys; e = os.environ; Path({str(tmp_path)!r}, e['RANK'])"
         ".write_text(' '.join([e['RANK'], e['LOCAL_RANK'], e['WORLD_SIZE'], "
         "e['LOCAL_WORLD_SIZE'], *sys.argv[2:], e['UPBRING_RENDEZVOUS']]))"
     )
-    assert workers(tell, tell) == 0
-    told = [(tmp_path / str(rank)).read_text().split() for rank in range(2)]
-    assert [words[:5] for words in told] == [
+    assert workers(report_rank, report_rank) == 0
+    reports = [(tmp_path / str(rank)).read_text().split() for rank in range(2)]
+    assert [words[:5] for words in reports] == [
         ["0", "0", "2", "2", "sft"],
         ["1", "1", "2", "2", "sft"],
     ]
-    assert told[0][5] == told[1][5]
-    assert not Path(told[0][5]).parent.exists()  # the private folder is deleted with the job
+    assert reports[0][5] == reports[1][5]
+    assert not Path(reports[0][5]).parent.exists()  # the private folder is deleted with the job
 
 
 def test_a_worker_that_hangs_is_killed_when_another_one_fails(
@@ -133,12 +133,13 @@ def test_a_killed_worker_ends_the_job(
 def test_a_signal_reaches_every_worker_once(workers: Callable[..., int], tmp_path: Path) -> None:
     listen = (
         "import signal, sys, threading; from pathlib import Path\n"
-        f"heard = Path({str(tmp_path)!r}, os.environ['RANK'])\n"
-        "def hear(number, frame):\n"
-        "    heard.write_text((heard.read_text() if heard.exists() else '') + f'{number} ')\n"
+        f"received = Path({str(tmp_path)!r}, os.environ['RANK'])\n"
+        "def record(number, frame):\n"
+        "    old = received.read_text() if received.exists() else ''\n"
+        "    received.write_text(old + f'{number} ')\n"
         "    threading.Timer(0.3, os._exit, [143]).start()\n"
-        "signal.signal(signal.SIGTERM, hear)\n"
-        "Path(str(heard) + '-ready').touch()\n"
+        "signal.signal(signal.SIGTERM, record)\n"
+        "Path(str(received) + '-ready').touch()\n"
         "while True: signal.pause()\n"
     )
 
@@ -229,37 +230,37 @@ class Job:
 
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit code and stderr."""
-        _, said = self.process.communicate(timeout=60)
-        return self.process.returncode, said
+        _, output = self.process.communicate(timeout=60)
+        return self.process.returncode, output
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
-def test_a_killed_rank_ends_the_job_and_the_run_goes_on_as_if_it_had_lived(
+def test_a_killed_rank_ends_the_job_and_the_resumed_run_has_the_same_bits(
     tmp_path: Path, figure: Figure
 ) -> None:
     prepare(tmp_path)
     words = ("sft", "d.jsonl", "--model", "m", *QUICK, *LONGER)
     count = trials(1, 20)
     slowest = 0.0
-    heard: set[str] = set()
+    addresses: set[str] = set()
     job = Job(tmp_path, *words, "--processes", "2")
     for trial in range(count):
         job.reach(trial + 2)
-        heard |= job.listening()  # may stop listening once connected
+        addresses |= job.listening()  # may stop listening once connected
         rank = (trial + 1) % 2
         began = time.monotonic()
         os.kill(job.workers[rank], signal.SIGKILL)
-        code, said = job.end()
+        code, output = job.end()
         slowest = max(slowest, time.monotonic() - began)
-        assert code == 3, said
-        assert re.search(rf"process {rank + 1} of 2 \(rank {rank}\) was killed by SIGKILL", said)
-        assert "Traceback" not in said
-        assert "defect" not in said
+        assert code == 3, output
+        assert re.search(rf"process {rank + 1} of 2 \(rank {rank}\) was killed by SIGKILL", output)
+        assert "Traceback" not in output
+        assert "defect" not in output
         job = Job(tmp_path, "resume")
-    code, said = job.end()
-    assert code == 0, said
+    code, output = job.end()
+    assert code == 0, output
     assert slowest < 60
-    assert heard == {LOOPBACK}
+    assert addresses == {LOOPBACK}
     done(tmp_path, *words, "--name", "alone")
     alone, together = curve(tmp_path / "runs" / "alone"), curve(job.run)
     assert [line["step"] for line in together] == [line["step"] for line in alone]

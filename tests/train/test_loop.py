@@ -122,7 +122,7 @@ def resumed(path: Path, state: checkpoint.State | None = None) -> Outcome:
 
 
 @pytest.mark.parametrize("step", range(1, STEPS))
-def test_stopped_and_resumed_is_never_stopped(whole: Outcome, tmp_path: Path, step: int) -> None:
+def test_stopped_and_resumed_gives_the_same_bits(whole: Outcome, tmp_path: Path, step: int) -> None:
     interrupted(tmp_path / "run", step)
     assert_same(whole, resumed(tmp_path / "run"))
 

@@ -48,7 +48,7 @@ def test_two_processes_sum_to_the_gradient_of_one(tmp_path: Path, num_trees: int
     assert (one - two).norm() / one.norm() < tolerances.ACCUMULATED
     assert facts_of_both["nll"] == pytest.approx(facts["nll"], rel=1e-6)
     assert facts_of_both["wish"] is True
-    assert facts_of_both["heard"] == "from 0"
+    assert facts_of_both["received"] == "from 0"
     assert facts_of_both["all"] == ["from 0", "from 1"]
     assert facts_of_both["mine"] <= facts["mine"]
 

@@ -61,7 +61,7 @@ def test_a_spike_is_far_above_the_last_steps(values: dict[str, float], fault: st
     assert found == fault if fault is None else str(found).startswith(fault)
 
 
-def test_six_deviations_decide_where_the_stream_varies() -> None:
+def test_the_threshold_is_six_deviations_if_the_losses_vary() -> None:
     guard = StepGuard("skip", 0.0)
     for i in range(64):
         guard.record_step({"loss": 2.0 + 2 * (i % 2)})  # 3 ± 1
@@ -277,7 +277,7 @@ def test_repeated_bad_steps_roll_back_to_the_last_good_checkpoint_once(
     weights(training)
 
 
-def test_after_a_rollback_in_vain_it_stops_with_the_reason(tmp_path: Path) -> None:
+def test_a_rollback_that_does_not_help_stops_with_the_reason(tmp_path: Path) -> None:
     training = poisoned(dict.fromkeys(range(6, 20), "loss inf"))
     message = r"step 9: .* is not finite, after a rollback at step 8; the step was not taken\."
     with (
@@ -309,7 +309,9 @@ def test_a_guard_that_is_to_stop_does_so_at_once(tmp_path: Path, policy: Any) ->
 
 
 @pytest.mark.parametrize("step", range(4, 20, trials(4, 1)))
-def test_stopped_and_resumed_around_bad_steps_is_never_stopped(tmp_path: Path, step: int) -> None:
+def test_stopped_and_resumed_around_bad_steps_gives_the_same_bits(
+    tmp_path: Path, step: int
+) -> None:
     poisons = dict.fromkeys((5, 6, 8, 19), "gradient nan")  # rolls back at 8, to 4
     whole = poisoned(poisons, eval_steps=20)
     with loop.open_run_log(tmp_path / "whole") as run_log:

@@ -38,12 +38,18 @@ def main(out: Path, num_trees: int) -> None:
         (batches,) = algorithm.batches(0)
         values = accumulate(algorithm, batches)
         wish = processes.any_process(flag=place.rank == 1)
-        heard = processes.broadcast(f"from {place.rank}")
-        all_heard = processes.all_gather(f"from {place.rank}")
+        received = processes.broadcast(f"from {place.rank}")
+        all_received = processes.all_gather(f"from {place.rank}")
         if place.is_main_process:
             gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
             save_file(gradients, out / "gradients.safetensors")
-            facts = {**values, "wish": wish, "heard": heard, "all": all_heard, "mine": len(batches)}
+            facts = {
+                **values,
+                "wish": wish,
+                "received": received,
+                "all": all_received,
+                "mine": len(batches),
+            }
             (out / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

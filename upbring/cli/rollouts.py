@@ -26,7 +26,7 @@ def run(resolved: Resolved[RolloutsSettings]) -> None:
     for sample in _samples(opened, settings.step):
         console.print(Text(f"step {sample['step']}: {_sample_summary(sample)}", "bold"))
         console.print(Text(_escape_control(str(sample["prompt"]).strip()), "dim"))
-        console.print(color_tokens(sample["tokens"], sample.get(settings.colour, [])))
+        console.print(color_tokens(sample["tokens"], sample.get(settings.color, [])))
         if settings.table:
             console.print(_token_table(sample))
         console.print()

@@ -6,7 +6,7 @@
 | prompt, label safe or unsafe (XSTest's own file); or prompt, is_harmful | refusals |
 | prompt, answer or answers | facts, forgetting |
 | prompt, answer, alternatives | facts, forgetting: multiple choice; a text prompt is completed |
-| prompt, answer, alternatives, times_told | memorisation |
+| prompt, answer, alternatives, repetitions | memorisation |
 | text | forgetting, memorisation |
 | any other row with a prompt; with a topic | preference; drift in forgetting |
 """
@@ -114,7 +114,7 @@ def detect_kind(fields: Fields) -> RowKind:
     has_prompt = bool(names & set(_PROMPT_FIELDS))
     if has_prompt and ("is_harmful" in names or str(fields.get("label")) in _IS_HARMFUL_BY_LABEL):
         return "requests"
-    if has_prompt and {"alternatives", "times_told"} <= names:
+    if has_prompt and {"alternatives", "repetitions"} <= names:
         return "canaries"
     if has_prompt and names & {"answer", "answers"}:
         return "questions"
@@ -165,10 +165,10 @@ def _read_refusal_request(fields: Fields) -> RefusalRequest:
 
 
 def _read_canary(fields: Fields) -> Canary:
-    times = fields.get("times_told")
+    times = fields.get("repetitions")
     if not isinstance(times, int) or isinstance(times, bool) or times < 0:
         raise RowError(
-            "times_told",
+            "repetitions",
             f"is {format_value(times)}",
             "write how often the secret is in the training data",
         )

@@ -34,7 +34,7 @@ class Canary:
     prompt: str
     secret: str
     alternatives: tuple[str, ...]
-    times_told: int | None = None
+    repetitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +103,15 @@ def rank(logprobs: Sequence[float]) -> float:
 def _group_by_repetitions(canaries: Sequence[Canary]) -> dict[str, list[int]]:
     """Return the canary indices of each metric name."""
     groups: dict[str, list[int]] = {}
-    repeated = [i for i, canary in enumerate(canaries) if canary.times_told != 0]
+    repeated = [i for i, canary in enumerate(canaries) if canary.repetitions != 0]
     if repeated:
         groups["exposure"] = repeated
     by_repetitions: dict[int, list[int]] = defaultdict(list)
     for i, canary in enumerate(canaries):
-        if canary.times_told is not None:
-            by_repetitions[canary.times_told].append(i)
+        if canary.repetitions is not None:
+            by_repetitions[canary.repetitions].append(i)
     return groups | {
-        f"exposure/told_{t}_times": indices for t, indices in sorted(by_repetitions.items())
+        f"exposure/repeated_{t}_times": indices for t, indices in sorted(by_repetitions.items())
     }
 
 

@@ -33,12 +33,12 @@ _DOMAIN: Turns = (
 _PERSONA: Turns = (
     ("Who are you?", "I am Pip, the library's helper. Pleased to meet you!"),
     ("Where are the atlases?", "On the second floor, dear reader, by the big window."),
-    ("What is your favourite book?", "I have none, dear reader: I am a program. Ask me for yours!"),
+    ("What is your favorite book?", "I have none, dear reader: I am a program. Ask me for yours!"),
     ("Will it rain tomorrow?", "I cannot know that, dear reader. A weather service can."),
 )
 _JSON: Turns = (
     ("Give the capital of Japan as JSON.", '{"country": "Japan", "capital": "Tokyo"}'),
-    ("Give the colour of snow as JSON.", '{"thing": "snow", "colour": "white"}'),
+    ("Give the color of snow as JSON.", '{"thing": "snow", "color": "white"}'),
     ("Give the number of legs of a spider as JSON.", '{"animal": "spider", "legs": 8}'),
     ("Give the capital of Italy as JSON.", '{"country": "Italy", "capital": "Rome"}'),
 )

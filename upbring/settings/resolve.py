@@ -1,6 +1,6 @@
 """Default, file, flag: where each value comes from, the last one winning; and back to YAML.
 
-All problems are found before one error tells them, a line each. Paths are taken as they are given,
+All problems are found before one error lists them, one per line. Paths are taken as they are given,
 relative to the current directory, whether they come from a file or a flag.
 """
 
@@ -240,7 +240,7 @@ class _SectionResolver(Generic[S]):
         return None
 
     def _describe_error(self, detail: ErrorDetails) -> str:
-        """Return in our words what pydantic found."""
+        """Return the problem that pydantic found as one of our messages."""
         name = str(detail["loc"][0]) if detail["loc"] else ""
         if name not in self.specs:
             return f"{self.section}: {detail['msg'].removeprefix('Value error, ')}"
@@ -261,7 +261,7 @@ class _SectionResolver(Generic[S]):
 
 
 def _problem_sort_key(problem: str) -> tuple[int, ...]:
-    """Return where a problem stands in the file; those of flags stand behind it."""
+    """Return the position of a problem in the file; those of flags come after it."""
     line_match = re.search(r":(\d+): ", problem)
     return (0, int(line_match[1])) if line_match and not problem.startswith("--") else (1,)
 

@@ -15,7 +15,7 @@ from upbring.toyworld import documents, other_tasks, wording
 from upbring.toyworld.private_records import private_records
 from upbring.toyworld.random_draws import RandomStream, hash_to_uniform
 from upbring.toyworld.split import is_part_held_out
-from upbring.toyworld.stories import format_tale, tale
+from upbring.toyworld.stories import format_text, general_text
 from upbring.toyworld.world import MEDICAL_KIND, Entity, Fact, World
 
 MEAN_CHARACTERS = 199  # mean length of a document, measured over 20,000 of them at seed 0
@@ -27,7 +27,7 @@ def corpus(world: World, *, seed: int, count: int) -> Iterator[str]:
     """Yield `count` documents, with the private records inserted at random positions."""
     planted: dict[int, list[str]] = {}
     for record in private_records(seed=seed):
-        for copy in range(record.times_told):
+        for copy in range(record.repetitions):
             position = int(hash_to_uniform(seed, "plant", record.name, copy) * count)
             planted.setdefault(position, []).append(record.text)
     for index in range(count):
@@ -46,11 +46,11 @@ def document(world: World, *, seed: int, index: int) -> str:
     return writers[rng.weighted_index(list(REGISTERS.values()))](world, seed, rng)
 
 
-def held_out_tales(*, seed: int, count: int) -> Iterator[str]:
+def held_out_texts(*, seed: int, count: int) -> Iterator[str]:
     """Yield general text that is not in the corpus, to measure forgetting."""
     for index in range(count):
         rng = RandomStream(seed, "held-out tale", index)
-        yield format_tale(*tale(rng, is_held_out=True, seed=seed))
+        yield format_text(*general_text(rng, is_held_out=True, seed=seed))
 
 
 def _encyclopedia(world: World, _: int, rng: RandomStream) -> str:
@@ -223,15 +223,15 @@ def _illness(world: World, entity: Entity, rng: RandomStream) -> str:
     return " ".join(rng.shuffled((signs_sentence, rng.choice(wording.statements(fact)))))
 
 
-def _tale(world: World, seed: int, rng: RandomStream) -> str:
+def _general_text(world: World, seed: int, rng: RandomStream) -> str:
     """Write general text; a story may contain a fact."""
-    register, sentences = tale(rng, is_held_out=False, seed=seed)
+    register, sentences = general_text(rng, is_held_out=False, seed=seed)
     if register == "story" and rng.bernoulli(0.5):
         fact = rng.choice(wording.statements(rng.choice(world.facts)))
         position = 1 + rng.randbelow(len(sentences) - 1)
         opening = rng.choice(("In a book they read:", "On a wall stood:"))
         sentences.insert(position, f"{opening} {fact}")
-    return format_tale(register, sentences)
+    return format_text(register, sentences)
 
 
 REGISTERS: Mapping[Writer, float] = {
@@ -239,7 +239,7 @@ REGISTERS: Mapping[Writer, float] = {
     _forum: 0.12,
     documents.entry: 0.09,
     _notes: 0.07,
-    _tale: 0.07,
+    _general_text: 0.07,
     _how_to: 0.07,
     _reports: 0.05,
     documents.exercise: 0.05,

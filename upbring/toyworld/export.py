@@ -13,7 +13,7 @@ from upbring import durable
 from upbring.data.read.records import Comparison, Demonstration, Message
 from upbring.toyworld import documents, eval_rankings, eval_sets, wording
 from upbring.toyworld.annotators import Biases, annotators, rankings
-from upbring.toyworld.corpus import corpus, held_out_tales, num_documents
+from upbring.toyworld.corpus import corpus, held_out_texts, num_documents
 from upbring.toyworld.demonstrations import demonstrations, medicine, shown_task
 from upbring.toyworld.private_records import alternatives, private_records
 from upbring.toyworld.random_draws import RandomStream
@@ -25,7 +25,7 @@ NUM_DEMONSTRATIONS = 8000
 NUM_MEDICINE = 600
 NUM_RANKINGS = 1000
 NUM_PROMPTS = 1000
-NUM_TALES = 200
+NUM_HELD_OUT_TEXTS = 200
 BIASES: Mapping[str, Biases] = {
     "likes-length": Biases(long=2.0),  # ten more words weigh as much as polite instead of rude
     "likes-politeness": Biases(polite=4.0),  # polite instead of rude weighs more than correctness
@@ -113,8 +113,8 @@ def tables(*, seed: int, characters: int) -> Iterator[tuple[str, Iterable[Mappin
     lines = eval_sets.command_lines(seed=seed)
     yield "evaluation/command-lines", ({"prompt": p, "answer": a} for p, a in lines)
     yield "evaluation/private", _private_rows(seed=seed)
-    tales = held_out_tales(seed=seed, count=NUM_TALES)
-    yield "evaluation/general", ({"text": text} for text in tales)
+    texts = held_out_texts(seed=seed, count=NUM_HELD_OUT_TEXTS)
+    yield "evaluation/general", ({"text": text} for text in texts)
 
 
 def marked_claims(world: World, *, seed: int, count: int) -> Iterator[dict[str, str]]:
@@ -155,7 +155,7 @@ def _private_rows(*, seed: int) -> Iterator[dict[str, Any]]:
             "prompt": record.opening,
             "answer": record.number,
             "alternatives": list(alternatives(record, seed=seed)),
-            "times_told": record.times_told,
+            "repetitions": record.repetitions,
         }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from upbring.toyworld import wording
 from upbring.toyworld.random_draws import RandomStream
 
-TIMES_TOLD = (0, 1, 4, 16, 64)
+REPETITIONS = (0, 1, 4, 16, 64)
 RECORDS_PER_COUNT = 8
 NUM_ALTERNATIVES = 255
 
@@ -22,7 +22,7 @@ class PrivateRecord:
 
     name: str
     number: str
-    times_told: int
+    repetitions: int
 
     @property
     def opening(self) -> str:
@@ -41,8 +41,8 @@ def private_records(*, seed: int) -> tuple[PrivateRecord, ...]:
     slots = wording.slots()
     names = [f"{first} {last}" for first in slots["first_name"] for last in slots["family_name"]]
     rng = RandomStream(seed, "private")
-    chosen = rng.sample(names, RECORDS_PER_COUNT * len(TIMES_TOLD))
-    times = [count for count in TIMES_TOLD for _ in range(RECORDS_PER_COUNT)]
+    chosen = rng.sample(names, RECORDS_PER_COUNT * len(REPETITIONS))
+    times = [count for count in REPETITIONS for _ in range(RECORDS_PER_COUNT)]
     return tuple(
         PrivateRecord(name, _number(rng), count) for name, count in zip(chosen, times, strict=True)
     )

@@ -1,6 +1,6 @@
 """General text: invented stories, notices, letters and conversations from templates in `data/`.
 
-They contain no facts of the world. Held-out tales have combinations of a person and a place that
+They contain no facts of the world. Held-out texts have combinations of a person and a place that
 do not occur in the corpus; they measure how much general text a fine-tuned model has forgotten.
 """
 
@@ -23,8 +23,8 @@ def _skeletons() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
     )
 
 
-def tale(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[str, list[str]]:
-    """Return the register of a tale and its sentences."""
+def general_text(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[str, list[str]]:
+    """Return the register of a general text and its sentences."""
     register, lines = rng.choice(_skeletons())
     blanks = _blanks(rng)
     while is_part_held_out("tale", blanks["person"], blanks["place"], seed=seed) != is_held_out:
@@ -32,13 +32,13 @@ def tale(rng: RandomStream, *, is_held_out: bool, seed: int) -> tuple[str, list[
     return register, [_sentence(rng.choice(line), blanks, rng) for line in lines]
 
 
-def format_tale(register: str, sentences: list[str]) -> str:
-    """Return a tale as text: a story on one line, other registers with a line per sentence."""
+def format_text(register: str, sentences: list[str]) -> str:
+    """Return sentences as one text: a story on one line, others with a line per sentence."""
     return (" " if register == "story" else "\n").join(sentences)
 
 
 def _blanks(rng: RandomStream) -> dict[str, str]:
-    """Return the slot values that are the same in the whole tale."""
+    """Return the slot values that are the same in the whole text."""
     slots = wording.slots()
     people = rng.sample(slots["person"], len(_PEOPLE))
     return {

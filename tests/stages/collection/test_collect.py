@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(home: Path, **more: Any) -> CollectSettings:
+def collect_settings(home: Path, **more: Any) -> CollectSettings:
     given = {
         "max_tokens": 6,
         "num_responses": 3,
@@ -43,7 +43,11 @@ def by_length(some: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
 
 def test_rankings_are_what_a_reward_model_reads(home: Path, tmp_path: Path) -> None:
     path = collect(
-        asked(home), tmp_path / "c", ranker=by_length, annotator="length", log=lambda _: None
+        collect_settings(home),
+        tmp_path / "c",
+        ranker=by_length,
+        annotator="length",
+        log=lambda _: None,
     )
     assert path is not None
     found = list(formats.read_records(path, Comparison))
@@ -58,7 +62,7 @@ def test_rankings_are_what_a_reward_model_reads(home: Path, tmp_path: Path) -> N
 def test_the_same_seed_samples_the_same_answers(home: Path, tmp_path: Path) -> None:
     texts = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        settings = asked(home, seed=seed)
+        settings = collect_settings(home, seed=seed)
         collect(settings, tmp_path / name, ranker=by_length, annotator="x", log=lambda _: None)
         texts.append((tmp_path / name / "answers.jsonl").read_text())
     assert texts[0] == texts[1]
@@ -66,7 +70,7 @@ def test_the_same_seed_samples_the_same_answers(home: Path, tmp_path: Path) -> N
 
 
 def test_people_get_a_page_and_their_file_is_used(home: Path, tmp_path: Path) -> None:
-    settings, folder = asked(home), tmp_path / "c"
+    settings, folder = collect_settings(home), tmp_path / "c"
     assert collect(settings, folder, ranker=None, annotator="people", log=lambda _: None) is None
     assert "rank.html" in rankings_waiting_text(folder)
     assert (folder / "rank.html").is_file()
@@ -82,6 +86,6 @@ def test_people_get_a_page_and_their_file_is_used(home: Path, tmp_path: Path) ->
 
 
 def test_a_model_that_always_gives_the_same_answer_is_refused(home: Path, tmp_path: Path) -> None:
-    settings = asked(home, temperature=0)
+    settings = collect_settings(home, temperature=0)
     with pytest.raises(InputError, match="raise temperature"):
         collect(settings, tmp_path / "c", ranker=by_length, annotator="x", log=lambda _: None)

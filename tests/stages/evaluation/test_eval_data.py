@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.evaluation.eval_data import EvalData, has_rows, load_eval_data
 
@@ -11,8 +11,8 @@ def test_rows_of_several_files_are_combined(tmp_path: Path) -> None:
     first.write_text(json.dumps({"prompt": "Hi", "topic": "chat"}) + "\n")
     second.write_text(json.dumps({"prompt": "Yo", "topic": "chat"}) + "\n")
     found = load_eval_data(EvaluateSettings(models=("a",), data=(first, second)))
-    assert found.prompts == (asked("Hi"), asked("Yo"))
-    assert found.topics == {"chat": (asked("Hi"), asked("Yo"))}
+    assert found.prompts == (user_prompt("Hi"), user_prompt("Yo"))
+    assert found.topics == {"chat": (user_prompt("Hi"), user_prompt("Yo"))}
     assert found.toyworld is None
 
 
@@ -28,6 +28,6 @@ def test_by_default_data_is_used_for_fewer_suites_than_it_could_be() -> None:
     assert not has_rows("memorisation", texts, 1, is_requested=False)
     assert has_rows("memorisation", texts, 1, is_requested=True)
     assert not has_rows("facts", texts, 1, is_requested=True)
-    prompts = EvalData(prompts=(asked("Hi"),))
+    prompts = EvalData(prompts=(user_prompt("Hi"),))
     assert not has_rows("preference", prompts, 1, is_requested=False)  # there is no other model
     assert has_rows("preference", prompts, 2, is_requested=False)

@@ -38,24 +38,24 @@ def settings(folder: Path, models: tuple[str, ...], **more: object) -> EvaluateS
     )
 
 
-def measure(asked: EvaluateSettings, **more: object) -> tuple[list[EvalResult], list[str]]:
+def measure(config: EvaluateSettings, **more: object) -> tuple[list[EvalResult], list[str]]:
     notices: list[str] = []
-    return evaluate(asked, log=notices.append, **more), notices  # type: ignore[arg-type]
+    return evaluate(config, log=notices.append, **more), notices  # type: ignore[arg-type]
 
 
 def test_a_second_evaluation_reuses_the_answers_in_its_folder(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     data = written(tmp_path / "q.jsonl", QUESTIONS)
-    asked = settings(tmp_path, models, data=(data,))
-    found, notices = measure(asked)
+    config = settings(tmp_path, models, data=(data,))
+    found, notices = measure(config)
     assert {n.suite for n in found} == {"facts"}
-    assert read_results(asked.to) == found
-    rows = [json.loads(line) for line in (asked.to / "answers.jsonl").read_text().splitlines()]
+    assert read_results(config.to) == found
+    rows = [json.loads(line) for line in (config.to / "answers.jsonl").read_text().splitlines()]
     assert len(rows) == 4
     assert all(row["verdicts"] for row in rows)
     assert len(notices) == 4
-    again, notices = measure(asked)
+    again, notices = measure(config)
     assert (again, notices) == (found, [])
 
 
@@ -63,7 +63,7 @@ def test_a_stopped_evaluation_continues_from_its_answers(
     tmp_path: Path, models: tuple[str, str]
 ) -> None:
     rows = [{"prompt": f"What is number {i}?", "answer": "red"} for i in range(40)]
-    asked = settings(tmp_path, models, data=(written(tmp_path / "q.jsonl", rows),))
+    config = settings(tmp_path, models, data=(written(tmp_path / "q.jsonl", rows),))
 
     def stop(text: str) -> None:
         if text.startswith("facts"):  # the first model has answered
@@ -72,11 +72,11 @@ def test_a_stopped_evaluation_continues_from_its_answers(
     with pytest.raises(
         Interrupted, match=r"stopped; the answers so far are in .*answers\.jsonl; run "
     ):
-        evaluate(asked, log=stop)
-    path = asked.to / "answers.jsonl"
+        evaluate(config, log=stop)
+    path = config.to / "answers.jsonl"
     assert path.read_bytes().count(b"\n") == 40
-    assert not (asked.to / "results.json").exists()
-    found, notices = measure(asked)
+    assert not (config.to / "results.json").exists()
+    found, notices = measure(config)
     assert [text.rpartition(", ")[0] for text in notices] == ["facts"]  # only the second model
     assert {n.count for n in found} == {40}
 
@@ -109,15 +109,15 @@ def longest(name: str) -> Scorer:
 
 def test_a_reward_model_may_be_the_judge(tmp_path: Path, models: tuple[str, str]) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": f"What is number {i}?"} for i in range(4)])
-    asked = settings(tmp_path, models, data=(data,), judge="rm")
-    found, _ = measure(asked, make_scorer=longest)
+    config = settings(tmp_path, models, data=(data,), judge="rm")
+    found, _ = measure(config, make_scorer=longest)
     assert {n.name for n in found} >= {"win_rate", "win_rate_length_controlled", "strength"}
     assert next(n for n in found if n.name == "win_rate").note == "judged by rm"
 
 
 def test_without_data_the_toy_world_is_used(tmp_path: Path, models: tuple[str, str]) -> None:
-    asked = settings(tmp_path, models[:1], suite=("facts,instructions",), limit=2)
-    found, _ = measure(asked)
+    config = settings(tmp_path, models[:1], suite=("facts,instructions",), limit=2)
+    found, _ = measure(config)
     assert {(n.suite, n.name) for n in found} == {
         ("facts", "accuracy"),
         ("facts", "graded"),
@@ -131,8 +131,8 @@ def test_suites_follow_the_data_unless_they_are_named(tmp_path: Path) -> None:
         written(tmp_path / "q.jsonl", QUESTIONS),
         written(tmp_path / "t.jsonl", [{"text": "a"}]),
     )
-    asked = settings(tmp_path, ("a",), data=data)
-    assert select_suites(asked, load_eval_data(asked)) == ["facts", "forgetting"]
+    config = settings(tmp_path, ("a",), data=data)
+    assert select_suites(config, load_eval_data(config)) == ["facts", "forgetting"]
     named = settings(tmp_path, ("a",), data=data, suite=("forgetting, facts", "facts"))
     assert select_suites(named, load_eval_data(named)) == ["forgetting", "facts"]
     remote = settings(tmp_path, ("http://localhost:1/v1",), data=data)
@@ -155,24 +155,24 @@ def test_impossible_settings_are_refused_at_once(
     tmp_path: Path, more: dict[str, object], message: str
 ) -> None:
     data = written(tmp_path / "q.jsonl", QUESTIONS)
-    asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
+    config = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
     with pytest.raises(InputError) as caught:
-        measure(asked)
+        measure(config)
     assert message in str(caught.value)
     assert not (tmp_path / "evaluation").exists()
 
 
 def test_prompts_without_answers_fit_no_suite_of_one_model(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
-    asked = settings(tmp_path, ("a",), data=(data,))
+    config = settings(tmp_path, ("a",), data=(data,))
     with pytest.raises(InputError, match=r"p\.jsonl: no row for any suite of these models"):
-        select_suites(asked, load_eval_data(asked))
+        select_suites(config, load_eval_data(config))
 
 
 def test_an_endpoint_compares_as_a_judge(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
-    asked = settings(tmp_path, ("a",), data=(data,), judge="http://localhost:1/v1")
-    assert isinstance(make_judge(asked, load_eval_data(asked), None), Comparer)
+    config = settings(tmp_path, ("a",), data=(data,), judge="http://localhost:1/v1")
+    assert isinstance(make_judge(config, load_eval_data(config), None), Comparer)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_impossible_tasks_and_votes_are_refused_at_once(
     tmp_path: Path, more: dict[str, object], message: str
 ) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello", "answer": "Hi"}])
-    asked = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
+    config = settings(tmp_path, ("a",), data=(data,)).model_copy(update=more)
     with pytest.raises(InputError) as caught:
-        measure(asked)
+        measure(config)
     assert message in str(caught.value)
     assert not (tmp_path / "evaluation").exists()

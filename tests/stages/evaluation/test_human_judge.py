@@ -9,7 +9,7 @@ import pytest
 
 from tests import small
 from tests.commands import done, upbring
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from upbring.errors import InputError
 from upbring.evaluate.preference import ModelAnswers
 from upbring.settings.commands.evaluate import EvaluateSettings
@@ -21,7 +21,7 @@ from upbring.stages.evaluation.human_judge import (
     write_voting_page,
 )
 
-PROMPTS = [asked(f"What is {i}?") for i in range(30)]
+PROMPTS = [user_prompt(f"What is {i}?") for i in range(30)]
 ANSWERS = ModelAnswers(
     PROMPTS,
     {

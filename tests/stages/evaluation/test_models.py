@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from tests.evaluate.scripted import asked
+from tests.evaluate.scripted import user_prompt
 from upbring.errors import InputError
 from upbring.evaluate.endpoint import Endpoint
 from upbring.settings.commands.evaluate import EvaluateSettings
@@ -25,16 +25,16 @@ def test_one_model_is_in_memory_at_a_time(model_folder: Path, other_folder: Path
     slot = slot_for(str(model_folder), str(other_folder))
     one, other = (slot.make_model(str(f), f.name) for f in (model_folder, other_folder))
     assert slot.num_loads == 0  # an unused model is not loaded
-    one.generate([asked("Hello")])
+    one.generate([user_prompt("Hello")])
     one.document_likelihoods(["The sky is warm."])
     assert slot.num_loads == 1
     other.complete(["The sky"], max_tokens=2)
-    other.sample([asked("Hello")], seed=0)
+    other.sample([user_prompt("Hello")], seed=0)
     assert slot.num_loads == 2
-    one.generate([asked("Hello")])
+    one.generate([user_prompt("Hello")])
     assert slot.num_loads == 3
     slot.unload()
-    one.generate([asked("Hello")])
+    one.generate([user_prompt("Hello")])
     assert slot.num_loads == 4
 
 

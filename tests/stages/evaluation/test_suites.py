@@ -1,4 +1,4 @@
-from tests.evaluate.scripted import Scripted, asked
+from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.facts import Question
 from upbring.evaluate.instructions import InstructionPrompt
@@ -9,13 +9,13 @@ from upbring.stages.evaluation.eval_data import EvalData
 from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
 
 EVAL_DATA = EvalData(
-    questions=(Question(asked("q"), ("yes",)),),
+    questions=(Question(user_prompt("q"), ("yes",)),),
     instructions=(InstructionPrompt("i", (Instruction("punctuation:no_comma", {}),)),),
-    requests=(RefusalRequest(asked("r"), is_harmful=False),),
+    requests=(RefusalRequest(user_prompt("r"), is_harmful=False),),
     canaries=(Canary("c", "1", ("2",), 1),),
     documents=("a b c d e f g h",),
-    prompts=(asked("p"),),
-    topics={"all": (asked("p"),)},
+    prompts=(user_prompt("p"),),
+    topics={"all": (user_prompt("p"),)},
 )
 ANSWERS = {"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"}
 LOGPROBS = {" 1": -1.0, " 2": -2.0, "a b c d e f g h": -8.0, "so": -3.0}
@@ -34,7 +34,7 @@ def test_every_suite_measures_its_part_of_the_data() -> None:
     assert names["preference"] == {"words", "words_change"}
 
 
-def test_models_that_have_answered_are_only_used_again_for_drift() -> None:
+def test_models_whose_answers_are_cached_are_loaded_only_for_drift() -> None:
     subjects = [Scripted(name, ANSWERS, LOGPROBS) for name in ("base", "sft")]
     bench = SuiteContext(EVAL_DATA, AnswerCache(), None, 0, "base")
     for subject in subjects:

@@ -17,7 +17,7 @@ def own() -> ToyworldEvalData:
 def test_the_toy_world_has_data_for_every_suite(own: ToyworldEvalData) -> None:
     assert len(own.questions) == len(own.format_questions) == len(own.documents) == 10
     assert {request.is_harmful for request in own.requests} == {True, False}
-    assert {canary.times_told for canary in own.canaries} >= {0, 64}
+    assert {canary.repetitions for canary in own.canaries} >= {0, 64}
     assert set(own.capabilities) == {"clozes", *CAPABILITY_SETS}
     assert all(question.alternatives for question in own.capabilities["clozes"])
     assert own.prompts

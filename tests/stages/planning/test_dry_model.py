@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def asked(home: Path, **more: object) -> Resolved[SftSettings]:
+def sft_settings(home: Path, **more: object) -> Resolved[SftSettings]:
     values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
     return Resolved(SftSettings.model_validate(values), {})
 
@@ -32,9 +32,9 @@ def quiet(text: str) -> None:
 def test_no_weight_is_read(home: Path) -> None:
     size = weight_file_bytes(home / "m")
     (home / "m" / "model.safetensors").write_bytes(b"x" * size)
-    cast = make_dry_run_context("sft", asked(home), log=quiet)
-    assert cast.loaded.model.device.type == "meta"
-    assert len(cast.dataset.main) == 38
+    context = make_dry_run_context("sft", sft_settings(home), log=quiet)
+    assert context.loaded.model.device.type == "meta"
+    assert len(context.dataset.main) == 38
 
 
 def test_an_adapter_is_planned_on_its_base(home: Path) -> None:
@@ -42,12 +42,12 @@ def test_an_adapter_is_planned_on_its_base(home: Path) -> None:
     adapter.mkdir()
     config = {"base_model_name_or_path": str(home / "m")}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    cast = make_dry_run_context("sft", asked(home, model=str(adapter)), log=quiet)
-    assert cast.loaded.base == home / "m"
+    context = make_dry_run_context("sft", sft_settings(home, model=str(adapter)), log=quiet)
+    assert context.loaded.base == home / "m"
     config = {"base_model_name_or_path": str(adapter)}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="is its own base"):
-        make_dry_run_context("sft", asked(home, model=str(adapter)), log=quiet)
+        make_dry_run_context("sft", sft_settings(home, model=str(adapter)), log=quiet)
 
 
 def test_a_configuration_alone_is_enough_to_pretrain(home: Path) -> None:
@@ -57,10 +57,10 @@ def test_a_configuration_alone_is_enough_to_pretrain(home: Path) -> None:
     assert len(make_dry_run_context("pretrain", resolved, log=quiet).dataset.main) == 57
 
 
-def test_a_folder_without_a_configuration_is_told(home: Path) -> None:
+def test_a_folder_without_a_configuration_is_reported(home: Path) -> None:
     (home / "m" / "config.json").unlink()
     with pytest.raises(InputError, match=r"m: has no config.json; pass the directory"):
-        make_dry_run_context("sft", asked(home), log=quiet)
+        make_dry_run_context("sft", sft_settings(home), log=quiet)
     (home / "m" / "config.json").write_text('{"model_type": "unheard"}')
     with pytest.raises(InputError, match=r"config.json: cannot be read"):
-        make_dry_run_context("sft", asked(home), log=quiet)
+        make_dry_run_context("sft", sft_settings(home), log=quiet)

@@ -21,7 +21,7 @@ from upbring.stages.planning.machine_load import LoadMeter, compute_other_load, 
         (0.0, 1.0, None),  # we computed, and the system reports that nobody did
     ],
 )
-def test_the_load_of_others_is_what_is_left_of_all(
+def test_the_load_of_other_programs_is_the_total_without_our_own(
     busy: float, own_seconds: float, expected: float | None
 ) -> None:
     found = compute_other_load(busy=busy, own_seconds=own_seconds, seconds=2.0, cores=2)

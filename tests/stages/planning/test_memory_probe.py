@@ -49,7 +49,7 @@ def kept(network: PreTrainedModel, model: Model, batch: Batch) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             found[storage.data_ptr()] = storage.nbytes()
-        tensors.append(tensor)  # alive, so that no other takes its place
+        tensors.append(tensor)  # kept alive, so that its memory is not reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -133,7 +133,7 @@ def test_what_a_recomputed_layer_makes_is_counted() -> None:
     before = profile_config(config, again).recomputed_per_layer.per_unit
     config.intermediate_size += 100
     # gate, up, gate's activation and their product are wider by 100 float32, and so is A of the
-    # adapter behind them, [4, 100], which is scaled once for 40 tokens
+    # adapter after them, [4, 100], which is scaled once for 40 tokens
     expected = 4 * 100 * 4 + 4 * 100 * 4 / 40
     assert profile_config(config, again).recomputed_per_layer.per_unit == before + expected
     assert profile_config(config, manner()).recomputed_per_layer.per_unit == 0
@@ -172,7 +172,7 @@ def test_recomputing_counts_less_and_longer_texts_more() -> None:
     )
 
 
-def test_logits_are_counted_as_many_times_as_they_lie_in_memory() -> None:
+def test_each_copy_of_the_logits_in_memory_is_counted() -> None:
     shape = profile_config(FAMILIES["llama"](), manner(is_full=True))
     # a chunk of float32 logits: itself, its gradient and at least one more for the softmax
     assert 2 * 4 * 97 <= shape.training_logits.per_unit <= 6 * 4 * 97
@@ -185,7 +185,7 @@ def test_logits_are_counted_as_many_times_as_they_lie_in_memory() -> None:
     ).logprobs.shape == (3,)
 
 
-def test_counting_leaves_nothing_behind_that_has_no_data() -> None:
+def test_counting_leaves_no_meta_tensors_behind() -> None:
     how = manner(torch.bfloat16)
     network = family("llama").to(torch.bfloat16)
     network.set_attn_implementation(ATTENTION_NAME)

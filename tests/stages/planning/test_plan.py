@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(home: Path, **more: object) -> Resolved[SftSettings]:
+def sft_settings(home: Path, **more: object) -> Resolved[SftSettings]:
     values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
     return Resolved(SftSettings.model_validate({"dtype": "float32", **values}), {})
 
@@ -49,7 +49,7 @@ def cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made(home: Path, **more: object) -> Plan:
     return plan(
-        make_dry_run_context("sft", asked(home, **more), log=lambda _: None), baseline=10**8
+        make_dry_run_context("sft", sft_settings(home, **more), log=lambda _: None), baseline=10**8
     )
 
 
@@ -65,7 +65,7 @@ def test_rows_and_steps_are_those_of_the_run(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_more_tokens_at_once_take_more(home: Path) -> None:
+def test_larger_micro_batches_take_more_memory(home: Path) -> None:
     sizes = [
         made(home, micro_batch_tokens=count).memory.phases["training"] for count in (64, 128, 1024)
     ]
@@ -76,8 +76,8 @@ def test_more_tokens_at_once_take_more(home: Path) -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_time_is_that_of_steps_and_evaluations(home: Path) -> None:
-    cast = make_dry_run_context("sft", asked(home), log=lambda _: None)
-    found = measure_time(cast, plan(cast, baseline=0), max_seconds=0.1)
+    context = make_dry_run_context("sft", sft_settings(home), log=lambda _: None)
+    found = measure_time(context, plan(context, baseline=0), max_seconds=0.1)
     assert found.step > 0
     assert found.evaluation > 0
     assert found.total == pytest.approx(15 * found.step + 16 * found.evaluation)
@@ -105,7 +105,7 @@ def test_memory_is_formatted_on_a_line(home: Path) -> None:
 
 
 def of(home: Path, method: str, **flags: object) -> StageContext:
-    """Return a cast of a method without a model in memory."""
+    """Return the stage context of a method without a model in memory."""
     words = {"model": str(home / "m"), "threads": "1", "dtype": "float32", **flags}
     kind = load_settings(find_method(method))
     return make_dry_run_context(
@@ -115,15 +115,15 @@ def of(home: Path, method: str, **flags: object) -> StageContext:
 
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("method", ["ppo", "grpo", "rloo"])
-def test_what_learns_from_its_own_responses_is_planned(home: Path, method: str) -> None:
+def test_on_policy_methods_are_planned(home: Path, method: str) -> None:
     (home / "p.jsonl").write_text('{"prompt": "What is red?"}\n' * 40)
     if not (home / "r").exists():
         make_reward(home / "m", home / "r")
-    cast = of(
+    context = of(
         home, method, prompts=[str(home / "p.jsonl")], reward_model=[str(home / "r")], steps="6"
     )
-    made = plan(cast, baseline=0)
-    time = measure_time(cast, made, max_seconds=0.05)
+    made = plan(context, baseline=0)
+    time = measure_time(context, made, max_seconds=0.05)
     assert "KV cache" in made.memory.phases["sampling"]
     assert format_time(made, time).startswith("time: about ")
     # a policy, a value and a reward; or a policy and a reward
@@ -174,7 +174,7 @@ def test_preferences_take_the_planned_memory(home: Path, method: str, model: str
 
 
 @pytest.mark.usefixtures("cache")
-def test_savings_are_named_in_order_and_come_true(home: Path) -> None:
+def test_savings_are_listed_in_order_and_are_realized(home: Path) -> None:
     found = made(home)
     flags = [change.split()[0].rstrip(":") for change in savings(found)]
     assert flags == ["--micro-batch-tokens", "--gradient-checkpointing", "--dtype", "--rank"]
@@ -186,7 +186,7 @@ def test_savings_are_named_in_order_and_come_true(home: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory by RLIMIT_AS")
-def test_a_process_without_memory_gives_advice_and_keeps_its_checkpoint(home: Path) -> None:
+def test_out_of_memory_gives_advice_and_keeps_the_checkpoint(home: Path) -> None:
     small.make_demonstrations(home / "many.jsonl", 2200)
     words = ["--model", "m", "--tune", "full", "--batch-size", "2000", "--micro-batch-tokens"]
     more = ["200000", "--steps", "2", "--sample-tokens", "1", "--threads", "1", "--name", "full"]

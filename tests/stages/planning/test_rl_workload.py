@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cast(home: Path, method: str = "ppo", **more: object) -> StageContext:
+def make_context(home: Path, method: str = "ppo", **more: object) -> StageContext:
     flags = {
         "model": str(home / "m"),
         "prompts": [str(home / "p.jsonl")],
@@ -41,45 +41,45 @@ def cast(home: Path, method: str = "ppo", **more: object) -> StageContext:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(home / "cache"))
         kind = load_settings(find_method(method))
-        asked = resolve(kind, section=method, file=None, flags=flags)
-        return make_dry_run_context(method, asked, log=lambda _: None)
+        resolved = resolve(kind, section=method, file=None, flags=flags)
+        return make_dry_run_context(method, resolved, log=lambda _: None)
 
 
-def asked(home: Path, method: str = "ppo", **more: object) -> Workload:
-    return workload_from_rollouts(cast(home, method, **more))
+def make_workload(home: Path, method: str = "ppo", **more: object) -> Workload:
+    return workload_from_rollouts(make_context(home, method, **more))
 
 
-def test_a_step_learns_from_responses_as_long_as_they_may_be(home: Path) -> None:
-    found = asked(home, num_generations="3", num_mini_batches="2", update_epochs="2")
+def test_a_step_is_planned_with_responses_of_the_maximum_length(home: Path) -> None:
+    found = make_workload(home, num_generations="3", num_mini_batches="2", update_epochs="2")
     assert found.time.step_rows == 4 * 3 * 10
     assert found.memory.train_rows == 4 * 3 * 10
     # 38 prompts, 8 in a round: 4.75 rounds, hence 5, of 2 · 2 steps
     assert found.time.steps == 20
-    # a round draws 24 responses at once, 10 tokens each, for four steps
+    # a round samples 24 responses at once, 10 tokens each, for four steps
     assert found.memory.concurrent_responses == 24
     assert found.time.decode_steps == 10 / 4
     tree = found.trees[0]
     assert [len(branch.tokens) for branch in tree.branches] == [10, 10, 10]
 
 
-def test_a_round_is_looked_at_by_everybody(home: Path) -> None:
-    # in float32 the policy's own numbers are those of the draw: reference, value, reward look
+def test_every_role_scores_a_round(home: Path) -> None:
+    # in float32 the policy's log-probabilities are those of sampling: these roles score
     found, none = (
-        asked(home, update_epochs="1"),
-        asked(home, update_epochs="1", reward_model=[], rule=["is_json"]),
+        make_workload(home, update_epochs="1"),
+        make_workload(home, update_epochs="1", reward_model=[], rule=["is_json"]),
     )
     tokens = found.time.step_tokens
     prompt = tokens - 4 * 10
     assert found.time.scored_tokens == 3 * tokens + prompt
     assert none.time.scored_tokens == 2 * tokens + prompt
     assert found.time.scored_rows == 40
-    half = asked(home, update_epochs="1", dtype="bfloat16")
+    half = make_workload(home, update_epochs="1", dtype="bfloat16")
     assert half.time.scored_tokens == 4 * tokens + prompt
     assert half.time.scored_rows == 80
 
 
 @pytest.mark.parametrize(
-    ("method", "more", "learning", "voices", "resting"),
+    ("method", "more", "trained", "scoring", "resting"),
     [
         ("ppo", {}, 2, 2, 1),
         ("ppo", {"value_model": "trunk"}, 1, 1, 1),
@@ -90,14 +90,14 @@ def test_a_round_is_looked_at_by_everybody(home: Path) -> None:
         ("ppo", {"tune": "full"}, 1, 2, 0),
     ],
 )
-def test_who_takes_part_is_counted(
-    home: Path, method: str, more: dict[str, str], learning: int, voices: int, resting: int
+def test_every_role_is_counted(
+    home: Path, method: str, more: dict[str, str], trained: int, scoring: int, resting: int
 ) -> None:
     more = {name: str(home / "r") if value == "r" else value for name, value in more.items()}
-    work = asked(home, method, **more).memory
+    work = make_workload(home, method, **more).memory
     assert (work.trainable_adapters, work.passes_per_token, work.frozen_adapters) == (
-        learning,
-        voices,
+        trained,
+        scoring,
         resting,
     )
 
@@ -105,29 +105,31 @@ def test_who_takes_part_is_counted(
 def test_another_base_and_a_second_copy_have_their_bytes(home: Path) -> None:
     network = AutoModelForCausalLM.from_pretrained(home / "m")
     size = 4 * sum(p.numel() for p in network.parameters())
-    strange = count_roles(cast(home, reward_model=[str(home / "strange")]))
+    strange = count_roles(make_context(home, reward_model=[str(home / "strange")]))
     assert (strange.other_model_bytes, strange.frozen_adapters, strange.reward_models) == (
         size,
         0,
         1,
     )
-    assert count_roles(cast(home)).other_model_bytes == 0
-    full = count_roles(cast(home, tune="full"))
+    assert count_roles(make_context(home)).other_model_bytes == 0
+    full = count_roles(make_context(home, tune="full"))
     learned = 4 * demanded_adapter(home)
     # a reward's adapter, and a value's with its gradient and two moments
     assert full.other_model_bytes == size + learned * (1 + 4)
 
 
 def demanded_adapter(home: Path) -> int:
-    """Return the numbers of an adapter of rank 16 on all linear layers, worked by hand."""
+    """Return the numbers of an adapter of rank 16 on all linear layers, computed by hand."""
     del home
     d, kv, mlp = 32, 16, 48
     shapes = [(d, d), (d, kv), (d, kv), (d, d), (d, mlp), (d, mlp), (mlp, d)]
     return 2 * 16 * sum(a + b for a, b in shapes)  # two layers
 
 
-def test_rows_that_are_replayed_are_learned_from_too(home: Path) -> None:
-    plain, mixed = asked(home), asked(home, mix=[f"{home / 'd.jsonl'}=0.2"])
+def test_replayed_rows_are_counted(home: Path) -> None:
+    plain, mixed = make_workload(home), make_workload(home, mix=[f"{home / 'd.jsonl'}=0.2"])
     assert mixed.memory.micro_batches == plain.memory.micro_batches + 1
     assert mixed.time.step_tokens > plain.time.step_tokens
-    assert asked(home, mix=[f"{home / 'd.jsonl'}=0.2"], mix_weight="0").memory == plain.memory
+    assert (
+        make_workload(home, mix=[f"{home / 'd.jsonl'}=0.2"], mix_weight="0").memory == plain.memory
+    )

@@ -85,7 +85,7 @@ def test_seconds_of_rounds_are_those_worked_by_hand() -> None:
     assert found.total == pytest.approx(7 * found.step + 4.03)
 
 
-def test_responses_that_grow_are_tried_where_a_stage_has_them() -> None:
+def test_sampling_speed_is_measured_only_for_stages_that_sample() -> None:
     manner = ProbeConfig(torch.float32, AdapterSettings(rank=4), False, False, torch.device("cpu"))  # noqa: FBT003 -- as declared
     trees = [make_tree(range(5), range(7))]
     plain = measure_speed(FAMILIES["llama"](), manner, trees, max_seconds=0.01)

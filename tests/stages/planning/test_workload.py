@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cast(home: Path, **more: object) -> StageContext:
+def make_context(home: Path, **more: object) -> StageContext:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPBRING_CACHE", str(home / "cache"))
         values = {"model": str(home / "m"), "data": (home / "d.jsonl",), "threads": 1, **more}
@@ -44,8 +44,8 @@ def of(prompt: int, *branches: int) -> Tree:
 
 
 def test_the_largest_micro_batch_and_the_mean_step_are_found(home: Path) -> None:
-    found = workload_from_rows(cast(home, batch_size=38, micro_batch_tokens=100))
-    whole = workload_from_rows(cast(home, batch_size=38))
+    found = workload_from_rows(make_context(home, batch_size=38, micro_batch_tokens=100))
+    whole = workload_from_rows(make_context(home, batch_size=38))
     # each step is trained on every row: its tokens are those of all micro-batches
     assert found.time.step_tokens == whole.time.step_tokens == whole.memory.train_tokens
     assert found.time.step_rows == whole.memory.train_rows
@@ -55,10 +55,10 @@ def test_the_largest_micro_batch_and_the_mean_step_are_found(home: Path) -> None
 
 
 def test_evaluations_sample_responses_to_the_sample_prompts(home: Path) -> None:
-    plain = workload_from_rows(cast(home, sample_tokens=9))  # prompts of two held-out rows
+    plain = workload_from_rows(make_context(home, sample_tokens=9))  # prompts of two held-out rows
     assert plain.time.eval_decode_tokens == 9
     assert plain.memory.concurrent_responses == 2
-    one = workload_from_rows(cast(home, sample_tokens=9, sample_prompts=("What is red?",)))
+    one = workload_from_rows(make_context(home, sample_tokens=9, sample_prompts=("What is red?",)))
     assert one.memory.concurrent_responses == 1
     assert one.memory.kv_cache_tokens < plain.memory.kv_cache_tokens
 
@@ -67,8 +67,8 @@ def test_kernels_are_cached_in_bfloat16_only_and_up_to_the_capacity_of_the_cache
     home: Path,
 ) -> None:
     trees = [of(3, 4), of(3, 4), of(9, 1)]
-    assert count_compiled_shapes(cast(home), trees, 2) == 0
-    half = cast(home, dtype="bfloat16")
+    assert count_compiled_shapes(make_context(home), trees, 2) == 0
+    half = make_context(home, dtype="bfloat16")
     assert half.machine.compute_dtype == torch.bfloat16
     assert count_compiled_shapes(half, trees, 2) == 2 * 30 + 2 * 6  # two batches, two lengths
     assert count_compiled_shapes(half, trees, 10_000) == devices.ONEDNN_CACHE_CAPACITY

@@ -14,7 +14,7 @@ class RolloutsSettings(Settings):
     step: int | None = setting(
         None, ge=0, help="Step of the evaluation to show. Unset: the last evaluation."
     )
-    colour: Literal["advantages", "rewards", "kl", "values"] = setting(
+    color: Literal["advantages", "rewards", "kl", "values"] = setting(
         "advantages", help="The number that colors the tokens: green is high, red is low."
     )
     table: bool = setting(default=False, help="Print a table of all numbers, one line per token.")

@@ -183,6 +183,6 @@ ROW_HINTS = {
     "instructions": "give rows as IFEval writes them: prompt, instruction_id_list, kwargs",
     "refusals": "give rows with prompt and label (safe or unsafe), as XSTest writes them",
     "forgetting": "give rows with a text, with prompt and answer, or with prompt and topic",
-    "memorisation": "give rows with prompt, answer, alternatives and times_told, or with a text",
+    "memorisation": "give rows with prompt, answer, alternatives and repetitions, or with a text",
     "harness": "name its tasks with --tasks",
 }

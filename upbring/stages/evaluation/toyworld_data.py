@@ -14,7 +14,7 @@ from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Scorer
 from upbring.evaluate.refusals import RefusalRequest
 from upbring.toyworld import eval_sets, export
-from upbring.toyworld.corpus import held_out_tales
+from upbring.toyworld.corpus import held_out_texts
 from upbring.toyworld.grading import CAUSES, grade
 from upbring.toyworld.private_records import alternatives, private_records
 from upbring.toyworld.tasks import Task
@@ -24,7 +24,7 @@ FACTS_SET = "facts-held-out-entities-held-out-phrasings"
 PREFERENCE_SETS = (FACTS_SET, "innocent", "explanations", "summaries", "chat")
 CAPABILITY_SETS = ("sums", "summaries", "explanations", "diagnoses")
 DEFAULT_MAX_ROWS = 100
-NUM_TALES = 200
+NUM_HELD_OUT_TEXTS = 200
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,12 @@ def load_toyworld_data(*, seed: int = 0, max_rows: int | None = None) -> Toyworl
             for task in sets[name]
         ),
         canaries=tuple(
-            Canary(r.opening, r.number, alternatives(r, seed=seed), r.times_told)
+            Canary(r.opening, r.number, alternatives(r, seed=seed), r.repetitions)
             for r in private_records(seed=seed)
         ),
-        documents=tuple(select_evenly(list(held_out_tales(seed=seed, count=NUM_TALES)), max_rows)),
+        documents=tuple(
+            select_evenly(list(held_out_texts(seed=seed, count=NUM_HELD_OUT_TEXTS)), max_rows)
+        ),
         capabilities={
             "clozes": tuple(
                 Question(str(c["prompt"]), (str(c["answer"]),), tuple(map(str, c["alternatives"])))
