@@ -219,7 +219,7 @@ def test_the_value_model_learns_the_expected_reward() -> None:
     ours, _ = made(
         Ppo,
         make_settings(
-            value_warmup_rounds=99, steps=20, batch_size=6, learning_rate=0.03, value_clip_range=0.0
+            value_warmup_rounds=99, steps=30, batch_size=6, learning_rate=0.03, value_clip_range=0.0
         ),
         reward=lambda some: [3.0] * len(some),
     )

@@ -76,6 +76,6 @@ def test_advantages_may_be_whitened() -> None:
 
 
 def test_a_bandit_with_known_best_arms_is_solved() -> None:
-    rewards = bandit(Rloo, RlooSettings, steps=20)
+    rewards = bandit(Rloo, RlooSettings, steps=30)
     assert rewards[0] < 0.6
     assert sum(rewards[-5:]) / 5 > 0.9

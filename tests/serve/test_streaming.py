@@ -55,7 +55,9 @@ def scripted(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, text: str) ->
     assert loaded.tokenizer is not None
     tokens = loaded.tokenizer.encode(text, is_continuation=True)
 
-    def stream(*_: object, stopping: StopConditions) -> Iterator[tuple[Response, None]]:
+    def stream(
+        *_: object, stopping: StopConditions, **__: object
+    ) -> Iterator[tuple[Response, None]]:
         for count in range(1, len(tokens) + 1):
             assert stopping.ends_sequence is not None
             ends = stopping.ends_sequence(tokens[:count])

@@ -19,6 +19,7 @@ import psutil
 import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from upbring.model.lora import AdaptedLinear
 from upbring.model.network import Model
@@ -108,7 +109,7 @@ def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
     """
     network: Any = model.network.base_model
     config = model.network.config
-    if not _is_supported(model) or decoder_bytes(model) > _available_bytes():
+    if not _is_supported(model) or _is_too_large(model):
         return None
     dtype = model.compute_dtype
 
@@ -150,29 +151,31 @@ def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
     )
 
 
-def decoder_bytes(model: Model) -> int:
-    """Return the bytes of a decoder's weights: those of all layers and of the head."""
-    head = model.network.get_output_embeddings()
-    network: Any = model.network.base_model
-    layers = sum(p.numel() for n, p in network.layers.named_parameters() if "lora_" not in n)
-    return int((layers + head.weight.numel()) * model.compute_dtype.itemsize)
+def decoder_bytes(network: PreTrainedModel, dtype: torch.dtype) -> int:
+    """Return the bytes of a decoder's weights, all layers and the head; 0 without a decoder."""
+    if not _has_known_layers(network):
+        return 0
+    layers = sum(p.numel() for n, p in network.base_model.named_parameters() if _is_copied(n))
+    return int((layers + network.get_output_embeddings().weight.numel()) * dtype.itemsize)
 
 
-def _available_bytes() -> float:
-    return MAX_MEMORY_SHARE * psutil.virtual_memory().available
+def _is_copied(name: str) -> bool:
+    return name.startswith("layers.") and "lora_" not in name
 
 
-def is_known(model: Model) -> bool:
-    """Whether the layers of the network are those that a decoder computes."""
-    network: Any = model.network.base_model
-    names = {type(layer).__name__ for layer in getattr(network, "layers", ())}
-    if len(names) != 1 or not names <= PRE_NORM_LAYERS | SANDWICH_NORM_LAYERS:
-        return False
-    return model.device.type == "cpu" and model.is_packed
+def _is_too_large(model: Model) -> bool:
+    limit = MAX_MEMORY_SHARE * psutil.virtual_memory().available
+    return decoder_bytes(model.network, model.compute_dtype) > limit
+
+
+def _has_known_layers(network: PreTrainedModel) -> bool:
+    names = {type(layer).__name__ for layer in getattr(network.base_model, "layers", ())}
+    is_known = len(names) == 1 and names <= PRE_NORM_LAYERS | SANDWICH_NORM_LAYERS
+    return is_known and network.get_output_embeddings() is not None
 
 
 def _is_supported(model: Model) -> bool:
-    if not is_known(model) or model.network.get_output_embeddings() is None:
+    if not (_has_known_layers(model.network) and model.is_packed and model.device.type == "cpu"):
         return False
     config = model.network.config
     rope = getattr(config, "rope_parameters", None) or {}

@@ -182,12 +182,19 @@ def sample(
     stopping: StopConditions,
     num_slots: int = 32,
     poll: Callable[[], None] = lambda: None,
+    decoder: Decoder | None = None,
 ) -> list[Response]:
     """Return the responses to all requests in order, with a request's samples side by side."""
     responses = {
         (response.request_index, response.sample_index): response
         for response, _ in stream(
-            model, requests, sampling, stopping=stopping, num_slots=num_slots, poll=poll
+            model,
+            requests,
+            sampling,
+            stopping=stopping,
+            num_slots=num_slots,
+            poll=poll,
+            decoder=decoder,
         )
     }
     return [responses[index] for index in sorted(responses)]
@@ -201,8 +208,12 @@ def stream(
     stopping: StopConditions,
     num_slots: int = 32,
     poll: Callable[[], None] = lambda: None,
+    decoder: Decoder | None = None,
 ) -> Iterator[tuple[Response, int]]:
-    """Yield each response after each new token, with that token."""
+    """Yield each response after each new token, with that token.
+
+    Without a `decoder` one is made, if the responses are long enough to be worth it.
+    """
     if not requests:
         return
     is_cached = model.is_packed
@@ -213,8 +224,7 @@ def stream(
     if model.rotary_threshold is not None and length > model.rotary_threshold:
         is_cached = False  # cached keys have the rotary scaling of one side
     cache = KVCache(slots, length)
-    decoder = None
-    if is_cached and sampling.max_tokens >= MIN_DECODER_TOKENS:
+    if is_cached and decoder is None and sampling.max_tokens >= MIN_DECODER_TOKENS:
         with torch.inference_mode():
             decoder = make_decoder(model, num_rows=slots)
     waiting = deque(enumerate(requests))
@@ -229,10 +239,7 @@ def stream(
         parts = []
         with torch.inference_mode():  # autograd's bookkeeping is expensive for short rows
             if rows:
-                if decoder is None:
-                    parts.append(_decode(model, cache if is_cached else None, requests, rows))
-                else:
-                    parts.append(_decode_folded(model, decoder, cache, rows))
+                parts.append(_decode(model, cache if is_cached else None, decoder, requests, rows))
             if new_requests:
                 parts.append(_prefill(model, cache if is_cached else None, new_requests, len(rows)))
                 rows += [
@@ -273,6 +280,7 @@ def _prefill(
 def _decode(
     model: Model,
     cache: KVCache | None,
+    decoder: Decoder | None,
     requests: Sequence[Request],
     rows: list[tuple[Response, int]],
 ) -> Tensor:
@@ -287,22 +295,14 @@ def _decode(
         return compute_logits(model, hidden_states(model, batch)[ends])
     B = len(rows)
     last_tokens = torch.tensor([response.tokens[-1] for response, _ in rows], device=model.device)
-    positions = cache.lengths[:B].to(model.device)
-    hidden = forward(model, last_tokens, positions, DecodeLayout(cache, B))
+    positions, layout = cache.lengths[:B].to(model.device), DecodeLayout(cache, B)
+    if decoder is None:
+        logits = compute_logits(model, forward(model, last_tokens, positions, layout))
+    else:
+        hidden = decoder.hidden_states(last_tokens, positions, layout.attend_cached)
+        logits = transform_logits(model, decoder.head(hidden.to(decoder.dtype)))
     cache.lengths[:B] += 1
-    return compute_logits(model, hidden)
-
-
-def _decode_folded(
-    model: Model, decoder: Decoder, cache: KVCache, rows: list[tuple[Response, int]]
-) -> Tensor:
-    """Return the next logits `[B, V]` from a decoder's copy of the weights."""
-    B = len(rows)
-    last_tokens = torch.tensor([response.tokens[-1] for response, _ in rows])
-    layout = DecodeLayout(cache, B)
-    hidden = decoder.hidden_states(last_tokens, cache.lengths[:B], layout.attend_cached)
-    cache.lengths[:B] += 1
-    return transform_logits(model, decoder.head(hidden.to(decoder.dtype)))
+    return logits
 
 
 def sample_next_tokens(

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import torch
 
 from upbring.data.chat.chat import Chat, make_chat
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 from upbring.maths import counter_rng
+from upbring.model.decoder import Decoder, make_decoder
 from upbring.model.load import LoadedModel
 from upbring.model.sampling import Request, StopConditions, stream
 from upbring.settings.sampling import SampleSettings
@@ -20,6 +24,12 @@ class ChatModel:
 
     loaded: LoadedModel
     chat: Chat
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """A copy of the weights for fast generation, made once for all responses."""
+        with torch.inference_mode():
+            return make_decoder(self.loaded.model, num_rows=1)
 
     def stream_response(
         self, messages: Sequence[Message], sampling: SampleSettings, *, key: int
@@ -42,7 +52,9 @@ class ChatModel:
         )
         num_sent = 0
         text = ""
-        for response, _ in stream(model, [Request(prompt, (key,))], sampling, stopping=stopping):
+        for response, _ in stream(
+            model, [Request(prompt, (key,))], sampling, stopping=stopping, decoder=self.decoder
+        ):
             text = tokenizer.decode([t for t in response.tokens if t not in stop_token_ids])
             if response.finish_reason == "string":
                 text = text[: -len(_from_stop_string(text, sampling.stop))]

@@ -79,6 +79,7 @@ class MemoryProfile:
     forward_logits: LinearBytes  # per row, without gradients
     max_logit_rows: int  # computed at once
     kv_cache_per_token: int  # in all layers
+    decoder_bytes: int = 0  # the copy of the weights that generates
 
     @property
     def adapter_bytes(self) -> int:
@@ -215,6 +216,7 @@ def _phases(
     )
     sampling_parts = {
         "KV cache": memory_profile.kv_cache_per_token * memory_workload.kv_cache_tokens,
+        "copy of the weights": memory_profile.decoder_bytes * bool(memory_workload.kv_cache_tokens),
         "temporaries": sampling_bytes,
     }
     yield "sampling", {**moments, **sampling_parts}

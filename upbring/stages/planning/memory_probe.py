@@ -25,6 +25,7 @@ from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.model import matmul_attention
 from upbring.model.attention import ATTENTION_NAME
+from upbring.model.decoder import decoder_bytes
 from upbring.model.network import Model, disable_dropout, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, score_hidden_states
@@ -104,6 +105,9 @@ def profile_network(
         * num_kv_heads
         * head_dim
         * probe_config.compute_dtype.itemsize,
+        decoder_bytes=decoder_bytes(network, probe_config.compute_dtype)
+        if probe_config.device.type == "cpu"
+        else 0,
     )
 
 

@@ -17,10 +17,11 @@ from transformers import PretrainedConfig
 
 from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import Tree
+from upbring.model.decoder import make_decoder
 from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE
 from upbring.model.sampling import Request, Response, StopConditions, sample, sample_next_tokens
-from upbring.model.score import compute_logits, score_hidden_states
+from upbring.model.score import compute_logits, score_hidden_states, transform_logits
 from upbring.settings.sampling import SampleSettings
 from upbring.stages.planning.estimate import MemoryProfile
 from upbring.stages.planning.memory_probe import (
@@ -235,9 +236,14 @@ def _time_decoding(
         for i in range(count)
     ]
 
+    with torch.inference_mode():
+        decoder = make_decoder(model, num_rows=count)
+
     def generate(max_tokens: int) -> None:
         limited = sampling_settings.model_copy(update={"max_tokens": max_tokens})
-        sample(model, requests, limited, stopping=StopConditions(), num_slots=count)
+        sample(
+            model, requests, limited, stopping=StopConditions(), num_slots=count, decoder=decoder
+        )
 
     device = model.device
     width = model.network.get_output_embeddings().weight.shape[1]
@@ -246,7 +252,12 @@ def _time_decoding(
 
     @torch.no_grad()
     def sample_tokens() -> None:
-        sample_next_tokens(compute_logits(model, hidden), rows, sampling_settings)
+        logits = (
+            compute_logits(model, hidden)
+            if decoder is None
+            else transform_logits(model, decoder.head(hidden.to(decoder.dtype)))
+        )
+        sample_next_tokens(logits, rows, sampling_settings)
 
     sample_seconds = _median_seconds(sample_tokens, device, max_seconds=max_seconds / 4)
     first_token = _median_seconds(lambda: generate(1), device, max_seconds=max_seconds / 4)
