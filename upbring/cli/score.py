@@ -7,6 +7,7 @@ from itertools import chain
 from rich.console import Console
 
 from upbring import durable
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Record
 from upbring.errors import InputError
 from upbring.judge.reward_model import Ensemble, load_reward_models
@@ -29,7 +30,7 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
         raise InputError(f"{settings.to}: exists already; choose another --to")
     files = [
         read_responses(path, format=settings.format, skip_bad=settings.skip_bad, log=log)
-        for path in settings.data
+        for path in expand_folders(settings.data)
     ]
     count = sum(1 for file in files for _ in file)  # reports malformed rows before any work
     machine = devices.prepare(settings)

@@ -10,7 +10,8 @@ class DataSettings(Settings):
 
     data: tuple[Path, ...] = setting(
         min_length=1,
-        help="Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.",
+        help="Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; "
+        "or folders of such files.",
     )
     format: str = setting(
         "auto", help="Format of the rows. auto detects and reports it; see `upbring check`."

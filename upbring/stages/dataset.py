@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from upbring import __version__, durable
+from upbring.data.read.folders import expand_folders
 from upbring.data.trees.store import TreeStore, build_store, cache_folder, open_store
 from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Tree, Trees
@@ -99,9 +100,9 @@ def make_dataset(
     """
     mixtures = _parse_mixtures(settings.mix)
     encode = partial(encode_file, log=log, poll=poll)
-    encoded_data = [encode(path, encoder) for path in settings.data]
+    encoded_data = [encode(path, encoder) for path in expand_folders(settings.data)]
     encoded_mix = [encode(path, mix_encoder or encoder) for path, _ in mixtures]
-    encoded_held_out = [encode(path, encoder) for path in settings.held_out]
+    encoded_held_out = [encode(path, encoder) for path in expand_folders(settings.held_out)]
     main = transform(ConcatTrees([trees for trees, _ in encoded_data]))
     held_out = transform(ConcatTrees([trees for trees, _ in encoded_held_out]))
     if not settings.held_out:

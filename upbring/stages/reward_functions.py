@@ -16,6 +16,7 @@ import numpy.typing as npt
 from upbring.algorithms.rollout_batch import Rollout, trees_of
 from upbring.algorithms.sample_round import RewardFunction
 from upbring.data.read import formats
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Message, Origin, Prompt
 from upbring.data.read.rows import read_rows
 from upbring.errors import InputError, format_value, nearest
@@ -151,7 +152,7 @@ class PromptDialogues:
         """Return each prompt's messages by its row's key."""
         settings = self.context.settings
         if not self.dialogues:
-            for path in (*settings.prompts, *settings.held_out):
+            for path in expand_folders((*settings.prompts, *settings.held_out)):
                 for record in formats.read_records(path, Prompt, format=settings.format):
                     self.dialogues[str(record.origin)] = record.messages
         return self.dialogues
@@ -184,7 +185,7 @@ def load_reward(
 ) -> RewardFunction:
     """Return the reward model `name`, as a role on the policy's base if it has the same base."""
     if name == GOLD:
-        return GoldReward((*context.settings.prompts, *context.settings.held_out))
+        return GoldReward(expand_folders((*context.settings.prompts, *context.settings.held_out)))
     if not is_attachable(frozen_base, name, log=context.log):
         (model,) = load_reward_models(
             [name],

@@ -6,6 +6,7 @@ import numpy as np
 
 from upbring import durable
 from upbring.data.read import formats
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Comparison, is_synthetic
 from upbring.data.trees.merge_rankings import row_keys
 from upbring.evaluate.reward_health import RewardHealth, assess_reward_model
@@ -45,7 +46,8 @@ def read_held_out(context: StageContext) -> Iterator[Comparison]:
     """Yield the held-out comparisons as read from their files."""
     settings = context.settings
     held_out_keys = row_keys(context.dataset.held_out)
-    for path in settings.held_out or settings.data if held_out_keys else ():
+    paths = settings.held_out or settings.data if held_out_keys else ()
+    for path in expand_folders(paths):
         for record in formats.read_records(
             path, Comparison, format=settings.format, skip_bad=settings.skip_bad
         ):

@@ -9,6 +9,7 @@ from upbring.algorithms.sft import Sft
 from upbring.data.chat.tokenizer import Tokenizer, train_tokenizer
 from upbring.data.chat.tokenizer_files import load_tokenizer
 from upbring.data.read import formats
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Demonstration, Document
 from upbring.data.trees.stream import Stream
 from upbring.errors import InputError
@@ -99,7 +100,7 @@ def _choose_tokenizer(settings: PretrainSettings, files: ModelFiles, *, log: Log
 
 
 def _read_texts(settings: PretrainSettings) -> Iterator[str]:
-    for path in settings.data:
+    for path in expand_folders(settings.data):
         reading = formats.read_records(
             path, Document, format=settings.format, skip_bad=settings.skip_bad
         )

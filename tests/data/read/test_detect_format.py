@@ -154,3 +154,89 @@ def test_plain_text_gives_only_documents_and_prompts(tmp_path: Path) -> None:
 def test_many_fields_are_not_all_listed() -> None:
     assert join_names(f"f{k}" for k in range(15)).endswith("f11 and 3 more")
     assert join_names(["a\x1b[31m", "x" * 500]) == "'a\\x1b[31m', '" + "x" * 56 + "…'"
+
+
+@pytest.mark.parametrize(
+    ("row", "want", "name"),
+    [
+        (
+            {"Question": "a", "Answer": "b"},
+            Demonstration,
+            "prompt-response (question=Question, answer=Answer)",
+        ),
+        (
+            {"query": "a", "reply": "b"},
+            Demonstration,
+            "prompt-response (prompt=query, response=reply)",
+        ),
+        (
+            {"input": "a", "output": "b"},
+            Demonstration,
+            "prompt-response (prompt=input, response=output)",
+        ),
+        (
+            {"Instruction": "a", "Input": "", "Output": "b"},
+            Demonstration,
+            "alpaca (instruction=Instruction, input=Input, output=Output)",
+        ),
+        (
+            {"prompt": "a", "response_a": "b", "response_b": "c", "winner": "a"},
+            Comparison,
+            "winner",
+        ),
+        (
+            {"Prompt": "a", "Chosen": "b", "Rejected": "c"},
+            Comparison,
+            "preference (prompt=Prompt, chosen=Chosen, rejected=Rejected)",
+        ),
+    ],
+)
+def test_names_with_only_one_meaning_are_read(
+    tmp_path: Path, row: object, want: RecordType, name: str
+) -> None:
+    detected = detect_format(_file(tmp_path, row), want)
+    assert detected.name == name
+    assert detected.is_guessed == ("=" in name)
+
+
+def test_a_guess_does_not_drop_the_label_of_a_bad_response(tmp_path: Path) -> None:
+    for row in (
+        {"Question": "a", "Answer": "b", "Label": 0},
+        {"query": "a", "reply": "b", "label": False},
+    ):
+        path = _file(tmp_path, row)
+        assert "use `upbring kto`" in _error(path, Demonstration)
+        assert detect_format(path, Label).name.startswith("labels (")
+
+
+@pytest.mark.parametrize(
+    ("row", "want", "format_", "unread"),
+    [
+        ({"prompt": "a", "question": "b", "answer": "c"}, Demonstration, "auto", ["question"]),
+        ({"prompt": "a", "response": "b", "history": "c"}, Demonstration, "auto", ["history"]),
+        ({"prompt": "a", "response": "b", "tools": [1]}, Demonstration, "auto", ["tools"]),
+        ({"text": "a", "system": "b"}, Document, "auto", ["system"]),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": 2, "score_rejected": 1},
+            Comparison,
+            "auto",
+            [],
+        ),
+        (
+            {"input": "a", "output_1": "b", "output_2": "c", "label": 2},
+            Comparison,
+            "columns:prompt=input,chosen=output_1,rejected=output_2",
+            ["label"],
+        ),
+        (
+            {"messages": [{"role": "user", "content": "a", "thinking": "b"}]},
+            Prompt,
+            "auto",
+            ["messages[].thinking"],
+        ),
+    ],
+)
+def test_every_filled_field_that_is_not_read_is_named(
+    tmp_path: Path, row: object, want: RecordType, format_: str, unread: list[str]
+) -> None:
+    assert list(detect_format(_file(tmp_path, row), want, format=format_).unread_fields) == unread

@@ -68,12 +68,12 @@ def test_a_missing_file_is_reported_with_the_nearest_name(tmp_path: Path) -> Non
     ("name", "message"),
     [
         ("", "is a folder; name a file in it, such as a.csv"),
-        ("a.tsv", "'.tsv' is not supported; use"),
+        ("a.xlsx", "'.xlsx' is not supported; use"),
     ],
 )
 def test_a_path_that_is_no_data_file_is_reported(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "a.csv").write_text("text\nhello\n")
-    (tmp_path / "a.tsv").write_text("text\n")
+    (tmp_path / "a.xlsx").write_text("text\n")
     with pytest.raises(InputError) as caught:
         files.check_path(tmp_path / name)
     assert message in str(caught.value)

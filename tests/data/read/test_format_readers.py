@@ -215,3 +215,24 @@ def test_tools_are_reported_and_not_dropped() -> None:
         format_readers.read_messages({"messages": TALK, "tools": [{"name": "f"}]})
     with pytest.raises(RowError, match=r"instances\[0\]: is 'a'; write it as"):
         format_readers.read_instances({"instruction": "Q", "instances": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (TALK, "prompt: ends with a turn of role assistant; end it with a user turn"),
+        (
+            [{"role": "system", "content": "S"}],
+            "prompt: ends with a turn of role system; end it with a user turn",
+        ),
+        ([TALK[1]], "prompt: turn 1 has role assistant"),
+        (HH + "A", "prompt: ends with a turn of role assistant"),
+    ],
+)
+def test_a_prompt_ends_with_the_user(prompt: object, message: str) -> None:
+    for read in (format_readers.read_prompt_response, format_readers.read_prompts):
+        with pytest.raises(RowError) as caught:
+            read({"prompt": prompt, "response": "A"})
+        assert str(caught.value).startswith(message)
+    with pytest.raises(RowError):
+        format_readers.read_ranked({"prompt": prompt, "responses": ["A", "B"], "ranks": [1, 2]})

@@ -161,3 +161,19 @@ def test_a_row_longer_than_the_limit_is_reported(
 
 def test_parse_returns_the_object() -> None:
     assert parse_object('{"a": {"b": [1.5, true, null]}}') == {"a": {"b": [1.5, True, None]}}
+
+
+def test_a_tsv_file_is_separated_by_tabs_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('question, or query\tanswer\n1, 2\t"a\tb"\n', encoding="utf-8")
+    assert [row.fields for row in read_rows(path)] == [
+        {"question, or query": "1, 2", "answer": "a\tb"}
+    ]
+
+
+def test_the_time_to_read_a_header_is_linear_in_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    header = ",".join(f"column{k}" for k in range(100_000))  # quadratic: minutes
+    path.write_text(f"{header}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="contains no rows"):
+        list(read_rows(path))

@@ -40,6 +40,23 @@ def test_damaged_parquet_is_reported(tmp_path: Path) -> None:
             list(read_records(path, Demonstration))
 
 
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_arrow_rows_are_read_in_both_layouts(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data-00000-of-00001.arrow"
+    table = pa.Table.from_pylist([{"prompt": f"{k}", "response": "b"} for k in range(600)])
+    make_writer = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
+    with make_writer(path, table.schema) as writer:
+        writer.write_table(table)
+    found = list(read_records(path, Demonstration))
+    assert len(found) == 600
+    assert found[599].messages == (Message("user", "599"), Message("assistant", "b"))
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"hello"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"arrow: file: is not a complete Arrow file"):
+            list(read_records(path, Demonstration))
+
+
 def test_a_hub_name_has_an_owner_a_name_and_perhaps_more() -> None:
     assert tables.parse_hub_path(Path("hub:a/b")) == ("a/b", None, "train")
     assert tables.parse_hub_path(Path("hub:a/b/main:test")) == ("a/b", "main", "test")

@@ -4,10 +4,13 @@ Rows are not validated here: `format_table` defines the formats, `formats` reads
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from upbring.data.read import files
+from upbring.data.read import dialogue, files
+from upbring.data.read.field_use import FieldUse, TrackedFields, UnreadField
+from upbring.data.read.format_readers import ParsedExample
 from upbring.data.read.format_table import (
     COLUMN_NAMES,
     FORMAT_NAMES,
@@ -17,8 +20,17 @@ from upbring.data.read.format_table import (
     RowFormat,
     RowReader,
 )
+from upbring.data.read.guess_columns import (
+    PROMPT_WORDS,
+    respelled_columns,
+    response_like_columns,
+    same_meaning_columns,
+    similar_names,
+    suggest_columns,
+)
 from upbring.data.read.malformed_rows import Malformed
-from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
+from upbring.data.read.records import Comparison, Demonstration, Document, Label, Message, Prompt
+from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Fields, read_rows
 from upbring.errors import InputError, format_value, nearest
 
@@ -40,18 +52,21 @@ _COMMANDS: dict[RecordType, str] = {
     Comparison: "`upbring reward` or `upbring dpo`",
     Label: "`upbring kto`",
 }
-_PROMPT_WORDS = ("prompt", "question", "instruction", "query", "request", "behavior", "behaviour")
-_RESPONSE_WORDS = ("response", "completion", "answer", "output", "reply", "solution", "target")
 
 
 @dataclass(frozen=True)
 class DetectedFormat:
-    """A detected format: its displayed name, row reader, columns to rename, and ignored fields."""
+    """A detected format: its displayed name, row reader, columns to rename, and ignored fields.
+
+    `unread_fields` are those of the first rows; `RecordReader.field_use` has those of all rows.
+    """
 
     name: str
     read_row: RowReader | None  # None for plain text, which has no fields
     columns: dict[str, str] = field(default_factory=dict)
     unread_fields: tuple[str, ...] = ()
+    response_like_fields: tuple[str, ...] = ()  # unread ones that may be responses
+    is_guessed: bool = False  # whether the columns were guessed from their names
 
     def rename_fields(self, row: Fields) -> Fields:
         """Return the row with its columns renamed to the field names of the format."""
@@ -81,10 +96,12 @@ def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> Dete
             f"or one of {', '.join(FORMAT_NAMES)}"
         )
     sniffed_rows = _first_rows(path)
+    is_guessed = False
     if columns:
         _check_columns(path, columns, sniffed_rows)
-    elif requested == "auto" and (guess := _guess_prompt_column(path, want, sniffed_rows)):
-        columns = guess
+    elif requested == "auto":
+        columns = _guess_columns(path, want, sniffed_rows)
+        is_guessed = bool(columns)
     renamed_rows = [_rename_columns(row, columns) for row in sniffed_rows]
     row_format = (
         _choose_format(path, want, renamed_rows)
@@ -93,16 +110,38 @@ def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> Dete
     )
     if want not in row_format.record_types + row_format.forced_types:
         raise InputError(_wrong_format_message(path, want, row_format))
-    unread_fields = sorted(
-        {name for row in sniffed_rows for name in row}
-        - set(columns.values())
-        - row_format.all_fields
-    )
     column_text = ", ".join(f"{new}={old}" for new, old in columns.items())
     name = f"{row_format.name} ({column_text})" if columns else row_format.name
-    return DetectedFormat(
-        name, row_format.reader_for(want), columns, tuple(unread_fields if not columns else ())
-    )
+    detected = DetectedFormat(name, row_format.reader_for(want), columns, is_guessed=is_guessed)
+    unread = tuple(_find_unread(detected, want, sniffed_rows))
+    response_like = tuple(response_like_columns(unread, sniffed_rows))
+    return replace(detected, unread_fields=unread, response_like_fields=response_like)
+
+
+def read_tracked(
+    detected: DetectedFormat, want: RecordType, row: Fields, *, field_use: FieldUse
+) -> list[ParsedExample]:
+    """Return the examples of a row, and record which of its fields were read."""
+    tracked = TrackedFields(detected.rename_fields(row))
+    try:
+        if want is Document or detected.read_row is None:
+            text = dialogue.require_text(tracked.get("text"), "text")
+            return [ParsedExample((Message("user", text),))]
+        return detected.read_row(tracked)
+    finally:
+        columns = detected.columns
+        field_use.add(row, {columns.get(name, name) for name in tracked.names_read})
+
+
+def _find_unread(
+    detected: DetectedFormat, want: RecordType, sniffed_rows: list[Fields]
+) -> dict[str, UnreadField]:
+    """Return the fields of the first rows that the format does not read."""
+    field_use = FieldUse()
+    for row in sniffed_rows:
+        with suppress(RowError, UnusedError):
+            read_tracked(detected, want, row, field_use=field_use)
+    return field_use.unread
 
 
 def join_names(names: Iterable[str]) -> str:
@@ -209,32 +248,25 @@ def _rename_columns(row: Fields, columns: dict[str, str]) -> Fields:
     return {new: row[old] for new, old in columns.items() if old in row}
 
 
-def _guess_prompt_column(
-    path: Path, want: RecordType, sniffed_rows: list[Fields]
-) -> dict[str, str]:
-    """Return {"prompt": column} if exactly one column name looks like a prompt, else {}.
+def _guess_columns(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> dict[str, str]:
+    """Return the columns to rename, if the names fit no format but only one reading of them does.
 
-    Only done when prompts are wanted: for other record types a wrong guess would be harmful.
+    A single column that looks like a prompt is enough only if prompts are wanted.
     """
-    if want is not Prompt or any(
-        one.matches(sniffed_rows[0]) for one in FORMATS if want in one.record_types
-    ):
+    if any(one.matches(row) for one in FORMATS if want in one.record_types for row in sniffed_rows):
         return {}
-    names = _similar_names(sniffed_rows[0], _PROMPT_WORDS)
-    if len(names) > 1:
+    names = list({name: None for row in sniffed_rows for name in row})
+    for columns in (respelled_columns(names), same_meaning_columns(names, want)):
+        renamed_rows = [_rename_columns(row, columns) for row in sniffed_rows] if columns else []
+        for one in FORMATS:
+            if want in one.record_types and any(map(one.matches, renamed_rows)):
+                return columns
+    if want is not Prompt:
+        return {}
+    prompts = similar_names(sniffed_rows[0], PROMPT_WORDS)
+    if len(prompts) > 1:
         raise InputError(_unknown_format_message(path, want, sniffed_rows))
-    return {"prompt": names[0]} if names else {}
-
-
-def _similar_names(names: Fields, words: tuple[str, ...]) -> list[str]:
-    """Return the names that equal one of the words (ignoring case), else those that contain one.
-
-    >>> _similar_names({"Behavior": 1, "BehaviorID": 2}, ("behavior",))
-    ['Behavior']
-    """
-    plain = [name for name in names if name.isprintable()]
-    equal = [name for name in plain if name.casefold() in words]
-    return equal or [name for name in plain if any(word in name.casefold() for word in words)]
+    return {"prompt": prompts[0]} if prompts else {}
 
 
 def _unknown_format_message(path: Path, want: RecordType, sniffed_rows: list[Fields]) -> str:
@@ -242,16 +274,7 @@ def _unknown_format_message(path: Path, want: RecordType, sniffed_rows: list[Fie
     known_formats = "; ".join(
         f"{s.name} ({s.fields_text})" for s in FORMATS if want in s.record_types
     )
-    prompts = _similar_names(names, _PROMPT_WORDS) or ["COLUMN"]
-    responses = _similar_names(names, _RESPONSE_WORDS) or ["COLUMN"]
-    column_hints: dict[RecordType, str] = {
-        Document: "text=COLUMN",
-        Prompt: f"prompt={prompts[0]}",
-        Demonstration: f"prompt={prompts[0]},response={responses[0]}",
-        Comparison: f"prompt={prompts[0]},chosen=COLUMN,rejected=COLUMN",
-        Label: f"prompt={prompts[0]},response={responses[0]},label=COLUMN",
-    }
-    todo = f"name the columns: --format columns:{column_hints[want]}"
+    todo = f"name the columns: --format columns:{suggest_columns(list(names), want)}"
     if len(sniffed_rows) == 1 and (
         inside := next((n for n, v in sniffed_rows[0].items() if _is_row_list(v)), None)
     ):

@@ -15,13 +15,14 @@ from typing import BinaryIO, TextIO, cast
 from upbring.data.read.row_errors import RowError
 from upbring.errors import InputError, nearest
 
-EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".parquet")
+EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 HUB_PREFIX = "hub:"
 ROW_LIMIT = 1 << 26  # characters; a longer row means that the file has no rows
 _HEAD_BYTES = 4096
 _UNSUPPORTED_MAGIC = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as .csv",
     b"PAR1": "a parquet file; give it the extension .parquet",
+    b"ARROW1": "an Arrow file; give it the extension .arrow",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it with: zstd -d FILE",
     b"BZh": "compressed with bzip2; decompress it with: bunzip2 FILE",
     b"\xfd7zXZ\x00": "compressed with xz; decompress it with: unxz FILE",
@@ -60,7 +61,7 @@ def check_path(path: Path) -> None:
     if extension(path) not in EXTENSIONS:
         raise InputError(
             f"{path}: the extension {extension(path) or '(none)'!r} is not supported; "
-            "use .jsonl, .json, .csv or .txt (each also .gz), or .parquet"
+            "use .jsonl, .json, .csv, .tsv or .txt (each also .gz), .parquet or .arrow"
         )
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty; write rows into it, or name another file")

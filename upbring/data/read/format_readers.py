@@ -5,6 +5,7 @@ examples into records, such as demonstrations or comparisons.
 """
 
 import math
+from collections import ChainMap
 from dataclasses import dataclass
 
 from upbring.data.read import dialogue as d
@@ -56,7 +57,7 @@ def read_instances(fields: Fields) -> list[ParsedExample]:
         if not isinstance(instance, dict):
             todo = 'write it as {"input": "…", "output": "…"}'
             raise RowError(f"instances[{k}]", f"is {format_value(instance)}", todo)
-        prompt = _parse_instruction({**fields, "input": instance.get("input")})
+        prompt = _parse_instruction(ChainMap({"input": instance.get("input")}, fields))  # type: ignore[arg-type]  # it is only read
         response = d.require_text(instance.get("output"), f"instances[{k}].output")
         examples.append(ParsedExample(prompt, (response,)))
     return examples
@@ -71,9 +72,7 @@ def read_prompt_response(fields: Fields) -> list[ParsedExample]:
     """Read a prompt and a response; each is text or messages."""
     prompt, name = _parse_prompt(fields), first_present(fields, RESPONSE_FIELDS) or "response"
     all_messages = prompt + _parse_response(fields.get(name), name)
-    if len(all_messages) > 2:  # noqa: PLR2004 -- one prompt turn and one response turn
-        all_messages = d.check_turn_order(all_messages, name)
-    return [_split_response(all_messages, name)]
+    return [_split_response(d.check_turn_order(all_messages, name), name)]
 
 
 def read_turns(fields: Fields) -> list[ParsedExample]:
@@ -229,13 +228,24 @@ def _parse_prompt(fields: Fields) -> tuple[Message, ...]:
     name = first_present(fields, PROMPT_FIELDS) or "prompt"
     value = fields.get(name)
     if isinstance(value, list):
-        return _parse_system(fields) + d.parse_messages(value, name)
+        all_messages = d.check_turn_order(
+            _parse_system(fields) + d.parse_messages(value, name), name
+        )
+        return _require_user_end(all_messages, name)
     if d.is_hh_dialogue(value) and isinstance(value, str):
         parsed_turns = d.parse_hh_dialogue(value, name)
         if parsed_turns[-1].role == "assistant" and not parsed_turns[-1].content.strip():
             parsed_turns = parsed_turns[:-1]
-        return d.check_turn_order(parsed_turns, name)
+        return _require_user_end(d.check_turn_order(parsed_turns, name), name)
     return (*_parse_system(fields), Message("user", d.require_text(value, name)))
+
+
+def _require_user_end(prompt: tuple[Message, ...], field: str) -> tuple[Message, ...]:
+    """Return the prompt if the assistant answers next."""
+    if prompt[-1].role not in {"user", "tool"}:
+        found = f"ends with a turn of role {prompt[-1].role}"
+        raise RowError(field, found, "end it with a user turn, which the response answers")
+    return prompt
 
 
 def _parse_shared_prompt(fields: Fields) -> tuple[Message, ...]:

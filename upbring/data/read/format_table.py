@@ -11,6 +11,7 @@
     preference-implicit   chosen, rejected: dialogues with the same beginning, messages or HH-RLHF
     alpaca-preference     instruction, chosen, rejected [input, system, history]
     sharegpt-preference   conversations|messages, chosen, rejected
+    winner                prompt, two responses (response_a, response_b), winner|preferred|label
     labels                messages, sharegpt, alpaca or prompt-response, with label|kto_tag
     ranked                prompt, responses|completions, ranks (low is best) | scores (high is best)
     tree                  prompt {role, text, replies [{role, text, rank, replies}]}, rank 0 is best
@@ -25,7 +26,7 @@ and then detects the format.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from upbring.data.read import format_readers, message_trees
+from upbring.data.read import format_readers, message_trees, winner
 from upbring.data.read.format_readers import (
     LABEL_FIELDS,
     PROMPT_FIELDS,
@@ -70,15 +71,6 @@ class RowFormat:
         """The required fields, for a message."""
         return _FIELDS_TEXTS.get(self.name) or ", ".join(names[0] for names in self.required_fields)
 
-    @property
-    def all_fields(self) -> frozenset[str]:
-        """The names of all fields that may be read."""
-        if self.name == "labels":
-            return _OPTIONAL_FIELDS.union(
-                LABEL_FIELDS, *(one.all_fields for one in FORMATS if one.name in _RESPONSE_FORMATS)
-            )
-        return _OPTIONAL_FIELDS.union(*self.required_fields)
-
 
 def _is_tree(fields: Fields) -> bool:
     prompt = fields.get("prompt")
@@ -93,13 +85,17 @@ def _is_labeled(fields: Fields) -> bool:
     )
 
 
-_FIELDS_TEXTS = {"tree": "prompt {text, replies}", "labels": "prompt, response, label"}
+_FIELDS_TEXTS = {
+    "tree": "prompt {text, replies}",
+    "labels": "prompt, response, label",
+    "winner": "prompt, response_a, response_b, winner",
+}
 _DIALOGUE_FIELDS = ("messages", "conversations")
 _RANKING_FIELDS = ("ranks", "scores", "labels")
 _PAIR_FIELDS = (("chosen",), ("rejected",))
 _INSTRUCTION_FIELDS = ("instruction",)
 _RESPONSE_FORMATS = {"messages", "sharegpt", "alpaca", "prompt-response"}
-_OPTIONAL_FIELDS = frozenset({"input", "system", "history", "margin", "annotator", "tools"})
+_OPTIONAL_FIELDS = frozenset({"input", "system", "history", "margin", "annotator"})
 _PREFERENCE_TYPES: tuple[RecordType, ...] = (Comparison, Label, Prompt)
 _DEMONSTRATION_TYPES: tuple[RecordType, ...] = (Demonstration, Prompt)
 _FORCED_TYPES: tuple[RecordType, ...] = (Demonstration,)
@@ -141,6 +137,13 @@ FORMATS: tuple[RowFormat, ...] = (
     _preference_format("sharegpt-preference", _DIALOGUE_FIELDS),
     _preference_format("alpaca-preference", _INSTRUCTION_FIELDS),
     _preference_format("preference", PROMPT_FIELDS),
+    RowFormat(
+        "winner",
+        (winner.WINNER_FIELDS,),
+        winner.read_winner,
+        _PREFERENCE_TYPES,
+        condition=winner.is_winner_row,
+    ),
     RowFormat("messages", (("messages",),), format_readers.read_messages, _DEMONSTRATION_TYPES),
     RowFormat(
         "sharegpt", (("conversations",),), format_readers.read_messages, _DEMONSTRATION_TYPES
@@ -173,5 +176,12 @@ FORMATS: tuple[RowFormat, ...] = (
 FORMAT_NAMES = tuple(sorted(row_format.name for row_format in FORMATS))
 PREFERENCE_FORMATS = tuple(one for one in FORMATS if "preference" in one.name)
 COLUMN_NAMES = tuple(
-    sorted(frozenset().union(*(one.all_fields for one in FORMATS)) - {"labels", "tools"})
+    sorted(
+        _OPTIONAL_FIELDS.union(
+            LABEL_FIELDS,
+            ("response_a", "response_b"),
+            *(names for one in FORMATS for names in one.required_fields),
+        )
+        - {"labels"}
+    )
 )

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from upbring.data.read import dialogue, files, plain_text
-from upbring.data.read.detect_format import DetectedFormat, detect_format
+from upbring.data.read import files, plain_text
+from upbring.data.read.detect_format import DetectedFormat, detect_format, read_tracked
+from upbring.data.read.field_use import FieldUse
 from upbring.data.read.format_readers import ParsedExample
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.malformed_rows import Malformed
@@ -79,6 +80,7 @@ class RecordReader(Generic[R]):
         self.num_malformed = 0
         self.num_records = 0
         self.unused: Counter[str] = Counter()
+        self.field_use = FieldUse()
 
     @property
     def format(self) -> str:
@@ -88,6 +90,7 @@ class RecordReader(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         self.num_rows = self.num_malformed = self.num_records = 0
         self.unused.clear()
+        self.field_use = FieldUse()
         malformed = Malformed(self.path, self.skip_bad)
         try:
             yield from self._records(malformed)
@@ -127,19 +130,10 @@ class RecordReader(Generic[R]):
         if row.problem is not None:
             raise row.problem
         origin = Origin(str(self.path), row.line)
-        fields = self.recognised.rename_fields(row.fields)
-        want, read_row = self.want, self.recognised.read_row
-        if want is Document or read_row is None:
-            text = dialogue.require_text(fields.get("text"), "text")
-            parsed: list[Record] = [
-                Document(text, origin)
-                if want is Document
-                else Prompt((Message("user", text),), origin)
-            ]
-        else:
-            make = _RECORD_MAKERS[cast("RecordType", want)]
-            parsed = [record for example in read_row(fields) for record in make(example, origin)]
-        return cast("list[R]", parsed)
+        want = cast("RecordType", self.want)
+        examples = read_tracked(self.recognised, want, row.fields, field_use=self.field_use)
+        make = _RECORD_MAKERS[want]
+        return cast("list[R]", [record for each in examples for record in make(each, origin)])
 
     def _report_problems(self, malformed: Malformed) -> None:
         for reason, count in self.unused.items():
@@ -156,6 +150,10 @@ class RecordReader(Generic[R]):
                 f"{self.path}: none of its {self.num_rows} rows can be used; "
                 "fix them, or name another file"
             )
+
+
+def _make_document(example: ParsedExample, origin: Origin) -> list[Record]:
+    return [Document(example.prompt[0].content, origin)]
 
 
 def _make_prompt(example: ParsedExample, origin: Origin) -> list[Record]:
@@ -193,6 +191,7 @@ def _make_labels(example: ParsedExample, origin: Origin) -> list[Record]:
 
 
 _RECORD_MAKERS: dict[RecordType, Callable[[ParsedExample, Origin], list[Record]]] = {
+    Document: _make_document,
     Prompt: _make_prompt,
     Demonstration: _make_demonstration,
     Comparison: _make_comparison,

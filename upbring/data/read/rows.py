@@ -1,12 +1,13 @@
 """Read the rows of a file: the fields of each row and its first line, or what is wrong with it.
 
-JSON lines, JSON lists and CSV are read here; Parquet files and Hub datasets in `tables`. Files are
-streamed. The meaning of the fields is not known here.
+JSON lines, JSON lists, CSV and TSV are read here; Parquet, Arrow and Hub datasets in `tables`.
+Files are streamed. The meaning of the fields is not known here.
 """
 
 import csv
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,15 @@ def _iterate_rows(path: Path) -> Iterator[Row]:
         return
     files.check_path(path)
     kind = files.extension(path)
-    if kind == ".parquet":
-        yield from _table_rows(tables.read_parquet(path))
+    if kind in {".parquet", ".arrow"}:
+        read_table = tables.read_parquet if kind == ".parquet" else tables.read_arrow
+        yield from _table_rows(read_table(path))
         return
     assert kind != ".txt", "plain text has no rows; `plain_text` reads it"
-    with files.open_text(path, newline="" if kind == ".csv" else None) as stream:
-        if kind == ".csv":
-            yield from _csv_rows(stream)
+    is_table = kind in {".csv", ".tsv"}
+    with files.open_text(path, newline="" if is_table else None) as stream:
+        if is_table:
+            yield from _csv_rows(stream, delimiter="\t" if kind == ".tsv" else None)
         else:
             yield from _json_rows(stream)
 
@@ -161,7 +164,8 @@ def _numbered_lines(stream: TextIO) -> Iterator[tuple[int, str]]:
         yield line, text
 
 
-def _csv_rows(stream: TextIO) -> Iterator[Row]:
+def _csv_rows(stream: TextIO, *, delimiter: str | None) -> Iterator[Row]:
+    """Yield the rows of a table; without a delimiter, that of its header."""
     csv.field_size_limit(files.ROW_LIMIT)
     consumed: list[str] = []
     lines = _numbered_lines(stream)
@@ -173,9 +177,10 @@ def _csv_rows(stream: TextIO) -> Iterator[Row]:
 
     text_lines = record_lines()
     first = next((text for text in text_lines if not text.isspace()), "")
-    header, start = _parse_header(first, text_lines), len(consumed) + 1
+    delimiter = delimiter or _delimiter(first)
+    header, start = _parse_header(first, text_lines, delimiter=delimiter), len(consumed) + 1
     consumed.clear()
-    reader = csv.reader(text_lines, strict=True, delimiter=_delimiter(first))
+    reader = csv.reader(text_lines, strict=True, delimiter=delimiter)
     while True:
         problem, cells = None, None
         try:
@@ -210,7 +215,7 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _parse_header(first: str, text_lines: Iterator[str]) -> list[str]:
+def _parse_header(first: str, text_lines: Iterator[str], *, delimiter: str) -> list[str]:
     def all_lines() -> Iterator[str]:
         yield first
         yield from text_lines
@@ -218,16 +223,17 @@ def _parse_header(first: str, text_lines: Iterator[str]) -> list[str]:
     if (problem := files.find_bad_bytes(first)) is not None:
         raise problem
     try:
-        cells = next(csv.reader(all_lines(), strict=True, delimiter=_delimiter(first)), [])
+        cells = next(csv.reader(all_lines(), strict=True, delimiter=delimiter), [])
     except csv.Error as error:
         todo = "name the columns in the first line, in quotes if a name contains commas"
         raise RowError("header", f"is not CSV ({error})", todo, line=1) from error
     header = [cell.strip() for cell in cells]
+    counts = Counter(header)
     for name in header:
         if not name.isprintable():
             found = f"names the column {format_value(name)}"
             raise RowError("header", found, "delete its invisible characters", line=1)
-        if name and header.count(name) > 1:
+        if name and counts[name] > 1:
             found = f"names the column {format_value(name)} twice"
             raise RowError("header", found, "rename or delete one of the two", line=1)
     return header
@@ -236,8 +242,8 @@ def _parse_header(first: str, text_lines: Iterator[str]) -> list[str]:
 def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        duplicate = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        duplicate = next(name for name, count in counts.items() if count > 1)
         raise RowError(
             format_value(duplicate).strip("'\""), "is given twice in one object", "keep one of them"
         )

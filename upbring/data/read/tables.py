@@ -1,4 +1,4 @@
-"""Read Parquet files and Hugging Face Hub datasets in batches; both need the extra [data].
+"""Read Parquet files, Arrow files and Hugging Face Hub datasets in batches, with the extra [data].
 
 A Hub dataset is named hub:owner/name, hub:owner/name:split or
 hub:owner/name/configuration:split. Code in the dataset repository is never run.
@@ -13,6 +13,7 @@ from upbring.data.read.files import HUB_PREFIX
 from upbring.errors import InputError
 
 _BATCH_ROWS = 256
+_ARROW_MAGIC = b"ARROW1"
 
 
 def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
@@ -27,6 +28,28 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, object]]:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{path}: file: is not a complete Parquet file ({reason}); copy or download it again"
+        ) from error
+
+
+def read_arrow(path: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of an Arrow file or stream, as `datasets` saves it, batch by batch."""
+    _import_extra("pyarrow", path)
+    ipc, arrow = import_module("pyarrow.ipc"), import_module("pyarrow")
+    try:
+        with arrow.memory_map(str(path)) as source:
+            if source.read(len(_ARROW_MAGIC)) == _ARROW_MAGIC:
+                file = ipc.open_file(source)
+                batches = (file.get_batch(k) for k in range(file.num_record_batches))
+            else:
+                source.seek(0)
+                batches = iter(ipc.open_stream(source))
+            for batch in batches:
+                for start in range(0, batch.num_rows, _BATCH_ROWS):
+                    yield from batch.slice(start, _BATCH_ROWS).to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: file: is not a complete Arrow file ({reason}); copy or save it again"
         ) from error
 
 
