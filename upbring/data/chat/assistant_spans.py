@@ -14,14 +14,16 @@ the template marks `{% generation %}`, text before the mark is not trained on; t
 always is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upbring.data.chat.template import Rendering, TextSpan
+from upbring.data.chat import text_spans
+from upbring.data.chat.long_dialogue import MIN_TURNS, Render, TurnPrefix, turn_prefixes
+from upbring.data.chat.template import Rendering
+from upbring.data.chat.text_spans import TextSpan
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
-Render = Callable[[Sequence[Message], bool], str]
 # Length of the suffix of a prompt rendering that is searched for in a rewritten text.
 _TAIL_CHARACTERS = 24
 
@@ -57,16 +59,16 @@ class RenderedDialogue:
     def assistant_turns(self) -> list[Turn]:
         """Return the assistant's turns in order; turns that cannot be located are omitted."""
         indices = [i for i, message in enumerate(self.messages) if message.role == "assistant"]
-        prefixes = [self._text_before(index) for index in indices]
-        exact_starts = [
-            len(t) if t and self.rendering.text.startswith(t) else None for t in prefixes
-        ]
+        prefixes = self._prefixes(indices)
+        exact_starts = [prefix.length or None for prefix in prefixes]
         limits = [len(self.rendering.text) if s is None else s for s in (*exact_starts, None)][1:]
         turns: list[Turn] = []
-        for index, text, start, limit in zip(indices, prefixes, exact_starts, limits, strict=True):
+        for index, prefix, start, limit in zip(
+            indices, prefixes, exact_starts, limits, strict=True
+        ):
             search_from = turns[-1].stop if turns else 0
             turn_start = (
-                self._locate_rewritten_turn(index, search_from, prefix=text)
+                self._locate_rewritten_turn(index, search_from, prefix=prefix.text)
                 if start is None
                 else start
             )
@@ -82,10 +84,10 @@ class RenderedDialogue:
         """Return the turn of message `index`, which starts at `start` and ends by `limit`."""
         content_span = self.locate_content(index, start, limit=limit)
         content_end = start if content_span is None else content_span[1]
-        stops = [stop for begin, stop in self.special_spans if content_end <= begin < limit]
-        if stops:
+        specials = text_spans.starting_in(self.special_spans, content_end, limit)
+        if specials:
             is_rewritten_last = content_span is None and index == len(self.messages) - 1
-            stop = stops[-1 if is_rewritten_last else 0]
+            stop = specials[-1 if is_rewritten_last else 0][1]
         else:
             stop = self._end_without_special(index, limit, content_end=content_end)
         loss_start = self._loss_start(start, stop)
@@ -98,13 +100,21 @@ class RenderedDialogue:
             start += len(self.turn_header)
         while (content_start := self.rendering.text.find(content, start, limit)) >= 0:
             stop = content_start + len(content)
-            overlap_ends = [
-                end for begin, end in self.special_spans if begin < stop and content_start < end
-            ]
-            if not overlap_ends:
+            overlaps = text_spans.overlapping(self.special_spans, content_start, stop)
+            if not overlaps:
                 return content_start, stop
-            start = overlap_ends[0]
+            start = overlaps[0][1]
         return None
+
+    def _prefixes(self, indices: Sequence[int]) -> list[TurnPrefix]:
+        """Return the prompt rendering before each assistant message."""
+        text = self.rendering.text
+        if len(indices) >= MIN_TURNS:
+            prefixes = turn_prefixes(self.messages, text, self.render, indices=indices)
+            if prefixes is not None:
+                return prefixes
+        rendered = [self._text_before(index) for index in indices]
+        return [TurnPrefix(len(p) if text.startswith(p) else None, p) for p in rendered]
 
     def _text_before(self, index: int) -> str:
         """Return the prompt rendering of the messages before message `index`."""
@@ -142,11 +152,11 @@ class RenderedDialogue:
 
     def _loss_start(self, start: int, stop: int) -> int:
         """Return the first trainable offset: the turn's start, or its `{% generation %}` mark."""
-        generation_starts = [
-            begin
-            for begin, end in self.rendering.generation_spans
-            if start <= begin < stop or begin < start < end
+        marks = self.rendering.generation_spans  # that of an empty answer is empty
+        marked = [
+            *text_spans.overlapping(marks, start, stop)[:1],
+            *text_spans.starting_in(marks, start, stop)[:1],
         ]
-        if generation_starts:
-            return max(start, generation_starts[0])
+        if marked:
+            return max(start, min(marked)[0])
         return stop if self.rendering.generation_spans else start

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from upbring.data.chat import text_pieces
+from upbring.data.chat import text_pieces, text_spans
 from upbring.data.chat.assistant_spans import RenderedDialogue, Turn
 from upbring.data.chat.default_template import DEFAULT_TEMPLATES, TURN_MARKER, TURN_MARKER_LINE
-from upbring.data.chat.template import ChatTemplate, Rendering, TextSpan
+from upbring.data.chat.template import ChatTemplate, Rendering
 from upbring.data.chat.text_pieces import Draft, Piece
+from upbring.data.chat.text_spans import TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.read.records import Message
 from upbring.data.trees.tree import Tree, make_tree
@@ -201,15 +202,10 @@ class Chat:
             special_spans=dialogue.special_spans,
             tokenizer=self.tokenizer,
         )
-        weighted_turns = turns[first:] if first is not None else ()
+        weighted = [(t.loss_start, t.stop) for t in turns[first:]] if first is not None else []
         return tuple(
-            Piece(
-                part,
-                float(
-                    any(turn.loss_start <= start_position < turn.stop for turn in weighted_turns)
-                ),
-            )
-            for start_position, part in zip(sorted_cuts, parts, strict=False)
+            Piece(part, float(bool(text_spans.overlapping(weighted, position, position + 1))))
+            for position, part in zip(sorted_cuts, parts, strict=False)
         )
 
     def _draft_demonstration(self, messages: Sequence[Message], *, turns: Turns, key: str) -> Draft:

@@ -22,6 +22,7 @@ import jinja2
 
 from upbring.data.chat.sandbox import BUDGET_VARIABLE, CLOSE_MARK, OPEN_MARK, Sandbox
 from upbring.data.chat.template_budget import BudgetExceededError, RenderBudget
+from upbring.data.chat.text_spans import TextSpan
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 
@@ -39,8 +40,6 @@ _RENDER_ERRORS = (
     TypeError,
     ValueError,
 )
-
-TextSpan = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from upbring.data.chat.template import Rendering, TextSpan
+from upbring.data.chat import text_spans
+from upbring.data.chat.template import Rendering
+from upbring.data.chat.text_spans import TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.trees.tree import Branch, Tree
 
@@ -46,8 +48,7 @@ class Draft:
 def find_special_spans(rendering: Rendering, tokenizer: Tokenizer) -> list[TextSpan]:
     """Return the spans of special tokens that the template wrote, not those in messages."""
     spans = [match.span() for match in tokenizer.special_pattern.finditer(rendering.text)]
-    quoted = rendering.quoted_spans
-    return [s for s in spans if not any(s[0] < q[1] and q[0] < s[1] for q in quoted)]
+    return [span for span in spans if not text_spans.overlapping(rendering.quoted_spans, *span)]
 
 
 def cut_into_pieces(
@@ -110,10 +111,10 @@ def _split_parts(
 ) -> Iterator[TextPart]:
     """Yield a piece's parts: one, unless a message in it spells a special token."""
     start, stop = span
-    if not any(start < q[1] and q[0] < stop for q in rendering.quoted_spans):
+    if not text_spans.overlapping(rendering.quoted_spans, start, stop):
         yield from _span_parts(rendering, span, special_spans=special_spans, tokenizer=tokenizer)
         return
-    for special_span in [c for c in special_spans if start <= c[0] and c[1] <= stop]:
+    for special_span in text_spans.inside(special_spans, start, stop):
         special = rendering.text[slice(*special_span)]
         before = (start, special_span[0])
         for part in _span_parts(
@@ -136,13 +137,13 @@ def _span_parts(
     text = rendering.text
     run_text = text[start:stop]
     is_continuation = start > 0
-    before = next((c for c in reversed(special_spans) if c[1] <= start), None)
+    before = text_spans.last_before(special_spans, start)
     if before is not None:
         strips_space = text[slice(*before)] in tokenizer.rstrip_tokens
         if before[1] == start or (strips_space and not text[before[1] : start].strip()):
             is_continuation = not tokenizer.restarts_after_special
             run_text = run_text.lstrip() if strips_space else run_text
-    if any(start < q[1] and q[0] < stop for q in rendering.quoted_spans):
+    if text_spans.overlapping(rendering.quoted_spans, start, stop):
         yield TextPart(run_text, is_continuation, is_trusted=False)
         return
     starts_again = is_continuation and tokenizer.restarts_after_special
