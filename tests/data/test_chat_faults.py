@@ -18,7 +18,7 @@ DIALOGUE = (
 def test_a_template_without_the_assistants_content_is_rejected_row_by_row() -> None:
     chat = make_chat(codec(FAMILIES["llama-3"], "qwen"), template="{{ messages[0].content }}")
     assert chat.stop_token_ids == (chat.tokenizer.eos_token_id,)
-    with pytest.raises(InputError, match="renders no trainable text for the assistant's turn"):
+    with pytest.raises(InputError, match="does not write the text of the assistant message"):
         chat.encode_demonstration(DIALOGUE[:2], turns="last", key="")
 
 

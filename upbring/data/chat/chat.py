@@ -25,6 +25,7 @@ from upbring.data.chat.template import ChatTemplate, Rendering
 from upbring.data.chat.text_pieces import Draft, Piece
 from upbring.data.chat.text_spans import TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
+from upbring.data.chat.written_content import require_written
 from upbring.data.read.records import Message
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
@@ -180,6 +181,7 @@ class Chat:
         """Return the prompt's text, whole and cut at the earlier assistant turns."""
         dialogue = self._render_dialogue(messages, add_generation_prompt=True)
         text = dialogue.rendering.text
+        require_written(messages[-1].content, text, role=messages[-1].role)
         return text, self._cut_at_turns(dialogue, dialogue.assistant_turns(), (0, len(text)))
 
     def _cut_at_turns(
@@ -226,11 +228,12 @@ class Chat:
                 "the chat template rewrites the assistant's earlier turns, so they cannot be "
                 "trained on; train on the last turn only (turns: last)"
             )
+        _require_written_turn(dialogue, assistant_turns[-1])
         first = 0 if turns == "all" else len(assistant_turns) - 1
         start, stop = assistant_turns[first].start, assistant_turns[-1].stop
         prompt_pieces = self._cut_at_turns(dialogue, assistant_turns, (0, start)) if start else ()
         response_pieces = self._cut_at_turns(dialogue, assistant_turns, (start, stop), first=first)
-        return _check_draft(Draft(prompt_pieces, (response_pieces,), key))
+        return text_pieces.check_draft(Draft(prompt_pieces, (response_pieces,), key))
 
     def _draft_comparison(
         self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
@@ -251,8 +254,9 @@ class Chat:
             turn = dialogue.locate_turn(
                 len(prompt), len(open_text), limit=len(text), is_exact_prefix=True
             )
+            _require_written_turn(dialogue, turn)
             branches.append(self._cut_at_turns(dialogue, [turn], (turn.start, turn.stop), first=0))
-        return _check_draft(Draft(prompt_pieces, tuple(branches), key))
+        return text_pieces.check_draft(Draft(prompt_pieces, tuple(branches), key))
 
     def _encode_rows(
         self,
@@ -374,17 +378,11 @@ def fake_turn_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
     return [problem] if any(TURN_MARKER_LINE.search(m.content) for m in messages) else []
 
 
-def _check_draft(draft: Draft) -> Draft:
-    """Return the draft; raise if its prompt is empty or a branch has no trainable text."""
-    if not any(piece.parts for piece in draft.prompt):
-        raise InputError(
-            "the chat template writes nothing before the assistant's first turn; start the "
-            "dialogue with a user message, or pass another template with --chat-template FILE"
-        )
-    for branch in draft.branches:
-        if not any(piece.parts and piece.weight for piece in branch):
-            raise InputError(
-                "the chat template renders no trainable text for the assistant's turn; write an "
-                "answer, or pass another template with --chat-template FILE"
-            )
-    return draft
+def _require_written_turn(dialogue: RenderedDialogue, turn: Turn) -> None:
+    """Raise if the template writes nothing of the last message, or of the one before it."""
+    text = dialogue.rendering.text
+    for message in dialogue.messages[-2:-1]:
+        require_written(message.content, text[: turn.start], role=message.role)
+    if not turn.is_verbatim:
+        last = dialogue.messages[-1]
+        require_written(last.content, text[turn.start : turn.stop], role=last.role)

@@ -17,6 +17,7 @@ from upbring.data.chat.template import Rendering
 from upbring.data.chat.text_spans import TextSpan
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.trees.tree import Branch, Tree
+from upbring.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,22 @@ def encode_drafts(drafts: Sequence[Draft], tokenizer: Tokenizer) -> Iterator[Tre
             )
             branches.append(Branch(np.asarray(tokens, np.int32), weight.astype(np.float32)))
         yield Tree(np.asarray(prompt, np.int32), tuple(branches), draft.key)
+
+
+def check_draft(draft: Draft) -> Draft:
+    """Return the draft; raise if its prompt is empty or a branch has no trainable text."""
+    if not any(piece.parts for piece in draft.prompt):
+        raise InputError(
+            "the chat template writes nothing before the assistant's first turn; start the "
+            "dialogue with a user message, or pass another template with --chat-template FILE"
+        )
+    for branch in draft.branches:
+        if not any(piece.parts and piece.weight for piece in branch):
+            raise InputError(
+                "the chat template renders no trainable text for the assistant's turn; write an "
+                "answer, or pass another template with --chat-template FILE"
+            )
+    return draft
 
 
 def encode_pieces(pieces: Sequence[tuple[TextPart, ...]], tokenizer: Tokenizer) -> list[list[int]]:
