@@ -130,3 +130,53 @@ def test_a_template_that_cannot_be_read_is_reported(
     output = capsys.readouterr().err
     assert output.startswith(f"--chat-template {missing}: cannot be read (")
     assert output.endswith("; give another file\n")
+
+
+def small_context(folder: Path, positions: int) -> Path:
+    """Return a model whose context has the given number of positions."""
+    base = model(folder)
+    config = {"model_type": "llama", "max_position_embeddings": positions, "vocab_size": 400}
+    (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return base
+
+
+def test_the_context_of_the_model_limits_the_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [*GOOD, dialogue("Hi", "word " * 100)])
+    base = small_context(tmp_path / "base", 60)
+    for top in (base, adapter(tmp_path / "top", str(base))):
+        assert main(["check", str(path), "--model", str(top)]) == 0
+        output = capsys.readouterr().out
+        assert "max length  60 tokens, the model's context length" in output
+        assert "1 of 5 rows would be truncated at 60 tokens" in output
+        assert "lowered" not in output
+
+
+def test_a_max_length_above_the_context_is_not_lowered_silently(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", GOOD)
+    base = str(small_context(tmp_path / "base", 60))
+    assert main(["check", str(path), "--model", base, "--max-length", "500"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "! length max_length 500 is lowered to 60, the model's context length" in output
+
+
+def test_rows_that_no_training_could_use_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [dialogue("word " * 100, "Yes.")])
+    assert main(["check", str(path), "--model", str(small_context(tmp_path / "base", 60))]) == 2
+    output = capsys.readouterr().err
+    assert "length: 1 of 1 rows would be dropped: no trained token is left" in output
+
+
+def test_question_and_answer_are_read_as_demonstrations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text("Question,Answer\nWhat?,That.\n", encoding="utf-8")
+    assert main(["check", str(path)]) == 0
+    output = capsys.readouterr().out
+    assert "prompt-response (question=Question, answer=Answer) → demonstrations" in output

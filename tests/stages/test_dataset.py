@@ -245,6 +245,15 @@ def test_a_wrong_mixture_is_refused_before_anything_is_read(
     assert str(caught.value).startswith(message)
 
 
+def test_a_folder_is_trained_on_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    numbers(tmp_path / "rows" / "b.txt", 1, 2)
+    numbers(tmp_path / "rows" / "a.txt", 3)
+    made = dataset(data=(tmp_path / "rows",), held_out_share=0)
+    assert keys(made.main) == ["a.txt:0", "b.txt:0", "b.txt:1"]
+    assert [Path(file.path).name for file in made.files] == ["a.txt", "b.txt"]
+
+
 def test_without_rows_to_train_on_it_raises(tmp_path: Path) -> None:
     long = tmp_path / "long.txt"
     long.write_text("1 2 3 4 5 6\n")

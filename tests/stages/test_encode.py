@@ -9,10 +9,12 @@ from tests.small import make_demonstrations, make_documents
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
+from upbring.model.load import locate_model_files
 from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.stages.encode import (
     Preprocessor,
+    clamp_max_length,
     make_dialogue_preprocessor,
     make_document_preprocessor,
 )
@@ -190,3 +192,13 @@ def test_a_long_document_is_split_into_pieces_and_no_token_is_lost(
     weighted = sum(int(t.branches[0].weight.sum()) for t in found)
     # after BOS every token of the text is predicted once, and so is EOS
     assert weighted == len(tokenizer.encode(text)) + 1
+
+
+def test_a_max_length_above_the_context_length_is_lowered_and_logged(model_folder: Path) -> None:
+    files, logged = locate_model_files(str(model_folder)), list[str]()
+    settings = SftSettings(model="m", data=(Path("a.jsonl"),), max_length=2048)
+    lowered = clamp_max_length(settings, files, log=logged.append)
+    assert lowered.max_length == 256
+    assert logged == ["max_length: 2048 is lowered to 256, the model's context length"]
+    assert clamp_max_length(lowered, files, log=logged.append) == lowered
+    assert len(logged) == 1

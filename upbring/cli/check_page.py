@@ -16,6 +16,7 @@ from upbring.data.check.check import CheckResult
 from upbring.data.check.findings import FindingLevel, format_percent
 from upbring.data.check.preview import ExamplePart, PreviewExample, escape_terminal
 from upbring.data.check.survey import Survey
+from upbring.data.read.detect_format import join_names
 from upbring.data.read.plain_text import PIECE_CHARACTERS
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 
@@ -68,8 +69,8 @@ def _facts_table(survey: Survey) -> Table:
 def _survey_facts(survey: Survey) -> Iterator[tuple[str, str]]:
     purpose = " (held out)" if survey.purpose == "held_out" else ""
     yield "format", f"{survey.format.name} → {_PLURALS[survey.kind]}{purpose}"
-    if survey.format.unread_fields:
-        yield "", f"fields not read: {escape_terminal(', '.join(survey.format.unread_fields))}"
+    if survey.unread:
+        yield "", f"fields not read: {escape_terminal(join_names(survey.unread))}"
     yield "rows", _row_counts(survey)
     for reason, count in survey.unused.most_common():
         yield "", f"{count:,} not used: {reason}"
@@ -105,6 +106,9 @@ def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
             f"{survey.num_loss_tokens:,} of {survey.num_tokens:,} tokens ({format_percent(share)})",
         )
     yield "tokens", f"{per_token:.1f} characters per token on average"
+    is_context = survey.encoder.max_length == survey.encoder.context_length
+    source = ", the model's context length" if is_context else ""
+    yield "max length", f"{survey.encoder.max_length:,} tokens{source}"
     if survey.kind is not Document:
         template_owner = "the default one" if survey.encoder.chat.is_default else "the model's"
         template = "the file's" if survey.encoder.template is not None else template_owner
@@ -169,9 +173,7 @@ def _length_table(survey: Survey) -> Table:
 def _length_histogram(survey: Survey, console: Console) -> Table:
     """Return a histogram of the lengths of whole rows; rows in yellow bars may be truncated."""
     side, lengths = list(survey.side_lengths.items())[-1]
-    max_length = (
-        survey.encoder.max_length if survey.encoder and survey.kind is not Document else None
-    )
+    max_length = survey.max_tree_length if survey.encoder and survey.kind is not Document else None
     block = "#" if console.options.ascii_only else "█"
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="dim", min_width=9)

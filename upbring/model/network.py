@@ -64,7 +64,7 @@ class Model:
 
 def max_positions(config: PretrainedConfig) -> int | None:
     """Return the maximum number of positions of an architecture, or None without a limit."""
-    limit = getattr(config, "max_position_embeddings", None)
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     return None if limit is None else int(limit)
 
 

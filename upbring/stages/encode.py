@@ -116,10 +116,14 @@ def make_document_preprocessor(settings: PretrainSettings, tokenizer: Tokenizer)
     )
 
 
-def clamp_max_length(settings: AnySettings, files: ModelFiles) -> AnySettings:
+def clamp_max_length(settings: AnySettings, files: ModelFiles, *, log: Log) -> AnySettings:
     """Return the settings with `max_length` limited to the model's number of positions."""
     if files.max_positions is None or settings.max_length <= files.max_positions:
         return settings
+    log(
+        f"max_length: {settings.max_length} is lowered to {files.max_positions}, the model's "
+        "context length"
+    )
     return settings.model_copy(update={"max_length": files.max_positions})
 
 

@@ -138,7 +138,7 @@ def _make_context(
     log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     poll = partial(_raise_if_interrupted, interruption)
     files = locate_model_files(settings.model, log=log)
-    clamped_settings = clamp_max_length(settings, files)
+    clamped_settings = clamp_max_length(settings, files, log=log)
     started_at = (
         dt.datetime.fromisoformat(str(resumed.read_metadata()["started_at"])) if resumed else None
     )

@@ -191,6 +191,7 @@ def test_significant_length_bias_gives_a_warning(tmp_path: Path) -> None:
 
 def test_a_guessed_column_is_reported(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"QUESTION": "Why?", "FINAL": "So."}])
-    finding = only(found(checked(path), "columns"))
+    finding, unread = found(checked(path), "columns")
     assert finding.level == "note"
+    assert unread.message.endswith("and not learned: FINAL")
     assert finding.todo.endswith("--format columns:prompt=QUESTION,response=COLUMN")

@@ -1,13 +1,15 @@
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.checking import CHATML, checked, dialogue, encoding, found, write_rows
-from upbring.data.check.check import check_data, detect_record_type
+from upbring.data.check.check import RECORD_TYPES, check_data, detect_record_type
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
 from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
+from upbring.stages.registry import methods
 
 ROWS: dict[RecordType, dict[str, object]] = {
     Comparison: {"instruction": "a", "output": "b", "chosen": "b", "rejected": "c"},
@@ -90,3 +92,74 @@ def test_progress_is_logged(tmp_path: Path) -> None:
     logged: list[str] = []
     check_data(CheckSettings(data=(path,)), None, log=logged.append)
     assert logged == [f"{path}: 1,000 rows", "searching for duplicates"]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"Question": "a", "Answer": "b"}, Demonstration),
+        ({"query": "a", "reply": "b"}, Demonstration),
+        ({"input": "a", "output": "b"}, Demonstration),
+        ({"prompt": "a", "response_a": "b", "response_b": "c", "winner": "model_a"}, Comparison),
+        ({"prompt": "a", "kind": "b", "id": 3}, Prompt),
+    ],
+)
+def test_names_with_one_meaning_give_their_kind(
+    tmp_path: Path, row: dict[str, object], kind: RecordType
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [row])
+    assert detect_record_type(path, CheckSettings(data=(path,))) is kind
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"prompt": "a", "answer_x": "b", "winner": "x"},
+            "answer_x, winner may be responses.*--format columns:prompt=prompt,response=answer_x",
+        ),
+        (
+            {"question": "a", "gold_reply": "b"},
+            "columns:prompt=question,response=gold_reply, or read only the prompts: --purpose",
+        ),
+        (
+            {"prompt": "a", "final": "a longer text of several words"},
+            "final may be responses.*--format columns:prompt=prompt,response=COLUMN",
+        ),
+    ],
+)
+def test_rows_with_possible_responses_are_not_taken_for_prompts(
+    tmp_path: Path, row: dict[str, object], message: str
+) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [row])
+    with pytest.raises(InputError, match=message):
+        detect_record_type(path, CheckSettings(data=(path,)))
+    settings = CheckSettings(data=(path,), purpose="prompts")
+    assert detect_record_type(path, settings) is Prompt
+
+
+@pytest.mark.parametrize(
+    ("purpose", "kind"),
+    [("dpo", Comparison), ("simpo", Comparison), ("kto", Comparison), ("grpo", Prompt)],
+)
+def test_every_method_is_a_purpose(tmp_path: Path, purpose: str, kind: RecordType) -> None:
+    path = write_rows(tmp_path / "a.jsonl", [ROWS[Comparison]])
+    assert detect_record_type(path, CheckSettings(data=(path,), purpose=purpose)) is kind
+    methods_with_data = {*RECORD_TYPES} - {"prompts"}
+    assert methods_with_data == {*methods()}
+
+
+def test_a_folder_is_checked_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for name in "ab":
+        write_rows(tmp_path / "rows" / f"{name}.jsonl", [ROWS[Demonstration]])
+    assert [s.path.name for s in checked(tmp_path / "rows").surveys] == ["a.jsonl", "b.jsonl"]
+
+
+def test_a_long_dialogue_is_checked_in_linear_time(tmp_path: Path) -> None:
+    rows = [dialogue(*[f"turn {k}" for k in range(4000)])]  # quadratic: minutes
+    path = write_rows(tmp_path / "a.jsonl", rows)
+    started = time.process_time()
+    result = checked(path, encoding(max_length=200_000))
+    assert time.process_time() - started < 30
+    assert not any(finding.level == "failure" for finding in result.findings)

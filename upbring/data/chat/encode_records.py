@@ -31,7 +31,10 @@ class RecordEncoder:
     tokenizer: Tokenizer
     template: str | None  # the user's; None: the model's own, or the default one
     turns: Turns
-    max_length: int
+    max_length: int  # at most the model's context length
+    context_length: int | None = None  # of the model, if known
+    lowered_from: int | None = None  # the max_length that exceeded the context length
+    vocab_size: int | None = None  # of the model, if known
 
     @functools.cached_property
     def chat(self) -> Chat:

@@ -150,7 +150,7 @@ class Tokenizer:
         return plain
 
     @functools.cached_property
-    def _unk_token_id(self) -> int | None:
+    def unk_token_id(self) -> int | None:
         """The id of the unknown token, which any text can be encoded to."""
         model = json.loads(self.backend.to_str())["model"]
         number = model.get("unk_id")
@@ -160,7 +160,7 @@ class Tokenizer:
 
     def _encode_as_plain_text(self, text: str, is_continuation: bool) -> list[int]:  # noqa: FBT001 -- the caller's flag
         """Return tokens without any special token, whatever the text contains."""
-        special_ids = set(self.special_token_ids.values()) - {self._unk_token_id}
+        special_ids = set(self.special_token_ids.values()) - {self.unk_token_id}
         tokens: list[int] = (
             self._plain_text_backends[is_continuation].encode(text, add_special_tokens=False).ids
         )

@@ -1,16 +1,18 @@
 """Check data files before training: reads each file once and reports failures and warnings.
 
     failure   a malformed row, a row without trained tokens, no trained stop token, BOS twice,
-              training and inference tokens differ, a held-out prompt in the training data
-    warning   duplicates, near duplicates, rows truncated at max_length, personal data, text of
-              special tokens in messages, turn markers in messages, few or length-biased comparisons
+              training and inference tokens differ, a held-out prompt in the training data, no row
+              left within max_length, tokens that the model does not have
+    warning   duplicates, near duplicates, rows truncated at max_length, columns that are not read,
+              text that the template drops, unknown tokens, personal data, text of special tokens
+              in messages, turn markers in messages, few or length-biased comparisons
 
 Without a tokenizer only the text is checked. The tokens of all rows are checked, except that
 training and inference are compared on 200 rows of each file, because this renders a dialogue three
 times.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from upbring.data.check.kept_texts import TextIndex
 from upbring.data.check.preview import PreviewExample, plain_example, rendered_example
 from upbring.data.check.survey import Purpose, Survey
 from upbring.data.read import formats
-from upbring.data.read.detect_format import detect_format
+from upbring.data.read.detect_format import detect_format, join_names
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.formats import RecordReader
 from upbring.data.read.record_text import text_of
@@ -30,11 +33,12 @@ from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
 
 Log = Callable[[str], None]
-RECORD_TYPES: dict[str, RecordType] = {
-    "pretrain": Document,
-    "sft": Demonstration,
-    "reward": Comparison,
-    "prompts": Prompt,
+RECORD_TYPES: dict[str, tuple[RecordType, ...]] = {
+    "pretrain": (Document,),
+    "sft": (Demonstration,),
+    **dict.fromkeys(("reward", "dpo", "ipo", "orpo", "simpo"), (Comparison,)),
+    "kto": (Comparison, Label),
+    **dict.fromkeys(("ppo", "grpo", "rloo", "prompts"), (Prompt,)),
 }
 # With --purpose auto, the first type that the rows can be read as is used.
 _DETECTION_ORDER: tuple[RecordType, ...] = (Comparison, Label, Demonstration, Document, Prompt)
@@ -61,7 +65,7 @@ def check_data(settings: CheckSettings, encoder: RecordEncoder | None, *, log: L
     for purpose, paths in purposes:
         texts = TextIndex(keeps_texts=purpose == "train")
         prompts = TextIndex(keeps_texts=bool(settings.held_out))
-        for path in paths:
+        for path in expand_folders(paths):
             kind = detect_record_type(path, settings, is_held_out=purpose == "held_out")
             reading: RecordReader[Record] = formats.read_records(
                 path, kind, format=settings.format, skip_bad=settings.skip_bad
@@ -75,7 +79,7 @@ def check_data(settings: CheckSettings, encoder: RecordEncoder | None, *, log: L
                 texts=texts,
                 prompts=prompts,
                 skip_bad=settings.skip_bad,
-                is_column_guessed=settings.format == "auto" and bool(reading.recognised.columns),
+                is_kind_chosen=settings.purpose != "auto" or purpose == "held_out",
             )
             _read_survey(survey, reading, log=log)
             surveys.append(survey)
@@ -91,18 +95,35 @@ def detect_record_type(
     Held-out files may also contain only prompts, for every purpose.
     """
     wanted = RECORD_TYPES.get(settings.purpose)
-    kinds = (wanted,) if wanted else _DETECTION_ORDER
+    kinds = wanted or _DETECTION_ORDER
     if wanted and is_held_out:
-        kinds = (wanted, Prompt)
+        kinds = (*wanted, Prompt)
     problems = {}
     for kind in kinds:
         try:
-            detect_format(path, kind, format=settings.format)
+            detected = detect_format(path, kind, format=settings.format)
         except InputError as error:
             problems[kind] = error
         else:
+            is_choice = wanted is not None or is_held_out or settings.format != "auto"
+            if kind is Prompt and detected.response_like_fields and not is_choice:
+                raise _only_prompts_error(path, detected.response_like_fields, problems)
             return kind
     raise problems.get(Demonstration, problems[kinds[0]])
+
+
+def _only_prompts_error(
+    path: Path, names: Sequence[str], problems: Mapping[RecordType, InputError]
+) -> InputError:
+    """Return the error of a file that could be read as prompts, though it may hold responses."""
+    suggestion = str(problems[Demonstration]).rpartition("; name the columns: ")[2]
+    if "--format columns:" not in suggestion:
+        suggestion = "name the columns: --format columns:prompt=COLUMN,response=COLUMN"
+    return InputError(
+        f"{path}: {join_names(names)} may be responses, but only the prompts could be read; name "
+        f"the columns: {suggestion.removeprefix('name the columns: ')}, or read only the prompts: "
+        "--purpose prompts"
+    )
 
 
 def _read_survey(survey: Survey, reading: RecordReader[Record], *, log: Log) -> None:

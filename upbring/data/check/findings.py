@@ -44,6 +44,16 @@ class ExampleTally:
         return CheckFinding(level, title, message, todo, examples, self.count - len(examples))
 
 
+def merge_tallies(tallies: Iterable[ExampleTally]) -> ExampleTally:
+    """Return the sum of the tallies of several files."""
+    merged = ExampleTally()
+    for tally in tallies:
+        merged.count += tally.count
+        merged.examples += tally.examples
+    del merged.examples[MAX_EXAMPLES:]
+    return merged
+
+
 def format_failures(findings: Iterable[CheckFinding]) -> str:
     """Return the failures as one error message, or '' if there are none."""
     checks = [finding for finding in findings if finding.level != "note"]

@@ -84,7 +84,7 @@ def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Pre
         names = ["text" if isinstance(record, Document) else "dialogue"]
         texts = [prompt + list(itertools.chain(*branches))]
     parts = [
-        ExamplePart(name, _elide_middle(_shorten_runs(_decode_runs(text, tokenizer)), _elided_runs))
+        ExamplePart(name, tuple(_shorten_runs(_shown_runs(text, tokenizer))))
         for name, text in zip(names, texts, strict=True)
     ]
     return _make_example(record, parts, is_rendered=True)
@@ -96,17 +96,39 @@ def _make_example(record: Record, parts: list[ExamplePart], *, is_rendered: bool
     return PreviewExample(str(record.origin), shown_parts, is_rendered, label)
 
 
-def _decode_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[TextRun]:
-    """Yield the text of each run of tokens with the same loss and special flags.
+def _shown_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[TextRun]:
+    """Yield the text of the first and last runs of tokens with the same loss and special flags."""
+    special_ids = set(tokenizer.special_token_ids.values())
+    groups = [
+        (has_loss, is_special, [token for token, _ in group])
+        for (has_loss, is_special), group in itertools.groupby(
+            tokens, key=lambda pair: (pair[1], pair[0] in special_ids)
+        )
+    ]
+    num_hidden = len(groups) - NUM_FIRST - NUM_LAST
+    if num_hidden <= 1:
+        yield from _decode_runs(groups, tokenizer)
+        return
+    yield from _decode_runs(groups[:NUM_FIRST], tokenizer)
+    yield _elided_runs(num_hidden)
+    yield from _decode_runs(groups[-NUM_LAST:], tokenizer, before=groups[-NUM_LAST - 1][2])
 
-    Each run is decoded together with everything before it, whose text is then cut off, because some
+
+def _decode_runs(
+    groups: Sequence[tuple[bool, bool, list[int]]],
+    tokenizer: Tokenizer,
+    *,
+    before: Sequence[int] = (),
+) -> Iterator[TextRun]:
+    """Yield the text of each run.
+
+    Each run is decoded together with what is before it, whose text is then cut off, because some
     decoders drop a space at the beginning of a text.
     """
-    special_ids = set(tokenizer.special_token_ids.values())
-    decoded_tokens, decoded_text = [], ""
-    groups = itertools.groupby(tokens, key=lambda pair: (pair[1], pair[0] in special_ids))
-    for (has_loss, is_special), group in groups:
-        decoded_tokens += [token for token, _ in group]
+    decoded_tokens = [*before]
+    decoded_text = tokenizer.decode(decoded_tokens, with_special_tokens=True)
+    for has_loss, is_special, tokens in groups:
+        decoded_tokens += tokens
         text = tokenizer.decode(decoded_tokens, with_special_tokens=True)
         yield TextRun(text[len(decoded_text) :], has_loss=has_loss, is_special=is_special)
         decoded_text = text

@@ -16,17 +16,29 @@ from upbring.data.check.findings import ExampleTally
 from upbring.data.check.kept_texts import MAX_TEXT_CHARACTERS, TextIndex
 from upbring.data.check.length_histogram import Lengths
 from upbring.data.check.preview import escape_terminal
+from upbring.data.check.unknown_text import UnknownText
 from upbring.data.read.detect_format import DetectedFormat
+from upbring.data.read.field_use import UnreadField
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.formats import RecordReader
 from upbring.data.read.record_text import prompt_of, prompt_text_of, responses_of, text_of
-from upbring.data.read.records import Comparison, Demonstration, Document, Label, Message, Record
+from upbring.data.read.records import (
+    Comparison,
+    Demonstration,
+    Document,
+    Label,
+    Message,
+    Prompt,
+    Record,
+)
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.privacy import detect
+from upbring.settings.methods.rl import OnPolicySettings
 
 Purpose = Literal["train", "held_out"]
 SAMPLE_SIZE = 200
+RESPONSE_LENGTH = int(OnPolicySettings.model_fields["max_response_length"].default)
 
 
 @dataclass(slots=True)
@@ -91,7 +103,7 @@ class Survey:
     texts: TextIndex  # of all files of this purpose, including this one
     prompts: TextIndex  # only the prompts of the same files
     skip_bad: Path | None = None
-    is_column_guessed: bool = False  # whether the prompt column was guessed
+    is_kind_chosen: bool = False  # by the user, not detected from the rows
     num_rows: int = 0
     num_malformed: int = 0
     num_records: int = 0
@@ -112,6 +124,9 @@ class Survey:
     fake_turn_tallies: dict[str, ExampleTally] = field(default_factory=dict)
     truncated: ExampleTally = field(default_factory=ExampleTally)
     dropped: ExampleTally = field(default_factory=ExampleTally)
+    unknown_text: UnknownText = field(default_factory=UnknownText)
+    largest_token: int = -1
+    unread: dict[str, UnreadField] = field(default_factory=dict)
     sample: RecordSample = field(default_factory=RecordSample)
     num_pieces: int = 0  # into which max_length splits documents
     _ranks: dict[int, tuple[float, ...]] = field(default_factory=dict)  # of records not yet encoded
@@ -130,6 +145,13 @@ class Survey:
         """The number of distinct prompts of this file."""
         return self.prompts.num_distinct(self._first_index, self._first_index + self.num_records)
 
+    @property
+    def max_tree_length(self) -> int:
+        """The maximum length of a row; prompts leave room for a response."""
+        assert self.encoder is not None, "lengths in tokens need a tokenizer"
+        reserved = RESPONSE_LENGTH if self.kind is Prompt else 0
+        return max(2, self.encoder.max_length - reserved)
+
     def location(self, key: str) -> str:
         """Return the file and line of the record with this key."""
         return self.texts.location(self._first_index + int(key))
@@ -145,7 +167,7 @@ class Survey:
                 self._count_tree(tree)
                 yield
         self.num_rows, self.num_malformed = reading.num_rows, reading.num_malformed
-        self.unused = reading.unused
+        self.unused, self.unread = reading.unused, reading.field_use.unread
 
     def _counted_records(self, reading: RecordReader[Record]) -> Iterator[KeyedRecord]:
         """Count and yield the records with their numbers; an error that ends reading is kept."""
@@ -171,6 +193,9 @@ class Survey:
         if self.encoder is not None:
             if self.encoder.tokenizer.special_pattern.search(text):
                 self.special_token_rows.add(str(record.origin))
+            self.unknown_text.find_in_text(
+                text, self.encoder.tokenizer, location=str(record.origin)
+            )
             self._count_fake_turns(record, self.encoder)
             self._ranks[self.num_records] = _ranks_of(record)
             return
@@ -206,16 +231,18 @@ class Survey:
         assert self.encoder is not None, "no tokens without a tokenizer"
         self.num_tokens += tree.num_tokens
         self.num_loss_tokens += tree.num_weighted
+        parts = [tree.prompt, *(branch.tokens for branch in tree.branches)]
+        self.largest_token = max(self.largest_token, *(int(p.max()) for p in parts if p.size), -1)
+        location = self.location(tree.key)
+        self.unknown_text.count_tree(tree, self.encoder.tokenizer, location=location)
         if self.kind is Document:
             self._count_piece(tree)
             return
         lengths = [len(branch.tokens) for branch in tree.branches]
         self._add_lengths(len(tree.prompt), lengths, ranks=self._ranks.pop(int(tree.key)))
         for problem in token_problems(self.encoder.chat, tree):
-            self.token_problem_tallies.setdefault(problem, ExampleTally()).add(
-                self.location(tree.key)
-            )
-        self._count_truncation(tree, self.encoder.max_length)
+            self.token_problem_tallies.setdefault(problem, ExampleTally()).add(location)
+        self._count_truncation(tree, self.max_tree_length)
 
     def _count_piece(self, tree: Tree) -> None:
         """Add the length of a piece to its document."""

@@ -13,9 +13,21 @@ class CheckSettings(Settings):
     model: str | None = setting(
         None, help="Model whose tokenizer and chat template are used. Unset: text checks only."
     )
-    purpose: Literal["auto", "pretrain", "sft", "reward", "prompts"] = setting(
-        "auto", help="Purpose of the data. auto detects it from the rows."
-    )
+    purpose: Literal[
+        "auto",
+        "pretrain",
+        "sft",
+        "reward",
+        "dpo",
+        "ipo",
+        "kto",
+        "orpo",
+        "simpo",
+        "ppo",
+        "grpo",
+        "rloo",
+        "prompts",
+    ] = setting("auto", help="Method that the data is for. auto detects the kind of the rows.")
     format: str = setting("auto", help="Format of the rows. auto detects and reports it.")
     held_out: tuple[Path, ...] = setting(
         (), help="Held-out files, which must not overlap with the data."
@@ -27,4 +39,9 @@ class CheckSettings(Settings):
     turns: Literal["all", "last"] = setting(
         "all", help="Assistant turns with a loss: all, or the last one of each dialogue."
     )
-    max_length: int = setting(2048, ge=2, help="Maximum length of an example in tokens.")
+    max_length: int | None = setting(
+        None,
+        ge=2,
+        help="Maximum length of an example in tokens. Unset: the default of training, or the "
+        "model's context length if that is smaller.",
+    )

@@ -32,7 +32,7 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
     implementation: Implementation = load_implementation(method)
     machine = devices.prepare(resolved.settings)
     files = locate_model_files(resolved.settings.model, log=log)
-    settings = clamp_max_length(resolved.settings, files)
+    settings = clamp_max_length(resolved.settings, files, log=log)
     preprocessor = implementation.make_preprocessor(settings, files, log=log, started_at=None)
     dataset = implementation.load_dataset(settings, preprocessor, log=log, poll=lambda: None)
     context = StageContext(
