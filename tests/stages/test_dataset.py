@@ -251,7 +251,7 @@ def test_a_folder_is_trained_on_file_by_file(tmp_path: Path) -> None:
     numbers(tmp_path / "rows" / "a.txt", 3)
     made = dataset(data=(tmp_path / "rows",), held_out_share=0)
     assert keys(made.main) == ["a.txt:0", "b.txt:0", "b.txt:1"]
-    assert [Path(file.path).name for file in made.files] == ["a.txt", "b.txt"]
+    assert [Path(file.file).name for file in made.files] == ["a.txt", "b.txt"]
 
 
 def test_without_rows_to_train_on_it_raises(tmp_path: Path) -> None:

@@ -1,19 +1,20 @@
 """Detect and redact personal data and secrets in text, with patterns and checksums.
 
 Detected: e-mail addresses, phone numbers (E.164 and common national formats), payment cards (Luhn),
-IBANs (mod 97), IP addresses, keys and tokens. Not detected: names, postal addresses, dates of
-birth, and phone numbers of bare digits without a word such as `tel` before them. Every pattern is
-bounded or cannot start inside its own match, so the time is linear in the length of the text.
+IBANs (mod 97), IP addresses, keys and tokens (`keys`). Not detected: names, postal addresses, dates
+of birth, and phone numbers of bare digits without a word such as `tel` before them. Every pattern
+is bounded or cannot start inside its own match, so the time is linear in the length of the text.
 """
 
 import ipaddress
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Literal
+
+from upbring.privacy.keys import KEY_PREFIXES, find_keys
 
 PersonalDataKind = Literal["KEY", "EMAIL", "IBAN", "CARD", "IP", "PHONE"]
 
@@ -35,6 +36,7 @@ def find_personal_data(text: str) -> list[PersonalDataMatch]:
     >>> [(match.kind, match.redacted) for match in matches]
     [('EMAIL', 'ad…rg'), ('PHONE', '+4…58')]
     """
+    original, text = text, text.translate(_SPACES)  # spaces of one width; no position changes
     accepted: list[tuple[int, int, PersonalDataKind]] = []
     # Earlier finders are more reliable, so their kind wins: a card is not a phone number.
     spans = chain.from_iterable(find_kind(text) for find_kind in _applicable_finders(text))
@@ -50,7 +52,7 @@ def find_personal_data(text: str) -> list[PersonalDataMatch]:
             accepted.pop()
         accepted.append((start, end, kind))
     return [
-        PersonalDataMatch(kind, a, b, f"{text[a : a + 2]}…{text[b - 2 : b]}")
+        PersonalDataMatch(kind, a, b, f"{original[a : a + 2]}…{original[b - 2 : b]}")
         for a, b, kind in accepted
     ]
 
@@ -69,6 +71,11 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
     return "".join([*parts, text[position:]]), Counter(match.kind for match in matches)
 
 
+def _find_keys(text: str) -> "Iterator[KindSpan]":
+    for start, end in find_keys(text):
+        yield start, end, "KEY"
+
+
 KindSpan = tuple[int, int, PersonalDataKind]
 Finder = Callable[[str], Iterator[KindSpan]]
 _PRIORITY: dict[PersonalDataKind, int] = {
@@ -80,53 +87,28 @@ _PRIORITY: dict[PersonalDataKind, int] = {
     "PHONE": 5,
 }
 
-_GITHUB_PREFIXES = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
-_KEY_PREFIXES = (
-    *(
-        "sk-",
-        "sk_",
-        "rk_",
-        "pk_",
-        "AKIA",
-        "ASIA",
-        *_GITHUB_PREFIXES,
-        "glpat-",
-        "xox",
-        "AIza",
-        "hf_",
-        "npm_",
-    ),
-    *("eyJ", "-----BEGIN"),
-)
 _DIGIT = re.compile(r"\d")
 _LONG_NUMBER = re.compile(r"\d(?:\D{0,5}\d){6}")  # every card and phone number has more digits
 _DOTTED = re.compile(r"\d\.\d{1,3}\.\d")
-_IBAN_PREFIX = re.compile(r"[A-Z]{2}\d\d")
-
-_KEY = re.compile(
-    r"""
-    (?<![A-Za-z0-9_-])(?:
-      sk-[A-Za-z0-9_-]{20,}+
-    | (?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}+
-    | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])
-    | gh[pousr]_[A-Za-z0-9]{36,}+
-    | github_pat_[A-Za-z0-9_]{22,}+
-    | glpat-[A-Za-z0-9_-]{20,}+
-    | xox[abprs]-[A-Za-z0-9-]{10,}+
-    | AIza[A-Za-z0-9_-]{35}
-    | (?:hf|npm)_[A-Za-z0-9]{30,}+
-    | eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+
-    )
-    """,
-    re.VERBOSE,
+_IBAN_PREFIX = re.compile(r"[A-Za-z]{2}\d\d")
+_SPACES = str.maketrans(
+    {**dict.fromkeys("\u00a0\u2007\u2009\u202f", " "), **dict.fromkeys("\u2010\u2011", "-")}
 )
-_KEY_BLOCK = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY-----")
-_MAX_KEY_BLOCK = 1 << 14  # an RSA key of 16,384 bits takes 12,700 characters
 
-_LOCAL_PART_CHARACTERS = string.ascii_letters + string.digits + "._%+'-"
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
+_LOCAL_PART = re.compile(r"(?:[\w.%+'&/=?^{|}~#$*!-]{1,64}|\"(?:[^\"\\\r\n@]|\\.){1,62}\")\Z")
+_DOMAIN = re.compile(
+    r"(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}(?:[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59})"
+    r"(?![^\W_]|\()"  # a call, such as A@B.inv(), is code
+)
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![a-z])")
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{2}|[a-z]{2})\d{2}(?=[ -]?[A-Za-z0-9])")
+_MAX_IBAN = 48  # characters, with a separator after every four
+_ONLY_DIGITS = frozenset(
+    re.findall(
+        "..",
+        "AEATBABECZDEDKEEESFIFOGLHRHUILISLTMEMRNOPLPTRSSESISKTNXK",
+    )
+)
 _IBAN_LENGTHS = dict(
     re.findall(
         r"([A-Z]{2})(\d\d)",
@@ -139,50 +121,67 @@ _IBAN_LENGTHS = dict(
 )
 
 _CARD = re.compile(
-    r"(?<!\d)(?=(\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?!\d)"
+    r"(?<!\d)(?<!\d[.,])(?=(\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?!\d)"
     r"|\d{4}([ -])\d{6}\3\d{4,5}(?!\d)|\d{13,19}(?!\d)))"
 )
 _DOUBLED_DIGIT_SUMS = str.maketrans("0123456789", "0246813579")  # the digit sum of twice the digit
 _ISSUER = re.compile(
     r"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[068]\d{12}"
-    r"|(?:6011|64[4-9]\d|65\d\d|35\d\d|62\d\d)\d{12})\Z"
+    r"|(?:2131|1800)\d{11}|(?:6011|64[4-9]\d|65\d\d|35\d\d|62\d\d)\d{12})\Z"
 )
 
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?:[A-Za-z]\w{0,31}:)??((?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:])"
+)
+_PREFIX_LENGTH = re.compile(r"/\d{1,3}(?!\w)")
 _NOT_IP_CONTEXT = re.compile(
-    r"(?:\b(?:version|ver|release|build|section|sec|chapter|clause|paragraph|firmware|driver)s?\.?"
-    r"[ :#]{0,2}|[A-Za-z]/|[=<>~!]=[ ]?|\^|§[ ]?)\Z",
+    r"(?:\b(?:version|ver|release|build|section|sec|chapter|clause|paragraph|firmware|driver"
+    r"|EC|netmask|mask)s?\.?[ :#=]{0,2}['\"]?|[A-Za-z]/|[=<>~!]=[ ]?|\^|§[ ]?)\Z",
     re.IGNORECASE,
 )
+_MAX_SECTION = 10  # 4.3.2.1 is the number of a section
 
+_EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?) ?\d{1,6})?"
 _PHONE_INTERNATIONAL = re.compile(
-    r"(?<![\w+])(?:\+|00(?=[1-9]\d{0,2}[ (/-]))[1-9]\d{0,2}"
-    r"(?: ?\(\d{1,5}\))?(?:[ ./-]{0,2}\d){4,12}(?!\d)"
+    r"(?<![\w+])(?:\(\+[1-9]\d{0,2}\)|(?:\+|(?<![.,])00(?=[1-9]\d{0,2}[ (/-]))[1-9]\d{0,2})"
+    r"(?: ?\(\d{1,5}\))?(?:[ ./-]{0,2}\d){4,12}(?!\d|[.,]\d)" + _EXTENSION
 )
 _PHONE_NORTH_AMERICAN = re.compile(
-    r"(?<![\w.+/-])(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])"
-    r"[2-9]\d\d[-. ]\d{4}(?![\w]|[-.]\d)"
+    r"(?<![\w.+/-])(?<![\d.] )"
+    r"(?:(?:1[-. ]{1,2})?\([2-9]\d\d\)[-. ]?[2-9]\d\d[-. ]"
+    r"|1([-. ])[2-9]\d\d\1[2-9]\d\d\1|[2-9]\d\d([-. ])[2-9]\d\d\2)\d{4}"
+    + _EXTENSION
+    + r"(?![\w]|[-. ]\d|[.]\w)"
 )
 _PHONE_TRUNK_PREFIX = re.compile(
-    r"(?<![\w.,+/:-])(?:\(0\d{1,5}\)|0[1-9]\d{0,4})"
-    r"(?:[ /.-]{1,3}\d{2,8}){1,5}(?![\w]|[-.]\d)"
+    r"(?<![\w.,+/-])(?<!\d )(?:\(0\d{1,5}\)(?:[ /.-]{0,3}\d{2,8})|0[1-9]\d{0,4}[ /.-]{1,3}\d{2,8})"
+    r"(?:[ /.-]{1,3}\d{2,8}){0,4}(?![\w]|[-.]\d)"
 )
-_PHONE_BARE_DIGITS = re.compile(r"(?<![\w.,+/:-])\d{9,12}(?![\w]|[-.]\d)")
+_PHONE_BARE_DIGITS = re.compile(r"(?<![\w.,+/-])\d{7,12}(?![\w]|[-.]\d)")
 _PHONE_CUE = re.compile(
-    r"(?:phone|tel|telephone|mobile|cell|call|fax|whatsapp|sms)\b[^\d\n]{0,16}\Z", re.IGNORECASE
+    r"(?:phone|tel|telephone|mobile|cell|call|fax|whatsapp|sms|telefon|telefono|teléfono|mobil"
+    r"|handy|fon|tél|téléphone|móvil|celular)(?:nummer|s)?\b[^\d\n]{0,16}\Z",
+    re.IGNORECASE,
 )
-_DATE = re.compile(r"\(?\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d\d(?!\d)(?![ .-]\d\d[ .-]\d\d)")
-_NOT_PHONE = re.compile(r"\+\d{1,3}\.\d+\Z|\+\d{4}-\d\d-\d\d")
+_DATE = re.compile(
+    r"\(?\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d\d(?!\d)(?![ .-]\d\d[ .-]\d\d)"
+    r"|0[1-9]/(?:19|20)\d\d(?!\d)"
+)
+_POSTAL_CODE = re.compile(r"\d{5}-\d{4}")  # ZIP+4
+_NOT_PHONE = re.compile(r"\+\d+\.\d+\Z|\+\d{4}-\d\d-\d\d")
+_NUMBER_LIST = re.compile(r"[ .,/-]{1,2}\d{1,2}(?!\d)")  # after a match: the run goes on
 _CALLING_CODE = re.compile(
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
     r"|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|8[058]\d|9[679]\d)"
 )
+_MAX_PAIRS = 5  # groups of two digits in a phone number, as in France
+_MAX_SINGLE_DIGITS = 2  # groups of one digit in a phone number
 
 
 def _applicable_finders(text: str) -> Iterator[Finder]:
     """Yield the finders that may match; these cheap tests rule out most texts and lose no match."""
-    if any(key_prefix in text for key_prefix in _KEY_PREFIXES):
+    if any(prefix in text for prefix in KEY_PREFIXES):
         yield _find_keys
     if "@" in text:
         yield _find_emails
@@ -198,40 +197,32 @@ def _applicable_finders(text: str) -> Iterator[Finder]:
         yield _find_phones
 
 
-def _find_keys(text: str) -> Iterator[KindSpan]:
-    for match in _KEY.finditer(text):
-        yield *match.span(), "KEY"
-    end = 0  # start of the last END marker that was found, or -1 if there are no more
-    for match in _KEY_BLOCK.finditer(text):
-        if 0 <= end < match.end():
-            end = text.find("-----END ", match.end())
-        is_near = 0 <= end - match.end() < _MAX_KEY_BLOCK
-        last = text.find("KEY-----", end, end + 64) if is_near else -1
-        yield match.start(), last + len("KEY-----") if last >= 0 else match.end(), "KEY"
-
-
 def _find_emails(text: str) -> Iterator[KindSpan]:
     at = text.find("@")
     while at >= 0:
-        domain = (
-            _DOMAIN.match(text, at + 1) if at and text[at - 1] in _LOCAL_PART_CHARACTERS else None
-        )
-        if domain:
-            before = text[max(0, at - 64) : at]
-            local = before[len(before.rstrip(_LOCAL_PART_CHARACTERS)) :].lstrip(".'")
-            if local and local[-1] != ".":
-                yield at - len(local), domain.end(), "EMAIL"
+        domain = _DOMAIN.match(text, at + 1)
+        local = _LOCAL_PART.search(text[max(0, at - 66) : at]) if domain else None
+        if domain and local:
+            name = local.group().lstrip(".'/=?{|}~#$*!&")
+            is_repository = name == "git" and text[domain.end() : domain.end() + 1] in {":", "/"}
+            if name and name[-1] not in ".'" and not is_repository:
+                yield at - len(name), domain.end(), "EMAIL"
         at = text.find("@", at + 1)
 
 
 def _find_ibans(text: str) -> Iterator[KindSpan]:
-    for match in _IBAN.finditer(text):
-        length = int(_IBAN_LENGTHS.get(match.group()[:2], 0))
-        positions = [k for k in range(*match.span()) if text[k] != " "][:length]
-        compact = "".join(text[k] for k in positions)
-        ends_word = bool(positions) and not text[positions[-1] + 1 : positions[-1] + 2].isalnum()
-        if length and len(compact) == length and ends_word and _mod_97(compact) == 1:
-            yield match.start(), positions[-1] + 1, "IBAN"
+    for match in _IBAN_START.finditer(text):
+        country = match.group()[:2].upper()
+        length = int(_IBAN_LENGTHS.get(country, 0))
+        window = text[match.start() : match.start() + _MAX_IBAN]
+        positions = [k for k, character in enumerate(window) if character not in " -"][:length]
+        compact = "".join(window[k] for k in positions).upper()
+        is_whole = length and len(compact) == length and compact.isascii() and compact.isalnum()
+        if not is_whole or (country in _ONLY_DIGITS and not compact[2:].isdigit()):
+            continue
+        end = match.start() + positions[-1] + 1
+        if not text[end : end + 1].isalnum() and _mod_97(compact) == 1:
+            yield match.start(), end, "IBAN"
 
 
 def _mod_97(iban: str) -> int:
@@ -252,32 +243,72 @@ def _passes_luhn(digits: str) -> bool:
 
 
 def _find_ips(text: str) -> Iterator[KindSpan]:
-    for match in chain(_IPV4.finditer(text), _IPV6.finditer(text)):
-        before = text[max(0, match.start() - 16) : match.start()]
-        if _NOT_IP_CONTEXT.search(before):
+    spans = [match.span() for match in _IPV4.finditer(text)]
+    spans += [match.span(1) for match in _IPV6.finditer(text)]
+    for start, end in spans:
+        if _NOT_IP_CONTEXT.search(text[max(0, start - 16) : start]):
             continue
+        prefix_length = _PREFIX_LENGTH.match(text, end)
+        written = text[start:end]
         try:
-            address = ipaddress.ip_address(match.group())
+            address = ipaddress.ip_address(written)
         except ValueError:
             continue
-        groups = [group for group in match.group().split(":") if group]
-        is_likely_code = address.version == 6 and all(len(group) < 3 for group in groups[:3])  # noqa: PLR2004 -- a::b is code
-        if not (address.is_unspecified or address.is_loopback or is_likely_code):
-            yield *match.span(), "IP"
+        if prefix_length and _is_network(written + prefix_length.group()):
+            continue
+        if _is_personal_address(address):
+            yield start, end, "IP"
+
+
+def _is_network(text: str) -> bool:
+    """Return whether an address with a prefix length, such as fc00::/7, names a whole network."""
+    try:
+        return ipaddress.ip_network(text).num_addresses > 1
+    except ValueError:
+        return False
+
+
+def _is_personal_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether an address may belong to a machine, and is no mask, section number or code."""
+    if address.is_unspecified or address.is_loopback:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return 0 < address.packed[0] < 255 and max(address.packed) >= _MAX_SECTION  # noqa: PLR2004 -- 255 begins a mask
+    groups = [group for group in str(address).split(":") if group]
+    is_code = all(len(group) < 3 for group in groups[:3])  # noqa: PLR2004 -- a::b is code
+    return not is_code and not str(address).startswith("ffff:ffff")
 
 
 def _find_phones(text: str) -> Iterator[KindSpan]:
     for match in _PHONE_INTERNATIONAL.finditer(text):
         number = match.group()
         digits = re.sub(r"\D", "", number).removeprefix("00")
-        if 8 <= len(digits) <= 15 and _CALLING_CODE.match(digits) and not _NOT_PHONE.match(number):  # noqa: PLR2004 -- E.164
+        is_e164 = 8 <= len(digits) <= 15 and _CALLING_CODE.match(digits)  # noqa: PLR2004 -- E.164
+        if is_e164 and not _NOT_PHONE.match(number) and not _is_number_list(text, match):
             yield *match.span(), "PHONE"
     for match in _PHONE_NORTH_AMERICAN.finditer(text):
         yield *match.span(), "PHONE"
     for match in _PHONE_TRUNK_PREFIX.finditer(text):
+        has_cue = _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]) is not None
         size = len(re.sub(r"\D", "", match.group()))
-        if 9 <= size <= 12 and not _DATE.match(match.group()):  # noqa: PLR2004 -- with the trunk's 0
+        is_other = _DATE.match(match.group()) or _POSTAL_CODE.fullmatch(match.group())
+        is_other = is_other or _is_number_list(text, match) or text[match.start() - 1] == ":"
+        if 9 <= size <= 13 and (has_cue or not is_other):  # noqa: PLR2004 -- with the trunk's 0
             yield *match.span(), "PHONE"
     for match in _PHONE_BARE_DIGITS.finditer(text):
         if _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]):
             yield *match.span(), "PHONE"
+
+
+def _is_number_list(text: str, match: re.Match[str]) -> bool:
+    """Return whether a number is part of a list of small numbers, such as 05 10 15 20 25 30."""
+    groups = re.findall(r"\d+", match.group())
+    if sum(len(group) == 1 for group in groups) > _MAX_SINGLE_DIGITS:
+        return True
+    if max(map(len, groups)) > 2:  # noqa: PLR2004 -- small numbers have at most two digits
+        return False
+    goes_on = _NUMBER_LIST.match(text, match.end()) or re.search(
+        r"\d[ ,./-]{1,2}\Z", text[max(0, match.start() - 3) : match.start()]
+    )
+    steps = {int(b) - int(a) for a, b in pairwise(groups)}
+    return bool(goes_on) or len(steps) == 1 or len(groups) > _MAX_PAIRS
