@@ -311,4 +311,5 @@ def _is_number_list(text: str, match: re.Match[str]) -> bool:
         r"\d[ ,./-]{1,2}\Z", text[max(0, match.start() - 3) : match.start()]
     )
     steps = {int(b) - int(a) for a, b in pairwise(groups)}
-    return bool(goes_on) or len(steps) == 1 or len(groups) > _MAX_PAIRS
+    is_too_long = len(groups) > _MAX_PAIRS and "+" not in match.group()
+    return bool(goes_on) or len(steps) == 1 or is_too_long

@@ -8,7 +8,7 @@ from upbring.data.check.findings import CheckFinding
 
 
 def columns(tmp_path: Path, rows: Sequence[Row], **settings: object) -> list[CheckFinding]:
-    return found(checked(write_rows(tmp_path / "a.jsonl", rows), **settings), "columns")
+    return found(checked(write_rows(tmp_path / "a.jsonl", rows), None, **settings), "columns")
 
 
 def test_a_label_that_inverts_rows_is_a_warning_with_its_values(tmp_path: Path) -> None:
