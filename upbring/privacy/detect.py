@@ -291,8 +291,12 @@ def _find_phones(text: str) -> Iterator[KindSpan]:
     for match in _PHONE_TRUNK_PREFIX.finditer(text):
         has_cue = _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]) is not None
         size = len(re.sub(r"\D", "", match.group()))
-        is_other = _DATE.match(match.group()) or _POSTAL_CODE.fullmatch(match.group())
-        is_other = is_other or _is_number_list(text, match) or text[match.start() - 1] == ":"
+        is_other = bool(
+            _DATE.match(match.group())
+            or _POSTAL_CODE.fullmatch(match.group())
+            or _is_number_list(text, match)
+            or text[match.start() - 1 : match.start()] == ":"
+        )
         if 9 <= size <= 13 and (has_cue or not is_other):  # noqa: PLR2004 -- with the trunk's 0
             yield *match.span(), "PHONE"
     for match in _PHONE_BARE_DIGITS.finditer(text):
