@@ -166,6 +166,8 @@ def _distractor(rng: random.Random) -> str:
         ("PHONE", "Tel:|030 901820|"),
         ("PHONE", "phone:|030 901820|"),
         ("PHONE", "Telefon: |0309018200|"),
+        ("PHONE", "Tel. |52 33 74 51|"),
+        ("PHONE", "Call me. |212-555-0142|"),
         ("IP", "source:|2001:db8::1ff|"),
     ],
 )
@@ -223,6 +225,7 @@ def test_less_common_forms_are_found(kind: str, item: str, before: str) -> None:
         "quantize('+35236450.6')",
         "a = 0.4769233057218166E+0",
         "0.1.2.3",
+        "call on 2024-12-01, mobile in 2010-2015, phone 12 30",
         "fc00::/7 and 10.0.0.0/8 and 2001:db8::/32",
         "netmask 255.255.255.0, netmask='ffff:ffff:ffff:ffff::'",
         "EC 3.1.1.11 and 7.4.7.1. Tukey",

@@ -2,8 +2,8 @@
 
 Detected: e-mail addresses, phone numbers (E.164 and common national formats), payment cards (Luhn),
 IBANs (mod 97), IP addresses, keys and tokens (`keys`). Not detected: names, postal addresses, dates
-of birth, and phone numbers of bare digits without a word such as `tel` before them. Every pattern
-is bounded or cannot start inside its own match, so the time is linear in the length of the text.
+of birth, and phone numbers without +, a leading 0 or a word such as `tel` before them. Patterns are
+bounded or cannot start inside their own match, so the time is linear in the length of the text.
 """
 
 import ipaddress
@@ -148,7 +148,7 @@ _PHONE_INTERNATIONAL = re.compile(
     r"(?: ?\(\d{1,5}\))?(?:[ ./-]{0,2}\d){4,12}(?!\d|[.,]\d)" + _EXTENSION
 )
 _PHONE_NORTH_AMERICAN = re.compile(
-    r"(?<![\w.+/-])(?<![\d.] )"
+    r"(?<![\w.+/-])(?<!\d )"
     r"(?:(?:1[-. ]{1,2})?\([2-9]\d\d\)[-. ]?[2-9]\d\d[-. ]"
     r"|1([-. ])[2-9]\d\d\1[2-9]\d\d\1|[2-9]\d\d([-. ])[2-9]\d\d\2)\d{4}"
     + _EXTENSION
@@ -158,16 +158,19 @@ _PHONE_TRUNK_PREFIX = re.compile(
     r"(?<![\w.,+/-])(?<!\d )(?:\(0\d{1,5}\)(?:[ /.-]{0,3}\d{2,8})|0[1-9]\d{0,4}[ /.-]{1,3}\d{2,8})"
     r"(?:[ /.-]{1,3}\d{2,8}){0,4}(?![\w]|[-.]\d)"
 )
-_PHONE_BARE_DIGITS = re.compile(r"(?<![\w.,+/-])\d{7,12}(?![\w]|[-.]\d)")
+_PHONE_AFTER_CUE = re.compile(
+    r"(?<![\w.,+/-])(?<!\d )(?:\(\d{1,5}\) ?)?\d{1,12}(?:[ ./-]\d{2,8}){0,5}(?![\w]|[-./]\d)"
+)
 _PHONE_CUE = re.compile(
     r"(?:phone|tel|telephone|mobile|cell|call|fax|whatsapp|sms|telefon|telefono|teléfono|mobil"
-    r"|handy|fon|tél|téléphone|móvil|celular)(?:nummer|s)?\b[^\d\n]{0,16}\Z",
+    r"|handy|fon|tél|téléphone|móvil|celular)(?:nummer|s)?\b[^\d\n=<$]{0,16}\Z",
     re.IGNORECASE,
 )
 _DATE = re.compile(
     r"\(?\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)?\d\d(?!\d)(?![ .-]\d\d[ .-]\d\d)"
     r"|0[1-9]/(?:19|20)\d\d(?!\d)"
 )
+_ISO_DATE = re.compile(r"(?:19|20)\d\d[-./ ]\d\d[-./ ]\d\d(?!\d)|(?:19|20)\d\d-(?:19|20)\d\d(?!\d)")
 _POSTAL_CODE = re.compile(r"\d{5}-\d{4}")  # ZIP+4
 _NOT_PHONE = re.compile(r"\+\d+\.\d+\Z|\+\d{4}-\d\d-\d\d")
 _NUMBER_LIST = re.compile(r"[ .,/-]{1,2}\d{1,2}(?!\d)")  # after a match: the run goes on
@@ -299,9 +302,12 @@ def _find_phones(text: str) -> Iterator[KindSpan]:
         )
         if 9 <= size <= 13 and (has_cue or not is_other):  # noqa: PLR2004 -- with the trunk's 0
             yield *match.span(), "PHONE"
-    for match in _PHONE_BARE_DIGITS.finditer(text):
+    for match in _PHONE_AFTER_CUE.finditer(text):
         if _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]):
-            yield *match.span(), "PHONE"
+            size = len(re.sub(r"\D", "", match.group()))
+            is_other = _DATE.fullmatch(match.group()) or _ISO_DATE.match(match.group())
+            if 7 <= size <= 13 and not is_other and not _is_number_list(text, match):  # noqa: PLR2004 -- local to national
+                yield *match.span(), "PHONE"
 
 
 def _is_number_list(text: str, match: re.Match[str]) -> bool:

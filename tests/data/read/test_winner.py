@@ -3,7 +3,12 @@ import pytest
 from upbring.data.read.format_readers import ParsedExample
 from upbring.data.read.records import Message
 from upbring.data.read.row_errors import RowError, UnusedError
-from upbring.data.read.winner import find_pair, is_winner_row, read_winner
+from upbring.data.read.winner import (
+    find_pair,
+    is_winner_row,
+    read_winner,
+    read_winner_prompt,
+)
 
 Q = (Message("user", "Q"),)
 
@@ -79,3 +84,10 @@ def test_a_row_with_two_verdicts_or_with_chosen_is_another_format() -> None:
     assert not is_winner_row({**fields, "label": 1})
     assert not is_winner_row({**fields, "chosen": ""})
     assert not is_winner_row({"response_a": "", "response_b": "", "winner": "a"})
+
+
+def test_the_prompt_of_a_tie_can_be_read() -> None:
+    fields = {"input": "Q", "output_1": "first", "output_2": "second", "label": "tie"}
+    assert read_winner_prompt(fields) == [ParsedExample(Q)]
+    named = {"question": "Q", "answer_a": "first", "answer_b": "second", "winner": "tie"}
+    assert read_winner_prompt(named) == [ParsedExample(Q)]

@@ -60,6 +60,8 @@ class RowFormat:
         """Return the row reader for the record type; prompts are read without their responses."""
         if self.name == "tree" and want is Demonstration:
             return message_trees.read_demonstrations
+        if self.name == "winner" and want is Prompt:
+            return winner.read_winner_prompt
         if want is Prompt and self.name not in {"instances", "preference-implicit", "turns"}:
             return (
                 message_trees.read_prompts if self.name == "tree" else format_readers.read_prompts

@@ -12,7 +12,12 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import NamedTuple
 
-from upbring.data.read.format_readers import PROMPT_FIELDS, ParsedExample, read_preference
+from upbring.data.read.format_readers import (
+    PROMPT_FIELDS,
+    ParsedExample,
+    read_preference,
+    read_prompts,
+)
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Fields
 from upbring.errors import format_value
@@ -65,8 +70,7 @@ def is_winner_row(fields: Fields) -> bool:
     if find_winner_field(fields) is None or "chosen" in fields or "rejected" in fields:
         return False
     pair = find_pair(fields)
-    has_prompt = any(name in fields for name in (*PROMPT_FIELDS, "instruction", "input"))
-    return pair is not None and (has_prompt or pair.fields[0].startswith("conversation"))
+    return pair is not None and (_has_prompt(fields) or pair.fields[0].startswith("conversation"))
 
 
 def read_winner(fields: Fields) -> list[ParsedExample]:
@@ -82,6 +86,18 @@ def read_winner(fields: Fields) -> list[ParsedExample]:
     if not any(name in fields for name in (*PROMPT_FIELDS, "instruction")) and "input" in fields:
         renamed["prompt"] = fields["input"]
     return read_preference(ChainMap(renamed, fields))  # type: ignore[arg-type]  # it is only read
+
+
+def read_winner_prompt(fields: Fields) -> list[ParsedExample]:
+    """Read only the prompt, also of a tie."""
+    if not any(name in fields for name in (*PROMPT_FIELDS, "instruction")) and "input" in fields:
+        return read_prompts(ChainMap({"prompt": fields["input"]}, fields))  # type: ignore[arg-type]  # as above
+    is_inside = find_pair(fields) is not None and not _has_prompt(fields)
+    return read_winner(fields) if is_inside else read_prompts(fields)
+
+
+def _has_prompt(fields: Fields) -> bool:
+    return any(name in fields for name in (*PROMPT_FIELDS, "instruction", "input"))
 
 
 def _parse_winner(value: object, field: str, *, pair: ResponsePair) -> int:
