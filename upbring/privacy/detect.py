@@ -305,8 +305,8 @@ def _find_phones(text: str) -> Iterator[KindSpan]:
     for match in _PHONE_AFTER_CUE.finditer(text):
         if _PHONE_CUE.search(text[max(0, match.start() - 32) : match.start()]):
             size = len(re.sub(r"\D", "", match.group()))
-            is_other = _DATE.fullmatch(match.group()) or _ISO_DATE.match(match.group())
-            if 7 <= size <= 13 and not is_other and not _is_number_list(text, match):  # noqa: PLR2004 -- local to national
+            is_date = _DATE.fullmatch(match.group()) or _ISO_DATE.match(match.group())
+            if 7 <= size <= 13 and not is_date and not _is_number_list(text, match):  # noqa: PLR2004 -- local to national
                 yield *match.span(), "PHONE"
 
 
