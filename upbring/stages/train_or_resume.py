@@ -1,9 +1,11 @@
 """Train a model by any method: make the stage's context, then run the stage."""
 
+import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +16,7 @@ from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load, locate_model_files
 from upbring.runs.run_folder import Run
+from upbring.runs.start_directory import find_run_directory
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.context import Implementation, StageContext
@@ -102,14 +105,19 @@ def _launch_processes(
 def resume_training(
     run: Run,
     *,
+    processes: int | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
     reward: RewardFunction | None = None,
 ) -> Run:
-    """Resume a run that was stopped, with the settings in its folder."""
+    """Resume a run that was stopped, with the settings in its folder.
+
+    `processes` replaces the number of processes.
+    """
     method_name = str(run.read_metadata()["method"])
     settings_class = load_settings(find_method(method_name))
-    resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags={})
+    flags = {} if processes is None else {"processes": processes}
+    resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags=flags)
     return train(
         method_name,
         resolved,
@@ -118,6 +126,34 @@ def resume_training(
         live_view=live_view,
         reward=reward,
     )
+
+
+def resume_in_start_directory(
+    run: Run,
+    *,
+    log: Callable[[str], None],
+    processes: int | None = None,
+    allow_change: Sequence[str] = (),
+    live_view: Display | None = None,
+    reward: RewardFunction | None = None,
+) -> Run:
+    """Resume a run from anywhere: its relative paths are resolved where it was started."""
+    if run.status() == "finished":
+        raise InputError(f"{run.path}: is finished; its model is in {run.model}")
+    method = find_method(str(run.read_metadata()["method"]))
+    saved = resolve(load_settings(method), section=method.name, file=run.settings_file, flags={})
+    directory = find_run_directory(run, saved.settings)
+    if directory != Path.cwd():
+        run = Run(run.path.absolute())
+        log(f"{run.path}: was started in {directory}; relative paths are resolved there")
+    with contextlib.chdir(directory):
+        return resume_training(
+            run,
+            processes=processes,
+            allow_change=allow_change,
+            live_view=live_view,
+            reward=reward,
+        )
 
 
 def _make_context(
