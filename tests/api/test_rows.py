@@ -10,7 +10,10 @@ import pytest
 from upbring.api.rows import as_files, write_rows
 from upbring.errors import InputError
 
-ROWS = [{"prompt": "2 + 2?", "answer": 4}, {"prompt": "naïve €?", "answer": None}]
+ROWS: list[dict[str, object]] = [
+    {"prompt": "2 + 2?", "answer": 4},
+    {"prompt": "naïve €?", "answer": None},
+]
 
 
 class Dataset:
