@@ -139,11 +139,13 @@ class _PublicModule(ModuleType):
 sys.modules[__name__].__class__ = _PublicModule
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name on first use, so that importing the package stays fast."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'upbring' has no attribute {name!r}")
+if not TYPE_CHECKING:  # else every name would be accepted
+
+    def __getattr__(name: str) -> object:
+        """Import a public name on first use, so that importing the package stays fast."""
+        if name in _MODULES:
+            return getattr(import_module(_MODULES[name]), name)
+        raise AttributeError(f"module 'upbring' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -64,7 +64,7 @@ def test_a_damaged_file_of_rows_is_written_again(tmp_path: Path) -> None:
 
 def test_paths_stay_paths_and_may_stand_beside_several_sets_of_rows(tmp_path: Path) -> None:
     assert as_files("a.jsonl", argument="data", folder=tmp_path) == (Path("a.jsonl"),)
-    files = as_files(["a.jsonl", Path("b.csv"), ROWS], argument="data", folder=tmp_path)
+    files = as_files(("a.jsonl", Path("b.csv"), ROWS), argument="data", folder=tmp_path)
     assert files[:2] == (Path("a.jsonl"), Path("b.csv"))
     assert read(files[2]) == ROWS
 

@@ -32,7 +32,7 @@ class DataCheck:
         buffer = io.StringIO()
         console = Console(file=buffer, width=WIDTH, color_system=None, highlight=False)
         print_check(console, self.result)
-        return buffer.getvalue().rstrip()
+        return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 
     def __repr__(self) -> str:
         return str(self)

@@ -93,7 +93,7 @@ def _plan_training(method: str, arguments: dict[str, object]) -> PlanEstimate:
         memory_bytes=stage_plan.memory.total,
         available_bytes=stage_plan.available_bytes,
         seconds=time.total,
-        text=to_python(buffer.getvalue().rstrip()),
+        text=_text(buffer),
     )
 
 
@@ -112,5 +112,10 @@ def _plan_recipe(path: Path, args: tuple[object, ...], kwargs: dict[str, object]
         memory_bytes=max((each.memory or 0 for each in todo), default=0),
         available_bytes=devices.total_memory(devices.choose_device("auto")),
         seconds=sum(each.seconds or 0 for each in todo),
-        text=to_python("\n".join(line.rstrip() for line in buffer.getvalue().splitlines())),
+        text=_text(buffer),
     )
+
+
+def _text(buffer: io.StringIO) -> str:
+    """Return what was printed, for a caller, without spaces at the ends of lines."""
+    return to_python("\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines()))
