@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -100,3 +101,23 @@ def test_the_examples_pass_the_strict_type_checker(tmp_path: Path) -> None:
     found = [line.partition(".py:")[2].partition(":")[0] for line in done.stdout.splitlines()]
     assert "python_api.py" not in done.stdout, done.stdout
     assert set(found) >= {"3", "4", "5"}, done.stdout
+
+
+def code_cells(notebook: Path) -> list[str]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_runs_and_learns_what_it_says(tmp_path: Path) -> None:
+    cells = code_cells(ROOT / "examples" / "quickstart.ipynb")
+    script = tmp_path / "quickstart.py"
+    checks = 'assert evaluation.get("accuracy").low > evaluation.results[0].high\n'
+    script.write_text("\n".join(["import matplotlib", "matplotlib.use('Agg')", *cells, checks]))
+    done = run_offline(script, tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "runs" / "colors" / "report.html").is_file()
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    cells = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []

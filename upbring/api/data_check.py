@@ -30,7 +30,9 @@ class DataCheck:
 
     def __str__(self) -> str:
         buffer = io.StringIO()
-        console = Console(file=buffer, width=WIDTH, color_system=None, highlight=False)
+        console = Console(
+            file=buffer, width=WIDTH, color_system=None, highlight=False, force_jupyter=False
+        )
         print_check(console, self.result)
         return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 

@@ -88,7 +88,9 @@ def _plan_training(method: str, arguments: dict[str, object]) -> PlanEstimate:
     stage_plan = plan_stage(context, baseline=durable.process_memory_bytes())
     time = measure_time(context, stage_plan)
     buffer = io.StringIO()
-    print_plan(Console(file=buffer, width=WIDTH, color_system=None), stage_plan, time)
+    print_plan(
+        Console(file=buffer, width=WIDTH, color_system=None, force_jupyter=False), stage_plan, time
+    )
     return PlanEstimate(
         memory_bytes=stage_plan.memory.total,
         available_bytes=stage_plan.available_bytes,
@@ -106,7 +108,9 @@ def _plan_recipe(path: Path, args: tuple[object, ...], kwargs: dict[str, object]
     to = default_folder(path) if folder is None else Path(str(folder))
     forecasts = forecast_recipe(recipe, to)
     buffer = io.StringIO()
-    print_forecast(Console(file=buffer, color_system=None), recipe, to, forecasts)
+    print_forecast(
+        Console(file=buffer, color_system=None, force_jupyter=False), recipe, to, forecasts
+    )
     todo = [each for each in forecasts if each.action != "kept"]
     return PlanEstimate(
         memory_bytes=max((each.memory or 0 for each in todo), default=0),
@@ -114,6 +118,11 @@ def _plan_recipe(path: Path, args: tuple[object, ...], kwargs: dict[str, object]
         seconds=sum(each.seconds or 0 for each in todo),
         text=_text(buffer),
     )
+
+
+def _plain_console(buffer: io.StringIO) -> Console:
+    """Return a console that writes text to the buffer, in a notebook too."""
+    return Console(file=buffer, width=WIDTH, color_system=None, force_jupyter=False)
 
 
 def _text(buffer: io.StringIO) -> str:

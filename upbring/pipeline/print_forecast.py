@@ -29,7 +29,9 @@ def print_forecast(
 ) -> None:
     """Print the table of the stages, and the time, memory and disk of the unfinished ones."""
     if not console.is_terminal:
-        console = Console(file=console.file, width=_WIDE_COLUMNS)  # no line breaks within a stage
+        console = Console(
+            file=console.file, width=_WIDE_COLUMNS, force_jupyter=False
+        )  # no line breaks within a stage
     console.print(_stage_table(forecasts, is_pretty=console.is_terminal))
     for line in _summary_lines(
         forecasts, free_disk_bytes(folder), is_evaluated=recipe.evaluate is not None

@@ -42,7 +42,9 @@ def scorecard(results: Sequence[EvalResult], models: Sequence[str]) -> Table:
 def scorecard_text(results: Sequence[EvalResult], models: Sequence[str]) -> str:
     """Return the table and its legend as plain text."""
     buffer = io.StringIO()
-    Console(file=buffer, width=WIDTH, color_system=None).print(scorecard(results, models))
+    Console(file=buffer, width=WIDTH, color_system=None, force_jupyter=False).print(
+        scorecard(results, models)
+    )
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*lines, *legend(results, models)])
 
