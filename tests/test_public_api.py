@@ -119,5 +119,6 @@ def test_the_notebook_runs_and_learns_what_it_says(tmp_path: Path) -> None:
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
-    cells = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]
+    text = (ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8")
+    cells = json.loads(text)["cells"]
     assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
