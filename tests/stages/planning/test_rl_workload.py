@@ -66,7 +66,7 @@ def test_a_round_is_looked_at_by_everybody(home: Path) -> None:
     # in float32 the policy's own numbers are those of the draw: reference, value, reward look
     found, none = (
         asked(home, update_epochs="1"),
-        asked(home, update_epochs="1", reward_model=[], rule=["is_json"]),
+        asked(home, update_epochs="1", reward_model=[], reward_function=["json"]),
     )
     tokens = found.time.step_tokens
     prompt = tokens - 4 * 10
