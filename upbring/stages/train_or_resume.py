@@ -11,18 +11,20 @@ from typing import Any
 from rich.console import Console
 
 from upbring import durable
-from upbring.algorithms.sample_round import RewardFunction
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load, locate_model_files
+from upbring.runs.callback import Callback
 from upbring.runs.run_folder import Run
 from upbring.runs.start_directory import find_run_directory
+from upbring.runs.trackers.make_trackers import make_trackers
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.context import Implementation, StageContext
+from upbring.stages.context import Implementation, StageContext, WeightedFunctions
 from upbring.stages.encode import clamp_max_length
 from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.registry import Method, find_method, load_implementation, load_settings
+from upbring.stages.reward_functions import RewardSource, load_functions
 from upbring.stages.run_stage import create_run_folder, run_stage
 from upbring.train import devices, launcher, processes
 from upbring.train.progress import Display
@@ -35,28 +37,34 @@ def train(
     resumed: Run | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
-    reward: RewardFunction | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Run a stage and return its run; where several processes are asked for, start them.
 
     `live_view` shows the stage next to others; it is suspended while several processes run.
-    `reward` is a reward function of the caller, for a method that samples responses.
+    `rewards` are functions of the caller, or names as in the setting reward_function, for a method
+    that samples responses; with a weight if given as a pair. `callbacks` are called by the run.
     """
-    if reward is not None and not isinstance(resolved.settings, OnPolicySettings):
+    if rewards and not isinstance(resolved.settings, OnPolicySettings):
         raise InputError(
-            f"reward: {method_name} samples no responses; use a method such as ppo or grpo"
+            f"rewards: {method_name} samples no responses; use a method such as ppo or grpo"
         )
     if launcher.should_launch(resolved.settings.processes):
-        if reward is not None:
+        if rewards or callbacks:
             raise InputError(
-                "processes: a reward function cannot be passed to launched processes; start them "
-                "with torchrun, each calling `train`"
+                "processes: reward functions and callbacks cannot be passed to launched processes; "
+                "start them with torchrun, each calling `train`, or name the functions in the "
+                "settings: reward_function FILE.py:FUNCTION"
             )
         with nullcontext() if live_view is None else live_view.suspended():
             return _launch_processes(
                 method_name, resolved, resumed=resumed, allow_change=allow_change
             )
     method = find_method(method_name)
+    names = getattr(resolved.settings, "reward_function", ())
+    reward_functions = load_functions(names, rewards or ())
+    trackers = make_trackers(resolved.settings.track)
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.join_process_group(machine.device) as process_group:
@@ -72,7 +80,8 @@ def train(
                     console,
                     resumed=resumed,
                     display=live_view,
-                    reward=reward,
+                    reward_functions=reward_functions,
+                    callbacks=(*trackers, *callbacks),
                     baseline_memory=baseline,
                 )
                 run = run_stage(context, resumed=resumed, allow_change=allow_change)
@@ -108,7 +117,8 @@ def resume_training(
     processes: int | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
-    reward: RewardFunction | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Resume a run that was stopped, with the settings in its folder.
 
@@ -124,7 +134,8 @@ def resume_training(
         resumed=run,
         allow_change=allow_change,
         live_view=live_view,
-        reward=reward,
+        rewards=rewards,
+        callbacks=callbacks,
     )
 
 
@@ -135,7 +146,8 @@ def resume_in_start_directory(
     processes: int | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
-    reward: RewardFunction | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Resume a run from anywhere: its relative paths are resolved where it was started."""
     if run.status() == "finished":
@@ -152,7 +164,8 @@ def resume_in_start_directory(
             processes=processes,
             allow_change=allow_change,
             live_view=live_view,
-            reward=reward,
+            rewards=rewards,
+            callbacks=callbacks,
         )
 
 
@@ -165,7 +178,8 @@ def _make_context(
     *,
     resumed: Run | None,
     display: Display | None = None,
-    reward: RewardFunction | None = None,
+    reward_functions: WeightedFunctions = (),
+    callbacks: tuple[Callback, ...] = (),
     baseline_memory: int = 0,
 ) -> StageContext:
     """Return the context of a stage; the data is encoded before the weights are read."""
@@ -205,7 +219,8 @@ def _make_context(
         log=log,
         console=console,
         display=display,
-        reward=reward,
+        reward_functions=reward_functions,
+        callbacks=callbacks,
         baseline_memory=baseline_memory,
     )
 
