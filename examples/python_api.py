@@ -7,7 +7,9 @@ with your own model, data and steps the calls stay the same.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import upbring as ub
 
@@ -29,8 +31,24 @@ labels = [
     {"prompt": question, "completion": answer, "label": "blue" in answer}
     for question, answer in PAIRS
 ]
-prompts = [{"prompt": question} for question in QUESTIONS]
+prompts = [{"prompt": question, "answer": answer} for question, answer in PAIRS]
 exam = [{"prompt": f"What color is {thing}?", "answer": color} for thing, color in COLORS.items()]
+
+
+def correct(response: str, row: dict[str, str]) -> float:
+    """Return the reward of a response; `row` has all columns of the prompt's row."""
+    return float(row["answer"] in response)
+
+
+class Printer(ub.Callback):
+    """Prints the loss of each step."""
+
+    def on_metrics(
+        self, step: int, metrics: Mapping[str, float], kind: Literal["train", "held_out"]
+    ) -> None:
+        """Receive the metrics of a step, or of an evaluation."""
+        print(step, kind, metrics.get("loss"))
+
 
 # Before training.
 check = ub.check(demonstrations, model=BASE)
@@ -47,8 +65,10 @@ ub.orpo(BASE, data=comparisons, steps=STEPS)
 ub.kto(sft, data=labels, steps=STEPS)
 judge = ub.reward_model(sft, data=comparisons, steps=STEPS)
 ub.ppo(sft, prompts=prompts, reward_model=judge, steps=STEPS, max_response_length=16)
-ub.grpo(sft, prompts=prompts, rule="is_one_sentence", steps=STEPS, max_response_length=16)
-ub.rloo(sft, prompts=prompts, rule={"is_list": 0.5}, steps=STEPS, max_response_length=16)
+ub.grpo(
+    sft, prompts=prompts, reward=correct, callbacks=[Printer()], steps=STEPS, max_response_length=16
+)
+ub.rloo(sft, prompts=prompts, reward=["exact", ("bullets", 0.5)], steps=STEPS)
 ub.train("sft", sft, demonstrations, steps=STEPS)  # a method by its name, also of another package
 
 # What a run is.

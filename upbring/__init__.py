@@ -42,10 +42,12 @@ if TYPE_CHECKING:
         ResumeError,
         UpbringError,
     )
+    from upbring.runs.callback import Callback
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Callback": "upbring.runs.callback",
     "Data": "upbring.api.rows",
     "DataCheck": "upbring.api.data_check",
     "DivergedError": "upbring.errors",
@@ -85,6 +87,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Callback",
     "Data",
     "DataCheck",
     "DivergedError",

@@ -57,11 +57,15 @@ def test_mixtures_and_weights_are_pairs_dicts_or_text(tmp_path: Path) -> None:
     (text,) = sft(mix=[(ROWS, 0.1)], runs=runs).mix
     assert text.startswith(f"{runs}/.rows/")
     assert text.endswith(".jsonl=0.1")
-    arguments: dict[str, object] = {"model": "m", "prompts": "p.jsonl", "rule": {"is_json": 0.5}}
+    arguments: dict[str, object] = {
+        "model": "m",
+        "prompts": "p.jsonl",
+        "reward_function": {"json": 0.5},
+    }
     arguments["reward_model"] = [("a", 1), Path("b")]
     settings = resolve_arguments(GrpoSettings, command="grpo", arguments=arguments).settings
     assert settings.reward_model == ("a=1.0", "b")
-    assert settings.rule == ("is_json=0.5",)
+    assert settings.reward_function == ("json=0.5",)
 
 
 @pytest.mark.parametrize(

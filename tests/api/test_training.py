@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 # The other settings of a quick run of each method, and its rows.
 SHORT: dict[str, Any] = {"steps": 2, "batch_size": 4, "dtype": "float32", "threads": 1}
-SAMPLED = {"sample_tokens": 4}
-ON_POLICY = {"max_response_length": 4, "eval_prompts": 2, "rule": "is_one_sentence", **SAMPLED}
+SAMPLED: dict[str, Any] = {"sample_tokens": 4}
+ON_POLICY = {
+    "max_response_length": 4,
+    "eval_prompts": 2,
+    "reward_function": "one_sentence",
+    **SAMPLED,
+}
 
 # A process that is killed in a step: the kernel ends it, so that nothing of Python runs any more.
 KILLED = """
@@ -117,7 +122,7 @@ def test_every_method_gives_the_bytes_of_its_command(name: str, home: Path) -> N
     settings = {**SHORT, **more}
     if name == "ppo":
         ub.reward_model("m", preference_rows(home), name="judge", **SHORT)
-        settings |= {"reward_model": "runs/judge", "rule": ()}
+        settings |= {"reward_model": "runs/judge", "reward_function": ()}
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items() if value]
     commands.done(home, name, "rows.jsonl", "--model", "m", "--name", "typed", *flags)
     run = ub.train(name, "m", rows, name="called", **settings)
@@ -182,6 +187,70 @@ def test_a_killed_run_is_resumed_from_another_folder_to_the_same_bytes(
     assert weights(run.model_path) == weights(reference / "model")
     assert Path.cwd() == elsewhere
     assert list(elsewhere.iterdir()) == []
+
+
+REWARDS = """
+def correct(prompt, response, row):
+    return len(response) % 7 + row["answer"]
+"""
+
+
+def correct(prompt: str, response: str, row: dict[str, Any]) -> float:
+    assert prompt == f"What is {row['answer']}?"
+    return float(len(response) % 7 + row["answer"])
+
+
+PROMPTS: list[dict[str, object]] = [{"prompt": f"What is {i}?", "answer": i} for i in range(8)]
+GRPO: dict[str, Any] = {**SHORT, "max_response_length": 4, "eval_prompts": 2, "steps": 4}
+
+
+class Recorder(ub.Callback):
+    """Keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.ends: list[str] = []
+
+    def on_metrics(self, step: int, metrics: Mapping[str, float], kind: str) -> None:
+        if kind == "train":
+            assert "loss" in metrics
+            self.steps.append(step)
+
+    def on_end(self, status: str) -> None:
+        self.ends.append(status)
+
+
+def test_a_reward_function_sees_the_row_and_gives_the_bytes_of_the_command_line(
+    home: Path, at_step: AtStep
+) -> None:
+    (home / "rewards.py").write_text(REWARDS)
+    (home / "p.jsonl").write_text(json_lines(PROMPTS))
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in GRPO.items()]
+    words = ("p.jsonl", "--model", "m", "--reward-function", "rewards.py:correct")
+    commands.done(home, "grpo", *words, *flags)
+    typed = weights(home / "runs" / "grpo-1" / "model")
+    recorder = Recorder()
+    called = ub.grpo("m", PROMPTS, reward=correct, callbacks=[recorder], **GRPO)
+    named = ub.grpo("m", PROMPTS, reward="rewards.py:correct", **GRPO)
+    assert weights(called.model_path) == weights(named.model_path) == typed
+    assert (recorder.steps, recorder.ends) == ([1, 2, 3, 4], ["finished"])
+    at_step(2, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(ub.Interrupted):
+        ub.grpo("m", PROMPTS, reward=[(correct, 1.0)], callbacks=[recorder], **GRPO)
+    resumed = ub.resume(reward=correct, callbacks=[recorder])
+    assert weights(resumed.model_path) == typed
+    assert recorder.ends == ["finished", "interrupted", "finished"]
+    assert recorder.steps == [1, 2, 3, 4] * 2
+
+
+@pytest.mark.usefixtures("home")
+def test_what_is_no_reward_is_told() -> None:
+    with pytest.raises(ub.InputError, match=r"^reward: sft samples no responses; use a method"):
+        ub.train("sft", "m", demonstrations(), reward=correct)
+    with pytest.raises(ub.InputError, match=r"^callbacks: is not a list; give a list"):
+        ub.sft("m", demonstrations(), callbacks=Recorder())  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ub.InputError, match="corect"):
+        ub.grpo("m", PROMPTS, reward="corect")
 
 
 @pytest.mark.usefixtures("home")

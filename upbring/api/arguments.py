@@ -25,7 +25,7 @@ WeightedNames = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
 # Settings that name data; their value may be rows in memory.
 DATA_SETTINGS = frozenset({"data", "prompts", "held_out", "demonstrations"})
 MODEL_SETTINGS = (STAGE_SETTINGS - {"mix"}) | {"ensemble", "run"}
-WEIGHTED = WEIGHTED_SETTINGS | {"rule"}
+WEIGHTED = WEIGHTED_SETTINGS | {"reward_function"}
 ROWS_FOLDER = ".rows"  # in the folder of the runs; no run's name starts with a dot
 CACHED_ROWS_FOLDER = "rows"  # in the cache
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from upbring.api.messages import function_of, to_python
 from upbring.api.signatures import (
+    Parameter,
     PublicFunction,
     docstring,
     runtime_signature,
@@ -32,15 +33,34 @@ def public_functions() -> Mapping[str, PublicFunction]:
     return {each.name: each for each in found}
 
 
+CALLBACKS = Parameter(
+    "callbacks",
+    "Sequence[Callback]",
+    default=(),
+    has_default=True,
+    help="Objects that the run calls with its metrics and samples; see upbring.Callback.",
+)
+REWARD = Parameter(
+    "reward",
+    "RewardSource | Sequence[RewardSource] | None",
+    default=None,
+    has_default=True,
+    help="A function of prompt, response and row that returns a number, or a name as in "
+    "reward_function; several as a list, each also as a pair with its weight. They are added to "
+    "the reward models.",
+)
+
+
 def training_function(method: Method) -> PublicFunction:
     """Return the function of a training method."""
+    extra = (REWARD, CALLBACKS) if method.learns_from == "prompts" else (CALLBACKS,)
     return PublicFunction(
         name=function_of(method.name),
         command=method.name,
         summary=method.help,
         description=to_python(method.description),
         positional=("model", method.positional),
-        parameters=setting_parameters(load_settings(method)),
+        parameters=(*setting_parameters(load_settings(method)), *extra),
         returns="Run",
         implementation="upbring.api.training:train_method",
     )

@@ -10,8 +10,13 @@ from upbring.api.data_check import DataCheck
 from upbring.api.evaluation import Evaluation
 from upbring.api.rows import Data
 from upbring.api.run import Run
-from upbring.api.signatures import PublicFunction
+from upbring.api.signatures import Parameter, PublicFunction
+from upbring.runs.callback import Callback
 from upbring.stages.registry import Method
+from upbring.stages.reward_functions import RewardSource
+
+CALLBACKS: Parameter
+REWARD: Parameter
 
 def public_functions() -> Mapping[str, PublicFunction]: ...
 def training_function(method: Method) -> PublicFunction: ...
@@ -59,6 +64,7 @@ def pretrain(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -67,6 +73,7 @@ def pretrain(
     sample_tokens: int = 64,
     tokenizer: str | PathLike[str] | None = None,
     vocab_size: int = 4096,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Pre-training: next-token loss on plain text.
 
@@ -121,6 +128,8 @@ def pretrain(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -132,6 +141,7 @@ def pretrain(
         tokenizer: Folder with a tokenizer, for a model without one. Unset: one is trained on the
             data.
         vocab_size: Vocabulary size of a tokenizer that is trained on the data. (at least 260)
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def sft(
     model: ModelLike,
@@ -173,6 +183,7 @@ def sft(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -181,6 +192,7 @@ def sft(
     sample_tokens: int = 64,
     prompts: Data | None = None,
     turns: Literal['all', 'last'] = 'all',
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Supervised fine-tuning: next-token loss on the assistant's turns.
 
@@ -238,6 +250,8 @@ def sft(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -249,6 +263,7 @@ def sft(
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
         prompts: File of prompts to respond to at each evaluation, one per row.
         turns: Assistant turns with a loss: all, or the last one of each dialogue.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def reward_model(
     model: ModelLike,
@@ -290,6 +305,7 @@ def reward_model(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -299,6 +315,7 @@ def reward_model(
     label_smoothing: float = 0.0,
     demonstrations: Data | None = None,
     final_weights: Literal['best', 'last'] = 'best',
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Reward model: learns to score responses from rankings.
 
@@ -356,6 +373,8 @@ def reward_model(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -372,6 +391,7 @@ def reward_model(
             the best response of each held-out ranking is used.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
             step.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def dpo(
     model: ModelLike,
@@ -413,6 +433,7 @@ def dpo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -427,6 +448,7 @@ def dpo(
     comparisons: Literal['all', 'extremes', 'list'] = 'all',
     nll_weight: float = 0.0,
     mask_shared_tokens: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Direct preference optimization, without a reward model.
 
@@ -484,6 +506,8 @@ def dpo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -505,6 +529,7 @@ def dpo(
         nll_weight: Weight of the next-token loss on the best response (Llama 3: 0.2). (at least 0)
         mask_shared_tokens: Exclude control tokens that all responses start or end with from the
             comparison.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def ipo(
     model: ModelLike,
@@ -546,6 +571,7 @@ def ipo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -559,6 +585,7 @@ def ipo(
     comparisons: Literal['all', 'extremes'] = 'all',
     nll_weight: float = 0.0,
     mask_shared_tokens: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Identity preference optimization: a squared loss towards a target margin.
 
@@ -613,6 +640,8 @@ def ipo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -630,6 +659,7 @@ def ipo(
         nll_weight: Weight of the next-token loss on the best response. (at least 0)
         mask_shared_tokens: Exclude control tokens that all responses start or end with from the
             comparison.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def kto(
     model: ModelLike,
@@ -671,6 +701,7 @@ def kto(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -682,6 +713,7 @@ def kto(
     beta: float = 0.1,
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Kahneman-Tversky optimization: from single responses labelled good or bad.
 
@@ -738,6 +770,8 @@ def kto(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -755,6 +789,7 @@ def kto(
         undesirable_weight: λ_U: weight of the loss of bad responses. Choose both so that
             desirable_weight × number of good responses is 1 to 4/3 times undesirable_weight ×
             number of bad ones. (above 0)
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def orpo(
     model: ModelLike,
@@ -796,6 +831,7 @@ def orpo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -806,6 +842,7 @@ def orpo(
     mix_weight: float = 1.0,
     beta: float = 0.1,
     comparisons: Literal['all', 'extremes'] = 'all',
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Odds ratio preference optimization: SFT and preferences in one stage, no reference.
 
@@ -860,6 +897,8 @@ def orpo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -873,6 +912,7 @@ def orpo(
         mix_weight: Weight of the next-token loss on the demonstrations of mix. (at least 0)
         beta: β, the paper's λ: weight of the odds-ratio loss. (at least 0)
         comparisons: Pairs of a ranking: all pairs, or the best against the worst (extremes).
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def simpo(
     model: ModelLike,
@@ -914,6 +954,7 @@ def simpo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -927,6 +968,7 @@ def simpo(
     label_smoothing: float = 0.0,
     comparisons: Literal['all', 'extremes'] = 'all',
     nll_weight: float = 0.0,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""Simple preference optimization: mean log-probabilities and a margin, no reference.
 
@@ -981,6 +1023,8 @@ def simpo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -998,6 +1042,7 @@ def simpo(
             0.5)
         comparisons: Pairs of a ranking: all pairs, or the best against the worst (extremes).
         nll_weight: Weight of the next-token loss on the best response. (at least 0)
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def ppo(
     model: ModelLike,
@@ -1038,6 +1083,7 @@ def ppo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -1050,7 +1096,7 @@ def ppo(
     update_epochs: int = 4,
     clip_range: float = 0.2,
     reward_model: WeightedModels = (),
-    rule: WeightedNames = (),
+    reward_function: WeightedNames = (),
     combine: Literal['sum', 'mean', 'worst', 'cautious'] = 'sum',
     spread: float = 1.0,
     length_penalty: float = 0.0,
@@ -1076,6 +1122,8 @@ def ppo(
     whiten_rewards: bool = False,
     kl_in: Literal['reward', 'loss'] = 'reward',
     kl_estimator: Literal['k1', 'k2', 'k3'] = 'k1',
+    reward: RewardSource | Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""RL against a reward model, with a KL penalty and a value model.
 
@@ -1132,6 +1180,8 @@ def ppo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -1148,8 +1198,11 @@ def ppo(
         update_epochs: Passes over each round of rollouts (PPO epochs). (at least 1)
         clip_range: PPO clip range ε for the probability ratio. (above 0)
         reward_model: Reward models, each as RUN or RUN=WEIGHT; several are combined.
-        rule: Rule-based rewards of 1 or 0, each as NAME or NAME=WEIGHT: is_json, is_list,
-            is_one_sentence, is_refusal.
+        reward_function: Reward functions, each as NAME or NAME=WEIGHT; they are added to the reward
+            models. NAME is FILE.py:FUNCTION, a function of prompt, response and row, or a rule,
+            which reads columns of the row: exact, normalized, contains, same_number (answer), json,
+            json_keys (keys), json_schema (schema), regex (pattern), bullets, one_sentence, length
+            (min_words, max_words), language, instructions, refusal, polite_words, formatting_marks.
         combine: How several reward models, each times its weight, are combined: their sum, their
             mean, their minimum (worst), or the mean minus `spread` standard deviations (cautious).
         spread: Number of standard deviations that combine=cautious subtracts. (at least 0)
@@ -1188,6 +1241,10 @@ def ppo(
         whiten_rewards: Scale the token rewards of a round to variance 1.
         kl_in: Where the KL penalty is applied: in each token's reward, or as a loss term.
         kl_estimator: Estimator of the KL per token; k1 must not be used in the loss.
+        reward: A function of prompt, response and row that returns a number, or a name as in
+            reward_function; several as a list, each also as a pair with its weight. They are added
+            to the reward models.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def grpo(
     model: ModelLike,
@@ -1228,6 +1285,7 @@ def grpo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -1240,7 +1298,7 @@ def grpo(
     update_epochs: int = 1,
     clip_range: float = 0.2,
     reward_model: WeightedModels = (),
-    rule: WeightedNames = (),
+    reward_function: WeightedNames = (),
     combine: Literal['sum', 'mean', 'worst', 'cautious'] = 'sum',
     spread: float = 1.0,
     length_penalty: float = 0.0,
@@ -1257,6 +1315,8 @@ def grpo(
     ema_decay: float = 0.0,
     scale_rewards: bool = True,
     average: Literal['responses', 'tokens'] = 'responses',
+    reward: RewardSource | Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""RL without a value model: advantages relative to the group of one prompt.
 
@@ -1310,6 +1370,8 @@ def grpo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -1326,8 +1388,11 @@ def grpo(
         update_epochs: Passes over each round of rollouts. (at least 1)
         clip_range: PPO clip range ε for the probability ratio. (above 0)
         reward_model: Reward models, each as RUN or RUN=WEIGHT; several are combined.
-        rule: Rule-based rewards of 1 or 0, each as NAME or NAME=WEIGHT: is_json, is_list,
-            is_one_sentence, is_refusal.
+        reward_function: Reward functions, each as NAME or NAME=WEIGHT; they are added to the reward
+            models. NAME is FILE.py:FUNCTION, a function of prompt, response and row, or a rule,
+            which reads columns of the row: exact, normalized, contains, same_number (answer), json,
+            json_keys (keys), json_schema (schema), regex (pattern), bullets, one_sentence, length
+            (min_words, max_words), language, instructions, refusal, polite_words, formatting_marks.
         combine: How several reward models, each times its weight, are combined: their sum, their
             mean, their minimum (worst), or the mean minus `spread` standard deviations (cautious).
         spread: Number of standard deviations that combine=cautious subtracts. (at least 0)
@@ -1354,6 +1419,10 @@ def grpo(
             (at least 0 and below 1)
         scale_rewards: Divide the advantages of a group by the standard deviation of its rewards.
         average: Average of the loss: every response has the same weight, or every token.
+        reward: A function of prompt, response and row that returns a number, or a name as in
+            reward_function; several as a list, each also as a pair with its weight. They are added
+            to the reward models.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def rloo(
     model: ModelLike,
@@ -1394,6 +1463,7 @@ def rloo(
     eval_steps: int | None = None,
     save_steps: int | None = None,
     save_total_limit: int = 2,
+    track: Literal['tensorboard', 'wandb', 'mlflow', 'trackio'] | Sequence[Literal['tensorboard', 'wandb', 'mlflow', 'trackio']] = (),
     processes: int = 1,
     name: str | None = None,
     runs: str | PathLike[str] = 'runs',
@@ -1406,7 +1476,7 @@ def rloo(
     update_epochs: int = 1,
     clip_range: float = 0.2,
     reward_model: WeightedModels = (),
-    rule: WeightedNames = (),
+    reward_function: WeightedNames = (),
     combine: Literal['sum', 'mean', 'worst', 'cautious'] = 'sum',
     spread: float = 1.0,
     length_penalty: float = 0.0,
@@ -1422,6 +1492,8 @@ def rloo(
     mix_weight: float = 0.2,
     ema_decay: float = 0.0,
     whiten_advantages: bool = False,
+    reward: RewardSource | Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     r"""REINFORCE leave-one-out: the other responses to a prompt are the baseline.
 
@@ -1475,6 +1547,8 @@ def rloo(
         save_steps: Steps between checkpoints. Unset: ten checkpoints per run. (at least 1)
         save_total_limit: Number of latest checkpoints to keep, in addition to the best one. (at
             least 2)
+        track: Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio.
+            Each is an extra to install, such as upbring[tensorboard].
         processes: Number of data-parallel processes on this machine, which split the examples of
             each step. Under torchrun its number of processes is used. (at least 1)
         name: Name of the run. Unset: the command and a number, such as sft-1.
@@ -1491,8 +1565,11 @@ def rloo(
         update_epochs: Passes over each round of rollouts. (at least 1)
         clip_range: PPO clip range ε for the probability ratio. (above 0)
         reward_model: Reward models, each as RUN or RUN=WEIGHT; several are combined.
-        rule: Rule-based rewards of 1 or 0, each as NAME or NAME=WEIGHT: is_json, is_list,
-            is_one_sentence, is_refusal.
+        reward_function: Reward functions, each as NAME or NAME=WEIGHT; they are added to the reward
+            models. NAME is FILE.py:FUNCTION, a function of prompt, response and row, or a rule,
+            which reads columns of the row: exact, normalized, contains, same_number (answer), json,
+            json_keys (keys), json_schema (schema), regex (pattern), bullets, one_sentence, length
+            (min_words, max_words), language, instructions, refusal, polite_words, formatting_marks.
         combine: How several reward models, each times its weight, are combined: their sum, their
             mean, their minimum (worst), or the mean minus `spread` standard deviations (cautious).
         spread: Number of standard deviations that combine=cautious subtracts. (at least 0)
@@ -1518,6 +1595,10 @@ def rloo(
         ema_decay: Decay of a moving average (EMA) of the weights, which is kept instead; 0: none.
             (at least 0 and below 1)
         whiten_advantages: Whiten the response advantages of a round: mean 0, variance 1.
+        reward: A function of prompt, response and row that returns a number, or a name as in
+            reward_function; several as a list, each also as a pair with its weight. They are added
+            to the reward models.
+        callbacks: Objects that the run calls with its metrics and samples; see upbring.Callback.
     """
 def evaluate(
     models: ModelLike | Sequence[ModelLike],

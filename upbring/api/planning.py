@@ -16,6 +16,7 @@ from upbring.api.functions import bind_arguments, public_functions, training_fun
 from upbring.api.messages import to_python
 from upbring.api.notebook import make_log
 from upbring.api.run import Run
+from upbring.api.training import split_arguments
 from upbring.errors import InputError, format_value
 from upbring.pipeline.print_forecast import forecast_recipe, print_forecast
 from upbring.pipeline.recipe import read_recipe
@@ -83,7 +84,8 @@ def plan(what: object, /, *args: object, **kwargs: object) -> PlanEstimate:
 
 def _plan_training(method: str, arguments: dict[str, object]) -> PlanEstimate:
     settings_class = load_settings(find_method(method))
-    resolved = resolve_arguments(settings_class, command=method, arguments=arguments)
+    settings = split_arguments(method, arguments).settings
+    resolved = resolve_arguments(settings_class, command=method, arguments=settings)
     context = make_dry_run_context(method, resolved, log=make_log())
     stage_plan = plan_stage(context, baseline=durable.process_memory_bytes())
     time = measure_time(context, stage_plan)

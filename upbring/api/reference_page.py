@@ -31,7 +31,11 @@ import upbring as ub
 - `Data` is a path, a list of dicts, a `datasets.Dataset`, a DataFrame, any other iterable of dicts,
   or a list of these. Rows in memory are written once to a file in `runs/.rows`, whose name is a
   hash of its content, so that a run can be resumed and says what it was trained on.
-- A weight is a pair or a dict: `mix=[("general.jsonl", 0.2)]`, `rule={"is_json": 0.5}`.
+- A weight is a pair or a dict: `mix=[("g.jsonl", 0.2)]`, `reward_function={"json": 0.5}`.
+- `reward` is a function such as `correct` below, a name (`"exact"`, `"rewards.py:correct"`), or a
+  list of these; each may be a pair with its weight. It takes what it names of `prompt`, `response`,
+  `row` and `messages`, and `row` has all columns of the prompt's row. Names are recorded with the
+  run; a function is not, so give it to `resume` again.
 - An error is an `UpbringError` that names the argument. Its message says what to do.
 - [Names from other tools](settings.md#names-from-other-tools) work at run time, such as `lr`; a
   type checker does not know them.

@@ -27,7 +27,7 @@ BASE_TYPES = {
 NAMED_TYPES = {
     "mix": "Mixture",
     "reward_model": "WeightedModels",
-    "rule": "WeightedNames",
+    "reward_function": "WeightedNames",
 }
 
 

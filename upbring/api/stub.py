@@ -18,8 +18,13 @@ from upbring.api.data_check import DataCheck
 from upbring.api.evaluation import Evaluation
 from upbring.api.rows import Data
 from upbring.api.run import Run
-from upbring.api.signatures import PublicFunction
+from upbring.api.signatures import Parameter, PublicFunction
+from upbring.runs.callback import Callback
 from upbring.stages.registry import Method
+from upbring.stages.reward_functions import RewardSource
+
+CALLBACKS: Parameter
+REWARD: Parameter
 
 def public_functions() -> Mapping[str, PublicFunction]: ...
 def training_function(method: Method) -> PublicFunction: ...
