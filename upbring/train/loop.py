@@ -24,6 +24,7 @@ from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint, processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.gradient import accumulate, clip_grad_norm
+from upbring.train.heap import HeapTrimmer
 from upbring.train.optimizer import (
     learning_rate,
     make_optimizer,
@@ -79,6 +80,7 @@ class Trainer:
     step: int = 0
     best: BestCheckpoint = field(default_factory=BestCheckpoint)
     is_evaluated: bool = False  # whether the evaluation at `step`, 0 included, is done
+    heap: HeapTrimmer = field(default_factory=HeapTrimmer)
 
     def __post_init__(self) -> None:
         groups = self.algorithm.parameters()
@@ -110,6 +112,7 @@ class Trainer:
         started_at = time.monotonic()
         for batches in self.algorithm.batches(self.step):
             result = self._train_step(batches)
+            self.heap.after_step()
             now = time.monotonic()
             seconds, started_at = now - started_at, now
             tokens = int(processes.all_reduce_sum(torch.tensor(sum(b.num_tokens for b in batches))))
