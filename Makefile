@@ -35,7 +35,8 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -c "from pathlib import Path; from upbring.cli.reference_pages import write_pages; \
-	write_pages(Path())"
+	write_pages(Path()); from upbring.api.stub import write_stub; write_stub(Path()); \
+	from upbring.api.reference_page import write_api_page; write_api_page(Path())"
 	$(BIN)/python bench/results.py
 
 # trains the built-in model from random weights, stage by stage (recipes/sprout*.yaml)

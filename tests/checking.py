@@ -74,3 +74,11 @@ def checked(path: Path, using: RecordEncoder | None = None, **settings: object) 
 
 def found(result: CheckResult, title: str) -> list[CheckFinding]:
     return [finding for finding in result.findings if finding.title == title]
+
+
+def adapter(folder: Path, base: str) -> Path:
+    """Write the configuration of an adapter on `base`."""
+    folder.mkdir()
+    settings = {"base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder

@@ -293,6 +293,8 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
     def violations() -> Iterator[str]:
         first: dict[str, str] = {}
         for source in sources():
+            if source.package == "api":
+                continue  # named for its callers, who see no other class: upbring.Run
             for node in source.tree.body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     where = f"{source.name}:{node.lineno}"

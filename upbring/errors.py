@@ -2,6 +2,7 @@
 
     UpbringError
     ├── InputError      2   a file, a flag or a value is wrong
+    │   └── FunctionError   a function or callback of the user failed
     ├── ResourceError   3   out of disk space or memory
     ├── ResumeError     4   no valid checkpoint to resume from
     ├── DivergedError   5   training diverged and was stopped
@@ -29,6 +30,10 @@ class InputError(UpbringError):
     """A file, a flag or a value from the user is wrong."""
 
     exit_code = 2
+
+
+class FunctionError(InputError):
+    """A reward, metric or callback of the user failed; the run is saved and can be resumed."""
 
 
 class ResourceError(UpbringError):

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checking import CHATML, dialogue, model, tokenizer, write_rows
-from upbring.cli.check import load_model_tokenizer
+from tests.checking import CHATML, adapter, dialogue, model, write_rows
 from upbring.cli.main import main
-from upbring.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 GOOD = [dialogue(f"What is {k} + {k}?", f"{2 * k}") for k in range(1, 5)]
@@ -21,13 +19,6 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the terminal be 80 columns wide and without color."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-
-
-def adapter(folder: Path, base: str) -> Path:
-    folder.mkdir()
-    settings = {"base_model_name_or_path": base}
-    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return folder
 
 
 def test_good_rows_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,29 +86,6 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_an_adapter_without_a_tokenizer_has_its_bases(tmp_path: Path) -> None:
-    base = model(tmp_path / "base")
-    middle = adapter(tmp_path / "middle", str(base))
-    top = adapter(tmp_path / "top", str(middle))
-    found = load_model_tokenizer(str(top), log=lambda _: None)
-    assert found.fingerprint == tokenizer().fingerprint
-    assert found.folder == base
-
-
-@pytest.mark.parametrize(
-    ("base", "message"),
-    [
-        ("", "has no tokenizer; put tokenizer.json and tokenizer_config.json there"),
-        ("itself", "is its own base; correct base_model_name_or_path"),
-    ],
-)
-def test_a_model_without_a_tokenizer_is_reported(tmp_path: Path, base: str, message: str) -> None:
-    folder = adapter(tmp_path / "top", str(tmp_path / "top") if base else "")
-    with pytest.raises(InputError) as caught:
-        load_model_tokenizer(str(folder), log=lambda _: None)
-    assert str(caught.value) == f"{folder}: {message}"
 
 
 def test_a_template_that_cannot_be_read_is_reported(

@@ -55,8 +55,8 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "reward_model: none is given, and no rule; name a reward model, "),
-        (("--rule", "is_jsn"), "rule: 'is_jsn' is unknown; did you mean is_json?"),
+        ((), "reward_model: none is given, and no reward_function; name a reward model, "),
+        (("--rule", "jsn"), "reward_function: 'jsn' is unknown; did you mean json?"),
         (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it"),
         (("--reward-model", "m"), "m: has no reward head, so it cannot score; train one with"),
         (("--reward-model", "none"), "none: no such directory"),

@@ -127,7 +127,7 @@ WORKING: list[Case] = [
     (PPO, "lam", "0.9", {"gae_lambda": 0.9}),
     (PPO, "vf-coef", "0.2", {"vf_coef": 0.2}),
     (PPO, "cliprange-value", "0.3", {"value_clip_range": 0.3}),
-    (GRPO, "reward-funcs", "r", {"reward_model": ("r",)}),
+    (GRPO, "reward-funcs", "r.py:f", {"reward_function": ("r.py:f",)}),
     (PPO, "reward-model-path", "r", {"reward_model": ("r",)}),
     (PPO, "dataset-name", "p.jsonl", {"prompts": (Path("p.jsonl"),)}),
     (PretrainSettings, "tokenizer-name", "t", {"tokenizer": Path("t")}),

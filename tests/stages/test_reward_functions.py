@@ -16,15 +16,17 @@ from tests import small, tolerances
 from tests.rewarded import make_reward, scored
 from upbring.algorithms.rollout_batch import Rollout
 from upbring.algorithms.sample_round import RewardFunction
+from upbring.data.read.prompt_rows import PromptRows
 from upbring.data.read.records import Message
 from upbring.data.trees.tree import Branch, Tree
 from upbring.errors import InputError
 from upbring.judge.reward_model import Combination, ResponseGroup, load_reward_models
 from upbring.stages.reward_functions import (
-    RULES,
     CombinedReward,
+    FunctionReward,
     GoldReward,
     TextReward,
+    load_functions,
     parse_weighted_name,
 )
 from upbring.toyworld.tasks import as_row, fact_task
@@ -45,6 +47,10 @@ def constant(value: float) -> object:
     return reward
 
 
+def constant_if(text: str, value: float) -> RewardFunction:
+    return lambda rollouts: [value * (each.text == text) for each in rollouts]
+
+
 def fixed_scores(scores: npt.NDArray[np.float64]) -> RewardFunction:
     return lambda rollouts: scores[: len(rollouts)].tolist()
 
@@ -52,7 +58,7 @@ def fixed_scores(scores: npt.NDArray[np.float64]) -> RewardFunction:
 def test_models_rules_and_penalties_add_up() -> None:
     reward = CombinedReward(
         models=((constant(2.0), 1.0), (constant(4.0), 0.5)),  # type: ignore[arg-type]
-        rules=((RULES["is_json"], 3.0),),
+        functions=((constant_if("{}", 1.0), 3.0),),
         length_penalty=0.1,
         missing_eos_penalty=1.0,
     )
@@ -82,24 +88,43 @@ def test_an_ensemble_is_combined_as_set(
     assert found == pytest.approx([each - 0.3 for each in expected], abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("rule", "text"),
-    [
-        ("is_json", "[1]"),
-        ("is_list", "- a\n- b"),
-        ("is_one_sentence", "One."),
-        ("is_refusal", "I'm sorry, but I can't help with that."),
-    ],
-)
-def test_each_rule_rewards_what_it_is_named_after(rule: str, text: str) -> None:
-    reward = CombinedReward((), ((RULES[rule], 1.0),))
-    assert reward([rollout(text), rollout("Well, and")]) == [1.0, 0.0]
+def test_functions_are_loaded_with_their_weights_and_called_with_the_row(tmp_path: Path) -> None:
+    file, code = tmp_path / "p.jsonl", tmp_path / "rewards.py"
+    file.write_text('{"prompt": "2 + 2?", "answer": "4"}\n\n{"prompt": "3 + 4?", "answer": "7"}\n')
+    code.write_text("def right(response, row):\n    return response == row['answer']\n")
+
+    def length(prompt: str, response: str) -> float:
+        return len(prompt) + len(response)
+
+    functions = load_functions([f"{code}:right=2", "same_number"], [(length, 0.5), "json=3"])
+    assert [(f.name, weight) for f, weight in functions] == [
+        ("rewards.py:right", 2.0),
+        ("same_number", 1.0),
+        ("length", 0.5),
+        ("json", 3.0),
+    ]
+    rows = PromptRows((file,), lambda: tmp_path)
+    some = [rollout("4", key=f"{file}:1"), rollout("= 7", key=f"{file}:3")]
+    each = [FunctionReward(f, rows, lambda: None, print)(some) for f, _ in functions]
+    assert each == [[1.0, 0.0], [1.0, 1.0], [7.0, 9.0], [1.0, 0.0]]
+
+
+def test_a_row_that_a_rule_cannot_read_is_found_in_advance(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text('{"prompt": "a", "answer": "1"}\n{"prompt": "b", "reply": "2"}\n')
+    trees = [rollout("", key=f"{file}:{line}").tree for line in (1, 2)]
+    ((function, _),) = load_functions(["exact"])
+    reward = FunctionReward(function, PromptRows((file,), lambda: tmp_path), lambda: None, print)
+    reward.check_rows(trees[:1])
+    expected = r"p.jsonl:2: has no column answer or answers \(its columns: prompt, reply\), which"
+    with pytest.raises(InputError, match=expected):
+        reward.check_rows(trees)
 
 
 def test_a_name_may_carry_a_weight() -> None:
     assert parse_weighted_name("runs/a=b=-2", "reward_model") == ("runs/a=b", -2.0)
-    with pytest.raises(InputError, match="rule: 'is_json=x' has no number after the =; write it"):
-        parse_weighted_name("is_json=x", "rule")
+    with pytest.raises(InputError, match="reward_function: 'json=x' has no number after the =; "):
+        parse_weighted_name("json=x", "reward_function")
 
 
 def test_the_gold_reward_scores_the_toy_worlds_own_prompts(tmp_path: Path) -> None:
@@ -108,15 +133,16 @@ def test_the_gold_reward_scores_the_toy_worlds_own_prompts(tmp_path: Path) -> No
     (fact, *_) = world.facts_about(entity)
     file = tmp_path / "prompts.jsonl"
     file.write_text(json.dumps(as_row(fact_task(world, fact, question="Who?"))) + "\n")
-    gold = GoldReward([file])
+    other = tmp_path / "x.jsonl"
+    other.write_text('{"prompt": "Who?"}\n')
+    gold = GoldReward(PromptRows((file, other), lambda: tmp_path))
     wrong = rollout("I do not know.", key=f"{file}:1")
-    gold([wrong])
-    task = gold.tasks[f"{file}:1"]
+    task = fact_task(world, fact, question="Who?")
     right = rollout(task.reference, key=f"{file}:1")
     first, second = gold([right, wrong])
     assert first > second
-    with pytest.raises(InputError, match=r"x:1: has no `task`, and builtin:gold can only score"):
-        gold([rollout("x", key="x:1")])
+    with pytest.raises(InputError, match=r"x.jsonl:1: has no `task`, and builtin:gold can only"):
+        gold([rollout("x", key=f"{other}:1")])
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
@@ -127,17 +153,23 @@ def test_a_judge_of_another_base_uses_its_own_tokens_and_template(tmp_path: Path
     (model,) = load_reward_models(
         [str(folder)], device=torch.device("cpu"), compute_dtype=torch.float32, log=print
     )
+    file = tmp_path / "p.jsonl"
     talks = {
-        "p:1": (Message("user", "sky?"),),
-        "p:2": (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")),
-        "p:3": (Message("user", "red " * 600),),
+        f"{file}:1": (Message("user", "sky?"),),
+        f"{file}:2": (Message("user", "sun?"), Message("assistant", "?"), Message("user", "!")),
+        f"{file}:3": (Message("user", "red " * 600),),
     }
-    reread = TextReward("other", model, lambda: talks, lambda: None)
-    texts = [("p:2", "No."), ("p:1", "It is blue."), ("p:1", ""), ("p:2", "It is blue.")]
+    rows = [
+        {"messages": [{"role": m.role, "content": m.content} for m in t]} for t in talks.values()
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reread = TextReward("other", model, PromptRows((file,), lambda: tmp_path), lambda: None)
+    lines = [(2, "No."), (1, "It is blue."), (1, ""), (2, "It is blue.")]
+    texts = [(f"{file}:{line}", text) for line, text in lines]
     groups = [ResponseGroup(talks[key], (text,)) for key, text in texts]
     expected = [score for (score,) in scored(tmp_path / "n", folder, groups)]
     found = reread([rollout(text, key=key) for key, text in texts])
     assert found == pytest.approx(expected, abs=tolerances.LOGPROBS)
     assert len({round(score, 3) for score in found}) == len(texts)
-    with pytest.raises(InputError, match=r"other: cannot score the response 'No\.' to p:3: its "):
-        reread([rollout("No.", key="p:3")])
+    with pytest.raises(InputError, match=r"other: cannot score the response 'No\.' to .*:3: its "):
+        reread([rollout("No.", key=f"{file}:3")])

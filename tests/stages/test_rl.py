@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from tests.commands import QUICK, curve, done, prepare
 from tests.rewarded import make_reward
 from tests.small import make_documents
 from upbring.algorithms.ppo import Ppo
-from upbring.algorithms.rollout_batch import Rollout
 from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption
 from upbring.judge.reward_model import load_reward_models
@@ -134,17 +132,21 @@ def test_in_full_fine_tuning_the_kl_starts_at_0_too(home: Path, compute: torch.d
     assert not given(round_of(ours).kl).any()
 
 
+def _length(response: str) -> float:
+    return len(response)
+
+
 def test_a_reward_function_is_used_and_required_again_to_resume(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     rewards_by_text: dict[str, float] = {}
 
-    def brief(rollouts: Sequence[Rollout]) -> list[float]:
-        if rewards_by_text:  # the second call stops the run
+    def brief(response: str, row: dict[str, object]) -> float:
+        assert set(row) == {"messages"}
+        if len(rewards_by_text) > 5:  # in the second round
             signal.raise_signal(signal.SIGINT)
-        rewards_by_text.update({each.text: -len(each.text) / 100 for each in rollouts})
-        return [rewards_by_text[each.text] for each in rollouts]
+        return rewards_by_text.setdefault(response, -len(response) / 100)
 
     small = {"max_response_length": "4", "eval_prompts": "2", "steps": "2", "update_epochs": "1"}
     flags = {"model": "m", "prompts": ["d.jsonl"], **small, "missing_eos_penalty": "0"}
@@ -152,22 +154,22 @@ def test_a_reward_function_is_used_and_required_again_to_resume(
     with pytest.raises(InputError, match="reward_model: none is given"):
         train("ppo", resolved)
     with pytest.raises(Interrupted):
-        train("ppo", resolved, reward=brief)
+        train("ppo", resolved, rewards=[brief])
     run = Run(home / "runs/brief")
-    with pytest.raises(ResumeError, match=r"function: the checkpoint has 'brief', this run has"):
-        resume_training(run, reward=lambda some: [0.0] * len(some))
+    with pytest.raises(ResumeError, match=r"reward_functions: the checkpoint has \['brief=1'\]"):
+        resume_training(run, rewards=[_length])
     monkeypatch.setattr(signal, "raise_signal", lambda _: None)
-    resume_training(run, reward=brief)
+    resume_training(run, rewards=[brief])
     rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text().splitlines()]
     assert {row["reward"] for row in rows} <= set(rewards_by_text.values())
     together = resolve(PpoSettings, section="ppo", file=None, flags={**flags, "processes": "2"})
-    with pytest.raises(InputError, match="processes: a reward function cannot be passed"):
-        train("ppo", together, reward=brief)
+    with pytest.raises(InputError, match="processes: reward functions and callbacks cannot be"):
+        train("ppo", together, rewards=[brief])
     other = resolve(
         SftSettings, section="sft", file=None, flags={"model": "m", "data": ["d.jsonl"]}
     )
-    with pytest.raises(InputError, match="reward: sft samples no responses"):
-        train("sft", other, reward=brief)
+    with pytest.raises(InputError, match="rewards: sft samples no responses"):
+        train("sft", other, rewards=[brief])
 
 
 def test_all_roles_are_on_one_base_and_only_two_are_trainable(home: Path) -> None:
@@ -198,7 +200,7 @@ def test_prompts_leave_room_for_a_response(home: Path) -> None:
 
 @pytest.mark.parametrize("method", ["grpo", "rloo"])
 def test_with_ema_the_average_of_the_weights_is_written(home: Path, method: str) -> None:
-    words = (method, "d.jsonl", "--model", "m", "--rule", "is_one_sentence", *QUICK)
+    words = (method, "d.jsonl", "--model", "m", "--reward-function", "one_sentence", *QUICK)
     more = ("--max-response-length", "4", "--eval-prompts", "2", "--final-weights", "last")
     done(home, *words, *more, "--ema-decay", "0.999999", "--name", f"{method}-still")
     held = [line for line in curve(home / f"runs/{method}-still") if line["kind"] == "held_out"]

@@ -25,6 +25,7 @@ from upbring.settings.model import AdapterSettings
 from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint
 from upbring.train.algorithm import EvalSample, Evaluation
+from upbring.train.callbacks import Callbacks
 from upbring.train.loop import Trainer
 from upbring.train.optimizer import ParameterGroup
 from upbring.train.progress import Progress
@@ -34,6 +35,7 @@ STEPS = 20
 SETTINGS = TrainSettings(learning_rate=0.05, batch_size=3, eval_steps=5, save_steps=4, warmup=4)
 TREES = random_trees(VOCABULARY, [(3, (5,)), (7, (4,)), (2, (9,)), (5, (2,))] * 4)
 IDENTITY = {"data": "here"}
+NO_CALLBACKS = Callbacks((), print)
 
 
 def training(settings: TrainSettings = SETTINGS) -> Trainer:
@@ -57,7 +59,9 @@ def open_run_log(path: Path) -> DiskRunLog:
     """Return the run log of the run at `path`, which is created if it does not exist."""
     run = Run.open(path) if path.exists() else Run.create(path.parent, "sft", name=path.name)
     quiet = Progress(STEPS, console=Console(quiet=True))
-    return DiskRunLog(run, quiet, IDENTITY, SETTINGS.save_total_limit, lambda _: None)
+    return DiskRunLog(
+        run, quiet, IDENTITY, SETTINGS.save_total_limit, lambda _: None, Callbacks((), print)
+    )
 
 
 Outcome = tuple[dict[str, Tensor], list[tuple[object, ...]], str, tuple[object, ...]]

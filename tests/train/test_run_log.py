@@ -6,14 +6,16 @@ from rich.console import Console
 from upbring.runs.metrics import read_lines, read_metrics
 from upbring.runs.run_folder import Run
 from upbring.train.algorithm import EvalSample, Evaluation
+from upbring.train.callbacks import Callbacks
 from upbring.train.checkpoint import State, saved_steps
 from upbring.train.progress import Progress
 from upbring.train.run_log import DiskRunLog, NullRunLog
 
 
 def make_run_log(tmp_path: Path, console: Console) -> DiskRunLog:
-    run = Run.create(tmp_path, "sft")
-    return DiskRunLog(run, Progress(4, console=console), {"data": "x"}, 2, lambda _: None)
+    run, callbacks = Run.create(tmp_path, "sft"), Callbacks((), print)
+    progress = Progress(4, console=console)
+    return DiskRunLog(run, progress, {"data": "x"}, 2, lambda _: None, callbacks)
 
 
 def test_events_are_written_and_printed(tmp_path: Path) -> None:

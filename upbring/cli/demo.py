@@ -6,9 +6,9 @@ All judgments in it come from the toy world and are synthetic.
 import yaml
 
 from upbring import durable
-from upbring.cli.run import run_recipe
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import recipe_text
+from upbring.pipeline.run_recipe import run_recipe
 from upbring.settings.commands.demo import DemoSettings
 from upbring.settings.resolve import Resolved
 

@@ -1,17 +1,14 @@
 """`upbring resume`: resume an interrupted run."""
 
-import contextlib
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from upbring.errors import InputError
 from upbring.runs.run_folder import Run
-from upbring.runs.start_directory import find_run_directory
 from upbring.settings.commands.resume import ResumeSettings
-from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.registry import find_method, load_settings
-from upbring.stages.train_or_resume import train
+from upbring.settings.resolve import Resolved
+from upbring.stages.train_or_resume import resume_in_start_directory
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:
@@ -21,24 +18,12 @@ def run(resolved: Resolved[ResumeSettings]) -> None:
         interrupted = Run.newest_interrupted(settings.runs)
     else:
         interrupted = Run.open(_run_path(settings))
-    if interrupted.status() == "finished":
-        raise InputError(f"{interrupted.path}: is finished; its model is in {interrupted.model}")
-    method = find_method(str(interrupted.read_metadata()["method"]))
-    flags = {} if settings.processes is None else {"processes": str(settings.processes)}
-    resumed = resolve(
-        load_settings(method), section=method.name, file=interrupted.settings_file, flags=flags
+    resume_in_start_directory(
+        interrupted,
+        log=partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True),
+        processes=settings.processes,
+        allow_change=settings.allow_change,
     )
-    directory = find_run_directory(interrupted, resumed.settings)
-    if directory != Path.cwd():
-        interrupted = Run(interrupted.path.absolute())
-        Console(stderr=True).print(
-            f"{interrupted.path}: was started in {directory}; relative paths are resolved there",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    with contextlib.chdir(directory):
-        train(method.name, resumed, resumed=interrupted, allow_change=settings.allow_change)
 
 
 def _run_path(settings: ResumeSettings) -> Path:

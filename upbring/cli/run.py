@@ -1,119 +1,12 @@
 """`upbring run`: run a pipeline from a recipe."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from functools import partial
-from pathlib import Path
-
-from rich.console import Console
-from rich.tree import Tree
-
-from upbring.cli.evaluate import scorecard
-from upbring.errors import GateError
-from upbring.pipeline.ask import PipelinePrompts, format_answers
-from upbring.pipeline.finish import check_gates, evaluate_models
-from upbring.pipeline.gates import METRICS
-from upbring.pipeline.live_view import LiveView
-from upbring.pipeline.other_stages import STAGE_FUNCTIONS
-from upbring.pipeline.recipe import BASE, Recipe, read_recipe
-from upbring.pipeline.runner import PipelineRunner, WaitingError
-from upbring.report.build import write_report
-from upbring.runs.results import EvalResult
+from upbring.pipeline.run_recipe import default_folder, run_recipe
 from upbring.settings.commands.run import RunSettings
 from upbring.settings.resolve import Resolved
-from upbring.train.progress import has_bars
 
 
 def run(resolved: Resolved[RunSettings]) -> None:
     """Run the pipeline of a recipe, or print it."""
     settings = resolved.settings
-    folder = settings.to or Path("runs") / settings.recipe.stem
+    folder = settings.to or default_folder(settings.recipe)
     run_recipe(settings.recipe, folder, is_dry_run=settings.dry_run)
-
-
-def run_recipe(recipe_path: Path, folder: Path, *, is_dry_run: bool = False) -> None:
-    """Read a recipe, run its stages, evaluate, check the gates, write the report."""
-    console = Console(stderr=True)
-
-    def log(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    recipe = read_recipe(recipe_path)
-    live_view = (
-        None if is_dry_run or not has_bars(console) else LiveView(recipe, folder, console=console)
-    )
-    if live_view is None:
-        console.print(recipe_tree(recipe, folder))
-    if is_dry_run:
-        return
-    runner = PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log, live_view=live_view)
-    if recipe.ask:
-        runner.on_model_ready = partial(
-            _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder)
-        )
-    try:
-        with live_view or nullcontext():
-            runner.on_model_ready(BASE)
-            runner.run()
-            results = evaluate_models(runner)
-        _finish(runner, console, results)
-    except WaitingError as waiting:
-        log(str(waiting))
-
-
-def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResult]) -> None:
-    """Print the results, check the gates and write the report; raise if a gate fails."""
-    recipe, folder = runner.recipe, runner.folder
-    if results:
-        console.print(
-            scorecard([each for each in results if is_headline(each)], recipe.evaluated_models)
-        )
-        runner.log("* judged by the ground truth of the toy world; the report has every number")
-    gate_results = check_gates(runner, results)
-    failed = [result.name for result in gate_results if result.passed is not True]
-    runner.save_state(status="gates failed" if failed else "finished")
-    written = write_report([folder], folder)
-    lines = [*(each.summary for each in gate_results), f"\nreport: {written.html_path}"]
-    if last_policy := next(
-        (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
-    ):
-        lines.append(f"chat with it: upbring chat {runner.stage_folder(last_policy.name)}")
-    for line in lines:
-        runner.log(line)
-    if failed:
-        raise GateError(
-            f"{folder}: {len(failed)} of {len(gate_results)} gates did not pass "
-            f"({', '.join(failed)}); see {written.html_path}"
-        )
-
-
-def is_headline(measured: EvalResult) -> bool:
-    """Whether gates can use a number; these numbers are the most important ones."""
-    return any(
-        (measured.suite, measured.name) in gated_metrics for gated_metrics in METRICS.values()
-    )
-
-
-def _print_sample_answers(runner: PipelineRunner, prompts: PipelinePrompts, name: str) -> None:
-    """Generate responses to the recipe's prompts with a model, and print them."""
-    saved_answers = prompts.read_answers().get(name) if name == BASE else None
-    runner.log(
-        format_answers(
-            name, saved_answers or prompts.ask(name, runner.resolve_model(name), log=runner.log)
-        )
-    )
-
-
-def recipe_tree(recipe: Recipe, folder: Path) -> Tree:
-    """Return the pipeline as a tree: each stage under the last stage that it needs."""
-    root = Tree(f"{recipe.file} → {folder}")
-    nodes = {"": root.add(f"base: {recipe.model}")}
-    for stage in recipe.stages:
-        parent = nodes[stage.needs[-1]] if stage.needs else nodes[""]
-        needs = f" (with {', '.join(stage.needs[:-1])})" if len(stage.needs) > 1 else ""
-        nodes[stage.name] = parent.add(f"{stage.name}: {stage.command}{needs}")
-    if recipe.evaluate is not None:
-        root.add(f"evaluate: {', '.join(recipe.evaluated_models)}")
-    if recipe.gates:
-        root.add("gates: " + "; ".join(f"{gate.name} {gate.condition}" for gate in recipe.gates))
-    return root

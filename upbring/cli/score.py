@@ -1,20 +1,14 @@
 """`upbring score`: score responses with a reward model, or with an ensemble."""
 
 import sys
-from collections.abc import Iterable
-from itertools import chain
 
 from rich.console import Console
 
 from upbring import durable
-from upbring.data.read.folders import expand_folders
-from upbring.data.read.records import Record
 from upbring.errors import InputError
-from upbring.judge.reward_model import Ensemble, load_reward_models
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
-from upbring.train import devices
+from upbring.stages.evaluation.score_file import format_line, score_files
 from upbring.train.work_progress import make_tracker
 
 
@@ -28,20 +22,8 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
 
     if settings.to is not None and settings.to.exists():
         raise InputError(f"{settings.to}: exists already; choose another --to")
-    files = [
-        read_responses(path, format=settings.format, skip_bad=settings.skip_bad, log=log)
-        for path in expand_folders(settings.data)
-    ]
-    count = sum(1 for file in files for _ in file)  # reports malformed rows before any work
-    machine = devices.prepare(settings)
-    members = load_reward_models(
-        [settings.model, *settings.ensemble],
-        device=machine.device,
-        compute_dtype=machine.compute_dtype,
-        log=log,
-    )
-    ensemble = Ensemble(members, settings.combine, settings.spread)
-    written, summary = _score_all(ensemble, chain.from_iterable(files), count, console)
+    rows, summary = score_files(settings, log=log, track=make_tracker(console))
+    written = [format_line(row) for row in rows]
     if settings.to is None:
         sys.stdout.write("".join(written))
     else:
@@ -50,16 +32,3 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
         durable.write_text(settings.to, "".join(written))
     for line in summary.format_lines():
         log(line)
-
-
-def _score_all(
-    ensemble: Ensemble, records: Iterable[Record], count: int, console: Console
-) -> tuple[list[str], ScoreSummary]:
-    """Return a line of JSON per response, and the summary."""
-    written: list[str] = []
-    summary = ScoreSummary()
-    track = make_tracker(console)
-    for record, scores in track(score_records(ensemble, records), total=count, label="scoring"):
-        summary.add(record, scores)
-        written.extend(format_lines(record, scores))
-    return written, summary

@@ -64,7 +64,7 @@ class LocalModel:
     ) -> list[tuple[str, ...]]:
         """Return one response per prompt and key; a key seeds the sampling of its response."""
         pairs = zip(prompts, keys, strict=True)
-        return self._sample_requests(
+        return self.sample_requests(
             [
                 Request(self.chat.encode_prompt(prompt), prompt_keys)
                 for prompt, prompt_keys in pairs
@@ -74,7 +74,7 @@ class LocalModel:
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
         """Return the greedy continuation of each plain text."""
-        return self._generate_greedy([self._encode_text(text) for text in texts], max_tokens)
+        return self._generate_greedy([self.encode_text(text) for text in texts], max_tokens)
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:
         """Return the likelihood of each ending of each request."""
@@ -83,7 +83,7 @@ class LocalModel:
         for request in requests:
             context = request.prompt
             prompt = (
-                self._encode_text(context)
+                self.encode_text(context)
                 if isinstance(context, str)
                 else self.chat.encode_prompt(context)
             )
@@ -100,7 +100,7 @@ class LocalModel:
         window = min(self.model.max_positions or MAX_WINDOW_TOKENS, MAX_WINDOW_TOKENS)
         trees, document_indices = [], []
         for index, text in enumerate(documents):
-            tokens = self._encode_text(text)
+            tokens = self.encode_text(text)
             for start in range(0, len(tokens) - 1, window - 1):
                 end = start + window
                 trees.append(make_tree(tokens[start : start + 1], tokens[start + 1 : end]))
@@ -113,7 +113,7 @@ class LocalModel:
             )
         return likelihoods
 
-    def _encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str) -> list[int]:
         """Return the tokens of a plain text, after BOS if the tokenizer adds it; never empty."""
         tokenizer = self.chat.tokenizer
         prefix = (
@@ -127,10 +127,10 @@ class LocalModel:
     def _generate_greedy(self, prompts: Sequence[list[int]], max_tokens: int) -> list[str]:
         settings = SampleSettings(temperature=0.0, max_tokens=max_tokens)
         return [
-            text for (text,) in self._sample_requests([Request(p, (0,)) for p in prompts], settings)
+            text for (text,) in self.sample_requests([Request(p, (0,)) for p in prompts], settings)
         ]
 
-    def _sample_requests(
+    def sample_requests(
         self, requests: Sequence[Request], settings: SampleSettings
     ) -> list[tuple[str, ...]]:
         """Return a response per key; prompts with the same token limit are sampled together."""
@@ -147,11 +147,14 @@ class LocalModel:
                 self.model,
                 [requests[i] for i in indices],
                 settings.model_copy(update={"max_tokens": token_limit}),
-                stopping=StopConditions(stops),
+                stopping=self._stop_conditions(settings.stop),
                 poll=self.poll,
             )
             texts = (
-                self.chat.tokenizer.decode([t for t in each.tokens if t not in stops])
+                cut_at_stop(
+                    self.chat.tokenizer.decode([t for t in each.tokens if t not in stops]),
+                    settings.stop,
+                )
                 for each in responses
             )
             for i in indices:
@@ -162,6 +165,39 @@ class LocalModel:
                 "tokens; their responses are empty"
             )
         return answers
+
+    def _stop_conditions(self, strings: Sequence[str]) -> StopConditions:
+        """Return what ends a response: a stop token, or one of the strings."""
+        tokenizer, stops = self.chat.tokenizer, frozenset(self.chat.stop_token_ids)
+        if not strings:
+            return StopConditions(stops)
+
+        def has_stop_string(tokens: Sequence[int]) -> bool:
+            text = tokenizer.decode(tokens)
+            return cut_at_stop(text, strings) != text
+
+        return StopConditions(stops, has_stop_string)
+
+    @torch.no_grad()
+    def token_logprobs(
+        self, prompts: Sequence[Sequence[int]], endings: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """Return the log-probability of each token of each ending after its prompt."""
+        trees = [
+            make_tree(prompt, ending, key=str(i))
+            for i, (prompt, ending) in enumerate(zip(prompts, endings, strict=True))
+            if ending
+        ]
+        logprobs: dict[int, list[float]] = {}
+        for batch in make_micro_batches(self.model, trees, MAX_BATCH_TOKENS):
+            self.poll()
+            values = score_tokens(self.model, batch).logprobs.tolist()  # [R]
+            start = 0
+            for key, span in zip(batch.keys, batch.spans, strict=True):
+                (length,) = span.branch_lengths
+                logprobs[int(key)] = values[start : start + length]
+                start += length
+        return [logprobs.get(i, []) for i in range(len(endings))]
 
     @torch.no_grad()
     def _score_trees(self, trees: Sequence[Tree]) -> list[tuple[Likelihood, ...]]:
@@ -181,3 +217,12 @@ class LocalModel:
                 likelihoods_by_tree[int(key)] = tuple(Likelihood(total, n) for total, n in pairs)
                 start = end
         return [likelihoods_by_tree[i] for i in range(len(trees))]
+
+
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
+    """Return the text up to the first stop string.
+
+    >>> cut_at_stop("Paris. Next: Rome", ("Next", "Rome")), cut_at_stop("Paris.", ("Rome",))
+    ('Paris. ', 'Paris.')
+    """
+    return text[: min((text.find(stop) for stop in stops if stop and stop in text), default=None)]

@@ -85,7 +85,8 @@ RENAMED: dict[str, str] = {
     "gae_lambda": "lam lambd",
     "vf_coef": "value_loss_coef",
     "value_clip_range": "cliprange_value value_clip",
-    "reward_model": "reward_funcs reward_model_path reward_pretrain reward_model_name_or_path",
+    "reward_function": "reward_funcs reward_functions rule rules",
+    "reward_model": "reward_model_path reward_pretrain reward_model_name_or_path",
     "patience": "early_stopping_patience",
     "system": "system_prompt",
 }

@@ -36,6 +36,22 @@ class Resolved(Generic[S_co]):
 
 
 @dataclass(frozen=True)
+class CallStyle:
+    """How values are given besides a file, for messages: as flags, or as a function's arguments."""
+
+    origin: str  # the origin of such a value in `settings.yaml`
+    hint: str  # where all settings are listed
+
+    def show(self, name: str) -> str:
+        """Return a setting's name as the user would write it.
+
+        >>> CallStyle("flag", "").show("max_length"), CallStyle("argument", "").show("max_length")
+        ('--max-length', 'max_length')
+        """
+        return "--" + name.replace("_", "-") if self.origin == "flag" else name
+
+
+@dataclass(frozen=True)
 class _GivenValue:
     """A value that was given, where, and how an error names the place."""
 
@@ -51,12 +67,14 @@ def resolve(
     file: Path | None = None,
     flags: Mapping[str, object],
     other_sections: SectionSettings | None = None,
+    style: CallStyle | None = None,
 ) -> Resolved[S]:
     """Return the settings of `section`: defaults, then the file's, then the flags'.
 
-    The file may have sections of other commands too; those are only checked.
+    The file may have sections of other commands too; those are only checked. `flags` may also be
+    the arguments of a function, with the `style` that messages then need.
     """
-    resolver = _SectionResolver(settings_class, section=section)
+    resolver = _SectionResolver(settings_class, section=section, style=style)
     if file is not None:
         resolver.read_file(file, other_sections or {})
     for name, value in flags.items():
@@ -107,11 +125,16 @@ class _SectionResolver(Generic[S]):
     """Values and problems of one section, source by source."""
 
     def __init__(
-        self, settings_class: type[S], *, section: str, command: str | None = None
+        self,
+        settings_class: type[S],
+        *,
+        section: str,
+        command: str | None = None,
+        style: CallStyle | None = None,
     ) -> None:
         self.kind = settings_class
         self.section = section
-        self.command = command or section
+        self.style = style or CallStyle("flag", f"see `upbring {command or section} --help`")
         self.specs = setting_specs(settings_class)
         self.given: dict[str, _GivenValue] = {}
         self.unparsable: set[str] = set()
@@ -173,20 +196,20 @@ class _SectionResolver(Generic[S]):
             self._add_alias(alias, entry.value, parse_node, origin=origin, location=location)
         else:
             suggestion = nearest_setting(name, self.specs)
-            hint = f"did you mean {self.section}.{suggestion}?" if suggestion else self.help_hint
+            hint = f"did you mean {self.section}.{suggestion}?" if suggestion else self.style.hint
             self.problems.append(f"{location}: no such setting; {hint}")
 
     def add_flag(self, name: str, value: object) -> None:
-        """Take the value of one flag."""
-        flag = "--" + name.replace("_", "-")
+        """Take the value of one flag, or of one argument."""
+        origin, location = self.style.origin, self.style.show(name)
         if name in self.specs:
-            self._parse(name, parse_flag, value, origin="flag", location=flag)
+            self._parse(name, parse_flag, value, origin=origin, location=location)
         elif alias := find_alias(name, self.specs):
-            self._add_alias(alias, value, parse_flag, origin="flag", location=flag)
+            self._add_alias(alias, value, parse_flag, origin=origin, location=location)
         else:
             suggestion = nearest_setting(name, self.specs)
-            hint = f"did you mean {self.specs[suggestion].flag}?" if suggestion else self.help_hint
-            self.problems.append(f"{flag}: no such flag; {hint}")
+            hint = f"did you mean {self.style.show(suggestion)}?" if suggestion else self.style.hint
+            self.problems.append(f"{location}: no such {origin}; {hint}")
 
     def _add_alias(
         self, alias: Alias, value: V, parse: Parse[V], *, origin: str, location: str
@@ -222,11 +245,6 @@ class _SectionResolver(Generic[S]):
         else:
             self.given[name] = _GivenValue(parsed, origin, location)
 
-    @property
-    def help_hint(self) -> str:
-        """Where all settings are listed."""
-        return f"see `upbring {self.command} --help`"
-
     def validate(self, *, is_complete: bool = True) -> S | None:
         """Return the settings, or None when pydantic finds problems; they are noted."""
         try:
@@ -244,11 +262,13 @@ class _SectionResolver(Generic[S]):
         name = str(detail["loc"][0]) if detail["loc"] else ""
         if name not in self.specs:
             return f"{self.section}: {detail['msg'].removeprefix('Value error, ')}"
-        setting = self.specs[name]
+        setting, shown = self.specs[name], self.style.show(name)
         if detail["type"] == "missing":
-            advice = f"give {setting.flag}, or {name}: under {self.section}: in the settings file"
-            return f"{setting.flag}: required and not given; {advice}"
-        location = self.given[name].location if name in self.given else setting.flag
+            advice = f"give {shown}"
+            if self.style.origin == "flag":
+                advice += f", or {name}: under {self.section}: in the settings file"
+            return f"{shown}: required and not given; {advice}"
+        location = self.given[name].location if name in self.given else shown
         if detail["type"] in RANGE_ERROR_TYPES:
             found = f"{format_value(detail['input'])} is out of range"
             return f"{location}: {found}; give {setting.expected}"

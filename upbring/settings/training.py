@@ -63,6 +63,11 @@ class TrainSettings(Settings):
     save_total_limit: int = setting(
         2, ge=2, help="Number of latest checkpoints to keep, in addition to the best one."
     )
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = setting(
+        (),
+        help="Experiment trackers to log to, on this machine: tensorboard, wandb, mlflow, trackio. "
+        "Each is an extra to install, such as upbring[tensorboard].",
+    )
     processes: int = setting(
         1,
         ge=1,

@@ -7,7 +7,7 @@ import yaml
 from upbring.settings.resolve import Resolved, S
 from upbring.settings.schema import setting_specs
 
-ORIGINS_NOTE = "# Precedence: default < file < flag. The comment after each value is its origin."
+ORIGINS_NOTE = "# Default < file < flag or argument. The comment after each value is its origin."
 PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 

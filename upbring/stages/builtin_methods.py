@@ -110,7 +110,7 @@ BUILTIN_METHODS = (
         makes="policy",
         algorithm="upbring.stages.rl:GRPO",
         panels=("reward", "judge", "kl", "length", "loss"),
-        example="upbring grpo prompts.jsonl --model runs/sft-1 --rule is_json",
+        example="upbring grpo prompts.jsonl --model runs/sft-1 --reward-function json",
     ),
     Method(
         name="rloo",

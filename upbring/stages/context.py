@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from upbring.algorithms.sample_round import RewardFunction
 from upbring.durable import JSON
 from upbring.interruption import Interruption
+from upbring.judge.row_function import RowFunction
 from upbring.model.load import LoadedModel, ModelFiles
+from upbring.runs.callback import Callback
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
@@ -27,6 +28,7 @@ from upbring.train.progress import Band, Display
 from upbring.train.work_progress import Track, make_tracker
 
 POLICY = "policy"
+WeightedFunctions = tuple[tuple[RowFunction, float], ...]
 
 
 class MakePreprocessor(Protocol):
@@ -103,7 +105,8 @@ class StageContext:
     log: Log
     console: Console  # shared with `log`, so that messages appear above the progress bar
     display: Display | None = None  # the live view of a pipeline
-    reward: RewardFunction | None = None  # a reward function from the caller of `train`
+    reward_functions: WeightedFunctions = ()  # of a method that samples responses
+    callbacks: tuple[Callback, ...] = ()  # from the caller of `train`
     baseline_memory: int = 0  # bytes of the process before the weights were read
 
     @cached_property

@@ -45,6 +45,8 @@ CHANGEABLE_ON_RESUME = frozenset(
         "skip_bad",
         "prompts",
         "processes",
+        "reward_function",
+        "track",
     }
 )
 

@@ -1,25 +1,25 @@
-"""The reward of a response: reward models, rules by name, penalties, a user's function.
+"""The reward of a response: reward models, rules by name, penalties, functions of the user.
 
 A reward model with the policy's base and template is a role on that base and scores the sampled
 tokens. Any other is loaded separately, and the text is rendered and tokenized again for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from upbring.algorithms.rollout_batch import Rollout, trees_of
 from upbring.algorithms.sample_round import RewardFunction
-from upbring.data.read import formats
 from upbring.data.read.folders import expand_folders
-from upbring.data.read.records import Message, Origin, Prompt
-from upbring.data.read.rows import read_rows
-from upbring.errors import InputError, format_value, nearest
+from upbring.data.read.prompt_rows import PromptRows
+from upbring.data.trees.store import cache_folder
+from upbring.data.trees.tree import Trees
+from upbring.errors import InputError, format_value
+from upbring.judge.load_function import load_function, make_function
 from upbring.judge.reward_model import (
     Combination,
     ResponseGroup,
@@ -28,29 +28,18 @@ from upbring.judge.reward_model import (
     combine_scores,
     load_reward_models,
 )
+from upbring.judge.row_function import RowFunction
 from upbring.model.attach_adapter import is_attachable
 from upbring.model.load import LoadedModel
-from upbring.rules.bullets import is_list
-from upbring.rules.lengths import is_one_sentence
-from upbring.rules.refusal import classify_refusal
-from upbring.rules.valid_json import is_json
-from upbring.stages.context import StageContext
+from upbring.stages.context import StageContext, WeightedFunctions
 from upbring.toyworld.grading import grade
-from upbring.toyworld.tasks import Task, from_row
+from upbring.toyworld.tasks import from_row
 
 GOLD = "builtin:gold"  # the gold reward of the toy world
 
-TextRule = Callable[[str], bool]
 Scores = npt.NDArray[np.float64]
-
-RULES: Mapping[str, TextRule] = MappingProxyType(
-    {
-        "is_json": is_json,
-        "is_list": is_list,
-        "is_one_sentence": is_one_sentence,
-        "is_refusal": lambda text: classify_refusal(text) != "none",
-    }
-)
+# A function of the caller of `train`, or the name of one; with a weight, or 1.
+RewardSource = Callable[..., Any] | str | tuple[Callable[..., Any] | str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +61,12 @@ class TextReward:
 
     name: str
     model: RewardModel
-    dialogues: Callable[[], Mapping[str, tuple[Message, ...]]]  # by the keys of prompts
+    rows: PromptRows
     poll: Callable[[], None]
 
     def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
         """Return the score of each response."""
-        dialogues = self.dialogues()
-        questions = [ResponseGroup(dialogues[rollout.key], (rollout.text,)) for rollout in rollouts]
+        questions = [ResponseGroup(self.rows[r.key].messages, (r.text,)) for r in rollouts]
         values = [float(scores[0]) for scores in self.model.scores(questions, poll=self.poll)]
         for rollout, score in zip(rollouts, values, strict=True):
             if np.isnan(score):
@@ -90,34 +78,56 @@ class TextReward:
         return values
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class GoldReward:
     """The gold reward of the toy world, which can only score the toy world's own prompts."""
 
-    files: Sequence[Path]
-    tasks: dict[str, Task] = field(default_factory=dict)
+    rows: PromptRows
 
     def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
         """Return the gold reward of each response."""
-        for path in () if self.tasks else self.files:
-            for row in read_rows(path):
-                if "task" in row.fields:
-                    self.tasks[str(Origin(str(path), row.line))] = from_row(row.fields)
+        return [self._grade(rollout) for rollout in rollouts]
+
+    def _grade(self, rollout: Rollout) -> float:
+        columns = self.rows[rollout.key].columns
+        if "task" not in columns:
+            raise InputError(
+                f"{rollout.key}: has no `task`, and {GOLD} can only score the toy world's own "
+                "prompts; use prompts from `upbring toyworld export`"
+            )
+        return grade(from_row(columns), rollout.text).reward
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionReward:
+    """A rule or a function of the user, called with one response at a time and its row."""
+
+    function: RowFunction
+    rows: PromptRows
+    poll: Callable[[], None]
+    log: Callable[[str], None]
+
+    def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
+        """Return the function's number for each response."""
+        values = []
         for rollout in rollouts:
-            if rollout.key not in self.tasks:
-                raise InputError(
-                    f"{rollout.key}: has no `task`, and {GOLD} can only score the toy world's own "
-                    "prompts; use prompts from `upbring toyworld export`"
-                )
-        return [grade(self.tasks[rollout.key], rollout.text).reward for rollout in rollouts]
+            self.poll()
+            values.append(self.function(self.rows[rollout.key], rollout.text, log=self.log))
+        return values
+
+    def check_rows(self, trees: Trees) -> None:
+        """Raise if a rule cannot read the row of one of the prompts."""
+        if self.function.rule is not None and self.function.rule.reads_row:
+            for index in range(len(trees)):
+                self.function.check_row(self.rows[trees[index].key])
 
 
 @dataclass(frozen=True, eq=False)
 class CombinedReward:
-    """Reward models, rules and penalties as one reward."""
+    """Reward models, functions and penalties as one reward."""
 
     models: tuple[tuple[RewardFunction, float], ...]
-    rules: tuple[tuple[TextRule, float], ...] = ()
+    functions: tuple[tuple[RewardFunction, float], ...] = ()
     combine: Combination | Literal["sum"] = "sum"
     spread: float = 1.0
     length_penalty: float = 0.0
@@ -134,45 +144,36 @@ class CombinedReward:
                 total += weighted.sum(0)
             else:
                 total += combine_scores(weighted, self.combine, uncertainty_weight=self.spread)
-        for rule, weight in self.rules:
-            total += weight * np.array([rule(rollout.text) for rollout in rollouts], np.float64)
+        for function, weight in self.functions:
+            total += weight * np.asarray(function(rollouts), np.float64)
         total -= self.length_penalty * np.array([len(rollout.tokens) for rollout in rollouts])
         total -= self.missing_eos_penalty * np.array([not r.has_ended for r in rollouts])
         return [float(value) for value in total]
-
-
-@dataclass(eq=False)
-class PromptDialogues:
-    """The dialogues of all prompt files by row, read on first use."""
-
-    context: StageContext
-    dialogues: dict[str, tuple[Message, ...]] = field(default_factory=dict)
-
-    def __call__(self) -> Mapping[str, tuple[Message, ...]]:
-        """Return each prompt's messages by its row's key."""
-        settings = self.context.settings
-        if not self.dialogues:
-            for path in expand_folders((*settings.prompts, *settings.held_out)):
-                for record in formats.read_records(path, Prompt, format=settings.format):
-                    self.dialogues[str(record.origin)] = record.messages
-        return self.dialogues
 
 
 def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFunction:
     """Return the reward of the settings; its models are roles on the base where possible."""
     settings = context.settings
     models = [parse_weighted_name(text, "reward_model") for text in settings.reward_model]
-    if not models and not settings.rule and context.reward is None:
+    if not models and not context.reward_functions:
         raise InputError(
-            "reward_model: none is given, and no rule; name a reward model, or a --rule"
+            "reward_model: none is given, and no reward_function; name a reward model, or a "
+            "--reward-function"
         )
-    rewards = tuple(
-        (load_reward(context, frozen_base, name, role=f"reward_{number}"), weight)
-        for number, (name, weight) in enumerate(models)
+    rows = make_prompt_rows(context)
+    functions = tuple(
+        (FunctionReward(function, rows, context.poll, context.log), weight)
+        for function, weight in context.reward_functions
     )
+    for function, _ in functions:
+        function.check_rows(context.dataset.main)
+        function.check_rows(context.dataset.held_out)
     return CombinedReward(
-        models=rewards if context.reward is None else (*rewards, (context.reward, 1.0)),
-        rules=tuple(_parse_rule(text) for text in settings.rule),
+        models=tuple(
+            (load_reward(context, frozen_base, name, role=f"reward_{number}"), weight)
+            for number, (name, weight) in enumerate(models)
+        ),
+        functions=functions,
         combine=settings.combine,
         spread=settings.spread,
         length_penalty=settings.length_penalty,
@@ -180,12 +181,36 @@ def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFuncti
     )
 
 
+def make_prompt_rows(context: StageContext) -> PromptRows:
+    """Return the rows of all prompt files by key, read on first use."""
+    settings = context.settings
+    return PromptRows(
+        expand_folders((*settings.prompts, *settings.held_out)),
+        partial(cache_folder, log=context.log),
+        settings.format,
+        context.poll,
+    )
+
+
+def load_functions(names: Sequence[str], rewards: Sequence[RewardSource] = ()) -> WeightedFunctions:
+    """Return the functions of the setting and those of the caller, with their weights."""
+    functions: list[tuple[RowFunction, float]] = []
+    for source in (*names, *rewards):
+        given, weight = source if isinstance(source, tuple) else (source, 1.0)
+        if isinstance(given, str):
+            name, own_weight = parse_weighted_name(given, "reward_function")
+            functions.append((load_function(name, "reward_function"), weight * own_weight))
+        else:
+            functions.append((make_function(given, "rewards"), weight))
+    return tuple(functions)
+
+
 def load_reward(
     context: StageContext, frozen_base: LoadedModel, name: str, *, role: str
 ) -> RewardFunction:
     """Return the reward model `name`, as a role on the policy's base if it has the same base."""
     if name == GOLD:
-        return GoldReward(expand_folders((*context.settings.prompts, *context.settings.held_out)))
+        return GoldReward(make_prompt_rows(context))
     if not is_attachable(frozen_base, name, log=context.log):
         (model,) = load_reward_models(
             [name],
@@ -196,13 +221,13 @@ def load_reward(
         context.log(
             f"{name}: has another base, so it is loaded separately and text is tokenized for it"
         )
-        return TextReward(name, model, PromptDialogues(context), context.poll)
+        return TextReward(name, model, make_prompt_rows(context), context.poll)
     model = attach_reward_model(frozen_base, name, role, log=context.log)
     chat = context.preprocessor.chat
     if chat is not None and model.chat.template == chat.template:
         return TokenReward(model, context.poll)
     context.log(f"{name}: has another template, so responses are rendered again for it")
-    return TextReward(name, model, PromptDialogues(context), context.poll)
+    return TextReward(name, model, make_prompt_rows(context), context.poll)
 
 
 def parse_weighted_name(text: str, setting: str) -> tuple[str, float]:
@@ -222,12 +247,3 @@ def parse_weighted_name(text: str, setting: str) -> tuple[str, float]:
         raise InputError(
             f"{setting}: {format_value(text)} has no number after the =; write it as {name}=0.5"
         ) from None
-
-
-def _parse_rule(text: str) -> tuple[TextRule, float]:
-    name, weight = parse_weighted_name(text, "rule")
-    if name not in RULES:
-        suggestion = nearest(name, RULES)
-        hint = f"did you mean {suggestion}?" if suggestion else f"use {', '.join(RULES)}"
-        raise InputError(f"rule: {format_value(name)} is unknown; {hint}")
-    return RULES[name], weight

@@ -15,7 +15,7 @@ from upbring.judge.reward_model import ResponseGroup, RewardModel, ScoreArray
 from upbring.runs.results import write_results
 from upbring.runs.run_folder import Run
 from upbring.stages.context import StageContext
-from upbring.stages.score_file import format_lines, score_records
+from upbring.stages.evaluation.score_file import format_lines, score_records
 
 SCORES_FILE = "scores.jsonl"
 MAX_PROBED_RANKINGS = 100  # rankings whose best response is turned into probes

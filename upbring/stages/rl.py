@@ -49,6 +49,7 @@ from upbring.stages.reward_hacking import (
 from upbring.stages.run_stage import write_model
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor
+from upbring.train.checkpoint import FUNCTIONS
 from upbring.train.healthy_ranges import RL_RANGES
 from upbring.train.optimizer import ParameterGroup
 
@@ -268,15 +269,18 @@ def _make_ema(
 
 
 def _reward_identity(context: StageContext) -> dict[str, JSON]:
-    """Return the weight hashes of reward models and judge, and the name of a reward function."""
+    """Return the weight hashes of reward models and judge, and the functions' names and hashes."""
     names = [parse_weighted_name(text, "reward_model")[0] for text in context.settings.reward_model]
     names += [context.settings.judge] if context.settings.judge else []
     hashes: list[JSON] = [
         weights_sha256(locate_model(name, log=lambda _: None)) for name in names if name != GOLD
     ]
-    if context.reward is None:
-        return {"rewards": hashes}
-    return {"rewards": hashes, "function": getattr(context.reward, "__name__", "unnamed")}
+    functions = context.reward_functions
+    return {
+        "rewards": hashes,
+        "reward_functions": [f"{function.name}={weight:g}" for function, weight in functions],
+        FUNCTIONS: {function.name: function.sha256 for function, _ in functions if function.sha256},
+    }
 
 
 def _write_policy(context: StageContext, role: str, folder: Path, contract: Contract) -> None:

@@ -4,15 +4,18 @@ This module connects data, model, algorithm, training loop and export. The `Impl
 method provides what depends on the method.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.errors import Interrupted
+from upbring.durable import JSON
+from upbring.errors import FunctionError, Interrupted
 from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
+from upbring.runs.callback import RunStart
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
@@ -30,6 +33,7 @@ from upbring.stages.provenance import (
 )
 from upbring.stages.registry import Method
 from upbring.train import checkpoint, processes
+from upbring.train.callbacks import Callbacks
 from upbring.train.loop import Trainer
 from upbring.train.progress import Progress
 from upbring.train.run_log import DiskRunLog, NullRunLog, RunLog
@@ -50,31 +54,50 @@ def run_stage(
             write_provenance(run, context, steps=algorithm.steps)
         context.log(f"{run.path}: {summary_line(context, algorithm)}")
         training = Trainer(algorithm, context.settings, context.interruption)
-        with _open_run_log(context, run, steps=algorithm.steps) as run_log:
-            if resumed is not None:
-                _restore(context, training, run, run_log=run_log, allow_change=allow_change)
-            try:
-                with explain_out_of_memory(
-                    context.method.name,
-                    context.resolved,
-                    baseline=context.baseline_memory,
-                    run=run,
-                ):
-                    training.train(run_log)
-            except Interrupted as stop:
-                raise Interrupted(
-                    f"stopped after step {training.step} of {algorithm.steps}, saved; resume with "
-                    f"`upbring resume {run.path}`",
-                    signal_number=stop.exit_code - 128,
-                ) from stop
-        if is_first:
-            write_resource_usage(run, context, algorithm)
-            _write_outputs(context, training, run, role=role)
-            run.mark_finished()
+        callbacks = Callbacks(context.callbacks if is_first else (), context.log)
+        with callbacks.reporting_end():
+            with _open_run_log(context, run, callbacks, steps=algorithm.steps) as run_log:
+                if resumed is not None:
+                    _restore(context, training, run, run_log=run_log, allow_change=allow_change)
+                callbacks.start(_run_start(context, run, training))
+                _train(context, training, run, run_log)
+            if is_first:
+                write_resource_usage(run, context, algorithm)
+                _write_outputs(context, training, run, role=role)
+                run.mark_finished()
     return run
 
 
-def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractContextManager[RunLog]:
+def _train(context: StageContext, training: Trainer, run: Run, run_log: RunLog) -> None:
+    """Run all steps; the message of an error says how to go on."""
+    try:
+        with explain_out_of_memory(
+            context.method.name, context.resolved, baseline=context.baseline_memory, run=run
+        ):
+            training.train(run_log)
+    except Interrupted as stop:
+        raise Interrupted(
+            f"stopped after step {training.step} of {training.algorithm.steps}, saved; resume with "
+            f"`upbring resume {run.path}`",
+            signal_number=stop.exit_code - 128,
+        ) from stop
+    except FunctionError as error:
+        raise FunctionError(
+            f"{error}\nstopped after step {training.step} of {training.algorithm.steps}, saved; "
+            f"resume with `upbring resume {run.path}`"
+        ) from error
+
+
+def _run_start(context: StageContext, run: Run, training: Trainer) -> RunStart:
+    settings: dict[str, JSON] = json.loads(context.settings.model_dump_json())
+    return RunStart(
+        run.path, context.method.name, settings, training.algorithm.steps, training.step
+    )
+
+
+def _open_run_log(
+    context: StageContext, run: Run, callbacks: Callbacks, *, steps: int
+) -> AbstractContextManager[RunLog]:
     """Return the run's log; only the main process writes one."""
     if not processes.process_group().is_main_process:
         return nullcontext(NullRunLog())
@@ -85,9 +108,8 @@ def _open_run_log(context: StageContext, run: Run, *, steps: int) -> AbstractCon
         bands=context.implementation.healthy_ranges,
         display=context.display,
     )
-    return DiskRunLog(
-        run, progress, identity(context), context.settings.save_total_limit, context.log
-    )
+    keep = context.settings.save_total_limit
+    return DiskRunLog(run, progress, identity(context), keep, context.log, callbacks)
 
 
 def _add_trainable_role(context: StageContext) -> str:

@@ -1,25 +1,30 @@
 """Train a model by any method: make the stage's context, then run the stage."""
 
+import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from upbring import durable
-from upbring.algorithms.sample_round import RewardFunction
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load, locate_model_files
+from upbring.runs.callback import Callback
 from upbring.runs.run_folder import Run
+from upbring.runs.start_directory import find_run_directory
+from upbring.runs.trackers.make_trackers import make_trackers
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.resolve import Resolved, resolve
-from upbring.stages.context import Implementation, StageContext
+from upbring.stages.context import Implementation, StageContext, WeightedFunctions
 from upbring.stages.encode import clamp_max_length
 from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.registry import Method, find_method, load_implementation, load_settings
+from upbring.stages.reward_functions import RewardSource, load_functions
 from upbring.stages.run_stage import create_run_folder, run_stage
 from upbring.train import devices, launcher, processes
 from upbring.train.progress import Display
@@ -32,28 +37,34 @@ def train(
     resumed: Run | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
-    reward: RewardFunction | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Run a stage and return its run; where several processes are asked for, start them.
 
     `live_view` shows the stage next to others; it is suspended while several processes run.
-    `reward` is a reward function of the caller, for a method that samples responses.
+    `rewards` are functions of the caller, or names as in the setting reward_function, for a method
+    that samples responses; with a weight if given as a pair. `callbacks` are called by the run.
     """
-    if reward is not None and not isinstance(resolved.settings, OnPolicySettings):
+    if rewards and not isinstance(resolved.settings, OnPolicySettings):
         raise InputError(
-            f"reward: {method_name} samples no responses; use a method such as ppo or grpo"
+            f"rewards: {method_name} samples no responses; use a method such as ppo or grpo"
         )
     if launcher.should_launch(resolved.settings.processes):
-        if reward is not None:
+        if rewards or callbacks:
             raise InputError(
-                "processes: a reward function cannot be passed to launched processes; start them "
-                "with torchrun, each calling `train`"
+                "processes: reward functions and callbacks cannot be passed to launched processes; "
+                "start them with torchrun, each calling `train`, or name the functions in the "
+                "settings: reward_function FILE.py:FUNCTION"
             )
         with nullcontext() if live_view is None else live_view.suspended():
             return _launch_processes(
                 method_name, resolved, resumed=resumed, allow_change=allow_change
             )
     method = find_method(method_name)
+    names = getattr(resolved.settings, "reward_function", ())
+    reward_functions = load_functions(names, rewards or ())
+    trackers = make_trackers(resolved.settings.track)
     with Interruption() as interruption:
         machine = devices.prepare(resolved.settings)
         with processes.join_process_group(machine.device) as process_group:
@@ -69,7 +80,8 @@ def train(
                     console,
                     resumed=resumed,
                     display=live_view,
-                    reward=reward,
+                    reward_functions=reward_functions,
+                    callbacks=(*trackers, *callbacks),
                     baseline_memory=baseline,
                 )
                 run = run_stage(context, resumed=resumed, allow_change=allow_change)
@@ -102,22 +114,59 @@ def _launch_processes(
 def resume_training(
     run: Run,
     *,
+    processes: int | None = None,
     allow_change: Sequence[str] = (),
     live_view: Display | None = None,
-    reward: RewardFunction | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Resume a run that was stopped, with the settings in its folder."""
+    """Resume a run that was stopped, with the settings in its folder.
+
+    `processes` replaces the number of processes.
+    """
     method_name = str(run.read_metadata()["method"])
     settings_class = load_settings(find_method(method_name))
-    resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags={})
+    flags = {} if processes is None else {"processes": processes}
+    resolved = resolve(settings_class, section=method_name, file=run.settings_file, flags=flags)
     return train(
         method_name,
         resolved,
         resumed=run,
         allow_change=allow_change,
         live_view=live_view,
-        reward=reward,
+        rewards=rewards,
+        callbacks=callbacks,
     )
+
+
+def resume_in_start_directory(
+    run: Run,
+    *,
+    log: Callable[[str], None],
+    processes: int | None = None,
+    allow_change: Sequence[str] = (),
+    live_view: Display | None = None,
+    rewards: Sequence[RewardSource] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Resume a run from anywhere: its relative paths are resolved where it was started."""
+    if run.status() == "finished":
+        raise InputError(f"{run.path}: is finished; its model is in {run.model}")
+    method = find_method(str(run.read_metadata()["method"]))
+    saved = resolve(load_settings(method), section=method.name, file=run.settings_file, flags={})
+    directory = find_run_directory(run, saved.settings)
+    if directory != Path.cwd():
+        run = Run(run.path.absolute())
+        log(f"{run.path}: was started in {directory}; relative paths are resolved there")
+    with contextlib.chdir(directory):
+        return resume_training(
+            run,
+            processes=processes,
+            allow_change=allow_change,
+            live_view=live_view,
+            rewards=rewards,
+            callbacks=callbacks,
+        )
 
 
 def _make_context(
@@ -129,7 +178,8 @@ def _make_context(
     *,
     resumed: Run | None,
     display: Display | None = None,
-    reward: RewardFunction | None = None,
+    reward_functions: WeightedFunctions = (),
+    callbacks: tuple[Callback, ...] = (),
     baseline_memory: int = 0,
 ) -> StageContext:
     """Return the context of a stage; the data is encoded before the weights are read."""
@@ -169,7 +219,8 @@ def _make_context(
         log=log,
         console=console,
         display=display,
-        reward=reward,
+        reward_functions=reward_functions,
+        callbacks=callbacks,
         baseline_memory=baseline_memory,
     )
 

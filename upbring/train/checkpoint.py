@@ -25,7 +25,12 @@ from upbring.errors import InputError, ResumeError, UpbringError, format_value, 
 FORMAT = 1
 TENSORS, STATE = "tensors.safetensors", "state.json"
 STEP = re.compile(r"step-(\d+)")
-MACHINE = "machine"  # changes below this key are allowed: they alter only bits
+MACHINE, FUNCTIONS = "machine", "functions"
+# changes below these keys are allowed, with a warning of what they may cause
+CONSEQUENCES = {
+    MACHINE: "the result may differ in its last bits",
+    FUNCTIONS: "its code is another from here on",
+}
 HEADROOM = 1.2
 BUFFER_BYTES = 2**20  # an adapter has hundreds of small tensors; they are written together
 MIN_CHECKPOINTS = 2
@@ -173,8 +178,8 @@ def _check_identity(
         line = (
             f"{key}: the checkpoint has {format_value(saved)}, this run has {format_value(current)}"
         )
-        if key.split(".")[0] == MACHINE:
-            warn(f"{line}; continuing, but the result may differ in its last bits")
+        if consequence := CONSEQUENCES.get(key.split(".")[0]):
+            warn(f"{line}; continuing, but {consequence}")
         elif not any(_matches_key(pattern, key) for pattern in allow_change):
             refused.append(line)
     if refused:

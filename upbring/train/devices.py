@@ -19,7 +19,7 @@ from upbring.settings.model import ModelSettings
 
 # glibc's mallopt: keep freed memory instead of returning it page by page. Fresh pages cost
 # 25–55 ms for 64 MB, kept ones 2 ms (measured on 2 cores).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 # oneDNN compiles a bfloat16 matrix product for each shape and caches 1,024 by default, 0.3 MB
 # each, twice. Texts differ in length, so most shapes never recur: 12 steps of 12,000 tokens took
@@ -29,6 +29,15 @@ _ONEDNN_VARIABLES = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_CACHE_CAPACITY),
     "LRU_CACHE_CAPACITY": "16",
 }
+
+# Variables that this module and `processes` set where the user did not.
+CHANGED_VARIABLES = (
+    "THP_MEM_ALLOC_ENABLE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "GLOO_SOCKET_IFNAME",
+    "NCCL_SOCKET_IFNAME",
+    *_ONEDNN_VARIABLES,
+)
 
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -64,7 +73,7 @@ def retain_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    options = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
+    options = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 256 * 2**20))
     return all(libc.mallopt(name, value) for name, value in options)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from upbring.data.trees.batch import Batch
 from upbring.durable import JSON
-from upbring.errors import DivergedError, Interrupted, ResumeError, UpbringError
+from upbring.errors import DivergedError, FunctionError, Interrupted, ResumeError, UpbringError
 from upbring.interruption import Interruption
 from upbring.settings.training import TrainSettings
 from upbring.train import checkpoint, processes
@@ -91,12 +91,13 @@ class Trainer:
         self.default_interval = max(1, self.algorithm.steps // 10)
 
     def train(self, run_log: RunLog) -> None:
-        """Run all remaining steps; when interrupted, save a checkpoint and raise again."""
+        """Run all remaining steps; save a checkpoint if interrupted or if a user's code fails."""
         try:
             if not self.is_evaluated:
                 self._evaluate(run_log)
+                run_log.end_step()
             self._run_until_done(run_log)
-        except Interrupted:
+        except (FunctionError, Interrupted):
             self._save(run_log)
             raise
 
@@ -126,6 +127,9 @@ class Trainer:
             elif self._is_due(self.settings.save_steps):
                 self.guard.record_checkpoint(self.step)
                 self._save(run_log)
+            calling_since = time.monotonic()
+            run_log.end_step()
+            started_at += time.monotonic() - calling_since  # callbacks are not part of a step
             if processes.any_process(flag=self.interruption.is_requested):
                 raise Interrupted("stopped", signal_number=self.interruption.signal_number or 2)
             if result.decision == "go back":

@@ -14,6 +14,7 @@ from upbring.runs.metrics import JsonLinesFile, MetricsFile
 from upbring.runs.run_folder import Run
 from upbring.train import checkpoint
 from upbring.train.algorithm import Evaluation
+from upbring.train.callbacks import Callbacks
 from upbring.train.progress import Progress
 
 SKIPPED_STEPS_FILE = "left_out.jsonl"  # skipped steps and their rows; exists only if there are any
@@ -37,6 +38,9 @@ class RunLog(Protocol):
 
     def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Save a checkpoint, after flushing all other files to disk."""
+
+    def end_step(self) -> None:
+        """Call the callbacks, now that the step and its evaluation are done."""
 
     def checkpoint_path(self, step: int) -> str:
         """Return the path of a step's checkpoint."""
@@ -68,6 +72,9 @@ class NullRunLog:
     def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
         """Do nothing."""
 
+    def end_step(self) -> None:
+        """Do nothing."""
+
     def checkpoint_path(self, step: int) -> str:
         """Return nothing, because rank 0 knows the path."""
         del step
@@ -89,6 +96,7 @@ class DiskRunLog:
     identity: Mapping[str, JSON]
     keep: int
     warn: Callable[[str], None]
+    callbacks: Callbacks
     metrics: MetricsFile = field(init=False)
     samples: JsonLinesFile = field(init=False)
 
@@ -113,7 +121,9 @@ class DiskRunLog:
         self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
     ) -> None:
         """Record the metrics of a step."""
-        self.metrics.write(step, {**values, "tokens": tokens, "seconds": seconds})
+        metrics = {**values, "tokens": tokens, "seconds": seconds}
+        self.metrics.write(step, metrics)
+        self.callbacks.add_metrics(step, metrics, "train")
         self.progress.update(step, values, tokens=tokens, seconds=seconds)
 
     def log_evaluation(
@@ -122,9 +132,15 @@ class DiskRunLog:
         """Record and print an evaluation."""
         if evaluation.values:
             self.metrics.write(step, evaluation.values, kind="held_out")
-        for sample in evaluation.samples:
-            row = {"prompt": sample.prompt, "response": sample.response, **sample.metadata}
+            self.callbacks.add_metrics(step, evaluation.values, "held_out")
+        rows: list[dict[str, JSON]] = [
+            {"prompt": sample.prompt, "response": sample.response, **sample.metadata}
+            for sample in evaluation.samples
+        ]
+        for row in rows:
             self.samples.append(step, row)
+        if rows:
+            self.callbacks.add_samples(step, rows)
         text = _format_evaluation(step, evaluation, is_best=is_best, is_last=is_last)
         if text:
             self.progress.print_line(text)
@@ -151,6 +167,10 @@ class DiskRunLog:
             protect=protect,
             warn=self.warn,
         )
+
+    def end_step(self) -> None:
+        """Call the callbacks, now that the step and its evaluation are done."""
+        self.callbacks.call_pending()
 
     def checkpoint_path(self, step: int) -> str:
         """Return the path of a step's checkpoint."""

@@ -57,5 +57,5 @@ def test_rows_are_neither_sampled_nor_scored_by_a_reference(
 
 
 def test_prompts_are_sampled_in_rounds(home: Path) -> None:
-    found = workload(home, "grpo", prompts=[str(home / "q.jsonl")], rule=["is_json"])
+    found = workload(home, "grpo", prompts=[str(home / "q.jsonl")], reward_function=["json"])
     assert found.time.decode_steps > 0

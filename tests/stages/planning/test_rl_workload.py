@@ -66,7 +66,7 @@ def test_every_role_scores_a_round(home: Path) -> None:
     # in float32 the policy's log-probabilities are those of sampling: these roles score
     found, none = (
         make_workload(home, update_epochs="1"),
-        make_workload(home, update_epochs="1", reward_model=[], rule=["is_json"]),
+        make_workload(home, update_epochs="1", reward_model=[], reward_function=["json"]),
     )
     tokens = found.time.step_tokens
     prompt = tokens - 4 * 10

@@ -1,7 +1,7 @@
 """Show one row as the model sees it: runs of text that are trained on or not.
 
 Untrusted text is escaped for the terminal: characters that move the cursor or change the writing
-direction are shown as their code point. Colors are chosen in `upbring.cli.check_page`.
+direction are shown as their code point. Colors are chosen in `upbring.data.check.check_page`.
 """
 
 import itertools

@@ -106,7 +106,7 @@ class RecordReader(Generic[R]):
         for row in self._rows():
             self.num_rows += 1
             try:
-                parsed = self._parse_row(row)
+                parsed = self.parse_row(row)
             except RowError as problem:
                 self.num_malformed += 1
                 malformed.add(row, problem)
@@ -125,7 +125,7 @@ class RecordReader(Generic[R]):
             plain_text.read_documents(self.path) if is_whole else plain_text.read_lines(self.path)
         )
 
-    def _parse_row(self, row: Row) -> list[R]:
+    def parse_row(self, row: Row) -> list[R]:
         """Return the records of one row; trees, instances and pairs may give several."""
         if row.problem is not None:
             raise row.problem

@@ -45,10 +45,13 @@ class OnPolicySettings(StageSettings):
     reward_model: tuple[str, ...] = setting(
         (), help="Reward models, each as RUN or RUN=WEIGHT; several are combined."
     )
-    rule: tuple[str, ...] = setting(
+    reward_function: tuple[str, ...] = setting(
         (),
-        help="Rule-based rewards of 1 or 0, each as NAME or NAME=WEIGHT: is_json, is_list, "
-        "is_one_sentence, is_refusal.",
+        help="Reward functions, each as NAME or NAME=WEIGHT; they are added to the reward models. "
+        "NAME is FILE.py:FUNCTION, a function of prompt, response and row, or a rule, which reads "
+        "columns of the row: exact, normalized, contains, same_number (answer), json, json_keys "
+        "(keys), json_schema (schema), regex (pattern), bullets, one_sentence, length (min_words, "
+        "max_words), language, instructions, refusal, polite_words, formatting_marks.",
     )
     combine: Literal["sum", "mean", "worst", "cautious"] = setting(
         "sum",

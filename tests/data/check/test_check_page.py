@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from tests.checking import checked, dialogue, encoding, write_rows
-from upbring.cli.check_page import _format_counts, print_check
 from upbring.data.chat.encode_records import RecordEncoder
 from upbring.data.check.check import CheckResult
+from upbring.data.check.check_page import _format_counts, print_check
 
 
 def page(result: CheckResult, *, width: int = 80, color: str | None = None, **kind: object) -> str:

@@ -10,8 +10,13 @@ import pytest
 from tests.checking import write_rows
 from tests.rankings import Lengths
 from upbring.data.read.records import Comparison, Demonstration, Label, Message, Origin, Record
-from upbring.stages import score_file
-from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
+from upbring.stages.evaluation import score_file
+from upbring.stages.evaluation.score_file import (
+    ScoreSummary,
+    format_lines,
+    read_responses,
+    score_records,
+)
 
 ORIGIN = Origin("x.jsonl", 3)
 PROMPT = (Message("user", "sky?"),)

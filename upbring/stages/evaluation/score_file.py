@@ -18,14 +18,25 @@ import numpy as np
 
 from upbring.data.read import formats
 from upbring.data.read.detect_format import detect_format
+from upbring.data.read.folders import expand_folders
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Record
 from upbring.errors import InputError
-from upbring.judge.reward_model import ResponseGroup, ResponseScorer, ScoreArray
+from upbring.judge.reward_model import (
+    Ensemble,
+    ResponseGroup,
+    ResponseScorer,
+    ScoreArray,
+    load_reward_models,
+)
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
+from upbring.settings.commands.score import ScoreSettings
+from upbring.train import devices
+from upbring.train.work_progress import Track, no_tracking
 
 R = TypeVar("R", bound=Record)
+ScoreRow = dict[str, object]
 
 ROWS_AT_ONCE = 512
 KINDS: tuple[RecordType, ...] = (Comparison, Label, Demonstration)
@@ -68,11 +79,37 @@ def score_records(
         yield from zip(chunk, chunk_scores, strict=True)
 
 
-def format_lines(record: Record, scores: ScoreArray) -> Iterator[str]:
-    """Yield a line of JSON for each response of a record."""
+def score_files(
+    settings: ScoreSettings, *, log: Callable[[str], None], track: Track = no_tracking
+) -> tuple[list[ScoreRow], "ScoreSummary"]:
+    """Return a row per response of the files, and the summary."""
+    files = [
+        read_responses(path, format=settings.format, skip_bad=settings.skip_bad, log=log)
+        for path in expand_folders(settings.data)
+    ]
+    count = sum(1 for file in files for _ in file)  # reports malformed rows before any work
+    machine = devices.prepare(settings)
+    members = load_reward_models(
+        [settings.model, *settings.ensemble],
+        device=machine.device,
+        compute_dtype=machine.compute_dtype,
+        log=log,
+    )
+    ensemble = Ensemble(members, settings.combine, settings.spread)
+    rows: list[ScoreRow] = []
+    summary = ScoreSummary()
+    scored = score_records(ensemble, itertools.chain.from_iterable(files))
+    for record, scores in track(scored, total=count, label="scoring"):
+        summary.add(record, scores)
+        rows.extend(score_rows(record, scores))
+    return rows, summary
+
+
+def score_rows(record: Record, scores: ScoreArray) -> Iterator[ScoreRow]:
+    """Yield a row for each response of a record."""
     record_question = make_question(record)
     for k, (text, value) in enumerate(zip(record_question.responses, scores.tolist(), strict=True)):
-        row: dict[str, object] = {"row": str(record.origin), "response": k, "text": text}
+        row: ScoreRow = {"row": str(record.origin), "response": k, "text": text}
         if isinstance(record, Comparison):
             row["rank"] = record.ranks[k]
         if isinstance(record, Label):
@@ -80,7 +117,17 @@ def format_lines(record: Record, scores: ScoreArray) -> Iterator[str]:
         is_scored = math.isfinite(value)
         row["score"] = value if is_scored else None
         row["logistic"] = logistic(value) if is_scored else None
-        yield json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        yield row
+
+
+def format_lines(record: Record, scores: ScoreArray) -> Iterator[str]:
+    """Yield a line of JSON for each response of a record."""
+    yield from map(format_line, score_rows(record, scores))
+
+
+def format_line(row: ScoreRow) -> str:
+    """Return a row as a line of JSON."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def logistic(score: float) -> float:

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import upbring as ub
+from tests.api.quick import demonstrations
+from tests.commands import done
+from tests.rewarded import make_reward
+
+QUESTIONS = [{"prompt": "What is red?", "answer": "apple"}]
+
+
+def test_an_evaluation_has_the_numbers_of_the_command(home: Path, finished: ub.Run) -> None:
+    found = ub.evaluate(["m", finished], data=QUESTIONS, suite="facts", max_tokens=4, threads=1)
+    (home / "q.jsonl").write_text(json.dumps(QUESTIONS[0]) + "\n")
+    words = ("--suite", "facts", "--data", "q.jsonl", "--max-tokens", "4", "--threads", "1")
+    done(home, "evaluate", "m", str(finished.path), *words, "--to", "typed")
+    typed = json.loads((home / "typed" / "results.json").read_text())["results"]
+    assert found.to_dict()["results"] == typed
+    assert found.models == ("m", str(finished.path))
+    assert "accuracy" in str(found)
+    assert found.path == home / "evaluation"
+
+
+def test_a_reward_model_scores_rows(home: Path) -> None:
+    make_reward(home / "m", home / "r")
+    rows = [{"prompt": "Is it red?", "response": text} for text in ("Yes.", "No.")]
+    scored = ub.score("r", rows, threads=1, dtype="float32", to="scores.jsonl")
+    assert [row["text"] for row in scored] == ["Yes.", "No."]
+    assert scored[0]["score"] != scored[1]["score"]
+    lines = (home / "scores.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == scored
+    with pytest.raises(ub.InputError, match=r"scores.jsonl: exists already; choose another file"):
+        ub.score("r", rows, to="scores.jsonl")
+
+
+@pytest.mark.usefixtures("home")
+def test_data_is_checked_before_training() -> None:
+    rows: list[dict[str, object]] = [*demonstrations(), {"messages": []}]
+    check = ub.check(rows, model="m")
+    assert [each.title for each in check.failures] == ["rows"]
+    assert ub.check(demonstrations()).failures == ()
+
+
+def test_rankings_are_collected(home: Path) -> None:
+    make_reward(home / "m", home / "r")
+    prompts = [{"prompt": f"What is {n}?"} for n in range(3)]
+    rankings = ub.collect(
+        "m", prompts, by="judge", judge="r", num_responses=2, max_tokens=4, threads=1
+    )
+    assert rankings == Path("collected/rankings.jsonl")
+    assert rankings.is_file()
+    assert ub.collect("m", prompts, max_tokens=4, threads=1, to="people") is None
+    assert (home / "people" / "rank.html").is_file()

@@ -1,0 +1,1 @@
+"""The public Python API; `upbring` exports its names lazily."""

@@ -1,0 +1,46 @@
+"""Callbacks: what happens in a training run, passed to objects of the user and to trackers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from upbring.durable import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run at its start, or where it is resumed."""
+
+    path: Path  # of the run folder
+    method: str  # sft, grpo …
+    settings: Mapping[str, JSON]
+    steps: int  # of the whole run
+    step: int  # steps done before: 0 for a new run
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.path.name
+
+
+class Callback:
+    """Called by a training run after each step; a subclass overrides what it needs.
+
+    The values are those of metrics.jsonl and samples.jsonl. With several processes, only the first
+    one calls callbacks. An error in a callback stops the run, which can be resumed.
+    """
+
+    def on_start(self, run: RunStart) -> None:
+        """Receive the run, before its first step and when it is resumed."""
+
+    def on_metrics(
+        self, step: int, metrics: Mapping[str, float], kind: Literal["train", "held_out"]
+    ) -> None:
+        """Receive the metrics of each step, and those of each evaluation."""
+
+    def on_samples(self, step: int, samples: Sequence[Mapping[str, JSON]]) -> None:
+        """Receive the prompts and responses of each evaluation."""
+
+    def on_end(self, status: Literal["finished", "interrupted", "failed"]) -> None:
+        """Receive the end; a run that did not finish may be resumed."""
