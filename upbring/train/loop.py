@@ -122,10 +122,10 @@ class Trainer:
                 self.is_evaluated = False
                 self.guard.record_checkpoint(self.step)
                 self._evaluate(run_log)
-                started_at = time.monotonic()
             elif self._is_due(self.settings.save_steps):
                 self.guard.record_checkpoint(self.step)
                 self._save(run_log)
+            started_at = time.monotonic()  # of the next step, without what was done in between
             if processes.any_process(flag=self.interruption.is_requested):
                 raise Interrupted("stopped", signal_number=self.interruption.signal_number or 2)
             if result.decision == "go back":
