@@ -18,6 +18,7 @@ from upbring import durable
 from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
 from upbring.cli.run import recipe_tree
+from upbring.cli.tables.layouts import Layout, note_layouts, print_table
 from upbring.errors import InputError
 from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_bytes
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
@@ -40,8 +41,9 @@ from upbring.stages.planning.plan import (
 )
 from upbring.stages.planning.speed_probe import TimeEstimate
 from upbring.stages.registry import find_method, load_settings, methods
-
-_WIDE_COLUMNS = 400  # characters of a line
+from upbring.tracking import track_call
+from upbring.train.progress import make_log
+from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
@@ -62,10 +64,15 @@ def run(resolved: Resolved[PlanSettings]) -> None:
         flags=parsed.flags,
         other_sections={name: each.load_settings for name, each in commands().items()},
     )
-    log = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
-    context = make_dry_run_context(method.name, planned, log=log)
-    memory_plan = plan(context, baseline=durable.process_memory_bytes())
-    print_plan(Console(), memory_plan, measure_time(context, memory_plan))
+    log = make_log(Console(stderr=True))
+
+    def make_plan() -> tuple[Plan, TimeEstimate]:
+        context = make_dry_run_context(method.name, planned, log=log)
+        memory_plan = plan(context, baseline=durable.process_memory_bytes())
+        return memory_plan, measure_time(context, memory_plan)
+
+    track = make_tracker(Console(stderr=True))
+    print_plan(Console(), *track_call(track, "reading the data, measuring the speed", make_plan))
 
 
 def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
@@ -80,22 +87,21 @@ def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
                 f"upbring plan: {word} does not apply to a recipe; give only --to FOLDER"
             )
     recipe = read_recipe(recipe_path)
-    forecasts = forecast_stages(PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log=lambda _: None))
+    runner = PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log=lambda _: None)
+    track = make_tracker(Console(stderr=True))
+    forecasts = track_call(track, "estimating the stages", partial(forecast_stages, runner))
     Console(stderr=True).print(recipe_tree(recipe, folder))
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE_COLUMNS)  # no line breaks within a stage
-    console.print(_stage_table(forecasts, is_pretty=console.is_terminal))
+    print_table(console, [*_stage_layouts(forecasts, is_pretty=console.is_terminal)])
     for line in _summary_lines(
         forecasts, free_disk_bytes(folder), is_evaluated=recipe.evaluate is not None
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        make_log(console)(line)
 
 
-def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Table:
-    """Return a table with a row per stage."""
-    heads = ("stage", "method", "status", "time", "memory", "disk", "")
-    table = Table(*heads, box=SIMPLE_HEAD if is_pretty else None, pad_edge=False)
+def _stage_layouts(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Iterator[Layout]:
+    """Yield tables with a row per stage; a narrow terminal gets the notes below the table."""
+    rows = []
     for stage in forecasts:
         approximately = "" if stage.action == "kept" else "about "
         cells = (
@@ -105,10 +111,11 @@ def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Tabl
             "–" if stage.seconds is None else approximately + format_seconds(stage.seconds),
             "–" if stage.memory is None else approximately + durable.format_size(stage.memory),
             "–" if stage.disk is None else approximately + durable.format_size(stage.disk),
-            stage.note,
         )
-        table.add_row(*map(Text, cells), style="dim" if stage.action == "kept" else "")
-    return table
+        rows.append([Text(cell, "dim" if stage.action == "kept" else "") for cell in cells])
+    headings = ("stage", "method", "status", "time", "memory", "disk")
+    notes = {stage.name: stage.note for stage in forecasts}
+    yield from note_layouts(headings, rows, notes, box=SIMPLE_HEAD if is_pretty else None)
 
 
 def _summary_lines(
@@ -141,7 +148,7 @@ def _summary_lines(
 
 def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate) -> None:
     """Print a plan."""
-    log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    log = make_log(console)
     profile = memory_plan.memory_profile
     share = profile.num_trainable / profile.num_parameters
     log(f"{profile.num_trainable:,} of {profile.num_parameters:,} trainable ({share:.2%})")

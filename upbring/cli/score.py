@@ -14,7 +14,9 @@ from upbring.judge.reward_model import Ensemble, load_reward_models
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
+from upbring.tracking import Track
 from upbring.train import devices
+from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
 
 
@@ -22,10 +24,7 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
     """Score every response and print a summary."""
     settings = resolved.settings
     console = Console(stderr=True)
-
-    def log(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    log, track = make_log(console), make_tracker(console)
     if settings.to is not None and settings.to.exists():
         raise InputError(f"{settings.to}: exists already; choose another --to")
     files = [
@@ -39,9 +38,10 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
         device=machine.device,
         compute_dtype=machine.compute_dtype,
         log=log,
+        track=track,
     )
     ensemble = Ensemble(members, settings.combine, settings.spread)
-    written, summary = _score_all(ensemble, chain.from_iterable(files), count, console)
+    written, summary = _score_all(ensemble, chain.from_iterable(files), count, track)
     if settings.to is None:
         sys.stdout.write("".join(written))
     else:
@@ -53,12 +53,11 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
 
 
 def _score_all(
-    ensemble: Ensemble, records: Iterable[Record], count: int, console: Console
+    ensemble: Ensemble, records: Iterable[Record], count: int, track: Track
 ) -> tuple[list[str], ScoreSummary]:
     """Return a line of JSON per response, and the summary."""
     written: list[str] = []
     summary = ScoreSummary()
-    track = make_tracker(console)
     for record, scores in track(score_records(ensemble, records), total=count, label="scoring"):
         summary.add(record, scores)
         written.extend(format_lines(record, scores))

@@ -27,7 +27,7 @@ from upbring.maths.statistics import Estimate
 
 R = TypeVar("R", bound=Record)
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 64  # between two updates of the progress
 KINDS: tuple[RecordType, ...] = (Comparison, Label, Demonstration)
 
 
