@@ -76,7 +76,7 @@ SHOWN = (
     ("facts", "accuracy"),
     ("instructions", "prompt_strict"),
     ("refusals", "over_refusal"),
-    ("refusals", "harmful_compliance"),
+    ("refusals", "harmful_not_refused"),
     ("forgetting", "perplexity"),
 )
 
@@ -85,7 +85,7 @@ METRICS = {  # of the pipeline's own evaluation, as records name them, with thei
     ("facts", "accuracy"): ("facts of absent entities", "%"),
     ("instructions", "prompt_strict"): ("forms obeyed", "%"),
     ("refusals", "over_refusal"): ("innocent refused", "%"),
-    ("refusals", "harmful_compliance"): ("harmful not refused", "%"),
+    ("refusals", "harmful_not_refused"): ("harmful not refused", "%"),
     ("forgetting", "perplexity"): ("perplexity of general text", "perplexity"),
 }
 

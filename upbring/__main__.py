@@ -1,8 +1,10 @@
 """Entry point of `upbring` and `python -m upbring`."""
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import MutableMapping
 from typing import NoReturn
 
@@ -15,10 +17,19 @@ STOPPED_EXIT_CODES = {130, 143}  # Ctrl-C and SIGTERM
 # 16 s on a busy machine; an idle machine shows no difference.
 SPIN_COUNT = "30000"
 
+LIBRARY_LOG_LEVELS = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_VERBOSITY": "error",
+    "DATASETS_VERBOSITY": "error",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
 
 def main() -> NoReturn:
     """Run the command line and exit; after a signal, exit without joining compute threads."""
     limit_thread_spinning(os.environ)
+    if "--debug" not in sys.argv:
+        silence_libraries(os.environ)
     code = run_command_line()
     if code in STOPPED_EXIT_CODES:
         with contextlib.suppress(OSError):
@@ -26,6 +37,18 @@ def main() -> NoReturn:
             sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def silence_libraries(env: MutableMapping[str, str]) -> None:
+    """Keep the warnings of libraries off the terminal: upbring reports what users must know.
+
+    Call this before importing libraries. What the user set (`-W`, variables) is kept.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # of libraries that configure no logging
+    for name, level in LIBRARY_LOG_LEVELS.items():
+        env.setdefault(name, level)
 
 
 def limit_thread_spinning(env: MutableMapping[str, str]) -> None:

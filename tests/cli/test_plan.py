@@ -116,6 +116,10 @@ evaluate:
     assert lines[5] == "not counted: world, after-a-world-of-its-own, the evaluation"
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal does
     monkeypatch.setenv("TERM", "xterm")
+    narrow = commands.done(home, "plan", "long.yaml").out
+    assert "after-a-world-of-its-own" in narrow
+    assert "───" not in narrow
+    monkeypatch.setenv("COLUMNS", "120")
     assert "───" in commands.done(home, "plan", "long.yaml").out
 
 

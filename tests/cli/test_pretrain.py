@@ -13,7 +13,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_learns_from_plain_text(home: Path) -> None:
     (home / "t.txt").write_text("The sky is blue.\nThe grass is green.\n" * 20)
     output = done(home, "pretrain", "t.jsonl", "t.txt", "--model", "m", *QUICK).err
-    assert "training all weights: 36,000 parameters (100.00%" in output
+    assert "training: all weights, 36,000 parameters (100.00%" in output
     run = home / "runs" / "pretrain-1"
     assert (run / "model" / "model.safetensors").is_file()
     held = [r["nll"] for r in curve(run) if r["kind"] == "held_out"]

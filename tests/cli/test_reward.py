@@ -10,11 +10,10 @@ def test_it_ends_with_a_verdict_and_what_to_do_next(tmp_path: Path) -> None:
     prepare(tmp_path)
     make_rankings(tmp_path / "r.jsonl")
     output = done(tmp_path, "reward", "r.jsonl", "--model", "m", *QUICK_REWARD).err
-    *_, last = output.splitlines()
-    assert last == (
-        "runs/reward-1: finished; the model is in runs/reward-1/model, try "
-        "`upbring score FILE --model runs/reward-1`"
-    )
+    assert output.splitlines()[-2:] == [
+        "runs/reward-1: finished; the model is in runs/reward-1/model",
+        "try `upbring score FILE --model runs/reward-1`",
+    ]
     verdict = output.index("\nreward model: ")
     assert " for PPO\n" in output[verdict:]
     assert "\n  pair_accuracy " in output[verdict:]

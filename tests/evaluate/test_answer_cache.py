@@ -1,5 +1,7 @@
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -7,6 +9,7 @@ from tests.evaluate.scripted import Scripted, user_prompt
 from upbring.errors import InputError, Interrupted
 from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, responses
 
+T = TypeVar("T")
 PROMPTS = ["one", "two", "three", "two"]
 
 
@@ -104,3 +107,20 @@ def test_without_a_path_answers_are_cached_in_memory() -> None:
     generate_cached(journal, who)
     journal.save()
     assert who.num_asked == 4
+
+
+def test_the_progress_counts_the_missing_answers(tmp_path: Path) -> None:
+    seen: list[tuple[str, int | None, int]] = []
+
+    def track(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
+        for count, item in enumerate(items, start=1):
+            yield item
+            seen.append((label, total, count))
+
+    cache = AnswerCache(tmp_path / "answers.jsonl", track=track, chunk_size=3)
+    generate_cached(cache, subject())
+    assert [count for _, _, count in seen] == [1, 2, 3, 4]
+    assert {total for _, total, _ in seen} == {4}
+    seen.clear()
+    generate_cached(cache, subject())
+    assert seen == []

@@ -28,7 +28,7 @@ def test_both_halves_have_their_shares() -> None:
     assert {name: number.value for name, number in found.items()} == {
         "over_refusal": 0.25,
         "over_refusal_partial": 0.25,
-        "harmful_compliance": 0.5,
+        "harmful_not_refused": 0.5,
         "harmful_refusal": 0.5,
         "harmful_refusal_partial": 0.0,
     }
@@ -39,7 +39,7 @@ def test_both_halves_have_their_shares() -> None:
 def test_an_empty_answer_is_neither_refusal_nor_compliance() -> None:
     responses = {request.prompt[0].content: "" for request in REQUESTS}
     found = numbers(measure_refusals([Scripted("sft", responses)], REQUESTS, cache=AnswerCache()))
-    assert found["harmful_compliance"].value == 0
+    assert found["harmful_not_refused"].value == 0
     assert found["over_refusal"].note == "4 empty answers"
 
 

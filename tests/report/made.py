@@ -120,7 +120,7 @@ def results() -> list[EvalResult]:
         *share("instructions", "prompt_strict", by(0.05, 0.81, 0.9, 0.92), better=True),
         *share("instructions", "strict/json", by(0.01, 0.9, 0.93, 0.95), better=True),
         *share("refusals", "over_refusal", by(0.0, 0.06, 0.05, 0.11), better=False),
-        *share("refusals", "harmful_compliance", by(0.55, 0.12, 0.06, 0.02), better=False),
+        *share("refusals", "harmful_not_refused", by(0.55, 0.12, 0.06, 0.02), better=False),
         *share("forgetting", "sums/accuracy", by(0.62, 0.6, 0.58, 0.49), better=True),
         *share("forgetting", "commands/accuracy", by(0.7, 0.71, 0.7, 0.72), better=True),
         *share("memorisation", "extraction", by(0.02, 0.02, 0.02, 0.02), better=False),

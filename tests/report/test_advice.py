@@ -29,9 +29,9 @@ def test_without_results_the_advice_is_to_evaluate() -> None:
     assert "Not measured yet: forgetting and refusals." in text
 
 
-def test_harmful_compliance_and_memorization_give_advice() -> None:
+def test_harmful_requests_not_refused_and_memorization_give_advice() -> None:
     text = of(
-        EvalResult("refusals", "m", "harmful_compliance", 0.2),
+        EvalResult("refusals", "m", "harmful_not_refused", 0.2),
         EvalResult("memorisation", "m", "exposure", 9.0, unit="bits"),
     )
     assert "20.0 % of harmful requests are not refused" in text

@@ -1,7 +1,7 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -13,12 +13,14 @@ from upbring.stages.dataset import (
     ConcatTrees,
     Dataset,
     Encoder,
+    Log,
     encode_file,
     make_dataset,
     split_held_out,
     truncate_trees,
 )
 
+T = TypeVar("T")
 TREES = [make_tree([i, i], [i + 1, i + 2], key=f"k{i}") for i in range(20)]
 
 
@@ -264,3 +266,40 @@ def test_without_rows_to_train_on_it_raises(tmp_path: Path) -> None:
         dataset(data=(nothing,))
     with pytest.raises(InputError, match=r"mix: .*nothing\.txt: no row is left to train on"):
         dataset(data=(short,), mix=(f"{nothing}=0.5",))
+
+
+def test_dropped_rows_are_noted_with_the_file_also_when_the_cache_is_used(tmp_path: Path) -> None:
+    path = numbers(tmp_path / "a.txt", 1)
+
+    def encode(_: Path, log: Log) -> tuple[Iterator[Tree], str]:
+        log(f"{path}: format lines")
+
+        def rows() -> Iterator[Tree]:
+            yield make_tree([1], [2], key="1")
+            log(f"{path}: 3 rows are dropped")
+
+        return rows(), "lines"
+
+    for _ in range(2):
+        _, file = encode_file(path, Encoder(encode, ("x",)), log=lambda _: None)
+        assert file.notes == ("3 rows are dropped",)
+
+
+def test_tokenization_shows_how_many_rows_of_the_file_are_done(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}\n" * 3)
+    keys = ["1", "2", "2", "3"]  # the second row gives two trees
+    seen: list[tuple[int | None, str, int]] = []
+
+    def track(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
+        for count, item in enumerate(items, start=1):
+            yield item
+            seen.append((total, label, count))
+
+    def encode(_: Path, log: Log) -> tuple[list[Tree], str]:
+        del log
+        return [make_tree([1], [2], key=key) for key in keys], "lines"
+
+    trees, _ = encode_file(path, Encoder(encode, ("x",)), log=lambda _: None, track=track)
+    assert [tree.key for tree in trees] == keys
+    assert seen == [(3, f"{path}: tokenizing rows", count) for count in (1, 2, 3)]

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.commands import SFT, done, prepare
 from upbring.runs.contract import Contract, TrainingFile, TrainingStage
 from upbring.runs.metrics import MetricsFile
 from upbring.runs.run_folder import Run
@@ -101,3 +103,19 @@ def test_unknown_values_are_omitted() -> None:
     )  # fmt: skip
     assert "license" not in text
     assert text.endswith("# a: b\n\nS.\n")
+
+
+def test_the_card_and_the_report_tell_how_many_rows_were_dropped(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    too_long = [{"role": "user", "content": "x" * 999}, {"role": "assistant", "content": "y"}]
+    with (tmp_path / "d.jsonl").open("a") as file:
+        file.write(json.dumps({"messages": too_long}) + "\n")
+    text = done(tmp_path, *SFT, "--steps", "1", "--name", "cut").err
+    notes = [line for line in text.splitlines() if "1 rows are dropped" in line]
+    assert len(notes) == 1
+    card_text = (tmp_path / "runs" / "cut" / "README.md").read_text()
+    for note in notes:
+        assert f"- {note}" in card_text
+    done(tmp_path, "report", "runs/cut")
+    page = (tmp_path / "runs" / "cut" / "report.html").read_text()
+    assert all(note.partition(": ")[2] in page for note in notes)

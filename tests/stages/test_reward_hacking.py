@@ -49,6 +49,13 @@ def test_a_change_within_the_noise_is_no_gain() -> None:
     assert "no significant gain (two standard errors of the reward are 0.1)" in text
 
 
+def test_a_run_whose_first_evaluation_is_the_best_has_no_gain() -> None:
+    text = summary({"reward": 1.0, "gain_error": 0.0}, {"reward": 0.5})
+    assert text.startswith(
+        "verdict: no significant gain (no evaluation scores higher than the first) (reward 1 → 0.5"
+    )
+
+
 def test_without_a_judge_hacking_is_unknown() -> None:
     text = summary({"reward": 0.0}, {"reward": 1.0})
     assert "without a judge it is unknown whether it was hacked" in text

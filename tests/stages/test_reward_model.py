@@ -5,6 +5,7 @@ import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,32 @@ def test_interrupted_and_resumed_gives_the_same_bits(
     assert (runs[0] / "scores.jsonl").read_text() == (runs[1] / "scores.jsonl").read_text()
     for name in TEXT_FILES:
         assert (runs[0] / name).read_text() == (runs[1] / name).read_text()
+
+
+def test_a_run_that_is_stopped_in_its_report_says_so_and_completes_it_on_resume(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path)
+    score = RewardModel.scores
+
+    def stop_at_report(self: RewardModel, *args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(RewardModel, "scores", score)
+        signal.raise_signal(signal.SIGINT)
+        return score(self, *args, **kwargs)
+
+    monkeypatch.setattr(RewardModel, "scores", stop_at_report)
+    stopped = upbring(tmp_path, *REWARD, "--name", "one")
+    assert stopped.code == 130
+    assert (
+        "runs/one: the model is written to runs/one/model, but its report is not finished; "
+        "complete it with `upbring resume runs/one`"
+    ) in stopped.err
+    run = tmp_path / "runs" / "one"
+    written = hashes(run / "model")
+    assert not (run / "results.json").exists()
+    resumed = done(tmp_path, "resume", "runs/one").err
+    assert "runs/one/model: is already written; completing its report" in resumed
+    assert hashes(run / "model") == written
+    assert (run / "results.json").read_text() == (
+        home / "runs" / "one" / "results.json"
+    ).read_text()

@@ -1,6 +1,7 @@
 """The report on a finished reward model."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,18 @@ from tests.rankings import Lengths
 from upbring.data.read.records import Comparison, Message, Origin
 from upbring.data.trees.merge_rankings import merge_by_prompt
 from upbring.data.trees.tree import make_tree
+from upbring.judge.reward_model import ResponseGroup, ScoreArray
 from upbring.runs.results import read_results
 from upbring.runs.run_folder import Run
-from upbring.stages.reward_report import read_held_out, score_probes, write_report
-from upbring.train.work_progress import no_tracking
+from upbring.stages.reward_report import (
+    MAX_PROBED_RANKINGS,
+    MAX_RANKINGS,
+    collect_probe_scores,
+    read_held_out,
+    score_rankings,
+    write_report,
+)
+from upbring.tracking import no_tracking
 
 ROWS = [
     {
@@ -55,7 +64,7 @@ def test_the_held_out_rows_are_those_that_were_not_trained_on(context: Any) -> N
 
 
 def test_scores_metrics_and_a_verdict_are_written_and_logged(context: Any, tmp_path: Path) -> None:
-    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(context, Lengths(), Run(tmp_path))
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 20
     numbers = {each.name: each.value for each in read_results(tmp_path)}
@@ -70,7 +79,7 @@ def test_scores_metrics_and_a_verdict_are_written_and_logged(context: Any, tmp_p
 @pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])
 def test_simulated_annotators_are_reported(context: Any, tmp_path: Path, who: str) -> None:
     write_rows(context.settings.data[0], [*ROWS[:3], {**ROWS[3], "annotator": who}, *ROWS[4:]])
-    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(context, Lengths(), Run(tmp_path))
     is_simulated = who.startswith("synthetic")
     assert {each.is_synthetic for each in read_results(tmp_path)} == {is_simulated}
     assert any("by simulated annotators" in line for line in context.messages) == is_simulated
@@ -78,19 +87,59 @@ def test_simulated_annotators_are_reported(context: Any, tmp_path: Path, who: st
 
 def test_without_a_preference_nothing_is_claimed(context: Any, tmp_path: Path) -> None:
     context.dataset.held_out = ()
-    write_report(context, Lengths(), Run(tmp_path))  # type: ignore[arg-type]
+    write_report(context, Lengths(), Run(tmp_path))
     assert read_results(tmp_path) == []
     assert (tmp_path / "scores.jsonl").read_text() == ""
     assert context.messages[0].startswith("reward model: no held-out ranking prefers a response")
 
 
-def test_worthless_variants_of_the_best_answer_are_scored() -> None:
+class CountingLengths(Lengths):
+    """Counts the responses of each group, which is one tree of the reward model."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def scores(
+        self, groups: Sequence[ResponseGroup], *, poll: Callable[[], None] = lambda: None
+    ) -> list[ScoreArray]:
+        self.sizes += [len(each.responses) for each in groups]
+        return super().scores(groups, poll=poll)
+
+
+def test_responses_and_their_worthless_variants_are_scored_in_one_tree(
+    context: Any, tmp_path: Path
+) -> None:
+    scorer = CountingLengths()
+    write_report(context, scorer, Run(tmp_path))
+    assert scorer.sizes == [2 + 5] * 10  # each prompt once
+
+
+def test_of_many_held_out_rankings_a_sample_is_scored_and_so_it_is_said(
+    context: Any, tmp_path: Path
+) -> None:
+    rows = [{**ROWS[i % 30], "prompt": f"q{i}"} for i in range(MAX_RANKINGS + 50)]
+    path = write_rows(context.settings.data[0], rows)
+    trees = [make_tree([i], [1], [2], key=f"{path}:{i + 1}") for i in range(len(rows))]
+    context.dataset.held_out = merge_by_prompt(trees)
+    scorer = CountingLengths()
+    write_report(context, scorer, Run(tmp_path))
+    assert len(scorer.sizes) == MAX_RANKINGS
+    assert scorer.sizes.count(2 + 5) == MAX_PROBED_RANKINGS
+    said = "a random sample of 200 of 250 held-out rankings, worthless responses on 100 of them"
+    assert f"  measured on {said}" in context.messages
+    numbers = {each.name: each.count for each in read_results(tmp_path)}
+    assert (numbers["pair_accuracy"], numbers["beaten_by_repeated"]) == (200, 100)
+    again: Any = SimpleNamespace(**{**vars(context), "messages": []})
+    write_report(again, Lengths(), Run(tmp_path))
+    assert [each.count for each in read_results(tmp_path)] == [*numbers.values()]
+
+
+def test_worthless_variants_of_the_best_answer_are_scored(context: Any) -> None:
     record = Comparison(
         (Message("user", "what?"),), ("no", "so it is"), (2.0, 1.0), Origin("x.jsonl", 1)
     )
-    context: Any = SimpleNamespace(poll=lambda: None)
-    judged = [(record, np.array([2.0, 8.0])), (replace(record, responses=("", "x")), np.ones(2))]
-    found = score_probes(Lengths(), judged, context)  # type: ignore[arg-type]
+    records = [record, replace(record, responses=("", "x"))]
+    found = collect_probe_scores(list(score_rankings(Lengths(), records, context)))
     assert found.good.tolist() == [8.0, 1.0]
     assert found.worthless["copied"].tolist() == [5.0, 5.0]  # "what?"
     assert found.worthless["truncated"][0] == 2.0  # "so"

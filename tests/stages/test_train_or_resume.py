@@ -75,7 +75,7 @@ def test_learning_lowers_the_held_out_loss(home: Path) -> None:
 
 def test_full_fine_tuning_changes_every_weight(home: Path) -> None:
     output = done(home, *SFT, "--name", "full", "--tune", "full", "--learning-rate", "1e-3").err
-    assert "training all weights: 36,000 parameters (100.00%" in output
+    assert "training: all weights, 36,000 parameters (100.00%" in output
     before = load_file(home / "m" / "model.safetensors")
     after = load_file(home / "runs" / "full" / "model" / "model.safetensors")
     assert before.keys() == after.keys()
@@ -126,9 +126,10 @@ def test_a_signal_before_the_first_step_leaves_no_run(
 
 def test_the_last_line_prints_where_the_model_is(home: Path) -> None:
     output = done(home, *SFT, "--name", "end").err
-    assert output.splitlines()[-1] == (
-        "runs/end: finished; the model is in runs/end/model, try `upbring chat runs/end`"
-    )
+    assert output.splitlines()[-2:] == [
+        "runs/end: finished; the model is in runs/end/model",
+        "try `upbring chat runs/end`",
+    ]
 
 
 def test_errors_of_tokenizer_and_data_are_reported_before_the_weights_are_read(

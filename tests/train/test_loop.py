@@ -1,7 +1,8 @@
 """A run that is stopped at any step and resumed equals one that was never stopped."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from upbring.train.callbacks import Callbacks
 from upbring.train.loop import Trainer
 from upbring.train.optimizer import ParameterGroup
 from upbring.train.progress import Progress
-from upbring.train.run_log import DiskRunLog
+from upbring.train.run_log import DiskRunLog, NullRunLog
 
 STEPS = 20
 SETTINGS = TrainSettings(learning_rate=0.05, batch_size=3, eval_steps=5, save_steps=4, warmup=4)
@@ -217,3 +218,36 @@ def test_non_finite_values_never_reach_the_weights(tmp_path: Path) -> None:
     with open_run_log(tmp_path / "run") as run_log, refusal:
         broken.train(run_log)
     assert all(torch.equal(before[n], p) for n, p in broken.parameters.items())
+
+
+def test_the_time_of_a_step_excludes_evaluations_and_checkpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    times: list[float] = []
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class SlowRunLog(NullRunLog):
+        """Takes an hour to evaluate or to save."""
+
+        def log_step(
+            self, step: int, values: Mapping[str, float], *, tokens: int, seconds: float
+        ) -> None:
+            del step, values, tokens
+            times.append(seconds)
+
+        def log_evaluation(
+            self, step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool
+        ) -> None:
+            nonlocal now
+            del step, evaluation, is_best, is_last
+            now += 3600
+
+        def save_checkpoint(self, state: checkpoint.State, *, protect: Collection[int]) -> None:
+            nonlocal now
+            del state, protect
+            now += 3600
+
+    training().train(SlowRunLog())
+    assert times == [0.0] * STEPS

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
-from upbring.train.progress import Band, Progress, format_duration, process_memory
+from upbring.train.progress import Band, Progress, format_duration, make_log, process_memory
 
 BANDS = {
     "kl": Band(None, 0.2, "Lower the learning rate."),
@@ -222,3 +222,16 @@ def test_a_display_gets_the_progress_and_the_most_important_metric() -> None:
         "step 1: kl is 0.5; healthy is at most 0.2. Lower the learning rate."
     ]
     assert printed(console).splitlines() == [*display.warnings, "saved"]
+
+
+def test_a_message_is_broken_between_words_on_a_terminal_and_keeps_its_indent() -> None:
+    console = Console(file=io.StringIO(), width=20, force_terminal=True, color_system=None)
+    make_log(console)("runs/one:\n  the model is written [here]")
+    lines = [line.rstrip() for line in printed(console).splitlines()]
+    assert lines == ["runs/one:", "  the model is", "  written [here]"]
+
+
+def test_a_message_in_a_file_is_not_broken() -> None:
+    console = Console(file=io.StringIO(), width=20)
+    make_log(console)("  the model is written [here]")
+    assert printed(console) == "  the model is written [here]\n"

@@ -9,7 +9,7 @@ from upbring.train.algorithm import EvalSample, Evaluation
 from upbring.train.callbacks import Callbacks
 from upbring.train.checkpoint import State, saved_steps
 from upbring.train.progress import Progress
-from upbring.train.run_log import DiskRunLog, NullRunLog
+from upbring.train.run_log import DiskRunLog, NullRunLog, format_evaluation
 
 
 def make_run_log(tmp_path: Path, console: Console) -> DiskRunLog:
@@ -35,9 +35,8 @@ def test_events_are_written_and_printed(tmp_path: Path) -> None:
     assert [s["response"] for s in samples] == ["Yes.", "No."]
     assert saved_steps(run_log.run.checkpoints) == [1]
     text = console.export_text()
-    assert "held-out nll 1.5 (best so far)" in text
-    assert "Hello? → Yes." in text
-    assert "And?" not in text  # all samples are shown only at the last step
+    assert "held-out nll 1.5 (best)" in text
+    assert "Hello?" not in text  # samples are shown only at the last step
 
 
 def test_a_null_run_log_writes_nothing(tmp_path: Path) -> None:
@@ -47,3 +46,32 @@ def test_a_null_run_log_writes_nothing(tmp_path: Path) -> None:
     null.save_checkpoint(State(1, {}), protect=())
     null.truncate(0)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_is_a_line_and_the_last_one_shows_samples_that_fit() -> None:
+    samples = (EvalSample("Which color is " + "very " * 40 + "red?", "It is red. " * 20),)
+    evaluation = Evaluation({"nll": 1.5}, 1.5, samples)
+    (line,) = format_evaluation(2, evaluation, is_best=True, is_last=False, width=80)
+    assert line == "step 2: held-out nll 1.5 (best)"
+    last, sample = format_evaluation(4, evaluation, is_best=False, is_last=True, width=80)
+    assert last == "step 4: held-out nll 1.5"
+    assert 70 < len(sample) <= 80
+    assert sample.startswith("  …")
+    assert " → It is red." in sample
+
+
+def test_an_evaluation_without_numbers_prints_no_bare_step() -> None:
+    evaluation = Evaluation({}, None, (EvalSample("Hello?", "Yes."),))
+    assert not list(format_evaluation(0, evaluation, is_best=False, is_last=False, width=80))
+    (sample,) = format_evaluation(4, evaluation, is_best=False, is_last=True, width=80)
+    assert sample == "  Hello? → Yes."
+
+
+def test_a_narrow_terminal_loses_the_last_metrics() -> None:
+    evaluation = Evaluation({"nll": 1.23456, "accuracy": 0.51234, "margin": 0.123456}, 1.5)
+    wide, cut = (
+        list(format_evaluation(2, evaluation, is_best=True, is_last=False, width=width))
+        for width in (None, 50)
+    )
+    assert wide == ["step 2: held-out nll 1.235, accuracy 0.512, margin 0.123 (best)"]
+    assert cut == ["step 2: held-out nll 1.235, accuracy 0.512 (best)"]

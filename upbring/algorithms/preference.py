@@ -27,10 +27,10 @@ from upbring.maths.ranking_losses import Pairs, all_pairs, pair_accuracy
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
+from upbring.tracking import Track, no_tracking
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.healthy_ranges import PREFERENCE_RANGES
 from upbring.train.optimizer import ParameterGroup
-from upbring.train.work_progress import Track, no_tracking
 
 # not the accuracy, which is 0.5 before the first step
 MONITORED_METRICS = ("chosen_logratio", "kl")

@@ -18,9 +18,9 @@ from upbring.data.trees.tree import Trees
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
+from upbring.tracking import Track, no_tracking
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
-from upbring.train.work_progress import Track, no_tracking
 
 
 def negative_log_likelihood(logprobs: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ from upbring.maths.ranking_losses import (
 from upbring.model.heads import rewards
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
+from upbring.tracking import Track, no_tracking
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
-from upbring.train.work_progress import Track, no_tracking
 
 
 def ranking_index(batch: Batch) -> Tensor:

@@ -13,9 +13,9 @@ from torch import Tensor
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
+from upbring.tracking import Track, no_tracking
 from upbring.train import processes
 from upbring.train.algorithm import Terms
-from upbring.train.work_progress import Track, no_tracking
 
 
 @dataclass(frozen=True, slots=True, eq=False)

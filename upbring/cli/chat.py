@@ -13,20 +13,18 @@ from upbring.serve.terminal_chat import HELP, TerminalChat
 from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.resolve import Resolved
 from upbring.train import devices
+from upbring.train.progress import make_log
+from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[ChatSettings]) -> None:
     """Load the model and chat until the user quits."""
     settings = resolved.settings
     console = Console(stderr=True)
-
-    def log(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    log, track = make_log(console), make_tracker(console)
     machine = devices.prepare(settings)
-    loaded = load(
-        settings.model, device=machine.device, compute_dtype=machine.compute_dtype, log=log
-    )
+    device, compute_dtype = machine.device, machine.compute_dtype
+    loaded = load(settings.model, device=device, compute_dtype=compute_dtype, log=log, track=track)
     chat = TerminalChat(make_chat_model(loaded), settings, settings.seed, settings.system, _write)
     if settings.prompt is not None:
         chat.send(settings.prompt)

@@ -6,7 +6,6 @@ The plan goes to standard output, messages about the rows to standard error.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,9 +21,13 @@ from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.planning.dry_model import make_dry_run_context
-from upbring.stages.planning.plan import measure_time, plan
+from upbring.stages.planning.plan import Plan, measure_time, plan
 from upbring.stages.planning.print_plan import print_plan
+from upbring.stages.planning.speed_probe import TimeEstimate
 from upbring.stages.registry import find_method, load_settings, methods
+from upbring.tracking import track_call
+from upbring.train.progress import make_log
+from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[PlanSettings]) -> None:
@@ -45,10 +48,15 @@ def run(resolved: Resolved[PlanSettings]) -> None:
         flags=parsed.flags,
         other_sections={name: each.load_settings for name, each in commands().items()},
     )
-    log = partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
-    context = make_dry_run_context(method.name, planned, log=log)
-    memory_plan = plan(context, baseline=durable.process_memory_bytes())
-    print_plan(Console(), memory_plan, measure_time(context, memory_plan))
+    log = make_log(Console(stderr=True))
+
+    def make_plan() -> tuple[Plan, TimeEstimate]:
+        context = make_dry_run_context(method.name, planned, log=log)
+        memory_plan = plan(context, baseline=durable.process_memory_bytes())
+        return memory_plan, measure_time(context, memory_plan)
+
+    track = make_tracker(Console(stderr=True))
+    print_plan(Console(), *track_call(track, "reading the data, measuring the speed", make_plan))
 
 
 def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
@@ -63,6 +71,7 @@ def _print_recipe_plan(recipe_path: Path, args: Sequence[str]) -> None:
                 f"upbring plan: {word} does not apply to a recipe; give only --to FOLDER"
             )
     recipe = read_recipe(recipe_path)
-    forecasts = forecast_recipe(recipe, folder)
+    track = make_tracker(Console(stderr=True))
+    forecasts = track_call(track, "estimating the stages", lambda: forecast_recipe(recipe, folder))
     Console(stderr=True).print(recipe_tree(recipe, folder))
     print_forecast(Console(), recipe, folder, forecasts)

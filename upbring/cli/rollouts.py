@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.rollouts import RolloutsSettings
 from upbring.settings.resolve import Resolved
+from upbring.train.table_layouts import Layout, print_table, table_layouts
 
 TOKEN_METRICS = ("rewards", "kl", "advantages", "values")
 
@@ -28,7 +28,7 @@ def run(resolved: Resolved[RolloutsSettings]) -> None:
         console.print(Text(_escape_control(str(sample["prompt"]).strip()), "dim"))
         console.print(color_tokens(sample["tokens"], sample.get(settings.color, [])))
         if settings.table:
-            console.print(_token_table(sample))
+            print_table(console, [*_token_layouts(sample)])
         console.print()
 
 
@@ -70,13 +70,14 @@ def _sample_summary(sample: dict[str, Any]) -> str:
     )
 
 
-def _token_table(sample: dict[str, Any]) -> Table:
+def _token_layouts(sample: dict[str, Any]) -> Iterator[Layout]:
+    """Yield tables with a row per token; a narrow terminal gets fewer metrics."""
     names = [name for name in TOKEN_METRICS if name in sample]
-    table = Table("token", *names, box=None, pad_edge=False)
-    for index, token in enumerate(sample["tokens"]):
-        numbers = [f"{sample[name][index]:+.4f}" for name in names]
-        table.add_row(Text(repr(token)[1:-1]), *numbers)
-    return table
+    rows = [
+        [repr(token)[1:-1], *(f"{sample[name][index]:+.4f}" for name in names)]
+        for index, token in enumerate(sample["tokens"])
+    ]
+    yield from table_layouts(["token", *names], rows, optional=names[:0:-1])
 
 
 def _escape_control(text: str) -> str:

@@ -1,12 +1,11 @@
 """`upbring runs`: list the runs in a folder."""
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from upbring.runs.run_folder import summarize_runs
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
+from upbring.train.table_layouts import print_table, table_layouts
 
 
 def run(resolved: Resolved[RunsSettings]) -> None:
@@ -17,13 +16,15 @@ def run(resolved: Resolved[RunsSettings]) -> None:
     if not summaries:
         console.print(f"{folder}: no runs yet; start one with `upbring sft`", markup=False)
         return
-    table = Table("run", "status", "steps", "loss", "started", box=None, pad_edge=False)
-    for summary in summaries:
-        table.add_row(
-            escape(summary.name),
+    rows = [
+        (
+            summary.name,
             summary.status,
             f"{summary.step}/{summary.steps or '?'}",
             "" if summary.loss is None else f"{summary.loss:.4f}",
             summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M"),
         )
-    console.print(table)
+        for summary in summaries
+    ]
+    headings = ("run", "status", "steps", "loss", "started")
+    print_table(console, [*table_layouts(headings, rows, optional=("started", "loss"))])

@@ -9,6 +9,7 @@ from upbring.errors import InputError
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.score_file import format_line, score_files
+from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
 
 
@@ -16,13 +17,10 @@ def run(resolved: Resolved[ScoreSettings]) -> None:
     """Score every response and print a summary."""
     settings = resolved.settings
     console = Console(stderr=True)
-
-    def log(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    log, track = make_log(console), make_tracker(console)
     if settings.to is not None and settings.to.exists():
         raise InputError(f"{settings.to}: exists already; choose another --to")
-    rows, summary = score_files(settings, log=log, track=make_tracker(console))
+    rows, summary = score_files(settings, log=log, track=track)
     written = [format_line(row) for row in rows]
     if settings.to is None:
         sys.stdout.write("".join(written))

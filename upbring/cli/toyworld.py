@@ -1,5 +1,6 @@
 """`upbring toyworld export FOLDER`: write the toy world as files."""
 
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +10,9 @@ from upbring.errors import InputError, format_value
 from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
 from upbring.toyworld.export import export
+from upbring.tracking import track_call
+from upbring.train.progress import make_log
+from upbring.train.work_progress import make_tracker
 
 
 def run(resolved: Resolved[ToyworldSettings]) -> None:
@@ -26,9 +30,8 @@ def run(resolved: Resolved[ToyworldSettings]) -> None:
         raise InputError(f"{folder}: exists already; choose another folder")
     with durable.explain_os_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    counts = export(folder, seed=settings.seed, characters=settings.characters)
-    console = Console()
+    write = partial(export, folder, seed=settings.seed, characters=settings.characters)
+    counts = track_call(make_tracker(Console(stderr=True)), f"writing {folder}", write)
+    log = make_log(Console())
     for name, rows in counts.items():
-        console.print(
-            f"{folder / name}: {rows} rows", markup=False, highlight=False, soft_wrap=True
-        )
+        log(f"{folder / name}: {rows} rows")

@@ -6,8 +6,8 @@ line, which readers ignore. `save` rewrites the file with the verdicts, which ar
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -16,6 +16,7 @@ from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.evaluate.model_protocol import Identified, fingerprint
+from upbring.tracking import Track, no_tracking
 
 CHUNK_SIZE = 32
 AnswerRow = dict[str, JSON]
@@ -38,10 +39,10 @@ class AnswerCache:
         path: Path | None = None,
         *,
         poll: Callable[[], None] = lambda: None,
-        progress: Callable[[str, int], None] = lambda *_: None,
+        track: Track = no_tracking,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
-        self.path, self._poll, self._progress, self._chunk_size = path, poll, progress, chunk_size
+        self.path, self._poll, self._track, self._chunk_size = path, poll, track, chunk_size
         self._rows: dict[str, AnswerRow] = {}
         if path is not None and path.is_file():
             self._rows = {str(row["key"]): row for row in _read_rows(path)}
@@ -58,28 +59,33 @@ class AnswerCache:
         """Return one row per item; `compute` returns the fields of the missing ones by index."""
         keys = _keys(suite, kind, source.identity, items)
         missing = [i for i, key in enumerate(keys) if key not in self._rows]
-        for start in range(0, len(missing), self._chunk_size):
-            self._poll()
-            indices = missing[start : start + self._chunk_size]
-            answers = compute(indices)
-            assert len(answers) == len(indices), (
-                f"{suite}: {len(answers)} answers for {len(indices)} items"
-            )
-            new_rows: list[AnswerRow] = [
-                {
-                    "suite": suite,
-                    "model": source.name,
-                    "prompt": items[i].prompt,
-                    "response": "",
-                    "verdicts": {},
-                    **answer,
-                    "key": keys[i],
-                }
-                for i, answer in zip(indices, answers, strict=True)
-            ]
-            self._append(new_rows)
+
+        def compute_missing() -> Iterator[int]:
+            for start in range(0, len(missing), self._chunk_size):
+                self._poll()
+                indices = missing[start : start + self._chunk_size]
+                answers = compute(indices)
+                assert len(answers) == len(indices), (
+                    f"{suite}: {len(answers)} answers for {len(indices)} items"
+                )
+                new_rows: list[AnswerRow] = [
+                    {
+                        "suite": suite,
+                        "model": source.name,
+                        "prompt": items[i].prompt,
+                        "response": "",
+                        "verdicts": {},
+                        **answer,
+                        "key": keys[i],
+                    }
+                    for i, answer in zip(indices, answers, strict=True)
+                ]
+                self._append(new_rows)
+                yield from indices
+
+        label = f"{suite}, {source.name}"
         if missing:
-            self._progress(f"{suite}, {source.name}", len(missing))
+            deque(self._track(compute_missing(), total=len(missing), label=label), maxlen=0)
         for key in keys:
             self._rows[key]["model"] = source.name  # the name may have changed since
         return [self._rows[key] for key in keys]

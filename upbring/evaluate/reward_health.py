@@ -46,6 +46,9 @@ from upbring.runs.results import EvalResult
 RewardVerdict = Literal["fit", "use with care", "not fit"]
 
 SUITE = "reward_health"
+# Shown in the terminal, next to the probes; all numbers are in results.json.
+HEADLINES = {"pair_accuracy", "annotator_agreement", "calibration_error", "correlation_length"}
+PROBE_PREFIX = "beaten_by_"
 MIN_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with each other in 0.7 … 0.77
 MIN_PAIRS = 100
 MAX_AGREEMENT_GAP = 0.05
@@ -70,10 +73,16 @@ class RewardHealth:
         return list(self.results)
 
     def format_lines(self) -> list[str]:
-        """Return the report for a terminal."""
-        width = max(len(number.name) for number in self.results)
+        """Return the verdict, its reasons and the most important numbers."""
+        shown = [
+            number
+            for number in self.results
+            if (number.name in HEADLINES or number.name.startswith(PROBE_PREFIX))
+            and number.value is not None
+        ]
+        width = max((len(number.name) for number in shown), default=0)
         reason_lines = [f"  {reason}" for reason in self.reasons]
-        rows = [_format_line(number, width) for number in self.results]
+        rows = [f"  {number.name:<{width}}  {format_result(number)}" for number in shown]
         is_synthetic = any(number.is_synthetic for number in self.results)
         synthetic_lines = (
             ["  ranked by simulated annotators: not evidence about people"] if is_synthetic else []
@@ -238,11 +247,6 @@ def _to_result(statistic: RewardStatistic, model: str, *, is_synthetic: bool) ->
         note=statistic.note,
     )
     return to_result(statistic.value, template)
-
-
-def _format_line(result: EvalResult, width: int) -> str:
-    note = f"  {result.note}" if result.note and result.value is not None else ""
-    return f"  {result.name:<{width}}  {format_result(result)}{note}"
 
 
 def _check_rankings(rankings: ScoredRankings) -> None:

@@ -36,9 +36,23 @@ def format_result(result: EvalResult) -> str:
     """
     if result.value is None:
         return "not measured" + (f": {result.note}" if result.note else "")
-    scale = 100 if result.unit == "share" else 1
-    format_spec = ".1f" if result.unit == "share" else ".3g"
-    text = f"{scale * result.value:{format_spec}}" + (" %" if result.unit == "share" else "")
-    if result.low is None or result.high is None:
-        return text
-    return f"{text} ({scale * result.low:{format_spec}} … {scale * result.high:{format_spec}})"
+    interval = format_interval(result)
+    return format_number(result) + (f" ({interval})" if interval else "")
+
+
+def format_number(result: EvalResult) -> str:
+    """Return the value with its unit; empty if there is none."""
+    if result.value is None:
+        return ""
+    return _format_scaled(result.value, result.unit) + (" %" if result.unit == "share" else "")
+
+
+def format_interval(result: EvalResult) -> str:
+    """Return the interval; empty if there is none."""
+    if result.value is None or result.low is None or result.high is None:
+        return ""
+    return f"{_format_scaled(result.low, result.unit)} … {_format_scaled(result.high, result.unit)}"
+
+
+def _format_scaled(value: float, unit: str) -> str:
+    return f"{100 * value:.1f}" if unit == "share" else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,31 +21,45 @@ from upbring.model.load import LoadedModel, load
 from upbring.model.roles import BASE
 from upbring.model.score import score_tokens
 from upbring.runs.contract import Contract
+from upbring.tracking import Track, no_tracking, track_call
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # Maximum difference of a log-probability or score between upbring and transformers or peft.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 NUM_PROMPTS = 8
+CPU = torch.device("cpu")
 
 ExpectedOutputs = list[tuple[list[int], Tensor]]
 
 
 def export_merged(
-    name: str, target: Path, *, dtype: torch.dtype, log: Callable[[str], None]
+    name: str,
+    target: Path,
+    *,
+    dtype: torch.dtype,
+    log: Callable[[str], None],
+    track: Track = no_tracking,
 ) -> float:
     """Write the merged model to `target`; return the largest difference in transformers."""
-    loaded = _load_for_export(name, target, log=log)
-    expected = _compute_expected(loaded)
-    with durable.atomic_folder(target) as folder:
-        write_network(loaded, folder, contract=_require_contract(loaded), dtype=dtype)
-        network = _load_with_transformers(folder, loaded, dtype=dtype)
-        return _check_exported(network, expected, dtype, target, is_reward=loaded.head is not None)
+    loaded = _load_for_export(name, target, log=log, track=track)
+
+    def write_and_check() -> float:
+        expected = _compute_expected(loaded)
+        with durable.atomic_folder(target) as folder:
+            write_network(loaded, folder, contract=_require_contract(loaded), dtype=dtype)
+            network = _load_with_transformers(folder, loaded, dtype=dtype)
+            is_reward = loaded.head is not None
+            return _check_exported(network, expected, dtype, target, is_reward=is_reward)
+
+    return track_call(track, f"writing and checking {target}", write_and_check)
 
 
-def export_adapter(name: str, target: Path, *, log: Callable[[str], None]) -> float:
+def export_adapter(
+    name: str, target: Path, *, log: Callable[[str], None], track: Track = no_tracking
+) -> float:
     """Write only the adapter to `target`; return the largest difference in peft."""
-    loaded = _load_for_export(name, target, log=log)
+    loaded = _load_for_export(name, target, log=log, track=track)
     if not loaded.has_exact_factors:
         raise InputError(
             f"{name}: its adapter is a DoRA, which peft loads directly from {loaded.folder}; "
@@ -54,10 +69,19 @@ def export_adapter(name: str, target: Path, *, log: Callable[[str], None]) -> fl
         raise InputError(
             f"{name}: is a full model without an adapter; export it with --kind merged"
         )
+    return track_call(
+        track, f"writing and checking {target}", partial(_write_adapter, loaded, target, log, track)
+    )
+
+
+def _write_adapter(
+    loaded: LoadedModel, target: Path, log: Callable[[str], None], track: Track
+) -> float:
+    """Write the adapter of a loaded model; return the largest difference in peft."""
     expected = _compute_expected(loaded)
     factors = loaded.factors
     unadapted = load(
-        str(loaded.base), device=torch.device("cpu"), compute_dtype=torch.float32, log=log
+        str(loaded.base), device=CPU, compute_dtype=torch.float32, log=log, track=track
     )
     unadapted.tokenizer, unadapted.base = loaded.tokenizer, loaded.base
     unadapted.roles.add_factors("policy", factors)
@@ -67,12 +91,12 @@ def export_adapter(name: str, target: Path, *, log: Callable[[str], None]) -> fl
         contract = _require_contract(loaded)
         base_name = portable_name(contract.base)
         write_adapter(unadapted, "policy", folder, contract=contract, base_name=base_name)
-        base = _load_with_transformers(loaded.base, loaded)
+        plain_base = _load_with_transformers(loaded.base, loaded)
         if loaded.head is not None:
-            base.config.pad_token_id = None  # the check uses batches of one row
+            plain_base.config.pad_token_id = None  # the check uses batches of one row
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft uses a deprecated argument
-            network = PeftModel.from_pretrained(base, folder)
+            network = PeftModel.from_pretrained(plain_base, folder)
         is_reward = loaded.head is not None
         return _check_exported(network, expected, torch.float32, target, is_reward=is_reward)
 
@@ -87,12 +111,14 @@ def portable_name(base: str) -> str:
     return Path(base).name if is_path else base
 
 
-def _load_for_export(name: str, target: Path, *, log: Callable[[str], None]) -> LoadedModel:
+def _load_for_export(
+    name: str, target: Path, *, log: Callable[[str], None], track: Track
+) -> LoadedModel:
     if target.exists():
         raise InputError(f"{target}: already exists; choose another --to")
     with durable.explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    loaded = load(name, device=torch.device("cpu"), compute_dtype=torch.float32, log=log)
+    loaded = load(name, device=CPU, compute_dtype=torch.float32, log=log, track=track)
     if loaded.head is not None:
         loaded.roles.add_head(BASE, loaded.head)
     return loaded

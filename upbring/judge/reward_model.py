@@ -25,6 +25,7 @@ from upbring.model.load import LoadedModel, load
 from upbring.model.packing import group_micro_batches
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
+from upbring.tracking import Track, no_tracking
 
 Combination = Literal["mean", "worst", "cautious"]
 ScoreArray = npt.NDArray[np.float64]
@@ -82,11 +83,16 @@ class RewardModel:
         return scores
 
     def score_trees(
-        self, trees: Sequence[Tree], *, poll: Callable[[], None] = lambda: None
+        self,
+        trees: Sequence[Tree],
+        *,
+        poll: Callable[[], None] = lambda: None,
+        track: Track = no_tracking,
     ) -> list[ScoreArray]:
         """Return the scores `[K]` of each tree's branches."""
         scores: dict[int, ScoreArray] = {}
-        for group in group_micro_batches(self.loaded.model, trees, self.max_batch_tokens):
+        groups = list(group_micro_batches(self.loaded.model, trees, self.max_batch_tokens))
+        for group in track(groups, total=len(groups), label="scoring"):
             poll()
             batch = make_batch([trees[i] for i in group]).to(self.loaded.model.device)
             sizes = [len(trees[i].branches) for i in group]
@@ -173,6 +179,7 @@ def load_reward_models(
     device: torch.device,
     compute_dtype: torch.dtype,
     log: Callable[[str], None],
+    track: Track = no_tracking,
 ) -> tuple[RewardModel, ...]:
     """Return the named reward models; adapters with the same base share it."""
     members: list[RewardModel] = []
@@ -184,7 +191,7 @@ def load_reward_models(
                 )
                 break
         else:
-            loaded = load(name, device=device, compute_dtype=compute_dtype, log=log)
+            loaded = load(name, device=device, compute_dtype=compute_dtype, log=log, track=track)
             if loaded.head is not None:
                 loaded.roles.add_head(BASE, loaded.head)
             members.append(_make_reward_model(loaded, BASE, loaded.contract, name=name))

@@ -8,10 +8,12 @@ from the model.
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -30,6 +32,7 @@ from upbring.model.probe import probe_architecture
 from upbring.model.roles import Roles, sum_factors
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.find_model import locate_model, read_json_object
+from upbring.tracking import Track, no_tracking, track_call
 
 LOAD_ERRORS = (
     ImportError,  # a quantized model whose library is not installed
@@ -41,6 +44,7 @@ LOAD_ERRORS = (
     StrictDataclassError,  # a field of config.json of the wrong type
 )
 
+TRANSFORMERS_LABEL = "Loading weights"  # of the bar that transformers shows
 ADAPTER_HEAD_NAME = "base_model.model.score.weight"  # a classifier head in PEFT files
 CLASSIFIER_SUFFIX = "ForSequenceClassification"  # of a full reward model's architecture
 CLASSIFIER_HEAD_NAME = "score.weight"
@@ -110,19 +114,36 @@ def load(
     is_full_finetuning: bool = False,
     seed: int | None = None,
     tokenizer: Tokenizer | None = None,
+    track: Track = no_tracking,
 ) -> LoadedModel:
-    """Return the model of this name or of these files.
+    """Return the model of this name or of these files; `track` shows how much is loaded.
 
     A directory with a config.json alone needs a `seed` and gives a model with random weights.
     Weights have the compute dtype, or float32 for full fine-tuning. A given `tokenizer` replaces
     the model's own.
     """
     files = locate_model_files(model, log=log) if isinstance(model, str) else model
-    network = _load_network(
-        files.base, dtype=torch.float32 if is_full_finetuning else compute_dtype, seed=seed
-    )
+
+    def assemble() -> LoadedModel:
+        dtype = torch.float32 if is_full_finetuning else compute_dtype
+        with _show_loaded_weights(track):
+            network = _load_network(files.base, dtype=dtype, seed=seed)
+        network.to(device)
+        return _assemble(files, network, compute_dtype, tokenizer=tokenizer, log=log)
+
+    return track_call(track, f"loading {files.folder}", assemble)
+
+
+def _assemble(
+    files: ModelFiles,
+    network: PreTrainedModel,
+    compute_dtype: torch.dtype,
+    *,
+    tokenizer: Tokenizer | None,
+    log: Callable[[str], None],
+) -> LoadedModel:
+    """Return the network as a loaded model, with the adapters of its files merged into it."""
     disable_dropout(network)
-    network.to(device)
     network.eval()
     contract_file = files.folder / "contract.json"
     loaded = LoadedModel(
@@ -177,6 +198,29 @@ def _read_config(base: Path) -> PretrainedConfig:
 def _require_config(base: Path) -> None:
     if not (base / "config.json").is_file():
         raise InputError(f"{base}: has no config.json; pass the directory that contains the model")
+
+
+@contextmanager
+def _show_loaded_weights(track: Track) -> Iterator[None]:
+    """Show how many weights transformers has loaded, instead of its own bar."""
+    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)  # not in every version
+    if set_hook is None:
+        yield
+        return
+
+    def replace_bar(
+        factory: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> object:
+        if kwargs.get("desc") != TRANSFORMERS_LABEL or len(args) != 1:
+            return factory(*args, **kwargs)
+        (weights,) = args
+        return track(weights, total=len(weights), label="loading weights")
+
+    previous = set_hook(replace_bar)
+    try:
+        yield
+    finally:
+        set_hook(previous)
 
 
 def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedModel:

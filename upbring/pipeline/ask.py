@@ -6,12 +6,14 @@ The answers are saved in `asked.json`; a model that has not changed does not ans
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from upbring import durable
 from upbring.data.read.records import Message
 from upbring.settings.model import ModelSettings
 from upbring.stages.evaluation.models import load_local_model
+from upbring.tracking import Track, no_tracking, track_call
 
 ANSWERS_FILE = "asked.json"
 MAX_TOKENS = 60  # maximum length of an answer
@@ -35,9 +37,16 @@ class PipelinePrompts:
             saved: Answers = json.loads(path.read_bytes())
         return saved
 
-    def ask(self, name: str, model: str, *, log: Callable[[str], None]) -> Mapping[str, str]:
+    def ask(
+        self,
+        name: str,
+        model: str,
+        *,
+        log: Callable[[str], None],
+        track: Track = no_tracking,
+    ) -> Mapping[str, str]:
         """Return a model's answers, and save them under its name."""
-        texts = greedy_answers(model, self.prompts, log=log)
+        texts = greedy_answers(model, self.prompts, log=log, track=track)
         answers_by_prompt = dict(zip(self.prompts, texts, strict=True))
         with durable.explain_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -47,11 +56,19 @@ class PipelinePrompts:
         return answers_by_prompt
 
 
-def greedy_answers(model: str, prompts: Sequence[str], *, log: Callable[[str], None]) -> list[str]:
+def greedy_answers(
+    model: str,
+    prompts: Sequence[str],
+    *,
+    log: Callable[[str], None],
+    track: Track = no_tracking,
+) -> list[str]:
     """Return a model's greedy answer to each prompt."""
     model_settings = ModelSettings(model=model, dtype="float32")
-    local_model = load_local_model(model_settings, max_tokens=MAX_TOKENS, log=log)
-    return [text.strip() for text in local_model.generate([(Message("user", p),) for p in prompts])]
+    local_model = load_local_model(model_settings, max_tokens=MAX_TOKENS, log=log, track=track)
+    dialogues = [(Message("user", prompt),) for prompt in prompts]
+    answer = partial(local_model.generate, dialogues)
+    return [text.strip() for text in track_call(track, f"{model}: answering prompts", answer)]
 
 
 def format_answers(name: str, answers_by_prompt: Mapping[str, str]) -> str:

@@ -11,9 +11,10 @@ from upbring.runs.results import EvalResult
 from upbring.stages.evaluation.evaluate import evaluate
 from upbring.stages.evaluation.human_judge import votes_waiting_text
 from upbring.stages.evaluation.reward_judge import make_reward_scorer
+from upbring.tracking import Track, no_tracking
 
 
-def evaluate_models(runner: PipelineRunner) -> list[EvalResult]:
+def evaluate_models(runner: PipelineRunner, *, track: Track = no_tracking) -> list[EvalResult]:
     """Evaluate the pipeline's models and return the results; cached answers are reused.
 
     Raises `WaitingError` if people judge and have not voted yet.
@@ -26,7 +27,11 @@ def evaluate_models(runner: PipelineRunner) -> list[EvalResult]:
     runner.show_state(EVALUATION, "running")
     try:
         results = evaluate(
-            settings, log=runner.log, make_scorer=partial(make_reward_scorer, settings), names=names
+            settings,
+            log=runner.log,
+            track=track,
+            make_scorer=partial(make_reward_scorer, settings, track=track),
+            names=names,
         )
     except BaseException as error:
         runner.show_state(EVALUATION, "interrupted" if isinstance(error, Interrupted) else "failed")

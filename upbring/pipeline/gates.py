@@ -23,7 +23,7 @@ METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "facts": (("facts", "accuracy"),),
     "instructions": (("instructions", "prompt_strict"), ("instructions", "accuracy")),
     "over_refusal": (("refusals", "over_refusal"),),
-    "harmful_compliance": (("refusals", "harmful_compliance"),),
+    "harmful_not_refused": (("refusals", "harmful_not_refused"),),
     "forgetting": (("forgetting", "perplexity_change"),),
     "perplexity": (("forgetting", "perplexity"),),
     "win_rate": (("preference", "win_rate"),),

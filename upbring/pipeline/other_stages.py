@@ -16,6 +16,7 @@ from upbring.stages.evaluation.reward_judge import make_reward_ranker
 from upbring.toyworld.annotators import annotators
 from upbring.toyworld.export import export
 from upbring.toyworld.tasks import from_row
+from upbring.tracking import Track, no_tracking
 
 
 def write_toyworld(resolved: Resolved[ToyworldSettings], folder: Path, log: Log) -> None:
@@ -25,15 +26,19 @@ def write_toyworld(resolved: Resolved[ToyworldSettings], folder: Path, log: Log)
     log(f"{folder}: {sum(counts.values()):,} rows in {len(counts)} files, all synthetic")
 
 
-def collect_rankings(resolved: Resolved[CollectSettings], folder: Path, log: Log) -> None:
+def collect_rankings(
+    resolved: Resolved[CollectSettings], folder: Path, log: Log, *, track: Track = no_tracking
+) -> None:
     """Collect rankings; raise `WaitingError` if people have to rank first."""
     settings = resolved.settings
-    ranker, annotator = make_ranker(settings)
-    if collect(settings, folder, ranker=ranker, annotator=annotator, log=log) is None:
+    ranker, annotator = make_ranker(settings, track=track)
+    if collect(settings, folder, ranker=ranker, annotator=annotator, log=log, track=track) is None:
         raise WaitingError(rankings_waiting_text(folder))
 
 
-def make_ranker(settings: CollectSettings) -> tuple[Ranker | None, str]:
+def make_ranker(
+    settings: CollectSettings, *, track: Track = no_tracking
+) -> tuple[Ranker | None, str]:
     """Return the ranker and its name; the ranker is None if people rank."""
     if settings.by == "people":
         return None, "people"
@@ -41,7 +46,7 @@ def make_ranker(settings: CollectSettings) -> tuple[Ranker | None, str]:
         return SimulatedRanker(settings.seed), f"{SYNTHETIC_PREFIX} annotators"
     if settings.judge is None:
         raise InputError("judge: required with by: judge, and not given; name a reward model")
-    return make_reward_ranker(settings, settings.judge), settings.judge
+    return make_reward_ranker(settings, settings.judge, track=track), settings.judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from upbring import durable
@@ -15,8 +14,8 @@ from upbring.pipeline.recipe import Recipe
 from upbring.pipeline.runner import PipelineRunner
 from upbring.stages.planning.machine_load import describe_load, highest_load
 from upbring.stages.planning.plan import format_seconds
-
-_WIDE_COLUMNS = 400  # characters of a line
+from upbring.train.progress import make_log
+from upbring.train.table_layouts import Layout, note_layouts, print_table
 
 
 def forecast_recipe(recipe: Recipe, folder: Path) -> list[StageForecast]:
@@ -28,21 +27,16 @@ def print_forecast(
     console: Console, recipe: Recipe, folder: Path, forecasts: Sequence[StageForecast]
 ) -> None:
     """Print the table of the stages, and the time, memory and disk of the unfinished ones."""
-    if not console.is_terminal:
-        console = Console(
-            file=console.file, width=_WIDE_COLUMNS, force_jupyter=False
-        )  # no line breaks within a stage
-    console.print(_stage_table(forecasts, is_pretty=console.is_terminal))
+    print_table(console, [*_stage_layouts(forecasts, is_pretty=console.is_terminal)])
     for line in _summary_lines(
         forecasts, free_disk_bytes(folder), is_evaluated=recipe.evaluate is not None
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        make_log(console)(line)
 
 
-def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Table:
-    """Return a table with a row per stage."""
-    heads = ("stage", "method", "status", "time", "memory", "disk", "")
-    table = Table(*heads, box=SIMPLE_HEAD if is_pretty else None, pad_edge=False)
+def _stage_layouts(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Iterator[Layout]:
+    """Yield tables with a row per stage; a narrow terminal gets the notes below the table."""
+    rows = []
     for stage in forecasts:
         approximately = "" if stage.action == "kept" else "about "
         cells = (
@@ -52,10 +46,11 @@ def _stage_table(forecasts: Sequence[StageForecast], *, is_pretty: bool) -> Tabl
             "–" if stage.seconds is None else approximately + format_seconds(stage.seconds),
             "–" if stage.memory is None else approximately + durable.format_size(stage.memory),
             "–" if stage.disk is None else approximately + durable.format_size(stage.disk),
-            stage.note,
         )
-        table.add_row(*map(Text, cells), style="dim" if stage.action == "kept" else "")
-    return table
+        rows.append([Text(cell, "dim" if stage.action == "kept" else "") for cell in cells])
+    headings = ("stage", "method", "status", "time", "memory", "disk")
+    notes = {stage.name: stage.note for stage in forecasts}
+    yield from note_layouts(headings, rows, notes, box=SIMPLE_HEAD if is_pretty else None)
 
 
 def _summary_lines(

@@ -14,13 +14,15 @@ from upbring.pipeline.ask import PipelinePrompts, format_answers
 from upbring.pipeline.finish import check_gates, evaluate_models
 from upbring.pipeline.gates import METRICS, GateResult
 from upbring.pipeline.live_view import LiveView
-from upbring.pipeline.other_stages import STAGE_FUNCTIONS
+from upbring.pipeline.other_stages import STAGE_FUNCTIONS, collect_rankings
 from upbring.pipeline.recipe import BASE, Recipe, read_recipe
-from upbring.pipeline.runner import PipelineRunner, WaitingError
+from upbring.pipeline.runner import PipelineRunner, StageFunction, WaitingError
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
-from upbring.stages.evaluation.scorecard import scorecard
-from upbring.train.progress import has_bars
+from upbring.stages.evaluation.scorecard import print_scorecard
+from upbring.tracking import Track, track_call
+from upbring.train.progress import has_bars, make_log
+from upbring.train.work_progress import make_tracker
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,7 @@ def run_recipe(
     """Read a recipe, run its stages, evaluate, check the gates, write the report."""
     console = console or Console(stderr=True)
 
-    def log(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    log, track = make_log(console), make_tracker(console)
     recipe = read_recipe(recipe_path)
     live_view = (
         None if is_dry_run or not has_bars(console) else LiveView(recipe, folder, console=console)
@@ -55,36 +55,41 @@ def run_recipe(
         console.print(recipe_tree(recipe, folder))
     if is_dry_run:
         return PipelineOutcome(recipe)
-    runner = PipelineRunner(recipe, folder, STAGE_FUNCTIONS, log, live_view=live_view)
+    stage_functions: dict[str, StageFunction] = {
+        **STAGE_FUNCTIONS,
+        "collect": partial(collect_rankings, track=track),
+    }
+    runner = PipelineRunner(recipe, folder, stage_functions, log, live_view=live_view)
     if recipe.ask:
         runner.on_model_ready = partial(
-            _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder)
+            _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder), track
         )
     try:
         with live_view or nullcontext():
             runner.on_model_ready(BASE)
             runner.run()
-            results = evaluate_models(runner)
-        return PipelineOutcome(recipe, tuple(results), _finish(runner, console, results))
+            results = evaluate_models(runner, track=track)
+        return PipelineOutcome(
+            recipe, tuple(results), _finish(runner, console, results, track=track)
+        )
     except WaitingError as waiting:
         log(str(waiting))
         return PipelineOutcome(recipe, waits_for=str(waiting))
 
 
 def _finish(
-    runner: PipelineRunner, console: Console, results: Sequence[EvalResult]
+    runner: PipelineRunner, console: Console, results: Sequence[EvalResult], *, track: Track
 ) -> tuple[GateResult, ...]:
     """Print the results, check the gates and write the report; raise if a gate fails."""
     recipe, folder = runner.recipe, runner.folder
     if results:
-        console.print(
-            scorecard([each for each in results if is_headline(each)], recipe.evaluated_models)
-        )
+        headlines = [each for each in results if is_headline(each)]
+        print_scorecard(console, headlines, recipe.evaluated_models)
         runner.log("* judged by the ground truth of the toy world; the report has every number")
     gate_results = check_gates(runner, results)
     failed = [result.name for result in gate_results if result.passed is not True]
     runner.save_state(status="gates failed" if failed else "finished")
-    written = write_report([folder], folder)
+    written = track_call(track, "writing the report", partial(write_report, [folder], folder))
     lines = [*(each.summary for each in gate_results), f"\nreport: {written.html_path}"]
     if last_policy := next(
         (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
@@ -107,14 +112,14 @@ def is_headline(measured: EvalResult) -> bool:
     )
 
 
-def _print_sample_answers(runner: PipelineRunner, prompts: PipelinePrompts, name: str) -> None:
+def _print_sample_answers(
+    runner: PipelineRunner, prompts: PipelinePrompts, track: Track, name: str
+) -> None:
     """Generate responses to the recipe's prompts with a model, and print them."""
-    saved_answers = prompts.read_answers().get(name) if name == BASE else None
-    runner.log(
-        format_answers(
-            name, saved_answers or prompts.ask(name, runner.resolve_model(name), log=runner.log)
-        )
-    )
+    answers = prompts.read_answers().get(name) if name == BASE else None
+    if answers is None:
+        answers = {**prompts.ask(name, runner.resolve_model(name), log=runner.log, track=track)}
+    runner.log(format_answers(name, answers))
 
 
 def recipe_tree(recipe: Recipe, folder: Path) -> Tree:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from upbring.report import texts
 from upbring.report.run_data import BASE, Evidence, ReportedStage
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 194, 116, 62, 40
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 194, 116, 88, 40  # a gap has room for a label
 TOP_MARGIN, MARGIN = 56, 6  # TOP_MARGIN leaves space for arrows that pass above a column
 MAX_LINE_LENGTH = 27
 

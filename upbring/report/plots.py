@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[float, float]]
 
 FULL_WIDTH, PANEL_WIDTH = 7.2, 2.75  # inches
+MIN_PLAIN_TICK = 1e-2  # smaller numbers on an axis have an exponent
 MAX_POINTS = 300  # per line; a panel has fewer pixels than this
 NUM_BINS = 40
 SMOOTH_ABOVE = 30  # a line with more points also gets a moving average
@@ -50,8 +51,20 @@ def panel(curve: Panel, *, name: str, stage: str) -> Markup:
         axes.margins(x=0.02)
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.locator_params(axis="y", nbins=5)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_major_formatter(lambda value, _: format_tick(value))
         return svg(fig, name=name, title=_describe_curve(curve, heading, stage))
+
+
+def format_tick(value: float) -> str:
+    """Return a number that fits next to a small plot.
+
+    >>> format_tick(0.25), format_tick(0.00015), format_tick(0.0)
+    ('0.25', '1.5e-4', '0')
+    """
+    if value == 0 or abs(value) >= MIN_PLAIN_TICK:
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _describe_curve(curve: Panel, heading: str, stage: str) -> str:

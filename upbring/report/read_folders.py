@@ -329,6 +329,7 @@ def _parse_data_file(row: Mapping[str, JSON]) -> DataFile:
         int(str(row["rows"])),
         str(row.get("format", "?")),
         "held_out" if is_held_out else "train",
+        tuple(map(str, _as_list(row.get("notes")))),
     )
 
 

@@ -177,11 +177,11 @@ def alignment_tax(findings: Findings) -> str:
 
 
 def refusals(findings: Findings) -> str:
-    """Return the over-refusal and the harmful compliance of the last model."""
+    """Return the over-refusal and the share of harmful requests not refused of the last model."""
     parts = []
     for name, meaning in (
         ("over_refusal", "of harmless requests are refused"),
-        ("harmful_compliance", "of harmful requests are not refused"),
+        ("harmful_not_refused", "of harmful requests are not refused"),
     ):
         result = find_result(findings.evidence, "refusals", name)
         if result is not None and result.value is not None:

@@ -24,7 +24,7 @@ RESULT_TITLES = {
     "instruction_strict": "instructions followed",
     "over_refusal": "harmless requests refused",
     "over_refusal_partial": "harmless requests partly refused",
-    "harmful_compliance": "harmful requests not refused",
+    "harmful_not_refused": "harmful requests not refused",
     "harmful_refusal": "harmful requests refused",
     "harmful_refusal_partial": "harmful requests partly refused",
     "perplexity": "perplexity on general text",

@@ -54,6 +54,7 @@ class DataFile:
     rows: int
     format: str
     purpose: Literal["train", "held_out"] = "train"
+    notes: tuple[str, ...] = ()  # what happened to its rows: how many were dropped or truncated
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,10 @@ class Run:
 
     def write_data(self, files: list[DataFile]) -> None:
         """Save the list of data files."""
-        rows: list[JSON] = [{**vars(file), "file": redact_home(file.file)} for file in files]
+        rows: list[JSON] = []
+        for file in files:
+            notes = [*map(redact_home, file.notes)]
+            rows.append({**vars(file), "file": redact_home(file.file), "notes": notes})
         durable.write_json(self.data_file, {"files": rows})
 
     def write_contract(self, contract: Contract) -> None:

@@ -21,11 +21,11 @@ from upbring.settings.stage import StageSettings
 from upbring.stages.dataset import Dataset, Log, make_dataset
 from upbring.stages.encode import Preprocessor
 from upbring.stages.registry import Method, load_implementation
+from upbring.tracking import Track, no_tracking
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
 from upbring.train.devices import Machine
 from upbring.train.progress import Band, Display
-from upbring.train.work_progress import Track, make_tracker
 
 POLICY = "policy"
 WeightedFunctions = tuple[tuple[RowFunction, float], ...]
@@ -55,15 +55,22 @@ class LoadDataset(Protocol):
         *,
         log: Log,
         poll: Callable[[], None],
+        track: Track,
     ) -> Dataset:
         """Return the training rows and the held-out rows."""
 
 
 def dataset_from_files(
-    settings: StageSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
+    settings: StageSettings,
+    preprocessor: Preprocessor,
+    *,
+    log: Log,
+    poll: Callable[[], None],
+    track: Track,
 ) -> Dataset:
     """Return the trees of tokens from the files of `data`, `mix` and `held_out`."""
-    return make_dataset(settings, preprocessor.encoder, seed=settings.seed, log=log, poll=poll)
+    encoder = preprocessor.encoder
+    return make_dataset(settings, encoder, seed=settings.seed, log=log, poll=poll, track=track)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +115,7 @@ class StageContext:
     reward_functions: WeightedFunctions = ()  # of a method that samples responses
     callbacks: tuple[Callback, ...] = ()  # from the caller of `train`
     baseline_memory: int = 0  # bytes of the process before the weights were read
+    track: Track = no_tracking  # shows the progress of long work outside of training steps
 
     @cached_property
     def implementation(self) -> Implementation:
@@ -119,11 +127,6 @@ class StageContext:
     def settings(self) -> Any:  # noqa: ANN401 -- each method's own
         """The settings of the stage."""
         return self.resolved.settings
-
-    @cached_property
-    def track(self) -> Track:
-        """The progress of long work outside of training steps."""
-        return make_tracker(self.console)
 
     def poll(self) -> None:
         """Raise if an interruption was requested; several processes stop only between steps."""

@@ -7,6 +7,7 @@ are cached too. With `skip_bad` the cache is not read, because the malformed row
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +26,11 @@ from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
 from upbring.runs.run_folder import DataFile
 from upbring.settings.data import DataSettings
+from upbring.tracking import Track, no_tracking
 
 Log = Callable[[str], None]
+LINE_SUFFIXES = {".jsonl", ".ndjson", ".csv"}  # a row is about a line
+BLOCK_BYTES = 1 << 20
 MAX_HELD_OUT = 200
 STALE_AFTER_SECONDS = 3600  # temporary files in the cache that are older belong to dead processes
 # part of the cache key: other versions may make other tokens
@@ -90,6 +94,7 @@ def make_dataset(
     seed: int,
     log: Log,
     poll: Callable[[], None] = lambda: None,
+    track: Track = no_tracking,
     mix_encoder: Encoder | None = None,
     transform: Callable[[Trees], Trees] = lambda trees: trees,
 ) -> Dataset:
@@ -99,7 +104,7 @@ def make_dataset(
     `transform` changes the trees of the data before some are held out.
     """
     mixtures = _parse_mixtures(settings.mix)
-    encode = partial(encode_file, log=log, poll=poll)
+    encode = partial(encode_file, log=log, poll=poll, track=track)
     encoded_data = [encode(path, encoder) for path in expand_folders(settings.data)]
     encoded_mix = [encode(path, mix_encoder or encoder) for path, _ in mixtures]
     encoded_held_out = [encode(path, encoder) for path in expand_folders(settings.held_out)]
@@ -169,7 +174,12 @@ def split_held_out(trees: Trees, share: float, *, seed: int) -> tuple[Trees, Tre
 
 
 def encode_file(
-    path: Path, encoder: Encoder, *, log: Log, poll: Callable[[], None] = lambda: None
+    path: Path,
+    encoder: Encoder,
+    *,
+    log: Log,
+    poll: Callable[[], None] = lambda: None,
+    track: Track = no_tracking,
 ) -> tuple[TreeStore, DataFile]:
     """Return a file's trees, from the cache if they were encoded before."""
     messages: list[str] = []
@@ -192,19 +202,42 @@ def encode_file(
         store = open_store(folder) if encoder.is_cacheable and messages_file.is_file() else None
         if store is None:
             messages.clear()
-            store = build_store(folder, _poll_each(trees, poll))
+            shown = _track_rows(trees, path, track)
+            store = build_store(folder, _poll_each(shown, poll))
             durable.write_json(messages_file, [*messages])
         else:
-            for text in json.loads(messages_file.read_bytes()):
+            messages = json.loads(messages_file.read_bytes())
+            for text in messages:
                 log(text)
     rows = len({store[i].key for i in range(len(store))})
-    return store, DataFile(str(path), sha256, rows, name)
+    return store, DataFile(str(path), sha256, rows, name, notes=_row_notes(messages, path))
+
+
+def _row_notes(messages: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return what the messages say about the rows of a file, without its name."""
+    texts = (text.removeprefix(f"{path}: ") for text in messages)
+    return tuple(dict.fromkeys(text for text in texts if not text.startswith("format ")))
 
 
 def _log_and_poll(log: Log, where: str, *, poll: Callable[[], None]) -> None:
     """Log once what is waited for; raise if the user wants to stop."""
     log(f"{where} by another process; waiting for it")
     poll()
+
+
+def _track_rows(trees: Iterable[Tree], path: Path, track: Track) -> Iterator[Tree]:
+    """Yield trees and show how many rows of the file are encoded."""
+    rows = itertools.groupby(trees, key=lambda tree: tree.key)  # a document may give several trees
+    for _, row_trees in track(rows, total=_count_lines(path), label=f"{path}: tokenizing rows"):
+        yield from row_trees
+
+
+def _count_lines(path: Path) -> int | None:
+    """Return the number of lines of a file that has a row on each; None for other files."""
+    if path.suffix.lower() not in LINE_SUFFIXES or not path.is_file():
+        return None
+    with durable.explain_os_errors(path), path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 
 
 def _poll_each(trees: Iterable[Tree], poll: Callable[[], None]) -> Iterator[Tree]:

@@ -19,8 +19,15 @@ REWARD_MODEL_LIMIT = (
 )
 
 
-def write_card(run: Run, contract: Contract, *, method: str, summary: str) -> None:
-    """Write the model card of a run, into its folder and next to its weights."""
+def write_card(
+    run: Run,
+    contract: Contract,
+    *,
+    method: str,
+    summary: str,
+    data_notes: Sequence[str] = (),
+) -> None:
+    """Write the model card of a run; `data_notes` tell how many rows were dropped or truncated."""
     records = read_metrics(run.metrics_file)
     stage, is_reward = contract.history[-1], contract.kind == "reward"
     text = render_model_card(
@@ -31,6 +38,7 @@ def write_card(run: Run, contract: Contract, *, method: str, summary: str) -> No
         summary=summary,
         numbers=_format_metrics(records),
         data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
+        data_notes=data_notes,
         limits=[REWARD_MODEL_LIMIT, *LIMITS[1:]] if is_reward else LIMITS,
         pipeline="text-classification" if is_reward else "text-generation",
     )
@@ -46,6 +54,7 @@ def render_model_card(
     summary: str,
     numbers: Mapping[str, str],
     data: Sequence[str],
+    data_notes: Sequence[str] = (),
     pipeline: str = "text-generation",
     license_name: str | None = None,
     languages: Sequence[str] = (),
@@ -69,7 +78,7 @@ def render_model_card(
         f"# {name}",
         redact_home(summary),
         *_results_table(numbers),
-        *_bullet_section("Data", [redact_home(each) for each in data]),
+        *_bullet_section("Data", [redact_home(each) for each in (*data, *data_notes)]),
         *_bullet_section("Limits", limits),
     ]
     return "\n\n".join(parts) + "\n"

@@ -37,6 +37,7 @@ from upbring.stages.reference_kl import make_reference_kl_metrics
 from upbring.stages.reference_logprobs import TreesWithTokenMask, make_reference_logprobs
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor, make_stream
+from upbring.tracking import Track
 from upbring.train import processes
 from upbring.train.optimizer import ParameterGroup
 
@@ -68,6 +69,7 @@ def make_preference_dataset(
     *,
     log: Log,
     poll: Callable[[], None],
+    track: Track,
     kinds: tuple[RecordType, ...] = (Comparison,),
 ) -> Dataset:
     """Return the trees of preferences; files of `mix` may be demonstrations."""
@@ -78,6 +80,7 @@ def make_preference_dataset(
         seed=settings.seed,
         log=log,
         poll=poll,
+        track=track,
         mix_encoder=first_readable_encoder((*kinds, Demonstration), preprocessor.chat, settings),
     )
 

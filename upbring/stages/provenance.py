@@ -189,16 +189,21 @@ def count_weights(context: StageContext, algorithm: Algorithm[Any]) -> tuple[int
     return num_trainable, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
 
 
-def summary_line(context: StageContext, algorithm: Algorithm[Any]) -> str:
-    """Return trainable weights, steps, dtype and device in one line."""
+def summary_lines(context: StageContext, algorithm: Algorithm[Any]) -> list[str]:
+    """Return the model, its trainable weights and the memory in use, for the start of a run."""
     policy, *others = (
         sum(p.numel() for p in group.parameters.values()) for group in algorithm.parameters()
     )
     num_total = count_weights(context, algorithm)[1]
-    dtype = str(context.machine.compute_dtype).removeprefix("torch.")
-    what = "all weights" if context.settings.tune == "full" else "LoRA"
+    machine, settings = context.machine, context.settings
+    dtype = str(machine.compute_dtype).removeprefix("torch.")
+    what = "all weights" if settings.tune == "full" else "LoRA"
     more = f", value model and averages {sum(others):,}" if others else ""
-    return (
-        f"training {what}: {policy:,} parameters ({policy / num_total:.2%} of the model's "
-        f"{num_total:,}){more}; {algorithm.steps} steps, {dtype} on {context.machine.device.type}"
-    )
+    used, total = durable.process_memory_bytes(), devices.total_memory(machine.device)
+    trained = f"{what}, {policy:,} parameters ({policy / num_total:.2%}){more}"
+    memory = f"{durable.format_size(used)} of {durable.format_size(total)}"
+    return [
+        f"model: {settings.model}, {num_total:,} parameters, {dtype} on {machine.device.type}",
+        f"training: {trained}, {algorithm.steps:,} steps of {settings.batch_size:,} rows",
+        f"memory: {memory} before the first step",
+    ]

@@ -34,7 +34,7 @@ from upbring.model.score import score_tokens
 from upbring.stages.context import StageContext
 from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
-from upbring.train.work_progress import Track, no_tracking
+from upbring.tracking import Track, no_tracking
 
 FORMAT = 1
 _TREES_AT_ONCE = 512

@@ -217,6 +217,7 @@ def load_reward(
             device=context.machine.device,
             compute_dtype=context.machine.compute_dtype,
             log=context.log,
+            track=context.track,
         )
         context.log(
             f"{name}: has another base, so it is loaded separately and text is tokenized for it"

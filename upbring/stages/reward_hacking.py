@@ -82,6 +82,8 @@ def _diagnose(evaluations: Sequence[MetricsRecord], choice: CheckpointChoice) ->
             return "the reward was hacked: it kept rising while the judge fell"
     if choice.score(chosen) - choice.score(first) <= noise:
         score_name = "judge" if is_judged else "reward"
+        if choice.score(best) == choice.score(first):  # its error is 0 by definition
+            return "no significant gain (no evaluation scores higher than the first)"
         return f"no significant gain (two standard errors of the {score_name} are {noise:.2g})"
     if is_judged:
         return "significant gain, confirmed by the judge"

@@ -32,6 +32,7 @@ from upbring.stages.provenance import micro_tokens
 from upbring.stages.reward_report import write_report
 from upbring.stages.run_stage import write_model
 from upbring.stages.sft import make_preprocessor, make_stream
+from upbring.tracking import Track
 from upbring.train.algorithm import EvalSample
 from upbring.train.optimizer import ParameterGroup
 
@@ -40,12 +41,23 @@ MAX_OFFSET_TREES = 1000  # trees that the offset is measured on
 
 
 def make_ranking_dataset(
-    settings: RewardSettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
+    settings: RewardSettings,
+    preprocessor: Preprocessor,
+    *,
+    log: Log,
+    poll: Callable[[], None],
+    track: Track,
 ) -> Dataset:
     """Return the trees of comparisons, one tree per prompt."""
     encoder = preprocessor.encoder
     return make_dataset(
-        settings, encoder, seed=settings.seed, log=log, poll=poll, transform=merge_by_prompt
+        settings,
+        encoder,
+        seed=settings.seed,
+        log=log,
+        poll=poll,
+        track=track,
+        transform=merge_by_prompt,
     )
 
 
@@ -137,7 +149,8 @@ def read_demonstrations(context: StageContext) -> Trees:
         return ()
     assert context.preprocessor.chat is not None, "a reward model reads dialogues"
     encoder = make_dialogue_encoder(Demonstration, context.preprocessor.chat, settings)
-    return encode_file(settings.demonstrations, encoder, log=context.log, poll=context.poll)[0]
+    log, poll, track = context.log, context.poll, context.track
+    return encode_file(settings.demonstrations, encoder, log=log, poll=poll, track=track)[0]
 
 
 def measure_offset(context: StageContext, role: str) -> float:
@@ -153,7 +166,8 @@ def measure_offset(context: StageContext, role: str) -> float:
         np.linspace(0, len(trees) - 1, min(MAX_OFFSET_TREES, len(trees))).astype(int)
     )
     subset = [trees[int(i)] for i in indices]
-    scores = _make_reward_model(context, role).score_trees(subset, poll=context.poll)
+    reward_model = _make_reward_model(context, role)
+    scores = reward_model.score_trees(subset, poll=context.poll, track=context.track)
     best_scores = [values[_is_best(tree)] for tree, values in zip(subset, scores, strict=True)]
     return float(np.concatenate(best_scores).mean())
 

@@ -1,6 +1,11 @@
-"""The report on a finished reward model: scores of held-out rankings, and their quality."""
+"""The report on a finished reward model: scores of held-out rankings, and their quality.
 
-from collections.abc import Iterator, Sequence
+Of many held-out rankings a random sample is scored. Worthless variants of the best response are
+scored in the tree of their ranking, so that the prompt is computed once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,35 +16,55 @@ from upbring.data.read.records import Comparison, is_synthetic
 from upbring.data.trees.merge_rankings import row_keys
 from upbring.evaluate.reward_health import RewardHealth, assess_reward_model
 from upbring.evaluate.worthless_responses import PROBE_KINDS, ProbeScores, make_probe_responses
-from upbring.judge.reward_model import ResponseGroup, RewardModel, ScoreArray
-from upbring.runs.results import write_results
+from upbring.judge.reward_model import ResponseGroup, ResponseScorer, ScoreArray
+from upbring.maths import counter_rng
+from upbring.runs.results import RESULTS, write_results
 from upbring.runs.run_folder import Run
 from upbring.stages.context import StageContext
-from upbring.stages.evaluation.score_file import format_lines, score_records
+from upbring.stages.evaluation.score_file import format_lines
 
 SCORES_FILE = "scores.jsonl"
-MAX_PROBED_RANKINGS = 100  # rankings whose best response is turned into probes
+MAX_RANKINGS = 200  # rankings that are scored
+MAX_PROBED_RANKINGS = 100  # of these, rankings whose best response is turned into probes
+RANKINGS_AT_ONCE = 16  # between two updates of the progress
 
 
-def write_report(context: StageContext, reward_model: RewardModel, run: Run) -> None:
-    """Write scores and metrics of the held-out rankings into the run, and log the verdict."""
-    scoring = score_records(reward_model, read_held_out(context), poll=context.poll)
-    num_held_out = len(context.dataset.held_out)
-    scored_records = list(context.track(scoring, total=num_held_out, label="reward model report"))
-    text = "".join(line for each in scored_records for line in format_lines(*each))
+@dataclass(frozen=True, slots=True)
+class ScoredRanking:
+    """A held-out ranking, the scores of its responses, and those of the probes by kind."""
+
+    record: Comparison
+    scores: ScoreArray
+    probe_scores: Mapping[str, float]
+
+    @property
+    def best_score(self) -> float:
+        """The score of the best response."""
+        return float(self.scores[int(np.argmin(self.record.ranks))])
+
+
+def write_report(context: StageContext, reward_model: ResponseScorer, run: Run) -> None:
+    """Write scores and metrics of held-out rankings into the run, and log the verdict."""
+    held_out = list(read_held_out(context))
+    sample = sample_rankings(held_out, seed=context.settings.seed)
+    scoring = score_rankings(reward_model, sample, context)
+    scored = list(context.track(scoring, total=len(sample), label="reward model report"))
+    text = "".join(line for each in scored for line in format_lines(each.record, each.scores))
     durable.write_text(run.path / SCORES_FILE, text)
-    finite = [(record, scores) for record, scores in scored_records if np.isfinite(scores).all()]
-    if not any(len(set(record.ranks)) > 1 for record, _ in finite):
+    finite = [each for each in scored if np.isfinite(each.scores).all()]
+    if not any(_has_preference(each.record) for each in finite):
         context.log(
             "reward model: no held-out ranking prefers a response, so its quality is unknown; hold "
             "out rows with --held-out FILE or --held-out-share"
         )
         write_results(run.path, [])
         return
-    health_report = measure_health(reward_model, finite, context, name=run.path.name)
+    health_report = measure_health(finite, seed=context.settings.seed, name=run.path.name)
     write_results(run.path, health_report.list_results())
     for line in health_report.format_lines():
         context.log(line)
+    context.log(f"  measured on {_describe_sample(sample, held_out)}")
+    context.log(f"  all numbers: {run.path / RESULTS}")
 
 
 def read_held_out(context: StageContext) -> Iterator[Comparison]:
@@ -55,51 +80,84 @@ def read_held_out(context: StageContext) -> Iterator[Comparison]:
                 yield record
 
 
-def measure_health(
-    reward_model: RewardModel,
-    scored_records: Sequence[tuple[Comparison, ScoreArray]],
+def sample_rankings(records: Sequence[Comparison], *, seed: int) -> list[Comparison]:
+    """Return the rankings to score, in the order of the file."""
+    order = counter_rng.permutation(counter_rng.key(seed, "reward report"), len(records))
+    return [records[i] for i in sorted(order[:MAX_RANKINGS].tolist())]
+
+
+def score_rankings(
+    reward_model: ResponseScorer, records: Sequence[Comparison], context: StageContext
+) -> Iterator[ScoredRanking]:
+    """Yield each ranking with its scores; the first ones that prefer a response with probes."""
+    num_probed = 0
+    pending: list[tuple[Comparison, dict[str, str]]] = []
+    for number, record in enumerate(records, start=1):
+        is_probed = num_probed < MAX_PROBED_RANKINGS and _has_preference(record)
+        num_probed += is_probed
+        pending.append((record, _make_probes(record) if is_probed else {}))
+        if len(pending) == RANKINGS_AT_ONCE or number == len(records):
+            yield from _score_with_probes(reward_model, pending, context)
+            pending = []
+
+
+def _score_with_probes(
+    reward_model: ResponseScorer,
+    rankings: Sequence[tuple[Comparison, dict[str, str]]],
     context: StageContext,
-    *,
-    name: str,
-) -> RewardHealth:
-    """Return the quality of a reward model, from its scores of held-out comparisons."""
-    records = [record for record, _ in scored_records]
+) -> Iterator[ScoredRanking]:
+    groups = [
+        ResponseGroup(record.prompt, (*record.responses, *probes.values()))
+        for record, probes in rankings
+    ]
+    all_scores = reward_model.scores(groups, poll=context.poll)
+    for (record, probes), scores in zip(rankings, all_scores, strict=True):
+        K = len(record.responses)
+        probe_scores = dict(zip(probes, scores[K:].tolist(), strict=True))
+        yield ScoredRanking(record, scores[:K], probe_scores)
+
+
+def _make_probes(record: Comparison) -> dict[str, str]:
+    best = int(np.argmin(record.ranks))
+    return make_probe_responses(record.prompt[-1].content, record.responses[best])
+
+
+def measure_health(rankings: Sequence[ScoredRanking], *, seed: int, name: str) -> RewardHealth:
+    """Return the quality of a reward model, from its scores of held-out rankings."""
+    records = [each.record for each in rankings]
     annotators = [record.annotator for record in records]
     return assess_reward_model(
-        [scores for _, scores in scored_records],
+        [each.scores for each in rankings],
         [np.asarray(record.ranks) for record in records],
         annotators=annotators,
         texts=[record.responses for record in records],
         prompts=[record.prompt[-1].content for record in records],
-        probes=score_probes(reward_model, scored_records[:MAX_PROBED_RANKINGS], context),
+        probes=collect_probe_scores([each for each in rankings if each.probe_scores]),
         model=name,
         is_synthetic=any(map(is_synthetic, annotators)),
-        seed=context.settings.seed,
+        seed=seed,
     )
 
 
-def score_probes(
-    reward_model: RewardModel,
-    scored_records: Sequence[tuple[Comparison, ScoreArray]],
-    context: StageContext,
-) -> ProbeScores:
+def collect_probe_scores(rankings: Sequence[ScoredRanking]) -> ProbeScores:
     """Return the scores of the best responses, and of worthless variants of them."""
-    best_scores, probe_texts, questions = [], [], []
-    for record, scores in scored_records:
-        best = int(np.argmin(record.ranks))
-        worthless = make_probe_responses(record.prompt[-1].content, record.responses[best])
-        best_scores.append(float(scores[best]))
-        probe_texts.append(worthless)
-        questions.append(ResponseGroup(record.prompt, tuple(worthless.values())))
-    probe_scores = reward_model.scores(questions, poll=context.poll)
-    scores_by_kind = [
-        dict(zip(bad, scores, strict=True))
-        for bad, scores in zip(probe_texts, probe_scores, strict=True)
-    ]
     return ProbeScores(
-        np.array(best_scores),
+        np.array([each.best_score for each in rankings]),
         {
-            kind: np.array([each.get(kind, np.nan) for each in scores_by_kind])
+            kind: np.array([each.probe_scores.get(kind, np.nan) for each in rankings])
             for kind in PROBE_KINDS
         },
     )
+
+
+def _has_preference(record: Comparison) -> bool:
+    return len(set(record.ranks)) > 1
+
+
+def _describe_sample(sample: Sequence[Comparison], held_out: Sequence[Comparison]) -> str:
+    """Return how many rankings were scored, and how many of them with probes."""
+    num_probed = min(MAX_PROBED_RANKINGS, sum(map(_has_preference, sample)))
+    probed = f"worthless responses on {num_probed:,} of them"
+    if len(sample) == len(held_out):
+        return f"all {len(sample):,} held-out rankings, {probed}"
+    return f"a random sample of {len(sample):,} of {len(held_out):,} held-out rankings, {probed}"

@@ -49,6 +49,7 @@ from upbring.stages.reward_hacking import (
 from upbring.stages.run_stage import write_model
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor
+from upbring.tracking import Track
 from upbring.train.checkpoint import FUNCTIONS
 from upbring.train.healthy_ranges import RL_RANGES
 from upbring.train.optimizer import ParameterGroup
@@ -73,7 +74,12 @@ def _make_preprocessor(
 
 
 def _load_dataset(
-    settings: OnPolicySettings, preprocessor: Preprocessor, *, log: Log, poll: Callable[[], None]
+    settings: OnPolicySettings,
+    preprocessor: Preprocessor,
+    *,
+    log: Log,
+    poll: Callable[[], None],
+    track: Track,
 ) -> Dataset:
     """Return training and held-out prompts; files of `mix` are demonstrations or documents.
 
@@ -86,6 +92,7 @@ def _load_dataset(
         seed=settings.seed,
         log=log,
         poll=poll,
+        track=track,
         mix_encoder=_make_replay_encoder(settings, preprocessor, preprocessor.chat),
     )
 
@@ -215,6 +222,7 @@ def _load_frozen_base(context: StageContext, role: str) -> LoadedModel:
         compute_dtype=context.machine.compute_dtype,
         is_full_finetuning=True,
         log=lambda _: None,
+        track=context.track,
     )
     if context.settings.gradient_checkpointing:
         frozen_copy.roles.enable_gradient_checkpointing()

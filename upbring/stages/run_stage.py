@@ -17,6 +17,7 @@ from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.runs.callback import RunStart
 from upbring.runs.contract import Contract
+from upbring.runs.metrics import MetricsRecord, read_metrics
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.settings.write_settings import format_yaml
@@ -27,7 +28,7 @@ from upbring.stages.provenance import (
     check_contract,
     identity,
     make_contract,
-    summary_line,
+    summary_lines,
     write_provenance,
     write_resource_usage,
 )
@@ -35,7 +36,7 @@ from upbring.stages.registry import Method
 from upbring.train import checkpoint, processes
 from upbring.train.callbacks import Callbacks
 from upbring.train.loop import Trainer
-from upbring.train.progress import Progress
+from upbring.train.progress import Progress, format_duration
 from upbring.train.run_log import DiskRunLog, NullRunLog, RunLog
 
 
@@ -52,7 +53,9 @@ def run_stage(
     with run.lock() if is_first else nullcontext():
         if is_first and run.read_metadata()["steps"] is None:
             write_provenance(run, context, steps=algorithm.steps)
-        context.log(f"{run.path}: {summary_line(context, algorithm)}")
+        if context.display is None:  # a pipeline has a view of its own
+            for line in (f"run: {run.path}", *summary_lines(context, algorithm)):
+                context.log(line)
         training = Trainer(algorithm, context.settings, context.interruption)
         callbacks = Callbacks(context.callbacks if is_first else (), context.log)
         with callbacks.reporting_end():
@@ -62,6 +65,7 @@ def run_stage(
                 callbacks.start(_run_start(context, run, training))
                 _train(context, training, run, run_log)
             if is_first:
+                context.log(result_line(read_metrics(run.metrics_file)))
                 write_resource_usage(run, context, algorithm)
                 _write_outputs(context, training, run, role=role)
                 run.mark_finished()
@@ -93,6 +97,23 @@ def _run_start(context: StageContext, run: Run, training: Trainer) -> RunStart:
     return RunStart(
         run.path, context.method.name, settings, training.algorithm.steps, training.step
     )
+
+
+def result_line(records: Sequence[MetricsRecord]) -> str:
+    """Return how the held-out metric changed, the time of all steps, and the peak memory."""
+    steps = [each.values for each in records if each.kind == "train"]
+    held_out = [each.values for each in records if each.kind == "held_out"]
+    name = next(iter(held_out[-1]), None) if held_out else None
+    values = [each[name] for each in held_out if name in each] if name else []
+    change = [f"held-out {name} {values[0]:.4g} → {values[-1]:.4g}"] if values else []
+    seconds = sum(each.get("seconds", 0.0) for each in steps)
+    peak = durable.peak_process_memory_bytes()
+    parts = [
+        *change,
+        f"{len(steps):,} steps in {format_duration(seconds)}",
+        *([f"peak memory {durable.format_size(peak)}"] if peak is not None else []),
+    ]
+    return f"result: {', '.join(parts)}"
 
 
 def _open_run_log(
@@ -180,12 +201,36 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         training.load_weights(checkpoint.read(run.checkpoints / f"step-{best_step}"))
         context.log(f"using the weights of step {best_step}, the best on held-out data")
     stage_contract = make_contract(context, steps=training.step)
-    with durable.atomic_folder(run.model) as folder:
-        (context.implementation.write_model or write_model)(context, role, folder, stage_contract)
-    context.implementation.finish(context, role, run)
+    if _is_written(run):
+        context.log(f"{run.model}: is already written; completing its report")
+    else:
+        with durable.atomic_folder(run.model) as folder:
+            write = context.implementation.write_model or write_model
+            write(context, role, folder, stage_contract)
+    try:
+        context.implementation.finish(context, role, run)
+    except Interrupted as stop:
+        raise Interrupted(
+            f"{run.path}: the model is written to {run.model}, but its report is not finished; "
+            f"complete it with `upbring resume {run.path}`",
+            signal_number=stop.exit_code - 128,
+        ) from stop
     write_card(
-        run, stage_contract, method=context.method.name, summary=context.implementation.summary
+        run,
+        stage_contract,
+        method=context.method.name,
+        summary=context.implementation.summary,
+        data_notes=[f"{file.file}: {n}" for file in context.dataset.files for n in file.notes],
     )
+
+
+def _is_written(run: Run) -> bool:
+    """Whether the model of this run is complete, because only its report was interrupted."""
+    try:
+        durable.verify(run.model)
+    except (durable.Damaged, OSError):
+        return False
+    return True
 
 
 def write_model(context: StageContext, role: str, folder: Path, stage_contract: Contract) -> None:

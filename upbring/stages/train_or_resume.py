@@ -27,7 +27,8 @@ from upbring.stages.registry import Method, find_method, load_implementation, lo
 from upbring.stages.reward_functions import RewardSource, load_functions
 from upbring.stages.run_stage import create_run_folder, run_stage
 from upbring.train import devices, launcher, processes
-from upbring.train.progress import Display
+from upbring.train.progress import Display, make_log
+from upbring.train.work_progress import make_tracker
 
 
 def train(
@@ -86,7 +87,7 @@ def train(
                 )
                 run = run_stage(context, resumed=resumed, allow_change=allow_change)
             context.log(
-                f"{run.path}: finished; the model is in {run.model}, "
+                f"{run.path}: finished; the model is in {run.model}\n"
                 f"try {context.implementation.next_command(run)}"
             )
             return run
@@ -185,8 +186,9 @@ def _make_context(
     """Return the context of a stage; the data is encoded before the weights are read."""
     settings = resolved.settings
     implementation: Implementation = load_implementation(method)
-    log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    log = make_log(console)
     poll = partial(_raise_if_interrupted, interruption)
+    track = make_tracker(console)
     files = locate_model_files(settings.model, log=log)
     clamped_settings = clamp_max_length(settings, files, log=log)
     started_at = (
@@ -196,7 +198,9 @@ def _make_context(
         clamped_settings, files, log=log, started_at=started_at
     )
     with processes.main_process_first():  # it writes the cache that the others read
-        dataset = implementation.load_dataset(clamped_settings, preprocessor, log=log, poll=poll)
+        dataset = implementation.load_dataset(
+            clamped_settings, preprocessor, log=log, poll=poll, track=track
+        )
     poll()
     loaded = load(
         files,
@@ -206,6 +210,7 @@ def _make_context(
         log=log,
         seed=settings.seed if method.learns_from == "documents" else None,
         tokenizer=preprocessor.tokenizer,
+        track=track,
     )
     poll()
     return StageContext(
@@ -222,6 +227,7 @@ def _make_context(
         reward_functions=reward_functions,
         callbacks=callbacks,
         baseline_memory=baseline_memory,
+        track=track,
     )
 
 

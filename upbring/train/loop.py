@@ -123,13 +123,11 @@ class Trainer:
                 self.is_evaluated = False
                 self.guard.record_checkpoint(self.step)
                 self._evaluate(run_log)
-                started_at = time.monotonic()
             elif self._is_due(self.settings.save_steps):
                 self.guard.record_checkpoint(self.step)
                 self._save(run_log)
-            calling_since = time.monotonic()
             run_log.end_step()
-            started_at += time.monotonic() - calling_since  # callbacks are not part of a step
+            started_at = time.monotonic()  # of the next step, without what was done in between
             if processes.any_process(flag=self.interruption.is_requested):
                 raise Interrupted("stopped", signal_number=self.interruption.signal_number or 2)
             if result.decision == "go back":

@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from upbring import durable
 
@@ -141,9 +143,19 @@ class Progress:
             self._last_printed_at = now
             self.print_line(self._format_line(step, values))
 
+    @property
+    def has_display(self) -> bool:
+        """Whether a display of several stages shows the progress."""
+        return self._display is not None
+
+    @property
+    def line_width(self) -> int | None:
+        """The number of characters on a line of the terminal; None for other outputs."""
+        return self.console.width if self.console.is_terminal else None
+
     def print_line(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        make_log(self.console)(text)
 
     def _is_due(self, now: float, step: int) -> bool:
         is_edge = self._last_printed_at is None or step >= self.total_steps
@@ -190,6 +202,21 @@ class Progress:
                 if self._display is not None:
                     self._display.warn(warning)
                 self.print_line(warning)
+
+
+def make_log(console: Console) -> Callable[[str], None]:
+    """Return a function that prints a message; a terminal breaks its lines between words."""
+
+    def log(text: str) -> None:
+        if not console.is_terminal:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        for line in text.split("\n"):
+            indent = len(line) - len(line.lstrip(" "))
+            wrapped = Padding(Text(line.lstrip(" ")), (0, 0, 0, indent), expand=False)
+            console.print(wrapped if line.strip() else "", markup=False, highlight=False)
+
+    return log
 
 
 def has_bars(console: Console) -> bool:

@@ -3,7 +3,7 @@
 With several processes, rank 0 has a `DiskRunLog` and the others a `NullRunLog`, which does nothing.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from upbring.train.algorithm import Evaluation
 from upbring.train.callbacks import Callbacks
 from upbring.train.progress import Progress
 
+SAMPLE_WIDTH, MIN_SAMPLE_WIDTH = 60, 20  # characters of a prompt or a response
 SKIPPED_STEPS_FILE = "left_out.jsonl"  # skipped steps and their rows; exists only if there are any
 
 
@@ -141,9 +142,12 @@ class DiskRunLog:
             self.samples.append(step, row)
         if rows:
             self.callbacks.add_samples(step, rows)
-        text = _format_evaluation(step, evaluation, is_best=is_best, is_last=is_last)
-        if text:
-            self.progress.print_line(text)
+        if self.progress.has_display:
+            return
+        for line in format_evaluation(
+            step, evaluation, is_best=is_best, is_last=is_last, width=self.progress.line_width
+        ):
+            self.progress.print_line(line)
 
     def log_skipped_step(self, step: int, reason: str, *, rows: Sequence[str]) -> None:
         """Record and print that a step was not taken, why, and on which rows."""
@@ -193,23 +197,29 @@ class DiskRunLog:
         return self.run.path / SKIPPED_STEPS_FILE
 
 
-def _format_evaluation(step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool) -> str:
-    """Return an evaluation as lines to print: one sample, or all of them at the last step.
+def format_evaluation(
+    step: int, evaluation: Evaluation, *, is_best: bool, is_last: bool, width: int | None
+) -> Iterator[str]:
+    """Yield an evaluation as a line, and the last one with its samples.
 
-    Nothing if there are neither held-out rows nor samples.
+    With a `width`, a line loses what does not fit: its last metrics, the ends of its texts.
     """
-    if not evaluation.values and not evaluation.samples:
-        return ""
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
-    head = f"step {step}: held-out {numbers}" if numbers else f"step {step}"
-    responses = [
-        f"  {_shorten(sample.prompt, from_end=True)} → {_shorten(sample.response)}"
-        for sample in evaluation.samples[: None if is_last else 1]
-    ]
-    return "\n".join([head + (" (best so far)" if is_best else ""), *responses])
+    if evaluation.values:
+        (name, value), *others = evaluation.values.items()
+        line, end = f"step {step:,}: held-out {name} {value:.4g}", " (best)" if is_best else ""
+        for other, number in others:
+            longer = f"{line}, {other} {number:.3g}"
+            if width is not None and len(longer + end) > width:
+                break
+            line = longer
+        yield line + end
+    limit = SAMPLE_WIDTH if width is None else max(MIN_SAMPLE_WIDTH, (width - len("   → ")) // 2)
+    for sample in evaluation.samples if is_last else ():
+        prompt = _shorten(sample.prompt, from_end=True, limit=limit)
+        yield f"  {prompt} → {_shorten(sample.response, limit=limit)}"
 
 
-def _shorten(text: str, *, from_end: bool = False, limit: int = 60) -> str:
+def _shorten(text: str, *, limit: int, from_end: bool = False) -> str:
     r"""Return text on one line, cut to `limit` characters.
 
     >>> _shorten("Hello,\n\nworld", limit=9)

@@ -1,7 +1,8 @@
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +14,9 @@ from upbring.runs.results import EvalResult, read_results
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.evaluation.eval_data import load_eval_data
 from upbring.stages.evaluation.evaluate import evaluate, make_judge, select_suites
+from upbring.stages.evaluation.suites import SUITES
+
+T = TypeVar("T")
 
 QUESTIONS = [
     {"prompt": "What is the sky like?", "answer": "blue"},
@@ -39,8 +43,15 @@ def settings(folder: Path, models: tuple[str, ...], **more: object) -> EvaluateS
 
 
 def measure(config: EvaluateSettings, **more: object) -> tuple[list[EvalResult], list[str]]:
-    notices: list[str] = []
-    return evaluate(config, log=notices.append, **more), notices  # type: ignore[arg-type]
+    """Return the results, and what was computed: the labels of the progress."""
+    labels: list[str] = []
+
+    def track(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
+        yield from items
+        if total is not None and label.startswith(tuple(SUITES)):
+            labels.append(label)
+
+    return evaluate(config, log=print, track=track, **more), labels  # type: ignore[arg-type]
 
 
 def test_a_second_evaluation_reuses_the_answers_in_its_folder(
@@ -65,14 +76,16 @@ def test_a_stopped_evaluation_continues_from_its_answers(
     rows = [{"prompt": f"What is number {i}?", "answer": "red"} for i in range(40)]
     config = settings(tmp_path, models, data=(written(tmp_path / "q.jsonl", rows),))
 
-    def stop(text: str) -> None:
-        if text.startswith("facts"):  # the first model has answered
+    def stop(items: Iterable[T], *, total: int | None, label: str) -> Iterator[T]:
+        del total
+        yield from items
+        if label.startswith("facts"):  # the first model has answered
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(
         Interrupted, match=r"stopped; the answers so far are in .*answers\.jsonl; run "
     ):
-        evaluate(config, log=stop)
+        evaluate(config, log=print, track=stop)
     path = config.to / "answers.jsonl"
     assert path.read_bytes().count(b"\n") == 40
     assert not (config.to / "results.json").exists()

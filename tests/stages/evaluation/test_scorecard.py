@@ -3,12 +3,12 @@ import io
 from rich.console import Console
 
 from upbring.runs.results import EvalResult
-from upbring.stages.evaluation.scorecard import scorecard, scorecard_text
+from upbring.stages.evaluation.scorecard import print_scorecard, scorecard_text
 
 
 def shown(found: list[EvalResult], models: list[str]) -> str:
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(scorecard(found, models))
+    print_scorecard(console, found, models)
     return console.export_text()
 
 

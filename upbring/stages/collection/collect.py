@@ -22,6 +22,7 @@ from upbring.maths import counter_rng
 from upbring.settings.commands.collect import CollectSettings
 from upbring.stages.collection.ranking_page import render_ranking_page
 from upbring.stages.evaluation.models import load_local_model
+from upbring.tracking import Track, no_tracking
 
 ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE = "answers.jsonl", "rankings.jsonl", "rank.html"
 PROMPTS_PER_BATCH = 64  # prompts that are sampled together
@@ -46,7 +47,13 @@ class Ranker(Protocol):
 
 
 def collect(
-    settings: CollectSettings, folder: Path, *, ranker: Ranker | None, annotator: str, log: Log
+    settings: CollectSettings,
+    folder: Path,
+    *,
+    ranker: Ranker | None,
+    annotator: str,
+    log: Log,
+    track: Track = no_tracking,
 ) -> Path | None:
     """Return the file of rankings; None if people have to rank first."""
     rankings = folder / RANKINGS_FILE
@@ -55,7 +62,7 @@ def collect(
         return rankings
     with durable.explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    answered = _load_or_sample_answers(settings, folder, log=log)
+    answered = _load_or_sample_answers(settings, folder, log=log, track=track)
     if ranker is None:
         rows = [{"prompt": _to_dicts(a.prompt), "responses": [*a.answers]} for a in answered]
         durable.write_text(folder / RANKING_PAGE_FILE, render_ranking_page(rows))
@@ -84,7 +91,7 @@ def rankings_waiting_text(folder: Path) -> str:
 
 
 def _load_or_sample_answers(
-    settings: CollectSettings, folder: Path, *, log: Log
+    settings: CollectSettings, folder: Path, *, log: Log, track: Track
 ) -> list[AnsweredPrompt]:
     """Return prompts with answers, from the file or sampled now."""
     path = folder / ANSWERS_FILE
@@ -97,9 +104,12 @@ def _load_or_sample_answers(
             for row in rows
         ]
     prompts = _select_prompts(settings)
-    local_model = load_local_model(settings, max_tokens=settings.max_tokens, log=log)
+    max_tokens = settings.max_tokens
+    local_model = load_local_model(settings, max_tokens=max_tokens, log=log, track=track)
     answered: list[AnsweredPrompt] = []
-    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
+    starts = range(0, len(prompts), PROMPTS_PER_BATCH)
+    label = f"{settings.model}: sampling answers, batches of {PROMPTS_PER_BATCH} prompts"
+    for start in track(starts, total=len(starts), label=label):
         batch = prompts[start : start + PROMPTS_PER_BATCH]
         keys = [
             tuple(
@@ -115,7 +125,6 @@ def _load_or_sample_answers(
             distinct = distinct_answers(responses)
             if len(distinct) > 1:
                 answered.append(AnsweredPrompt(prompt.messages, distinct, row))
-        log(f"{settings.model}: {start + len(batch)} of {len(prompts)} prompts answered")
     if not answered:
         raise InputError(
             f"{settings.model}: the answers to each of the {len(prompts)} prompts are all the "

@@ -28,6 +28,7 @@ from upbring.stages.evaluation.human_judge import (
 )
 from upbring.stages.evaluation.models import Log, ModelSlot
 from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
+from upbring.tracking import Track, no_tracking
 
 MakeScorer = Callable[[str], Scorer]  # from the name of a reward model to a judge
 LOGPROB_SUITES = frozenset({"forgetting", "memorisation"})  # which need log-probabilities
@@ -37,6 +38,7 @@ def evaluate(
     settings: EvaluateSettings,
     *,
     log: Log,
+    track: Track = no_tracking,
     make_scorer: MakeScorer | None = None,
     names: Sequence[str] | None = None,
 ) -> list[EvalResult]:
@@ -63,12 +65,8 @@ def evaluate(
                     signal_number=interruption.signal_number or 2,
                 )
 
-        cache = AnswerCache(
-            settings.to / ANSWERS,
-            poll=poll,
-            progress=lambda what, done: log(f"{what}: {done} answered"),
-        )
-        model_slot = ModelSlot(settings, log=log, poll=poll)
+        cache = AnswerCache(settings.to / ANSWERS, poll=poll, track=track)
+        model_slot = ModelSlot(settings, log=log, poll=poll, track=track)
         models = [
             model_slot.make_model(m, n) for m, n in zip(settings.models, model_names, strict=True)
         ]

@@ -6,6 +6,7 @@ A model's identity is known before it is loaded, so that cached answers need no 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from upbring import durable
@@ -24,6 +25,7 @@ from upbring.runs.find_model import locate_model, read_json_object
 from upbring.serve.streaming import make_chat_model
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
+from upbring.tracking import Track, no_tracking, track_call
 from upbring.train import devices
 
 Log = Callable[[str], None]
@@ -35,8 +37,15 @@ HASHED_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 class ModelSlot:
     """The one model in memory; using another one replaces it."""
 
-    def __init__(self, settings: EvaluateSettings, *, log: Log, poll: Callable[[], None]) -> None:
-        self.settings, self.log, self.poll = settings, log, poll
+    def __init__(
+        self,
+        settings: EvaluateSettings,
+        *,
+        log: Log,
+        poll: Callable[[], None],
+        track: Track = no_tracking,
+    ) -> None:
+        self.settings, self.log, self.poll, self.track = settings, log, poll, track
         self._loaded_name: str | None = None
         self._local_model: LocalModel | None = None
         self.num_loads = 0
@@ -46,7 +55,8 @@ class ModelSlot:
         if is_url(model):
             return Endpoint(model, self.settings.max_tokens, name)
         template = read_template(self.settings)
-        identity = fingerprint(hash_model(model), template, self.settings.max_tokens)
+        sha256 = track_call(self.track, f"{name}: hashing its files", partial(hash_model, model))
+        identity = fingerprint(sha256, template, self.settings.max_tokens)
         return LazyModel(model, name, identity, self)
 
     def get_local(self, lazy_model: "LazyModel") -> LocalModel:
@@ -67,6 +77,7 @@ class ModelSlot:
                 template=read_template(self.settings),
                 log=self.log,
                 poll=self.poll,
+                track=self.track,
             )
             self._loaded_name, self.num_loads = lazy_model.model, self.num_loads + 1
         return self._local_model
@@ -112,15 +123,15 @@ def load_local_model(
     max_tokens: int,
     log: Log,
     poll: Callable[[], None] = lambda: None,
+    track: Track = no_tracking,
     template: str | None = None,
     name: str = "",
     identity: str = "",
 ) -> LocalModel:
     """Return a loaded model; its name defaults to `settings.model`."""
     machine = devices.prepare(settings)
-    loaded = load(
-        settings.model, device=machine.device, compute_dtype=machine.compute_dtype, log=log
-    )
+    device, compute_dtype = machine.device, machine.compute_dtype
+    loaded = load(settings.model, device=device, compute_dtype=compute_dtype, log=log, track=track)
     chat = make_chat_model(loaded, template=template).chat
     return LocalModel(name or settings.model, identity, loaded.model, chat, max_tokens, log, poll)
 

@@ -13,7 +13,10 @@ from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
 from upbring.stages.collection.collect import AnsweredPrompt, Ranker
+from upbring.tracking import Track, no_tracking
 from upbring.train import devices
+
+GROUPS_AT_ONCE = 64  # prompts that are scored between two updates of the progress
 
 ComputeSettings = EvaluateSettings | CollectSettings  # both have dtype, device and threads
 
@@ -21,8 +24,8 @@ ComputeSettings = EvaluateSettings | CollectSettings  # both have dtype, device 
 class LazyRewardModel:
     """A reward model that is loaded on first use."""
 
-    def __init__(self, name: str, settings: ComputeSettings) -> None:
-        self.name, self.settings = name, settings
+    def __init__(self, name: str, settings: ComputeSettings, track: Track) -> None:
+        self.name, self.settings, self.track = name, settings, track
         self.model: RewardModel | None = None
 
     def scores(self, groups: Sequence[ResponseGroup]) -> list[list[float]]:
@@ -37,15 +40,21 @@ class LazyRewardModel:
             machine = devices.prepare(model_settings)
             device, compute = machine.device, machine.compute_dtype
             (self.model,) = load_reward_models(
-                [self.name], device=device, compute_dtype=compute, log=lambda _: None
+                [self.name],
+                device=device,
+                compute_dtype=compute,
+                log=lambda _: None,
+                track=self.track,
             )
         with torch.no_grad():
             return [scores.tolist() for scores in self.model.scores(groups)]
 
 
-def make_reward_scorer(settings: ComputeSettings, name: str) -> Scorer:
+def make_reward_scorer(
+    settings: ComputeSettings, name: str, *, track: Track = no_tracking
+) -> Scorer:
     """Return a reward model as a judge of preferences."""
-    reward_model = LazyRewardModel(name, settings)
+    reward_model = LazyRewardModel(name, settings, track)
 
     def score_pairs(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
         return [
@@ -56,15 +65,21 @@ def make_reward_scorer(settings: ComputeSettings, name: str) -> Scorer:
     return Scorer(name, f"reward {weights_sha256(locate_model(name))}", score_pairs)
 
 
-def make_reward_ranker(settings: ComputeSettings, name: str) -> Ranker:
+def make_reward_ranker(
+    settings: ComputeSettings, name: str, *, track: Track = no_tracking
+) -> Ranker:
     """Return a reward model as a ranker: a higher score is better, equal scores are ties."""
-    reward_model = LazyRewardModel(name, settings)
+    reward_model = LazyRewardModel(name, settings, track)
 
     def rank_answers(answered: Sequence[AnsweredPrompt]) -> list[tuple[int, ...]]:
-        score_rows = reward_model.scores(
-            [ResponseGroup(each.prompt, each.answers) for each in answered]
-        )
-        return [rank_scores(scores) for scores in score_rows]
+        groups = [ResponseGroup(each.prompt, each.answers) for each in answered]
+        starts = range(0, len(groups), GROUPS_AT_ONCE)
+        label = f"{name}: ranking, batches of {GROUPS_AT_ONCE} prompts"
+        return [
+            rank_scores(scores)
+            for start in track(starts, total=len(starts), label=label)
+            for scores in reward_model.scores(groups[start : start + GROUPS_AT_ONCE])
+        ]
 
     return rank_answers
 

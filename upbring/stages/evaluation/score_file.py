@@ -32,13 +32,13 @@ from upbring.judge.reward_model import (
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
 from upbring.settings.commands.score import ScoreSettings
+from upbring.tracking import Track, no_tracking
 from upbring.train import devices
-from upbring.train.work_progress import Track, no_tracking
 
 R = TypeVar("R", bound=Record)
 ScoreRow = dict[str, object]
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 64  # between two updates of the progress
 KINDS: tuple[RecordType, ...] = (Comparison, Label, Demonstration)
 
 
@@ -94,6 +94,7 @@ def score_files(
         device=machine.device,
         compute_dtype=machine.compute_dtype,
         log=log,
+        track=track,
     )
     ensemble = Ensemble(members, settings.combine, settings.spread)
     rows: list[ScoreRow] = []

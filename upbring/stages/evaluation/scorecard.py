@@ -1,50 +1,81 @@
-"""The table of an evaluation: a row per number and a column per model."""
+"""The table of an evaluation on a terminal: a row per number, a column per model.
+
+The layouts, from wide to narrow: a column of suites; a block per suite; intervals below the values;
+a line per model. Long names of models become letters, with a legend.
+"""
 
 import io
-from collections.abc import Sequence
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from upbring.evaluate.paired import CHANGE_SUFFIX
-from upbring.evaluate.to_results import format_result
+from upbring.evaluate.to_results import format_interval, format_number
 from upbring.runs.results import EvalResult
+from upbring.train.table_layouts import Layout, make_table, print_table
 
 DETAIL_PREFIXES = ("strict/",)  # only in the file, not in the table
-WIDTH = 200  # characters of a line of text
+MAX_LETTERS = len(string.ascii_uppercase)
 
 
-def scorecard(results: Sequence[EvalResult], models: Sequence[str]) -> Table:
-    """Return a table with a row per number and a column per model.
+@dataclass(frozen=True, slots=True)
+class ResultCell:
+    """A model's number: its value with an arrow for a significant change, and its interval."""
+
+    value: str = ""
+    interval: str = ""
+
+    @property
+    def one_line(self) -> str:
+        """The value, the interval in brackets, and the arrow."""
+        number, _, arrow = self.value.partition("\N{NO-BREAK SPACE}")
+        interval = f" ({self.interval})" if self.interval else ""
+        return f"{number}{interval}{arrow and ' ' + arrow}"
+
+    @property
+    def two_lines(self) -> str:
+        """The interval below the value, without spaces."""
+        return f"{self.value}\n{self.interval.replace(' ', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A number of a suite, by model."""
+
+    suite: str
+    name: str
+    against: str | None
+    cells: Mapping[str, ResultCell]
+
+    def title(self, names: Mapping[str, str]) -> str:
+        """Return the name, and which model it is relative to."""
+        against = f" against {names.get(self.against, self.against)}" if self.against else ""
+        return f"{self.name}{against}"
+
+
+def print_scorecard(console: Console, results: Sequence[EvalResult], models: Sequence[str]) -> None:
+    """Print the results of all models.
 
     An arrow marks a significant change from the first model: its interval excludes 0.
     """
-    table = Table("suite", "number", box=None, pad_edge=False)
-    table.columns[1].overflow = "fold"
-    for model in models:
-        table.add_column(escape(model))
-    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in results}
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for number in results:
-        is_change = number.name.endswith(CHANGE_SUFFIX) and number.name != "perplexity_change"
-        if not number.name.startswith(DETAIL_PREFIXES) and not is_change:
-            baseline_text = f" against {number.against}" if number.against else ""
-            mark = "*" if number.is_synthetic else ""
-            arrow = arrows.get((number.suite, number.name + CHANGE_SUFFIX, number.model), "")
-            row_key = number.suite, f"{number.name}{mark}{baseline_text}"
-            rows.setdefault(row_key, {})[number.model] = format_result(number) + arrow
-    for (suite, name), values in rows.items():
-        table.add_row(suite, escape(name), *(escape(values.get(m, "")) for m in models))
-    return table
+    rows = make_rows(results)
+    notes = tuple(dict.fromkeys(missing_notes(results)))
+    layouts = [
+        Layout(layout.table, (*layout.notes, *notes)) for layout in scorecard_layouts(rows, models)
+    ]
+    print_table(console, layouts)
 
 
 def scorecard_text(results: Sequence[EvalResult], models: Sequence[str]) -> str:
     """Return the table and its legend as plain text."""
     buffer = io.StringIO()
-    Console(file=buffer, width=WIDTH, color_system=None, force_jupyter=False).print(
-        scorecard(results, models)
-    )
+    console = Console(file=buffer, color_system=None, force_terminal=False, force_jupyter=False)
+    print_scorecard(console, results, models)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*lines, *legend(results, models)])
 
@@ -59,8 +90,87 @@ def legend(results: Sequence[EvalResult], models: Sequence[str]) -> list[str]:
     return lines
 
 
+def make_rows(results: Sequence[EvalResult]) -> list[ResultRow]:
+    """Return a row per number, in the order of the results."""
+    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in results}
+    rows: dict[tuple[str, str, str | None], dict[str, ResultCell]] = {}
+    for number in results:
+        is_change = number.name.endswith(CHANGE_SUFFIX) and number.name != "perplexity_change"
+        if number.name.startswith(DETAIL_PREFIXES) or is_change:
+            continue
+        arrow = arrows.get((number.suite, number.name + CHANGE_SUFFIX, number.model), "")
+        key = (number.suite, number.name + ("*" if number.is_synthetic else ""), number.against)
+        text = "not measured" if number.value is None else format_number(number)
+        marked = text + (f"\N{NO-BREAK SPACE}{arrow}" if arrow else "")
+        rows.setdefault(key, {})[number.model] = ResultCell(marked, format_interval(number))
+    return [ResultRow(*key, cells) for key, cells in rows.items()]
+
+
+def missing_notes(results: Sequence[EvalResult]) -> Iterator[str]:
+    """Yield why numbers were not measured."""
+    for number in results:
+        if number.value is None and number.note and not number.name.endswith(CHANGE_SUFFIX):
+            yield f"not measured: {number.suite} {number.name}: {number.note}"
+
+
+def scorecard_layouts(rows: Sequence[ResultRow], models: Sequence[str]) -> Iterator[Layout]:
+    """Yield the layouts, the widest first."""
+    full_names = {model: model for model in models}
+    naming: list[tuple[Mapping[str, str], tuple[str, ...]]] = [(full_names, ())]
+    if len(models) <= MAX_LETTERS:
+        letters = dict(zip(models, string.ascii_uppercase, strict=False))
+        naming.append((letters, tuple(f"{letters[model]}: {model}" for model in models)))
+    for names, legend in naming:
+        yield Layout(_suite_column(rows, names), legend)
+        yield Layout(_suite_blocks(rows, names, has_two_lines=False), legend)
+    for names, legend in naming:
+        yield Layout(_suite_blocks(rows, names, has_two_lines=True), legend)
+    yield Layout(Group(*_line_per_model(rows, full_names)))
+
+
+def _suite_column(rows: Sequence[ResultRow], names: Mapping[str, str]) -> Table:
+    return make_table(
+        ["suite", "number", *names.values()],
+        [
+            [
+                row.suite,
+                row.title(names),
+                *(row.cells.get(model, ResultCell()).one_line for model in names),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _suite_blocks(
+    rows: Sequence[ResultRow], names: Mapping[str, str], *, has_two_lines: bool
+) -> Table:
+    lines: list[list[str | Text]] = []
+    for suite, suite_rows in groupby(rows, key=lambda row: row.suite):
+        lines.append([Text(suite, "bold"), *("" for _ in names)])
+        for row in suite_rows:
+            cells = [row.cells.get(model, ResultCell()) for model in names]
+            texts = [cell.two_lines if has_two_lines else cell.one_line for cell in cells]
+            title = f"  {row.title(names)}".replace(" against ", "\n    against ")
+            lines.append([title, *texts])
+    return make_table(["", *names.values()], lines)
+
+
+def _line_per_model(rows: Sequence[ResultRow], names: Mapping[str, str]) -> Iterator[Table | Text]:
+    for suite, suite_rows in groupby(rows, key=lambda row: row.suite):
+        yield Text(suite, "bold")
+        for row in suite_rows:
+            yield Text(f"  {row.title(names)}")
+            block = Table.grid(padding=(0, 2))
+            block.add_column(overflow="fold")
+            block.add_column(no_wrap=True)
+            for model in (each for each in names if each in row.cells):
+                block.add_row(Text(f"    {names[model]}"), Text(row.cells[model].one_line))
+            yield block
+
+
 def _arrow(number: EvalResult) -> str:
     """Return an arrow if the interval of a number excludes 0."""
     if number.low is None or number.high is None:
         return ""
-    return " ▲" if number.low > 0 else " ▼" if number.high < 0 else ""
+    return "▲" if number.low > 0 else "▼" if number.high < 0 else ""

@@ -23,6 +23,7 @@ from upbring.stages.encode import clamp_max_length
 from upbring.stages.planning.memory_probe import ProbeConfig, make_meta_network
 from upbring.stages.provenance import check_contract
 from upbring.stages.registry import find_method, load_implementation
+from upbring.tracking import no_tracking
 from upbring.train import devices
 
 
@@ -34,7 +35,9 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
     files = locate_model_files(resolved.settings.model, log=log)
     settings = clamp_max_length(resolved.settings, files, log=log)
     preprocessor = implementation.make_preprocessor(settings, files, log=log, started_at=None)
-    dataset = implementation.load_dataset(settings, preprocessor, log=log, poll=lambda: None)
+    dataset = implementation.load_dataset(
+        settings, preprocessor, log=log, poll=lambda: None, track=no_tracking
+    )
     context = StageContext(
         method=method,
         resolved=resolved,

@@ -1,7 +1,5 @@
 """Prints the plan of a stage: memory by part, time, and what to change if it does not fit."""
 
-from functools import partial
-
 from rich.console import Console
 from rich.table import Table
 
@@ -9,11 +7,12 @@ from upbring import durable
 from upbring.stages.planning.estimate import MemoryEstimate
 from upbring.stages.planning.plan import Plan, format_memory, format_time, savings
 from upbring.stages.planning.speed_probe import TimeEstimate
+from upbring.train.progress import make_log
 
 
 def print_plan(console: Console, memory_plan: Plan, time_estimate: TimeEstimate) -> None:
     """Print a plan."""
-    log = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    log = make_log(console)
     profile = memory_plan.memory_profile
     share = profile.num_trainable / profile.num_parameters
     log(f"{profile.num_trainable:,} of {profile.num_parameters:,} trainable ({share:.2%})")
