@@ -25,7 +25,7 @@ from upbring import durable
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.errors import InputError
 from upbring.maths import counter_rng
-from upbring.model.network import Model, disable_dropout, max_positions
+from upbring.model.network import Model, max_positions
 from upbring.model.probe import probe_architecture
 from upbring.model.roles import Roles, sum_factors
 from upbring.runs.contract import Contract, read_contract
@@ -121,7 +121,6 @@ def load(
     network = _load_network(
         files.base, dtype=torch.float32 if is_full_finetuning else compute_dtype, seed=seed
     )
-    disable_dropout(network)
     network.to(device)
     network.eval()
     contract_file = files.folder / "contract.json"

@@ -16,6 +16,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
@@ -103,6 +105,7 @@ class Roles:
             parameter.data = parameter.data.float()
         for parameter in trainable:
             parameter.requires_grad = True
+        self.model.eval()  # PEFT's new layers begin in training mode
 
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
@@ -193,21 +196,41 @@ class Roles:
         self.thread_adapter.set(None if role == BASE else role)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass, with the forward pass's role."""
+        """Recompute activations in the backward pass, with the forward pass's role.
 
-        def recompute_in_role(function: Callable[..., object], *arguments: object) -> object:
+        transformers' own switch works in training mode only, in which dropout applies.
+        """
+        modules = dict(self.model.named_modules())
+        layers = {n: m for n, m in modules.items() if isinstance(m, GradientCheckpointingLayer)}
+        outermost = [
+            layer
+            for name, layer in layers.items()
+            if not any(name.startswith(f"{other}.") for other in layers)
+        ]
+        if not outermost:
+            raise InputError(
+                f"gradient_checkpointing: {type(self.model).__name__} has no layers that can be "
+                "recomputed; leave it out"
+            )
+        for layer in outermost:
+            layer.forward = self._recomputed(layer.forward)
+
+    def _recomputed(self, forward: Callable[..., object]) -> Callable[..., object]:
+        """Return a layer's forward pass, of which the backward pass keeps only the inputs."""
+
+        @wraps(forward)
+        def recomputed(*args: object, **kwargs: object) -> object:
+            if not torch.is_grad_enabled():
+                return forward(*args, **kwargs)
             role = self.active_role
 
-            def recompute(*inputs: object) -> object:
+            def in_role(*args: object, **kwargs: object) -> object:
                 with self.active(role):
-                    return function(*inputs)
+                    return forward(*args, **kwargs)
 
-            return checkpoint(recompute, *arguments, use_reentrant=False)
+            return checkpoint(in_role, *args, use_reentrant=False, **kwargs)
 
-        self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public method takes no function
-            enable=True, gradient_checkpointing_func=recompute_in_role
-        )
-        self.model.train()  # transformers checkpoints in training mode only; dropout is 0
+        return recomputed
 
     @torch.no_grad()
     def merge(self, role: str) -> float:

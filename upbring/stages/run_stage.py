@@ -12,6 +12,7 @@ from typing import Any
 from upbring import durable
 from upbring.errors import Interrupted
 from upbring.export.weights import write_adapter, write_network
+from upbring.model.probe import probe_gradient_checkpointing
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.run_folder import Run
@@ -101,6 +102,8 @@ def _add_trainable_role(context: StageContext) -> str:
         roles.add_adapter(role, settings, seed=settings.seed)
     if settings.gradient_checkpointing:
         roles.enable_gradient_checkpointing()
+        with roles.active(role):
+            probe_gradient_checkpointing(context.loaded.model, roles.parameters(role).values())
     return role
 
 

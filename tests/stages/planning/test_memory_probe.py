@@ -10,7 +10,7 @@ from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.load import load
-from upbring.model.network import Model, disable_dropout, hidden_states
+from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import score_hidden_states
 from upbring.settings.model import AdapterSettings
@@ -70,7 +70,6 @@ def test_activations_are_those_that_autograd_keeps(
         config.layer_types = (config.layer_types * 3)[:5]
     network = AutoModelForCausalLM.from_config(config).to(how.weights_dtype).eval()
     network.set_attn_implementation(ATTENTION_NAME)
-    disable_dropout(network)
     roles = Roles(network)
     if is_full:
         roles.make_base_trainable()

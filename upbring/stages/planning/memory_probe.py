@@ -26,7 +26,7 @@ from upbring.data.trees.tree import Tree, make_tree
 from upbring.model import matmul_attention
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.decoder import decoder_bytes
-from upbring.model.network import Model, disable_dropout, hidden_states
+from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, score_hidden_states
 from upbring.settings.model import AdapterSettings
@@ -127,7 +127,6 @@ def make_meta_network(
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=probe_config.weights_dtype)
     assert isinstance(network, PreTrainedModel), f"{type(network)} is not a transformers model"
-    disable_dropout(network)
     network.set_attn_implementation(ATTENTION_NAME)
     network.eval()
     roles = Roles(network)
