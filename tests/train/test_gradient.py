@@ -48,6 +48,10 @@ class TwoTerms:
             "surprise": Term(logprobs.detach().exp(), batch.weight, 0),
         }
 
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        del values
+        return None
+
     def evaluate(self, step: int) -> Evaluation:
         return Evaluation({"step": float(step)})
 

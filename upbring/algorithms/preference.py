@@ -27,7 +27,7 @@ from upbring.maths.ranking_losses import Pairs, all_pairs, pair_accuracy
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
-from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
+from upbring.train.algorithm import FIRST_STEP_ROUNDINGS, EvalSample, Evaluation, Term, Terms
 from upbring.train.healthy_ranges import PREFERENCE_RANGES
 from upbring.train.optimizer import ParameterGroup
 from upbring.train.work_progress import Track, no_tracking
@@ -155,6 +155,19 @@ class PreferenceAlgorithm(Stateless, ABC):
         """Return the indices `[M]` into R of the tokens of demonstrations."""
         return (
             get_per_branch(batch, self.label_key).isnan()[batch.branch_index].nonzero().squeeze(-1)
+        )
+
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which log-ratio to the reference is impossible: the policy still equals it."""
+        limit = FIRST_STEP_ROUNDINGS * self.model.rounding
+        return next(
+            (
+                f"{name} is {values[name]:.3g} nats per token before the first update, where it is "
+                f"at most {limit:.1g}"
+                for name in ("chosen_logratio", "rejected_logratio")
+                if abs(values.get(name, 0.0)) > limit
+            ),
+            None,
         )
 
     def evaluate(self, step: int) -> Evaluation:

@@ -34,7 +34,13 @@ from upbring.model.packing import group_micro_batches, make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.train import processes
-from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
+from upbring.train.algorithm import (
+    FIRST_STEP_ROUNDINGS,
+    EvalSample,
+    Evaluation,
+    Term,
+    Terms,
+)
 from upbring.train.optimizer import ParameterGroup
 
 NUM_SAMPLES = 3  # responses per evaluation that are recorded token by token
@@ -198,6 +204,25 @@ class OnPolicy(ABC):
             "beta": Term(per_response * self.beta, per_response, 0),
         }
 
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which metric is impossible before the first update, or None.
+
+        The policy is still the model that sampled the round, and its own reference.
+        """
+        model, length = self.roles.policy.model, values["length"]
+        limit = FIRST_STEP_ROUNDINGS * model.rounding
+        # k3 of a difference d is about d²/2 per token, and float32 adds its own rounding
+        limits = {"sampler_gap": limit, "log_ratio": limit, "kl": length * (limit**2 + 1e-6)}
+        return next(
+            (
+                f"{name} is {values[name]:.3g} before the first update, where it is at most "
+                f"{highest:.1g}"
+                for name, highest in limits.items()
+                if values[name] > highest
+            ),
+            None,
+        )
+
     def stop_reason(self) -> str | None:
         """Return why training stops before a new round: the judge's scores stopped improving."""
         history = self.judge_history
@@ -289,7 +314,7 @@ class OnPolicy(ABC):
 
     def _measure_first_round(self, rollouts: RolloutBatch) -> None:
         """Record the mean length of the first responses, and their mean reward and its scale."""
-        rewards = rollouts.rewards.float()  # [N]
+        rewards = rollouts.rewards.double()  # [N]
         self.initial_length = len(rollouts.old_logprobs) / len(rewards)
         if self.settings.normalize_rewards != "none":
             self.reward_shift = float(rewards.mean())
@@ -299,14 +324,14 @@ class OnPolicy(ABC):
 
     def complete(self, rollouts: RolloutBatch) -> RolloutBatch:
         """Return a round with its KL, normalized rewards and advantages."""
-        rewards = rollouts.rewards.float()  # [N]
+        rewards = rollouts.rewards.double()  # [N]
         gap = k3(rollouts.old_logprobs, rollouts.reference_logprobs)  # [R]
         return self.with_advantages(
             replace(
                 rollouts,
                 kl=segment_sum(gap, rollouts.batch.branch_index, len(rewards)),
-                normalized_rewards=(rewards - self.reward_shift) / self.reward_scale,
-                reward_std=rewards.std(correction=0).expand_as(rewards).clone(),
+                normalized_rewards=((rewards - self.reward_shift) / self.reward_scale).float(),
+                reward_std=rewards.std(correction=0).float().expand(len(rewards)).clone(),
             )
         )
 

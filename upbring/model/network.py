@@ -18,7 +18,6 @@ from upbring.data.trees.batch import Batch, TreeSpan
 from upbring.errors import InputError
 from upbring.model.attention import AttentionLayout, TreeLayout
 
-
 FLOAT32_ROUNDING = 1e-4  # nats; larger differences of log-probabilities are errors
 
 

@@ -145,7 +145,11 @@ def probe_gradient_checkpointing(model: Model, parameters: Iterable[nn.Parameter
     try:
         logprobs = score_tokens(model, batch).logprobs
         torch.autograd.grad(logprobs.sum(), trained, allow_unused=True)
-    except (RuntimeError, ValueError, TypeError) as error:  # torch finds other shapes the second time
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+    ) as error:  # torch finds other shapes the second time
         raise InputError(_checkpointing_text(model, _first_line(error))) from error
     difference = _max_difference(logprobs.detach(), expected)
     if not difference <= ERROR_RATIO * model.rounding:

@@ -16,7 +16,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from transformers.pytorch_utils import Conv1D
 from upbring.errors import InputError
 from upbring.maths import counter_rng
 from upbring.model.lora import ActiveAdapter, AdaptedLinear
+from upbring.model.target_modules import choose_target_modules
 from upbring.settings.model import AdapterSettings
 
 BASE = "base"  # the role with all adapters disabled
@@ -54,12 +55,17 @@ class Roles:
         """The active role of this thread."""
         return self.thread_adapter.get() or BASE
 
-    def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
-        """Add a role equal to the base: a LoRA adapter with B = 0 and A sampled from `seed`."""
+    def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> list[str]:
+        """Add a role equal to the base: a LoRA adapter with B = 0 and A sampled from `seed`.
+
+        Return the weights of layers that have no adapter although the settings ask for all.
+        """
+        targets = choose_target_modules(self.model, settings.target_modules)
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
-            target_modules=_target_modules(self.model, settings.target_modules),
+            target_modules=targets.names,
+            exclude_modules=targets.excluded,
             use_rslora=settings.rslora,
             use_dora=settings.dora,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
@@ -76,6 +82,7 @@ class Roles:
             A.data.copy_(noise)
         for parameter in self.parameters(role).values():
             parameter.requires_grad = True
+        return targets.left_out
 
     def _inject(self, role: str, config: LoraConfig) -> None:
         assert role not in self.configs, f"role {role!r} exists already"
@@ -228,7 +235,7 @@ class Roles:
                 with self.active(role):
                     return forward(*args, **kwargs)
 
-            return checkpoint(in_role, *args, use_reentrant=False, **kwargs)
+            return checkpoint(partial(in_role, **kwargs), *args, use_reentrant=False)
 
         return recomputed
 
@@ -341,27 +348,3 @@ def sum_factors(
             Bs.append(sign * F.pad(B, (0, missing)))
         out[name] = (torch.cat(As, 0), torch.cat(Bs, 1))
     return out
-
-
-def _target_modules(model: PreTrainedModel, targets: str) -> list[str]:
-    """Return the last name parts of the linear layers that `targets` selects, without the head."""
-    head = model.get_output_embeddings()
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D | LoraLayer)
-        and module is not head
-        and not name.endswith(".base_layer")
-        and ".lora_" not in name
-    }
-    available = sorted({name.rpartition(".")[2] for name in linear})
-    if targets in {"auto", "all-linear"}:
-        return available
-    leaves = sorted({part.strip() for part in targets.split(",") if part.strip()})
-    for leaf in leaves:
-        if leaf not in available:
-            raise InputError(
-                f"target_modules: {leaf!r} is not a linear layer of this model; choose from "
-                f"{', '.join(available)}"
-            )
-    return leaves

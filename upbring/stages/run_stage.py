@@ -99,7 +99,12 @@ def _add_trainable_role(context: StageContext) -> str:
         role = BASE
     else:
         role = context.implementation.role
-        roles.add_adapter(role, settings, seed=settings.seed)
+        left_out = roles.add_adapter(role, settings, seed=settings.seed)
+        if left_out:
+            context.log(
+                f"target_modules: no adapter on {', '.join(left_out)}, which are no linear layers "
+                "that PEFT can adapt; their weights stay as they are"
+            )
     if settings.gradient_checkpointing:
         roles.enable_gradient_checkpointing()
         with roles.active(role):

@@ -58,6 +58,9 @@ class MicroBatch(Protocol):
 
 B = TypeVar("B", bound=MicroBatch)
 
+# A mean difference of log-probabilities that must be 0, in roundings of one of them.
+FIRST_STEP_ROUNDINGS = 5.0
+
 
 class Algorithm(Protocol[B]):
     """A stream of batches and a loss per item."""
@@ -79,6 +82,9 @@ class Algorithm(Protocol[B]):
 
     def loss(self, batch: B) -> Terms:
         """Return the terms of a batch, per item."""
+
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which metric of the first step is impossible before any update, or None."""
 
     def evaluate(self, step: int) -> Evaluation:
         """Return held-out metrics and samples after `step` steps."""
