@@ -17,7 +17,6 @@ from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.errors import InputError
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.float32 import in_float32
 from upbring.model.network import Model
 from upbring.model.probe import probe_architecture, probe_gradient_checkpointing
 from upbring.model.roles import Roles
@@ -193,17 +192,3 @@ def test_bfloat16_may_be_as_far_from_float32_as_that_of_transformers_and_no_furt
     network.set_attn_implementation("sdpa")
     with pytest.raises(InputError, match="use --dtype float32"):
         probe_architecture(Model(network, torch.bfloat16), log=messages.append)
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_float32_copies_of_weights_leave_no_trace(name: str) -> None:
-    network = family(name).to(torch.bfloat16)
-    before = {n: t.clone() for n, t in network.state_dict().items()}
-    exact = family(name).to(torch.bfloat16).float()
-    tokens = torch.arange(3, 20)[None]
-    with torch.no_grad():
-        with in_float32(network):
-            found = network(input_ids=tokens).logits
-        assert torch.allclose(found, exact(input_ids=tokens).logits, atol=1e-4)
-    assert all(torch.equal(t, before[n]) for n, t in network.state_dict().items())
-    assert {t.dtype for t in network.parameters()} == {torch.bfloat16}

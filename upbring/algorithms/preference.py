@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from upbring.algorithms.first_step import impossible_metric, preference_limits
 from upbring.algorithms.pretrain import negative_log_likelihood
 from upbring.algorithms.supervised import Stateless, held_out_means, iterate_steps
 from upbring.data.trees.batch import Batch
@@ -27,7 +28,7 @@ from upbring.maths.ranking_losses import Pairs, all_pairs, pair_accuracy
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.score import score_tokens
-from upbring.train.algorithm import FIRST_STEP_ROUNDINGS, EvalSample, Evaluation, Term, Terms
+from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.healthy_ranges import PREFERENCE_RANGES
 from upbring.train.optimizer import ParameterGroup
 from upbring.train.work_progress import Track, no_tracking
@@ -159,16 +160,7 @@ class PreferenceAlgorithm(Stateless, ABC):
 
     def first_step_error(self, values: Mapping[str, float]) -> str | None:
         """Return which log-ratio to the reference is impossible: the policy still equals it."""
-        limit = FIRST_STEP_ROUNDINGS * self.model.rounding
-        return next(
-            (
-                f"{name} is {values[name]:.3g} nats per token before the first update, where it is "
-                f"at most {limit:.1g}"
-                for name in ("chosen_logratio", "rejected_logratio")
-                if abs(values.get(name, 0.0)) > limit
-            ),
-            None,
-        )
+        return impossible_metric(values, preference_limits(self.model.rounding))
 
     def evaluate(self, step: int) -> Evaluation:
         """Return held-out metrics, the KL to the reference, and responses to the fixed prompts.

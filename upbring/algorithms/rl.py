@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from upbring.algorithms.eval_sample import make_eval_sample
+from upbring.algorithms.first_step import impossible_metric, on_policy_limits
 from upbring.algorithms.judge_gain import evaluation_metrics, evaluation_scores
 from upbring.algorithms.rollout_batch import RolloutBatch, gather_rollouts, restore_rollouts
 from upbring.algorithms.sample_round import (
@@ -34,13 +36,7 @@ from upbring.model.packing import group_micro_batches, make_micro_batches
 from upbring.model.score import score_tokens
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.train import processes
-from upbring.train.algorithm import (
-    FIRST_STEP_ROUNDINGS,
-    EvalSample,
-    Evaluation,
-    Term,
-    Terms,
-)
+from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
 from upbring.train.optimizer import ParameterGroup
 
 NUM_SAMPLES = 3  # responses per evaluation that are recorded token by token
@@ -205,23 +201,9 @@ class OnPolicy(ABC):
         }
 
     def first_step_error(self, values: Mapping[str, float]) -> str | None:
-        """Return which metric is impossible before the first update, or None.
-
-        The policy is still the model that sampled the round, and its own reference.
-        """
-        model, length = self.roles.policy.model, values["length"]
-        limit = FIRST_STEP_ROUNDINGS * model.rounding
-        # k3 of a difference d is about d²/2 per token, and float32 adds its own rounding
-        limits = {"sampler_gap": limit, "log_ratio": limit, "kl": length * (limit**2 + 1e-6)}
-        return next(
-            (
-                f"{name} is {values[name]:.3g} before the first update, where it is at most "
-                f"{highest:.1g}"
-                for name, highest in limits.items()
-                if values[name] > highest
-            ),
-            None,
-        )
+        """Return which metric is impossible before the first update, or None."""
+        limits = on_policy_limits(self.roles.policy.model.rounding, values["length"])
+        return impossible_metric(values, limits)
 
     def stop_reason(self) -> str | None:
         """Return why training stops before a new round: the judge's scores stopped improving."""
@@ -349,7 +331,7 @@ class OnPolicy(ABC):
         values["length"] = len(rollouts.old_logprobs) / len(scores)
         is_near = values["kl"] <= (self.settings.max_kl or math.inf)
         count = min(NUM_SAMPLES, len(rollouts.trees))
-        samples = [self._make_sample(rollouts.select([i])) for i in range(count)]
+        samples = [make_eval_sample(rollouts.select([i]), self.decoder) for i in range(count)]
         fixed = self.sample_fixed_prompts()
         # last: an interrupted evaluation runs again and must not count twice
         self.judge_history += [values["judge"]] if "judge" in values else []
@@ -365,28 +347,6 @@ class OnPolicy(ABC):
         keys = [self._sampling_keys("judged", 0, i)[:1] for i in range(count)]
         policy = self.roles.ema or self.roles.policy
         return self.complete(self._sample_and_score(policy, prompts, keys, self.roles.judge))
-
-    def _make_sample(self, rollouts: RolloutBatch) -> EvalSample:
-        """Return a response with its scores and the numbers of each token."""
-        (tree,) = rollouts.trees
-        (branch,) = tree.branches
-        response, decode = branch.tokens.tolist(), self.decoder.decode
-        scores = {"reward": rollouts.rewards, "judge": rollouts.judge_scores}
-        per_token = {
-            "kl": rollouts.old_logprobs - rollouts.reference_logprobs,
-            "rewards": rollouts.token_rewards,
-            "values": rollouts.values,
-            "advantages": rollouts.advantages,
-        }
-        return EvalSample(
-            decode(tree.prompt.tolist()),
-            decode(response),
-            {
-                **{name: float(value) for name, value in scores.items() if value is not None},
-                "tokens": [self.decoder.token_text(token) for token in response],
-                **{name: own.tolist() for name, own in per_token.items() if own is not None},
-            },
-        )
 
     @torch.no_grad()
     def update_ema(self) -> None:

@@ -20,16 +20,16 @@ def in_float32(network: PreTrainedModel) -> Iterator[None]:
     """Compute with the network's weights in float32 inside the block."""
     layers = [m for m in network.modules() if isinstance(m, GradientCheckpointingLayer)]
     in_layers = {id(tensor) for layer in layers for tensor in _tensors(layer)}
-    outside = _cast(tensor for tensor in _tensors(network) if id(tensor) not in in_layers)
+    outside = _to_float32(tensor for tensor in _tensors(network) if id(tensor) not in in_layers)
     originals: dict[nn.Module, Originals] = {}
 
-    def cast(layer: nn.Module, *_: object) -> None:
-        originals[layer] = _cast(_tensors(layer))
+    def convert(layer: nn.Module, *_: object) -> None:
+        originals[layer] = _to_float32(_tensors(layer))
 
     def restore(layer: nn.Module, *_: object) -> None:
         _restore(originals.pop(layer, []))
 
-    hooks = [layer.register_forward_pre_hook(cast) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(convert) for layer in layers]
     hooks += [layer.register_forward_hook(restore, always_call=True) for layer in layers]
     try:
         yield
@@ -47,8 +47,8 @@ def _tensors(module: nn.Module) -> list[Tensor]:
     return [t for t in tensors.values() if t.is_floating_point()]
 
 
-def _cast(tensors: Iterable[Tensor]) -> Originals:
-    """Cast tensors in place and return them with their original data."""
+def _to_float32(tensors: Iterable[Tensor]) -> Originals:
+    """Convert tensors in place and return them with their original data."""
     originals = []
     for tensor in tensors:
         if tensor.dtype != torch.float32:

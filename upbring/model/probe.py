@@ -1,8 +1,8 @@
 """Check at load time that log-probabilities are those of plain transformers, on every path used.
 
-A tree of two branches, about 40 tokens, is scored packed, and each branch alone by transformers; a
-few tokens are sampled with cached keys and values, and then scored. An architecture that fails runs
-one sequence at a time, or samples without a cache; one whose log-probabilities differ even then is
+A tree of two branches, 40 tokens, is scored packed, and both texts by transformers alone; a few
+tokens are sampled with cached keys and values, and then scored. An architecture that fails runs one
+sequence at a time, or samples without a cache; one whose log-probabilities differ even then is
 refused, so that training is never silently wrong.
 
 The paths are compared in float32, where rounding hides nothing. In bfloat16 the same paths must be
@@ -27,8 +27,8 @@ from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import score_tokens
 from upbring.settings.sampling import SampleSettings
 
-PROMPT_LENGTH, BRANCH_LENGTHS = 14, (11, 15)
-SAMPLED_LENGTH = 3
+PROMPT_LENGTH, BRANCH_LENGTH = 14, 13
+SAMPLED_LENGTH = 2
 # RMS error of packed bfloat16, in multiples of that of transformers. Right architectures reach 1.6.
 ERROR_RATIO = 3.0
 MIN_ROUNDING = 1e-3  # of bfloat16, in nats: the error of a tiny model may vanish by chance
@@ -46,7 +46,7 @@ PATH_ERRORS = (
 
 @dataclass(frozen=True, eq=False)
 class ProbeTexts:
-    """The tokens of the probe: a prompt and its branches."""
+    """The tokens of the probe: a prompt and its branches, of equal length."""
 
     prompt: list[int]
     branches: tuple[list[int], ...]
@@ -167,11 +167,10 @@ def _checkpointing_text(model: Model, reason: str) -> str:
 
 def _probe_texts(vocab_size: int) -> ProbeTexts:
     permutation = counter_rng.permutation(counter_rng.key("probe"), vocab_size)
-    count = PROMPT_LENGTH + sum(BRANCH_LENGTHS)
+    count = PROMPT_LENGTH + 2 * BRANCH_LENGTH
     tokens = permutation[:count].repeat(1 + count // vocab_size).tolist()
     prompt, rest = tokens[:PROMPT_LENGTH], tokens[PROMPT_LENGTH:]
-    first, second = BRANCH_LENGTHS
-    return ProbeTexts(prompt, (rest[:first], rest[first : first + second]))
+    return ProbeTexts(prompt, (rest[:BRANCH_LENGTH], rest[BRANCH_LENGTH : 2 * BRANCH_LENGTH]))
 
 
 def _scoring_error(model: Model, texts: ProbeTexts, expected: Tensor) -> str | None:
@@ -200,21 +199,18 @@ def _sampling_error(model: Model, texts: ProbeTexts) -> str | None:
 
 def _reference_logprobs(model: Model, texts: ProbeTexts) -> Tensor:
     """Return the log-probabilities of all branches, computed by transformers alone."""
-    parts = []
     p = len(texts.prompt)
-    for branch in texts.branches:
-        tokens = torch.tensor([texts.prompt + branch], device=model.device)
-        try:
-            with model.autocast():
-                logits = model.network(input_ids=tokens, use_cache=False).logits[0].float()
-        except PATH_ERRORS as error:
-            raise InputError(
-                f"{_name(model)}: transformers cannot compute a text with this model "
-                f"({_first_line(error)}); use another model"
-            ) from error
-        logprobs = logits.log_softmax(-1)[p - 1 : -1].gather(-1, tokens[0, p:, None])
-        parts.append(logprobs.squeeze(-1))
-    return torch.cat(parts)
+    tokens = torch.tensor([texts.prompt + b for b in texts.branches], device=model.device)
+    try:
+        with model.autocast():
+            logits = model.network(input_ids=tokens, use_cache=False).logits.float()
+    except PATH_ERRORS as error:
+        raise InputError(
+            f"{_name(model)}: transformers cannot compute a text with this model "
+            f"({_first_line(error)}); use another model"
+        ) from error
+    logprobs: Tensor = logits.log_softmax(-1)[:, p - 1 : -1].gather(-1, tokens[:, p:, None])
+    return logprobs.flatten()
 
 
 def _difference_text(actual: Tensor, expected: Tensor) -> str | None:

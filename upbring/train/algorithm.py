@@ -58,9 +58,6 @@ class MicroBatch(Protocol):
 
 B = TypeVar("B", bound=MicroBatch)
 
-# A mean difference of log-probabilities that must be 0, in roundings of one of them.
-FIRST_STEP_ROUNDINGS = 5.0
-
 
 class Algorithm(Protocol[B]):
     """A stream of batches and a loss per item."""
