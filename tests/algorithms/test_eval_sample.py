@@ -1,15 +1,14 @@
 import torch
 
-from tests.algorithms.acting import made, round_of, settings, text
+from tests.algorithms.acting import made, settings, text
 from upbring.algorithms.eval_sample import make_eval_sample
 from upbring.algorithms.grpo import Grpo
 from upbring.settings.methods.grpo import GrpoSettings
 
 
 def test_a_sample_has_the_numbers_of_each_of_its_tokens() -> None:
-    ours, _ = made(Grpo, settings(GrpoSettings, steps=1, num_generations=1))
-    next(iter(ours.batches(0)))
-    rollouts = round_of(ours).select([1])
+    ours, _ = made(Grpo, settings(GrpoSettings, steps=1, num_generations=2))
+    rollouts = ours._sample_held_out().select([1])
     sample = make_eval_sample(rollouts, text())
     tokens = rollouts.trees[0].branches[0].tokens.tolist()
     assert sample.response == " ".join(map(str, tokens))
