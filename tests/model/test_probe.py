@@ -129,6 +129,18 @@ def test_sampling_that_depends_on_the_row_uses_no_cache_and_reports_it() -> None
     assert "sampling with cached keys and values is not supported" in messages[0]
 
 
+def test_a_decoder_that_does_not_know_the_layer_is_not_used_and_that_is_reported() -> None:
+    network = family("llama")
+    layer = network.model.layers[0].mlp
+    forward = layer.forward
+    layer.forward = lambda x: forward(x) * 1.1  # the decoder reads the weights only
+    messages: list[str] = []
+    model = probe_architecture(Model(network), log=messages.append)
+    assert model.is_cached
+    assert not model.has_decoder
+    assert "sampling from a packed copy of the weights is not supported" in messages[0]
+
+
 def falcon() -> FalconConfig:
     return FalconConfig(
         vocab_size=VOCABULARY,

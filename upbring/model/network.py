@@ -29,6 +29,7 @@ class Model:
     compute_dtype: torch.dtype = torch.float32
     is_packed: bool = True  # scores packed trees correctly
     is_cached: bool = True  # samples correctly with cached keys and values
+    has_decoder: bool = True  # samples correctly from the decoder's copy of the weights
     rounding: float = FLOAT32_ROUNDING  # of a log-probability in the compute dtype, in nats
 
     @property

@@ -23,7 +23,7 @@ from upbring.maths import counter_rng
 from upbring.model.attention import ATTENTION_NAME, UnsupportedAttention
 from upbring.model.float32 import in_float32
 from upbring.model.network import FLOAT32_ROUNDING, Model
-from upbring.model.sampling import Request, StopConditions, sample
+from upbring.model.sampling import MIN_DECODER_TOKENS, Request, StopConditions, sample
 from upbring.model.score import score_tokens
 from upbring.settings.sampling import SampleSettings
 
@@ -71,7 +71,7 @@ def probe_architecture(model: Model, *, log: Callable[[str], None]) -> Model:
         exact = reference if is_float32 else _reference_logprobs(exact_model, texts)
         chosen = _fastest_path(exact_model, texts, exact, original_attention, log=log)
     if is_float32:
-        return chosen
+        return _with_right_decoder(chosen, texts, log=log)
     own_error = _rms(reference - exact)
     chosen = replace(
         chosen, compute_dtype=model.compute_dtype, rounding=max(MIN_ROUNDING, own_error)
@@ -82,7 +82,7 @@ def probe_architecture(model: Model, *, log: Callable[[str], None]) -> Model:
             f"{_name(model)}: in {_dtype_name(model)} log-probabilities differ by {error:.2g} from "
             f"float32, those of transformers by {own_error:.2g}; use --dtype float32"
         )
-    return chosen
+    return _with_right_decoder(chosen, texts, log=log)
 
 
 def _fastest_path(
@@ -131,6 +131,24 @@ def _with_right_sampling(model: Model, texts: ProbeTexts, *, log: Callable[[str]
         "token is computed from the whole text, which is slower"
     )
     return uncached
+
+
+def _with_right_decoder(model: Model, texts: ProbeTexts, *, log: Callable[[str], None]) -> Model:
+    """Return the model with its decoder if that samples correctly, as long responses are sampled.
+
+    This is in the compute dtype: the decoder's weights are a copy in it.
+    """
+    if not (model.is_packed and model.is_cached):
+        return model
+    sampled, scored = _sampled_and_scored(model, texts, max_tokens=MIN_DECODER_TOKENS)
+    error = _rms(sampled - scored)
+    if error <= ERROR_RATIO * model.rounding:
+        return model
+    log(
+        f"{_name(model)}: sampling from a packed copy of the weights is not supported "
+        f"(log-probabilities differ by {error:.2g}); sampling is slower"
+    )
+    return replace(model, has_decoder=False)
 
 
 def probe_gradient_checkpointing(model: Model, parameters: Iterable[nn.Parameter]) -> None:
@@ -184,17 +202,32 @@ def _scoring_error(model: Model, texts: ProbeTexts, expected: Tensor) -> str | N
 
 def _sampling_error(model: Model, texts: ProbeTexts) -> str | None:
     """Return why sampled tokens have other log-probabilities when they are scored, or None."""
-    first, second = texts.prompt, texts.prompt[: PROMPT_LENGTH // 2]
-    requests = [Request(first, (1, 2)), Request(second, (3,))]
-    sampling = SampleSettings(temperature=1.0, max_tokens=SAMPLED_LENGTH)
     try:
-        responses = sample(model, requests, sampling, stopping=StopConditions())
+        sampled, scored = _sampled_and_scored(model, texts, max_tokens=SAMPLED_LENGTH)
     except PATH_ERRORS as error:
         return _first_line(error)
+    return _difference_text(sampled, scored)
+
+
+def _sampled_and_scored(
+    model: Model, texts: ProbeTexts, *, max_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities of a few tokens as they were sampled, and as they are scored.
+
+    `max_tokens` decides how they are sampled; only `SAMPLED_LENGTH` of each response are.
+    """
+    first, second = texts.prompt, texts.prompt[: PROMPT_LENGTH // 2]
+    requests = [Request(first, (1, 2)), Request(second, (3,))]
+    responses = sample(
+        model,
+        requests,
+        SampleSettings(temperature=1.0, max_tokens=max_tokens),
+        stopping=StopConditions(ends_sequence=lambda tokens: len(tokens) >= SAMPLED_LENGTH),
+    )
     trees = [make_tree(requests[r.request_index].prompt, r.tokens) for r in responses]
     scored = score_tokens(model, make_batch(trees).to(model.device)).logprobs
     sampled = [logprob for response in responses for logprob in response.logprobs]
-    return _difference_text(torch.tensor(sampled, device=scored.device), scored)
+    return torch.tensor(sampled, device=scored.device), scored
 
 
 def _reference_logprobs(model: Model, texts: ProbeTexts) -> Tensor:
