@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.algorithms.acting import made, settings
+from tests.algorithms.acting import made, odd, settings
 from tests.preferred import algorithm, own_reference, rankings
 from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.grpo import Grpo
@@ -76,7 +76,10 @@ def test_a_reference_other_than_the_initial_policy_stops_the_run() -> None:
 def test_a_first_step_as_expected_is_taken() -> None:
     plain = algorithm(Dpo, rankings(), beta=0.3)
     right: list[Any] = [algorithm(Dpo, own_reference(rankings(), plain), beta=0.3)]
-    right += [made(k, settings(s, steps=2, num_generations=4))[0] for k, s in KINDS.items()]
+    right += [
+        made(kind, settings(asked, steps=2, num_generations=4), reward=odd)[0]
+        for kind, asked in KINDS.items()
+    ]
     for ours in right:
         taken = trainer(ours)
         before = {n: p.detach().clone() for n, p in taken.parameters.items()}
