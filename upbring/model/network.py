@@ -8,6 +8,7 @@ architecture keeps its rate, and a log-probability is the same in every forward 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -116,7 +117,7 @@ def hidden_states(model: Model, batch: Batch) -> Tensor:
 
 def forward(model: Model, tokens: Tensor, positions: Tensor, layout: AttentionLayout) -> Tensor:
     """Return the hidden states `[T, D]` of a row of `tokens` `[T]` under a layout."""
-    with model.autocast():
+    with model.autocast(), _explained_token_errors(model, tokens):
         out = model.network.base_model(
             input_ids=tokens.unsqueeze(0),
             position_ids=positions.unsqueeze(0),
@@ -127,6 +128,21 @@ def forward(model: Model, tokens: Tensor, positions: Tensor, layout: AttentionLa
     return hidden
 
 
+@contextmanager
+def _explained_token_errors(model: Model, tokens: Tensor) -> Iterator[None]:
+    """Name the token that is beyond the vocabulary if the embedding has no row for it."""
+    try:
+        yield
+    except IndexError as error:
+        largest, V = int(tokens.max()), model.vocab_size
+        if largest < V:
+            raise
+        raise InputError(
+            f"token {largest} is beyond the model's vocabulary of {V}; its tokenizer belongs to "
+            "another model, or its config.json is wrong"
+        ) from error
+
+
 def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
     """Return the hidden states `[T, D]` of one sequence in a row of its own."""
     if model.is_packed:
@@ -134,7 +150,7 @@ def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
         return forward(
             model, tokens, positions, TreeLayout((TreeSpan(0, len(tokens), ()),), model.device)
         )
-    with model.autocast():
+    with model.autocast(), _explained_token_errors(model, tokens):
         out = model.network.base_model(input_ids=tokens.unsqueeze(0), use_cache=False)
     hidden: Tensor = out.last_hidden_state[0]
     return hidden

@@ -237,7 +237,7 @@ def _reference_logprobs(model: Model, texts: ProbeTexts) -> Tensor:
     try:
         with model.autocast():
             logits = model.network(input_ids=tokens, use_cache=False).logits.float()
-    except PATH_ERRORS as error:
+    except Exception as error:  # whatever the configuration leads to
         raise InputError(
             f"{_name(model)}: transformers cannot compute a text with this model "
             f"({_first_line(error)}); use another model"

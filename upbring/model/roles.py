@@ -30,9 +30,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
-from upbring.errors import InputError
+from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
+from upbring.model.adapter_config import read_adapter_config
 from upbring.model.lora import ActiveAdapter, AdaptedLinear
+from upbring.model.read_config import first_line
 from upbring.model.target_modules import choose_target_modules
 from upbring.settings.model import AdapterSettings
 
@@ -84,17 +86,17 @@ class Roles:
             parameter.requires_grad = True
         return targets.left_out
 
-    def _inject(self, role: str, config: LoraConfig) -> None:
+    def _inject(self, role: str, config: LoraConfig, *, source: str = "target_modules") -> None:
         assert role not in self.configs, f"role {role!r} exists already"
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about a second adapter, which is intended
                 inject_adapter_in_model(config, self.model, adapter_name=role)
-        except ValueError as error:
+        except Exception as error:  # PEFT raises many types for values it does not expect
             raise InputError(
-                f"target_modules: {config.target_modules!r} matches no layer of this model "
-                f"({error}); use all-linear, or names such as q_proj,v_proj"
+                f"{source}: PEFT cannot add an adapter to {format_value(config.target_modules)} of "
+                f"this model ({first_line(error)}); use all-linear, or names such as q_proj,v_proj"
             ) from error
         self._find_layers()
         unsupported = [
@@ -102,7 +104,7 @@ class Roles:
         ]
         if unsupported:
             raise InputError(
-                f"target_modules: {unsupported[0]} is not a linear layer, and only linear layers "
+                f"{source}: {unsupported[0]} is not a linear layer, and only linear layers "
                 "can have adapters; merge that adapter with PEFT and load the merged model"
             )
         self.configs[role] = config
@@ -116,15 +118,11 @@ class Roles:
 
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
-        config = LoraConfig.from_pretrained(str(folder))
-        if config.lora_bias:
-            raise InputError(
-                f"{folder}: has lora_bias, which is not supported; merge the adapter with PEFT"
-            )
+        config = read_adapter_config(folder)
         config.base_model_name_or_path = None
         config.modules_to_save = None  # a reward head is stored outside the network
         config.inference_mode = False
-        self._inject(role, config)
+        self._inject(role, config, source=str(folder))
         expected = {_peft_name(n, role): p for n, p in self._adapter_parameters(role).items()}
         missing, unexpected = (
             sorted(expected.keys() - tensors.keys()),
@@ -135,6 +133,12 @@ class Roles:
                 f"{folder}: the adapter does not match its base (missing tensors {missing[:2]}, "
                 f"unexpected tensors {unexpected[:2]}); check base_model_name_or_path"
             )
+        for name, parameter in expected.items():
+            if parameter.shape != tensors[name].shape:
+                raise InputError(
+                    f"{folder}: {name} has shape {tuple(tensors[name].shape)}, and its base needs "
+                    f"{tuple(parameter.shape)}; check base_model_name_or_path and r"
+                )
         with torch.no_grad():
             for name, parameter in expected.items():
                 parameter.copy_(tensors[name])
