@@ -65,5 +65,5 @@ def test_quantized_weights_are_refused_by_their_method(
 
 
 def test_a_text_config_that_is_no_model_is_refused(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="text model is|cannot be read"):
+    with pytest.raises(InputError, match=r"text model is|cannot be read"):
         read_config(changed(model_folder, tmp_path, text_config={"hidden_size": 4}))

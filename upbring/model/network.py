@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from upbring.data.trees.batch import Batch, TreeSpan
@@ -38,6 +38,13 @@ class Model:
         """The network's device."""
         device: torch.device = self.network.device
         return device
+
+    @property
+    def body(self) -> nn.Module:
+        """The network without its head, which returns hidden states."""
+        network = self.network
+        body: nn.Module = network.base_model
+        return network.get_submodule("model") if body is network else body  # as in Llama 4
 
     @property
     def vocab_size(self) -> int:
@@ -118,7 +125,7 @@ def hidden_states(model: Model, batch: Batch) -> Tensor:
 def forward(model: Model, tokens: Tensor, positions: Tensor, layout: AttentionLayout) -> Tensor:
     """Return the hidden states `[T, D]` of a row of `tokens` `[T]` under a layout."""
     with model.autocast(), _explained_token_errors(model, tokens):
-        out = model.network.base_model(
+        out = model.body(
             input_ids=tokens.unsqueeze(0),
             position_ids=positions.unsqueeze(0),
             use_cache=False,
@@ -151,7 +158,7 @@ def _forward_sequence(model: Model, tokens: Tensor) -> Tensor:
             model, tokens, positions, TreeLayout((TreeSpan(0, len(tokens), ()),), model.device)
         )
     with model.autocast(), _explained_token_errors(model, tokens):
-        out = model.network.base_model(input_ids=tokens.unsqueeze(0), use_cache=False)
+        out = model.body(input_ids=tokens.unsqueeze(0), use_cache=False)
     hidden: Tensor = out.last_hidden_state[0]
     return hidden
 
