@@ -20,7 +20,7 @@ from transformers import (
 
 VOCABULARY = 97
 
-_SHAPE = {
+SHAPE = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -42,23 +42,23 @@ _LONGROPE = {
 }
 
 FAMILIES: dict[str, Callable[[], PretrainedConfig]] = {
-    "llama": lambda: LlamaConfig(**_SHAPE),
-    "mistral": lambda: MistralConfig(**_SHAPE, sliding_window=6),
-    "qwen2": lambda: Qwen2Config(**_SHAPE, tie_word_embeddings=True),
-    "qwen3": lambda: Qwen3Config(**_SHAPE, head_dim=8),
+    "llama": lambda: LlamaConfig(**SHAPE),
+    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=6),
+    "qwen2": lambda: Qwen2Config(**SHAPE, tie_word_embeddings=True),
+    "qwen3": lambda: Qwen3Config(**SHAPE, head_dim=8),
     "gemma2": lambda: Gemma2Config(
-        **_SHAPE, **_WINDOWS, attn_logit_softcapping=1.0, final_logit_softcapping=2.0
+        **SHAPE, **_WINDOWS, attn_logit_softcapping=1.0, final_logit_softcapping=2.0
     ),
-    "gemma3": lambda: Gemma3TextConfig(**_SHAPE, **_WINDOWS),
-    "phi3": lambda: Phi3Config(**_SHAPE, sliding_window=None),
+    "gemma3": lambda: Gemma3TextConfig(**SHAPE, **_WINDOWS),
+    "phi3": lambda: Phi3Config(**SHAPE, sliding_window=None),
     "phi3-longrope": lambda: Phi3Config(
-        **_SHAPE,
+        **SHAPE,
         sliding_window=None,
         rope_parameters=_LONGROPE,
         original_max_position_embeddings=24,
     ),
     "phi3-partial": lambda: Phi3Config(
-        **_SHAPE,
+        **SHAPE,
         sliding_window=None,
         rope_parameters={
             "rope_type": "default",
@@ -75,14 +75,20 @@ FAMILIES: dict[str, Callable[[], PretrainedConfig]] = {
         bos_token_id=1,
         eos_token_id=2,
     ),
-    "olmo2": lambda: Olmo2Config(**_SHAPE),
+    "olmo2": lambda: Olmo2Config(**SHAPE),
 }
 
 
 def family(name: str, *, seed: int = 0, attention: str = "eager") -> PreTrainedModel:
     """Return the tiny model of a family with large weights; tokens differ in probability."""
+    return random_network(FAMILIES[name](), seed=seed, attention=attention)
+
+
+def random_network(
+    config: PretrainedConfig, *, seed: int = 0, attention: str | None = None
+) -> PreTrainedModel:
+    """Return the model of a configuration, with large weights; tokens differ in probability."""
     torch.manual_seed(seed)
-    config = FAMILIES[name]()
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

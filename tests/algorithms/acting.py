@@ -17,7 +17,7 @@ from upbring.data.trees.batch import Batch
 from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Tree
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.network import Model, disable_dropout
+from upbring.model.network import Model
 from upbring.model.roles import BASE, Roles
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.model import AdapterSettings
@@ -75,7 +75,6 @@ def made(
 ) -> tuple[K, Roles]:
     """Return an algorithm on a new policy, and the roles of its base model."""
     network = family("llama", attention=ATTENTION_NAME).to(compute)
-    disable_dropout(network)
     model, roles = Model(network, compute), Roles(network)
     roles.add_adapter("policy", LORA, seed=0)
     if is_checkpointed:

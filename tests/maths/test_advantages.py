@@ -79,3 +79,16 @@ def test_leave_one_out_compares_with_the_others_of_the_group() -> None:
     naive = [1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2, 5 - 5, 5 - 5]
     assert result == pytest.approx(naive)
     assert leave_one_out_advantages(REWARDS[5:], GROUP[:1], 1).tolist() == [9]  # no other response
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reward", [100.1, 0.1, -7.3, 1e6 + 0.7])
+def test_equal_rewards_have_an_advantage_of_exactly_zero(dtype: torch.dtype, reward: float) -> None:
+    group = torch.tensor([0] * 7 + [1] * 3)
+    rewards = torch.tensor([reward] * 7 + [1.0, 2.0, 4.0], dtype=dtype)
+    for scaled in (True, False):
+        found = group_relative_advantages(rewards, group, 2, is_scaled=scaled)
+        assert found.dtype == dtype
+        assert found[:7].tolist() == [0.0] * 7
+        assert found[7:].abs().min() > 0.1
+    assert leave_one_out_advantages(rewards, group, 2)[:7].tolist() == [0.0] * 7

@@ -104,3 +104,14 @@ def test_cached_factors_follow_a_change_of_the_weights(change: str) -> None:
         after = one(x)
     assert not torch.allclose(after, before)
     assert torch.allclose(after, one(x).detach())  # with a gradient nothing is cached
+
+
+def test_an_output_may_be_changed_in_place() -> None:
+    """Llama 4 rotates its queries in place."""
+    one = adapted_layer(has_bias=False)
+    x = torch.randn(2, 4, 6, dtype=torch.float64)
+    y = one(x).view(2, 4, 5)
+    y.mul_(2)
+    (doubled,) = torch.autograd.grad(y.sum(), [one.lora_B["policy"].weight])
+    (plain,) = torch.autograd.grad(one(x).sum(), [one.lora_B["policy"].weight])
+    assert torch.allclose(doubled, 2 * plain)

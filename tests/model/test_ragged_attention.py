@@ -51,7 +51,7 @@ def test_one_ragged_call_equals_one_call_per_sequence(window: int | None, heads:
         *half, ragged_sequences(spans, torch.device(gpu)), scaling=0.2, window=window
     )
     ours = torch.autograd.grad((fused.float() * how).sum(), (q, k, v))
-    plain = TreeLayout(spans, torch.device(gpu)).attend(0, q, k, v, rule)
+    plain = TreeLayout(spans, torch.device(gpu)).attend(q, k, v, rule)
     theirs = torch.autograd.grad((plain * how).sum(), (q, k, v))
     assert torch.allclose(fused.float(), plain, atol=3e-2)
     for a, b in zip(ours, theirs, strict=True):
@@ -79,7 +79,7 @@ def test_a_gpu_computes_the_same_as_a_cpu(name: str) -> None:
 def test_the_sequences_cover_what_trees_attend_to() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 11, 8, generator=generator) for _ in range(3))
-    expected = TreeLayout(SPANS, CPU).attend(0, q, k, v, AttentionConfig(0.3))
+    expected = TreeLayout(SPANS, CPU).attend(q, k, v, AttentionConfig(0.3))
     found = ragged_sequences(SPANS, CPU)
     assert found.key_positions is not None
     ends, sizes = found.cu_seqlens_q.tolist(), found.cu_seqlens_k.tolist()

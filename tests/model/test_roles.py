@@ -13,7 +13,7 @@ from tests.plain import random_trees
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.network import Model, disable_dropout
+from upbring.model.network import Model
 from upbring.model.roles import BASE, Roles, sum_factors
 from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
@@ -24,7 +24,6 @@ LORA = AdapterSettings(rank=4)
 
 def stage(name: str = "llama", *, roles: tuple[str, ...] = ("policy",)) -> tuple[Model, Roles]:
     network = family(name, attention=ATTENTION_NAME)
-    disable_dropout(network)
     held = Roles(network)
     for seed, role in enumerate(roles):
         held.add_adapter(role, LORA, seed=seed)

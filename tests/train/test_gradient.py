@@ -10,7 +10,7 @@ from tests.plain import plain_logprobs, random_trees
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree
 from upbring.model.attention import ATTENTION_NAME
-from upbring.model.network import Model, disable_dropout
+from upbring.model.network import Model
 from upbring.model.roles import Roles
 from upbring.model.score import score_tokens
 from upbring.train.algorithm import Evaluation, Term, Terms
@@ -48,6 +48,10 @@ class TwoTerms:
             "surprise": Term(logprobs.detach().exp(), batch.weight, 0),
         }
 
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        del values
+        return None
+
     def evaluate(self, step: int) -> Evaluation:
         return Evaluation({"step": float(step)})
 
@@ -81,7 +85,6 @@ def gradient(
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the gradient of a step, and its metrics."""
     network = family(name, attention=ATTENTION_NAME).to(dtype)
-    disable_dropout(network)
     batches = [make_batch(group) for group in groups]
     metrics = accumulate(TwoTerms(Model(network)), batches)
     return torch.cat([p.grad.flatten().double() for p in network.parameters()]), metrics

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from upbring.algorithms.first_step import impossible_metric, preference_limits
 from upbring.algorithms.pretrain import negative_log_likelihood
 from upbring.algorithms.supervised import Stateless, held_out_means, iterate_steps
 from upbring.data.trees.batch import Batch
@@ -156,6 +157,10 @@ class PreferenceAlgorithm(Stateless, ABC):
         return (
             get_per_branch(batch, self.label_key).isnan()[batch.branch_index].nonzero().squeeze(-1)
         )
+
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which log-ratio to the reference is impossible: the policy still equals it."""
+        return impossible_metric(values, preference_limits(self.model.rounding))
 
     def evaluate(self, step: int) -> Evaluation:
         """Return held-out metrics, the KL to the reference, and responses to the fixed prompts.

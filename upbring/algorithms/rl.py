@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from upbring.algorithms.eval_sample import make_eval_sample
+from upbring.algorithms.first_step import impossible_metric, on_policy_limits
 from upbring.algorithms.judge_gain import evaluation_metrics, evaluation_scores
 from upbring.algorithms.rollout_batch import RolloutBatch, gather_rollouts, restore_rollouts
 from upbring.algorithms.sample_round import (
@@ -198,6 +200,11 @@ class OnPolicy(ABC):
             "beta": Term(per_response * self.beta, per_response, 0),
         }
 
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which metric is impossible before the first update, or None."""
+        limits = on_policy_limits(self.roles.policy.model.rounding, values["length"])
+        return impossible_metric(values, limits)
+
     def stop_reason(self) -> str | None:
         """Return why training stops before a new round: the judge's scores stopped improving."""
         history = self.judge_history
@@ -289,7 +296,7 @@ class OnPolicy(ABC):
 
     def _measure_first_round(self, rollouts: RolloutBatch) -> None:
         """Record the mean length of the first responses, and their mean reward and its scale."""
-        rewards = rollouts.rewards.float()  # [N]
+        rewards = rollouts.rewards.double()  # [N]
         self.initial_length = len(rollouts.old_logprobs) / len(rewards)
         if self.settings.normalize_rewards != "none":
             self.reward_shift = float(rewards.mean())
@@ -299,14 +306,14 @@ class OnPolicy(ABC):
 
     def complete(self, rollouts: RolloutBatch) -> RolloutBatch:
         """Return a round with its KL, normalized rewards and advantages."""
-        rewards = rollouts.rewards.float()  # [N]
+        rewards = rollouts.rewards.double()  # [N]
         gap = k3(rollouts.old_logprobs, rollouts.reference_logprobs)  # [R]
         return self.with_advantages(
             replace(
                 rollouts,
                 kl=segment_sum(gap, rollouts.batch.branch_index, len(rewards)),
-                normalized_rewards=(rewards - self.reward_shift) / self.reward_scale,
-                reward_std=rewards.std(correction=0).expand_as(rewards).clone(),
+                normalized_rewards=((rewards - self.reward_shift) / self.reward_scale).float(),
+                reward_std=rewards.std(correction=0).float().expand(len(rewards)).clone(),
             )
         )
 
@@ -324,7 +331,7 @@ class OnPolicy(ABC):
         values["length"] = len(rollouts.old_logprobs) / len(scores)
         is_near = values["kl"] <= (self.settings.max_kl or math.inf)
         count = min(NUM_SAMPLES, len(rollouts.trees))
-        samples = [self._make_sample(rollouts.select([i])) for i in range(count)]
+        samples = [make_eval_sample(rollouts.select([i]), self.decoder) for i in range(count)]
         fixed = self.sample_fixed_prompts()
         # last: an interrupted evaluation runs again and must not count twice
         self.judge_history += [values["judge"]] if "judge" in values else []
@@ -340,28 +347,6 @@ class OnPolicy(ABC):
         keys = [self._sampling_keys("judged", 0, i)[:1] for i in range(count)]
         policy = self.roles.ema or self.roles.policy
         return self.complete(self._sample_and_score(policy, prompts, keys, self.roles.judge))
-
-    def _make_sample(self, rollouts: RolloutBatch) -> EvalSample:
-        """Return a response with its scores and the numbers of each token."""
-        (tree,) = rollouts.trees
-        (branch,) = tree.branches
-        response, decode = branch.tokens.tolist(), self.decoder.decode
-        scores = {"reward": rollouts.rewards, "judge": rollouts.judge_scores}
-        per_token = {
-            "kl": rollouts.old_logprobs - rollouts.reference_logprobs,
-            "rewards": rollouts.token_rewards,
-            "values": rollouts.values,
-            "advantages": rollouts.advantages,
-        }
-        return EvalSample(
-            decode(tree.prompt.tolist()),
-            decode(response),
-            {
-                **{name: float(value) for name, value in scores.items() if value is not None},
-                "tokens": [self.decoder.token_text(token) for token in response],
-                **{name: own.tolist() for name, own in per_token.items() if own is not None},
-            },
-        )
 
     @torch.no_grad()
     def update_ema(self) -> None:

@@ -61,7 +61,12 @@ def held_out_means(
 
 
 class Stateless:
-    """The state of an algorithm that has none."""
+    """The state of an algorithm that has none, and no metric whose first value is known."""
+
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return None: any value is possible."""
+        del values
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """Return nothing."""

@@ -38,15 +38,17 @@ def group_relative_advantages(
 ) -> Tensor:
     """Return each reward `[N]` minus its group's mean, divided by the standard deviation if scaled.
 
-    The standard deviation is the unbiased one. A group of one response has advantage 0.
+    The standard deviation is the unbiased one. A group of one response, or of equal rewards, has
+    advantage 0.
     """
     # Â_i = (r_i − mean(r)) / std(r)                              (Shao et al. 2024, §4.1.2)
-    centered = rewards - segment_mean(rewards, group, num_groups)[group]  # [N]
+    shifted = _above_group_minimum(rewards, group, num_groups)
+    centered = shifted - segment_mean(shifted, group, num_groups)[group]  # [N]
     if not is_scaled:
-        return centered
-    sizes = segment_sum(torch.ones_like(rewards), group, num_groups)  # [P]
+        return centered.to(rewards.dtype)
+    sizes = segment_sum(torch.ones_like(centered), group, num_groups)  # [P]
     variance = segment_sum(centered.square(), group, num_groups) / (sizes - 1).clamp_min(1)  # [P]
-    return centered / (variance.sqrt() + STD_EPSILON)[group]
+    return (centered / (variance.sqrt() + STD_EPSILON)[group]).to(rewards.dtype)
 
 
 def leave_one_out_advantages(rewards: Tensor, group: Tensor, num_groups: int) -> Tensor:
@@ -57,7 +59,20 @@ def leave_one_out_advantages(rewards: Tensor, group: Tensor, num_groups: int) ->
     """
     # R(y_i, x) − 1/(k−1) Σ_{j≠i} R(y_j, x)                   (Ahmadian et al. 2024, equation 9)
     sizes = segment_sum(torch.ones_like(rewards), group, num_groups)[group]  # [N]
-    mean_of_others = (segment_sum(rewards, group, num_groups)[group] - rewards) / (
+    shifted = _above_group_minimum(rewards, group, num_groups)
+    mean_of_others = (segment_sum(shifted, group, num_groups)[group] - shifted) / (
         sizes - 1
     ).clamp_min(1)
-    return rewards - mean_of_others
+    return torch.where(sizes > 1, shifted - mean_of_others, rewards).to(rewards.dtype)
+
+
+def _above_group_minimum(rewards: Tensor, group: Tensor, num_groups: int) -> Tensor:
+    """Return each reward `[N]` minus the lowest of its group, in float64.
+
+    A mean of equal numbers may differ from them by a rounding error, which a division by the
+    standard deviation would magnify; a mean of zeros does not.
+    """
+    lowest = rewards.new_zeros(num_groups).scatter_reduce(
+        0, group, rewards, "amin", include_self=False
+    )
+    return rewards.double() - lowest[group].double()

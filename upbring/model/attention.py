@@ -47,9 +47,7 @@ class AttentionConfig:
 class AttentionLayout(Protocol):
     """Which tokens attend to which, and where earlier keys and values are stored."""
 
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
-    ) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tensor:
         """Return `[H, T, K]` from q `[H, T, K]` and k, v `[Hkv, T, K]`."""
 
 
@@ -72,9 +70,9 @@ def packed_attention(
     if unsupported or attention_mask is not None or dropout or layout is None:
         raise UnsupportedAttention(", ".join(unsupported) or "a mask, dropout or no layout")
     config = AttentionConfig(scaling or query.shape[-1] ** -0.5, sliding_window, softcap)
-    layer = int(str(module.layer_idx))
+    del module
     q, k, v = (to_compute_dtype(each[0]) for each in (query, key, value))
-    out = layout.attend(layer, q, k, v, config)
+    out = layout.attend(q, k, v, config)
     return out.transpose(0, 1).unsqueeze(0), None
 
 
@@ -97,11 +95,8 @@ class TreeLayout:
         """The offsets of all prompts and branches, computed once for all layers."""
         return ragged_sequences(self.spans, self.device)
 
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
-    ) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tensor:
         """Return `[H, T, K]`, with each tree attended separately."""
-        del layer
         if is_ragged_supported(q, softcap=config.softcap):
             return ragged_attention(
                 q, k, v, self.sequences, scaling=config.scaling, window=config.window
@@ -131,7 +126,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tenso
     L, S = q.shape[1], k.shape[1]
     if config.softcap is not None:
         return _softcapped_attention(q, k, v, config, causal_mask(L, S, config.window, q.device))
-    if _is_matmul_faster(q, S):
+    if _is_matmul_faster(q, S) and k.shape[2] == v.shape[2]:
         return matmul_attention(q, k, v, scaling=config.scaling, window=config.window)
     has_mask = S > L or (config.window is not None and config.window < S)
     mask = causal_mask(L, S, config.window, q.device) if has_mask else None

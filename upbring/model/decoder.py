@@ -175,7 +175,8 @@ def _has_known_layers(network: PreTrainedModel) -> bool:
 
 
 def _is_supported(model: Model) -> bool:
-    if not (_has_known_layers(model.network) and model.is_packed and model.device.type == "cpu"):
+    is_right = model.is_packed and model.is_cached and model.has_decoder
+    if not (_has_known_layers(model.network) and is_right and model.device.type == "cpu"):
         return False
     config = model.network.config
     rope = getattr(config, "rope_parameters", None) or {}

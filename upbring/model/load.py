@@ -7,7 +7,6 @@ from the model.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,33 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from upbring import durable
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.errors import InputError
 from upbring.maths import counter_rng
-from upbring.model.network import Model, disable_dropout, max_positions
+from upbring.model.network import Model, max_positions
 from upbring.model.probe import probe_architecture
+from upbring.model.read_config import first_line, read_config
 from upbring.model.roles import Roles, sum_factors
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.find_model import locate_model, read_json_object
 from upbring.tracking import Track, no_tracking, track_call
-
-LOAD_ERRORS = (
-    ImportError,  # a quantized model whose library is not installed
-    OSError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    SafetensorError,
-    StrictDataclassError,  # a field of config.json of the wrong type
-)
 
 TRANSFORMERS_LABEL = "Loading weights"  # of the bar that transformers shows
 ADAPTER_HEAD_NAME = "base_model.model.score.weight"  # a classifier head in PEFT files
@@ -69,7 +58,7 @@ class ModelFiles:
     @cached_property
     def config(self) -> PretrainedConfig:
         """The configuration of the base."""
-        return _read_config(self.base)
+        return read_config(self.base)
 
     @property
     def vocab_size(self) -> int:
@@ -143,7 +132,6 @@ def _assemble(
     log: Callable[[str], None],
 ) -> LoadedModel:
     """Return the network as a loaded model, with the adapters of its files merged into it."""
-    disable_dropout(network)
     network.eval()
     contract_file = files.folder / "contract.json"
     loaded = LoadedModel(
@@ -179,27 +167,6 @@ def adapter_chain(folder: Path) -> tuple[Path, list[Path]]:
     return folder, adapters
 
 
-def _read_config(base: Path) -> PretrainedConfig:
-    """Return the configuration of a directory of full weights."""
-    _require_config(base)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            config = AutoConfig.from_pretrained(base, local_files_only=True)
-    except LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{base / 'config.json'}: cannot be read ({reason}); correct it, or download it again"
-        ) from error
-    assert isinstance(config, PretrainedConfig), f"{type(config)} is not a configuration"
-    return config
-
-
-def _require_config(base: Path) -> None:
-    if not (base / "config.json").is_file():
-        raise InputError(f"{base}: has no config.json; pass the directory that contains the model")
-
-
 @contextmanager
 def _show_loaded_weights(track: Track) -> Iterator[None]:
     """Show how many weights transformers has loaded, instead of its own bar."""
@@ -225,7 +192,7 @@ def _show_loaded_weights(track: Track) -> Iterator[None]:
 
 def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedModel:
     """Return a directory's network, from its safetensors or with random weights."""
-    _require_config(base)
+    config = read_config(base)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     has_weights = any(base.glob("*.safetensors"))
@@ -243,15 +210,15 @@ def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTra
                 output_loading_info=True,
             )
         else:
-            config = AutoConfig.from_pretrained(base, local_files_only=True)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(counter_rng.key(seed or 0, "weights"))
                 network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             loading_info = {}
-    except LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # each architecture raises its own types
         raise InputError(
-            f"{base}: cannot be loaded ({reason}); download or export it again"
+            f"{base}: cannot be loaded ({first_line(error)}); download or export it again"
         ) from error
     missing = sorted(loading_info.get("missing_keys", ()))
     if is_classifier(base):  # has no language-model head, and none is used

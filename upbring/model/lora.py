@@ -40,23 +40,21 @@ class LoraFunction(torch.autograd.Function):
         B: Tensor,
         scale: float,
     ) -> Tensor:
-        """Return `[…, out]` from x `[…, in]`."""
-        flat = x.reshape(-1, x.shape[-1])
+        """Return `[T, out]` from x `[T, in]`."""
         down, up = A.to(x.dtype) * scale, B.to(x.dtype)
-        y, u = lora_forward(flat, W, bias, down, up)
-        ctx.save_for_backward(flat, W, down, up, u)
-        ctx.scale, ctx.shape, ctx.kinds = scale, x.shape, (A.dtype, B.dtype)
-        return y.view(*x.shape[:-1], -1)
+        y, u = lora_forward(x, W, bias, down, up)
+        ctx.save_for_backward(x, W, down, up, u)
+        ctx.scale, ctx.kinds = scale, (A.dtype, B.dtype)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
         """Return the gradients of x, A and B."""
-        flat, W, down, up, u = ctx.saved_tensors
-        g = gradient.reshape(-1, gradient.shape[-1])
+        x, W, down, up, u = ctx.saved_tensors
         v = g @ up
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
-        grad_x = (g @ W).addmm_(v, down).view(ctx.shape) if is_x else None
-        grad_A = (v.t() @ flat).to(ctx.kinds[0]) * ctx.scale if is_A else None
+        grad_x = (g @ W).addmm_(v, down) if is_x else None
+        grad_A = (v.t() @ x).to(ctx.kinds[0]) * ctx.scale if is_A else None
         # gᵀ u as (uᵀ g)ᵀ: faster, because g keeps its memory layout
         grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None
         return grad_x, None, None, grad_A, grad_B, None
@@ -131,12 +129,12 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
         bias = None if base.bias is None else base.bias.to(x.dtype)
         A, B, scale = self.lora_A[role].weight, self.lora_B[role].weight, self.scaling[role]
         with torch.autocast(device_type, enabled=False) if is_autocast else nullcontext():
-            if torch.is_grad_enabled():
-                output: Tensor = LoraFunction.apply(x, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
-                return output
-            # autograd's bookkeeping costs as much as the products of one row
             flat = x.reshape(-1, x.shape[-1])
-            out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
+            # autograd's bookkeeping costs as much as the products of one row
+            if torch.is_grad_enabled():
+                out = LoraFunction.apply(flat, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
+            else:
+                out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
         return out.view(*x.shape[:-1], -1)
 
     def _factors(self, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> FactorPair:

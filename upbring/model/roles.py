@@ -16,6 +16,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from pathlib import Path
 
 import torch
@@ -26,11 +27,15 @@ from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
-from upbring.errors import InputError
+from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
+from upbring.model.adapter_config import read_adapter_config
 from upbring.model.lora import ActiveAdapter, AdaptedLinear
+from upbring.model.read_config import first_line
+from upbring.model.target_modules import choose_target_modules
 from upbring.settings.model import AdapterSettings
 
 BASE = "base"  # the role with all adapters disabled
@@ -52,12 +57,17 @@ class Roles:
         """The active role of this thread."""
         return self.thread_adapter.get() or BASE
 
-    def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> None:
-        """Add a role equal to the base: a LoRA adapter with B = 0 and A sampled from `seed`."""
+    def add_adapter(self, role: str, settings: AdapterSettings, *, seed: int) -> list[str]:
+        """Add a role equal to the base: a LoRA adapter with B = 0 and A sampled from `seed`.
+
+        Return the weights of layers that have no adapter although the settings ask for all.
+        """
+        targets = choose_target_modules(self.model, settings.target_modules)
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
-            target_modules=_target_modules(self.model, settings.target_modules),
+            target_modules=targets.names,
+            exclude_modules=targets.excluded,
             use_rslora=settings.rslora,
             use_dora=settings.dora,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
@@ -74,18 +84,19 @@ class Roles:
             A.data.copy_(noise)
         for parameter in self.parameters(role).values():
             parameter.requires_grad = True
+        return targets.left_out
 
-    def _inject(self, role: str, config: LoraConfig) -> None:
+    def _inject(self, role: str, config: LoraConfig, *, source: str = "target_modules") -> None:
         assert role not in self.configs, f"role {role!r} exists already"
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about a second adapter, which is intended
                 inject_adapter_in_model(config, self.model, adapter_name=role)
-        except ValueError as error:
+        except Exception as error:  # PEFT raises many types for values it does not expect
             raise InputError(
-                f"target_modules: {config.target_modules!r} matches no layer of this model "
-                f"({error}); use all-linear, or names such as q_proj,v_proj"
+                f"{source}: PEFT cannot add an adapter to {format_value(config.target_modules)} of "
+                f"this model ({first_line(error)}); use all-linear, or names such as q_proj,v_proj"
             ) from error
         self._find_layers()
         unsupported = [
@@ -93,7 +104,7 @@ class Roles:
         ]
         if unsupported:
             raise InputError(
-                f"target_modules: {unsupported[0]} is not a linear layer, and only linear layers "
+                f"{source}: {unsupported[0]} is not a linear layer, and only linear layers "
                 "can have adapters; merge that adapter with PEFT and load the merged model"
             )
         self.configs[role] = config
@@ -103,18 +114,15 @@ class Roles:
             parameter.data = parameter.data.float()
         for parameter in trainable:
             parameter.requires_grad = True
+        self.model.eval()  # PEFT's new layers begin in training mode
 
     def load_adapter(self, role: str, folder: Path, tensors: dict[str, Tensor]) -> None:
         """Add a role from a PEFT adapter's folder and the tensors of its file."""
-        config = LoraConfig.from_pretrained(str(folder))
-        if config.lora_bias:
-            raise InputError(
-                f"{folder}: has lora_bias, which is not supported; merge the adapter with PEFT"
-            )
+        config = read_adapter_config(folder)
         config.base_model_name_or_path = None
         config.modules_to_save = None  # a reward head is stored outside the network
         config.inference_mode = False
-        self._inject(role, config)
+        self._inject(role, config, source=str(folder))
         expected = {_peft_name(n, role): p for n, p in self._adapter_parameters(role).items()}
         missing, unexpected = (
             sorted(expected.keys() - tensors.keys()),
@@ -125,6 +133,12 @@ class Roles:
                 f"{folder}: the adapter does not match its base (missing tensors {missing[:2]}, "
                 f"unexpected tensors {unexpected[:2]}); check base_model_name_or_path"
             )
+        for name, parameter in expected.items():
+            if parameter.shape != tensors[name].shape:
+                raise InputError(
+                    f"{folder}: {name} has shape {tuple(tensors[name].shape)}, and its base needs "
+                    f"{tuple(parameter.shape)}; check base_model_name_or_path and r"
+                )
         with torch.no_grad():
             for name, parameter in expected.items():
                 parameter.copy_(tensors[name])
@@ -193,21 +207,41 @@ class Roles:
         self.thread_adapter.set(None if role == BASE else role)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass, with the forward pass's role."""
+        """Recompute activations in the backward pass, with the forward pass's role.
 
-        def recompute_in_role(function: Callable[..., object], *arguments: object) -> object:
+        transformers' own switch works in training mode only, in which dropout applies.
+        """
+        modules = dict(self.model.named_modules())
+        layers = {n: m for n, m in modules.items() if isinstance(m, GradientCheckpointingLayer)}
+        outermost = [
+            layer
+            for name, layer in layers.items()
+            if not any(name.startswith(f"{other}.") for other in layers)
+        ]
+        if not outermost:
+            raise InputError(
+                f"gradient_checkpointing: {type(self.model).__name__} has no layers that can be "
+                "recomputed; leave it out"
+            )
+        for layer in outermost:
+            layer.forward = self._recomputed(layer.forward)
+
+    def _recomputed(self, forward: Callable[..., object]) -> Callable[..., object]:
+        """Return a layer's forward pass, of which the backward pass keeps only the inputs."""
+
+        @wraps(forward)
+        def recomputed(*args: object, **kwargs: object) -> object:
+            if not torch.is_grad_enabled():
+                return forward(*args, **kwargs)
             role = self.active_role
 
-            def recompute(*inputs: object) -> object:
+            def in_role(*args: object, **kwargs: object) -> object:
                 with self.active(role):
-                    return function(*inputs)
+                    return forward(*args, **kwargs)
 
-            return checkpoint(recompute, *arguments, use_reentrant=False)
+            return checkpoint(partial(in_role, **kwargs), *args, use_reentrant=False)
 
-        self.model._set_gradient_checkpointing(  # noqa: SLF001 -- the public method takes no function
-            enable=True, gradient_checkpointing_func=recompute_in_role
-        )
-        self.model.train()  # transformers checkpoints in training mode only; dropout is 0
+        return recomputed
 
     @torch.no_grad()
     def merge(self, role: str) -> float:
@@ -318,27 +352,3 @@ def sum_factors(
             Bs.append(sign * F.pad(B, (0, missing)))
         out[name] = (torch.cat(As, 0), torch.cat(Bs, 1))
     return out
-
-
-def _target_modules(model: PreTrainedModel, targets: str) -> list[str]:
-    """Return the last name parts of the linear layers that `targets` selects, without the head."""
-    head = model.get_output_embeddings()
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D | LoraLayer)
-        and module is not head
-        and not name.endswith(".base_layer")
-        and ".lora_" not in name
-    }
-    available = sorted({name.rpartition(".")[2] for name in linear})
-    if targets in {"auto", "all-linear"}:
-        return available
-    leaves = sorted({part.strip() for part in targets.split(",") if part.strip()})
-    for leaf in leaves:
-        if leaf not in available:
-            raise InputError(
-                f"target_modules: {leaf!r} is not a linear layer of this model; choose from "
-                f"{', '.join(available)}"
-            )
-    return leaves

@@ -9,6 +9,7 @@ returned log-probabilities are the model's own, at temperature 1 and over the fu
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ from upbring.data.trees.tree import make_tree
 from upbring.maths import counter_rng
 from upbring.model.attention import AttentionConfig, attention
 from upbring.model.decoder import Decoder, make_decoder
-from upbring.model.network import Model, forward, hidden_states
+from upbring.model.network import Model, forward, hidden_states, require_rotary_range
 from upbring.model.score import compute_logits, transform_logits
 from upbring.settings.sampling import SampleSettings
 
@@ -59,21 +60,26 @@ class StopConditions:
 
 
 class KVCache:
-    """Keys and values of the rows being sampled, one slot per row; active slots come first."""
+    """Keys and values of the rows being sampled, one slot per row; active slots come first.
+
+    Each attention of a forward pass has its own buffers. They are numbered in the order of the
+    calls, not by layer: some architectures attend twice in a layer, or use a layer repeatedly.
+    """
 
     def __init__(self, num_slots: int, length: int) -> None:
         self.num_slots, self.length = num_slots, length
-        self.keys: dict[int, Tensor] = {}  # per layer: [slots, Hkv, S, K]
+        self.keys: dict[int, Tensor] = {}  # per attention: [slots, Hkv, S, K]
         self.values: dict[int, Tensor] = {}
         self.lengths = torch.zeros(num_slots, dtype=torch.int64)  # tokens in each slot
-        self.configs: dict[int, AttentionConfig] = {}  # per layer, as the prefill had it
+        self.configs: dict[int, AttentionConfig] = {}  # per attention, as the prefill had it
 
-    def layer_buffers(self, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a layer's keys and values, allocated on first use from k `[Hkv, T, K]`."""
-        if layer not in self.keys:
-            shape = (self.num_slots, like.shape[0], self.length, like.shape[2])
-            self.keys[layer], self.values[layer] = like.new_zeros(shape), like.new_zeros(shape)
-        return self.keys[layer], self.values[layer]
+    def buffers(self, call: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return an attention's keys and values, allocated on first use from k and v."""
+        if call not in self.keys:
+            slots = (self.num_slots, k.shape[0], self.length)
+            self.keys[call] = k.new_zeros(*slots, k.shape[2])
+            self.values[call] = v.new_zeros(*slots, v.shape[2])
+        return self.keys[call], self.values[call]
 
     def move_slot(self, source: int, target: int) -> None:
         """Move slot `source` to slot `target`, whose row has finished."""
@@ -90,13 +96,13 @@ class PrefillLayout:
     cache: KVCache
     lengths: tuple[int, ...]
     slots: tuple[range, ...]
+    calls: Iterator[int] = field(default_factory=count)  # the attentions of this forward pass
 
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
-    ) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tensor:
         """Return `[H, T, K]`."""
-        keys, values = self.cache.layer_buffers(layer, k)
-        self.cache.configs[layer] = config
+        call = next(self.calls)
+        keys, values = self.cache.buffers(call, k, v)
+        self.cache.configs[call] = config
         parts, start = [], 0
         for p, slots in zip(self.lengths, self.slots, strict=True):
             prompt_slice = slice(start, start + p)
@@ -116,24 +122,24 @@ class DecodeLayout:
     cache: KVCache
     num_rows: int
     attention_bias: dict[int | None, Tensor] = field(default_factory=dict)  # per window: [B, S]
+    calls: Iterator[int] = field(default_factory=count)  # the attentions of this forward pass
 
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
-    ) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig) -> Tensor:
         """Return `[H, B, K]` from the B rows' q `[H, B, K]` and k, v `[Hkv, B, K]`."""
-        self.cache.layer_buffers(layer, k)
+        call = next(self.calls)
+        self.cache.buffers(call, k, v)
         q, k, v = (each.transpose(0, 1) for each in (q, k, v))
-        return self.attend_rows(layer, q, k, v, config).transpose(0, 1)
+        return self.attend_rows(call, q, k, v, config).transpose(0, 1)
 
-    def attend_cached(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend_cached(self, call: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return `[B, H, K]` from q `[B, H, K]` and k, v `[B, Hkv, K]`, as in the prefill."""
-        return self.attend_rows(layer, q, k, v, self.cache.configs[layer])
+        return self.attend_rows(call, q, k, v, self.cache.configs[call])
 
     def attend_rows(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
+        self, call: int, q: Tensor, k: Tensor, v: Tensor, config: AttentionConfig
     ) -> Tensor:
         """Store k, v `[B, Hkv, K]` and return `[B, H, K]` for q `[B, H, K]`."""
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys, values = self.cache.keys[call], self.cache.values[call]
         B = self.num_rows
         lengths = self.cache.lengths[:B]  # [B], positions of the new tokens
         rows = torch.arange(B)
@@ -157,13 +163,16 @@ def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
 def _decode_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, config: AttentionConfig
 ) -> Tensor:
-    """Return `[B, H, K]` for one query per row: q `[B, H, K]`, k and v `[B, Hkv, S, K]`."""
+    """Return `[B, H, K]` for one query per row: q `[B, H, K]`, k and v `[B, Hkv, S, K]`.
+
+    The K of the values may differ from that of queries and keys.
+    """
     B, Hkv, _, K = k.shape
     q = q.reshape(B, Hkv, -1, K)  # heads that share keys are adjacent
     bias = bias[:, None, None, :]  # [B, 1, 1, S]
     if config.softcap is None and q.device.type != "cpu":
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=config.scaling)
-        return out.reshape(B, -1, K)
+        return out.reshape(B, -1, v.shape[-1])
     if q.dtype == torch.float32:
         scores = (q * config.scaling) @ k.transpose(-1, -2)
     else:  # with the keys on the left, oneDNN needs 60 % of the time
@@ -171,7 +180,7 @@ def _decode_attention(
     if config.softcap is not None:
         scores = config.softcap * torch.tanh(scores / config.softcap)
     weights = (scores + bias).softmax(-1, dtype=torch.float32)
-    return (weights.to(v.dtype) @ v).reshape(B, -1, K)
+    return (weights.to(v.dtype) @ v).reshape(B, -1, v.shape[-1])
 
 
 def sample(
@@ -216,11 +225,12 @@ def stream(
     """
     if not requests:
         return
-    is_cached = model.is_packed
+    is_cached = model.is_packed and model.is_cached
     max_samples = max(len(request.keys) for request in requests)
     num_samples = sum(len(request.keys) for request in requests)
     slots = max(max_samples, min(num_slots, num_samples))
     length = max(len(r.prompt) for r in requests) + sampling.max_tokens
+    require_rotary_range(model, length)
     if model.rotary_threshold is not None and length > model.rotary_threshold:
         is_cached = False  # cached keys have the rotary scaling of one side
     cache = KVCache(slots, length)

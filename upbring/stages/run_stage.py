@@ -14,6 +14,7 @@ from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import FunctionError, Interrupted
 from upbring.export.weights import write_adapter, write_network
+from upbring.model.probe import probe_gradient_checkpointing
 from upbring.model.roles import BASE
 from upbring.runs.callback import RunStart
 from upbring.runs.contract import Contract
@@ -141,9 +142,16 @@ def _add_trainable_role(context: StageContext) -> str:
         role = BASE
     else:
         role = context.implementation.role
-        roles.add_adapter(role, settings, seed=settings.seed)
+        left_out = roles.add_adapter(role, settings, seed=settings.seed)
+        if left_out:
+            context.log(
+                f"target_modules: no adapter on {', '.join(left_out)}, which are no linear layers "
+                "that PEFT can adapt; their weights stay as they are"
+            )
     if settings.gradient_checkpointing:
         roles.enable_gradient_checkpointing()
+        with roles.active(role):
+            probe_gradient_checkpointing(context.loaded.model, roles.parameters(role).values())
     return role
 
 

@@ -80,6 +80,9 @@ class Algorithm(Protocol[B]):
     def loss(self, batch: B) -> Terms:
         """Return the terms of a batch, per item."""
 
+    def first_step_error(self, values: Mapping[str, float]) -> str | None:
+        """Return which metric of the first step is impossible before any update, or None."""
+
     def evaluate(self, step: int) -> Evaluation:
         """Return held-out metrics and samples after `step` steps."""
 

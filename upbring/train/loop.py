@@ -148,6 +148,11 @@ class Trainer:
         values["gradient_norm"] = clip_grad_norm(
             list(self.parameters.values()), self.settings.max_grad_norm
         )
+        if self.step == 0 and (error := self.algorithm.first_step_error(values)) is not None:
+            raise DivergedError(
+                f"step 1: {error}; the model is not computed the same way everywhere, and training "
+                "would be wrong. Use --dtype float32, or another model"
+            )
         fault = self.guard.fault(values)
         is_bad = processes.any_process(flag=fault is not None)
         decision = self.guard.decide(self.step + 1, is_bad=is_bad)

@@ -1,16 +1,28 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    GptOssConfig,
+    JambaConfig,
+    Llama4TextConfig,
+    MambaConfig,
+    NemotronConfig,
+    PhimoeConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    StableLmConfig,
+)
 
 from tests import small
-from tests.families import FAMILIES, family
+from tests.families import FAMILIES, SHAPE, VOCABULARY, family
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.load import load
-from upbring.model.network import Model, disable_dropout, hidden_states
+from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import score_hidden_states
 from upbring.settings.model import AdapterSettings
@@ -70,7 +82,6 @@ def test_activations_are_those_that_autograd_keeps(
         config.layer_types = (config.layer_types * 3)[:5]
     network = AutoModelForCausalLM.from_config(config).to(how.weights_dtype).eval()
     network.set_attn_implementation(ATTENTION_NAME)
-    disable_dropout(network)
     roles = Roles(network)
     if is_full:
         roles.make_base_trainable()
@@ -193,3 +204,39 @@ def test_counting_leaves_no_meta_tensors_behind() -> None:
     before = hidden_states(model, make_batch(TREES))
     profile_config(FAMILIES["llama"](), how)
     assert torch.equal(hidden_states(model, make_batch(TREES)), before)
+
+
+OTHER_LAYERS: dict[str, Callable[[], PretrainedConfig]] = {
+    "stablelm": lambda: StableLmConfig(**SHAPE),
+    "nemotron": lambda: NemotronConfig(**SHAPE),
+    "phimoe": lambda: PhimoeConfig(**SHAPE, num_local_experts=4),
+    "gpt-oss": lambda: GptOssConfig(
+        **SHAPE, num_local_experts=4, num_experts_per_tok=2, head_dim=8
+    ),
+    "llama4": lambda: Llama4TextConfig(
+        **SHAPE, intermediate_size_mlp=48, num_local_experts=4, head_dim=8
+    ),
+    "mamba": lambda: MambaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=8
+    ),
+    "jamba": lambda: JambaConfig(
+        **SHAPE,
+        num_experts=4,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        expert_layer_period=2,
+        expert_layer_offset=1,
+        mamba_d_state=8,
+        mamba_dt_rank=4,
+        use_mamba_kernels=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_LAYERS)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_layers_that_are_not_packed_are_planned_too(name: str, *, is_full: bool) -> None:
+    profile = profile_config(OTHER_LAYERS[name](), manner(is_full=is_full))
+    assert profile.num_layers == 2
+    assert profile.layer_activations.per_unit > 0
+    assert (profile.kv_cache_per_token == 0) == (name == "mamba")

@@ -15,7 +15,8 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ END_OF_TEXT = "<|endoftext|>"
 # For an exported classifier whose tokenizer has no usable padding token.
 PAD_TOKEN = "<|pad|>"  # noqa: S105 -- not a password
 _MIN_VOCAB_SIZE = 257  # one token per byte, and end-of-text
+
+
+@contextmanager
+def explain_panics(folder: Path | None) -> Iterator[None]:
+    """Turn a panic of the Rust library, which is no Exception, into an error of its files."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        reason = (str(error).splitlines() or ["panic"])[0][:160]
+        raise InputError(
+            f"{folder or 'tokenizer'}: the tokenizers library gave up ({reason}); "
+            "tokenizer.json is damaged or not meant for texts, use another one"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +95,8 @@ class Tokenizer:
             plain_texts[i] = ""
         backend = self._continuation_backend if is_continuation else self.backend
         try:
-            encoded = backend.encode_batch_fast(plain_texts, add_special_tokens=False)
+            with explain_panics(self.folder):
+                encoded = backend.encode_batch_fast(plain_texts, add_special_tokens=False)
         except (TypeError, UnicodeEncodeError) as error:
             raise InputError(
                 "text: it contains half of a surrogate pair (such as \\ud83d alone), which is not "
@@ -92,7 +109,10 @@ class Tokenizer:
 
     def decode(self, tokens: Sequence[int], *, with_special_tokens: bool = False) -> str:
         """Return the tokens' text, by default without special tokens."""
-        text: str = self.backend.decode(list(tokens), skip_special_tokens=not with_special_tokens)
+        with explain_panics(self.folder):
+            text: str = self.backend.decode(
+                list(tokens), skip_special_tokens=not with_special_tokens
+            )
         return text
 
     @functools.cached_property

@@ -7,6 +7,7 @@ adds the chat template in use.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,13 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 
-from upbring.data.chat.tokenizer import END_OF_TEXT, Tokenizer, make_tokenizer, train_tokenizer
+from upbring.data.chat.tokenizer import (
+    END_OF_TEXT,
+    Tokenizer,
+    explain_panics,
+    make_tokenizer,
+    train_tokenizer,
+)
 from upbring.errors import InputError, format_value
 
 __all__ = ["Tokenizer", "load_tokenizer", "make_tokenizer", "save_tokenizer", "train_tokenizer"]
@@ -23,6 +30,8 @@ __all__ = ["Tokenizer", "load_tokenizer", "make_tokenizer", "save_tokenizer", "t
 _TOKEN_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _MAX_TOKENIZER_BYTES = 200_000_000  # of tokenizer.json; the largest known one has 35 MB
 _MAX_OTHER_BYTES = 20_000_000
+MAX_TOKEN_ID = 2**24  # the largest known vocabulary has 262,144 tokens
+LONG_NUMBER = re.compile(r"[\s:]\d{8}")  # an id may be larger than that
 _COPIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -96,7 +105,10 @@ def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Token
     path = folder / "tokenizer.json"
     if path.is_file():
         try:
-            return tokenizers.Tokenizer.from_str(_read_text(path, max_bytes=_MAX_TOKENIZER_BYTES))
+            text = _read_text(path, max_bytes=_MAX_TOKENIZER_BYTES)
+            _require_small_ids(path, text)
+            with explain_panics(folder):
+                return tokenizers.Tokenizer.from_str(text)
         except InputError:
             raise
         except Exception as error:  # the library raises plain Exception
@@ -109,6 +121,24 @@ def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Token
     if vocabulary.is_file() and merges.is_file() and is_gpt2:
         return _load_gpt2(vocabulary, merges)
     return _convert_with_transformers(folder)
+
+
+def _require_small_ids(path: Path, text: str) -> None:
+    """Raise if a token has an id for which the library would fill the memory with a table."""
+    if LONG_NUMBER.search(text) is None:  # a large file is not parsed twice without need
+        return
+    document = json.loads(text)
+    model = document.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    added = document.get("added_tokens")
+    ids = [*vocabulary.values()] if isinstance(vocabulary, dict) else []
+    ids += [each.get("id") for each in added or () if isinstance(each, dict)]
+    largest = max((each for each in ids if isinstance(each, int)), default=0)
+    if largest > MAX_TOKEN_ID:
+        raise InputError(
+            f"{path}: a token has the id {largest:,}, and the limit is {MAX_TOKEN_ID:,}; download "
+            "or copy the file again"
+        )
 
 
 def _load_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:

@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedModel
 
-from upbring.errors import InputError
+from upbring.errors import InputError, UpbringError
 from upbring.interruption import Interruption
-from upbring.model.load import LOAD_ERRORS, LoadedModel, ModelFiles, locate_model_files
+from upbring.model.load import LoadedModel, ModelFiles, locate_model_files
 from upbring.model.network import Model
+from upbring.model.read_config import first_line
 from upbring.model.roles import Roles
 from upbring.runs.contract import read_contract
 from upbring.settings.resolve import Resolved
@@ -97,8 +98,9 @@ def _make_meta_network_and_roles(
     """Return a network on the meta device, and its roles."""
     try:
         return make_meta_network(files.config, probe_config, layers=None)
-    except LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
+    except UpbringError:
+        raise
+    except Exception as error:  # each architecture raises its own types
         raise InputError(
-            f"{files.base}: cannot be loaded ({reason}); download or export it again"
+            f"{files.base}: cannot be loaded ({first_line(error)}); download or export it again"
         ) from error

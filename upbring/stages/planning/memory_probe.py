@@ -23,10 +23,13 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree, make_tree
+from upbring.errors import InputError
 from upbring.model import matmul_attention
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.decoder import decoder_bytes
-from upbring.model.network import Model, disable_dropout, hidden_states
+from upbring.model.network import Model, hidden_states
+from upbring.model.probe import PATH_ERRORS
+from upbring.model.read_config import first_line
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, score_hidden_states
 from upbring.settings.model import AdapterSettings
@@ -84,8 +87,9 @@ def profile_network(
         else:
             layer_lines = _profile_layers(model, probe_config, trees)
         training_logits, forward_logits = _profile_logits(model)
-    num_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    num_heads = getattr(config, "num_attention_heads", 0)  # none in a state-space model
+    num_kv_heads = getattr(config, "num_key_value_heads", None) or num_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // max(1, num_heads)
     return MemoryProfile(
         num_layers=int(config.num_hidden_layers),
         hidden_size=int(config.hidden_size),
@@ -122,12 +126,11 @@ def make_meta_network(
     inner = config.get_text_config()
     if layers is not None:
         inner.num_hidden_layers = layers
-        if getattr(inner, "layer_types", None) is not None:
+        if inner.__dict__.get("layer_types") is not None:  # elsewhere it follows the number
             inner.layer_types = inner.layer_types[:layers]
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=probe_config.weights_dtype)
     assert isinstance(network, PreTrainedModel), f"{type(network)} is not a transformers model"
-    disable_dropout(network)
     network.set_attn_implementation(ATTENTION_NAME)
     network.eval()
     roles = Roles(network)
@@ -157,6 +160,30 @@ def fill_tensors(
         for name, buffer in module._buffers.items():  # noqa: SLF001 -- as above
             if buffer is not None:
                 module._buffers[name] = make_like(buffer)  # noqa: SLF001 -- as above
+
+
+@torch.no_grad()
+def supported_model(model: Model) -> Model:
+    """Return the model with the path that its architecture computes at all, as it is loaded.
+
+    Whether its log-probabilities are right is not checked: the weights are not read.
+    """
+    batch = make_batch([make_tree([0, 0], [0, 0], [0])]).to(model.device)
+    try:
+        hidden_states(model, batch)
+    except PATH_ERRORS:
+        slow = replace(model, is_packed=False)
+    else:
+        return model
+    try:
+        model.network.set_attn_implementation("eager")
+        hidden_states(slow, batch)
+    except PATH_ERRORS as error:
+        raise InputError(
+            f"{type(model.network).__name__}: cannot be planned, because its layers do not run "
+            f"without its weights ({first_line(error)}); a run itself may work"
+        ) from error
+    return slow
 
 
 def _add_trainable_role(roles: Roles, probe_config: ProbeConfig) -> None:
@@ -275,7 +302,7 @@ def _make_probe_model(config: PretrainedConfig, probe_config: ProbeConfig) -> It
                 if parameter.requires_grad:  # so that the step only adds to gradients
                     parameter.grad = torch.zeros_like(parameter)
             with roles.active(BASE if probe_config.is_full else PROBE_ROLE):
-                yield Model(network, probe_config.compute_dtype)
+                yield supported_model(Model(network, probe_config.compute_dtype))
     finally:
         clear_bias_cache()
 

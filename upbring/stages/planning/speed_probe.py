@@ -30,6 +30,7 @@ from upbring.stages.planning.memory_probe import (
     ProbeConfig,
     fill_tensors,
     make_meta_network,
+    supported_model,
 )
 
 PROBE_SECONDS = 2.0
@@ -139,7 +140,7 @@ def measure_speed(
     """Return the speed of this machine at a model's own shapes, in about `max_seconds` seconds."""
     network, roles = make_meta_network(config, probe_config, layers=NUM_PROBE_LAYERS)
     fill_tensors(network, probe_config.device, FILL_VALUE)
-    model = Model(network, probe_config.compute_dtype)
+    model = supported_model(Model(network, probe_config.compute_dtype))
     with roles.active(BASE if probe_config.is_full else PROBE_ROLE):
         train_token, forward_token, decode_token = _time_layers(
             model, trees, max_seconds=max_seconds / 2
