@@ -86,6 +86,7 @@ RENAMED: dict[str, str] = {
     "vf_coef": "value_loss_coef",
     "value_clip_range": "cliprange_value value_clip",
     "reward_function": "reward_funcs reward_functions rule rules",
+    "metric_function": "metric_functions metric metrics compute_metrics",
     "reward_model": "reward_model_path reward_pretrain reward_model_name_or_path",
     "patience": "early_stopping_patience",
     "system": "system_prompt",
