@@ -7,6 +7,8 @@ to score the answers of the others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from upbring import durable
@@ -59,15 +61,7 @@ def evaluate(
     with durable.explain_os_errors(settings.to):
         settings.to.mkdir(parents=True, exist_ok=True)
     with durable.lock(settings.to), Interruption() as interruption:
-
-        def poll() -> None:
-            if interruption.is_requested:
-                raise Interrupted(
-                    f"stopped; the answers so far are in {settings.to / ANSWERS}; run the same "
-                    "command to continue",
-                    signal_number=interruption.signal_number or 2,
-                )
-
+        poll = partial(_raise_if_interrupted, interruption, settings.to / ANSWERS)
         cache = AnswerCache(
             settings.to / ANSWERS,
             poll=poll,
@@ -100,6 +94,14 @@ def evaluate(
         other_results = [n for n in read_results(settings.to) if n.suite not in suites]
         write_results(settings.to, [*other_results, *results])
     return results
+
+
+def _raise_if_interrupted(interruption: Interruption, answers: Path) -> None:
+    if interruption.is_requested:
+        raise Interrupted(
+            f"stopped; the answers so far are in {answers}; run the same command to continue",
+            signal_number=interruption.signal_number or 2,
+        )
 
 
 def _load(
