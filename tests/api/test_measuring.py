@@ -23,6 +23,23 @@ def test_an_evaluation_has_the_numbers_of_the_command(home: Path, finished: ub.R
     assert found.path == home / "evaluation"
 
 
+def test_functions_of_the_user_are_metrics(home: Path, finished: ub.Run) -> None:
+    def words(response: str) -> int:
+        return len(response.split())
+
+    folder = home / "own-metrics"
+    found = ub.evaluate(
+        finished,
+        data=[{"prompt": "sky?", "answer": "4"}, {"prompt": "sun?", "answer": "5"}],
+        suite="custom",
+        metrics=[words, "same_number"],
+        to=folder,
+        max_tokens=4,
+    )
+    assert {each.name for each in found.results} == {"words", "same_number"}
+    assert found.get("words").count == 2
+
+
 def test_a_reward_model_scores_rows(home: Path) -> None:
     make_reward(home / "m", home / "r")
     rows = [{"prompt": "Is it red?", "response": text} for text in ("Yes.", "No.")]

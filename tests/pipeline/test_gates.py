@@ -55,6 +55,12 @@ def test_a_gate_may_name_any_number_of_a_suite() -> None:
         parse_gate("forgetfulness/sums", ">= 0.5", MODELS)
 
 
+def test_a_gate_may_be_about_a_metric_of_the_user() -> None:
+    results = [EvalResult("custom", "ppo", "cites", 0.6, 0.5, 0.7, 100)]
+    assert check_gate(parse_gate("custom/cites", ">= 0.4", MODELS), results).passed is True
+    assert check_gate(parse_gate("custom/cites", ">= 0.55", MODELS), results).passed is False
+
+
 def test_a_gate_that_was_not_measured_has_not_passed() -> None:
     gate = parse_gate("facts", ">= 0.1", MODELS)
     for results in ([], [facts("ppo", None, 0, 0)]):

@@ -1,6 +1,7 @@
 """Whole runs on a tiny model: what a setting changes, and what it must not."""
 
 import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands import QUICK, SFT, curve, done, hashes, prepare, upbring
+from upbring.errors import FunctionError
+from upbring.runs.callback import Callback, RunStart
+from upbring.runs.run_folder import Run
+from upbring.settings.methods.sft import SftSettings
+from upbring.settings.resolve import resolve
 from upbring.stages import train_or_resume
 
 PRETRAIN = ("pretrain", "t.jsonl", "--model", "m", *QUICK)
@@ -142,3 +148,62 @@ def test_errors_of_tokenizer_and_data_are_reported_before_the_weights_are_read(
     assert upbring(tmp_path, *SFT).err.splitlines()[-1].startswith("d.jsonl")
     (tmp_path / "m" / "tokenizer.json").write_text("no JSON")
     assert "tokenizer.json" in upbring(tmp_path, *SFT).err.splitlines()[-1]
+
+
+class Recorder(Callback):
+    """Records what it is told; fails at a step, once."""
+
+    def __init__(self, failing_step: int = 0) -> None:
+        self.failing_step = failing_step
+        self.steps: list[int] = []
+        self.told: list[str] = []
+
+    def on_start(self, run: RunStart) -> None:
+        self.told.append(f"start {run.step}/{run.steps}")
+
+    def on_metrics(self, step: int, metrics: Mapping[str, float], kind: str) -> None:
+        assert metrics
+        if kind == "train":
+            self.steps.append(step)
+        if step == self.failing_step and kind == "train":
+            raise RuntimeError("disk of the tracker is full")
+
+    def on_samples(self, step: int, samples: Sequence[Mapping[str, object]]) -> None:
+        self.told.append(f"{len(samples)} samples at {step}")
+
+    def on_end(self, status: str) -> None:
+        self.told.append(status)
+
+
+@pytest.mark.parametrize("failing_step", [2, 3])  # step 3 has an evaluation too
+def test_a_failing_callback_stops_a_run_that_resumes_to_the_same_bytes(
+    home: Path, monkeypatch: pytest.MonkeyPatch, failing_step: int
+) -> None:
+    monkeypatch.chdir(home)
+    flags = {flag.removeprefix("--").replace("-", "_"): value for flag, value in _pairs(QUICK)}
+    name = f"fails-{failing_step}"
+    resolved = resolve(
+        SftSettings,
+        section="sft",
+        file=None,
+        flags={**flags, "model": "m", "data": ["d.jsonl"], "name": name},
+    )
+    recorder = Recorder(failing_step)
+    with pytest.raises(FunctionError) as caught:
+        train_or_resume.train("sft", resolved, callbacks=[recorder])
+    message = " ".join(str(caught.value).split())
+    assert "Recorder.on_metrics: raised RuntimeError: disk of the tracker is full at " in message
+    assert f"stopped after step {failing_step} of 6, saved; resume with `upbring" in message
+    run = Run.open(home / "runs" / name)
+    again = Recorder()
+    train_or_resume.resume_training(run, callbacks=[again])
+    assert recorder.told[0] == "start 0/6"
+    assert (recorder.told[-1], again.told[-1]) == ("failed", "finished")
+    assert again.told[0] == f"start {failing_step}/6"
+    assert recorder.steps + again.steps == [1, 2, 3, 4, 5, 6]
+    assert hashes(home / "runs/a/model") == hashes(run.path / "model")
+    assert curve(home / "runs/a") == curve(run.path)
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(words[::2], words[1::2], strict=True)

@@ -49,6 +49,14 @@ REWARD = Parameter(
     "reward_function; several as a list, each also as a pair with its weight. They are added to "
     "the reward models.",
 )
+METRICS = Parameter(
+    "metrics",
+    "MetricSource | Sequence[MetricSource]",
+    default=(),
+    has_default=True,
+    help="Functions of prompt, response and row that return a number, or names as in "
+    "metric_function: metrics of the suite custom.",
+)
 
 
 def training_function(method: Method) -> PublicFunction:
@@ -73,7 +81,7 @@ MEASUREMENTS = (
         summary="Evaluate models; each number has a confidence interval.",
         description="The result prints as a table. A second call generates only what is missing.",
         positional=("models",),
-        parameters=setting_parameters(EvaluateSettings),
+        parameters=(*setting_parameters(EvaluateSettings), METRICS),
         returns="Evaluation",
         implementation="upbring.api.measuring:evaluate_models",
     ),

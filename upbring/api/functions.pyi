@@ -12,10 +12,12 @@ from upbring.api.rows import Data
 from upbring.api.run import Run
 from upbring.api.signatures import Parameter, PublicFunction
 from upbring.runs.callback import Callback
+from upbring.stages.evaluation.evaluate import MetricSource
 from upbring.stages.registry import Method
 from upbring.stages.reward_functions import RewardSource
 
 CALLBACKS: Parameter
+METRICS: Parameter
 REWARD: Parameter
 
 def public_functions() -> Mapping[str, PublicFunction]: ...
@@ -79,7 +81,8 @@ def pretrain(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -201,7 +204,8 @@ def sft(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -324,7 +328,8 @@ def reward_model(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -457,7 +462,8 @@ def dpo(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -591,7 +597,8 @@ def ipo(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -721,7 +728,8 @@ def kto(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -848,7 +856,8 @@ def orpo(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -974,7 +983,8 @@ def simpo(
 
     Args:
         model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
-        data: Training files: .jsonl .json .csv .txt, each also as .gz, or .parquet.
+        data: Training files: .jsonl .json .csv .tsv .txt, each also as .gz, .parquet, .arrow; or
+            folders of such files.
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
@@ -1605,6 +1615,7 @@ def evaluate(
     *,
     suite: str | Sequence[str] = (),
     tasks: str | Sequence[str] = (),
+    metric_function: str | Sequence[str] = (),
     data: Data = (),
     to: str | PathLike[str] = 'evaluation',
     judge: ModelLike | None = None,
@@ -1616,6 +1627,7 @@ def evaluate(
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
     threads: int | None = None,
+    metrics: MetricSource | Sequence[MetricSource] = (),
 ) -> Evaluation:
     r"""Evaluate models; each number has a confidence interval.
 
@@ -1626,9 +1638,12 @@ def evaluate(
             builtin: names, or the URL of an OpenAI-compatible endpoint, such as
             http://localhost:8000/v1#name.
         suite: Suites, separated by commas: preference, facts, instructions, refusals, forgetting,
-            memorisation, harness. Unset: all suites that the data has rows for.
+            memorisation, harness, custom. Unset: all suites that the data has rows for.
         tasks: Tasks of lm-evaluation-harness for the suite harness, separated by commas: names,
             such as arc_easy, or your own YAML files. Needs upbring[eval].
+        metric_function: Functions of prompt, response and row for the suite custom, each
+            FILE.py:FUNCTION, or a rule that reads columns of the row, such as same_number or
+            json_schema.
         data: Files to evaluate on. Unset: the evaluation sets of the toy dataset.
         to: Output folder for results.json and answers.jsonl. Responses that are already there are
             not generated again.
@@ -1646,6 +1661,8 @@ def evaluate(
         device: Device to run on. auto uses a GPU if there is one.
         threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
             1)
+        metrics: Functions of prompt, response and row that return a number, or names as in
+            metric_function: metrics of the suite custom.
     """
 def score(
     model: ModelLike,
@@ -1688,13 +1705,13 @@ def check(
     data: Data,
     *,
     model: ModelLike | None = None,
-    purpose: Literal['auto', 'pretrain', 'sft', 'reward', 'prompts'] = 'auto',
+    purpose: Literal['auto', 'pretrain', 'sft', 'reward', 'dpo', 'ipo', 'kto', 'orpo', 'simpo', 'ppo', 'grpo', 'rloo', 'prompts'] = 'auto',
     format: str = 'auto',
     held_out: Data = (),
     skip_bad: str | PathLike[str] | None = None,
     chat_template: str | PathLike[str] | None = None,
     turns: Literal['all', 'last'] = 'all',
-    max_length: int = 2048,
+    max_length: int | None = None,
 ) -> DataCheck:
     r"""Check data before training: format, malformed rows, lengths, loss tokens.
 
@@ -1704,13 +1721,14 @@ def check(
     Args:
         data: Files to check.
         model: Model whose tokenizer and chat template are used. Unset: text checks only.
-        purpose: Purpose of the data. auto detects it from the rows.
+        purpose: Method that the data is for. auto detects the kind of the rows.
         format: Format of the rows. auto detects and reports it.
         held_out: Held-out files, which must not overlap with the data.
         skip_bad: Skip malformed rows and write them to this file.
         chat_template: Jinja file with the chat template. Unset: the model's own.
         turns: Assistant turns with a loss: all, or the last one of each dialogue.
-        max_length: Maximum length of an example in tokens. (at least 2)
+        max_length: Maximum length of an example in tokens. Unset: the default of training, or the
+            model's context length if that is smaller. (at least 2)
     """
 def collect(
     model: ModelLike,

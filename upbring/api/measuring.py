@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from upbring import durable
 from upbring.api.arguments import resolve_arguments
@@ -25,9 +26,16 @@ def evaluate_models(command: str, arguments: Mapping[str, object]) -> Evaluation
     from upbring.stages.evaluation.human_judge import votes_waiting_text  # noqa: PLC0415 -- torch
     from upbring.stages.evaluation.reward_judge import make_reward_scorer  # noqa: PLC0415 -- torch
 
-    settings = resolve_arguments(EvaluateSettings, command=command, arguments=arguments).settings
+    given = {name: value for name, value in arguments.items() if name != "metrics"}
+    settings = resolve_arguments(EvaluateSettings, command=command, arguments=given).settings
+    metrics: Any = arguments.get("metrics") or ()
     log = make_log()
-    results = evaluate(settings, log=log, make_scorer=partial(make_reward_scorer, settings))
+    results = evaluate(
+        settings,
+        log=log,
+        make_scorer=partial(make_reward_scorer, settings),
+        metrics=metrics if isinstance(metrics, list | tuple) else [metrics],
+    )
     if (waiting_text := votes_waiting_text(settings)) is not None:
         log(waiting_text)
     return make_evaluation(results, settings.models, settings.to)

@@ -20,10 +20,12 @@ from upbring.api.rows import Data
 from upbring.api.run import Run
 from upbring.api.signatures import Parameter, PublicFunction
 from upbring.runs.callback import Callback
+from upbring.stages.evaluation.evaluate import MetricSource
 from upbring.stages.registry import Method
 from upbring.stages.reward_functions import RewardSource
 
 CALLBACKS: Parameter
+METRICS: Parameter
 REWARD: Parameter
 
 def public_functions() -> Mapping[str, PublicFunction]: ...

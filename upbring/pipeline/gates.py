@@ -2,9 +2,10 @@
 
     gates: {facts: ">= sft - 0.02", over_refusal: "<= 0.05", forgetting: "<= 3%"}
 
-Other metrics are named as in the results, suite first: `forgetting/sums/accuracy`. A gate compares
-the unfavorable end of the confidence interval, so that an uncertain number does not pass. It is
-about the last evaluated model, unless its name contains another (`dpo.facts`).
+Other metrics are named as in the results, suite first: `forgetting/sums/accuracy`,
+`custom/correct`. A gate compares the unfavorable end of the confidence interval, so that an
+uncertain number does not pass. It is about the last evaluated model, unless its name contains
+another (`dpo.facts`).
 """
 
 import math
@@ -31,7 +32,7 @@ METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "extraction": (("memorisation", "extraction"),),
     "reward": (("preference", "reward"),),
 }
-SUITES = frozenset(suite for names in METRICS.values() for suite, _ in names)
+SUITES = frozenset({"custom", *(suite for names in METRICS.values() for suite, _ in names)})
 CONDITION_PATTERN = re.compile(
     r"(?P<sign><=|>=|<|>)\s*"
     r"(?:(?P<model>[A-Za-z][\w.-]*)\s*(?:(?P<plus>[+-])\s*(?P<off>[\d.]+)\s*(?P<off_share>%?))?"

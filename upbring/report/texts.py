@@ -14,6 +14,7 @@ SUITE_TITLES = {
     "memorisation": "Memorization of training data",
     "preference": "Preference",
     "reward_health": "Reward model quality",
+    "custom": "Your own metrics",
 }
 RESULT_TITLES = {
     "accuracy": "correct answers",

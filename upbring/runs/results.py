@@ -21,7 +21,9 @@ RESULTS, ANSWERS = "results.json", "answers.jsonl"
 class EvalResult:
     """One number about one model, with its 95 % confidence interval."""
 
-    suite: str  # facts, instructions, refusals, forgetting, memorisation, preference, reward_health
+    suite: (
+        str  # facts, instructions, refusals, forgetting, memorisation, preference, reward_health …
+    )
     model: str  # its name from the user or the recipe
     name: str  # accuracy, over_refusal, win_rate …
     value: float | None  # None: not measured; `note` gives the reason

@@ -86,6 +86,7 @@ RENAMED: dict[str, str] = {
     "vf_coef": "value_loss_coef",
     "value_clip_range": "cliprange_value value_clip",
     "reward_function": "reward_funcs reward_functions rule rules",
+    "metric_function": "metric_functions metric metrics compute_metrics",
     "reward_model": "reward_model_path reward_pretrain reward_model_name_or_path",
     "patience": "early_stopping_patience",
     "system": "system_prompt",
@@ -99,10 +100,6 @@ _NO_DROPOUT = Advice(
 _ALWAYS_PACKED = Advice("examples are always packed, and do not attend to each other; leave it out")
 _ASSISTANT_ONLY = Advice(
     "the loss is on the assistant's turns only; leave it out. turns chooses all of them or the last"
-)
-_NO_TRACKER = Advice(
-    "metrics are sent nowhere: the run's metrics.jsonl has every step, and `upbring watch` shows "
-    "it live; leave it out"
 )
 _DTYPES: dict[str, str | Advice | None] = {
     **dict.fromkeys(("bf16", "torch.bfloat16"), "bfloat16"),
@@ -141,7 +138,8 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     ("turns", "assistant_only_loss completion_only_loss", {"true": None, "false": _ASSISTANT_ONLY}),
     ("turns", "mask_history", {"true": "last", "false": "all"}),
     ("final_weights", "load_best_model_at_end", {"true": "best", "false": "last"}),
-    ("save_steps", "report_to", {"none": None, "": _NO_TRACKER}),
+    ("track", "report_to", {"none": None, "tensorboardx": "tensorboard"}),
+    ("track", "use_wandb", {"true": "wandb", "false": None}),
     (
         "eval_steps",
         "eval_strategy evaluation_strategy",
@@ -237,7 +235,12 @@ ANSWERED: tuple[Answered, ...] = (
     ),
     Answered("turns", "response_template", _ASSISTANT_ONLY),
     Answered("save_steps", "overwrite_output_dir", "a run is never overwritten; use another name"),
-    Answered("save_steps", "use_wandb logging_dir wandb_project wandb_run_name", _NO_TRACKER),
+    Answered(
+        "track",
+        "logging_dir wandb_project wandb_run_name mlflow_experiment_name",
+        "a tracker's run has the name of the run; for another project set WANDB_PROJECT, "
+        "TRACKIO_PROJECT or MLFLOW_EXPERIMENT_NAME. Use track",
+    ),
     Answered(
         "save_steps",
         "logging_steps logging_strategy logging_first_step log_interval",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.durable import JSON
 from upbring.errors import FunctionError, Interrupted
 from upbring.export.weights import write_adapter, write_network
 from upbring.model.probe import probe_gradient_checkpointing
@@ -94,9 +93,13 @@ def _train(context: StageContext, training: Trainer, run: Run, run_log: RunLog) 
 
 
 def _run_start(context: StageContext, run: Run, training: Trainer) -> RunStart:
-    settings: dict[str, JSON] = json.loads(context.settings.model_dump_json())
     return RunStart(
-        run.path, context.method.name, settings, training.algorithm.steps, training.step
+        path=run.path,
+        method=context.method.name,
+        settings=json.loads(context.settings.model_dump_json()),
+        steps=training.algorithm.steps,
+        step=training.step,
+        started_at=str(run.read_metadata()["started_at"]),
     )
 
 

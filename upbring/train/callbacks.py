@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from upbring.durable import JSON
 from upbring.errors import FunctionError, Interrupted
-from upbring.runs.callback import Callback, RunStart
+from upbring.runs.callback import Callback, MetricsKind, RunEnd, RunStart
 from upbring.runs.user_call import call_user_code
-
-MetricsKind = Literal["train", "held_out"]
 
 
 @dataclass(eq=False)
@@ -82,7 +80,7 @@ class Callbacks:
         if self.callbacks:
             self.events.append((method, where, arguments))
 
-    def _end(self, status: Literal["finished", "interrupted", "failed"]) -> None:
+    def _end(self, status: RunEnd) -> None:
         if self.is_started:
             self._add("on_end", "at the end", lambda: {"status": status})
             self.call_pending()

@@ -206,3 +206,35 @@ def test_impossible_tasks_and_votes_are_refused_at_once(
         measure(config)
     assert message in str(caught.value)
     assert not (tmp_path / "evaluation").exists()
+
+
+def test_functions_of_the_user_are_measured_on_rows_with_all_their_columns(
+    tmp_path: Path, models: tuple[str, str]
+) -> None:
+    rows = [{"question": f"{n}?", "answer": f"#### {n}", "level": n % 2} for n in range(6)]
+    data = written(tmp_path / "q.jsonl", rows)
+    (tmp_path / "books.txt").write_text("A text, not a prompt.")
+    (tmp_path / "metrics.py").write_text(
+        "def level(prompt, response, row):\n"
+        "    assert prompt == str(row['answer'])[5:] + '?'\n"
+        "    return row['level']\n"
+    )
+    function = f"{tmp_path}/metrics.py:level"
+    files = (data, tmp_path / "books.txt")
+    asked = settings(tmp_path, models, data=files, metric_function=(function,), suite=("custom",))
+
+    def words(response: str) -> int:
+        return len(response.split())
+
+    found, _ = measure(asked, metrics=[words, "same_number"])
+    values = {each.name: each for each in found if each.model == models[1]}
+    assert {each.suite for each in found} == {"custom"}
+    assert (values["level"].value, values["level"].count) == (0.5, 6)
+    assert values["level_change"].value == 0.0
+    assert {"words", "same_number", "same_number_change"} <= values.keys()
+    answers = [json.loads(line) for line in (asked.to / "answers.jsonl").read_text().splitlines()]
+    assert all(set(row["verdicts"]) == {"level", "words", "same_number"} for row in answers)
+    more, _ = measure(settings(tmp_path, models, data=(data,), metric_function=(function,)))
+    assert {each.suite for each in more} == {"facts", "custom"}
+    with pytest.raises(InputError, match="metric_function: there is no row with a prompt; name a"):
+        measure(settings(tmp_path, models, metric_function=("json",), suite=("facts",)))

@@ -66,6 +66,7 @@ class DetectedFormat:
     columns: dict[str, str] = field(default_factory=dict)
     unread_fields: tuple[str, ...] = ()
     response_like_fields: tuple[str, ...] = ()  # unread ones that may be responses
+    is_prompt: bool = False  # whether rows are read as prompts, whose functions read all columns
     is_guessed: bool = False  # whether the columns were guessed from their names
 
     def rename_fields(self, row: Fields) -> Fields:
@@ -73,8 +74,9 @@ class DetectedFormat:
         return _rename_columns(row, self.columns) if self.columns else row
 
     def __str__(self) -> str:
-        ignored_note = f"; ignored: {join_names(self.unread_fields)}" if self.unread_fields else ""
-        return f"format {self.name}{ignored_note}"
+        use = "for reward functions" if self.is_prompt else "ignored"
+        unread_note = f"; {use}: {join_names(self.unread_fields)}" if self.unread_fields else ""
+        return f"format {self.name}{unread_note}"
 
 
 def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> DetectedFormat:  # noqa: A002 -- the setting's name
@@ -115,7 +117,12 @@ def detect_format(path: Path, want: RecordType, *, format: str = "auto") -> Dete
     detected = DetectedFormat(name, row_format.reader_for(want), columns, is_guessed=is_guessed)
     unread = tuple(_find_unread(detected, want, sniffed_rows))
     response_like = tuple(response_like_columns(unread, sniffed_rows))
-    return replace(detected, unread_fields=unread, response_like_fields=response_like)
+    return replace(
+        detected,
+        unread_fields=unread,
+        response_like_fields=response_like,
+        is_prompt=want is Prompt,
+    )
 
 
 def read_tracked(

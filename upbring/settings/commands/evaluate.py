@@ -20,12 +20,17 @@ class EvaluateSettings(Settings):
     suite: tuple[str, ...] = setting(
         (),
         help="Suites, separated by commas: preference, facts, instructions, refusals, forgetting, "
-        "memorisation, harness. Unset: all suites that the data has rows for.",
+        "memorisation, harness, custom. Unset: all suites that the data has rows for.",
     )
     tasks: tuple[str, ...] = setting(
         (),
         help="Tasks of lm-evaluation-harness for the suite harness, separated by commas: names, "
         "such as arc_easy, or your own YAML files. Needs upbring[eval].",
+    )
+    metric_function: tuple[str, ...] = setting(
+        (),
+        help="Functions of prompt, response and row for the suite custom, each FILE.py:FUNCTION, "
+        "or a rule that reads columns of the row, such as same_number or json_schema.",
     )
     data: tuple[Path, ...] = setting(
         (), help="Files to evaluate on. Unset: the evaluation sets of the toy dataset."

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from upbring.data.read.prompt_rows import PromptRow, read_prompt_rows
 from upbring.evaluate import eval_files
+from upbring.evaluate.eval_files import select_evenly
 from upbring.evaluate.facts import Question
 from upbring.evaluate.instructions import InstructionPrompt
 from upbring.evaluate.memorization import Canary
@@ -24,11 +26,15 @@ class EvalData:
     documents: tuple[str, ...] = ()
     prompts: tuple[Dialogue, ...] = ()
     topics: Mapping[str, tuple[Dialogue, ...]] | None = None
+    metric_rows: tuple[PromptRow, ...] = ()  # for functions of the user
     toyworld: ToyworldEvalData | None = None  # None if the data is the user's
 
 
-def load_eval_data(settings: EvaluateSettings) -> EvalData:
-    """Return the rows of the files in the settings, or else those of the toy world."""
+def load_eval_data(settings: EvaluateSettings, *, has_functions: bool = False) -> EvalData:
+    """Return the rows of the files in the settings, or else those of the toy world.
+
+    Functions of the user get the rows of all files with prompts, with all their columns.
+    """
     if not settings.data:
         toyworld = load_toyworld_data(seed=settings.seed, max_rows=settings.limit)
         return EvalData(
@@ -39,7 +45,7 @@ def load_eval_data(settings: EvaluateSettings) -> EvalData:
             toyworld.documents,
             toyworld.prompts,
             toyworld.topics,
-            toyworld,
+            toyworld=toyworld,
         )
     file_data = [eval_files.read_eval_file(path, max_rows=settings.limit) for path in settings.data]
     topics: dict[str, tuple[Dialogue, ...]] = {}
@@ -54,6 +60,12 @@ def load_eval_data(settings: EvaluateSettings) -> EvalData:
         tuple(d for each in file_data for d in each.documents),
         tuple(p for each in file_data for p in each.prompts),
         topics,
+        tuple(
+            row
+            for each in file_data
+            if has_functions and each.kind not in {"documents", "canaries"}
+            for row in select_evenly([r for _, r in read_prompt_rows(each.path)], settings.limit)
+        ),
     )
 
 
@@ -66,6 +78,7 @@ def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: 
         "forgetting": bool(eval_data.documents),
         "memorisation": bool(eval_data.canaries),
         "preference": bool(eval_data.prompts) and num_models > 1,
+        "custom": bool(eval_data.metric_rows),
         "harness": False,  # its tasks have their own data
     }
     if not is_requested:

@@ -7,16 +7,22 @@ to score the answers of the others.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from upbring import durable
 from upbring.errors import InputError, Interrupted, format_value, nearest
 from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.custom_metrics import CustomMetrics, check_functions
 from upbring.evaluate.endpoint import Endpoint, is_url
 from upbring.evaluate.harness import Harness, check_tasks
 from upbring.evaluate.human_votes import Votes
 from upbring.evaluate.model_protocol import EvaluatedModel
 from upbring.evaluate.preference import Comparer, Judge, Scorer, collect_answers
 from upbring.interruption import Interruption
+from upbring.judge.load_function import load_function, make_function
+from upbring.judge.row_function import RowFunction
 from upbring.runs.results import ANSWERS, EvalResult, read_results, write_results
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.evaluation.eval_data import EvalData, has_rows, load_eval_data
@@ -30,6 +36,7 @@ from upbring.stages.evaluation.models import Log, ModelSlot
 from upbring.stages.evaluation.suites import ROW_HINTS, SUITES, SuiteContext
 from upbring.tracking import Track, no_tracking
 
+MetricSource = Callable[..., Any] | str
 MakeScorer = Callable[[str], Scorer]  # from the name of a reward model to a judge
 LOGPROB_SUITES = frozenset({"forgetting", "memorisation"})  # which need log-probabilities
 
@@ -41,14 +48,14 @@ def evaluate(
     track: Track = no_tracking,
     make_scorer: MakeScorer | None = None,
     names: Sequence[str] | None = None,
+    metrics: Sequence[MetricSource] = (),
 ) -> list[EvalResult]:
     """Evaluate the models and write the folder; return all results.
 
     `names` are the models' names in the results; by default they are named as in the settings.
+    `metrics` are functions of the caller, or names as in the setting metric_function.
     """
-    is_harness_only = requested_suites(settings) == ["harness"]  # its tasks have their own data
-    eval_data = EvalData() if is_harness_only else load_eval_data(settings)
-    suites = select_suites(settings, eval_data)
+    functions, eval_data, suites = _load(settings, metrics)
     model_names = list(names or settings.models)
     if duplicate := next((n for n in model_names if model_names.count(n) > 1), None):
         raise InputError(f"models: {duplicate} is given twice; give each once")
@@ -56,15 +63,7 @@ def evaluate(
     with durable.explain_os_errors(settings.to):
         settings.to.mkdir(parents=True, exist_ok=True)
     with durable.lock(settings.to), Interruption() as interruption:
-
-        def poll() -> None:
-            if interruption.is_requested:
-                raise Interrupted(
-                    f"stopped; the answers so far are in {settings.to / ANSWERS}; run the same "
-                    "command to continue",
-                    signal_number=interruption.signal_number or 2,
-                )
-
+        poll = partial(_raise_if_interrupted, interruption, settings.to / ANSWERS)
         cache = AnswerCache(settings.to / ANSWERS, poll=poll, track=track)
         model_slot = ModelSlot(settings, log=log, poll=poll, track=track)
         models = [
@@ -72,7 +71,14 @@ def evaluate(
         ]
         harness = Harness(settings.tasks, settings.limit, settings.seed) if settings.tasks else None
         context = SuiteContext(
-            eval_data, cache, None, settings.seed, model_names[0], harness, settings.do_sample
+            eval_data,
+            cache,
+            None,
+            settings.seed,
+            model_names[0],
+            harness,
+            settings.do_sample,
+            CustomMetrics(functions, log, poll) if functions else None,
         )
         for model in models:  # each model is loaded once, and answers all suites
             for suite in suites:
@@ -88,8 +94,39 @@ def evaluate(
     return results
 
 
-def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
-    """Return the requested suites, or else those that the data has rows for."""
+def _raise_if_interrupted(interruption: Interruption, answers: Path) -> None:
+    if interruption.is_requested:
+        raise Interrupted(
+            f"stopped; the answers so far are in {answers}; run the same command to continue",
+            signal_number=interruption.signal_number or 2,
+        )
+
+
+def _load(
+    settings: EvaluateSettings, metrics: Sequence[MetricSource]
+) -> tuple[list[RowFunction], EvalData, list[str]]:
+    """Return the functions of the user, the data, and the suites to measure."""
+    is_harness_only = requested_suites(settings) == ["harness"]  # its tasks have their own data
+    functions = [_load_metric(each) for each in (*settings.metric_function, *metrics)]
+    eval_data = (
+        EvalData() if is_harness_only else load_eval_data(settings, has_functions=bool(functions))
+    )
+    suites = select_suites(settings, eval_data, has_functions=bool(functions))
+    check_functions(functions, eval_data.metric_rows)
+    return functions, eval_data, suites
+
+
+def select_suites(
+    settings: EvaluateSettings, eval_data: EvalData, *, has_functions: bool = False
+) -> list[str]:
+    """Return the requested suites, or else those that the data has rows for.
+
+    Functions of the user request the suite custom.
+    """
+    if has_functions and not eval_data.metric_rows:
+        raise InputError(
+            "metric_function: there is no row with a prompt; name a file of prompts as data"
+        )
     files = ", ".join(map(str, settings.data))
     num_models = len(settings.models)
     requested = requested_suites(settings)
@@ -97,7 +134,7 @@ def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
         if name != "harness" and not has_rows(name, eval_data, num_models, is_requested=True):
             raise InputError(f"{files}: no row for the suite {name}; {ROW_HINTS[name]}")
     if requested:
-        return requested
+        return list(dict.fromkeys([*requested, *["custom"] * has_functions]))
     selected = [
         name for name in SUITES if has_rows(name, eval_data, num_models, is_requested=False)
     ]
@@ -107,6 +144,12 @@ def select_suites(settings: EvaluateSettings, eval_data: EvalData) -> list[str]:
     if not selected:
         raise InputError(f"{files}: no row for any suite of these models; name one with --suite")
     return selected
+
+
+def _load_metric(source: MetricSource) -> RowFunction:
+    if isinstance(source, str):
+        return load_function(source, "metric_function")
+    return make_function(source, "metrics")
 
 
 def requested_suites(settings: EvaluateSettings) -> list[str]:

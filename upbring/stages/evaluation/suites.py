@@ -10,6 +10,7 @@ from functools import partial
 from upbring.errors import InputError
 from upbring.evaluate import eval_files
 from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.custom_metrics import CustomMetrics, measure_custom_metrics
 from upbring.evaluate.facts import measure_facts
 from upbring.evaluate.forgetting import (
     TopicPrompts,
@@ -42,6 +43,7 @@ class SuiteContext:
     first_model: str  # the baseline
     harness: Harness | None = None  # runs the tasks of lm-evaluation-harness
     is_sampled: bool = False  # whether answers of the preference suite are sampled
+    metrics: CustomMetrics | None = None  # functions of the user
 
 
 def _measure_facts(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
@@ -168,6 +170,13 @@ def _measure_harness(models: Sequence[EvaluatedModel], context: SuiteContext) ->
     return context.harness.measure(readers, cache=context.cache)
 
 
+def _measure_custom(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+    if context.metrics is None:
+        return []
+    rows, seed = context.eval_data.metric_rows, context.seed
+    return measure_custom_metrics(models, rows, context.metrics, cache=context.cache, seed=seed)
+
+
 SUITES: Mapping[str, Callable[[Sequence[EvaluatedModel], SuiteContext], list[EvalResult]]] = {
     "preference": _measure_preference,
     "facts": _measure_facts,
@@ -176,6 +185,7 @@ SUITES: Mapping[str, Callable[[Sequence[EvaluatedModel], SuiteContext], list[Eva
     "forgetting": _measure_forgetting,
     "memorisation": _measure_memorization,
     "harness": _measure_harness,
+    "custom": _measure_custom,
 }
 ROW_HINTS = {
     "preference": "give rows with a prompt",
@@ -185,4 +195,5 @@ ROW_HINTS = {
     "forgetting": "give rows with a text, with prompt and answer, or with prompt and topic",
     "memorisation": "give rows with prompt, answer, alternatives and repetitions, or with a text",
     "harness": "name its tasks with --tasks",
+    "custom": "give rows with a prompt, and name functions with --metric-function",
 }
