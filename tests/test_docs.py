@@ -29,6 +29,7 @@ COMMAND_OF = dict.fromkeys(("sprout", "sprout-papers", "sprout-examinations"), "
 ALGORITHMS = sorted(name for name, command in commands().items() if command.is_method)
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HERE_DOCUMENT = re.compile(r"^cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
@@ -69,7 +70,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def page_commands(page: Path) -> list[list[str]]:
     """Return the words of each command that a page shows."""
     indented = re.findall(r"^    (upbring .*\n)", prose(page), re.MULTILINE)
-    lines = "".join([*blocks(page, "sh"), *indented]).replace("\\\n", " ").splitlines()
+    shell = [HERE_DOCUMENT.sub("", block) for block in blocks(page, "sh")]
+    lines = "".join([*shell, *indented]).replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
@@ -129,6 +131,20 @@ def test_the_commands_of_the_first_page_run_one_after_another(
         logged = {key for line in lines for key in json.loads(line)} - {"step", "kind", "time"}
         page = text_of(DOCS / "algorithms" / f"{command}.md")
         assert [metric for metric in logged if f"`{metric}`" not in page] == []
+
+
+def test_the_quickstart_runs_as_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (block, *_) = [block for block in blocks(ROOT / "README.md", "sh") if "cat >" in block]
+    for name, rows in HERE_DOCUMENT.findall(block):
+        (tmp_path / name).write_text(rows, encoding="utf-8")
+    lines = [shlex.split(line) for line in HERE_DOCUMENT.sub("", block).splitlines()]
+    for program, command, *words in lines:
+        if program == "upbring":
+            done(tmp_path, command, *words, *BRIEF.get(command, []))
+    assert (tmp_path / "assistant" / "model.safetensors").is_file()
 
 
 def _shortened(words: list[str]) -> list[str]:

@@ -96,7 +96,7 @@ def test_a_template_that_cannot_be_read_is_reported(
     words = ["--model", str(model(tmp_path / "base")), "--chat-template", str(missing)]
     assert main(["check", str(path), *words]) == 2
     output = capsys.readouterr().err
-    assert output.startswith(f"--chat-template {missing}: cannot be read (")
+    assert output.startswith(f"chat template {missing}: is not a file; give a Jinja file")
     assert output.endswith("; give another file\n")
 
 

@@ -94,12 +94,49 @@ def test_an_alias_is_passed_on_under_its_name() -> None:
         ("chat a --model b", "upbring chat: both a and --model given; give one"),
         ("sft --rank", "upbring sft: --rank requires an argument; see `upbring sft --help`"),
         ("sft --dora=1", "upbring sft: --dora does not take a value; see `upbring sft --help`"),
-        ("runs extra", "upbring runs: got unexpected extra argument (extra); see `upbring runs"),
+        ("doctor extra", "upbring doctor: got unexpected extra argument (extra); see `upbring d"),
+        ("sft -lr 1", "upbring sft: no such flag -lr; did you mean --lr?"),
+        ("sft -o out/a", "upbring sft: no such flag -o; did you mean --output-dir?"),
+        ("export -o out", "upbring export: no such flag -o; did you mean --output-dir?"),
+        ("sft -m base", "upbring sft: no such flag -m; did you mean --model?"),
+        ("sft -c mine.yaml", "upbring sft: no such flag -c; did you mean --settings?"),
+        ("sft -q", "upbring sft: no such flag -q; see `upbring sft --help`"),
+        ("sft --max-step 3", "upbring sft: no such flag --max-step; did you mean --max-steps?"),
+        ("sft axo.yaml", "upbring sft: axo.yaml is a settings file, not data; give it with --set"),
+        (
+            "grpo builtin:sprout",
+            "upbring grpo: builtin:sprout is a model, not data; give it with -",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_one_message(line: str, expected: str) -> None:
     assert problem(line).startswith(expected)
     assert "\n" not in problem(line)
+
+
+NO_FSDP = (
+    "DeepSpeed and FSDP are not available; use --processes, each with the whole model, and LoRA "
+    "and --gradient-checkpointing to save memory"
+)
+
+
+def test_all_unknown_flags_are_reported_at_once() -> None:
+    line = "sft d.jsonl --rnak 3 --zzz -1 --rnak=4 --lr 1 --fsdp full -o out"
+    assert problem(line).splitlines() == [
+        "upbring sft: no such flag --rnak; did you mean --rank?",
+        "upbring sft: no such flag --zzz; see `upbring sft --help`",
+        f"upbring sft: --fsdp: {NO_FSDP}",
+        "upbring sft: no such flag -o; did you mean --output-dir?",
+    ]
+
+
+def test_a_settings_file_may_be_called_config() -> None:
+    assert parse("sft --config r.yaml").settings_file == Path("r.yaml")
+
+
+def test_a_folder_of_a_model_is_not_data(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert f"{tmp_path} is a model, not data" in problem(f"sft {tmp_path}")
 
 
 @pytest.mark.parametrize("name", list(commands()))

@@ -63,7 +63,7 @@ def test_a_command_gets_its_resolved_settings(runs_module: ModuleType) -> None:
         (["runs", "--settings", "none.yaml"], "none.yaml: cannot be read: no such file"),
         (
             ["chat"],
-            "--model: required and not given; give --model, or model: under chat: in",
+            "upbring chat: MODEL is required; for example: `upbring chat runs/sft-1 --temp",
         ),
     ],
 )
@@ -100,12 +100,37 @@ def test_an_internal_error_is_reported_as_one(
     )
 
 
-def test_an_interruption_is_quiet(
+def test_an_interruption_is_one_line(
     runs_module: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs_module.run = raising(KeyboardInterrupt())  # type: ignore[attr-defined]  # as above
     assert main(["runs"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_interruption_while_a_command_is_imported_started_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class InterruptedModule(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "upbring.cli.runs", InterruptedModule("upbring.cli.runs"))
+    assert main(["runs"]) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was started\n"
+
+
+def test_a_command_called_by_another_name_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    assert "`upbring train` is `upbring sft`." in capsys.readouterr().out
+    assert main(["sft", "--help"]) == 0
+    assert "` is `" not in capsys.readouterr().out
+
+
+def test_the_first_help_page_shows_a_command_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "upbring sft chat.jsonl --model builtin:sprout" in page
 
 
 def test_a_closed_pipe_is_quiet() -> None:

@@ -37,9 +37,9 @@ def test_a_settings_file_is_planned_unchanged(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), "--do: required and not given"),
-        (("chat", "m"), "method 'chat': not found; use one of pretrain, sft, "),
-        (("stf",), "method 'stf': not found; did you mean sft?"),
+        ((), "upbring plan: COMMAND is required; for example: `upbring plan sft chat.jsonl --m"),
+        (("chat", "m"), "upbring plan: chat is not a training command or a recipe; name one fir"),
+        (("stf",), "name one first: `upbring plan sft …`"),
         (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
         (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: no such directory"),
     ],

@@ -19,6 +19,7 @@ def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make(runs, "first", steps=4, taken=4).mark_finished()
     make(runs, "second", steps=8, taken=2)
+    make(runs, "unevaluated", steps=8, taken=8)
     at_work = make(runs, "third [red]", steps=None, taken=0)
     with at_work.lock():
         text = done(tmp_path, "runs").out
@@ -26,10 +27,14 @@ def test_each_run_has_a_line_with_its_state(tmp_path: Path) -> None:
     assert head == ["run", "status", "steps", "loss", "started"]
     assert rest[0][:4] == ["first", "finished", "4/4", "0.2500"]
     assert rest[1][:4] == ["second", "interrupted", "2/8", "0.5000"]
-    assert rest[2][:4] == ["third", "[red]", "running", "0/?"]
+    assert rest[2][:5] == ["unevaluated", "interrupted", "8/8,", "evaluation", "pending"]
+    assert rest[3][:4] == ["third", "[red]", "running", "0/?"]
 
 
 def test_without_runs_the_command_that_starts_one_is_printed(tmp_path: Path) -> None:
-    assert done(tmp_path, "runs").out == "runs: no runs yet; start one with `upbring sft`\n"
+    assert done(tmp_path, "runs").out == (
+        "runs: no runs yet; start one with `upbring sft`, or list another folder with "
+        "`upbring runs FOLDER`\n"
+    )
     words = ("runs", "--runs", "else[where]")
     assert done(tmp_path, *words).out.startswith("else[where]: no runs yet")

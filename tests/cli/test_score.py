@@ -70,7 +70,7 @@ def test_an_ensemble_is_one_setting_away(home: Path) -> None:
         (("r.jsonl", "--model", "r1", "--ensemble", "m"), "m: has no reward head"),
         (
             ("r.jsonl", "--model", "r1", "--to", "d.jsonl"),
-            "d.jsonl: exists already; choose another",
+            "d.jsonl: already exists; choose another",
         ),
         (("none.jsonl", "--model", "r1"), "none.jsonl: "),
         (("t.jsonl", "--model", "r1"), "t.jsonl: "),

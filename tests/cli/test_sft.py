@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("none.jsonl", "--model", "m"), "none.jsonl: "),
         (("empty.jsonl", "--model", "m"), "empty.jsonl: "),
         (("d.jsonl",), "--model: required and not given"),
-        (("--model", "m"), "--data: required and not given"),
+        (("--model", "m"), "upbring sft: FILE is required; for example: `upbring sft chat.jsonl"),
         (("d.jsonl", "--model", "none"), "none: no such directory"),
         (
             ("d.jsonl", "--model", "runs/begun"),
@@ -47,14 +47,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             ("t.jsonl", "--model", "m"),
-            "gives documents, not demonstrations; use `upbring pretrain`",
+            "gives documents, not prompt-response pairs; use `upbring pretrain`",
         ),
         (
             ("pairs.jsonl", "--model", "m"),
             "pairs.jsonl: is in the format preference (prompt, chosen, rejected), which gives ",
         ),
         (("d.jsonl", "--model", "m", "--runs", "t.jsonl"), "t.jsonl already exists; move it"),
-        (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: already exists; choose another "),
+        (("d.jsonl", "--model", "m", "--name", "a"), "runs/a: already exists, a run that is"),
         (("d.jsonl", "--model", "m", "--name", "a/b"), "--name: 'a/b' is not a valid folder name"),
         (("d.jsonl", "--model", "m", "--format", "nonsense"), "nonsense"),
         (
@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("d.jsonl", "--model", "m", "--held-out", "none.jsonl"), "none.jsonl: "),
         (
             ("d.jsonl", "--model", "m", "--chat-template", "none.jinja"),
-            "template: none.jinja cannot ",
+            "chat template none.jinja: is not a file; give a Jinja file",
         ),
         (("d.jsonl", "--model", "m", "--max-length", "3"), "no row to train on"),
         (("d.jsonl", "--model", "m", "--skip-bad", "d.jsonl"), "is the data file itself"),

@@ -60,6 +60,21 @@ def test_a_pipeline_is_its_stages_in_order_with_their_needs(tmp_path: Path) -> N
     ]
 
 
+def test_a_file_that_is_no_recipe_is_answered_in_one_line(tmp_path: Path) -> None:
+    settings = tmp_path / "axo.yaml"
+    settings.write_text("base_model: m\ndatasets: d\nlora_r: 3\n")
+    with pytest.raises(InputError) as caught:
+        read_recipe(settings)
+    assert str(caught.value) == (
+        f"{settings}: has no `stages:`, so it is not a recipe; to train with settings in a file "
+        f"use `upbring sft --settings {settings}`"
+    )
+    data = tmp_path / "alpaca.jsonl"
+    data.write_text("{}\n")
+    with pytest.raises(InputError, match=r"is a data file, .* use `upbring sft .*alpaca\.jsonl`"):
+        read_recipe(data)
+
+
 def test_stages_of_rounds_are_repeated_and_references_mean_the_newest(tmp_path: Path) -> None:
     found = parse_recipe(
         tmp_path,

@@ -36,9 +36,22 @@ def test_processes_that_start_at_the_same_time_get_different_folders(tmp_path: P
     assert sorted(names) == sorted(f"sft-{number}" for number in range(1, 41))
 
 
+def test_a_finished_run_is_not_advised_to_be_resumed(tmp_path: Path) -> None:
+    Run.create(tmp_path, "sft", name="mine").mark_finished()
+    with pytest.raises(InputError) as caught:
+        Run.create(tmp_path, "sft", name="mine")
+    assert str(caught.value) == (
+        f"{tmp_path / 'mine'}: already exists, a run that is finished; choose another --name or "
+        "--output-dir"
+    )
+
+
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     Run.create(tmp_path, "sft", name="mine")
-    expected = r"mine: already exists; choose another --name, or resume .* `upbring resume .*mine`"
+    expected = (
+        r"mine: already exists, a run that is interrupted; choose another --name or --output-dir, "
+        r"or resume the run with `upbring resume .*mine`"
+    )
     with pytest.raises(InputError, match=expected):
         Run.create(tmp_path, "sft", name="mine")
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from upbring.errors import InputError
-from upbring.settings.alias_table import COMMAND_ALIASES, Advice
-from upbring.settings.aliases import aliases, find_alias, nearest_setting
+from upbring.settings.alias_table import COMMAND_ALIASES
+from upbring.settings.aliases import aliases, find_alias, nearest_setting, render_names
+from upbring.settings.answered_names import ANSWERED as ANSWERED_NAMES
+from upbring.settings.answered_names import Advice
 from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
@@ -20,7 +22,7 @@ from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.reward_model import RewardSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.methods.simpo import SimpoSettings
-from upbring.settings.resolve import resolve
+from upbring.settings.resolve import CallStyle, resolve
 from upbring.settings.schema import Settings, setting_specs
 
 SFT, DPO, KTO, PPO, GRPO = SftSettings, DpoSettings, KtoSettings, PpoSettings, GrpoSettings
@@ -105,6 +107,23 @@ WORKING: list[Case] = [
     (SFT, "num-processes", "2", {"processes": 2}),
     (SFT, "nproc-per-node", "2", {"processes": 2}),
     (SFT, "load-best-model-at-end", False, {"final_weights": "last"}),
+    (SFT, "eval-strategy", "no", {"held_out_share": 0.0}),
+    (SFT, "do-eval", True, {"held_out_share": 0.05}),
+    (SFT, "logging-steps", "10", {"save_steps": None}),
+    (SFT, "dataloader-num-workers", "4", {"save_steps": None}),
+    (SFT, "remove-unused-columns", False, {"save_steps": None}),
+    (SFT, "do-train", True, {"save_steps": None}),
+    (SFT, "plot-loss", True, {"save_steps": None}),
+    (SFT, "verbose", True, {"save_steps": None}),
+    (SFT, "log-level", "info", {"save_steps": None}),
+    (SFT, "stage", "sft", {"turns": "all"}),
+    (SFT, "cpu", True, {"device": "cpu"}),
+    (SFT, "output", "out/mine", {"runs": Path("out"), "name": "mine"}),
+    (SFT, "out", "out/mine", {"runs": Path("out"), "name": "mine"}),
+    (ExportSettings, "out", "out", {"to": Path("out")}),
+    (DPO, "loss-type", "sigmoid", {"label_smoothing": 0.0}),
+    (KTO, "loss-type", "kto", {"desirable_weight": 1.0}),
+    (SimpoSettings, "loss-type", "simpo", {"gamma": 1.0}),
     (DPO, "beta", "0.2", {"beta": 0.2}),
     (DPO, "rpo-alpha", "0.2", {"nll_weight": 0.2}),
     (DPO, "precompute-ref-log-probs", True, {"beta": 0.1}),
@@ -142,38 +161,56 @@ WORKING: list[Case] = [
 ]
 
 ANSWERED: list[tuple[type[Settings], str, object, str]] = [
-    (SFT, "per-device-train-batch-size", "4", "micro_batch_tokens"),
-    (SFT, "micro-batch-size", "4", "Use batch_size"),
-    (SFT, "gradient-accumulation-steps", "4", "Use batch_size"),
+    (SFT, "per-device-train-batch-size", "4", "use {batch_size}, the examples of a whole step"),
+    (SFT, "micro-batch-size", "4", "use {batch_size}"),
+    (SFT, "gradient-accumulation-steps", "4", "use {batch_size}"),
     (SFT, "lora-dropout", "0.05", "there is no dropout"),
-    (SFT, "fp16", True, "use dtype bfloat16"),
+    (SFT, "fp16", True, "use {dtype=bfloat16}"),
     (SFT, "load-in-4bit", True, "not available yet"),
-    (SFT, "logging-dir", "logs", "Use track"),
-    (SFT, "logging-steps", "10", "metrics.jsonl"),
-    (SFT, "evaluation-strategy", "epoch", "use eval_steps"),
-    (SFT, "save-strategy", "epoch", "use save_steps"),
+    (SFT, "logging-dir", "logs", "{track}"),
+    (SFT, "evaluation-strategy", "epoch", "use {eval_steps}"),
+    (SFT, "save-strategy", "epoch", "use {save_steps}"),
     (SFT, "optim", "adafactor", "AdamW is the only optimizer"),
     (SFT, "packing", False, "always packed"),
     (SFT, "resume-from-checkpoint", "runs/a", "`upbring resume RUN`"),
-    (SFT, "deepspeed", "ds.json", "use processes"),
-    (SFT, "fsdp", "full_shard", "use processes"),
+    (SFT, "deepspeed", "ds.json", "use {processes}"),
+    (SFT, "fsdp", "full_shard", "use {processes}"),
     (SFT, "flash-attn", "fa2", "leave it out"),
     (SFT, "attn-implementation", "sdpa", "leave it out"),
-    (SFT, "template", "llama3", "give a Jinja file as chat_template"),
+    (SFT, "template", "llama3", "give {chat_template=FILE.jinja}"),
     (SFT, "tokenizer", "t", "own tokenizer"),
     (SFT, "trust-remote-code", True, "never run"),
     (SFT, "push-to-hub", True, "`upbring export`"),
-    (SFT, "device-map", "auto", "use device"),
+    (SFT, "device-map", "auto", "use {device}"),
     (SFT, "train-on-inputs", True, "assistant's turns only"),
     (SFT, "finetuning-type", "freeze", "'freeze' is not lora or full"),
-    (SFT, "overwrite-output-dir", True, "use another name"),
+    (SFT, "overwrite-output-dir", True, "use another {name}"),
     (DPO, "ref-model", "m", "the model that the run starts from"),
-    (DPO, "loss-type", "ipo", "use `upbring dpo`, ipo, kto"),
-    (KTO, "loss-type", "kto", "use `upbring dpo`, ipo, kto"),
-    (GRPO, "loss-type", "dapo", "use average"),
-    (SimpoSettings, "gamma-beta-ratio", "0.5", "use gamma"),
+    (DPO, "loss-type", "ipo", "use `upbring dpo` (sigmoid), ipo, kto"),
+    (DPO, "loss-type", "hinge", "others are not available"),
+    (KTO, "loss-type", "bco", "others are not available"),
+    (DPO, "reference-free", True, "use `upbring orpo`"),
+    (GRPO, "loss-type", "dapo", "use {average=responses}"),
+    (SFT, "adapter", "qlora", "4-bit and 8-bit base weights are not available yet"),
+    (SFT, "max-samples", "10", "use {steps}"),
+    (SFT, "min-lr", "1e-6", "use {min_lr_ratio}, a share of {learning_rate}"),
+    (SFT, "stage", "dpo", "the method is the command"),
+    (DPO, "stage", "dpo", "the method is the command"),
+    (SFT, "dataset-dir", "data", "use {data=FOLDER/FILE.jsonl}"),
+    (PPO, "dataset-dir", "data", "use {prompts=FOLDER/FILE.jsonl}"),
+    (SFT, "use-unsloth", True, "kernels are not available"),
+    (SFT, "system-prompt", "Be brief.", "belongs to the rows"),
+    (SFT, "default-system", "Be brief.", "belongs to the rows"),
+    (SFT, "quiet", True, "standard error"),
+    (SFT, "max-prompt-length", "99", "use {max_length}"),
+    (SFT, "save-only-model", True, "leave it out"),
+    (SFT, "init-lora-weights", "pissa", "A is random and B is zero"),
+    (SFT, "do-sample", True, "decoded greedily"),
+    (ChatSettings, "do-sample", True, "use {temperature}"),
+    (GRPO, "reward-weights", "1", "use {reward_model=RUN=0.5}"),
+    (SimpoSettings, "gamma-beta-ratio", "0.5", "use {gamma}"),
     (PPO, "temperature", "0.7", "temperature 1"),
-    (PPO, "max-prompt-length", "99", "use max_length"),
+    (PPO, "max-prompt-length", "99", "use {max_length}"),
     (GRPO, "use-vllm", True, "not available yet"),
 ]
 
@@ -223,7 +260,7 @@ def test_a_name_without_a_setting_is_answered_with_what_to_use(
     with pytest.raises(InputError) as caught:
         resolved(settings_class, name, value)
     assert str(caught.value).startswith(f"--{name}: ")
-    assert expected in str(caught.value)
+    assert render_names(expected, CallStyle("flag", "").show) in str(caught.value)
     if value is False:
         return  # in a file, false asks for nothing
     file = write_settings(settings_class, name, value)
@@ -231,7 +268,31 @@ def test_a_name_without_a_setting_is_answered_with_what_to_use(
         resolve(settings_class, section="method", file=file, flags={})
     assert str(caught.value).startswith("settings.yaml:")
     assert f": method.{name.replace('-', '_')}: " in str(caught.value)
-    assert expected in str(caught.value)
+    assert render_names(expected, CallStyle("file", "").show) in str(caught.value)
+
+
+def test_an_answer_shows_settings_as_the_user_gave_the_name() -> None:
+    style = CallStyle("argument", "see help(upbring.sft)")
+    flags = {**required(SFT), "fp16": True}
+    for given, shown in (
+        (None, "--dtype bfloat16 or --dtype float32"),
+        (style, 'dtype="bfloat16"'),
+    ):
+        with pytest.raises(InputError) as caught:
+            resolve(SFT, section="sft", flags=flags, style=given)
+        assert f"use {shown}" in str(caught.value)
+    file = write_settings(SFT, "fp16", True)  # noqa: FBT003 -- the value of a switch
+    with pytest.raises(InputError, match=r"use dtype: bfloat16 or dtype: float32$"):
+        resolve(SFT, section="method", file=file, flags={})
+
+
+@pytest.mark.parametrize("name", [name for each in ANSWERED_NAMES for name in each.names.split()])
+def test_the_settings_in_an_answer_exist_where_it_is_given(name: str) -> None:
+    known = [setting_specs(each) for each in (*ALL, *OTHERS)]
+    found = [(specs, find_alias(name, specs)) for specs in known if name not in specs]
+    for specs, alias in found:
+        if alias is not None and alias.answer:
+            render_names(alias.answer, lambda setting, *_, specs=specs: specs[setting].flag)
 
 
 @pytest.mark.parametrize("name", list(aliases()))
@@ -281,13 +342,6 @@ def test_two_names_for_one_setting_are_refused() -> None:
     assert resolve(SFT, section="sft", file=file, flags={"lr": "2"}).settings.learning_rate == 2
 
 
-def test_an_alias_outside_of_a_section_is_reported_with_its_section() -> None:
-    file = Path("settings.yaml")
-    file.write_text("lora_r: 3\n")
-    with pytest.raises(InputError, match="lora_r: not within a command; put it under `sft:`"):
-        resolve(SFT, section="sft", file=file, flags={})
-
-
 @pytest.mark.parametrize(
     ("typed", "settings_class", "suggestion"),
     [
@@ -303,6 +357,10 @@ def test_an_alias_outside_of_a_section_is_reported_with_its_section() -> None:
         ("model_revision", SFT, None),
         ("unsloth", SFT, None),
         ("image_max_pixels", SFT, None),
+        ("max_step", SFT, "max_steps"),
+        ("weights_url", SFT, None),
+        ("save_only", SFT, None),
+        ("sample_rate_hz", SFT, None),
     ],
 )
 def test_an_unrelated_setting_is_never_suggested(
@@ -327,6 +385,8 @@ def test_a_command_has_the_names_of_other_tools(name: str, command: str) -> None
     assert COMMAND_ALIASES[name] == command
 
 
-@pytest.mark.parametrize("name", ["serve", "api", "lora", "webui"])
+@pytest.mark.parametrize(
+    "name", ["serve", "api", "lora", "webui", "push", "login", "version", "config", "data", "test"]
+)
 def test_a_command_that_does_not_exist_is_answered(name: str) -> None:
     assert isinstance(COMMAND_ALIASES[name], Advice)

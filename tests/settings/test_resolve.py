@@ -72,7 +72,8 @@ def test_a_misspelt_setting_is_named_with_its_line() -> None:
     ("text", "expected"),
     [
         ("stf:\n  rank: 3\n", "recipe.yaml:1: stf: no such command; did you mean sft?"),
-        ("rank: 3\n", "recipe.yaml:1: rank: not within a command; put it under `sft:`"),
+        ("rank: 3\nsft:\n", "recipe.yaml:1: rank: not within a command; put it under `sft:`"),
+        ("rank: 0\n", "recipe.yaml:1: sft.rank: 0 is out of range; give a whole number"),
         ("export: {to: x}\n", "recipe.yaml: no section `sft:`, only export; write the settings"),
         ("{}\n", "recipe.yaml: no section `sft:`, only nothing; write the settings"),
         ("- sft\n", "recipe.yaml:1: a list; write a mapping: `sft:`"),

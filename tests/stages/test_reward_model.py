@@ -172,10 +172,10 @@ def test_the_settings_choose_the_criterion() -> None:
     [
         (("--loss", "plackett-luce", "--margin", "1"), "margin: needs pairs, and plackett-luce "),
         (("--demonstrations", "none.jsonl"), "none.jsonl: "),
-        (("--demonstrations", "t.jsonl"), "gives documents, not demonstrations"),
+        (("--demonstrations", "t.jsonl"), "gives documents, not prompt-response pairs"),
         (
             ("--held-out", "d.jsonl"),
-            "d.jsonl: is in the format messages (messages), which gives dem",
+            "d.jsonl: is in the format messages (messages), which gives prompt-response pairs",
         ),
     ],
 )

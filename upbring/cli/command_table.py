@@ -206,6 +206,8 @@ OTHER_COMMANDS = (
         settings="upbring.settings.commands.runs:RunsSettings",
         run="upbring.cli.runs:run",
         example="upbring runs",
+        positional="runs",
+        metavar="FOLDER",
     ),
     Command(
         name="doctor",

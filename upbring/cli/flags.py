@@ -3,6 +3,7 @@
 Values stay text here; `settings.resolve` parses them, so that flags and files mean the same.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,12 +14,32 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from upbring.cli.command_table import Command
 from upbring.errors import InputError, nearest
-from upbring.settings.aliases import Alias, aliases_of, find_alias, nearest_setting
+from upbring.settings.aliases import (
+    Alias,
+    aliases_of,
+    find_alias,
+    nearest_setting,
+    render_names,
+)
 from upbring.settings.input_references import STAGE_SETTINGS
-from upbring.settings.schema import SettingSpec, setting_specs
+from upbring.settings.resolve import CallStyle
+from upbring.settings.schema import SettingSpec, flag_of, setting_specs
 
 METAVARS = {"text": "TEXT", "integer": "INTEGER", "number": "NUMBER", "path": "PATH"}
 MAX_HELP_WIDTH = 120
+FLAG = re.compile(r"--?[A-Za-z]")
+# Short flags of other tools, and the names that they may stand for.
+SHORT_FLAGS = {
+    "o": ("output_dir",),
+    "m": ("model", "models"),
+    "d": ("data", "prompts"),
+    "n": ("name",),
+    "b": ("batch_size",),
+    "bs": ("batch_size",),
+    "e": ("epochs",),
+    "s": ("seed",),
+    "t": ("temperature",),
+}
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 CONTEXT_SETTINGS = {
@@ -44,7 +65,9 @@ class SettingsCommand(click.Command):
         self.specs = setting_specs(command.load_settings())
         common = [
             click.Option(
-                ["--settings", "settings_file"], metavar="FILE", help="YAML file of settings."
+                ["--settings", "--config", "settings_file"],
+                metavar="FILE",
+                help="YAML file of settings: flat, or with a section per command.",
             ),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
         ]
@@ -70,9 +93,23 @@ class SettingsCommand(click.Command):
         spelled = args if self.command.has_subcommand else [*_spell_switches(args, self.specs)]
         try:
             return super().parse_args(ctx, spelled)
+        except click.NoSuchOption:
+            raise InputError(self._unknown_flags_message(ctx)) from None
         except click.UsageError as error:
             error.ctx = ctx  # click's parser does not set it
             raise
+
+    def _unknown_flags_message(self, ctx: click.Context) -> str:
+        """Return a line for each flag that the command does not have."""
+        params = self.get_params(ctx)
+        known = {flag for each in params for flag in (*each.opts, *each.secondary_opts)}
+        words = [word for word in ctx.meta["arguments"] if FLAG.match(word)]
+        flags = dict.fromkeys(word.partition("=")[0].replace("_", "-") for word in words)
+        return "\n".join(
+            f"{ctx.command_path}: {unknown_flag_message(flag, self.specs, path=ctx.command_path)}"
+            for flag in flags
+            if flag not in known
+        )
 
     def parsed_flags(self, ctx: click.Context) -> ParsedFlags:
         """Return the values of the command line of a context."""
@@ -81,6 +118,7 @@ class SettingsCommand(click.Command):
         file = given.pop("settings_file", None)
         positional, name = given.pop("positional", None), self.command.positional
         if positional is not None and name is not None:
+            self._reject_other_kinds(ctx, positional)
             if isinstance(positional, tuple):
                 positional += given.get(name, ())
             elif name in given:
@@ -89,6 +127,21 @@ class SettingsCommand(click.Command):
                 )
             given[name] = positional
         return ParsedFlags(given, None if file is None else Path(file))
+
+    def _reject_other_kinds(self, ctx: click.Context, values: object) -> None:
+        """Raise an InputError for a settings file or a model where data files are expected."""
+        if self.command.positional not in {"data", "prompts"}:
+            return
+        for value in values if isinstance(values, tuple) else (str(values),):
+            if value.endswith((".yaml", ".yml")):
+                found, flag = "a settings file", "--settings"
+            elif value.startswith("builtin:") or Path(value, "config.json").is_file():
+                found, flag = "a model", "--model"
+            else:
+                continue
+            raise InputError(
+                f"{ctx.command_path}: {value} is {found}, not data; give it with {flag} {value}"
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, panel by panel."""
@@ -163,9 +216,6 @@ def usage_error_message(error: click.UsageError) -> str:
     location = error.ctx.command_path if error.ctx else "upbring"
     hint = f"see `{location} --help`"
     command = error.ctx.command if error.ctx else None
-    if isinstance(error, click.NoSuchOption) and isinstance(command, SettingsCommand):
-        flag = error.option_name.replace("_", "-")
-        return f"{location}: {_unknown_flag_message(flag, command.specs, hint=hint)}"
     if isinstance(error, click.NoSuchOption) and command is not None:
         flags = [flag for param in command.params for flag in param.opts]
         suggestion = nearest(error.option_name, [*flags, "--help"])
@@ -175,14 +225,30 @@ def usage_error_message(error: click.UsageError) -> str:
     return f"{location}: {text[:1].lower()}{text[1:]}; {hint}"
 
 
-def _unknown_flag_message(flag: str, specs: Mapping[str, SettingSpec], *, hint: str) -> str:
+def unknown_flag_message(flag: str, specs: Mapping[str, SettingSpec], *, path: str) -> str:
+    """Return what to use instead of a flag that the command at `path` does not have."""
+    style = CallStyle("flag", "")
     name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
     alias = find_alias(name, specs)
-    if alias is not None:
-        return f"{flag}: {alias.answer}"
-    suggestion = nearest_setting(name, specs)
-    hint = f"did you mean {specs[suggestion].flag}?" if suggestion else hint
+    if alias is not None and alias.answer:
+        return f"{flag}: {render_names(alias.answer, style.show)}"
+    if not flag.startswith("--"):
+        suggestion = _long_flag(flag.lstrip("-"), specs)
+    else:
+        setting = nearest_setting(name, specs)
+        suggestion = style.show(setting) if setting else None
+    hint = f"did you mean {suggestion}?" if suggestion else f"see `{path} --help`"
     return f"no such flag {flag}; {hint}"
+
+
+def _long_flag(letters: str, specs: Mapping[str, SettingSpec]) -> str | None:
+    """Return the flag that a short one such as -o means; -lr is --lr."""
+    if letters == "c":
+        return "--settings"
+    for name in (letters, *SHORT_FLAGS.get(letters, ())):
+        if name in specs or find_alias(name, specs):
+            return flag_of(name)
+    return None
 
 
 def _flags(name: str, *, is_switch: bool) -> list[str]:

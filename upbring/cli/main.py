@@ -17,14 +17,15 @@ from upbring import __version__
 from upbring.cli.command_table import GROUPS, Command, commands
 from upbring.errors import InputError, UpbringError, nearest
 from upbring.interruption import ForcedStop
-from upbring.settings.alias_table import COMMAND_ALIASES, Advice
+from upbring.settings.alias_table import COMMAND_ALIASES
+from upbring.settings.answered_names import Advice
 from upbring.stages.registry import import_object
 
 if TYPE_CHECKING:
     from upbring.cli.flags import ParsedFlags
 
 PIPE_CLOSED_EXIT_CODE = 141
-HUB_ID_PATTERN = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
+INTERRUPTED_EXIT_CODE = 130
 RECIPE_MODEL_PATTERN = re.compile(r"\b(?:model|judge|reward_model):[ \t]*[\"']?([\w.-]+/[\w.-]+)")
 COMPLETION_VARIABLE = "_UPBRING_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{stop}\n")
         return stop.exit_code
     except KeyboardInterrupt:
-        return 130
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED_EXIT_CODE
     except Exception as error:  # noqa: BLE001 -- the outermost handler
         return _report_error(error, is_debug="--debug" in argv)
     return code
@@ -58,8 +60,10 @@ def configure_offline_mode(names: Iterable[str] = ()) -> None:
     A name such as `owner/name` is a hub id if there is no folder `owner` here. Variables that the
     user set are kept. Telemetry is always off.
     """
+    from upbring.runs.find_model import is_hub_id  # noqa: PLC0415 -- not needed for help
+
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if not any(HUB_ID_PATTERN.fullmatch(name) and not Path(name).parent.exists() for name in names):
+    if not any(map(is_hub_id, names)):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -96,6 +100,8 @@ class CommandGroup(click.Group):
         from upbring.cli.flags import SettingsCommand  # noqa: PLC0415 -- pydantic: 60 ms
 
         click_command = SettingsCommand(commands()[name])
+        if cmd_name != name and click_command.help:
+            click_command.help = f"`upbring {cmd_name}` is `upbring {name}`. {click_command.help}"
 
         def run(**_: object) -> int:
             ctx = click.get_current_context()
@@ -143,7 +149,8 @@ def make_command_line() -> CommandGroup:
             ),
         ],
         help="LLM post-training on one machine: from a base model to an assistant, with evidence.",
-        epilog="`upbring COMMAND --help` shows the settings of a command.",
+        epilog="Try it first: `upbring demo`, or with rows of your own `upbring sft chat.jsonl "
+        "--model builtin:sprout`. `upbring COMMAND --help` shows the settings of a command.",
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
     )
 
@@ -170,7 +177,8 @@ def _dispatch(argv: list[str]) -> int:
 
 def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) -> int:
     """Run a command, in several processes if its settings require it; return the exit code."""
-    from upbring.settings.resolve import resolve  # noqa: PLC0415 -- as above
+    from upbring.cli.preflight.check_inputs import check_inputs  # noqa: PLC0415 -- as above
+    from upbring.settings.resolve import CallStyle, resolve  # noqa: PLC0415 -- as above
     from upbring.settings.training import TrainSettings  # noqa: PLC0415 -- as above
     from upbring.train import launcher  # noqa: PLC0415 -- as above
 
@@ -180,15 +188,28 @@ def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) 
         file=parsed.settings_file,
         flags=parsed.flags,
         other_sections={name: each.load_settings for name, each in commands().items()},
+        style=CallStyle(
+            "flag",
+            f"see `upbring {command.name} --help`",
+            positional=command.positional or "",
+            metavar=command.metavar or str(command.positional).upper(),
+            example=command.example,
+        ),
     )
     settings = resolved.settings
     configure_offline_mode(model_names(settings))
+    check_inputs(command, settings)
     if isinstance(settings, TrainSettings) and launcher.should_launch(settings.processes):
         return launcher.launch([command.name, *arguments], settings.processes)
+    try:
+        run = import_object(command.run)  # may take seconds: it imports torch
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing was started\n")
+        return INTERRUPTED_EXIT_CODE
     if command.is_method:
-        import_object(command.run)(command.name, resolved)
+        run(command.name, resolved)
         return 0
-    return import_object(command.run)(resolved) or 0
+    return run(resolved) or 0
 
 
 def _completion_command() -> click.Command:

@@ -13,18 +13,17 @@ from rich.console import Console
 from upbring import durable
 from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
+from upbring.cli.preflight.planned_command import find_planned_method, planned_command
 from upbring.errors import InputError
 from upbring.pipeline.print_forecast import forecast_recipe, print_forecast
 from upbring.pipeline.recipe import read_recipe
 from upbring.pipeline.run_recipe import default_folder, recipe_tree
-from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.commands.plan import PlanSettings
-from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.resolve import Resolved
 from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.plan import Plan, measure_time, plan
 from upbring.stages.planning.print_plan import print_plan
 from upbring.stages.planning.speed_probe import TimeEstimate
-from upbring.stages.registry import find_method, load_settings, methods
 from upbring.tracking import track_call
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
@@ -36,22 +35,14 @@ def run(resolved: Resolved[PlanSettings]) -> None:
     if Path(command).suffix in {".yaml", ".yml"}:
         _print_recipe_plan(Path(command), args)
         return
-    name = COMMAND_ALIASES.get(command, command) if command not in methods() else command
-    method = find_method(str(name))
-    parsed = parse_flags(commands()[method.name], args)
-    if parsed is None:
+    planned = planned_command(resolved.settings.do)
+    if planned is None:
+        parse_flags(commands()[find_planned_method(command).name], ["--help"])
         return
-    planned = resolve(
-        load_settings(method),
-        section=method.name,
-        file=parsed.settings_file,
-        flags=parsed.flags,
-        other_sections={name: each.load_settings for name, each in commands().items()},
-    )
     log = make_log(Console(stderr=True))
 
     def make_plan() -> tuple[Plan, TimeEstimate]:
-        context = make_dry_run_context(method.name, planned, log=log)
+        context = make_dry_run_context(planned.method.name, planned.resolved, log=log)
         memory_plan = plan(context, baseline=durable.process_memory_bytes())
         return memory_plan, measure_time(context, memory_plan)
 

@@ -9,8 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from upbring.cli.command_table import Command, commands
-from upbring.settings.alias_table import COMMAND_ALIASES, Advice
+from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.aliases import aliases
+from upbring.settings.answered_names import Advice
 from upbring.settings.schema import SettingSpec, setting_specs
 from upbring.stages.registry import methods
 

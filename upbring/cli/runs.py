@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from upbring.runs.run_folder import summarize_runs
+from upbring.runs.run_folder import RunSummary, summarize_runs
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 from upbring.train.table_layouts import print_table, table_layouts
@@ -14,13 +14,19 @@ def run(resolved: Resolved[RunsSettings]) -> None:
     console = Console()
     summaries = summarize_runs(folder)
     if not summaries:
-        console.print(f"{folder}: no runs yet; start one with `upbring sft`", markup=False)
+        console.print(
+            f"{folder}: no runs yet; start one with `upbring sft`, or list another folder with "
+            "`upbring runs FOLDER`",
+            markup=False,
+            soft_wrap=True,
+        )
         return
+    Console(stderr=True).print(f"folder: {folder}", markup=False, soft_wrap=True)
     rows = [
         (
             summary.name,
             summary.status,
-            f"{summary.step}/{summary.steps or '?'}",
+            _steps_text(summary),
             "" if summary.loss is None else f"{summary.loss:.4f}",
             summary.started_at.astimezone().strftime("%Y-%m-%d %H:%M"),
         )
@@ -28,3 +34,10 @@ def run(resolved: Resolved[RunsSettings]) -> None:
     ]
     headings = ("run", "status", "steps", "loss", "started")
     print_table(console, [*table_layouts(headings, rows, optional=("started", "loss"))])
+
+
+def _steps_text(summary: RunSummary) -> str:
+    """Return the steps that are done; all of them may be done in a run that is not finished."""
+    text = f"{summary.step}/{summary.steps or '?'}"
+    is_evaluated_later = summary.status == "interrupted" and summary.step == summary.steps
+    return f"{text}, evaluation pending" if is_evaluated_later else text

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from upbring.data.read import files
 from upbring.errors import InputError, format_value, nearest
 from upbring.pipeline.gates import Gate, parse_gate
 from upbring.settings.alias_table import COMMAND_ALIASES
@@ -75,14 +76,31 @@ class Recipe:
 
 def read_recipe(file: Path) -> Recipe:
     """Return the recipe in a file, or raise one error that lists all its problems."""
+    if files.extension(file) in files.EXTENSIONS:
+        raise InputError(
+            f"{file}: is a data file, and a recipe is a .yaml file; to train on this file use "
+            f"`upbring sft {file}`"
+        )
     root = read_yaml(file)
     if not isinstance(root, Section):
         raise InputError(f"{file}:{root.line}: not a mapping; write `model:` and `stages:`")
+    if _is_settings_file(root):
+        raise InputError(
+            f"{file}: has no `stages:`, so it is not a recipe; to train with settings in a file "
+            f"use `upbring sft --settings {file}`"
+        )
     reader = _RecipeReader(file, root)
     recipe = reader.read()
     if reader.problems or recipe is None:
         raise InputError("\n".join(reader.problems))
     return recipe
+
+
+def _is_settings_file(root: Section) -> bool:
+    """Whether most keys are no keys of a recipe, and none of those with stages is there."""
+    names = {*root.entries}
+    unknown = {name for name in names - {*RECIPE_KEYS} if nearest(name, RECIPE_KEYS) is None}
+    return not names & {"stages", "each_round"} and len(unknown) > 1
 
 
 class _RecipeReader:

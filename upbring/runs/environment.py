@@ -7,6 +7,7 @@ written as `~`.
 import os
 import platform
 import re
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from upbring.durable import JSON
+from upbring.errors import InputError
 
 PACKAGES = ("upbring", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 # They select the compute kernels, so the exact results depend on them.
@@ -24,6 +26,10 @@ VECTOR_INSTRUCTIONS = frozenset(
         "sve2", "sme",
     }
 )  # fmt: skip
+
+DEVICES = Path("/dev")
+GPU_DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+NO_GPU = "device: cuda is requested and there is no GPU; use cpu or auto"
 
 
 def collect_environment(*, extra: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
@@ -40,6 +46,17 @@ def collect_environment(*, extra: Mapping[str, JSON] | None = None) -> dict[str,
         "memory_bytes": total_memory_bytes(),
         **(extra or {}),
     }
+
+
+def reject_missing_gpu() -> None:
+    """Raise an InputError if this machine surely has no GPU; only torch knows whether it has one.
+
+    On Linux a GPU that CUDA or ROCm can use has a device file.
+    """
+    if sys.platform == "linux" and not any(
+        path for pattern in GPU_DEVICE_FILES for path in DEVICES.glob(pattern)
+    ):
+        raise InputError(NO_GPU)
 
 
 def redact_home(text: str) -> str:

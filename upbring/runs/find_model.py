@@ -13,6 +13,7 @@ from pathlib import Path
 from upbring.errors import InputError, nearest
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
+RUNS_FOLDER = "runs"  # the default folder of runs, which is no name on the Hub
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = (
     "*.safetensors",
@@ -27,19 +28,33 @@ _HUB_FILES = (
 
 def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> Path:
     """Return the model directory of `name`, after checking that it contains no code."""
-    if name.startswith("builtin:"):
-        return _builtin_folder(name.removeprefix("builtin:"))
-    folder = Path(name)
-    if folder.is_dir():
-        folder = _run_model_folder(folder)
-    elif folder.is_file():
-        raise InputError(f"{name}: is a file; give the directory that contains the model")
-    elif _HUB_ID.fullmatch(name) and not folder.parent.is_dir():
-        folder = _download_from_hub(name, log=log)
-    else:
-        raise InputError(_missing_folder_text(folder))
+    folder = find_local_model(name) or _download_from_hub(name, log=log)
     reject_code(folder)
     return folder
+
+
+def find_local_model(name: str) -> Path | None:
+    """Return the directory of a model on this machine, or None if `name` is a Hub id."""
+    folder = Path(name)
+    if name.startswith("builtin:"):
+        return _builtin_folder(name.removeprefix("builtin:"))
+    if folder.is_dir():
+        return _run_model_folder(folder)
+    if folder.is_file():
+        raise InputError(f"{name}: is a file; give the directory that contains the model")
+    if is_hub_id(name):
+        return None
+    raise InputError(_missing_folder_text(folder))
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` can only be the Hub id of a model: not in `runs`, nor in a folder here.
+
+    >>> is_hub_id("Qwen/Qwen2.5-0.5B"), is_hub_id("runs/sft-1"), is_hub_id("./base")
+    (True, False, False)
+    """
+    folder = Path(name).parent
+    return bool(_HUB_ID.fullmatch(name)) and folder.name != RUNS_FOLDER and not folder.is_dir()
 
 
 def _builtin_folder(name: str) -> Path:
@@ -73,8 +88,11 @@ def _missing_folder_text(folder: Path) -> str:
         others = []
     suggestion = nearest(folder.name, others)
     suggestion_text = f"did you mean {folder.parent / suggestion}?" if suggestion else ""
-    hint = (
-        suggestion_text or "give a directory, a run folder, or a Hugging Face Hub id (owner/name)"
+    is_run = folder.parent.name == RUNS_FOLDER
+    hint = suggestion_text or (
+        "list the runs with `upbring runs`"
+        if is_run
+        else "give a directory, a run folder, or a Hugging Face Hub id (owner/name)"
     )
     return f"{folder}: no such directory; {hint}"
 

@@ -324,6 +324,23 @@ def portable_path(directory: Path, *, run_folder: Path) -> str:
     return str(directory)
 
 
+def reject_existing(path: Path) -> None:
+    """Raise an InputError if there is something where a new run is to be written."""
+    if path.exists():
+        raise existing_folder_error(path)
+
+
+def existing_folder_error(path: Path) -> InputError:
+    """Return the error that says what is at `path` already, and what to do."""
+    run = Run(path)
+    status = run.status() if run.metadata_file.is_file() else None
+    found = f"already exists, a run that is {status}" if status else "already exists"
+    what_to_do = "choose another --name or --output-dir"
+    if status == "interrupted":
+        what_to_do += f", or resume the run with `upbring resume {path}`"
+    return InputError(f"{path}: {found}; {what_to_do}")
+
+
 def _make_named_folder(runs: Path, name: str) -> Path:
     if not RUN_NAME_PATTERN.fullmatch(name) or name.startswith(".") or name.endswith((".", " ")):
         raise InputError(
@@ -334,10 +351,7 @@ def _make_named_folder(runs: Path, name: str) -> Path:
         try:
             path.mkdir()
         except FileExistsError as error:
-            raise InputError(
-                f"{path}: already exists; choose another --name, or resume the run with "
-                f"`upbring resume {path}`"
-            ) from error
+            raise existing_folder_error(path) from error
     return path
 
 

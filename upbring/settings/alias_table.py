@@ -4,22 +4,18 @@ Each name sets a setting of ours, perhaps with a converted value, or is answered
 and the reason. Names have underscores, and are separated by spaces.
 """
 
-from typing import NamedTuple
-
-
-class Advice(str):
-    """Why there is no such setting or value, and what to use instead."""
-
-    __slots__ = ()
-
-
-class Answered(NamedTuple):
-    """Names that set nothing, for commands that have a setting, and what to use instead."""
-
-    setting: str
-    names: str
-    answer: str
-
+from upbring.settings.answered_names import (
+    ALWAYS_PACKED,
+    ASSISTANT_ONLY,
+    LORA_START,
+    NO_4_BIT,
+    NO_DROPOUT,
+    NO_FLOAT16,
+    NO_STAGE,
+    OTHER_LOSS,
+    RESUMABLE,
+    Advice,
+)
 
 _MODEL = (
     "model_name_or_path base_model model_id model_name model_path pretrained_model_name_or_path "
@@ -38,7 +34,7 @@ RENAMED: dict[str, str] = {
     "tokenizer": "tokenizer_name tokenizer_name_or_path",
     "threads": "num_threads",
     "processes": "num_processes nproc_per_node num_gpus n_gpus gpus",
-    "tune": "finetuning_type train_type adapter",
+    "tune": "finetuning_type train_type",
     "rank": "r lora_r lora_rank lora_dim",
     "alpha": "lora_alpha",
     "rslora": "use_rslora",
@@ -64,7 +60,7 @@ RENAMED: dict[str, str] = {
     "limit": "max_samples max_train_samples",
     "chat_template": "chat_template_path",
     "name": "run_name experiment_name",
-    "to": "output_dir output save_directory export_dir",
+    "to": "output_dir output out save_directory export_dir",
     "eval_steps": "eval_interval evaluation_steps",
     "save_steps": "save_interval save_freq",
     "save_total_limit": "max_ckpt_num",
@@ -92,14 +88,17 @@ RENAMED: dict[str, str] = {
     "system": "system_prompt",
 }
 
-NO_FLOAT16 = Advice("float16 is not available for training; use dtype bfloat16 or float32")
-_NO_DROPOUT = Advice(
-    "there is no dropout, because a response scored twice must have the same log-probabilities "
-    "(a PPO ratio starts at 1); leave it out, and against overfitting lower epochs or rank"
-)
-_ALWAYS_PACKED = Advice("examples are always packed, and do not attend to each other; leave it out")
-_ASSISTANT_ONLY = Advice(
-    "the loss is on the assistant's turns only; leave it out. turns chooses all of them or the last"
+_SWITCH: dict[str, str | Advice | None] = {"true": None, "false": None}
+_ANY_VALUE: dict[str, str | Advice | None] = {"": None}
+# What changes no result here is accepted, so that a command or a file of another tool just works.
+_IGNORED: tuple[tuple[str, dict[str, str | Advice | None]], ...] = (
+    ("remove_unused_columns plot_loss verbose disable_tqdm", _SWITCH),
+    ("overwrite_cache logging_first_step dataloader_pin_memory", _SWITCH),
+    ("ddp_find_unused_parameters include_num_input_tokens_seen", _SWITCH),
+    ("log_level logging_steps logging_strategy log_interval ddp_timeout", _ANY_VALUE),
+    ("dataloader_num_workers num_workers preprocessing_num_workers dataset_num_proc", _ANY_VALUE),
+    ("per_device_eval_batch_size eval_batch_size model_type tokenizer_type", _ANY_VALUE),
+    ("do_train", {"true": None, "": Advice("a training command trains; leave it out")}),
 )
 _DTYPES: dict[str, str | Advice | None] = {
     **dict.fromkeys(("bf16", "torch.bfloat16"), "bfloat16"),
@@ -113,10 +112,11 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     ("dtype", "bf16", {"true": "bfloat16", "false": None, "auto": "auto"}),
     ("dtype", "fp32", {"true": "float32", "false": None}),
     ("dtype", "fp16", {"true": NO_FLOAT16, "false": None}),
-    ("device", "use_cpu no_cuda", {"true": "cpu", "false": None}),
+    ("device", "use_cpu no_cuda cpu", {"true": "cpu", "false": None}),
     ("target_modules", "lora_target_modules lora_target", {"all": "all-linear"}),
     ("target_modules", "lora_target_linear", {"true": "all-linear", "false": None}),
-    ("rank", "lora_dropout dropout", {"0": None, "0.0": None, "": _NO_DROPOUT}),
+    ("rank", "lora_dropout dropout", {"0": None, "0.0": None, "": NO_DROPOUT}),
+    ("tune", "adapter", {"lora": "lora", "qlora": NO_4_BIT}),
     ("tune", "use_peft use_lora lora", {"true": "lora", "false": "full"}),
     ("tune", "full full_finetune full_finetuning", {"true": "full", "false": "lora"}),
     ("steps", "max_steps num_steps max_train_steps train_steps total_steps", {"-1": None}),
@@ -133,178 +133,48 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
             "": Advice("AdamW is the only optimizer; leave it out"),
         },
     ),
-    ("turns", "packing sample_packing", {"true": None, "false": _ALWAYS_PACKED}),
-    ("turns", "train_on_inputs train_on_prompt", {"true": _ASSISTANT_ONLY, "false": None}),
-    ("turns", "assistant_only_loss completion_only_loss", {"true": None, "false": _ASSISTANT_ONLY}),
+    ("turns", "packing sample_packing", {"true": None, "false": ALWAYS_PACKED}),
+    ("turns", "train_on_inputs train_on_prompt", {"true": ASSISTANT_ONLY, "false": None}),
+    ("turns", "assistant_only_loss completion_only_loss", {"true": None, "false": ASSISTANT_ONLY}),
     ("turns", "mask_history", {"true": "last", "false": "all"}),
     ("final_weights", "load_best_model_at_end", {"true": "best", "false": "last"}),
     ("track", "report_to", {"none": None, "tensorboardx": "tensorboard"}),
     ("track", "use_wandb", {"true": "wandb", "false": None}),
     (
-        "eval_steps",
+        "held_out_share",
         "eval_strategy evaluation_strategy",
-        {"steps": None, "": Advice("use eval_steps; unset, a run has ten evaluations")},
+        {
+            "steps": None,
+            "no": "0",
+            "": Advice("use {eval_steps}; unset, a run has ten evaluations"),
+        },
     ),
     (
         "save_steps",
         "save_strategy",
-        {"steps": None, "": Advice("use save_steps; unset, a run saves ten checkpoints")},
+        {"steps": None, "": Advice("use {save_steps}; unset, a run saves ten checkpoints")},
     ),
+    ("held_out_share", "do_eval", {"true": None, "false": "0"}),
     ("comparisons", "precompute_ref_log_probs", {"true": None, "false": None}),
-)
-
-ANSWERED: tuple[Answered, ...] = (
-    Answered(
-        "batch_size",
-        "per_device_train_batch_size per_device_batch_size micro_batch_size micro_train_batch_size "
-        "gradient_accumulation_steps grad_accum per_device_eval_batch_size eval_batch_size",
-        "batch_size is the whole step on all processes (per-device batch × accumulation × "
-        "processes); micro_batch_tokens, which splits it, follows from the memory. Use batch_size",
-    ),
-    Answered(
-        "device",
-        "load_in_4bit load_in_8bit quantization quantization_bit qlora",
-        "4-bit and 8-bit base weights are not available yet; leave it out, and to save memory use "
-        "dtype bfloat16 and gradient_checkpointing",
-    ),
-    Answered(
-        "device", "device_map", "a model is on one device; use device, or processes for several"
-    ),
-    Answered(
-        "device",
-        "attn_implementation flash_attn flash_attention use_flash_attn",
-        "attention for packed rows is chosen for model and device, and checked against plain "
-        "attention when a model is loaded; leave it out",
-    ),
-    Answered(
-        "device",
-        "trust_remote_code",
-        "code that comes with a model is never run; use a model that transformers itself supports",
-    ),
-    Answered(
-        "device",
-        "push_to_hub hub_model_id hub_token",
-        "nothing is uploaded; use `upbring export`, and upload the folder that it writes",
-    ),
-    Answered("device", "tf32", "TF32 is not available; use dtype bfloat16 or float32"),
-    Answered(
-        "model",
-        "tokenizer tokenizer_name tokenizer_name_or_path",
-        "a model's own tokenizer is used; put its files into the model's folder",
-    ),
-    Answered(
-        "chat_template",
-        "template",
-        "a model's own chat template is used; to use another, give a Jinja file as chat_template",
-    ),
-    Answered(
-        "rank",
-        "modules_to_save lora_modules_to_save",
-        "with LoRA, embeddings and head stay frozen; use tune full to train them",
-    ),
-    Answered("min_lr_ratio", "min_lr", "use min_lr_ratio, a share of learning_rate"),
-    Answered("adam_beta1", "adam_betas betas", "use adam_beta1 and adam_beta2"),
-    Answered(
-        "batch_size",
-        "packing sample_packing padding_free pad_to_sequence_len group_by_length",
-        _ALWAYS_PACKED,
-    ),
-    Answered(
-        "batch_size",
-        "torch_compile use_liger_kernel",
-        "compiled and fused kernels are not available; leave it out",
-    ),
-    Answered(
-        "batch_size", "neftune_noise_alpha", "noisy embeddings are not available; leave it out"
-    ),
-    Answered(
-        "processes",
-        "deepspeed fsdp fsdp_config zero_stage",
-        "DeepSpeed and FSDP are not available; use processes, each with the whole model, and LoRA "
-        "and gradient_checkpointing to save memory",
-    ),
-    Answered(
-        "batch_size",
-        "dataloader_num_workers num_workers preprocessing_num_workers dataset_num_proc",
-        "rows are tokenized once and cached; leave it out",
-    ),
-    Answered(
-        "batch_size",
-        "max_samples max_train_samples",
-        "all rows are used; use steps, or a file with fewer rows",
-    ),
-    Answered("turns", "response_template", _ASSISTANT_ONLY),
-    Answered("save_steps", "overwrite_output_dir", "a run is never overwritten; use another name"),
-    Answered(
-        "track",
-        "logging_dir wandb_project wandb_run_name mlflow_experiment_name",
-        "a tracker's run has the name of the run; for another project set WANDB_PROJECT, "
-        "TRACKIO_PROJECT or MLFLOW_EXPERIMENT_NAME. Use track",
-    ),
-    Answered(
-        "save_steps",
-        "logging_steps logging_strategy logging_first_step log_interval",
-        "every step is written to metrics.jsonl; leave it out",
-    ),
-    Answered(
-        "save_steps",
-        "do_eval evals_per_epoch",
-        "use eval_steps; unset, a run has ten evaluations",
-    ),
-    Answered(
-        "final_weights",
-        "early_stopping_patience",
-        "a run takes all its steps and keeps the weights that did best; use final_weights",
-    ),
-    Answered(
-        "final_weights",
-        "metric_for_best_model",
-        "the held-out loss decides, in RL the judge or the reward; use final_weights",
-    ),
-    Answered(
-        "save_steps",
-        "resume_from_checkpoint resume auto_resume",
-        "use `upbring resume RUN`, which continues from the last checkpoint",
-    ),
-    Answered(
-        "beta",
-        "loss_type pref_loss",
-        "each loss is a command of its own; use `upbring dpo`, ipo, kto, orpo or simpo",
-    ),
-    Answered(
-        "scale_rewards", "loss_type", "use average: responses is GRPO's loss, tokens is DAPO's"
-    ),
-    Answered("gamma", "gamma_beta_ratio", "use gamma, the margin itself: beta × gamma_beta_ratio"),
-    Answered(
-        "sample_prompts",
-        "ref_model ref_model_path reference_model sync_ref_model",
-        "the reference is the model that the run starts from, without its adapter; leave it out",
-    ),
-    Answered(
-        "max_response_length",
-        "max_prompt_length prompt_max_len",
-        "use max_length, which limits prompt and response together",
-    ),
-    Answered(
-        "kl_coef",
-        "temperature top_p top_k",
-        "responses are sampled at temperature 1 from the full distribution, as the loss assumes; "
-        "leave it out",
-    ),
-    Answered(
-        "value_model",
-        "critic_pretrain value_model_path",
-        "the value model starts as a copy of the reward model; use value_model adapter or trunk",
-    ),
-    Answered(
-        "num_generations", "use_vllm vllm", "rollouts with vLLM are not available yet; leave it out"
-    ),
+    # each method has its own loss; of these settings it has the first that is its own
+    ("gamma", "loss_type pref_loss", {"simpo": None, "": OTHER_LOSS}),
+    ("desirable_weight", "loss_type pref_loss", {"kto": None, "": OTHER_LOSS}),
+    ("label_smoothing", "loss_type pref_loss", {"sigmoid": None, "": OTHER_LOSS}),
+    ("length_normalized", "loss_type pref_loss", {"ipo": None, "": OTHER_LOSS}),
+    ("turns", "stage", {"sft": None, "": NO_STAGE}),
+    ("save_steps", "save_only_model", {"false": None, "true": RESUMABLE}),
+    ("rank", "init_lora_weights", {"true": None, "": LORA_START}),
+    *(("save_steps", names, values) for names, values in _IGNORED),
 )
 
 COMMAND_ALIASES: dict[str, str | Advice] = {
     **dict.fromkeys(("train", "finetune", "fine-tune", "instruction-tuning"), "sft"),
-    **dict.fromkeys(("pt", "pretraining", "pre-train"), "pretrain"),
+    **dict.fromkeys(("pt", "cpt", "pretraining", "pre-train", "continued-pretraining"), "pretrain"),
     **dict.fromkeys(("rm", "reward-model", "reward-modeling"), "reward"),
+    **dict.fromkeys(("rewardtrainer", "reward-trainer"), "reward"),
+    **dict.fromkeys(("sfttrainer", "sft-trainer"), "sft"),
+    **dict.fromkeys(("dpotrainer", "dpo-trainer"), "dpo"),
+    **dict.fromkeys(("grpotrainer", "grpo-trainer"), "grpo"),
     "rlhf": "ppo",
     **dict.fromkeys(("eval", "benchmark"), "evaluate"),
     **dict.fromkeys(("generate", "infer", "inference"), "chat"),
@@ -318,6 +188,21 @@ COMMAND_ALIASES: dict[str, str | Advice] = {
         Advice("a server is not available yet; use chat, or export and another server"),
     ),
     **dict.fromkeys(("webui", "webchat"), Advice("there is no web interface; use chat, or watch")),
+    **dict.fromkeys(
+        ("push", "push-to-hub", "upload"),
+        Advice("nothing is uploaded; use export, and upload the folder that it writes"),
+    ),
+    **dict.fromkeys(
+        ("login", "logout"),
+        Advice("there is no account; for private models on the hub set HF_TOKEN"),
+    ),
+    "version": Advice("use `upbring --version`"),
+    **dict.fromkeys(
+        ("config", "configure"),
+        Advice("settings are flags or a YAML file; use `upbring COMMAND --help` to list them"),
+    ),
+    **dict.fromkeys(("data", "dataset"), Advice("use `upbring check FILE` to check a data file")),
+    "test": Advice("use doctor to test this machine, evaluate to test a model"),
     **dict.fromkeys(
         ("lora", "qlora"),
         Advice("LoRA is the default of every training command; use sft"),

@@ -5,19 +5,23 @@ names themselves are in `alias_table`.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from upbring.errors import nearest
-from upbring.settings.alias_table import ANSWERED, CONVERTED, RENAMED, Advice
+from upbring.settings.alias_table import CONVERTED, RENAMED
+from upbring.settings.answered_names import ANSWERED, Advice
 
+SETTING_IN_ANSWER = re.compile(r"\{(\w+)(?:=([^}]+))?\}")
 MIN_WORD_LENGTH = 4  # letters of a word that two similar names may share
 GENERIC_WORDS = frozenset(
     {
         *("batch", "coef", "config", "data", "dataset", "epochs", "eval", "file", "format"),
         *("length", "loss", "mode", "model", "name", "number", "path", "range", "rate", "seed"),
         *("size", "step", "steps", "token", "tokens", "train", "type", "value", "weight"),
+        *("init", "limit", "sample", "save", "total", "weights"),
     }
 )
 
@@ -67,13 +71,31 @@ def aliases_of(settings: Iterable[str]) -> Mapping[str, Alias]:
     return _aliases_of(frozenset(settings))
 
 
+def working_aliases(settings: Iterable[str]) -> list[str]:
+    """Return the aliases that set something, for a command with these settings."""
+    return [name for name, alias in aliases_of(settings).items() if alias.sets_something]
+
+
+def render_names(text: str, show: Callable[..., str]) -> str:
+    """Return an answer with its settings as `show` writes them; it takes a name, and a value.
+
+    >>> render_names("use {dtype=bfloat16} or {steps}", lambda *parts: ":".join(parts))
+    'use dtype:bfloat16 or steps'
+    """
+    return SETTING_IN_ANSWER.sub(lambda match: show(*filter(None, match.groups())), text)
+
+
 def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
-    """Return the setting that `name` probably means: spelled alike, or with a word in common.
+    """Return what `name` probably means, or None.
+
+    A setting that is spelled alike, one with a word in common, or an alias that is spelled alike.
 
     >>> nearest_setting("learning_rat", ["learning_rate", "steps"])
     'learning_rate'
     >>> nearest_setting("warmup_fraction", ["warmup", "max_grad_norm"])
     'warmup'
+    >>> nearest_setting("max_step", ["steps", "max_grad_norm"])
+    'max_steps'
     >>> nearest_setting("max_shard_size", ["max_length", "batch_size"]) is None
     True
     """
@@ -86,7 +108,7 @@ def nearest_setting(name: str, settings: Iterable[str]) -> str | None:
         for each in known
         if words & set(each.split("_"))
     }
-    return related[max(related)] if related else None
+    return related[max(related)] if related else nearest(name, working_aliases(known))
 
 
 def _split_run_folder(text: str) -> dict[str, str]:
@@ -115,7 +137,7 @@ def aliases() -> Mapping[str, Sequence[Alias]]:
     found: dict[str, list[Alias]] = {}
     entries = [
         *((names, Alias(setting)) for setting, names in RENAMED.items()),
-        ("output_dir save_path", Alias("runs", is_run_folder=True)),
+        ("output_dir save_path output out", Alias("runs", is_run_folder=True)),
         *((names, Alias(setting, values)) for setting, names, values in CONVERTED),
         *((each.names, Alias(each.setting, answer=each.answer)) for each in ANSWERED),
     ]

@@ -1,6 +1,6 @@
 """Default, file, flag: where each value comes from, the last one winning; and back to YAML.
 
-All problems are found before one error lists them, one per line. Paths are taken as they are given,
+All problems are found before one error tells them, a line each. Paths are taken as they are given,
 relative to the current directory, whether they come from a file or a flag.
 """
 
@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from upbring.errors import InputError, format_value, nearest
-from upbring.settings.aliases import Alias, find_alias, nearest_setting
+from upbring.settings.aliases import Alias, find_alias, nearest_setting, render_names
 from upbring.settings.parse_yaml import Entry, ListNode, Scalar, Section, read_yaml
-from upbring.settings.schema import Settings, SettingSpec, setting_specs
+from upbring.settings.schema import Settings, SettingSpec, flag_of, setting_specs
 from upbring.settings.values import parse_flag, parse_node
 
 S = TypeVar("S", bound=Settings)
@@ -41,14 +41,26 @@ class CallStyle:
 
     origin: str  # the origin of such a value in `settings.yaml`
     hint: str  # where all settings are listed
+    positional: str = ""  # the setting that is given without its flag
+    metavar: str = ""  # its placeholder in help
+    example: str = ""  # a call that gives it
 
-    def show(self, name: str) -> str:
-        """Return a setting's name as the user would write it.
+    def show(self, name: str, value: str | None = None) -> str:
+        """Return a setting, and perhaps its value, as the user would write it.
 
         >>> CallStyle("flag", "").show("max_length"), CallStyle("argument", "").show("max_length")
         ('--max-length', 'max_length')
+        >>> [CallStyle(each, "").show("tune", "full") for each in ("flag", "argument", "file")]
+        ['--tune full', 'tune="full"', 'tune: full']
         """
-        return "--" + name.replace("_", "-") if self.origin == "flag" else name
+        if self.origin == "flag":
+            return flag_of(name) if value is None else f"{flag_of(name)} {value}"
+        if value is None:
+            return name
+        return f'{name}="{value}"' if self.origin == "argument" else f"{name}: {value}"
+
+
+FILE_STYLE = CallStyle("file", "")
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,9 @@ class _SectionResolver(Generic[S]):
         if not isinstance(root, Section):
             problem = "text" if isinstance(root, Scalar) else "a list"
             raise InputError(f"{file}:{root.line}: {problem}; write a mapping: `{self.section}:`")
+        if self._is_flat(root, other_sections):
+            self.add_section(Entry(root.line, root), file=file)
+            return
         for name, entry in root.entries.items():
             location = f"{file}:{entry.line}: {name}"
             if name == self.section:
@@ -155,7 +170,7 @@ class _SectionResolver(Generic[S]):
                 other_section.add_section(entry, file=file)
                 other_section.validate(is_complete=False)
                 self.problems += other_section.problems
-            elif name.replace("-", "_") in self.specs or find_alias(name, self.specs):
+            elif self._is_known(name):
                 self.problems.append(
                     f"{location}: not within a command; put it under `{self.section}:`"
                 )
@@ -169,6 +184,18 @@ class _SectionResolver(Generic[S]):
             present_sections = ", ".join(root.entries) or "nothing"
             problem = f"no section `{self.section}:`, only {present_sections}"
             raise InputError(f"{file}: {problem}; write the settings under `{self.section}:`")
+
+    def _is_flat(self, root: Section, other_sections: SectionSettings) -> bool:
+        """Whether a file has settings of this command and no section, as in other tools."""
+        sections = {self.section, *other_sections}
+        has_section = self.section in root.entries or any(
+            name in sections and isinstance(entry.value, Section)
+            for name, entry in root.entries.items()
+        )
+        return not has_section and any(self._is_known(name) for name in root.entries)
+
+    def _is_known(self, name: str) -> bool:
+        return name.replace("-", "_") in self.specs or find_alias(name, self.specs) is not None
 
     def add_section(self, entry: Entry, *, file: Path) -> None:
         """Take the settings under one command's name."""
@@ -215,8 +242,9 @@ class _SectionResolver(Generic[S]):
         self, alias: Alias, value: V, parse: Parse[V], *, origin: str, location: str
     ) -> None:
         """Take a value under another tool's name: as it is, converted, or with the answer."""
+        style = self.style if origin == self.style.origin else FILE_STYLE
         if alias.answer:
-            self.problems.append(f"{location}: {alias.answer}")
+            self.problems.append(f"{location}: {render_names(alias.answer, style.show)}")
             return
         text = _as_text(value)
         if not (alias.values or alias.is_run_folder) or text is None:
@@ -225,7 +253,7 @@ class _SectionResolver(Generic[S]):
         try:
             converted = alias.convert(text)
         except ValueError as error:
-            self.problems.append(f"{location}: {error}")
+            self.problems.append(f"{location}: {render_names(str(error), style.show)}")
             return
         for name, converted_text in converted.items():
             self._parse(name, parse_flag, converted_text, origin=origin, location=location)
@@ -264,10 +292,7 @@ class _SectionResolver(Generic[S]):
             return f"{self.section}: {detail['msg'].removeprefix('Value error, ')}"
         setting, shown = self.specs[name], self.style.show(name)
         if detail["type"] == "missing":
-            advice = f"give {shown}"
-            if self.style.origin == "flag":
-                advice += f", or {name}: under {self.section}: in the settings file"
-            return f"{shown}: required and not given; {advice}"
+            return self._missing_message(name)
         location = self.given[name].location if name in self.given else shown
         if detail["type"] in RANGE_ERROR_TYPES:
             found = f"{format_value(detail['input'])} is out of range"
@@ -278,6 +303,17 @@ class _SectionResolver(Generic[S]):
             return f"{location}: {detail['msg'].removeprefix('Value error, ')}"
         found = f"{format_value(detail['input'])} is not {setting.expected}"
         return f"{location}: {found}; give {setting.expected}"
+
+    def _missing_message(self, name: str) -> str:
+        """Return which required setting is missing, and how to give it."""
+        if name == self.style.positional:
+            example = f"for example: `{self.style.example}`"
+            return f"upbring {self.section}: {self.style.metavar} is required; {example}"
+        shown = self.style.show(name)
+        advice = f"give {shown}"
+        if self.style.origin == "flag":
+            advice += f", or {name}: under {self.section}: in the settings file"
+        return f"{shown}: required and not given; {advice}"
 
 
 def _problem_sort_key(problem: str) -> tuple[int, ...]:

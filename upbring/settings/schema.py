@@ -82,7 +82,7 @@ class SettingSpec:
     @property
     def flag(self) -> str:
         """The flag of the setting."""
-        return "--" + self.name.replace("_", "-")
+        return flag_of(self.name)
 
     @property
     def expected(self) -> str:
@@ -108,6 +108,15 @@ class SettingSpec:
         values = self.default if isinstance(self.default, tuple) else (self.default,)
         texts = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
         return ", ".join(texts) or "none"
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting.
+
+    >>> flag_of("max_length")
+    '--max-length'
+    """
+    return "--" + name.replace("_", "-")
 
 
 @cache

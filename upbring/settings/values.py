@@ -67,8 +67,9 @@ def parse_text(setting: SettingSpec, text: str) -> object:
 
 def _parse_item(setting: SettingSpec, node: Node) -> object:
     if not isinstance(node, Scalar):
+        found = "a mapping in a list" if isinstance(node, Section) else "a list inside a list"
         raise ValueError(  # noqa: TRY004 -- a user error
-            f"a list inside a list; give {VALUE_TYPE_NOUNS[setting.value_type]} for each item"
+            f"{found}; give {VALUE_TYPE_NOUNS[setting.value_type]} for each item"
         )
     if node.is_null:
         raise ValueError(

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from upbring.data.chat.chat import Chat, encode_document, make_chat
+from upbring.data.chat.template_file import read_template_file
 from upbring.data.chat.tokenizer_files import Tokenizer
 from upbring.data.read import formats
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Demonstration, Document, Message, Prompt
 from upbring.data.trees.tree import Tree
-from upbring.errors import InputError
 from upbring.model.load import ModelFiles
 from upbring.settings.data import DataSettings
 from upbring.settings.methods.pretrain import PretrainSettings
@@ -53,7 +53,7 @@ def make_dialogue_preprocessor(
 ) -> Preprocessor:
     """Return the preprocessor of a stage that trains on dialogues; `today` is its first day."""
     day = (today or dt.datetime.now(dt.UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
-    chat = make_chat(tokenizer, template=read_chat_template(settings), today=day)
+    chat = make_chat(tokenizer, template=read_template_file(settings.chat_template), today=day)
     if chat.is_default:
         log("the model has no chat template: using the default one (see docs/learn/templates.md)")
 
@@ -125,15 +125,3 @@ def clamp_max_length(settings: AnySettings, files: ModelFiles, *, log: Log) -> A
         "context length"
     )
     return settings.model_copy(update={"max_length": files.max_positions})
-
-
-def read_chat_template(settings: DataSettings) -> str | None:
-    """Return the text of the chat template file in the settings; None if there is none."""
-    if settings.chat_template is None:
-        return None
-    try:
-        return settings.chat_template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"chat_template: {settings.chat_template} cannot be read ({error}); name another file"
-        ) from error

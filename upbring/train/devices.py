@@ -14,7 +14,12 @@ import torch
 import torch.utils.deterministic
 
 from upbring.errors import InputError
-from upbring.runs.environment import total_memory_bytes, usable_cores
+from upbring.runs.environment import (
+    NO_GPU,
+    reject_missing_gpu,
+    total_memory_bytes,
+    usable_cores,
+)
 from upbring.settings.model import ModelSettings
 
 # glibc's mallopt: keep freed memory instead of returning it page by page. Fresh pages cost
@@ -39,6 +44,10 @@ CHANGED_VARIABLES = (
     *_ONEDNN_VARIABLES,
 )
 
+CPU_BUILD = (
+    "device: cuda is requested, and the installed torch is built for CPUs only; install a torch "
+    "for your GPU, or use cpu or auto"
+)
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -101,7 +110,9 @@ def choose_device(requested: str) -> torch.device:
     """Return the device that `requested` means on this machine."""
     has_gpu = torch.cuda.is_available()
     if requested == "cuda" and not has_gpu:
-        raise InputError("device: cuda is requested and there is no GPU; use cpu or auto")
+        reject_missing_gpu()
+        is_cpu_build = torch.version.cuda is None and torch.version.hip is None
+        raise InputError(CPU_BUILD if is_cpu_build else NO_GPU)
     return torch.device(
         "cuda" if requested == "cuda" or (requested == "auto" and has_gpu) else "cpu"
     )

@@ -33,7 +33,9 @@ def test_the_purpose_decides_the_record_type(tmp_path: Path) -> None:
     assert detect_record_type(path, CheckSettings(data=(path,), purpose="prompts")) is Prompt
     other = write_rows(tmp_path / "b.jsonl", [ROWS[Demonstration]])
     settings = CheckSettings(data=(other,), purpose="reward")
-    with pytest.raises(InputError, match="which gives demonstrations and prompts, not comparisons"):
+    with pytest.raises(
+        InputError, match="which gives prompt-response pairs or prompts, not preference pairs"
+    ):
         detect_record_type(other, settings)
 
 

@@ -71,14 +71,14 @@ def test_a_file_of_only_bad_rows_is_reported_with_its_rows(tmp_path: Path) -> No
             Demonstration,
             ["labels", "use `upbring kto`", "--format labels"],
         ),
-        ({"text": "a"}, Demonstration, ["gives documents, not demonstrations", "pretrain"]),
-        ({"prompt": "a", "response": "b"}, Comparison, ["not comparisons; use `upbring sft`"]),
+        ({"text": "a"}, Demonstration, ["gives documents, not prompt-response pairs", "pretrain"]),
+        ({"prompt": "a", "response": "b"}, Comparison, ["not preference pairs; use `upbring sft`"]),
         ({"prompt": "a", "response": "b"}, Document, ["not documents"]),
         (
             {"QUESTION": "a", "LONG_ANSWER": "b", "id": 3},
             Demonstration,
             [
-                "its fields QUESTION, LONG_ANSWER, id match no format for demonstrations",
+                "its fields QUESTION, LONG_ANSWER, id match no format for prompt-response pairs",
                 "prompt-response (prompt, response)",
                 "--format columns:prompt=QUESTION,response=LONG_ANSWER",
             ],
@@ -107,7 +107,7 @@ def test_a_format_may_be_forced(tmp_path: Path) -> None:
     assert detect_format(path, Demonstration, format="preference").name == "preference"
     path = _file(tmp_path, {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c"})
     assert detect_format(path, Comparison, format="preference").name == "preference-implicit"
-    assert "gives documents, not comparisons" in _error(path, Comparison, "text")
+    assert "gives documents, not preference pairs" in _error(path, Comparison, "text")
 
 
 def test_a_format_that_does_not_exist_is_reported_with_the_nearest(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_plain_text_gives_only_documents_and_prompts(tmp_path: Path) -> None:
     path.write_text("hello\n")
     assert detect_format(path, Document).name == "text"
     assert detect_format(path, Prompt).name == "text (one prompt per line)"
-    assert "but demonstrations are needed; use `upbring pretrain`, or write" in _error(
+    assert "but prompt-response pairs are needed; use `upbring pretrain`, or write" in _error(
         path, Demonstration
     )
     assert "is plain text; use auto or text" in _error(path, Document, "alpaca")

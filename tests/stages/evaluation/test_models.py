@@ -5,10 +5,9 @@ import pytest
 
 from tests import small
 from tests.evaluate.scripted import user_prompt
-from upbring.errors import InputError
 from upbring.evaluate.endpoint import Endpoint
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.evaluation.models import ModelSlot, hash_model, read_template
+from upbring.stages.evaluation.models import ModelSlot, hash_model
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +66,3 @@ def test_an_adapters_identity_includes_its_base(model_folder: Path, tmp_path: Pa
     before = hash_model(str(adapter))
     (base / "chat_template.jinja").write_text("{{ messages }}")
     assert hash_model(str(adapter)) != before
-
-
-def test_a_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    settings = EvaluateSettings(models=("a",), chat_template=tmp_path / "none.jinja")
-    with pytest.raises(
-        InputError, match=r"chat_template: .*none\.jinja cannot be read .*name another"
-    ):
-        read_template(settings)
-    assert read_template(EvaluateSettings(models=("a",))) is None

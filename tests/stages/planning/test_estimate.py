@@ -50,7 +50,7 @@ def test_the_parts_of_a_step_are_those_worked_out_by_hand() -> None:
         "optimizer moments": 400,
         "activations": 660,
         "logits": 1550,
-        "temporaries": 70,
+        "temporary tensors": 70,
         "library buffers": FIRST_STEP_BYTES,
         "fragmentation": 2964,
     }
@@ -94,7 +94,7 @@ def test_sampling_needs_a_kv_cache_and_rows_of_logits() -> None:
         SHAPE, replace(WORK, kv_cache_tokens=30, concurrent_responses=7)
     ).phases["sampling"]
     assert found["KV cache"] == 30 * 64
-    assert found["temporaries"] == 7 * 100 * SAMPLING_BYTES_PER_LOGIT
+    assert found["temporary tensors"] == 7 * 100 * SAMPLING_BYTES_PER_LOGIT
 
 
 def test_recomputed_layers_fragment_the_heap_and_are_not_counted_twice() -> None:
@@ -112,7 +112,7 @@ def test_few_temporaries_fragment_as_much_again_and_many_a_share() -> None:
         ).phases["training"]
         for each in (1, 10**4)
     )
-    passing = {name: few[name] for name in ("activations", "temporaries")}
+    passing = {name: few[name] for name in ("activations", "temporary tensors")}
     assert few["fragmentation"] == round(1.3 * sum(passing.values()))
     # 2 · 10⁴ · 10⁶ of layers, 5 · 10⁶ + 10 outside, 7 · 10⁶ of temporaries
     assert many["fragmentation"] == round(0.3 * (2e10 + 5e6 + 10 + 7e6) + 8e7)

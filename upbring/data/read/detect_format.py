@@ -41,9 +41,9 @@ _COLUMNS_PREFIX = "columns:"
 _PLURALS: dict[RecordType, str] = {
     Document: "documents",
     Prompt: "prompts",
-    Demonstration: "demonstrations",
-    Comparison: "comparisons",
-    Label: "labels",
+    Demonstration: "prompt-response pairs",
+    Comparison: "preference pairs",
+    Label: "labeled responses",
 }
 _COMMANDS: dict[RecordType, str] = {
     Document: "`upbring pretrain`",
@@ -297,7 +297,8 @@ def _is_row_list(value: object) -> bool:
 
 
 def _wrong_format_message(path: Path, want: RecordType, row_format: RowFormat) -> str:
-    plurals = " and ".join(_PLURALS[kind] for kind in row_format.record_types)
+    *first, last = (_PLURALS[kind] for kind in row_format.record_types)
+    plurals = " or ".join([", ".join(first), last]) if first else last
     command = _COMMANDS[row_format.record_types[0]]
     force_hint = (
         f", or force this format: --format {row_format.name}"

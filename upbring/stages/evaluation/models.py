@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from upbring import durable
-from upbring.errors import InputError
+from upbring.data.chat.template_file import read_template_file
 from upbring.evaluate.endpoint import Endpoint, is_url
 from upbring.evaluate.local_model import LocalModel
 from upbring.evaluate.model_protocol import (
@@ -54,7 +54,7 @@ class ModelSlot:
         """Return the model to evaluate, from its path or URL and its name in the results."""
         if is_url(model):
             return Endpoint(model, self.settings.max_tokens, name)
-        template = read_template(self.settings)
+        template = read_template_file(self.settings.chat_template)
         sha256 = track_call(self.track, f"{name}: hashing its files", partial(hash_model, model))
         identity = fingerprint(sha256, template, self.settings.max_tokens)
         return LazyModel(model, name, identity, self)
@@ -74,7 +74,7 @@ class ModelSlot:
                 name=lazy_model.name,
                 identity=lazy_model.identity,
                 max_tokens=self.settings.max_tokens,
-                template=read_template(self.settings),
+                template=read_template_file(self.settings.chat_template),
                 log=self.log,
                 poll=self.poll,
                 track=self.track,
@@ -147,15 +147,3 @@ def hash_model(model: str) -> str:
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
         folder = locate_model(str(base)) if base else folder
     return hashlib.sha256("\n".join(files).encode()).hexdigest()
-
-
-def read_template(settings: EvaluateSettings) -> str | None:
-    """Return the text of the chat template file in the settings; None if there is none."""
-    if settings.chat_template is None:
-        return None
-    try:
-        return settings.chat_template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"chat_template: {settings.chat_template} cannot be read ({error}); name another file"
-        ) from error

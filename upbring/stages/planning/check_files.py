@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from upbring.data.chat.encode_records import RecordEncoder
+from upbring.data.chat.template_file import read_template_file
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.data.check.check import CheckResult, check_data
 from upbring.errors import InputError
@@ -67,21 +68,10 @@ def _make_encoder(settings: CheckSettings, *, log: Log) -> RecordEncoder | None:
     max_length = min(wanted, limits.max_positions or wanted)
     return RecordEncoder(
         tokenizer=load_model_tokenizer(settings.model, log=log),
-        template=_read_template(settings.chat_template),
+        template=read_template_file(settings.chat_template),
         turns=settings.turns,
         max_length=max_length,
         context_length=limits.max_positions,
         lowered_from=settings.max_length if max_length != (settings.max_length or wanted) else None,
         vocab_size=limits.vocab_size,
     )
-
-
-def _read_template(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"--chat-template {path}: cannot be read ({error}); give another file"
-        ) from error

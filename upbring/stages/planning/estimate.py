@@ -201,12 +201,12 @@ def _phases(
             **(gradients if memory_workload.micro_batches > 1 else {}),
             **activations,
             "logits": max(rows - temporaries, 0),
-            "temporaries": temporaries,
+            "temporary tensors": temporaries,
             RECOMPUTED: recomputed,
         },
     )
     # The optimizer holds the square root of a moment.
-    yield "optimizer step", {**moments, **gradients, "temporaries": trainable_bytes}
+    yield "optimizer step", {**moments, **gradients, "temporary tensors": trainable_bytes}
     logits_bytes = memory_profile.forward_logits.bytes_for(
         min(memory_workload.forward_rows, memory_profile.max_logit_rows)
     )
@@ -217,10 +217,10 @@ def _phases(
     sampling_parts = {
         "KV cache": memory_profile.kv_cache_per_token * memory_workload.kv_cache_tokens,
         "copy of the weights": memory_profile.decoder_bytes * bool(memory_workload.kv_cache_tokens),
-        "temporaries": sampling_bytes,
+        "temporary tensors": sampling_bytes,
     }
     yield "sampling", {**moments, **sampling_parts}
-    yield "evaluation", {**moments, "temporaries": max(forward_bytes, logits_bytes)}
+    yield "evaluation", {**moments, "temporary tensors": max(forward_bytes, logits_bytes)}
 
 
 def with_gradient_checkpointing(memory_profile: MemoryProfile) -> MemoryProfile:

@@ -132,7 +132,7 @@ def format_memory(stage_plan: Plan) -> str:
     largest = ", ".join(
         f"{name} {durable.format_size(size)}" for name, size in parts[:NUM_LISTED_PARTS]
     )
-    suffix = " and less" if len(parts) > NUM_LISTED_PARTS else ""
+    suffix = ", smaller parts" if len(parts) > NUM_LISTED_PARTS else ""
     total, available = stage_plan.memory.total, stage_plan.available_bytes
     warning = "" if total <= available else ": more than available"
     return (

@@ -1,0 +1,1 @@
+"""Checks of a command's inputs before torch is imported."""
