@@ -135,7 +135,9 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_bits(
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_saves_and_prints_the_resume_command_and_changes_no_result(
     whole: Path, folder: Path, at_step: AtStep, number: signal.Signals, code: int
 ) -> None:

@@ -16,7 +16,8 @@ from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.data.check.check import check_data
 from upbring.data.check.findings import format_failures
 from upbring.errors import InputError
-from upbring.runs.find_model import locate_model, read_json_object
+from upbring.runs.find_model import locate_model
+from upbring.runs.json_object import read_json_object
 from upbring.runs.model_limits import ModelLimits, find_limits
 from upbring.settings.commands.check import CheckSettings
 from upbring.settings.data import DataSettings

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upbring import __version__
+from upbring import __version__, durable
 from upbring.cli.command_table import GROUPS, Command, commands
-from upbring.errors import InputError, UpbringError, nearest
+from upbring.errors import InputError, ResourceError, UpbringError, nearest
 from upbring.interruption import ForcedStop
 from upbring.settings.alias_table import COMMAND_ALIASES, Advice
 from upbring.stages.registry import import_object
@@ -221,6 +221,11 @@ def _report_error(error: Exception, *, is_debug: bool) -> int:
     """Print the error on stderr and return its exit code."""
     if is_debug:
         traceback.print_exception(error)
+    if not isinstance(error, UpbringError):
+        try:
+            durable.raise_resource_error(error)
+        except ResourceError as resource_error:
+            error = resource_error
     if isinstance(error, UpbringError):
         sys.stderr.write(f"{error}\n")
         return error.exit_code

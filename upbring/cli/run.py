@@ -51,14 +51,15 @@ def run_recipe(recipe_path: Path, folder: Path, *, is_dry_run: bool = False) -> 
         runner.on_model_ready = partial(
             _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder)
         )
-    try:
-        with live_view or nullcontext():
-            runner.on_model_ready(BASE)
-            runner.run()
-            results = evaluate_models(runner)
-        _finish(runner, console, results)
-    except WaitingError as waiting:
-        log(str(waiting))
+    with runner.locked():
+        try:
+            with live_view or nullcontext():
+                runner.on_model_ready(BASE)
+                runner.run()
+                results = evaluate_models(runner)
+            _finish(runner, console, results)
+        except WaitingError as waiting:
+            log(str(waiting))
 
 
 def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResult]) -> None:

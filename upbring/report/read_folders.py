@@ -18,7 +18,7 @@ from upbring.report.count_weights import num_weights
 from upbring.report.run_data import BASE, Answer, Evidence, ReportedGate, ReportedStage
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.environment import redact_home
-from upbring.runs.find_model import locate_model
+from upbring.runs.find_model import locate_model, open_model_folder
 from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
 from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
 from upbring.runs.run_folder import DataFile, Run, all_runs
@@ -144,6 +144,8 @@ class _EvidenceReader:
         if run.contract_file.is_file():
             contract = self._call_or_record_error(partial(read_contract, run.contract_file))
         steps = facts.get("steps")
+        if run.model.is_dir():
+            self._call_or_record_error(partial(open_model_folder, run.model))
         return replace(
             _with_method_metadata(stage, facts),
             command=command,

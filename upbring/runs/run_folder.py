@@ -17,6 +17,7 @@ The format of a checkpoint is defined in `train`; plots are made in `report`.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -31,18 +32,18 @@ from upbring.durable import JSON
 from upbring.errors import InputError, ResumeError, format_value, nearest
 from upbring.runs.contract import Contract, read_contract, write_contract
 from upbring.runs.environment import collect_environment, redact_home
+from upbring.runs.folder_name import RULE, is_folder_name
 from upbring.runs.metrics import last_record
 
 FORMAT = 2  # format of run.json; other formats are rejected
+TAKEN_ERRNOS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+STALE_AFTER_SECONDS = 3600  # older temporary folders belong to dead processes
 METADATA_KEYS = (
     *("method", "learns_from", "makes", "panels"),
     *("started_at", "steps", "finished_at", "directory"),
 )
 
 Status = Literal["finished", "running", "interrupted"]
-
-# Characters that Windows forbids are forbidden on every system.
-RUN_NAME_PATTERN = re.compile(r"[^/\\:*?\"<>|\x00-\x1f]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,27 @@ class Run:
     ) -> Self:
         """Create the folder of a new run, called `name` or `METHOD-N` with the next free number.
 
-        The settings are written before `run.json`, so that every run can be resumed.
+        The folder has its name only when it has its files, so that every run can be resumed.
         """
+        if name is not None and not is_folder_name(name):
+            raise InputError(f"--name: {format_value(name)} is not a valid folder name; {RULE}")
         with durable.explain_os_errors(runs):
             runs.mkdir(parents=True, exist_ok=True)
-        run = cls(
-            _make_named_folder(runs, name)
-            if name is not None
-            else _make_numbered_folder(runs, method)
-        )
-        if settings:
-            run.write_settings(settings)
+        durable.remove_leftovers(runs, min_idle_seconds=STALE_AFTER_SECONDS)
+        with durable.new_folder(runs, name or method) as draft:
+            run = cls(draft)
+            if settings:
+                run.write_settings(settings)
+            run._write_new_metadata(method, learns_from, makes, panels)
+            return cls(
+                _place_named(draft, runs / name)
+                if name is not None
+                else _place_numbered(draft, runs, method)
+            )
+
+    def _write_new_metadata(
+        self, method: str, learns_from: str | None, makes: str | None, panels: Sequence[str]
+    ) -> None:
         metadata: dict[str, JSON] = {
             "format": FORMAT,
             "method": method,
@@ -94,12 +105,11 @@ class Run:
             "makes": makes,
             "panels": list(panels),
             "started_at": _now(),
-            "directory": portable_path(Path.cwd(), run_folder=run.path),
+            "directory": portable_path(Path.cwd(), run_folder=self.path),
             "steps": None,
             "finished_at": None,
         }
-        durable.write_json(run.metadata_file, metadata)
-        return run
+        durable.write_json(self.metadata_file, metadata)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -183,6 +193,11 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the run for this process, and delete the temporary files of dead processes."""
+        if self.checkpoints.is_symlink():
+            raise InputError(
+                f"{self.checkpoints}: is a symbolic link, and checkpoints would be written and "
+                "deleted where it points; replace it by the folder"
+            )
         with durable.lock(self.path):
             for folder in (self.path, self.checkpoints):
                 durable.remove_leftovers(folder, is_locked=True)
@@ -284,7 +299,11 @@ def all_runs(runs: Path) -> list[Run]:
     """Return the runs in a folder, oldest first."""
     if not runs.is_dir():
         return []
-    existing_runs = [Run(path) for path in runs.iterdir() if Run(path).metadata_file.is_file()]
+    existing_runs = [
+        Run(path)
+        for path in runs.iterdir()
+        if not path.name.startswith(".") and Run(path).metadata_file.is_file()
+    ]
     return sorted(
         existing_runs, key=lambda run: (str(run.read_metadata()["started_at"]), run.path.name)
     )
@@ -320,36 +339,38 @@ def portable_path(directory: Path, *, run_folder: Path) -> str:
     return str(directory)
 
 
-def _make_named_folder(runs: Path, name: str) -> Path:
-    if not RUN_NAME_PATTERN.fullmatch(name) or name.startswith(".") or name.endswith((".", " ")):
+def _place_named(draft: Path, path: Path) -> Path:
+    """Rename a complete folder to `path`, which must be free or empty."""
+    if not _rename_to_free(draft, path):
         raise InputError(
-            f"--name: {name!r} is not a valid folder name; use letters, digits, - and _"
+            f"{path}: already exists; choose another --name, or resume the run with "
+            f"`upbring resume {path}`"
         )
-    path = runs / name
-    with durable.explain_os_errors(path):
-        try:
-            path.mkdir()
-        except FileExistsError as error:
-            raise InputError(
-                f"{path}: already exists; choose another --name, or resume the run with "
-                f"`upbring resume {path}`"
-            ) from error
     return path
 
 
-def _make_numbered_folder(runs: Path, method: str) -> Path:
+def _place_numbered(draft: Path, runs: Path, method: str) -> Path:
+    """Rename a complete folder to `METHOD-N` with the next free number."""
     pattern = re.compile(rf"{re.escape(method)}-(\d+)")
     used_numbers = [
         int(match[1]) for each in runs.iterdir() if (match := pattern.fullmatch(each.name))
     ]
-    number = max(used_numbers, default=0)
-    while True:
-        number += 1
-        path = runs / f"{method}-{number}"
-        # Another process may create the same folder at the same time.
-        with durable.explain_os_errors(path), contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
+    number = 1 + max(used_numbers, default=0)
+    while not _rename_to_free(draft, runs / f"{method}-{number}"):
+        number += 1  # another process has created this folder at the same time
+    return runs / f"{method}-{number}"
+
+
+def _rename_to_free(draft: Path, path: Path) -> bool:
+    """Rename a folder; return False if there is another one, which is not empty, or a file."""
+    with durable.explain_os_errors(path):
+        try:
+            durable.DISK.rename(draft, path)
+        except OSError as error:
+            if error.errno in TAKEN_ERRNOS:
+                return False
+            raise
+    return True
 
 
 def _now() -> str:

@@ -185,17 +185,14 @@ def encode_file(
     cache = cache_folder(log=log)
     durable.remove_leftovers(cache, min_idle_seconds=STALE_AFTER_SECONDS)
     folder = cache / key
-    # written after the rows; the messages are logged again when the cache is used
-    messages_file = folder.with_suffix(".json")
     on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
     with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
-        store = open_store(folder) if encoder.is_cacheable and messages_file.is_file() else None
+        store = open_store(folder, log=log) if encoder.is_cacheable else None
         if store is None:
             messages.clear()
-            store = build_store(folder, _poll_each(trees, poll))
-            durable.write_json(messages_file, [*messages])
+            store = build_store(folder, _poll_each(trees, poll), messages=messages)
         else:
-            for text in json.loads(messages_file.read_bytes()):
+            for text in store.messages:
                 log(text)
     rows = len({store[i].key for i in range(len(store))})
     return store, DataFile(str(path), sha256, rows, name)

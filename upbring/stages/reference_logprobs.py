@@ -108,12 +108,12 @@ class ReferenceLogprobs:
         if not len(trees):
             return trees
         folder = self.folder / f"reference-{self._cache_key(trees)}"
-        if (cached := _open_cached(folder, trees)) is not None:
+        if (cached := _open_cached(folder, trees, log=self.log)) is not None:
             return cached
         self.log(f"reference: computing the log-probabilities of {len(trees)} rows, once")
         with durable.atomic_folder(folder) as temporary:
             self._write(temporary, trees)
-        written = _open_cached(folder, trees)
+        written = _open_cached(folder, trees, log=self.log)
         assert written is not None, f"{folder}: just written, and cannot be read"
         return written
 
@@ -182,7 +182,9 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
     )
 
 
-def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | None:
+def _open_cached(
+    folder: Path, trees: Trees, *, log: Callable[[str], None]
+) -> TreesWithReferenceLogprobs | None:
     """Return trees with the log-probabilities of a folder; None if it is damaged or missing."""
     if not folder.is_dir():
         return None
@@ -190,7 +192,10 @@ def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | Non
         durable.verify(folder)
         logprobs = np.memmap(folder / "logprobs.f32", "<f4", mode="r")
         ends = np.memmap(folder / "ends.i64", "<i8", mode="r")
-    except (durable.Damaged, OSError, ValueError):
+    except durable.Damaged as error:
+        log(f"{str(error).partition('; ')[0]}; computing it again")
+        return None
+    except (OSError, ValueError):
         return None
     if len(ends) != len(trees) or len(logprobs) != ends[-1]:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.errors import Interrupted
+from upbring.errors import Interrupted, ResourceError
 from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
@@ -61,6 +61,9 @@ def run_stage(
                     run=run,
                 ):
                     training.train(run_log)
+            except ResourceError as error:
+                hint = f"resume with `upbring resume {run.path}`"
+                raise error if hint in str(error) else ResourceError(f"{error}; {hint}") from error
             except Interrupted as stop:
                 raise Interrupted(
                     f"stopped after step {training.step} of {algorithm.steps}, saved; resume with "
@@ -144,6 +147,7 @@ def _restore(
     )
     training.restore(state)
     run_log.truncate(training.step)
+    run_log.check_records(state.facts)
     context.log(f"resuming after step {training.step}")
 
 
