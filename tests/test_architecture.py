@@ -23,7 +23,7 @@ LAYERS = {
     for layer, names in enumerate(
         (
             "errors",
-            "settings maths rules durable interruption remote privacy",
+            "settings maths rules durable interruption remote privacy terminal",
             "data runs",
             "model votes",
             "train judge web",

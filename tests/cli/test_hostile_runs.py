@@ -101,7 +101,7 @@ def test_another_configuration_of_the_base_is_refused(folder: Path) -> None:
 
 def test_a_damaged_cache_is_made_again(folder: Path) -> None:
     done(folder, "check", "d.jsonl", "--model", "m")
-    files = [path for path in (folder / "cache").rglob("*") if path.name in {"store.json"}]
+    files = [path for path in (folder / "cache").rglob("*") if path.name == "store.json"]
     assert files
     for path in files:
         path.write_text("{")
@@ -133,7 +133,8 @@ def test_a_run_whose_terminal_is_closed_is_saved_and_goes_on(folder: Path) -> No
     if process == 0:
         os.chdir(folder)
         command = [sys.executable, "-m", "upbring", *words]
-        os.execve(sys.executable, command, {**os.environ, "UPBRING_CACHE": "cache"})
+        environment = {**os.environ, "UPBRING_CACHE": "cache"}
+        os.execve(sys.executable, command, environment)  # noqa: S606 -- after a fork
     checkpoints = folder / "runs" / "long" / "checkpoints"
     deadline = time.monotonic() + 120
     while not any(checkpoints.glob("step-*")) and time.monotonic() < deadline:

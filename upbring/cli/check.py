@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from upbring.cli.check_page import print_check
 from upbring.data.chat.encode_records import RecordEncoder
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
@@ -22,6 +20,7 @@ from upbring.runs.model_limits import ModelLimits, find_limits
 from upbring.settings.commands.check import CheckSettings
 from upbring.settings.data import DataSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 Log = Callable[[str], None]
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "spiece.model")

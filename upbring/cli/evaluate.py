@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.evaluate import evaluate
 from upbring.stages.evaluation.human_judge import votes_waiting_text
 from upbring.stages.evaluation.reward_judge import make_reward_scorer
+from upbring.terminal import Console
 
 DETAIL_PREFIXES = ("strict/",)  # only in the file, not in the table
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +39,7 @@ from upbring.stages.planning.plan import (
 )
 from upbring.stages.planning.speed_probe import TimeEstimate
 from upbring.stages.registry import find_method, load_settings, methods
+from upbring.terminal import Console
 
 _WIDE_COLUMNS = 400  # characters of a line
 

@@ -1,10 +1,9 @@
 """`upbring report`: write one page about runs."""
 
-from rich.console import Console
-
 from upbring.report.build import write_report
 from upbring.settings.commands.report import ReportSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 
 def run(resolved: Resolved[ReportSettings]) -> None:

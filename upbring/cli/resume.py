@@ -3,8 +3,6 @@
 import contextlib
 from pathlib import Path
 
-from rich.console import Console
-
 from upbring.errors import InputError
 from upbring.runs.run_folder import Run
 from upbring.runs.start_directory import find_run_directory
@@ -12,6 +10,7 @@ from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved, resolve
 from upbring.stages.registry import find_method, load_settings
 from upbring.stages.train_or_resume import train
+from upbring.terminal import Console
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from upbring.runs.metrics import read_lines
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.rollouts import RolloutsSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 TOKEN_METRICS = ("rewards", "kl", "advantages", "values")
 

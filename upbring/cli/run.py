@@ -5,11 +5,10 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.tree import Tree
 
 from upbring.cli.evaluate import scorecard
-from upbring.errors import GateError
+from upbring.errors import GateError, format_command
 from upbring.pipeline.ask import PipelinePrompts, format_answers
 from upbring.pipeline.finish import check_gates, evaluate_models
 from upbring.pipeline.gates import METRICS
@@ -21,6 +20,7 @@ from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
 from upbring.settings.commands.run import RunSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.train.progress import has_bars
 
 
@@ -78,7 +78,8 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
     if last_policy := next(
         (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
     ):
-        lines.append(f"chat with it: upbring chat {runner.stage_folder(last_policy.name)}")
+        command = format_command("chat", runner.stage_folder(last_policy.name))
+        lines.append(f"chat with it: {command}")
     for line in lines:
         runner.log(line)
     if failed:

@@ -1,12 +1,12 @@
 """`upbring runs`: list the runs in a folder."""
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from upbring.runs.run_folder import summarize_runs
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 
 def run(resolved: Resolved[RunsSettings]) -> None:

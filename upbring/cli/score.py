@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterable
 from itertools import chain
 
-from rich.console import Console
-
 from upbring import durable
 from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Record
@@ -14,6 +12,7 @@ from upbring.judge.reward_model import Ensemble, load_reward_models
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.score_file import ScoreSummary, format_lines, read_responses, score_records
+from upbring.terminal import Console
 from upbring.train import devices
 from upbring.train.work_progress import make_tracker
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from upbring import __version__, durable
 from upbring.durable import JSON
-from upbring.errors import InputError, Interrupted
+from upbring.errors import InputError, Interrupted, format_command
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.recipe import BASE, Recipe, StageSpec, find_stage_name
 from upbring.pipeline.stage_output import find_damage
@@ -151,9 +151,10 @@ class PipelineRunner:
             raise
         except Interrupted as stop:
             self._set_status(stage, status="interrupted")
+            reason = "" if stop.is_reported else f"{stop}\n"
             raise Interrupted(
-                f"{stop}\nstopped in stage {stage.name!r}; resume with `upbring run "
-                f"{self.recipe.file}`",
+                f"{reason}stopped in stage {stage.name!r}; resume with "
+                f"{format_command('run', self.recipe.file)}",
                 signal_number=stop.exit_code - 128,
             ) from stop
         except BaseException:

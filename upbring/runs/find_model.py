@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from upbring import durable
-from upbring.errors import InputError, nearest
+from upbring.errors import InputError, format_command, nearest
 from upbring.runs.reject_code import READ_FILES, reject_code
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -85,7 +85,8 @@ def _run_model_folder(folder: Path) -> Path:
         return folder
     if not (folder / "model").is_dir():
         raise InputError(
-            f"{folder}: this run has no model yet; finish it with `upbring resume {folder}`"
+            f"{folder}: this run has no model yet; finish it with "
+            f"{format_command('resume', folder)}"
         )
     return folder / "model"
 

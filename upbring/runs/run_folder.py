@@ -29,7 +29,7 @@ from typing import Literal, Self
 
 from upbring import durable
 from upbring.durable import JSON
-from upbring.errors import InputError, ResumeError, format_value, nearest
+from upbring.errors import InputError, ResumeError, format_command, format_value, nearest
 from upbring.runs.contract import Contract, read_contract, write_contract
 from upbring.runs.environment import collect_environment, redact_home
 from upbring.runs.folder_name import RULE, is_folder_name
@@ -37,6 +37,7 @@ from upbring.runs.metrics import last_record
 
 FORMAT = 2  # format of run.json; other formats are rejected
 TAKEN_ERRNOS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+REWARD_FUNCTION = "reward_function"  # an entry of run.json, only of runs that have one
 STALE_AFTER_SECONDS = 3600  # older temporary folders belong to dead processes
 METADATA_KEYS = (
     *("method", "learns_from", "makes", "panels"),
@@ -215,7 +216,8 @@ class Run:
             with durable.explain_os_errors(self.metadata_file):
                 value = json.loads(self.metadata_file.read_bytes())
             if value["format"] == FORMAT:
-                return {key: value[key] for key in METADATA_KEYS}
+                known = {key: value[key] for key in METADATA_KEYS}
+                return {**known, REWARD_FUNCTION: value.get(REWARD_FUNCTION)}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{self.metadata_file}: is not a valid run.json; restore it, or start a new run"
@@ -237,6 +239,10 @@ class Run:
         path = Path(str(text))
         path = path.expanduser() if path.parts[:1] == ("~",) else self.path / path
         return Path(os.path.normpath(path.absolute()))
+
+    def set_reward_function(self, name: str) -> None:
+        """Record the name of the Python function that gives the reward."""
+        self._update_metadata({REWARD_FUNCTION: name})
 
     def set_num_steps(self, steps: int) -> None:
         """Record the planned number of steps."""
@@ -344,7 +350,7 @@ def _place_named(draft: Path, path: Path) -> Path:
     if not _rename_to_free(draft, path):
         raise InputError(
             f"{path}: already exists; choose another --name, or resume the run with "
-            f"`upbring resume {path}`"
+            f"{format_command('resume', path)}"
         )
     return path
 

@@ -18,10 +18,16 @@ import numpy as np
 
 from upbring import __version__, durable
 from upbring.data.read.folders import expand_folders
-from upbring.data.trees.store import TreeStore, build_store, cache_folder, open_store
+from upbring.data.trees.store import (
+    TreeStore,
+    build_store,
+    cache_folder,
+    open_store,
+    temporary_cache_folder,
+)
 from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Tree, Trees
-from upbring.errors import InputError, format_value
+from upbring.errors import InputError, ResourceError, format_value
 from upbring.maths import counter_rng
 from upbring.runs.run_folder import DataFile
 from upbring.settings.data import DataSettings
@@ -184,7 +190,28 @@ def encode_file(
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
     cache = cache_folder(log=log)
     durable.remove_leftovers(cache, min_idle_seconds=STALE_AFTER_SECONDS)
-    folder = cache / key
+    try:
+        store = _open_or_build(cache / key, path, encoder, trees, messages, log=log, poll=poll)
+    except ResourceError as error:  # the cache is full, which need not stop the run
+        temporary = temporary_cache_folder(str(error).partition("; ")[0], log=log)
+        messages.clear()
+        trees, name = encoder.encode(path, log_and_record)
+        store = _open_or_build(temporary / key, path, encoder, trees, messages, log=log, poll=poll)
+    rows = len({store[i].key for i in range(len(store))})
+    return store, DataFile(str(path), sha256, rows, name)
+
+
+def _open_or_build(
+    folder: Path,
+    path: Path,
+    encoder: Encoder,
+    trees: Iterable[Tree],
+    messages: list[str],
+    *,
+    log: Log,
+    poll: Callable[[], None],
+) -> TreeStore:
+    """Return the store in a folder; if there is none, the trees of the file at `path` fill it."""
     on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
     with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
         store = open_store(folder, log=log) if encoder.is_cacheable else None
@@ -194,8 +221,7 @@ def encode_file(
         else:
             for text in store.messages:
                 log(text)
-    rows = len({store[i].key for i in range(len(store))})
-    return store, DataFile(str(path), sha256, rows, name)
+    return store
 
 
 def _log_and_poll(log: Log, where: str, *, poll: Callable[[], None]) -> None:

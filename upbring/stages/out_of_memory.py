@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from upbring import durable
-from upbring.errors import ResourceError
+from upbring.errors import ResourceError, format_command
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.train import checkpoint
@@ -77,6 +77,6 @@ def _format_advice(
     if run is not None and (saved_steps := checkpoint.saved_steps(run.checkpoints)):
         lines.append(
             f"the checkpoint of step {saved_steps[-1]} is kept; with more memory, resume "
-            f"with `upbring resume {run.path}`"
+            f"with {format_command('resume', run.path)}"
         )
     return "\n".join(lines)

@@ -125,6 +125,8 @@ def write_provenance(run: Run, context: StageContext, *, steps: int) -> None:
     run.write_environment(extra={"threads": context.machine.threads})
     run.write_data(list(context.dataset.files))
     run.write_contract(make_contract(context, steps=steps))
+    if context.reward is not None:
+        run.set_reward_function(getattr(context.reward, "__name__", "unnamed"))
     run.set_num_steps(steps)
 
 

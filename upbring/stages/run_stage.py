@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.errors import Interrupted, ResourceError
+from upbring.errors import Interrupted, ResourceError, format_command
 from upbring.export.weights import write_adapter, write_network
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
@@ -62,12 +62,12 @@ def run_stage(
                 ):
                     training.train(run_log)
             except ResourceError as error:
-                hint = f"resume with `upbring resume {run.path}`"
+                hint = f"resume with {format_command('resume', run.path)}"
                 raise error if hint in str(error) else ResourceError(f"{error}; {hint}") from error
             except Interrupted as stop:
                 raise Interrupted(
                     f"stopped after step {training.step} of {algorithm.steps}, saved; resume with "
-                    f"`upbring resume {run.path}`",
+                    f"{format_command('resume', run.path)}",
                     signal_number=stop.exit_code - 128,
                 ) from stop
         if is_first:

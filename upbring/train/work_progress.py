@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from upbring.terminal import Console
 from upbring.train.progress import BAR_WIDTH, format_duration, has_bars
 
 SILENT_SECONDS = 5.0

@@ -160,6 +160,11 @@ def cache_folder(*, log: Callable[[str], None]) -> Path:
                 return folder
         except OSError as error:
             reason = f"{folder}: {error.strerror or error}"
+    return temporary_cache_folder(reason, log=log)
+
+
+def temporary_cache_folder(reason: str, *, log: Callable[[str], None]) -> Path:
+    """Return a new temporary folder instead of the cache, and log why."""
     temporary = Path(tempfile.mkdtemp(prefix="upbring-"))
     log(
         f"the cache folder is not writable ({reason}); encoded rows are stored in {temporary} and "

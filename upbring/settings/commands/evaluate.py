@@ -27,6 +27,10 @@ class EvaluateSettings(Settings):
         help="Tasks of lm-evaluation-harness for the suite harness, separated by commas: names, "
         "such as arc_easy, or your own YAML files. Needs upbring[eval].",
     )
+    allow_task_code: bool = setting(
+        default=False,
+        help="Run the Python functions that YAML files in tasks name with !function.",
+    )
     data: tuple[Path, ...] = setting(
         (), help="Files to evaluate on. Unset: the evaluation sets of the toy dataset."
     )
