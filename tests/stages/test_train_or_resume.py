@@ -1,6 +1,8 @@
 """Whole runs on a tiny model: what a setting changes, and what it must not."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,37 @@ def test_errors_of_tokenizer_and_data_are_reported_before_the_weights_are_read(
     assert upbring(tmp_path, *SFT).err.splitlines()[-1].startswith("d.jsonl")
     (tmp_path / "m" / "tokenizer.json").write_text("no JSON")
     assert "tokenizer.json" in upbring(tmp_path, *SFT).err.splitlines()[-1]
+
+
+SCRIPT = """
+import signal
+from upbring.settings.methods.grpo import GrpoSettings
+from upbring.settings.resolve import resolve
+from upbring.stages.train_or_resume import train
+
+count = 0
+
+def brief(rollouts):
+    global count
+    count += 1
+    if count == 8:
+        signal.raise_signal(signal.SIGINT)
+    return [-float(len(rollout.text)) for rollout in rollouts]
+
+flags = {"data": ["d.jsonl"], "model": "m", "steps": "6", "batch_size": "2", "name": "python",
+         "max_response_length": "4", "dtype": "float32", "threads": "1", "save_steps": "1"}
+train("grpo", resolve(GrpoSettings, section="grpo", file=None, flags=flags), reward=brief)
+"""
+
+
+def test_a_script_stopped_by_ctrl_c_has_no_traceback_and_its_function_is_named(home: Path) -> None:
+    stopped = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=home, capture_output=True, text=True, check=False
+    )
+    assert stopped.returncode == 130, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "; resume with `upbring resume runs/python`" in stopped.stderr
+    answer = upbring(home, "resume", "runs/python")
+    assert answer.code == 2
+    assert "runs/python: its reward is the Python function brief; resume it in Python" in answer.err
+    assert "reward_model: none is given" not in answer.err

@@ -144,8 +144,6 @@ class _EvidenceReader:
         if run.contract_file.is_file():
             contract = self._call_or_record_error(partial(read_contract, run.contract_file))
         steps = facts.get("steps")
-        if run.model.is_dir():
-            self._call_or_record_error(partial(open_model_folder, run.model))
         return replace(
             _with_method_metadata(stage, facts),
             command=command,
@@ -159,7 +157,7 @@ class _EvidenceReader:
             files=self._read_data_files(run.data_file),
             contract=contract,
             samples=tuple(self._read_rows(run.samples_file)),
-            num_trainable=_num_trainable(run, contract),
+            num_trainable=self._call_or_record_error(partial(_num_trainable, run)),
             num_weights=_num_base_weights(contract),
         )
 
@@ -348,8 +346,11 @@ def _parse_gate(row: Mapping[str, JSON]) -> ReportedGate:
     )
 
 
-def _num_trainable(run: Run, contract: Contract | None) -> int | None:
-    return num_weights(run.model) if contract and run.model.is_dir() else None
+def _num_trainable(run: Run) -> int | None:
+    if not run.model.is_dir():
+        return None
+    open_model_folder(run.model)
+    return num_weights(run.model)
 
 
 def _num_base_weights(contract: Contract | None) -> int | None:

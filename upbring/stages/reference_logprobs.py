@@ -24,9 +24,10 @@ import torch
 from upbring import __version__, durable
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.shared_tokens import unshared_token_masks
-from upbring.data.trees.store import TreeStore, cache_folder
+from upbring.data.trees.store import TreeStore, cache_folder, temporary_cache_folder
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.durable import JSON
+from upbring.errors import ResourceError
 from upbring.model.load import weights_sha256
 from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
@@ -111,8 +112,14 @@ class ReferenceLogprobs:
         if (cached := _open_cached(folder, trees, log=self.log)) is not None:
             return cached
         self.log(f"reference: computing the log-probabilities of {len(trees)} rows, once")
-        with durable.atomic_folder(folder) as temporary:
-            self._write(temporary, trees)
+        try:
+            with durable.atomic_folder(folder) as temporary:
+                self._write(temporary, trees)
+        except ResourceError as error:  # the cache is full, which need not stop the run
+            reason = str(error).partition("; ")[0]
+            folder = temporary_cache_folder(reason, log=self.log) / folder.name
+            with durable.atomic_folder(folder) as temporary:
+                self._write(temporary, trees)
         written = _open_cached(folder, trees, log=self.log)
         assert written is not None, f"{folder}: just written, and cannot be read"
         return written
