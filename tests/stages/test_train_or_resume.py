@@ -160,7 +160,7 @@ def brief(rollouts):
         signal.raise_signal(signal.SIGINT)
     return [-float(len(rollout.text)) for rollout in rollouts]
 
-flags = {"data": ["d.jsonl"], "model": "m", "steps": "6", "batch_size": "2", "name": "python",
+flags = {"prompts": ["d.jsonl"], "model": "m", "steps": "6", "batch_size": "2", "name": "python",
          "max_response_length": "4", "dtype": "float32", "threads": "1", "save_steps": "1"}
 train("grpo", resolve(GrpoSettings, section="grpo", file=None, flags=flags), reward=brief)
 """

@@ -79,7 +79,7 @@ def _finish(runner: PipelineRunner, console: Console, results: Sequence[EvalResu
         (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
     ):
         command = format_command("chat", runner.stage_folder(last_policy.name))
-        lines.append(f"chat with it: {command}")
+        lines.append(f"chat with it: {command.strip('`')}")
     for line in lines:
         runner.log(line)
     if failed:
