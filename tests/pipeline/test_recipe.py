@@ -172,7 +172,7 @@ def test_a_stage_is_named_like_one_plain_folder(tmp_path: Path, name: str, metho
     data = {"toyworld": "", "collect": f", prompts: {tmp_path}/d.jsonl"}
     settings = data.get(method, f", data: {tmp_path}/d.jsonl")
     text = f'model: builtin:sprout\nstages:\n  "{name}": {{method: {method}{settings}}}\n'
-    found = told(tmp_path, text)
+    found = error_message(tmp_path, text)
     assert "recipe.yaml:3: " in found
     assert "is not a valid name of a stage; use letters, digits, - and _" in found
     assert found.isprintable()

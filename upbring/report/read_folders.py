@@ -347,10 +347,7 @@ def _parse_gate(row: Mapping[str, JSON]) -> ReportedGate:
 
 
 def _num_trainable(run: Run) -> int | None:
-    if not run.model.is_dir():
-        return None
-    open_model_folder(run.model)
-    return num_weights(run.model)
+    return num_weights(open_model_folder(run.model)) if run.model.is_dir() else None
 
 
 def _num_base_weights(contract: Contract | None) -> int | None:

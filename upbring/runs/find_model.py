@@ -39,12 +39,11 @@ def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> P
         folder = _download_from_hub(name, log=log)
     else:
         raise InputError(_missing_folder_text(folder))
-    open_model_folder(folder, log=log)
-    return folder
+    return open_model_folder(folder, log=log)
 
 
-def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: None) -> None:
-    """Raise an InputError if a model's folder could run code or differs from its manifest.
+def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: None) -> Path:
+    """Return a model's folder; raise if it could run code or differs from its manifest.
 
     Models from elsewhere have no manifest; for a folder that upbring wrote, this is logged.
     """
@@ -54,6 +53,7 @@ def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: No
     elif (folder / "contract.json").is_file():
         log(f"{folder}: has no {durable.MANIFEST}, so damage to its files cannot be noticed")
     reject_code(folder)
+    return folder
 
 
 def _reject_added_files(folder: Path, verified: Collection[str]) -> None:
