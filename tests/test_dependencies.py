@@ -20,7 +20,7 @@ def imported() -> set[str]:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"upbring"}
+    return names - set(sys.stdlib_module_names) - {"upbring", "_typeshed"}
 
 
 def declared() -> set[str]:
