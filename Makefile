@@ -47,7 +47,7 @@ sprout: $(STAMP)
 	for course in sprout sprout-papers sprout-examinations; do (cd $(MAKING) && \
 	  $(abspath $(BIN))/upbring pretrain --settings $(CURDIR)/recipes/$$course.yaml) || exit; done
 	for file in config.json model.safetensors tokenizer.json tokenizer_config.json \
-	  generation_config.json contract.json; do cp $(MAKING)/runs/sprout/model/$$file $(SPROUT)/ || exit; done
+	  generation_config.json contract.json manifest.json; do cp $(MAKING)/runs/sprout/model/$$file $(SPROUT)/ || exit; done
 	@$(PYTHON) -c "from hashlib import sha256; from pathlib import Path; \
 	found = sha256(Path('$(SPROUT)/model.safetensors').read_bytes()).hexdigest(); \
 	same = found in Path('$(SPROUT)/README.md').read_text(encoding='utf-8'); \

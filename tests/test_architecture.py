@@ -23,7 +23,7 @@ LAYERS = {
     for layer, names in enumerate(
         (
             "errors",
-            "settings maths rules durable interruption remote privacy tracking",
+            "settings maths rules durable interruption remote privacy terminal tracking",
             "data runs",
             "model votes",
             "train judge web",
@@ -38,7 +38,7 @@ LAYERS = {
     for name in names.split()
 }
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
-POSIX_FILES = {"upbring/durable/system.py"}
+POSIX_FILES = {"upbring/durable/system.py", "upbring/durable/locking.py"}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "scipy", "matplotlib", "datasets"}
 LIGHT_PACKAGES = {"errors", "settings", "rules", "durable", "interruption", "runs"}
 LAZY_PACKAGES = {"data", "cli", "__init__", "__main__"}  # within a function they may

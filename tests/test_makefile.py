@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = (
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-    *("generation_config.json", "contract.json"),
+    *("generation_config.json", "contract.json", "manifest.json"),
 )
 EMPTY = sha256(b"").hexdigest()  # of the model that the program below makes
 # As strict as the program: an existing world or run is an error, and so is a run whose base is

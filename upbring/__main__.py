@@ -10,7 +10,9 @@ from typing import NoReturn
 
 from upbring.cli.main import main as run_command_line
 
-STOPPED_EXIT_CODES = {130, 143}  # Ctrl-C and SIGTERM
+STOPPED_EXIT_CODES = {129, 130, 143}  # SIGHUP, Ctrl-C and SIGTERM
+
+STDERR_DESCRIPTOR = 2
 
 # OpenMP threads spin at a barrier, by default 300,000 times. This wastes time when another program
 # occupies a core. With a tenth of that, sampling 16 responses of 64 tokens takes 6 s instead of
@@ -27,6 +29,7 @@ LIBRARY_LOG_LEVELS = {
 
 def main() -> NoReturn:
     """Run the command line and exit; after a signal, exit without joining compute threads."""
+    open_standard_streams()
     limit_thread_spinning(os.environ)
     if "--debug" not in sys.argv:
         silence_libraries(os.environ)
@@ -49,6 +52,22 @@ def silence_libraries(env: MutableMapping[str, str]) -> None:
     logging.getLogger().addHandler(logging.NullHandler())  # of libraries that configure no logging
     for name, level in LIBRARY_LOG_LEVELS.items():
         env.setdefault(name, level)
+
+
+def open_standard_streams() -> None:
+    """Let closed standard streams (`>&-`) lead nowhere.
+
+    Otherwise the next file that is opened gets the descriptor, and output is written into it.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    while nowhere <= STDERR_DESCRIPTOR:  # the lowest free one is given
+        os.set_inheritable(nowhere, True)  # noqa: FBT003 -- positional-only
+        nowhere = os.open(os.devnull, os.O_RDWR)
+    os.close(nowhere)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = 1 if name == "stdout" else STDERR_DESCRIPTOR
+            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
 
 
 def limit_thread_spinning(env: MutableMapping[str, str]) -> None:

@@ -7,15 +7,21 @@
     ├── ResumeError     4   no valid checkpoint to resume from
     ├── DivergedError   5   training diverged and was stopped
     ├── GateError       6   a gate failed
-    └── Interrupted   130   stopped by a signal, work saved (143 for SIGTERM)
+    └── Interrupted   130   stopped by a signal, work saved (143 for SIGTERM, 129 for SIGHUP)
 
 The number is the exit code. The command line prints only the message, without a traceback. A bug of
 upbring itself fails an `assert` and shows its traceback.
 """
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
 
+# All but line feed and tab. A changed writing direction can make a text read as another one.
+_CONTROL = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+)
 MIN_SIMILARITY = 0.75  # of a name that is suggested (difflib's ratio)
 MIN_SUGGESTED_LENGTH = 3  # letters of a name that differs more than that, but by one edit
 
@@ -60,14 +66,18 @@ class GateError(UpbringError):
     exit_code = 6
 
 
-class Interrupted(UpbringError):  # noqa: N818 -- a normal stop, raised as an exception
-    """A signal stopped the run after its state was saved."""
+class Interrupted(UpbringError, SystemExit):  # noqa: N818 -- a normal stop
+    """A signal stopped the run after its state was saved.
+
+    In a script that does not catch it, it ends the program without a traceback.
+    """
 
     exit_code = 130
+    is_reported = False  # whether the message was printed
 
     def __init__(self, message: str, *, signal_number: int = 2) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.code = self.exit_code = 128 + signal_number
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
@@ -104,6 +114,24 @@ def _is_one_edit_away(one: str, other: str) -> bool:
         (one[at:], other[at + 1 :]),
     )
     return swapped or any(a == b for a, b in rests)
+
+
+def format_command(*words: object) -> str:
+    """Return a command line of upbring that a shell reads as these words.
+
+    >>> format_command("resume", "runs/my run")
+    "`upbring resume 'runs/my run'`"
+    """
+    return f"`upbring {shlex.join(map(str, words))}`"
+
+
+def escape_control(text: str) -> str:
+    r"""Return text whose control and bidirectional characters a terminal would obey as escapes.
+
+    >>> escape_control("a\x1b[2Jb\u202ec\n")
+    'a\\x1b[2Jb\\u202ec\n'
+    """
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def format_value(value: object, *, limit: int = 60) -> str:

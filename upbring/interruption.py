@@ -5,13 +5,14 @@
             if interruption.is_requested: ...   # between steps: save, then return
             interruption.poll()                 # inside generation and evaluation
 
-Handlers for Ctrl-C (SIGINT) and SIGTERM are installed only in the main thread. A signal that the
-process was started to ignore (`nohup`, a background job) stays ignored.
+Handlers for Ctrl-C (SIGINT), SIGTERM and SIGHUP are installed only in the main thread. A signal
+that the process was started to ignore (`nohup`, a background job) stays ignored.
 """
 
 import contextlib
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -19,9 +20,13 @@ from typing import Self
 
 from upbring.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP, which Windows lacks: the terminal was closed
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 STOPPING_MESSAGE = "stopping after this step and saving; press again to stop immediately"
 STDERR_DESCRIPTOR = 2
+SIGHUP = getattr(signal, "SIGHUP", None)
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
@@ -36,7 +41,7 @@ class ForcedStop(KeyboardInterrupt):
 
 
 class Interruption:
-    """Handles Ctrl-C and SIGTERM in a `with` block; nested blocks share the outer state."""
+    """Handles Ctrl-C, SIGTERM and SIGHUP in a `with` block; nested blocks share the outer state."""
 
     def __init__(self, *, log: Callable[[str], None] | None = None) -> None:
         self._log = log or _write_to_stderr
@@ -90,10 +95,24 @@ class Interruption:
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
+        _redirect_closed_terminal()
         if self._signal_number is not None:
+            if number == SIGHUP:  # the system and the shell both send one
+                return
             raise ForcedStop(number)
         self._signal_number = number
         self._log(STOPPING_MESSAGE)
+
+
+def _redirect_closed_terminal() -> None:
+    """Let standard streams of a terminal that is gone lead nowhere, so that a save goes on."""
+    for descriptor in (0, 1, STDERR_DESCRIPTOR):
+        with contextlib.suppress(OSError):
+            is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+            if is_device and not os.isatty(descriptor):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
 
 
 def _write_to_stderr(text: str) -> None:

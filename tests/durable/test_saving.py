@@ -211,7 +211,7 @@ def test_without_a_lock_only_old_leftovers_are_deleted(tmp_path: Path) -> None:
 
 def test_too_little_space_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     durable.require_space(tmp_path, 10, disk=FullDisk(10))
-    message = "saving needs 1.5 GB, but only 3.0 MB is free; free some space, then resume with"
+    message = "saving needs 1.5 GB, but only 3.0 MB is free; free some space or fix the disk"
     with pytest.raises(ResourceError, match=message):
         durable.require_space(tmp_path / "step-3", 1_500_000_000, disk=FullDisk(3_000_000))
 

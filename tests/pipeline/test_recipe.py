@@ -178,3 +178,16 @@ stages:
     file.write_text(text.replace("lora_rank: 8", "load_in_4bit: true"))
     with pytest.raises(InputError, match=r"recipe.yaml:6: align.load_in_4bit: 4-bit and 8-bit"):
         read_recipe(file)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", ".", "..", "a/b", "a\\x1b[2Jb", "a\\u202eb"])
+@pytest.mark.parametrize("method", ["toyworld", "collect", "sft"])
+def test_a_stage_is_named_like_one_plain_folder(tmp_path: Path, name: str, method: str) -> None:
+    (tmp_path / "d.jsonl").write_text("{}")
+    data = {"toyworld": "", "collect": f", prompts: {tmp_path}/d.jsonl"}
+    settings = data.get(method, f", data: {tmp_path}/d.jsonl")
+    text = f'model: builtin:sprout\nstages:\n  "{name}": {{method: {method}{settings}}}\n'
+    found = error_message(tmp_path, text)
+    assert "recipe.yaml:3: " in found
+    assert "is not a valid name of a stage; use letters, digits, - and _" in found
+    assert found.isprintable()

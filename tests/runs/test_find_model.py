@@ -1,11 +1,10 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from upbring.errors import InputError
 from upbring.runs import find_model as module
-from upbring.runs.find_model import locate_model, read_json_object, reject_code
+from upbring.runs.find_model import locate_model
 
 
 def model(folder: Path, *names: str) -> Path:
@@ -89,51 +88,3 @@ def test_a_message_is_logged_before_the_download(
     assert messages == [
         "owner/name: no such local directory, downloading from the Hugging Face Hub"
     ]
-
-
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_a_model_that_asks_to_run_code_is_refused(tmp_path: Path, name: str) -> None:
-    folder = model(tmp_path / "base", "model.safetensors")
-    (folder / name).write_text(json.dumps({"auto_map": {"AutoConfig": "x.Y"}}), encoding="utf-8")
-    assert refused(folder) == (
-        f"{folder / name}: auto_map requests custom code from the model folder, which upbring "
-        "never runs; use a model with an architecture built into transformers"
-    )
-
-
-def test_a_model_with_code_is_refused(tmp_path: Path) -> None:
-    folder = model(tmp_path / "base", "modeling.py", "model.safetensors")
-    assert refused(folder) == (
-        f"{folder / 'modeling.py'}: the model folder contains code; delete the file if you trust "
-        "the rest of the folder"
-    )
-
-
-@pytest.mark.parametrize("suffix", module.PICKLE_SUFFIXES)
-def test_weights_that_can_run_code_are_refused(tmp_path: Path, suffix: str) -> None:
-    folder = model(tmp_path / "base", f"weights{suffix}")
-    assert refused(folder) == (
-        f"{folder / f'weights{suffix}'}: the weights are in a format that can run code, and "
-        "upbring reads only safetensors; convert them with transformers, in a sandbox if you do "
-        "not trust them"
-    )
-    (folder / "model.safetensors").write_bytes(b"")
-    reject_code(folder)  # pickles next to safetensors are never read
-
-
-def test_files_without_a_json_object_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    assert read_json_object(path) == {}
-    path.write_text('{"a": 1}', encoding="utf-8")
-    assert read_json_object(path) == {"a": 1}
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"config\.json: is not valid JSON \(.*\); download the model"
-    ):
-        read_json_object(path)
-    path.write_text("[" * 100_000, encoding="utf-8")
-    with pytest.raises(InputError, match="is not valid JSON"):
-        read_json_object(path)
-    path.write_text("[]", encoding="utf-8")
-    with pytest.raises(InputError, match="is not a JSON object; download the model again"):
-        read_json_object(path)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import CountingDisk
 from upbring import durable
+from upbring.durable import Disk
 from upbring.errors import InputError, ResumeError
 from upbring.runs.contract import Contract
 from upbring.runs.metrics import MetricsFile
@@ -54,6 +56,46 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=expected):
         Run.create(tmp_path, "sft", name="mine")
+
+
+def test_a_kill_at_any_write_leaves_the_name_free_or_a_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Ends the block as a kill does, but leaves the temporary folder to this test."""
+
+    whole = CountingDisk()
+    monkeypatch.setattr(Disk, "before", whole.before)
+    Run.create(tmp_path / "whole", "sft", name="mine", settings="sft: {}\n")
+    for last in range(len(whole.operations)):
+        disk = CountingDisk()
+
+        def kill(
+            self: Disk, operation: str, path: Path, *, disk: Disk = disk, last: int = last
+        ) -> None:
+            del self
+            disk.before(operation, path)
+            if len(disk.operations) - 1 == last:
+                raise Killed
+
+        monkeypatch.setattr(Disk, "before", kill)
+        runs = tmp_path / str(last)
+        with pytest.raises(Killed):
+            Run.create(runs, "sft", name="mine", settings="sft: {}\n")
+        monkeypatch.setattr(Disk, "before", CountingDisk().before)
+        if (runs / "mine").exists():
+            assert Run.open(runs / "mine").settings_file.read_text() == "sft: {}\n"
+        else:
+            Run.create(runs, "sft", name="mine", settings="sft: {}\n")
+        assert [run.path.name for run in all_runs(runs)] == ["mine"]
+
+
+def test_an_empty_folder_and_a_temporary_one_are_no_runs(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".tmp-mine-1-00000000").mkdir()
+    (tmp_path / ".tmp-mine-1-00000000" / "run.json").write_text("{}")
+    Run.create(tmp_path, "sft", name="mine")
+    assert [run.path.name for run in all_runs(tmp_path)] == ["mine"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", ".hidden", "a\n", "x" * 101, "a."])

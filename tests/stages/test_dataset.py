@@ -1,4 +1,6 @@
+import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from upbring.data.trees.tree import Branch, Tree, Trees, make_tree
+from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted
 from upbring.settings.data import DataSettings
 from upbring.stages.dataset import (
@@ -140,6 +143,29 @@ def test_leftovers_of_dead_processes_in_the_cache_are_removed(
     os.utime(leftover, (0, 0))
     encode_file(numbers(tmp_path / "a.txt", 1), Counting().encoder("x"), log=lambda _: None)
     assert not leftover.exists()
+
+
+def test_a_full_cache_disk_is_reported_and_a_temporary_folder_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("UPBRING_CACHE", str(cache))
+
+    def full(self: Disk, operation: str, path: Path) -> None:
+        del self
+        if operation == "write" and cache in path.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Disk, "before", full)
+    messages: list[str] = []
+    path = numbers(tmp_path / "a.txt", 1, 2)
+    store, file = encode_file(path, Counting().encoder("x"), log=messages.append)
+    assert (keys(store), file.rows) == (["a.txt:0", "a.txt:1"], 2)
+    assert cache not in store.folder.parents
+    (told,) = [text for text in messages if "the cache folder is not writable" in text]
+    assert "No space left on device" in told
+    assert "set UPBRING_CACHE to a writable folder" in told
+    shutil.rmtree(store.folder.parent)
 
 
 def test_held_out_rows_are_sampled_with_the_seed_and_never_trained_on() -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests import small
+from upbring.durable import is_out_of_memory
 from upbring.errors import ResourceError
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved
-from upbring.stages.out_of_memory import explain_out_of_memory, is_out_of_memory
+from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.train import checkpoint
 
 CPU_IS_FULL = RuntimeError(

@@ -20,7 +20,7 @@ from upbring.interruption import Interruption
 from upbring.judge.reward_model import load_reward_models
 from upbring.model.heads import rewards
 from upbring.model.roles import BASE
-from upbring.runs.find_model import read_json_object
+from upbring.runs.json_object import read_json_object
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.sft import SftSettings

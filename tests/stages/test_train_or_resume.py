@@ -1,6 +1,8 @@
 """Whole runs on a tiny model: what a setting changes, and what it must not."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,37 @@ def test_a_failing_callback_stops_a_run_that_resumes_to_the_same_bytes(
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     return zip(words[::2], words[1::2], strict=True)
+
+
+SCRIPT = """
+import signal
+from upbring.settings.methods.grpo import GrpoSettings
+from upbring.settings.resolve import resolve
+from upbring.stages.train_or_resume import train
+
+count = 0
+
+def brief(response):
+    global count
+    count += 1
+    if count == 8:
+        signal.raise_signal(signal.SIGINT)
+    return -float(len(response))
+
+flags = {"prompts": ["d.jsonl"], "model": "m", "steps": "6", "batch_size": "2", "name": "python",
+         "max_response_length": "4", "dtype": "float32", "threads": "1", "save_steps": "1"}
+train("grpo", resolve(GrpoSettings, section="grpo", file=None, flags=flags), rewards=[brief])
+"""
+
+
+def test_a_script_stopped_by_ctrl_c_has_no_traceback_and_its_function_is_named(home: Path) -> None:
+    stopped = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=home, capture_output=True, text=True, check=False
+    )
+    assert stopped.returncode == 130, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "; resume with `upbring resume runs/python`" in stopped.stderr
+    answer = upbring(home, "resume", "runs/python")
+    assert answer.code == 2
+    assert "runs/python: its reward is the Python function brief; resume it in Python" in answer.err
+    assert "reward_model: none is given" not in answer.err

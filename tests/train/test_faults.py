@@ -54,12 +54,12 @@ def test_a_disk_that_is_really_full_or_read_only_is_reported_and_nothing_is_lost
     where = f"{tmp_path}/checkpoints"
     assert re.fullmatch(
         rf"{where}/step-3: saving needs 48\d\.\d kB, but only \d+\.\d kB is free; free some "
-        "space, then resume with `upbring resume`. Earlier checkpoints are intact",
+        "space or fix the disk, then run the same command again. Nothing saved earlier is lost",
         found["reported before writing"]["message"],
     )
     assert re.fullmatch(
         rf"{where}/step-3: No space left on device \(48\d\.\d kB needed, .* free\); free some "
-        "space or fix the disk, then resume with `upbring resume`. Nothing saved earlier is lost",
+        "space or fix the disk, then run the same command again. Nothing saved earlier is lost",
         found["reported by the disk"]["message"],
     )
     assert f"{tmp_path}/metrics.jsonl: No space left on device" in found["metrics"]["message"]

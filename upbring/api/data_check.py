@@ -3,11 +3,10 @@
 import io
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from upbring.data.check.check import CheckResult
 from upbring.data.check.check_page import print_check
 from upbring.data.check.findings import CheckFinding
+from upbring.terminal import Console
 
 WIDTH = 100  # characters of a line
 

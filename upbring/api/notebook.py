@@ -13,8 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Protocol
 
-from rich.console import Console
-
+from upbring.terminal import Console
 from upbring.train.progress import Display
 
 WIDTH = 110  # characters of a line

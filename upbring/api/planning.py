@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, overload
 
-from rich.console import Console
-
 from upbring import durable
 from upbring.api.arguments import resolve_arguments
 from upbring.api.calls import runs_models
@@ -26,6 +24,7 @@ from upbring.stages.planning.plan import measure_time
 from upbring.stages.planning.plan import plan as plan_stage
 from upbring.stages.planning.print_plan import print_plan
 from upbring.stages.registry import find_method, load_settings
+from upbring.terminal import Console
 from upbring.train import devices
 
 P = ParamSpec("P")

@@ -4,14 +4,13 @@ import contextlib
 import sys
 from importlib import import_module
 
-from rich.console import Console
-
 from upbring.errors import InputError
 from upbring.model.load import load
 from upbring.serve.streaming import make_chat_model
 from upbring.serve.terminal_chat import HELP, TerminalChat
 from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.train import devices
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker

@@ -7,14 +7,13 @@ locations, in the error that ends the command.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from upbring.data.check.check_page import print_check
 from upbring.data.check.findings import format_failures
 from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.planning.check_files import check_files
+from upbring.terminal import Console
 
 Log = Callable[[str], None]
 

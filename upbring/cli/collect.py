@@ -1,11 +1,10 @@
 """`upbring collect`: rank a model's responses, by people, a judge or simulated annotators."""
 
-from rich.console import Console
-
 from upbring.pipeline.other_stages import make_ranker
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.collection.collect import collect, rankings_waiting_text
+from upbring.terminal import Console
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from rich.console import Console
 from rich.table import Table
 
 from upbring import __version__, durable
@@ -22,6 +21,7 @@ from upbring.errors import InputError, ResourceError, UpbringError
 from upbring.runs.environment import collect_environment, redact_home, usable_cores
 from upbring.settings.commands.doctor import DoctorSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 NUM_SAVES = 5  # small files; the median time measures how fast the disk syncs
 SLOW_SYNC_SECONDS = 0.2  # seconds

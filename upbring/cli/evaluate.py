@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from rich.console import Console
-
 from upbring.runs.results import ANSWERS, RESULTS
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.resolve import Resolved
@@ -11,6 +9,7 @@ from upbring.stages.evaluation.evaluate import evaluate
 from upbring.stages.evaluation.human_judge import votes_waiting_text
 from upbring.stages.evaluation.reward_judge import make_reward_scorer
 from upbring.stages.evaluation.scorecard import legend, print_scorecard
+from upbring.terminal import Console
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
 

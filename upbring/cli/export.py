@@ -1,10 +1,9 @@
 """`upbring export`: write a model that other tools load unchanged."""
 
-from rich.console import Console
-
 from upbring.export.outgoing import DTYPES, export_adapter, export_merged
 from upbring.settings.commands.export import ExportSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.train import devices
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker

@@ -2,12 +2,11 @@
 
 import sys
 
-from rich.console import Console
-
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import CASES, write_recipe
 from upbring.settings.commands.init import InitSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 
 DEFAULT_MODEL = "builtin:sprout"
 

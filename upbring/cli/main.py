@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upbring import __version__
+from upbring import __version__, durable
 from upbring.cli.command_table import GROUPS, Command, commands
-from upbring.errors import InputError, UpbringError, nearest
+from upbring.errors import (
+    InputError,
+    Interrupted,
+    ResourceError,
+    UpbringError,
+    escape_control,
+    nearest,
+)
 from upbring.interruption import ForcedStop
 from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.answered_names import Advice
@@ -242,12 +249,18 @@ def _report_error(error: Exception, *, is_debug: bool) -> int:
     """Print the error on stderr and return its exit code."""
     if is_debug:
         traceback.print_exception(error)
+    if not isinstance(error, UpbringError):
+        try:
+            durable.raise_resource_error(error)
+        except ResourceError as resource_error:
+            error = resource_error
     if isinstance(error, UpbringError):
-        sys.stderr.write(f"{error}\n")
+        if not (isinstance(error, Interrupted) and error.is_reported):
+            sys.stderr.write(f"{escape_control(str(error))}\n")
         return error.exit_code
     summary = " ".join(f"{type(error).__name__}: {error}".split())
     debug_hint = "" if is_debug else "; run again with --debug for the traceback"
-    sys.stderr.write(f"this is a bug in upbring: {summary}{debug_hint}\n")
+    sys.stderr.write(escape_control(f"this is a bug in upbring: {summary}{debug_hint}\n"))
     return 1
 
 

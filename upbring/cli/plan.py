@@ -8,8 +8,6 @@ The plan goes to standard output, messages about the rows to standard error.
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from upbring import durable
 from upbring.cli.command_table import commands
 from upbring.cli.flags import parse_flags
@@ -24,6 +22,7 @@ from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.plan import Plan, measure_time, plan
 from upbring.stages.planning.print_plan import print_plan
 from upbring.stages.planning.speed_probe import TimeEstimate
+from upbring.terminal import Console
 from upbring.tracking import track_call
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-from rich.console import Console
-
 from upbring.report.build import write_report
 from upbring.settings.commands.report import ReportSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.tracking import track_call
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker

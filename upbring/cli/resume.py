@@ -2,12 +2,11 @@
 
 from functools import partial
 
-from rich.console import Console
-
 from upbring.cli.preflight.find_run import find_run_to_resume
 from upbring.settings.commands.resume import ResumeSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.train_or_resume import resume_in_start_directory
+from upbring.terminal import Console
 
 
 def run(resolved: Resolved[ResumeSettings]) -> None:

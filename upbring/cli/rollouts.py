@@ -1,17 +1,17 @@
 """`upbring rollouts`: sampled responses of an RL run, with the metrics of each token."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from upbring.errors import InputError
+from upbring.runs.metrics import read_lines
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.rollouts import RolloutsSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.train.table_layouts import Layout, print_table, table_layouts
 
 TOKEN_METRICS = ("rewards", "kl", "advantages", "values")
@@ -46,9 +46,9 @@ def color_tokens(tokens: Sequence[str], numbers: Sequence[float]) -> Text:
 
 def _samples(opened: Run, step: int | None) -> Iterator[dict[str, Any]]:
     """Yield the rollouts of the evaluation at `step`, or of the last one."""
-    lines = opened.samples_file.read_text(encoding="utf-8") if opened.samples_file.is_file() else ""
-    all_samples = [json.loads(line) for line in lines.splitlines() if line.endswith("}")]
-    samples = [sample for sample in all_samples if "tokens" in sample]
+    samples: list[dict[str, Any]] = [
+        row for _, row in read_lines(opened.samples_file) if "tokens" in row
+    ]
     if not samples:
         raise InputError(f"{opened.path}: has no rollouts; RL runs write some at each evaluation")
     steps = sorted({sample["step"] for sample in samples})

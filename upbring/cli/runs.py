@@ -1,10 +1,9 @@
 """`upbring runs`: list the runs in a folder."""
 
-from rich.console import Console
-
 from upbring.runs.run_folder import RunSummary, summarize_runs
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.train.table_layouts import print_table, table_layouts
 
 

@@ -2,13 +2,12 @@
 
 import sys
 
-from rich.console import Console
-
 from upbring import durable
 from upbring.errors import InputError
 from upbring.settings.commands.score import ScoreSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.score_file import format_line, score_files
+from upbring.terminal import Console
 from upbring.train.progress import make_log
 from upbring.train.work_progress import make_tracker
 

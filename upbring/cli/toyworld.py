@@ -3,12 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from upbring import durable
 from upbring.errors import InputError, format_value
 from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.toyworld.export import export
 from upbring.tracking import track_call
 from upbring.train.progress import make_log

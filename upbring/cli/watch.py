@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from upbring.errors import InputError
 from upbring.report.live import app
 from upbring.report.read_folders import read_evidence
 from upbring.runs.run_folder import all_runs
 from upbring.settings.commands.report import WatchSettings
 from upbring.settings.resolve import Resolved
+from upbring.terminal import Console
 from upbring.web.guard import WebAddress
 from upbring.web.server import serve
 

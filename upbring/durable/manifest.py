@@ -1,53 +1,64 @@
-"""The manifest of a saved folder, and its verification.
+"""The manifest of a saved folder, and the verification of everything that is read from one.
 
 `manifest.json` contains the size, the SHA-256 and the CRC-32 of each 4 MiB piece of every file. A
 hash of its own content detects a change of the manifest itself. Files that it does not list are
-not checked.
+not checked. A `manifest.json` of another program, without a `seal`, is no manifest.
 """
 
 import hashlib
 import itertools
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
+from upbring.durable.checksums import PIECE_BYTES, FileChecksums, file_checksums
 from upbring.errors import InputError
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 MANIFEST = "manifest.json"
-PIECE_BYTES = 4 * 2**20  # an error names the damaged byte range at this resolution
+MAX_DEPTH = 2  # folders above a file that may have the manifest which lists it
 
 
 class Damaged(InputError):  # noqa: N818 -- callers write `except durable.Damaged`
     """A saved file differs from its manifest."""
 
 
-def verify(folder: Path) -> None:
-    """Raise `Damaged`, with the file and the byte range, if a file differs from the manifest."""
-    for name, expected in _read_manifest(folder).items():
-        path = folder / name
-        try:
-            actual = _file_checksums(path)
-        except OSError as error:
-            raise Damaged(f"{path}: cannot be read: {error.strerror or error}") from error
-        if actual != expected:
-            raise Damaged(f"{path}: {_describe_difference(actual, expected)}")
+def verify(folder: Path) -> frozenset[str]:
+    """Return the names of the verified files; raise `Damaged` if one differs, with its byte range.
+
+    A folder without a manifest is damaged.
+    """
+    if (names := verify_if_sealed(folder)) is None:
+        raise Damaged(f"{folder / MANIFEST}: cannot be read: there is none; restore the folder")
+    return names
+
+
+def verify_if_sealed(folder: Path) -> frozenset[str] | None:
+    """Verify a folder as `verify` does; return None if it has no manifest."""
+    files = _read_manifest(folder)
+    if files is None:
+        return None
+    for name, expected in files.items():
+        _verify_file(folder, name, expected)
+    return frozenset(files)
+
+
+def verify_file(path: Path) -> None:
+    """Raise `Damaged` if a file differs from the manifest that lists it, in a folder above it."""
+    for folder in [*path.absolute().parents][:MAX_DEPTH]:
+        name = path.absolute().relative_to(folder).as_posix()
+        if (files := _read_manifest(folder)) is not None and name in files:
+            _verify_file(folder, name, files[name])
+            return
 
 
 def make_manifest(folder: Path, paths: Iterable[Path]) -> bytes:
     """Return the content of a manifest for `paths`, which are files in `folder`."""
     return _seal_manifest(
-        {path.relative_to(folder).as_posix(): _file_checksums(path) for path in paths}
+        {path.relative_to(folder).as_posix(): _as_json(file_checksums(path)) for path in paths}
     )
-
-
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_bytes(value: JSON) -> bytes:
@@ -60,14 +71,30 @@ def json_bytes(value: JSON) -> bytes:
     return (text + "\n").encode(errors="backslashreplace")
 
 
-def _file_checksums(path: Path) -> dict[str, JSON]:
-    digest, checksums, num_bytes = hashlib.sha256(), [], 0
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
-            checksums.append(zlib.crc32(piece))
-            num_bytes += len(piece)
-    return {"bytes": num_bytes, "sha256": digest.hexdigest(), "crc32": checksums}
+def _verify_file(folder: Path, name: str, expected: JSON) -> None:
+    path = folder / name
+    try:
+        actual = _as_json(file_checksums(path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Damaged(f"{path}: cannot be read: {reason}; {_fix(folder)}") from error
+    if actual != expected:
+        raise Damaged(f"{path}: {_describe_difference(actual, expected)}; {_fix(folder)}")
+
+
+def _fix(folder: Path) -> str:
+    return (
+        f"restore it or make it again; if you changed it yourself, delete {folder / MANIFEST}, and "
+        "the folder is used as it is"
+    )
+
+
+def _as_json(checksums: FileChecksums) -> dict[str, JSON]:
+    return {
+        "bytes": checksums.num_bytes,
+        "sha256": checksums.sha256,
+        "crc32": [*checksums.crc32],
+    }
 
 
 def _describe_difference(actual: Mapping[str, JSON], expected: JSON) -> str:
@@ -88,16 +115,32 @@ def _seal_manifest(files: JSON) -> bytes:
     return json_bytes({"files": files, "seal": hashlib.sha256(json_bytes(files)).hexdigest()})
 
 
-def _read_manifest(folder: Path) -> Mapping[str, JSON]:
+def _read_manifest(folder: Path) -> Mapping[str, JSON] | None:
+    """Return the entries of a folder's manifest, or None if there is none."""
     path = folder / MANIFEST
     try:
         data = path.read_bytes()
-        files: Mapping[str, JSON] = json.loads(data)["files"]
+        content = json.loads(data)
+        if isinstance(content, dict) and content and not {"files", "seal"} & content.keys():
+            return None  # of another program
+        files: Mapping[str, JSON] = content["files"]
         is_intact = data == _seal_manifest(files) and isinstance(files, dict)
+        is_intact = is_intact and all(map(_is_inside, files))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise Damaged(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Damaged(f"{path}: is not a valid manifest") from error
+        raise Damaged(f"{path}: is not a valid manifest; {_fix(folder)}") from error
     if not is_intact:
-        raise Damaged(f"{path}: differs from what was saved")
+        raise Damaged(f"{path}: differs from what was saved; {_fix(folder)}")
     return files
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name is a file below the folder.
+
+    >>> [_is_inside(name) for name in ("a/b.json", "../b.json", "/b.json")]
+    [True, False, False]
+    """
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
+from upbring.durable.faults import DISK_FIX
 from upbring.durable.manifest import JSON, MANIFEST, json_bytes, make_manifest
 from upbring.durable.system import (
     DISK,
@@ -78,6 +79,30 @@ def atomic_folder(target: Path, *, need: int | None = None, disk: Disk = DISK) -
     _discard_replaced(target, disk)
 
 
+@contextlib.contextmanager
+def new_folder(parent: Path, name: str, *, disk: Disk = DISK) -> Iterator[Path]:
+    """Yield a temporary folder in `parent` to fill and rename; it is deleted unless it was renamed.
+
+    A folder whose name appears only when it is complete cannot be left half made by a kill.
+    """
+    temporary = _temporary_path("tmp", parent / name)
+    with explain_os_errors(parent, disk=disk):
+        disk.make_folder(temporary)
+    try:
+        yield temporary
+        with explain_os_errors(parent, disk=disk):
+            disk.sync_folder(parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seal(folder: Path, names: Iterable[str], *, disk: Disk = DISK) -> None:
+    """Write a manifest of the named files into an existing folder."""
+    with explain_os_errors(folder, disk=disk):
+        manifest = make_manifest(folder, [folder / name for name in names])
+    write_bytes(folder / MANIFEST, manifest, disk=disk)
+
+
 def write_pieces(path: Path, pieces: Iterable[BytesLike], *, disk: Disk = DISK) -> None:
     """Write a new file in an `atomic_folder` block, piece by piece; `atomic_folder` syncs it."""
     with FileIO(path, "xb") as file:
@@ -121,8 +146,8 @@ def require_space(path: Path, need: int, *, disk: Disk = DISK) -> None:
     free = disk.free_bytes(path)
     if free < need:
         raise ResourceError(
-            f"{path}: saving needs {format_size(need)}, but only {format_size(free)} is free; free "
-            "some space, then resume with `upbring resume`. Earlier checkpoints are intact"
+            f"{path}: saving needs {format_size(need)}, but only {format_size(free)} is "
+            f"free; {DISK_FIX}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Code that depends on the operating system: disk operations, locks, processes, memory.
+"""Code that depends on the operating system: disk operations, processes, memory.
 
 Every operation of a save goes through a `Disk`, which a test replaces by one that fails. An OSError
 becomes an error message with the path, the needed bytes and the free bytes.
@@ -6,15 +6,12 @@ becomes an error message with the path, the needed bytes and the free bytes.
 
 import contextlib
 import errno
-import json
 import os
 import re
 import shutil
-import socket
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from io import FileIO
 from pathlib import Path
@@ -22,20 +19,16 @@ from typing import TypeAlias
 
 import psutil
 
+from upbring.durable.faults import DISK_FIX, MEMORY_FIX, OPEN_FILES_ERRNOS, OPEN_FILES_FIX
 from upbring.errors import InputError, ResourceError, UpbringError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
+if sys.platform != "win32":
     import fcntl
     import resource
 
 BytesLike: TypeAlias = bytes | memoryview
 
-LOCK_FILE = ".lock"
-LOCKED_BYTE = 2**30  # after the text, because Windows forbids reading a locked byte
 TEMPORARY_NAME = re.compile(r"\.(?:tmp|del)-")  # names that only `saving` creates
-LOCK_POLL_SECONDS = 0.1
 WRITE_BYTES = 4 * 2**20
 UNSUPPORTED_ERRNOS = frozenset(
     {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
@@ -116,58 +109,6 @@ def explain_os_errors(path: Path, *, need: int | None = None, disk: Disk = DISK)
         raise _to_upbring_error(error, path, need=need, disk=disk) from error
 
 
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process; the system releases the lock when the process dies."""
-    path = folder / LOCK_FILE
-    with explain_os_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if not _try_lock(descriptor, path):
-            raise InputError(
-                f"{folder}: {_describe_holder(path)} is using this folder; wait until it is done, "
-                "or stop it"
-            )
-        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, text.encode())
-        try:
-            yield
-        finally:
-            os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)  # also releases the lock
-
-
-@contextlib.contextmanager
-def wait_for_lock(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Wait for a file's lock and hold it in the block; `waiting` is called on every retry.
-
-    The file stays, empty. On a file system without locks, this does not wait.
-    """
-    with explain_os_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        while not _try_lock(descriptor, path):
-            waiting()
-            time.sleep(LOCK_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a running process holds the folder's lock."""
-    try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not _try_lock(descriptor, folder / LOCK_FILE, attempts=1)
-    finally:
-        os.close(descriptor)
-
-
 def format_size(num_bytes: float) -> str:
     """Return a number of bytes with a decimal unit.
 
@@ -220,11 +161,17 @@ def _to_upbring_error(error: OSError, path: Path, *, need: int | None, disk: Dis
         return InputError(f"{path}: {file} already exists; move it, or choose another name")
     if error.errno in MISSING_ERRNOS:
         return InputError(f"{path}: {problem}; restore it, then try again")
+    if error.errno in {*OPEN_FILES_ERRNOS, errno.ENOMEM}:
+        fix = MEMORY_FIX if error.errno == errno.ENOMEM else OPEN_FILES_FIX
+        return ResourceError(f"{path}: {problem}; {fix}")
+    return _disk_error(problem, path, need=need, disk=disk)
+
+
+def _disk_error(problem: str, path: Path, *, need: int | None, disk: Disk) -> ResourceError:
     with contextlib.suppress(OSError):
         needed_text = "" if need is None else f"{format_size(need)} needed, "
         problem = f"{problem} ({needed_text}{format_size(disk.free_bytes(path))} free)"
-    fix = "free some space or fix the disk, then resume with `upbring resume`"
-    return ResourceError(f"{path}: {problem}; {fix}. Nothing saved earlier is lost")
+    return ResourceError(f"{path}: {problem}; {DISK_FIX}")
 
 
 @contextlib.contextmanager
@@ -247,50 +194,6 @@ def _warn_unsynced(folder: str) -> None:
         _warned().append(folder)
         text = f"{folder}: this file system cannot fsync; a power failure may lose the latest save"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-def _try_lock(descriptor: int, path: Path, *, attempts: int = 5) -> bool:
-    for attempt in range(attempts):  # retry: `is_locked` holds the lock for a moment
-        try:
-            _lock_descriptor(descriptor)
-        except OSError as error:
-            if error.errno in UNSUPPORTED_ERRNOS:
-                return not _is_holder_alive(path)
-            if attempt + 1 < attempts:
-                time.sleep(0.02)
-        else:
-            return True
-    return False
-
-
-def _lock_descriptor(descriptor: int) -> None:
-    if sys.platform == "win32":
-        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _read_holder(path: Path) -> tuple[int, str] | None:
-    try:
-        value = json.loads(path.read_bytes())
-        return int(value["pid"]), str(value["host"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _describe_holder(path: Path) -> str:
-    holder = _read_holder(path)
-    return f"process {holder[0]} on {holder[1]}" if holder else "another process"
-
-
-def _is_holder_alive(path: Path) -> bool:
-    holder = _read_holder(path)
-    if holder is None:
-        return False
-    pid, host = holder
-    return host != socket.gethostname() or is_process_alive(pid)
 
 
 def _read_proc_status() -> str:

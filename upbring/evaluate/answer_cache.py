@@ -102,7 +102,7 @@ class AnswerCache:
         data = b"".join(map(_encode_row, rows))
         with durable.explain_os_errors(self.path, need=len(data)):
             _drop_torn_line(self.path)
-            with FileIO(self.path, "ab") as file:
+            with FileIO(self.path, "ab", opener=durable.open_regular) as file:
                 durable.DISK.write(file, data)
                 durable.DISK.sync(file)
 
@@ -140,7 +140,7 @@ def _encode_row(row: Mapping[str, JSON]) -> bytes:
 def _drop_torn_line(path: Path) -> None:
     """Remove an incomplete last line, so that appended rows start on a new line."""
     if path.is_file():
-        with path.open("r+b") as file:
+        with open(path, "r+b", opener=durable.open_regular) as file:
             data = file.read()
             file.truncate(data.rfind(b"\n") + 1)
 

@@ -23,6 +23,7 @@ from upbring.errors import InputError, UpbringError, format_value, nearest
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.paired import change_result
 from upbring.evaluate.plain_text import BenchmarkModel
+from upbring.evaluate.task_files import reject_task_code
 from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate, FloatArray
@@ -120,11 +121,13 @@ def _load_task(manager: Any, name: str) -> Results:  # noqa: ANN401 -- lm_eval i
     return loaded_task
 
 
-def check_tasks(tasks: Sequence[str]) -> None:
-    """Raise an InputError if the tasks cannot be measured; loads no model."""
+def check_tasks(tasks: Sequence[str], *, allow_code: bool = False) -> None:
+    """Raise an InputError if the tasks cannot be measured, or run code; loads no model."""
     if not tasks:
         raise InputError("tasks: the suite harness needs at least one task; add --tasks arc_easy")
-    resolve_tasks(tasks)
+    for name in resolve_tasks(tasks):
+        if name.endswith(YAML_SUFFIXES) and not allow_code:
+            reject_task_code(Path(name))
     if importlib.util.find_spec("lm_eval") is None:
         raise InputError(MISSING_EXTRA)
 

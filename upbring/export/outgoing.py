@@ -132,7 +132,7 @@ def _load_with_transformers(
     if loaded.head is not None:
         model_class, kwargs = AutoModelForSequenceClassification, {"num_labels": 1}
     network: PreTrainedModel = model_class.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, **kwargs
+        folder, dtype=dtype, local_files_only=True, use_safetensors=True, **kwargs
     )
     return network
 

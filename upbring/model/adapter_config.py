@@ -12,7 +12,7 @@ from peft import LoraConfig
 
 from upbring.errors import InputError, format_value
 from upbring.model.read_config import first_line
-from upbring.runs.find_model import read_json_object
+from upbring.runs.json_object import read_json_object
 
 MAX_RANK = 16_384
 MAX_PATTERN_LENGTH = 1_000

@@ -30,13 +30,19 @@ from upbring.model.probe import probe_architecture
 from upbring.model.read_config import first_line, read_config
 from upbring.model.roles import Roles, sum_factors
 from upbring.runs.contract import Contract, read_contract
-from upbring.runs.find_model import locate_model, read_json_object
+from upbring.runs.find_model import locate_model
+from upbring.runs.json_object import read_json_object
 from upbring.tracking import Track, no_tracking, track_call
 
 TRANSFORMERS_LABEL = "Loading weights"  # of the bar that transformers shows
 ADAPTER_HEAD_NAME = "base_model.model.score.weight"  # a classifier head in PEFT files
 CLASSIFIER_SUFFIX = "ForSequenceClassification"  # of a full reward model's architecture
 CLASSIFIER_HEAD_NAME = "score.weight"
+
+HASHED_CONFIGS = ("config.json", "adapter_config.json", "model.safetensors.index.json")
+UNHASHED_KEYS = frozenset(
+    {"_name_or_path", "transformers_version", "base_model_name_or_path", "peft_version"}
+)
 
 LayerFactors = dict[str, tuple[Tensor, Tensor]]
 
@@ -217,6 +223,8 @@ def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTra
     except MemoryError:
         raise
     except Exception as error:  # each architecture raises its own types
+        if durable.is_resource_error(error):
+            raise
         raise InputError(
             f"{base}: cannot be loaded ({first_line(error)}); download or export it again"
         ) from error
@@ -298,6 +306,8 @@ def adapter_tensors(adapter: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError) as error:
+        if durable.is_resource_error(error):
+            raise
         raise InputError(f"{file}: is damaged ({error}); copy it again") from error
     return tensors
 
@@ -307,8 +317,15 @@ def _has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in names)
 
 
-def weights_sha256(base: Path) -> str:
-    """Return one hash of a directory's weights, from the names and hashes of its safetensors."""
-    files = sorted(base.glob("*.safetensors")) or [base / "config.json"]
-    names = {file.name: durable.sha256_file(file) for file in files}
-    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
+def weights_sha256(folder: Path) -> str:
+    """Return one hash of what determines a model's numbers: its weights and configuration.
+
+    An adapter's base is not included. Of the configuration, names and versions do not count.
+    """
+    entries: dict[str, object] = {
+        file.name: durable.sha256_file(file) for file in sorted(folder.glob("*.safetensors"))
+    }
+    for name in HASHED_CONFIGS:
+        config = read_json_object(folder / name)
+        entries[name] = {key: config[key] for key in config.keys() - UNHASHED_KEYS}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

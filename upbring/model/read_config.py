@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import AutoConfig, PretrainedConfig
 
 from upbring.errors import InputError, format_value
-from upbring.runs.find_model import read_json_object
+from upbring.runs.json_object import read_json_object
 
 # The largest value of whole numbers whose name matches; the largest known models reach a tenth.
 LIMITS = (

@@ -3,11 +3,12 @@
 The answers are saved in `asked.json`; a model that has not changed does not answer again.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from upbring import durable
 from upbring.data.read.records import Message
@@ -20,6 +21,8 @@ MAX_TOKENS = 60  # maximum length of an answer
 
 Answers = dict[str, dict[str, str]]  # by the model's name and by prompt
 
+_ANSWERS = TypeAdapter(Answers)
+
 
 @dataclass(frozen=True, slots=True)
 class PipelinePrompts:
@@ -29,13 +32,15 @@ class PipelinePrompts:
     folder: Path
 
     def read_answers(self) -> Answers:
-        """Return the saved answers."""
+        """Return the saved answers; none if the file is damaged."""
         path = self.folder / ANSWERS_FILE
         if not path.is_file():
             return {}
-        with durable.explain_os_errors(path):
-            saved: Answers = json.loads(path.read_bytes())
-        return saved
+        try:
+            with durable.explain_os_errors(path):
+                return _ANSWERS.validate_json(path.read_bytes())
+        except ValidationError:  # damaged: the models answer again
+            return {}
 
     def ask(
         self,

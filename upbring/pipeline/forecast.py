@@ -18,7 +18,7 @@ from typing import Any
 from upbring import durable
 from upbring.pipeline.recipe import StageSpec
 from upbring.pipeline.runner import PipelineRunner, StageAction
-from upbring.runs.find_model import read_json_object
+from upbring.runs.json_object import read_json_object
 from upbring.runs.run_folder import Run
 from upbring.settings.input_references import input_references, split_weight
 from upbring.settings.resolve import Resolved

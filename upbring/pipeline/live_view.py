@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+import rich.console
+from rich.console import ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.segment import Segment
@@ -27,6 +28,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from upbring.pipeline.recipe import Recipe
+from upbring.terminal import Console
 from upbring.train.progress import BAR_WIDTH, format_duration, format_number
 
 EVALUATION = "evaluate the models"  # cannot be the name of a stage: those have no spaces
@@ -146,7 +148,9 @@ class LiveView:
             if was_live:
                 self.__enter__()
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: rich.console.Console, options: ConsoleOptions
+    ) -> RenderResult:
         """Yield the tree; if the terminal is too small, the part around the running stage."""
         lines = console.render_lines(self._tree(ascii_only=options.ascii_only), options, pad=False)
         max_lines = max(3, console.height - 2)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.text import Text
 
 from upbring import durable
@@ -14,6 +13,7 @@ from upbring.pipeline.recipe import Recipe
 from upbring.pipeline.runner import PipelineRunner
 from upbring.stages.planning.machine_load import describe_load, highest_load
 from upbring.stages.planning.plan import format_seconds
+from upbring.terminal import Console
 from upbring.train.progress import make_log
 from upbring.train.table_layouts import Layout, note_layouts, print_table
 

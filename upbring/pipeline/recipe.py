@@ -25,6 +25,7 @@ from typing import Any
 from upbring.data.read import files
 from upbring.errors import InputError, format_value, nearest
 from upbring.pipeline.gates import Gate, parse_gate
+from upbring.runs.folder_name import RULE, is_folder_name
 from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.aliases import find_alias
 from upbring.settings.commands.collect import CollectSettings
@@ -210,6 +211,11 @@ class _RecipeReader:
             )
             return
         full_name = name if round_number is None else f"{name}-{round_number}"
+        if not is_folder_name(full_name):
+            self._add_problem(
+                entry.line, f"{format_value(name)}: is not a valid name of a stage; {RULE}"
+            )
+            return
         if full_name in {BASE, LATEST, *(stage.name for stage in self.stages)}:
             self._add_problem(entry.line, f"{name}: name already in use; choose another")
             return

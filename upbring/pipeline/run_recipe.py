@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.tree import Tree
 
-from upbring.errors import GateError
+from upbring.errors import GateError, format_command
 from upbring.pipeline.ask import PipelinePrompts, format_answers
 from upbring.pipeline.finish import check_gates, evaluate_models
 from upbring.pipeline.gates import METRICS, GateResult
@@ -20,6 +19,7 @@ from upbring.pipeline.runner import PipelineRunner, StageFunction, WaitingError
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
 from upbring.stages.evaluation.scorecard import print_scorecard
+from upbring.terminal import Console
 from upbring.tracking import Track, track_call
 from upbring.train.progress import has_bars, make_log
 from upbring.train.work_progress import make_tracker
@@ -64,17 +64,17 @@ def run_recipe(
         runner.on_model_ready = partial(
             _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder), track
         )
-    try:
-        with live_view or nullcontext():
-            runner.on_model_ready(BASE)
-            runner.run()
-            results = evaluate_models(runner, track=track)
-        return PipelineOutcome(
-            recipe, tuple(results), _finish(runner, console, results, track=track)
-        )
-    except WaitingError as waiting:
-        log(str(waiting))
-        return PipelineOutcome(recipe, waits_for=str(waiting))
+    with runner.locked():
+        try:
+            with live_view or nullcontext():
+                runner.on_model_ready(BASE)
+                runner.run()
+                results = evaluate_models(runner, track=track)
+            gates = _finish(runner, console, results, track=track)
+            return PipelineOutcome(recipe, tuple(results), gates)
+        except WaitingError as waiting:
+            log(str(waiting))
+            return PipelineOutcome(recipe, waits_for=str(waiting))
 
 
 def _finish(
@@ -94,7 +94,8 @@ def _finish(
     if last_policy := next(
         (stage for stage in reversed(recipe.stages) if stage.makes_policy), None
     ):
-        lines.append(f"chat with it: upbring chat {runner.stage_folder(last_policy.name)}")
+        command = format_command("chat", runner.stage_folder(last_policy.name))
+        lines.append(f"chat with it: {command.strip('`')}")
     for line in lines:
         runner.log(line)
     if failed:

@@ -23,9 +23,10 @@ from typing import Any, Literal
 
 from upbring import __version__, durable
 from upbring.durable import JSON
-from upbring.errors import InputError, Interrupted
+from upbring.errors import InputError, Interrupted, format_command
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.recipe import BASE, Recipe, StageSpec, find_stage_name
+from upbring.pipeline.stage_output import find_damage
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.input_references import STAGE_SETTINGS, input_references, split_weight
@@ -74,6 +75,15 @@ class PipelineRunner:
             with self._recording_outcome(stage):
                 self._run_stage(stage, saved_records.get(stage.name, {}))
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the pipeline's folder, so that no second process runs its stages."""
+        with durable.explain_os_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with durable.lock(self.folder):
+            durable.remove_leftovers(self.folder, is_locked=True)
+            yield
+
     def _init_stage_records(self, saved_records: Mapping[str, Mapping[str, JSON]]) -> None:
         """Fill the records of all stages from the saved ones; a new stage is still to do."""
         for stage in self.recipe.stages:
@@ -113,7 +123,7 @@ class PipelineRunner:
         if not self.stage_folder(stage.name).exists():
             return "again" if is_same and was_finished else "to do"
         if is_same and was_finished:
-            return "kept" if self._is_complete(stage) else "again"
+            return "again" if find_damage(stage, self.stage_folder(stage.name)) else "kept"
         return "resume" if is_same and self._is_resumable(stage) else "again"
 
     def _is_resumable(self, stage: StageSpec) -> bool:
@@ -122,13 +132,6 @@ class PipelineRunner:
             stage.command not in methods()
             or Run(self.stage_folder(stage.name)).metadata_file.is_file()
         )
-
-    def _is_complete(self, stage: StageSpec) -> bool:
-        """Whether the folder of a finished stage still contains its output."""
-        folder = self.stage_folder(stage.name)
-        if stage.command not in methods():
-            return folder.is_dir()
-        return self._is_resumable(stage) and Run(folder).model.is_dir()
 
     def stage_folder(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -148,9 +151,10 @@ class PipelineRunner:
             raise
         except Interrupted as stop:
             self._set_status(stage, status="interrupted")
+            reason = "" if stop.is_reported else f"{stop}\n"
             raise Interrupted(
-                f"{stop}\nstopped in stage {stage.name!r}; resume with `upbring run "
-                f"{self.recipe.file}`",
+                f"{reason}stopped in stage {stage.name!r}; resume with "
+                f"{format_command('run', self.recipe.file)}",
                 signal_number=stop.exit_code - 128,
             ) from stop
         except BaseException:
@@ -188,7 +192,7 @@ class PipelineRunner:
             return f"{folder} is missing; running again"
         reason = "the recipe or an input changed"
         if saved_record.get("key") == key:
-            reason = "its output is incomplete"
+            reason = find_damage(stage, folder) or "its output is incomplete"
         elif saved_record.get("series") not in {VERSION_SERIES, None}:
             reason = f"made by upbring {saved_record['series']}, this is {VERSION_SERIES}"
         return f"{reason}; old output kept as {_move_aside(folder).name}; running again"

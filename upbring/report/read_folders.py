@@ -18,7 +18,7 @@ from upbring.report.count_weights import num_weights
 from upbring.report.run_data import BASE, Answer, Evidence, ReportedGate, ReportedStage
 from upbring.runs.contract import Contract, read_contract
 from upbring.runs.environment import redact_home
-from upbring.runs.find_model import locate_model
+from upbring.runs.find_model import locate_model, open_model_folder
 from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
 from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
 from upbring.runs.run_folder import DataFile, Run, all_runs
@@ -157,7 +157,7 @@ class _EvidenceReader:
             files=self._read_data_files(run.data_file),
             contract=contract,
             samples=tuple(self._read_rows(run.samples_file)),
-            num_trainable=_num_trainable(run, contract),
+            num_trainable=self._call_or_record_error(partial(_num_trainable, run)),
             num_weights=_num_base_weights(contract),
         )
 
@@ -347,8 +347,8 @@ def _parse_gate(row: Mapping[str, JSON]) -> ReportedGate:
     )
 
 
-def _num_trainable(run: Run, contract: Contract | None) -> int | None:
-    return num_weights(run.model) if contract and run.model.is_dir() else None
+def _num_trainable(run: Run) -> int | None:
+    return num_weights(open_model_folder(run.model)) if run.model.is_dir() else None
 
 
 def _num_base_weights(contract: Contract | None) -> int | None:

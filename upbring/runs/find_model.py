@@ -1,18 +1,19 @@
 """Resolve a model name (path, run folder, builtin or Hugging Face Hub id) to a directory.
 
-Rejects model folders that could run code before any library reads them. Loads no weights.
+Every model that is read is opened here: folders that could run code are rejected, and saved files
+are verified, before any library reads them. Loads no weights.
 """
 
-import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
 
-from upbring.errors import InputError, nearest
+from upbring import durable
+from upbring.errors import InputError, format_command, nearest
+from upbring.runs.reject_code import READ_FILES, reject_code
 
-PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 RUNS_FOLDER = "runs"  # the default folder of runs, which is no name on the Hub
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILES = (
@@ -27,8 +28,21 @@ _HUB_FILES = (
 
 
 def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> Path:
-    """Return the model directory of `name`, after checking that it contains no code."""
+    """Return the model directory of `name`, verified and free of code."""
     folder = find_local_model(name) or _download_from_hub(name, log=log)
+    return open_model_folder(folder, log=log)
+
+
+def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: None) -> Path:
+    """Return a model's folder; raise if it could run code or differs from its manifest.
+
+    Models from elsewhere have no manifest; for a folder that upbring wrote, this is logged.
+    """
+    verified = durable.verify_if_sealed(folder)
+    if verified is not None:
+        _reject_added_files(folder, verified)
+    elif (folder / "contract.json").is_file():
+        log(f"{folder}: has no {durable.MANIFEST}, so damage to its files cannot be noticed")
     reject_code(folder)
     return folder
 
@@ -57,6 +71,16 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and folder.name != RUNS_FOLDER and not folder.is_dir()
 
 
+def _reject_added_files(folder: Path, verified: Collection[str]) -> None:
+    """Raise `Damaged` if a folder contains a file that would be read and is not verified."""
+    present = {path.name for pattern in READ_FILES for path in folder.glob(pattern)}
+    if added := sorted(present - {*verified}):
+        raise durable.Damaged(
+            f"{folder / added[0]}: was not there when the folder was saved; delete it, or delete "
+            f"{folder / durable.MANIFEST} if you added it yourself"
+        )
+
+
 def _builtin_folder(name: str) -> Path:
     builtin_folder = Path(str(files("upbring") / "builtin"))
     builtin_names = sorted(
@@ -76,7 +100,8 @@ def _run_model_folder(folder: Path) -> Path:
         return folder
     if not (folder / "model").is_dir():
         raise InputError(
-            f"{folder}: this run has no model yet; finish it with `upbring resume {folder}`"
+            f"{folder}: this run has no model yet; finish it with "
+            f"{format_command('resume', folder)}"
         )
     return folder / "model"
 
@@ -113,42 +138,3 @@ def _download_from_hub(name: str, *, log: Callable[[str], None]) -> Path:
             f"({reason}); check the spelling, or copy the model to this machine and give its "
             "directory"
         ) from error
-
-
-def reject_code(folder: Path) -> None:
-    """Raise an InputError if the model needs custom code or is stored as a pickle."""
-    for file in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in read_json_object(folder / file):
-            raise InputError(
-                f"{folder / file}: auto_map requests custom code from the model folder, which "
-                "upbring never runs; use a model with an architecture built into transformers"
-            )
-    names = sorted(p.name for p in folder.iterdir())
-    python_files = [n for n in names if n.endswith(".py")]
-    if python_files:
-        raise InputError(
-            f"{folder / python_files[0]}: the model folder contains code; delete the file if you "
-            "trust the rest of the folder"
-        )
-    pickles = [n for n in names if n.endswith(PICKLE_SUFFIXES)]
-    if pickles and not any(n.endswith(".safetensors") for n in names):
-        raise InputError(
-            f"{folder / pickles[0]}: the weights are in a format that can run code, and upbring "
-            "reads only safetensors; convert them with transformers, in a sandbox if you do not "
-            "trust them"
-        )
-
-
-def read_json_object(path: Path) -> dict[str, object]:
-    """Return the JSON object in a file, or an empty one if the file does not exist."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: is not valid JSON ({error}); download the model again"
-        ) from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: is not a JSON object; download the model again")
-    return value

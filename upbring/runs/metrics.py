@@ -5,6 +5,7 @@ leaves at most an incomplete last line, which readers ignore. Plots are made fro
 `report`.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -20,6 +21,7 @@ from upbring.durable import JSON
 from upbring.errors import InputError, format_value
 
 MetricsKind = Literal["train", "held_out"]
+TIME_KEYS = frozenset({"time", "seconds"})  # they differ between equal runs
 RESERVED_KEYS = frozenset({"step", "kind", "time", "not_finite"})
 
 
@@ -31,7 +33,7 @@ class JsonLinesFile:
         self._disk = disk
         with durable.explain_os_errors(path, disk=disk):
             _drop_torn_line(path)
-            self._file = FileIO(path, "ab")
+            self._file = FileIO(path, "ab", opener=durable.open_regular)
 
     def append(self, step: int, value: Mapping[str, JSON]) -> None:
         """Append one line; if the write fails, the file is unchanged."""
@@ -61,8 +63,19 @@ class JsonLinesFile:
         if len(kept_lines) < len(lines):
             self.close()
             durable.write_bytes(self.path, b"".join(kept_lines), disk=self._disk)
-            self._file = FileIO(self.path, "ab")
+            self._file = FileIO(self.path, "ab", opener=durable.open_regular)
         return len(lines) - len(kept_lines)
+
+    def fingerprint(self) -> dict[str, JSON]:
+        """Return the number of lines and a hash of them, without the times of a step."""
+        digest = hashlib.sha256()
+        with durable.explain_os_errors(self.path, disk=self._disk):
+            lines = self.path.read_bytes().splitlines()
+        for line in lines:
+            value = _parse_line(line) or {}
+            kept = {key: each for key, each in value.items() if key not in TIME_KEYS}
+            digest.update(json.dumps(kept, sort_keys=True).encode())
+        return {"lines": len(lines), "sha256": digest.hexdigest()}
 
     def close(self) -> None:
         """Close the file."""
@@ -197,6 +210,6 @@ def _drop_torn_line(path: Path) -> None:
     """Remove an incomplete last line."""
     if not path.exists():
         return
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=durable.open_regular) as file:
         data = file.read()
         file.truncate(data.rfind(b"\n") + 1)

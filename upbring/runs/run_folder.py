@@ -17,6 +17,7 @@ The format of a checkpoint is defined in `train`; plots are made in `report`.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -28,21 +29,22 @@ from typing import Literal, Self
 
 from upbring import durable
 from upbring.durable import JSON
-from upbring.errors import InputError, ResumeError, format_value, nearest
+from upbring.errors import InputError, ResumeError, format_command, format_value, nearest
 from upbring.runs.contract import Contract, read_contract, write_contract
 from upbring.runs.environment import collect_environment, redact_home
+from upbring.runs.folder_name import RULE, is_folder_name
 from upbring.runs.metrics import last_record
 
 FORMAT = 2  # format of run.json; other formats are rejected
+TAKEN_ERRNOS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+REWARD_FUNCTION = "reward_function"  # an entry of run.json, only of runs that have one
+STALE_AFTER_SECONDS = 3600  # older temporary folders belong to dead processes
 METADATA_KEYS = (
     *("method", "learns_from", "makes", "panels"),
     *("started_at", "steps", "finished_at", "directory"),
 )
 
 Status = Literal["finished", "running", "interrupted"]
-
-# Characters that Windows forbids are forbidden on every system.
-RUN_NAME_PATTERN = re.compile(r"[^/\\:*?\"<>|\x00-\x1f]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,27 @@ class Run:
     ) -> Self:
         """Create the folder of a new run, called `name` or `METHOD-N` with the next free number.
 
-        The settings are written before `run.json`, so that every run can be resumed.
+        The folder has its name only when it has its files, so that every run can be resumed.
         """
+        if name is not None and not is_folder_name(name):
+            raise InputError(f"--name: {format_value(name)} is not a valid folder name; {RULE}")
         with durable.explain_os_errors(runs):
             runs.mkdir(parents=True, exist_ok=True)
-        run = cls(
-            _make_named_folder(runs, name)
-            if name is not None
-            else _make_numbered_folder(runs, method)
-        )
-        if settings:
-            run.write_settings(settings)
+        durable.remove_leftovers(runs, min_idle_seconds=STALE_AFTER_SECONDS)
+        with durable.new_folder(runs, name or method) as draft:
+            run = cls(draft)
+            if settings:
+                run.write_settings(settings)
+            run._write_new_metadata(method, learns_from, makes, panels)
+            return cls(
+                _place_named(draft, runs / name)
+                if name is not None
+                else _place_numbered(draft, runs, method)
+            )
+
+    def _write_new_metadata(
+        self, method: str, learns_from: str | None, makes: str | None, panels: Sequence[str]
+    ) -> None:
         metadata: dict[str, JSON] = {
             "format": FORMAT,
             "method": method,
@@ -95,12 +107,11 @@ class Run:
             "makes": makes,
             "panels": list(panels),
             "started_at": _now(),
-            "directory": portable_path(Path.cwd(), run_folder=run.path),
+            "directory": portable_path(Path.cwd(), run_folder=self.path),
             "steps": None,
             "finished_at": None,
         }
-        durable.write_json(run.metadata_file, metadata)
-        return run
+        durable.write_json(self.metadata_file, metadata)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -184,6 +195,11 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the run for this process, and delete the temporary files of dead processes."""
+        if self.checkpoints.is_symlink():
+            raise InputError(
+                f"{self.checkpoints}: is a symbolic link, and checkpoints would be written and "
+                "deleted where it points; replace it by the folder"
+            )
         with durable.lock(self.path):
             for folder in (self.path, self.checkpoints):
                 durable.remove_leftovers(folder, is_locked=True)
@@ -201,7 +217,8 @@ class Run:
             with durable.explain_os_errors(self.metadata_file):
                 value = json.loads(self.metadata_file.read_bytes())
             if value["format"] == FORMAT:
-                return {key: value[key] for key in METADATA_KEYS}
+                known = {key: value[key] for key in METADATA_KEYS}
+                return {**known, REWARD_FUNCTION: value.get(REWARD_FUNCTION)}
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{self.metadata_file}: is not a valid run.json; restore it, or start a new run"
@@ -223,6 +240,10 @@ class Run:
         path = Path(str(text))
         path = path.expanduser() if path.parts[:1] == ("~",) else self.path / path
         return Path(os.path.normpath(path.absolute()))
+
+    def set_reward_function(self, name: str) -> None:
+        """Record the name of the Python function that gives the reward."""
+        self._update_metadata({REWARD_FUNCTION: name})
 
     def set_num_steps(self, steps: int) -> None:
         """Record the planned number of steps."""
@@ -288,7 +309,11 @@ def all_runs(runs: Path) -> list[Run]:
     """Return the runs in a folder, oldest first."""
     if not runs.is_dir():
         return []
-    existing_runs = [Run(path) for path in runs.iterdir() if Run(path).metadata_file.is_file()]
+    existing_runs = [
+        Run(path)
+        for path in runs.iterdir()
+        if not path.name.startswith(".") and Run(path).metadata_file.is_file()
+    ]
     return sorted(
         existing_runs, key=lambda run: (str(run.read_metadata()["started_at"]), run.path.name)
     )
@@ -337,37 +362,39 @@ def existing_folder_error(path: Path) -> InputError:
     found = f"already exists, a run that is {status}" if status else "already exists"
     what_to_do = "choose another --name or --output-dir"
     if status == "interrupted":
-        what_to_do += f", or resume the run with `upbring resume {path}`"
+        what_to_do += f", or resume the run with {format_command('resume', path)}"
     return InputError(f"{path}: {found}; {what_to_do}")
 
 
-def _make_named_folder(runs: Path, name: str) -> Path:
-    if not RUN_NAME_PATTERN.fullmatch(name) or name.startswith(".") or name.endswith((".", " ")):
-        raise InputError(
-            f"--name: {name!r} is not a valid folder name; use letters, digits, - and _"
-        )
-    path = runs / name
-    with durable.explain_os_errors(path):
-        try:
-            path.mkdir()
-        except FileExistsError as error:
-            raise existing_folder_error(path) from error
+def _place_named(draft: Path, path: Path) -> Path:
+    """Rename a complete folder to `path`, which must be free or empty."""
+    if not _rename_to_free(draft, path):
+        raise existing_folder_error(path)
     return path
 
 
-def _make_numbered_folder(runs: Path, method: str) -> Path:
+def _place_numbered(draft: Path, runs: Path, method: str) -> Path:
+    """Rename a complete folder to `METHOD-N` with the next free number."""
     pattern = re.compile(rf"{re.escape(method)}-(\d+)")
     used_numbers = [
         int(match[1]) for each in runs.iterdir() if (match := pattern.fullmatch(each.name))
     ]
-    number = max(used_numbers, default=0)
-    while True:
-        number += 1
-        path = runs / f"{method}-{number}"
-        # Another process may create the same folder at the same time.
-        with durable.explain_os_errors(path), contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
+    number = 1 + max(used_numbers, default=0)
+    while not _rename_to_free(draft, runs / f"{method}-{number}"):
+        number += 1  # another process has created this folder at the same time
+    return runs / f"{method}-{number}"
+
+
+def _rename_to_free(draft: Path, path: Path) -> bool:
+    """Rename a folder; return False if there is another one, which is not empty, or a file."""
+    with durable.explain_os_errors(path):
+        try:
+            durable.DISK.rename(draft, path)
+        except OSError as error:
+            if error.errno in TAKEN_ERRNOS:
+                return False
+            raise
+    return True
 
 
 def _now() -> str:

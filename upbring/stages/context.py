@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
-
 from upbring.durable import JSON
+from upbring.errors import format_command
 from upbring.interruption import Interruption
 from upbring.judge.row_function import RowFunction
 from upbring.model.load import LoadedModel, ModelFiles
@@ -21,6 +20,7 @@ from upbring.settings.stage import StageSettings
 from upbring.stages.dataset import Dataset, Log, make_dataset
 from upbring.stages.encode import Preprocessor
 from upbring.stages.registry import Method, load_implementation
+from upbring.terminal import Console
 from upbring.tracking import Track, no_tracking
 from upbring.train import processes
 from upbring.train.algorithm import Algorithm
@@ -93,7 +93,7 @@ class Implementation:
     write_model: Callable[["StageContext", str, Path, Contract], None] | None = None
     # Measures the finished model.
     finish: Callable[["StageContext", str, Run], None] = lambda *_: None
-    next_command: Callable[[Run], str] = lambda run: f"`upbring chat {run.path}`"
+    next_command: Callable[[Run], str] = lambda run: format_command("chat", run.path)
     healthy_ranges: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
     has_reference: bool = False  # scores all rows before the first step
 

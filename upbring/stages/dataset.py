@@ -19,10 +19,16 @@ import numpy as np
 
 from upbring import __version__, durable
 from upbring.data.read.folders import expand_folders
-from upbring.data.trees.store import TreeStore, build_store, cache_folder, open_store
+from upbring.data.trees.store import (
+    TreeStore,
+    build_store,
+    cache_folder,
+    open_store,
+    temporary_cache_folder,
+)
 from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Tree, Trees
-from upbring.errors import InputError, format_value
+from upbring.errors import InputError, ResourceError, format_value
 from upbring.maths import counter_rng
 from upbring.runs.run_folder import DataFile
 from upbring.settings.data import DataSettings
@@ -194,21 +200,29 @@ def encode_file(
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()
     cache = cache_folder(log=log)
     durable.remove_leftovers(cache, min_idle_seconds=STALE_AFTER_SECONDS)
-    folder = cache / key
-    # written after the rows; the messages are logged again when the cache is used
-    messages_file = folder.with_suffix(".json")
-    on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
-    with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
-        store = open_store(folder) if encoder.is_cacheable and messages_file.is_file() else None
-        if store is None:
-            messages.clear()
-            shown = _track_rows(trees, path, track)
-            store = build_store(folder, _poll_each(shown, poll))
-            durable.write_json(messages_file, [*messages])
-        else:
-            messages = json.loads(messages_file.read_bytes())
-            for text in messages:
-                log(text)
+    try:
+        store = _open_or_build(
+            cache / key,
+            path,
+            encoder,
+            _track_rows(trees, path, track),
+            messages,
+            log=log,
+            poll=poll,
+        )
+    except ResourceError as error:  # the cache is full, which need not stop the run
+        temporary = temporary_cache_folder(str(error).partition("; ")[0], log=log)
+        messages.clear()
+        trees, name = encoder.encode(path, log_and_record)
+        store = _open_or_build(
+            temporary / key,
+            path,
+            encoder,
+            _track_rows(trees, path, track),
+            messages,
+            log=log,
+            poll=poll,
+        )
     rows = len({store[i].key for i in range(len(store))})
     return store, DataFile(str(path), sha256, rows, name, notes=_row_notes(messages, path))
 
@@ -217,6 +231,29 @@ def _row_notes(messages: Sequence[str], path: Path) -> tuple[str, ...]:
     """Return what the messages say about the rows of a file, without its name."""
     texts = (text.removeprefix(f"{path}: ") for text in messages)
     return tuple(dict.fromkeys(text for text in texts if not text.startswith("format ")))
+
+
+def _open_or_build(
+    folder: Path,
+    path: Path,
+    encoder: Encoder,
+    trees: Iterable[Tree],
+    messages: list[str],
+    *,
+    log: Log,
+    poll: Callable[[], None],
+) -> TreeStore:
+    """Return the store in a folder; if there is none, the trees of the file at `path` fill it."""
+    on_wait = partial(_log_and_poll, functools.cache(log), f"{path}: is being encoded", poll=poll)
+    with durable.wait_for_lock(folder.with_suffix(".lock"), waiting=on_wait):
+        store = open_store(folder, log=log) if encoder.is_cacheable else None
+        if store is None:
+            messages.clear()
+            store = build_store(folder, _poll_each(trees, poll), messages=messages)
+        else:
+            for text in store.messages:
+                log(text)
+    return store
 
 
 def _log_and_poll(log: Log, where: str, *, poll: Callable[[], None]) -> None:

@@ -4,22 +4,20 @@ Only then is the memory of the run computed: `planning` is imported in the error
 fails too, the same settings are named without their savings.
 """
 
-import errno
 import gc
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
+from safetensors import SafetensorError
 
 from upbring import durable
-from upbring.errors import ResourceError
+from upbring.errors import ResourceError, format_command
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.train import checkpoint
 
-_PHRASES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory")
 _DEFAULT_CHANGES = [
     "--micro-batch-tokens, half of what it was",
     "--gradient-checkpointing",
@@ -38,8 +36,8 @@ def explain_out_of_memory(
     """
     try:
         yield
-    except (MemoryError, RuntimeError, OSError) as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError, SafetensorError) as error:
+        if not durable.is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # frees the step's tensors for the plan
         gc.collect()
@@ -47,17 +45,6 @@ def explain_out_of_memory(
         raise ResourceError(
             _format_advice(error, run, requirement=requirement, changes=changes)
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory is exhausted, whichever library raised it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(
-        phrase in str(error).lower() for phrase in _PHRASES
-    )
 
 
 def _plan_memory(
@@ -90,6 +77,6 @@ def _format_advice(
     if run is not None and (saved_steps := checkpoint.saved_steps(run.checkpoints)):
         lines.append(
             f"the checkpoint of step {saved_steps[-1]} is kept; with more memory, resume "
-            f"with `upbring resume {run.path}`"
+            f"with {format_command('resume', run.path)}"
         )
     return "\n".join(lines)

@@ -127,6 +127,9 @@ def write_provenance(run: Run, context: StageContext, *, steps: int) -> None:
     run.write_environment(extra={"threads": context.machine.threads})
     run.write_data(list(context.dataset.files))
     run.write_contract(make_contract(context, steps=steps))
+    num_named = len(getattr(context.settings, "reward_function", ()))
+    if names := [function.name for function, _ in context.reward_functions[num_named:]]:
+        run.set_reward_function(", ".join(names))  # only Python has them
     run.set_num_steps(steps)
 
 

@@ -24,9 +24,10 @@ import torch
 from upbring import __version__, durable
 from upbring.data.trees.batch import Batch
 from upbring.data.trees.shared_tokens import unshared_token_masks
-from upbring.data.trees.store import TreeStore, cache_folder
+from upbring.data.trees.store import TreeStore, cache_folder, temporary_cache_folder
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.durable import JSON
+from upbring.errors import ResourceError
 from upbring.model.load import weights_sha256
 from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
@@ -108,12 +109,18 @@ class ReferenceLogprobs:
         if not len(trees):
             return trees
         folder = self.folder / f"reference-{self._cache_key(trees)}"
-        if (cached := _open_cached(folder, trees)) is not None:
+        if (cached := _open_cached(folder, trees, log=self.log)) is not None:
             return cached
         self.log(f"reference: computing the log-probabilities of {len(trees)} rows, once")
-        with durable.atomic_folder(folder) as temporary:
-            self._write(temporary, trees)
-        written = _open_cached(folder, trees)
+        try:
+            with durable.atomic_folder(folder) as temporary:
+                self._write(temporary, trees)
+        except ResourceError as error:  # the cache is full, which need not stop the run
+            reason = str(error).partition("; ")[0]
+            folder = temporary_cache_folder(reason, log=self.log) / folder.name
+            with durable.atomic_folder(folder) as temporary:
+                self._write(temporary, trees)
+        written = _open_cached(folder, trees, log=self.log)
         assert written is not None, f"{folder}: just written, and cannot be read"
         return written
 
@@ -182,7 +189,9 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
     )
 
 
-def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | None:
+def _open_cached(
+    folder: Path, trees: Trees, *, log: Callable[[str], None]
+) -> TreesWithReferenceLogprobs | None:
     """Return trees with the log-probabilities of a folder; None if it is damaged or missing."""
     if not folder.is_dir():
         return None
@@ -190,7 +199,10 @@ def _open_cached(folder: Path, trees: Trees) -> TreesWithReferenceLogprobs | Non
         durable.verify(folder)
         logprobs = np.memmap(folder / "logprobs.f32", "<f4", mode="r")
         ends = np.memmap(folder / "ends.i64", "<i8", mode="r")
-    except (durable.Damaged, OSError, ValueError):
+    except durable.Damaged as error:
+        log(f"{str(error).partition('; ')[0]}; computing it again")
+        return None
+    except (OSError, ValueError):
         return None
     if len(ends) != len(trees) or len(logprobs) != ends[-1]:
         return None

@@ -24,7 +24,7 @@ from upbring.data.read.records import Demonstration, Prompt
 from upbring.data.trees.stream import make_replay_stream
 from upbring.data.trees.tree import Tree
 from upbring.durable import JSON
-from upbring.errors import InputError
+from upbring.errors import InputError, format_command
 from upbring.model.attach_adapter import attach_adapter, is_attachable
 from upbring.model.load import LoadedModel, ModelFiles, load, weights_sha256
 from upbring.model.roles import BASE
@@ -328,7 +328,9 @@ def on_policy_implementation(algorithm_class: type[OnPolicy], *, label: str) -> 
         write_model=_write_policy,
         finish=_finish,
         healthy_ranges=RL_RANGES,
-        next_command=lambda run: f"`upbring chat {run.path}`, or `upbring rollouts {run.path}`",
+        next_command=lambda run: (
+            f"{format_command('chat', run.path)}, or {format_command('rollouts', run.path)}"
+        ),
     )
 
 

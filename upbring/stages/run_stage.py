@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from upbring import durable
-from upbring.errors import FunctionError, Interrupted
+from upbring.errors import FunctionError, Interrupted, ResourceError, format_command
 from upbring.export.weights import write_adapter, write_network
 from upbring.model.probe import probe_gradient_checkpointing
 from upbring.model.roles import BASE
@@ -79,16 +79,19 @@ def _train(context: StageContext, training: Trainer, run: Run, run_log: RunLog) 
             context.method.name, context.resolved, baseline=context.baseline_memory, run=run
         ):
             training.train(run_log)
+    except ResourceError as error:
+        hint = f"resume with {format_command('resume', run.path)}"
+        raise error if hint in str(error) else ResourceError(f"{error}; {hint}") from error
     except Interrupted as stop:
         raise Interrupted(
             f"stopped after step {training.step} of {training.algorithm.steps}, saved; resume with "
-            f"`upbring resume {run.path}`",
+            f"{format_command('resume', run.path)}",
             signal_number=stop.exit_code - 128,
         ) from stop
     except FunctionError as error:
         raise FunctionError(
             f"{error}\nstopped after step {training.step} of {training.algorithm.steps}, saved; "
-            f"resume with `upbring resume {run.path}`"
+            f"resume with {format_command('resume', run.path)}"
         ) from error
 
 
@@ -198,6 +201,7 @@ def _restore(
     )
     training.restore(state)
     run_log.truncate(training.step)
+    run_log.check_records(state.facts)
     context.log(f"resuming after step {training.step}")
 
 

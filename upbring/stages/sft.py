@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from functools import partial
 
+from upbring import durable
 from upbring.algorithms.pretrain import Pretrain
 from upbring.algorithms.sft import Sft
 from upbring.data.chat.tokenizer import Tokenizer, train_tokenizer
@@ -86,6 +87,7 @@ def _choose_tokenizer(settings: PretrainSettings, files: ModelFiles, *, log: Log
     """Return the user's tokenizer, the model's, or a new one that is trained on the data."""
     tokenizer = files.tokenizer
     if settings.tokenizer is not None:
+        durable.verify_if_sealed(settings.tokenizer)
         tokenizer = load_tokenizer(settings.tokenizer)
     elif tokenizer is None:
         size = min(settings.vocab_size, files.vocab_size)

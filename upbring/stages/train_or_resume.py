@@ -2,20 +2,18 @@
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from upbring import durable
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
 from upbring.model.load import load, locate_model_files
 from upbring.runs.callback import Callback
-from upbring.runs.run_folder import Run
+from upbring.runs.run_folder import REWARD_FUNCTION, Run
 from upbring.runs.start_directory import find_run_directory
 from upbring.runs.trackers.make_trackers import make_trackers
 from upbring.settings.methods.rl import OnPolicySettings
@@ -26,6 +24,7 @@ from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.registry import Method, find_method, load_implementation, load_settings
 from upbring.stages.reward_functions import RewardSource, load_functions
 from upbring.stages.run_stage import create_run_folder, run_stage
+from upbring.terminal import Console
 from upbring.train import devices, launcher, processes
 from upbring.train.progress import Display, make_log
 from upbring.train.work_progress import make_tracker
@@ -51,6 +50,8 @@ def train(
         raise InputError(
             f"rewards: {method_name} samples no responses; use a method such as ppo or grpo"
         )
+    if resumed is not None and not rewards:
+        _require_no_reward_function(resumed)
     if launcher.should_launch(resolved.settings.processes):
         if rewards or callbacks:
             raise InputError(
@@ -72,7 +73,10 @@ def train(
             console = Console(stderr=True, quiet=not process_group.is_main_process)
             console = console if live_view is None else live_view.console
             baseline = durable.process_memory_bytes()
-            with explain_out_of_memory(method_name, resolved, baseline=baseline):
+            with (
+                _reporting_interruption(console),
+                explain_out_of_memory(method_name, resolved, baseline=baseline),
+            ):
                 context = _make_context(
                     method,
                     resolved,
@@ -138,6 +142,26 @@ def resume_training(
         rewards=rewards,
         callbacks=callbacks,
     )
+
+
+@contextmanager
+def _reporting_interruption(console: Console) -> Iterator[None]:
+    """Print why and how to resume when a signal stops the stage, also in a script."""
+    try:
+        yield
+    except Interrupted as stop:
+        console.print(str(stop), markup=False, highlight=False, soft_wrap=True)
+        stop.is_reported = True
+        raise
+
+
+def _require_no_reward_function(run: Run) -> None:
+    """Raise an InputError if the reward of a run is a Python function, which only Python has."""
+    if name := run.read_metadata()[REWARD_FUNCTION]:
+        raise InputError(
+            f"{run.path}: its reward is the Python function {name}; resume it in Python with "
+            f"`upbring.resume({str(run.path)!r}, reward={name})`"
+        )
 
 
 def resume_in_start_directory(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from upbring import durable
+from upbring.terminal import Console
 
 WINDOW = 50  # updates that rates are averaged over
 BAR_WIDTH = 20

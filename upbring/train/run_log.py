@@ -4,12 +4,13 @@ With several processes, rank 0 has a `DiskRunLog` and the others a `NullRunLog`,
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from upbring.durable import JSON
+from upbring.errors import UpbringError
 from upbring.runs.metrics import JsonLinesFile, MetricsFile
 from upbring.runs.run_folder import Run
 from upbring.train import checkpoint
@@ -18,6 +19,7 @@ from upbring.train.callbacks import Callbacks
 from upbring.train.progress import Progress
 
 SAMPLE_WIDTH, MIN_SAMPLE_WIDTH = 60, 20  # characters of a prompt or a response
+RECORDS = "records"  # the fact of a checkpoint that holds the fingerprints of the files
 SKIPPED_STEPS_FILE = "left_out.jsonl"  # skipped steps and their rows; exists only if there are any
 
 
@@ -48,6 +50,9 @@ class RunLog(Protocol):
 
     def truncate(self, step: int) -> None:
         """Delete all records after a step."""
+
+    def check_records(self, facts: Mapping[str, JSON]) -> None:
+        """Warn if a file differs from what it was when the checkpoint with `facts` was saved."""
 
     def print_line(self, text: str) -> None:
         """Print a line for the user."""
@@ -84,6 +89,9 @@ class NullRunLog:
     def truncate(self, step: int) -> None:
         """Do nothing."""
 
+    def check_records(self, facts: Mapping[str, JSON]) -> None:
+        """Do nothing."""
+
     def print_line(self, text: str) -> None:
         """Do nothing."""
 
@@ -103,7 +111,11 @@ class DiskRunLog:
 
     def __enter__(self) -> Self:
         self.metrics = MetricsFile(self.run.metrics_file)
-        self.samples = JsonLinesFile(self.run.samples_file)
+        try:
+            self.samples = JsonLinesFile(self.run.samples_file)
+        except UpbringError:
+            self.metrics.close()
+            raise
         self.progress.__enter__()
         return self
 
@@ -165,7 +177,7 @@ class DiskRunLog:
         self.samples.sync()
         checkpoint.save(
             self.run.checkpoints,
-            state,
+            replace(state, facts={**state.facts, RECORDS: self._fingerprints()}),
             identity=self.identity,
             keep=self.keep,
             protect=protect,
@@ -187,6 +199,22 @@ class DiskRunLog:
         if self._skipped_steps_file.exists():
             with JsonLinesFile(self._skipped_steps_file) as lines:
                 lines.truncate_after(step)
+
+    def check_records(self, facts: Mapping[str, JSON]) -> None:
+        """Warn if a file differs from what it was when the checkpoint with `facts` was saved."""
+        saved = facts.get(RECORDS)
+        for name, found in self._fingerprints().items():
+            expected = saved.get(name) if isinstance(saved, Mapping) else None
+            if isinstance(expected, Mapping) and found != expected:
+                assert isinstance(found, Mapping), "a fingerprint is a mapping"
+                self.warn(
+                    f"{self.run.path / name}: lines were changed or lost since the checkpoint was "
+                    f"saved ({found['lines']} of {expected['lines']} are left); the weights are "
+                    "not affected, but the report is incomplete"
+                )
+
+    def _fingerprints(self) -> dict[str, JSON]:
+        return {file.path.name: file.fingerprint() for file in (self.metrics, self.samples)}
 
     def print_line(self, text: str) -> None:
         """Print a line for the user."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
+from upbring.terminal import Console
 from upbring.tracking import Track
 from upbring.train.progress import BAR_WIDTH, format_duration, has_bars, make_log
 

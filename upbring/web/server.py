@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from upbring.errors import InputError
 from upbring.web.guard import LOOPBACK, WebAddress, WebGuard, make_web_address
+from upbring.web.slow_clients import BACKLOG, make_protocol
 
 if TYPE_CHECKING:
     import uvicorn
@@ -46,6 +47,8 @@ def make_server(
         proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=1,
+        http=make_protocol(),
+        backlog=BACKLOG,
     )
     return uvicorn.Server(config), address
 

@@ -16,6 +16,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 
+from upbring import durable
 from upbring.data.chat.tokenizer import (
     END_OF_TEXT,
     Tokenizer,
@@ -112,6 +113,8 @@ def _load_backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Token
         except InputError:
             raise
         except Exception as error:  # the library raises plain Exception
+            if durable.is_resource_error(error):
+                raise
             raise InputError(
                 f"{path}: it cannot be read as a tokenizer ({_first_line(error)}); "
                 "download or copy the file again"
@@ -146,6 +149,8 @@ def _load_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges))
     except Exception as error:  # the library raises plain Exception
+        if durable.is_resource_error(error):
+            raise
         raise InputError(
             f"{vocabulary}: it cannot be read with {merges.name} ({_first_line(error)}); "
             "download or copy both files again"
@@ -167,6 +172,8 @@ def _convert_with_transformers(folder: Path) -> tokenizers.Tokenizer:
         )
         backend = tokenizers.Tokenizer.from_str(converted.backend_tokenizer.to_str())
     except Exception as error:  # the converters raise many types
+        if durable.is_resource_error(error):
+            raise
         raise InputError(
             f"{folder}: it contains no readable tokenizer ({_first_line(error)}); "
             "put tokenizer.json into the folder"
@@ -250,6 +257,8 @@ def _read_text(path: Path, *, max_bytes: int) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        if durable.is_resource_error(error):
+            raise
         raise InputError(
             f"{path}: it cannot be read ({_first_line(error)}); check the file"
         ) from error

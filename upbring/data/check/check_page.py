@@ -6,7 +6,7 @@ It fits in 80 columns. Without color, the tokens with a loss are between « and 
 from collections import Counter
 from collections.abc import Iterator
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -19,6 +19,7 @@ from upbring.data.check.survey import Survey
 from upbring.data.read.detect_format import join_names
 from upbring.data.read.plain_text import PIECE_CHARACTERS
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
+from upbring.terminal import Console
 
 MARKS: dict[FindingLevel, tuple[str, str, str]] = {  # sign, the same in ASCII, style
     "fine": ("✓", "ok", "green"),

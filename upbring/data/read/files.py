@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from upbring import durable
 from upbring.data.read.row_errors import RowError
 from upbring.errors import InputError, nearest
 
@@ -51,7 +52,10 @@ def extension(path: Path) -> str:
 
 
 def check_path(path: Path) -> None:
-    """Raise InputError if the path is not a data file; the error suggests a similar name."""
+    """Raise InputError if the path is not a data file, or differs from its folder's manifest.
+
+    The error for a missing file suggests a similar name.
+    """
     if path.is_dir():
         data_files = sorted(p.name for p in path.iterdir() if extension(p) in EXTENSIONS)
         todo = f"name a file in it, such as {data_files[0]}" if data_files else "name a data file"
@@ -65,6 +69,7 @@ def check_path(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty; write rows into it, or name another file")
+    durable.verify_file(path)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ determines its content) and `per_token` values, which are only used within one t
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import tempfile
@@ -28,12 +27,13 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from upbring import durable
 from upbring.data.trees.tree import Branch, Tree
 
 FORMAT = 1
-_MANIFEST = "store.json"
+_CONTENT_FILE = "store.json"
 _ARRAYS = {
     "tokens": "<i4",
     "weights": "<f4",
@@ -49,6 +49,18 @@ _FLUSH_TREES, _FLUSH_TOKENS = 1024, 500_000
 Array = npt.NDArray[Any]
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What `store.json` says: the names of per-branch values, and the messages of the encoding."""
+
+    format: int
+    facts: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+_CONTENT = TypeAdapter(_Content)
+
+
 @dataclass(frozen=True, eq=False)
 class TreeStore(Sequence[Tree]):
     """The trees of a folder, in the order in which they were written."""
@@ -56,6 +68,7 @@ class TreeStore(Sequence[Tree]):
     folder: Path
     arrays: Mapping[str, Array]
     per_branch: Mapping[str, npt.NDArray[np.float64]]
+    messages: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.arrays["tokens_end"])
@@ -100,11 +113,11 @@ class TreeStore(Sequence[Tree]):
         return (int(ends[index - 1]) if index else 0), int(ends[index])
 
 
-def build_store(folder: Path, trees: Iterable[Tree]) -> TreeStore:
+def build_store(folder: Path, trees: Iterable[Tree], *, messages: Iterable[str] = ()) -> TreeStore:
     """Write `trees` to `folder` and return the store; all trees need the same `per_branch` names.
 
     Only some trees are in memory at a time. An existing `folder` is replaced after all trees are
-    written.
+    written. `messages` are stored too; they are read after the last tree.
     """
     with durable.atomic_folder(folder) as temporary:
         with contextlib.ExitStack() as files:
@@ -112,21 +125,27 @@ def build_store(folder: Path, trees: Iterable[Tree]) -> TreeStore:
             for tree in trees:
                 writer.add(tree)
             writer.flush()
-        manifest = {"format": FORMAT, "facts": sorted(writer.per_branch_names)}
-        (temporary / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    return _map_store(folder, writer.per_branch_names)
+        content = _Content(FORMAT, tuple(sorted(writer.per_branch_names)), tuple(messages))
+        (temporary / _CONTENT_FILE).write_bytes(_CONTENT.dump_json(content))
+    return _map_store(folder, content)
 
 
-def open_store(folder: Path) -> TreeStore | None:
-    """Return the store in a folder, or None if it is missing, damaged or in another format."""
+def open_store(folder: Path, *, log: Callable[[str], None] = lambda _: None) -> TreeStore | None:
+    """Return the store in a folder, or None if it is missing, damaged or in another format.
+
+    Damage is logged.
+    """
     if not folder.is_dir():
         return None
     try:
         durable.verify(folder)
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    except (durable.Damaged, OSError, ValueError):
-        return None
-    return _map_store(folder, manifest["facts"]) if manifest["format"] == FORMAT else None
+        content = _CONTENT.validate_json((folder / _CONTENT_FILE).read_bytes())
+        return _map_store(folder, content) if content.format == FORMAT else None
+    except durable.Damaged as error:
+        log(f"{str(error).partition('; ')[0]}; making it again")
+    except (OSError, ValueError):  # of another version
+        pass
+    return None
 
 
 def cache_folder(*, log: Callable[[str], None]) -> Path:
@@ -141,6 +160,11 @@ def cache_folder(*, log: Callable[[str], None]) -> Path:
                 return folder
         except OSError as error:
             reason = f"{folder}: {error.strerror or error}"
+    return temporary_cache_folder(reason, log=log)
+
+
+def temporary_cache_folder(reason: str, *, log: Callable[[str], None]) -> Path:
+    """Return a new temporary folder instead of the cache, and log why."""
     temporary = Path(tempfile.mkdtemp(prefix="upbring-"))
     log(
         f"the cache folder is not writable ({reason}); encoded rows are stored in {temporary} and "
@@ -233,15 +257,16 @@ class _Writer:
         self._pending[name].extend(parts)
 
 
-def _map_store(folder: Path, per_branch: Iterable[str]) -> TreeStore:
+def _map_store(folder: Path, content: "_Content") -> TreeStore:
     """Return the store in a folder with its files memory-mapped."""
     arrays = {
         name: _map_array(_array_path(folder, name, kind), kind) for name, kind in _ARRAYS.items()
     }
     per_branch = {
-        name: _map_array(_array_path(folder, f"facts.{name}", "<f8"), "<f8") for name in per_branch
+        name: _map_array(_array_path(folder, f"facts.{name}", "<f8"), "<f8")
+        for name in content.facts
     }
-    return TreeStore(folder, arrays, per_branch)
+    return TreeStore(folder, arrays, per_branch, content.messages)
 
 
 def _array_path(folder: Path, name: str, dtype: str) -> Path:

@@ -32,6 +32,10 @@ class EvaluateSettings(Settings):
         help="Functions of prompt, response and row for the suite custom, each FILE.py:FUNCTION, "
         "or a rule that reads columns of the row, such as same_number or json_schema.",
     )
+    allow_task_code: bool = setting(
+        default=False,
+        help="Run the Python functions that YAML files in tasks name with !function.",
+    )
     data: tuple[Path, ...] = setting(
         (), help="Files to evaluate on. Unset: the evaluation sets of the toy dataset."
     )

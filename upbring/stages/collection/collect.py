@@ -58,6 +58,8 @@ def collect(
     """Return the file of rankings; None if people have to rank first."""
     rankings = folder / RANKINGS_FILE
     if rankings.is_file():
+        if durable.verify_if_sealed(folder) is None:
+            _seal(folder)
         log(f"{rankings}: {_count_rows(rankings)} rankings")
         return rankings
     with durable.explain_os_errors(folder):
@@ -78,6 +80,7 @@ def collect(
         if len(set(prompt_ranks)) > 1  # nothing is preferred if all are tied
     ]
     _write_jsonl(rankings, ranked_rows)
+    _seal(folder)
     log(f"{rankings}: {len(ranked_rows)} rankings by {annotator}")
     return rankings
 
@@ -96,13 +99,7 @@ def _load_or_sample_answers(
     """Return prompts with answers, from the file or sampled now."""
     path = folder / ANSWERS_FILE
     if path.is_file():
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [
-            AnsweredPrompt(
-                tuple(Message(**m) for m in row["prompt"]), tuple(row["responses"]), row["row"]
-            )
-            for row in rows
-        ]
+        return _read_answers(path)
     prompts = _select_prompts(settings)
     max_tokens = settings.max_tokens
     local_model = load_local_model(settings, max_tokens=max_tokens, log=log, track=track)
@@ -138,6 +135,29 @@ def _load_or_sample_answers(
         ],
     )
     return answered
+
+
+def _read_answers(path: Path) -> list[AnsweredPrompt]:
+    """Return the prompts with answers that were saved at `path`."""
+    try:
+        with durable.explain_os_errors(path):
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [
+            AnsweredPrompt(
+                tuple(Message(**m) for m in row["prompt"]), tuple(row["responses"]), row["row"]
+            )
+            for row in rows
+        ]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is damaged; delete it, and the answers are sampled again"
+        ) from error
+
+
+def _seal(folder: Path) -> None:
+    """Write the manifest of the finished rankings."""
+    names = (ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE)
+    durable.seal(folder, [name for name in names if (folder / name).is_file()])
 
 
 def distinct_answers(answers: Sequence[str]) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def requested_suites(settings: EvaluateSettings) -> list[str]:
     if settings.tasks and names and "harness" not in names:
         raise InputError("tasks: need the suite harness, which is not requested; add it to --suite")
     if settings.tasks or "harness" in names:
-        check_tasks(settings.tasks)
+        check_tasks(settings.tasks, allow_code=settings.allow_task_code)
     return list(dict.fromkeys(names))
 
 

@@ -21,7 +21,8 @@ from upbring.evaluate.model_protocol import (
     fingerprint,
 )
 from upbring.model.load import load
-from upbring.runs.find_model import locate_model, read_json_object
+from upbring.runs.find_model import locate_model
+from upbring.runs.json_object import read_json_object
 from upbring.serve.streaming import make_chat_model
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings

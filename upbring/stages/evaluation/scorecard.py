@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from upbring.evaluate.paired import CHANGE_SUFFIX
 from upbring.evaluate.to_results import format_interval, format_number
 from upbring.runs.results import EvalResult
+from upbring.terminal import Console
 from upbring.train.table_layouts import Layout, make_table, print_table
 
 DETAIL_PREFIXES = ("strict/",)  # only in the file, not in the table

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from transformers import PreTrainedModel
 
 from upbring.errors import InputError, UpbringError
@@ -24,6 +23,7 @@ from upbring.stages.encode import clamp_max_length
 from upbring.stages.planning.memory_probe import ProbeConfig, make_meta_network
 from upbring.stages.provenance import check_contract
 from upbring.stages.registry import find_method, load_implementation
+from upbring.terminal import Console
 from upbring.tracking import no_tracking
 from upbring.train import devices
 

@@ -1,12 +1,12 @@
 """Prints the plan of a stage: memory by part, time, and what to change if it does not fit."""
 
-from rich.console import Console
 from rich.table import Table
 
 from upbring import durable
 from upbring.stages.planning.estimate import MemoryEstimate
 from upbring.stages.planning.plan import Plan, format_memory, format_time, savings
 from upbring.stages.planning.speed_probe import TimeEstimate
+from upbring.terminal import Console
 from upbring.train.progress import make_log
 
 
