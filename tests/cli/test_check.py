@@ -97,7 +97,7 @@ def test_a_template_that_cannot_be_read_is_reported(
     assert main(["check", str(path), *words]) == 2
     output = capsys.readouterr().err
     assert output.startswith(f"chat template {missing}: is not a file; give a Jinja file")
-    assert output.endswith("; give another file\n")
+    assert output.count("\n") == 1
 
 
 def small_context(folder: Path, positions: int) -> Path:

@@ -39,7 +39,7 @@ def test_a_settings_file_is_planned_unchanged(home: Path) -> None:
     [
         ((), "upbring plan: COMMAND is required; for example: `upbring plan sft chat.jsonl --m"),
         (("chat", "m"), "upbring plan: chat is not a training command or a recipe; name one fir"),
-        (("stf",), "name one first: `upbring plan sft …`"),
+        (("stf",), "upbring plan: stf is not a training command or a recipe; name one first: `up"),
         (("sft", "--rnak", "3"), "upbring sft: no such flag --rnak; did you mean --rank?"),
         (("sft", "d.jsonl", "--model", "nowhere"), "nowhere: no such directory"),
     ],
