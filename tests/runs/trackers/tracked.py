@@ -1,5 +1,6 @@
 """A run that is interrupted after step 2 and resumed at step 2, told to a tracker."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def track(make: Callable[[], Callback], folder: Path) -> RunStart:
     first.on_metrics(2, {"nll": 2.75}, "held_out")
     first.on_samples(2, [{"prompt": "?", "response": "!"}])
     first.on_end("interrupted")
+    time.sleep(1.1)  # W&B names a folder after the second
     second = make()
     second.on_start(RunStart(path, "sft", SETTINGS, steps=3, step=2, started_at="2026-01-01"))
     second.on_metrics(3, {"loss": 2.0}, "train")

@@ -29,7 +29,7 @@ class WandB(Callback):
                 id=run.unique_id,
                 resume="allow",
                 mode="online" if os.environ.get("WANDB_MODE") == "online" else "offline",
-                dir=str(run.path),
+                dir=str(run.path.absolute()),  # its service keeps its own directory
                 config={"method": run.method, **run.settings},
                 settings=wandb.Settings(
                     silent=True, console="off", disable_git=True, disable_code=True
