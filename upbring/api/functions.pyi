@@ -1616,6 +1616,7 @@ def evaluate(
     suite: str | Sequence[str] = (),
     tasks: str | Sequence[str] = (),
     metric_function: str | Sequence[str] = (),
+    allow_task_code: bool = False,
     data: Data = (),
     to: str | PathLike[str] = 'evaluation',
     judge: ModelLike | None = None,
@@ -1644,6 +1645,7 @@ def evaluate(
         metric_function: Functions of prompt, response and row for the suite custom, each
             FILE.py:FUNCTION, or a rule that reads columns of the row, such as same_number or
             json_schema.
+        allow_task_code: Run the Python functions that YAML files in tasks name with !function.
         data: Files to evaluate on. Unset: the evaluation sets of the toy dataset.
         to: Output folder for results.json and answers.jsonl. Responses that are already there are
             not generated again.
