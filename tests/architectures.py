@@ -233,8 +233,8 @@ def page(outcomes: Mapping[str, Outcome]) -> str:
         [
             "# Architectures",
             "",
-            f"Every causal architecture of transformers {transformers.__version__}, built at a tiny",
-            "size with random weights, and what upbring does with it. Written by",
+            f"Every causal architecture of transformers {transformers.__version__}, built at a",
+            "tiny size with random weights, and what upbring does with it. Written by",
             "`python -m tests.architectures`; a nightly test compares it.",
             "",
             "- *packed*: several texts share a row, and responses share their prompt.",
