@@ -73,7 +73,7 @@ def packed_attention(
     del module
     q, k, v = (to_compute_dtype(each[0]) for each in (query, key, value))
     out = layout.attend(q, k, v, config)
-    return out.transpose(0, 1).unsqueeze(0), None
+    return out.transpose(0, 1).unsqueeze(0).contiguous(), None
 
 
 class UnsupportedAttention(Exception):  # noqa: N818 -- selects the slow path, not an error
