@@ -37,11 +37,11 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(content | changes))
 
 
-def index_naming(name: str) -> Callable[[Path], None]:
+def index_naming(name: str, *, first: str | None = None) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         make_pickle(folder / name)
         (folder / "model.safetensors").rename(folder / "model-1.safetensors")
-        names = {"model.embed_tokens.weight": "model-1.safetensors", "model.norm.weight": name}
+        names = {"model.embed_tokens.weight": first or name, "model.norm.weight": name}
         edit(folder / "model.safetensors.index.json", metadata={}, weight_map=names)
 
     return make
@@ -106,7 +106,8 @@ def pickled_adapter(folder: Path) -> None:
 
 READS_NO_WEIGHTS = {"check", "plan"}  # so what is wrong with them need not be noticed
 HOSTILE: dict[str, Callable[[Path], None]] = {
-    "index names a pickle": index_naming("pytorch_model.bin"),
+    "index names only a pickle": index_naming("pytorch_model.bin"),
+    "index names a pickle": index_naming("pytorch_model.bin", first="model-1.safetensors"),
     "index names a subfolder": index_naming("sub/evil.safetensors"),
     "index names a parent": index_naming("../evil.safetensors"),
     "config names an index": other_index,
