@@ -27,7 +27,10 @@ def declared() -> set[str]:
     """Return the normalized names of all declared distributions, the extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    rows = [*project["dependencies"], *(row for name in ("data", "eval") for row in extras[name])]
+    rows = [
+        *project["dependencies"],
+        *(row for name in extras if name != "dev" for row in extras[name]),
+    ]
     return {_normalize(re.split(r"[\[<>=!~; ]", row)[0]) for row in rows}
 
 

@@ -376,9 +376,8 @@ def _place_named(draft: Path, path: Path) -> Path:
 def _place_numbered(draft: Path, runs: Path, method: str) -> Path:
     """Rename a complete folder to `METHOD-N` with the next free number."""
     pattern = re.compile(rf"{re.escape(method)}-(\d+)")
-    used_numbers = [
-        int(match[1]) for each in runs.iterdir() if (match := pattern.fullmatch(each.name))
-    ]
+    matches = [pattern.fullmatch(each.name) for each in runs.iterdir()]
+    used_numbers = [int(match[1]) for match in matches if match]
     number = 1 + max(used_numbers, default=0)
     while not _rename_to_free(draft, runs / f"{method}-{number}"):
         number += 1  # another process has created this folder at the same time
@@ -391,10 +390,10 @@ def _rename_to_free(draft: Path, path: Path) -> bool:
         try:
             durable.DISK.rename(draft, path)
         except OSError as error:
-            if error.errno in TAKEN_ERRNOS:
-                return False
-            raise
-    return True
+            if error.errno not in TAKEN_ERRNOS:
+                raise
+            return False
+        return True
 
 
 def _now() -> str:

@@ -46,19 +46,8 @@ def train(
     `rewards` are functions of the caller, or names as in the setting reward_function, for a method
     that samples responses; with a weight if given as a pair. `callbacks` are called by the run.
     """
-    if rewards and not isinstance(resolved.settings, OnPolicySettings):
-        raise InputError(
-            f"rewards: {method_name} samples no responses; use a method such as ppo or grpo"
-        )
-    if resumed is not None and not rewards:
-        _require_no_reward_function(resumed)
+    _check_functions(method_name, resolved, resumed, rewards or (), callbacks)
     if launcher.should_launch(resolved.settings.processes):
-        if rewards or callbacks:
-            raise InputError(
-                "processes: reward functions and callbacks cannot be passed to launched processes; "
-                "start them with torchrun, each calling `train`, or name the functions in the "
-                "settings: reward_function FILE.py:FUNCTION"
-            )
         with nullcontext() if live_view is None else live_view.suspended():
             return _launch_processes(
                 method_name, resolved, resumed=resumed, allow_change=allow_change
@@ -95,6 +84,28 @@ def train(
                 f"try {context.implementation.next_command(run)}"
             )
             return run
+
+
+def _check_functions(
+    method_name: str,
+    resolved: Resolved[Any],
+    resumed: Run | None,
+    rewards: Sequence[RewardSource],
+    callbacks: Sequence[Callback],
+) -> None:
+    """Raise an InputError if a run cannot use the functions of the caller, or lacks one."""
+    if rewards and not isinstance(resolved.settings, OnPolicySettings):
+        raise InputError(
+            f"rewards: {method_name} samples no responses; use a method such as ppo or grpo"
+        )
+    if resumed is not None and not rewards:
+        _require_no_reward_function(resumed)
+    if (rewards or callbacks) and launcher.should_launch(resolved.settings.processes):
+        raise InputError(
+            "processes: reward functions and callbacks cannot be passed to launched processes; "
+            "start them with torchrun, each calling `train`, or name the functions in the "
+            "settings: reward_function FILE.py:FUNCTION"
+        )
 
 
 def _launch_processes(
