@@ -146,22 +146,25 @@ def test_errors_of_tokenizer_and_data_are_reported_before_the_weights_are_read(
     prepare(tmp_path)
     weights = tmp_path / "m" / "model.safetensors"
     weights.write_bytes(b"damaged")
-    (tmp_path / "d.jsonl").write_text("no JSON\n")
+    rows = tmp_path / "d.jsonl"
+    good_rows = rows.read_text()
+    rows.write_text("no JSON\n")
     assert upbring(tmp_path, *SFT).err.splitlines()[-1].startswith("d.jsonl")
+    rows.write_text(good_rows)
     (tmp_path / "m" / "tokenizer.json").write_text("no JSON")
     assert "tokenizer.json" in upbring(tmp_path, *SFT).err.splitlines()[-1]
 
 
 class Recorder(Callback):
-    """Records what it is told; fails at a step, once."""
+    """Records the calls; fails at a step, once."""
 
     def __init__(self, failing_step: int = 0) -> None:
         self.failing_step = failing_step
         self.steps: list[int] = []
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def on_start(self, run: RunStart) -> None:
-        self.told.append(f"start {run.step}/{run.steps}")
+        self.calls.append(f"start {run.step}/{run.steps}")
 
     def on_metrics(self, step: int, metrics: Mapping[str, float], kind: str) -> None:
         assert metrics
@@ -171,10 +174,10 @@ class Recorder(Callback):
             raise RuntimeError("disk of the tracker is full")
 
     def on_samples(self, step: int, samples: Sequence[Mapping[str, object]]) -> None:
-        self.told.append(f"{len(samples)} samples at {step}")
+        self.calls.append(f"{len(samples)} samples at {step}")
 
     def on_end(self, status: str) -> None:
-        self.told.append(status)
+        self.calls.append(status)
 
 
 @pytest.mark.parametrize("failing_step", [2, 3])  # step 3 has an evaluation too
@@ -199,9 +202,9 @@ def test_a_failing_callback_stops_a_run_that_resumes_to_the_same_bytes(
     run = Run.open(home / "runs" / name)
     again = Recorder()
     train_or_resume.resume_training(run, callbacks=[again])
-    assert recorder.told[0] == "start 0/6"
-    assert (recorder.told[-1], again.told[-1]) == ("failed", "finished")
-    assert again.told[0] == f"start {failing_step}/6"
+    assert recorder.calls[0] == "start 0/6"
+    assert (recorder.calls[-1], again.calls[-1]) == ("failed", "finished")
+    assert again.calls[0] == f"start {failing_step}/6"
     assert recorder.steps + again.steps == [1, 2, 3, 4, 5, 6]
     assert hashes(home / "runs/a/model") == hashes(run.path / "model")
     assert curve(home / "runs/a") == curve(run.path)
