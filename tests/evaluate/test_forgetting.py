@@ -36,10 +36,26 @@ def test_the_growth_is_paired_and_relative() -> None:
     change = found["perplexity_change"]
     # 0.5 nats more over the 5 tokens of the model before: e^0.1 − 1
     assert change.value == pytest.approx(math.exp(0.1) - 1)
+    assert (change.low, change.too_few) == (None, 2)
+    assert (change.against, change.is_higher_better) == ("base", False)
+
+
+def test_the_interval_of_the_growth_is_paired() -> None:
+    texts = [f"a text about number {i}" for i in range(40)]
+    logprobs = {text: -3.0 - i for i, text in enumerate(texts)}
+    base = Scripted("base", {}, logprobs)
+    later = {text: value - 0.2 - 0.01 * (i % 3) for i, (text, value) in enumerate(logprobs.items())}
+    found = numbers(
+        measure_perplexity([base, Scripted("sft", {}, later)], texts, cache=AnswerCache()), "sft"
+    )
+    change, perplexity = found["perplexity_change"], found["perplexity"]
     assert change.low is not None
     assert change.high is not None
-    assert change.high - change.low < 0.01  # although the documents differ a lot
-    assert (change.against, change.is_higher_better) == ("base", False)
+    assert perplexity.low is not None
+    assert perplexity.high is not None
+    assert 0 < change.low < change.high
+    # the texts differ a lot, the growth does not
+    assert change.high - change.low < (perplexity.high - perplexity.low) / 50
 
 
 def test_the_alignment_tax_has_a_result_per_capability() -> None:

@@ -78,9 +78,19 @@ def test_a_truncated_response_above_the_whole_gives_use_with_care() -> None:
 
 
 def test_few_pairs_give_use_with_care() -> None:
-    found = assess_reward_model(scored(0.9)[:10], RANKS[:10])
+    pairs = [s[:2] for s in scored(1.6)[:60]]
+    found = assess_reward_model(pairs, [r[:2] for r in RANKS[:60]])
     assert found.verdict == "use with care"
     assert found.reasons[0] == "only 60 held-out pairs; hold out 100 or more"
+
+
+def test_fewer_than_twenty_rankings_are_too_few_for_a_verdict() -> None:
+    found = assess_reward_model(scored(0.9)[:10], RANKS[:10])
+    assert found.verdict == "not measured"
+    assert found.reasons[0] == (
+        "10 held-out rankings are too few to say whether it is better than chance; hold out 20 or "
+        "more"
+    )
 
 
 def test_miscalibrated_scores_give_use_with_care() -> None:

@@ -90,3 +90,55 @@ def test_a_model_that_always_wins_has_a_rate_near_1() -> None:
     result = win_rates.length_controlled_win_rate(np.ones(80), lengths, np.full(80, 50.0))
     assert result.value > 0.99
     assert result.high <= 1
+
+
+def test_twenty_wins_of_twenty_have_an_honest_interval() -> None:
+    equal = win_rates.length_controlled_win_rate(np.ones(20), np.full(20, 9.0), np.full(20, 9.0))
+    assert (equal.low, equal.high) == (pytest.approx(0.8389, abs=1e-4), 1)  # as Wilson's
+    lengths = np.random.default_rng(1).normal(50, 10, 20)
+    found = win_rates.length_controlled_win_rate(np.ones(20), lengths, np.full(20, 50.0))
+    assert 0.75 < found.low < 0.8389
+    assert found.high == 1
+    few = win_rates.length_controlled_win_rate(np.ones(19), np.ones(19), np.ones(19))
+    assert few.too_few == 19
+
+
+def test_ties_narrow_the_length_controlled_interval() -> None:
+    equal = np.ones(60)
+    tied = np.where(np.arange(60) % 3 == 0, 0.5, (np.arange(60) % 2).astype(float))
+    found = win_rates.length_controlled_win_rate(tied, equal, equal)
+    untied = win_rates.length_controlled_win_rate(np.repeat([0.0, 1.0], 30), equal, equal)
+    assert found.value == pytest.approx(untied.value, abs=0.01)
+    assert found.high - found.low == pytest.approx(
+        (untied.high - untied.low) * np.sqrt(2 / 3), rel=0.03
+    )
+
+
+def test_the_interval_of_two_strengths_is_that_of_the_log_odds() -> None:
+    wins = np.repeat([1.0, 0.0], [40, 20])[None, :]
+    best, worst = win_rates.estimate_strengths([(0, 1)], wins, 2)
+    # the log-odds of 40 to 20 have the standard deviation √(1/40 + 1/20); each strength is half
+    half = 1.96 * np.sqrt(1 / 40 + 1 / 20) / 2
+    assert best.value == pytest.approx(np.log(2) / 2, abs=0.01)
+    assert (best.high - best.value) == pytest.approx(half, rel=0.02)
+    assert worst.low == pytest.approx(-best.high)
+    assert best.count == 60
+
+
+def test_an_undefeated_model_has_a_wide_strength() -> None:
+    best, _ = win_rates.estimate_strengths([(0, 1)], np.ones((1, 30)), 2)
+    assert best.high - best.low > 3  # all resamples of 30 wins would be equal
+    few, _ = win_rates.estimate_strengths([(0, 1)], np.ones((1, 10)), 2)
+    assert few.too_few == 10
+
+
+def test_pairs_of_one_prompt_are_not_independent() -> None:
+    # Three models, of which each prompt prefers the same order; many prompts or few repeated.
+    rng = np.random.default_rng(0)
+    quality = rng.normal(0, 1, (3, 40)) + np.array([[0.5], [0.0], [-0.5]])
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    wins = np.stack([(quality[a] > quality[b]).astype(float) for a, b in pairs])
+    wins[2, :5] = np.nan  # not judged
+    for found in win_rates.estimate_strengths(pairs, wins, 3):
+        assert found.low < found.value < found.high
+        assert found.count == 40

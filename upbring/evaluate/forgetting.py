@@ -6,9 +6,10 @@ KL(after ‖ before) ≈ mean of log p_after(y) − log p_before(y) over respons
 by topic, in nats per response; sampled responses are cut at the token limit.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -41,7 +42,7 @@ class TopicPrompts:
 
 
 def measure_perplexity(
-    models: Sequence[EvaluatedModel], documents: Sequence[str], *, cache: AnswerCache, seed: int = 0
+    models: Sequence[EvaluatedModel], documents: Sequence[str], *, cache: AnswerCache
 ) -> list[EvalResult]:
     """Return perplexity, bits per byte, and the relative change of the perplexity."""
     num_bytes = np.array([len(text.encode()) for text in documents], np.float64)
@@ -52,19 +53,18 @@ def measure_perplexity(
         counts[model.name] = np.array([each.num_tokens for each in likelihoods], np.float64)
     results = []
     for name, loss in losses.items():
-        nll = statistics.ratio(loss, counts[name], seed=seed)
+        nll = statistics.ratio(loss, counts[name])
         results.append(
             to_result(_exponential(nll), _result_template("perplexity", name, "perplexity"))
         )
-        bits = statistics.ratio(loss / math.log(2), num_bytes, seed=seed)
+        bits = statistics.ratio(loss / math.log(2), num_bytes)
         results.append(to_result(bits, _result_template("bits_per_byte", name, "bits")))
-    first, *others = losses
-    for name in others:
+    for earlier, later in itertools.combinations(losses, 2):
         # Per byte, because the two models may have different tokenizers.
-        loss_change = statistics.ratio(losses[name] - losses[first], num_bytes, seed=seed)
-        per_token = num_bytes.sum() / counts[first].sum()
+        loss_change = statistics.ratio(losses[later] - losses[earlier], num_bytes)
+        per_token = num_bytes.sum() / counts[earlier].sum()
         estimate = _exponential(_scale(loss_change, per_token), subtract=1.0)
-        template = _result_template("perplexity_change", name, "share", against=first)
+        template = _result_template("perplexity_change", later, "share", against=earlier)
         results.append(to_result(estimate, template))
     return results
 
@@ -118,11 +118,7 @@ def measure_drift(
             ]
             log_ratios[model.name] = np.array(differences, np.float64)
         template = _result_template(f"drift/{topic.name}", "", "nats", against=first.name)
-        results += [
-            n
-            for n in mean_results(template, log_ratios, seed=seed)
-            if not n.name.endswith("_change")
-        ]
+        results += [n for n in mean_results(template, log_ratios) if not n.name.endswith("_change")]
     return results
 
 
@@ -191,12 +187,15 @@ def _exponential(estimate: Estimate, *, subtract: float = 0.0) -> Estimate:
     value, low, high = (
         math.exp(v) - subtract for v in (estimate.value, estimate.low, estimate.high)
     )
-    return Estimate(value, low, high, estimate.count)
+    return replace(estimate, value=value, low=low, high=high)
 
 
 def _scale(estimate: Estimate, factor: float) -> Estimate:
-    return Estimate(
-        estimate.value * factor, estimate.low * factor, estimate.high * factor, estimate.count
+    return replace(
+        estimate,
+        value=estimate.value * factor,
+        low=estimate.low * factor,
+        high=estimate.high * factor,
     )
 
 

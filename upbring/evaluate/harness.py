@@ -8,6 +8,7 @@ Needs `pip install "upbring[eval]"`. Excluded: tasks that execute generated code
 import contextlib
 import importlib.util
 import io
+import itertools
 import logging
 import math
 import os
@@ -25,13 +26,12 @@ from upbring.evaluate.paired import change_result
 from upbring.evaluate.plain_text import BenchmarkModel
 from upbring.evaluate.task_files import reject_task_code
 from upbring.evaluate.to_results import to_result
-from upbring.maths import statistics
+from upbring.maths import intervals, statistics
 from upbring.maths.statistics import Estimate, FloatArray
 from upbring.runs.results import EvalResult
 
 SUITE = "harness"
 NUM_BOOTSTRAP_SAMPLES = 1000  # for the harness's bootstrap of metrics that are not means
-NORMAL_QUANTILE = 1.959964  # half width of a 95 % interval in standard errors
 FEWSHOT_SEED = 1234  # the harness's default, for comparable results
 YAML_SUFFIXES = (".yaml", ".yml")
 OFFLINE_HINT = (
@@ -62,7 +62,7 @@ class Harness:
         names = [model.source.name for model in models]
         results = {name: self.results[name] for name in names}
         return [number for name in names for number in task_results(name, results[name])] + [
-            *change_results(results, seed=self.seed)
+            *change_results(results)
         ]
 
     def _run(self, model: BenchmarkModel, cache: AnswerCache) -> Results:
@@ -152,7 +152,7 @@ def resolve_tasks(tasks: Sequence[str]) -> list[str]:
 
 
 def task_results(model: str, results: Results) -> Iterator[EvalResult]:
-    """Yield every metric of every task, with value ± 1.96 standard errors."""
+    """Yield every metric of every task; one that is not a mean has ± 1.96 standard errors."""
     higher_is_better = results.get("higher_is_better", {})
     counts = results.get("n-samples", {})
     for task, values in results["results"].items():
@@ -166,32 +166,30 @@ def task_results(model: str, results: Results) -> Iterator[EvalResult]:
                 model, task, metric, filter_name, is_higher_better=is_higher_better
             )
             count = int(counts.get(task, {}).get("effective", 0))
-            yield to_result(
-                _confidence_interval(
-                    float(value), stderr, count, is_share=template.unit == "share"
-                ),
-                template,
-            )
-
-
-def change_results(results_by_model: Mapping[str, Results], *, seed: int) -> Iterator[EvalResult]:
-    """Yield each model's paired changes from the first, for metrics that are means of items."""
-    first, *others = results_by_model
-    first_results = {result.name: result for result in task_results(first, results_by_model[first])}
-    for model in others:
-        for result in task_results(model, results_by_model[model]):
-            values = _item_values(results_by_model[model], result)
-            first_values = _item_values(
-                results_by_model[first], first_results.get(result.name, result)
-            )
-            if values is None or first_values is None or len(values) != len(first_values):
-                continue
-            is_binary = bool(np.isin([*values, *first_values], (0.0, 1.0)).all())
-            if is_binary:
-                estimate = statistics.proportion_difference(values, first_values)
+            items = _item_values(results, replace(template, value=float(value)))
+            if items is not None:
+                estimate = statistics.mean(items)
             else:
-                estimate = statistics.paired_difference(values, first_values, seed=seed)
-            yield change_result(estimate, replace(result, note=""), first)
+                estimate = _normal_estimate(float(value), stderr, count)
+            yield to_result(estimate, template)
+
+
+def change_results(results_by_model: Mapping[str, Results]) -> Iterator[EvalResult]:
+    """Yield each model's paired changes from the earlier ones, for metrics that are means."""
+    by_model = {
+        model: {result.name: result for result in task_results(model, results)}
+        for model, results in results_by_model.items()
+    }
+    for earlier, later in itertools.combinations(results_by_model, 2):
+        for name, result in by_model[later].items():
+            values = _item_values(results_by_model[later], result)
+            earlier_values = _item_values(
+                results_by_model[earlier], by_model[earlier].get(name, result)
+            )
+            if values is None or earlier_values is None or len(values) != len(earlier_values):
+                continue
+            estimate = statistics.paired_difference(values, earlier_values)
+            yield change_result(estimate, replace(result, note=""), earlier)
 
 
 def _item_values(results: Results, result: EvalResult) -> FloatArray | None:
@@ -221,16 +219,14 @@ def _result_template(
     return EvalResult(SUITE, model, name, None, unit=unit, is_higher_better=is_higher_better)
 
 
-def _confidence_interval(value: float, stderr: object, count: int, *, is_share: bool) -> Estimate:
-    """Return value ± 1.96 standard errors; Wilson's interval for a share with error 0."""
-    if not _is_number(stderr):
+def _normal_estimate(value: float, stderr: object, count: int) -> Estimate:
+    """Return value ± 1.96 standard errors."""
+    if count < statistics.MIN_ITEMS:
+        return Estimate(value, math.nan, math.nan, count, too_few=count)
+    if not _is_number(stderr) or float(str(stderr)) == 0:
         return Estimate(value, math.nan, math.nan, count)
-    half = NORMAL_QUANTILE * float(str(stderr))
-    if not is_share:
-        return Estimate(value, value - half, value + half, count)
-    if half == 0:
-        return statistics.proportion(value * count, count)
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), count)
+    half = intervals.Z * float(str(stderr))
+    return Estimate(value, value - half, value + half, count)
 
 
 def _is_number(value: object) -> bool:

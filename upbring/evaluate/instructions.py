@@ -38,7 +38,6 @@ def measure_instructions(
     prompts: Sequence[InstructionPrompt],
     *,
     cache: AnswerCache,
-    seed: int = 0,
 ) -> list[EvalResult]:
     """Return each model's prompt-level and instruction-level accuracy, strict and loose."""
     verdicts: dict[str, dict[str, InstructionVerdicts]] = {manner: {} for manner in CHECK_BY_MANNER}
@@ -48,7 +47,7 @@ def measure_instructions(
     results = [
         number
         for manner in CHECK_BY_MANNER
-        for number in _accuracy_results(manner, verdicts[manner], seed)
+        for number in _accuracy_results(manner, verdicts[manner])
     ]
     results += [
         n
@@ -87,7 +86,7 @@ def _check_answers(
 
 
 def _accuracy_results(
-    manner: str, verdicts_by_model: dict[str, InstructionVerdicts], seed: int
+    manner: str, verdicts_by_model: dict[str, InstructionVerdicts]
 ) -> list[EvalResult]:
     """Return the prompt-level and instruction-level accuracy."""
     by_prompt = {
@@ -100,7 +99,7 @@ def _accuracy_results(
         judged = [[v for v in row if v is not None] for row in verdicts]
         num_followed = np.array([sum(row) for row in judged], np.float64)
         num_judged = np.array([len(row) for row in judged], np.float64)
-        estimate = statistics.ratio(num_followed, num_judged, seed=seed)
+        estimate = statistics.share_of_counts(num_followed, num_judged)
         num_left_out = sum(v is None for row in verdicts for v in row)
         note = f"{num_left_out} not judged" if num_left_out else ""
         model_template = EvalResult(

@@ -51,7 +51,6 @@ def measure_exposure(
     *,
     cache: AnswerCache,
     is_synthetic: bool = False,
-    seed: int = 0,
 ) -> list[EvalResult]:
     """Return the mean exposure in bits: of all trained canaries, and by repetition count."""
     groups = _group_by_repetitions(canaries)
@@ -64,7 +63,7 @@ def measure_exposure(
         group_values = {model: each[indices] for model, each in values.items()}
         max_exposure = max(math.log2(1 + len(canaries[i].alternatives)) for i in indices)
         note = f"at most {max_exposure:.3g}, 1.44 by chance"
-        results += mean_results(replace(template, name=name, note=note), group_values, seed=seed)
+        results += mean_results(replace(template, name=name, note=note), group_values)
     return results
 
 

@@ -1,5 +1,6 @@
-"""Results of several models on the same items, with paired changes from the first model."""
+"""Results of several models on the same items, with paired changes from every earlier model."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -14,36 +15,31 @@ CHANGE_SUFFIX = "_change"
 def share_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Iterator[EvalResult]:
     """Yield the share of each model, from values 0 … 1 by item `[n]`, and the paired changes."""
     for model, model_values in values.items():
-        estimate = statistics.proportion(float(model_values.sum()), len(model_values))
-        yield to_result(estimate, replace(template, model=model))
-    for model, estimate in _differences_from_first(values, statistics.proportion_difference):
-        yield change_result(estimate, replace(template, model=model), next(iter(values)))
+        yield to_result(statistics.share(model_values), replace(template, model=model))
+    yield from _change_results(template, values, statistics.proportion_difference)
 
 
-def mean_results(
-    template: EvalResult, values: Mapping[str, FloatArray], *, seed: int = 0
-) -> Iterator[EvalResult]:
+def mean_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Iterator[EvalResult]:
     """Yield the mean of each model, from values by item `[n]`, and the paired changes."""
     for model, model_values in values.items():
-        yield to_result(statistics.mean(model_values, seed=seed), replace(template, model=model))
-    differences = _differences_from_first(
-        values, lambda a, b: statistics.paired_difference(a, b, seed=seed)
-    )
-    for model, estimate in differences:
-        yield change_result(estimate, replace(template, model=model), next(iter(values)))
+        yield to_result(statistics.mean(model_values), replace(template, model=model))
+    yield from _change_results(template, values, statistics.paired_difference)
 
 
-def change_result(estimate: Estimate, template: EvalResult, first: str) -> EvalResult:
-    """Return a difference from the first model as a result named `…_change`."""
+def change_result(estimate: Estimate, template: EvalResult, earlier: str) -> EvalResult:
+    """Return a difference from an earlier model as a result named `…_change`."""
     return to_result(
-        estimate, replace(template, name=f"{template.name}{CHANGE_SUFFIX}", against=first)
+        estimate, replace(template, name=f"{template.name}{CHANGE_SUFFIX}", against=earlier)
     )
 
 
-def _differences_from_first(
+def _change_results(
+    template: EvalResult,
     values: Mapping[str, FloatArray],
     compute_difference: Callable[[FloatArray, FloatArray], Estimate],
-) -> Iterator[tuple[str, Estimate]]:
-    first, *others = values or [""]
-    for model in others:
-        yield model, compute_difference(values[model], values[first])
+) -> Iterator[EvalResult]:
+    """Yield the change of each model from each earlier one, where both judged the same items."""
+    for earlier, later in itertools.combinations(values, 2):
+        if len(values[earlier]) == len(values[later]):
+            estimate = compute_difference(values[later], values[earlier])
+            yield change_result(estimate, replace(template, model=later), earlier)

@@ -26,7 +26,6 @@ from upbring.rules.lengths import num_words
 from upbring.runs.results import EvalResult
 
 SUITE = "preference"
-NUM_BOOTSTRAP_SAMPLES = 100  # small, because each sample of the strengths needs a fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def measure_preference(
     answers = collect_answers(models, prompts, cache=cache, seed=seed if is_sampled else None)
     template = EvalResult(SUITE, "", "", None)
     lengths = {model: answers.word_counts(model) for model in answers.texts}
-    results = list(mean_results(replace(template, name="words", unit="words"), lengths, seed=seed))
+    results = list(mean_results(replace(template, name="words", unit="words"), lengths))
     if judge is None:
         return results
     template = replace(template, is_higher_better=True, is_synthetic=judge.is_synthetic)
@@ -96,11 +95,9 @@ def measure_preference(
     wins_by_pair: dict[tuple[str, str], FloatArray] = {}
     scores = _score_answers(models, answers, judge, cache) if isinstance(judge, Scorer) else {}
     if scores:
-        results += mean_results(
-            replace(template, name="reward", unit="score", note=note), scores, seed=seed
-        )
+        results += mean_results(replace(template, name="reward", unit="score", note=note), scores)
         results += _cause_results(
-            answers, judge, replace(template, note=note, is_higher_better=None), seed=seed
+            answers, judge, replace(template, note=note, is_higher_better=None)
         )
     for earlier, later in itertools.combinations(answers.texts, 2):
         pair_template = replace(template, model=later, against=earlier, note=note)
@@ -120,14 +117,10 @@ def measure_preference(
             consistency = statistics.proportion(float(is_consistent.sum()), len(is_consistent))
             results.append(to_result(consistency, replace(pair_template, name="orders_agree")))
         wins_by_pair[later, earlier] = wins
-        results += _win_rate_results(
-            wins, lengths[later], lengths[earlier], pair_template, seed=seed
-        )
+        results += _win_rate_results(wins, lengths[later], lengths[earlier], pair_template)
     if wins_by_pair:
         strength_template = replace(template, name="strength", unit="log-odds", note=note)
-        results += _strength_results(
-            list(answers.texts), wins_by_pair, strength_template, seed=seed
-        )
+        results += _strength_results(list(answers.texts), wins_by_pair, strength_template)
     return results
 
 
@@ -185,7 +178,7 @@ def _score_answers(
 
 
 def _cause_results(
-    answers: ModelAnswers, judge: Judge | None, template: EvalResult, *, seed: int
+    answers: ModelAnswers, judge: Judge | None, template: EvalResult
 ) -> Iterator[EvalResult]:
     """Yield the mean of each score component by model, if the judge knows the components."""
     if not isinstance(judge, Scorer) or judge.causes is None:
@@ -200,7 +193,7 @@ def _cause_results(
         values = {
             m: np.array([each[cause] for each in rows]) for m, rows in causes_by_model.items()
         }
-        yield from mean_results(replace(template, name=f"reward/{cause}"), values, seed=seed)
+        yield from mean_results(replace(template, name=f"reward/{cause}"), values)
 
 
 def _compare_both_orders(
@@ -244,18 +237,14 @@ def _win_rate_results(
     lengths: FloatArray,
     other_lengths: FloatArray,
     template: EvalResult,
-    *,
-    seed: int,
 ) -> Iterator[EvalResult]:
     """Yield the win rate, raw and length-controlled, over the judged prompts (not NaN)."""
     is_judged = ~np.isnan(wins)
     wins, lengths, other_lengths = wins[is_judged], lengths[is_judged], other_lengths[is_judged]
     win_rate = length_controlled = statistics.UNKNOWN
     if len(wins):
-        win_rate = statistics.proportion(float(wins.sum()), len(wins))
-        length_controlled = win_rates.length_controlled_win_rate(
-            wins, lengths, other_lengths, seed=seed
-        )
+        win_rate = statistics.share(wins)
+        length_controlled = win_rates.length_controlled_win_rate(wins, lengths, other_lengths)
     yield to_result(win_rate, replace(template, name="win_rate"))
     yield to_result(length_controlled, replace(template, name="win_rate_length_controlled"))
 
@@ -289,43 +278,24 @@ def _agreement_results(
     pairs = [list(itertools.combinations(unit, 2)) for unit in shared_units]
     num_equal = np.array([sum(a == b for a, b in each) for each in pairs], np.float64)
     num_pairs = np.array([len(each) for each in pairs], np.float64)
-    agreement_rate = statistics.ratio(num_equal, num_pairs, seed=seed)
+    agreement_rate = statistics.share_of_counts(num_equal, num_pairs)
     yield to_result(agreement_rate, replace(template, name="annotators_agree"))
 
     def alpha(indices: np.ndarray) -> float:
         return agreement.krippendorff_alpha([shared_units[i] for i in indices], level="ordinal")
 
-    estimate = statistics.bootstrap(
-        alpha, len(shared_units), seed=seed, num_resamples=NUM_BOOTSTRAP_SAMPLES
-    )
+    estimate = statistics.bootstrap(alpha, len(shared_units), seed=seed)
     yield to_result(estimate, replace(template, name="annotators_alpha", unit="alpha"))
 
 
 def _strength_results(
-    models: list[str],
-    wins: Mapping[tuple[str, str], FloatArray],
-    template: EvalResult,
-    *,
-    seed: int,
+    models: list[str], wins: Mapping[tuple[str, str], FloatArray], template: EvalResult
 ) -> list[EvalResult]:
     """Return the Bradley–Terry strength of each model; their mean is 0."""
     index = {model: i for i, model in enumerate(models)}
-    count = len(next(iter(wins.values())))
-
-    def strengths(indices: np.ndarray) -> FloatArray:
-        table = np.zeros((len(models), len(models)))
-        for (first, second), pair_wins in wins.items():
-            table[index[first], index[second]] += np.nansum(pair_wins[indices])
-            table[index[second], index[first]] += np.nansum(1 - pair_wins[indices])
-        return win_rates.bradley_terry_strengths(table)
-
-    results = []
-    for model in models:
-        estimate = statistics.bootstrap(
-            lambda chosen, i=index[model]: float(strengths(chosen)[i]),  # type: ignore[misc]  # i is bound here
-            count,
-            seed=seed,
-            num_resamples=NUM_BOOTSTRAP_SAMPLES,
-        )
-        results.append(to_result(estimate, replace(template, model=model)))
-    return results
+    pairs = [(index[first], index[second]) for first, second in wins]
+    estimates = win_rates.estimate_strengths(pairs, np.stack(list(wins.values())), len(models))
+    return [
+        to_result(estimate, replace(template, model=model))
+        for model, estimate in zip(models, estimates, strict=True)
+    ]

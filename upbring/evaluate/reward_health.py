@@ -7,6 +7,7 @@ the annotators do is not biased.
     not fit         the accuracy is not significantly above chance, or is below MIN_ACCURACY; empty,
                     repeated, copied or spam responses score above the good one in half of the
                     prompts or more
+    not measured    fewer than 20 rankings
     use with care   few pairs; accuracy below FAIR_ACCURACY, clearly below the annotator agreement,
                     or above what perfect judgment would reach (leaked data); a calibration error
                     above MAX_CALIBRATION_ERROR; a correlation with length, courtesy or formatting
@@ -18,7 +19,6 @@ Excluded: score distributions on samples of several models, which need those mod
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -40,10 +40,8 @@ from upbring.evaluate.to_results import format_result, to_result
 from upbring.evaluate.worthless_responses import WORTHLESS_KINDS, ProbeScores
 from upbring.maths import calibration
 from upbring.maths.calibration import CalibrationBin
-from upbring.maths.statistics import Estimate, FloatArray
-from upbring.runs.results import EvalResult
-
-RewardVerdict = Literal["fit", "use with care", "not fit"]
+from upbring.maths.statistics import MIN_ITEMS, Estimate, FloatArray
+from upbring.runs.results import EvalResult, JudgeQuality, JudgeVerdict
 
 SUITE = "reward_health"
 # Shown in the terminal, next to the probes; all numbers are in results.json.
@@ -61,7 +59,7 @@ UNFIT_WIN_RATE, WARNING_WIN_RATE = 0.5, 0.1
 class RewardHealth:
     """The verdict, its reasons, all results, and the data for the plots."""
 
-    verdict: RewardVerdict
+    verdict: JudgeVerdict
     reasons: tuple[str, ...]
     results: tuple[EvalResult, ...]
     bins: tuple[CalibrationBin, ...]  # reliability diagram
@@ -87,7 +85,8 @@ class RewardHealth:
         synthetic_lines = (
             ["  ranked by simulated annotators: not evidence about people"] if is_synthetic else []
         )
-        return [f"reward model: {self.verdict} for PPO", *synthetic_lines, *reason_lines, *rows]
+        verdict = "quality not measured" if self.verdict == "not measured" else self.verdict
+        return [f"reward model: {verdict} for PPO", *synthetic_lines, *reason_lines, *rows]
 
 
 def assess_reward_model(
@@ -122,11 +121,11 @@ def assess_reward_model(
         *score_distributions(rankings),
     )
     values = {part.name: part.value for part in statistics}
-    fault_texts, warning_texts = tuple(find_faults(values)), tuple(find_warnings(values))
+    verdict, reasons = judge_verdict(values)
     chosen, rejected = best_and_worst_scores(rankings)
     return RewardHealth(
-        verdict="not fit" if fault_texts else "use with care" if warning_texts else "fit",
-        reasons=(*fault_texts, *warning_texts),
+        verdict=verdict,
+        reasons=reasons,
         results=tuple(_to_result(part, model, is_synthetic=is_synthetic) for part in statistics),
         bins=calibration.reliability_bins(
             *calibration.confidence_and_correctness(rankings.margins)
@@ -136,15 +135,55 @@ def assess_reward_model(
     )
 
 
+def judge_verdict(values: Mapping[str, Estimate]) -> tuple[JudgeVerdict, tuple[str, ...]]:
+    """Return whether a reward model with these statistics is fit, and the reasons."""
+    fault_texts, warning_texts = tuple(find_faults(values)), tuple(find_warnings(values))
+    too_few = values["pair_accuracy"].too_few
+    if fault_texts:
+        verdict: JudgeVerdict = "not fit"
+    elif too_few is not None:
+        verdict = "not measured"
+        reason = (
+            f"{too_few} held-out rankings are too few to say whether it is better than chance; "
+            f"hold out {MIN_ITEMS} or more"
+        )
+        warning_texts = (reason, *warning_texts)
+    else:
+        verdict = "use with care" if warning_texts else "fit"
+    return verdict, (*fault_texts, *warning_texts)
+
+
+def judge_quality(name: str, results: Sequence[EvalResult]) -> JudgeQuality:
+    """Return the quality of a reward model as a judge, from the results of its own run."""
+    values = {each.name: _to_estimate(each) for each in results if each.suite == SUITE}
+    if (
+        not {"pair_accuracy", "annotator_agreement", "calibration_error", "temperature"}
+        <= values.keys()
+    ):
+        return JudgeQuality(name, detail="its run has no results on held-out rankings")
+    verdict, reasons = judge_verdict(values)
+    accuracy = next(r for r in results if (r.suite, r.name) == (SUITE, "pair_accuracy"))
+    detail = f"right on {format_result(accuracy)} of {accuracy.count:,} held-out pairs"
+    return JudgeQuality(name, verdict, "; ".join([detail, *reasons[:1]]))
+
+
+def _to_estimate(result: EvalResult) -> Estimate:
+    value, low, high = (
+        math.nan if bound is None else bound for bound in (result.value, result.low, result.high)
+    )
+    return Estimate(value, low, high, result.count, result.too_few)
+
+
 def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield the reasons why a reward model is not fit."""
     accuracy = values["pair_accuracy"]
-    if not accuracy.low > 0.5:  # noqa: PLR2004 -- chance
+    is_measured = accuracy.too_few is None
+    if is_measured and not accuracy.low > 0.5:  # noqa: PLR2004 -- chance
         yield (
             f"pair accuracy {_format_interval(accuracy)} is not significantly above chance; "
             "train on more rankings, or with a larger model"
         )
-    elif accuracy.value < MIN_ACCURACY:
+    elif is_measured and accuracy.value < MIN_ACCURACY:
         yield (
             f"pair accuracy {_format_interval(accuracy)} is below {MIN_ACCURACY:.0%}; "
             "train on more rankings, or with a larger model"
@@ -160,7 +199,7 @@ def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:
 def find_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield what a user should know before RL against the reward model."""
     accuracy, people = values["pair_accuracy"], values["annotator_agreement"]
-    if accuracy.count < MIN_PAIRS:
+    if accuracy.too_few is None and accuracy.count < MIN_PAIRS:
         yield f"only {accuracy.count} held-out pairs; hold out {MIN_PAIRS} or more"
     if accuracy.low > 0.5 and MIN_ACCURACY <= accuracy.value < FAIR_ACCURACY:  # noqa: PLR2004 -- as above
         yield (

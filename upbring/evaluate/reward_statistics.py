@@ -7,7 +7,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -76,8 +76,8 @@ class ScoredRankings:
         num_pairs = np.bincount(self.pair_rankings[selected], minlength=len(self.scores)).astype(
             np.float64
         )
-        estimate = statistics.ratio(num_correct, num_pairs, seed=self.seed)
-        return Estimate(estimate.value, estimate.low, estimate.high, int(selected.sum()))
+        estimate = statistics.share_of_counts(num_correct, num_pairs)
+        return replace(estimate, count=int(selected.sum()))
 
 
 def accuracy_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
@@ -109,7 +109,9 @@ def rank_correlation(rankings: ScoredRankings) -> RewardStatistic:
     pairs = zip(rankings.scores, rankings.ranks, strict=True)
     correlations = np.array([statistics.kendall_tau(s, -r) for s, r in pairs])
     is_finite = np.isfinite(correlations)
-    value = statistics.mean(correlations[is_finite], seed=rankings.seed)
+    value = statistics.proportion_difference(
+        correlations[is_finite], np.zeros(int(is_finite.sum()))
+    )
     note = f"{(~is_finite).sum()} rankings with only ties excluded" if not is_finite.all() else ""
     return RewardStatistic(
         "rank_correlation", value, "correlation", is_higher_better=True, note=note
@@ -143,7 +145,7 @@ def annotator_agreement(rankings: ScoredRankings) -> RewardStatistic:
         if concordances:
             num_concordant.append(sum(concordant for concordant, _ in concordances))
             num_pairs.append(float(sum(pairs for _, pairs in concordances)))
-    value = statistics.ratio(np.array(num_concordant), np.array(num_pairs), seed=rankings.seed)
+    value = statistics.share_of_counts(np.array(num_concordant), np.array(num_pairs))
     return RewardStatistic(name, value, note="" if num_pairs else note)
 
 
@@ -186,8 +188,8 @@ def worthless_win_rates(probes: ProbeScores | None) -> Iterator[RewardStatistic]
         if probes is None or not np.isfinite(worthless_scores).any():
             continue
         differences = (worthless_scores - probes.good)[np.isfinite(worthless_scores)]
-        wins = float((differences > 0).sum() + 0.5 * (differences == 0).sum())
-        value = statistics.proportion(wins, len(differences))
+        wins = (differences > 0) + 0.5 * (differences == 0)
+        value = statistics.share(np.asarray(wins, np.float64))
         note = f"mean score difference from the good response {differences.mean():+.2g}"
         yield RewardStatistic(f"beaten_by_{kind}", value, is_higher_better=False, note=note)
 
@@ -198,7 +200,7 @@ def score_distributions(rankings: ScoredRankings) -> Iterator[RewardStatistic]:
         ("score_chosen", "score_rejected"), best_and_worst_scores(rankings), strict=True
     ):
         note = f"standard deviation {values.std():.3g}"
-        yield RewardStatistic(name, statistics.mean(values, seed=rankings.seed), "score", note=note)
+        yield RewardStatistic(name, statistics.mean(values), "score", note=note)
 
 
 def best_and_worst_scores(rankings: ScoredRankings) -> tuple[FloatArray, FloatArray]:

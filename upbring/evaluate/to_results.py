@@ -17,13 +17,28 @@ def to_result(
     )
     note = template.note or ("" if bounds[0] is not None else "no data")
     return replace(
-        template, value=bounds[0], low=bounds[1], high=bounds[2], count=estimate.count, note=note
+        template,
+        value=bounds[0],
+        low=bounds[1],
+        high=bounds[2],
+        count=estimate.count,
+        note=note,
+        too_few=estimate.too_few,
     )
 
 
 def exact_estimate(value: float, count: int) -> Estimate:
     """Return an estimate without a confidence interval."""
     return Estimate(value, math.nan, math.nan, count)
+
+
+def too_few_text(count: int) -> str:
+    """Return what stands in place of an interval.
+
+    >>> too_few_text(12)
+    'n = 12: too few to say'
+    """
+    return f"n = {count}: too few to say"
 
 
 def format_result(result: EvalResult) -> str:
@@ -48,7 +63,9 @@ def format_number(result: EvalResult) -> str:
 
 
 def format_interval(result: EvalResult) -> str:
-    """Return the interval; empty if there is none."""
+    """Return the interval, or that there are too few items for one; empty if there is none."""
+    if result.too_few is not None:
+        return too_few_text(result.too_few)
     if result.value is None or result.low is None or result.high is None:
         return ""
     return f"{_format_scaled(result.low, result.unit)} … {_format_scaled(result.high, result.unit)}"

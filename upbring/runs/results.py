@@ -7,6 +7,7 @@ contains every judged answer.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +16,28 @@ from upbring.errors import InputError
 
 FORMAT = 1
 RESULTS, ANSWERS = "results.json", "answers.jsonl"
+
+
+JudgeVerdict = Literal["fit", "use with care", "not fit", "not measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeQuality:
+    """A judge, and what is known about how well it judges."""
+
+    name: str
+    verdict: JudgeVerdict = "not measured"
+    detail: str = ""  # its accuracy or agreement, or why it is not measured
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether the judge may certify an improvement: it was not found to be unfit."""
+        return self.verdict != "not fit"
+
+    @property
+    def text(self) -> str:
+        """Who judged, and how good the judge is."""
+        return f"judged by {self.name} ({self.verdict}{self.detail and ': '}{self.detail})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +58,8 @@ class EvalResult:
     is_synthetic: bool = False  # simulated annotators or synthetic world
     against: str | None = None  # the other model of a comparison
     note: str = ""
+    too_few: int | None = None  # the number of independent items, if too few for an interval
+    judge: JudgeQuality | None = None  # None: rules or the rows themselves decide
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class ScoreSummary:
 
     def accuracy(self) -> Estimate:
         """Return the share of pairs whose scores agree with the ranks."""
-        return statistics.ratio(np.asarray(self.num_correct), np.asarray(self.num_pairs), seed=0)
+        return statistics.share_of_counts(np.asarray(self.num_correct), np.asarray(self.num_pairs))
 
 
 def _format_share(value: Estimate) -> str:

@@ -63,7 +63,7 @@ def _measure_instructions(
 ) -> list[EvalResult]:
     if context.eval_data.toyworld is None:
         prompts = context.eval_data.instructions
-        return measure_instructions(models, prompts, cache=context.cache, seed=context.seed)
+        return measure_instructions(models, prompts, cache=context.cache)
     results = measure_facts(
         models,
         context.eval_data.toyworld.format_questions,
@@ -90,9 +90,7 @@ def _measure_forgetting(
     eval_data, toyworld = context.eval_data, context.eval_data.toyworld
     results: list[EvalResult] = []
     if eval_data.documents:
-        results += measure_perplexity(
-            models, eval_data.documents, cache=context.cache, seed=context.seed
-        )
+        results += measure_perplexity(models, eval_data.documents, cache=context.cache)
     if toyworld is not None:
         results += measure_alignment_tax(
             models,
@@ -133,7 +131,6 @@ def _measure_memorization(
             eval_data.canaries,
             cache=context.cache,
             is_synthetic=eval_data.toyworld is not None,
-            seed=context.seed,
         )
     lines = (
         list(eval_files.split_documents(eval_data.documents)) if eval_data.toyworld is None else []
