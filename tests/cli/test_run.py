@@ -22,7 +22,11 @@ gates: {facts: "<= 1"}
 def home(tmp_path: Path) -> Path:
     small.make_model(tmp_path / "m")
     small.make_demonstrations(tmp_path / "d.jsonl", 8)
-    rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
+    rows = [
+        {"prompt": f"What is the {thing} like{when}?", "answer": "blue"}
+        for when in ("", " now", " then")
+        for thing in small.THINGS
+    ]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "pipeline.yaml").write_text(RECIPE)
     return tmp_path

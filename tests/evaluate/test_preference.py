@@ -16,7 +16,7 @@ from upbring.evaluate.preference import (
     collect_answers,
     measure_preference,
 )
-from upbring.runs.results import EvalResult
+from upbring.runs.results import EvalResult, JudgeQuality
 
 PROMPTS = [user_prompt(str(i)) for i in range(40)]
 
@@ -42,9 +42,20 @@ def test_a_scorer_decides_each_pair_and_ties_count_half() -> None:
     sft = saying("sft", [2] * 20 + [1] * 10 + [0] * 10)
     found = numbers(measure_preference([base, sft], PROMPTS, GOLD, cache=AnswerCache()), "sft")
     assert found["win_rate base"].value == (20 + 5) / 40
-    assert found["win_rate base"].note == "judged by gold"
+    assert found["win_rate base"].judge == JudgeQuality("gold")
+    assert found["words"].judge is None
     assert found["win_rate base"].is_synthetic
     assert found["reward"].value == pytest.approx(50 / 40)
+
+
+def test_the_quality_of_the_judge_is_beside_each_number_it_gave() -> None:
+    unfit = JudgeQuality("runs/rm", "not fit", "right on 46.7 % of 30 held-out pairs")
+    base, sft = saying("base", [1] * 40), saying("sft", [2] * 40)
+    judge = replace(GOLD, quality=unfit)
+    found = measure_preference([base, sft], PROMPTS, judge, cache=AnswerCache())
+    judged = {n.name for n in found if n.judge == unfit}
+    assert judged >= {"reward", "reward_change", "win_rate", "win_rate_length_controlled"}
+    assert judged | {"words", "words_change"} == {n.name for n in found}
 
 
 def test_three_models_are_compared_pairwise_and_ranked_by_strength() -> None:
@@ -144,7 +155,12 @@ def test_votes_are_averaged_over_people_and_prompts_without_one_are_left_out() -
     rate = found["win_rate base"]
     assert rate.value == pytest.approx((4 + 1.5 + 0.5) / 10)
     assert rate.count == 10
-    assert rate.note == "judged by human votes in v; 30 prompts without a vote"
+    assert rate.note == "30 prompts without a vote"
+    assert rate.judge is not None
+    assert rate.judge.text == (
+        "judged by human votes in v (not measured: two annotators agree on 50.0 % (n = 8: too few "
+        "to say) of pairs)"
+    )
     assert not rate.is_synthetic
     assert found["win_rate_length_controlled base"].count == 10
     strength = found["strength"].value

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from upbring.pipeline.gates import check_gate, parse_gate, write_gate_results
-from upbring.runs.results import EvalResult
+from upbring.runs.results import EvalResult, JudgeQuality
 
 MODELS = ("base", "sft", "ppo")
 
@@ -21,9 +22,9 @@ def facts(model: str, value: float | None, low: float, high: float) -> EvalResul
         ("> 72%", False),
         ("<= 0.9", True),  # the high end is 0.88
         ("< 0.85", False),
-        (">= sft", True),
-        (">= sft + 0.03", False),
-        (">= sft - 2%", True),
+        (">= sft", False),  # the two intervals overlap
+        (">= sft - 9%", True),
+        (">= sft - 7%", False),
         ("<= base + 0.9", True),
     ],
 )
@@ -39,6 +40,61 @@ def test_a_gate_compares_the_unfavorable_end_of_the_interval(
     assert verdict.passed is passes
     assert verdict.model == "ppo"
     assert ("passed" if passes else "FAILED") in verdict.summary
+
+
+def paired(low: float | None, high: float | None, too_few: int | None = None) -> EvalResult:
+    name, against = "accuracy_change", "sft"
+    return EvalResult("facts", "ppo", name, 0.1, low, high, 100, against=against, too_few=too_few)
+
+
+@pytest.mark.parametrize(
+    ("condition", "low", "passes"),
+    [
+        (">= sft", 0.01, True),  # although the two intervals overlap
+        (">= sft", -0.01, False),
+        (">= sft - 2%", -0.01, True),
+        (">= sft + 0.02", 0.01, False),
+        ("<= sft + 0.3", 0.01, True),
+    ],
+)
+def test_a_gate_with_a_baseline_compares_the_paired_difference(
+    condition: str, low: float, *, passes: bool
+) -> None:
+    results = [facts("sft", 0.7, 0.6, 0.8), facts("ppo", 0.8, 0.72, 0.88), paired(low, 0.19)]
+    found = check_gate(parse_gate("facts", condition, MODELS), results)
+    assert found.passed is passes
+    assert f"paired difference +0.1 [{low:+.4g}, +0.19]" in found.note
+    # about the earlier model, the difference has the other sign
+    reverse = check_gate(parse_gate("sft.facts", "< ppo", MODELS), results)
+    assert reverse.passed is (low > 0)
+
+
+def test_zero_against_zero_does_not_pass() -> None:
+    results = [
+        facts("sft", 0.0, 0.0, 0.04),
+        facts("ppo", 0.0, 0.0, 0.04),
+        replace(paired(-0.04, 0.04), value=0.0),
+    ]
+    assert check_gate(parse_gate("facts", ">= sft", MODELS), results).passed is False
+    assert check_gate(parse_gate("facts", ">= sft - 5%", MODELS), results).passed is True
+
+
+def test_too_few_items_neither_pass_nor_fail_a_gate() -> None:
+    few = replace(facts("ppo", 1.0, 0, 0), low=None, high=None, too_few=9)
+    found = check_gate(parse_gate("facts", ">= 0.5", MODELS), [few])
+    assert (found.passed, found.note) == (None, "n = 9: too few to say")
+    results = [facts("sft", 0.1, 0.0, 0.3), few, paired(None, None, too_few=9)]
+    assert check_gate(parse_gate("facts", ">= sft", MODELS), results).passed is None
+
+
+def test_an_unfit_judge_cannot_pass_a_gate() -> None:
+    won = EvalResult("preference", "ppo", "win_rate", 0.9, 0.85, 0.95, 100, against="base")
+    gate = parse_gate("win_rate", ">= 0.6", MODELS)
+    for verdict, passes in (("fit", True), ("use with care", True), ("not fit", None)):
+        judge = JudgeQuality("runs/rm", verdict, "right on 46.7 % of 30 held-out pairs")  # type: ignore[arg-type]  # a literal
+        found = check_gate(gate, [replace(won, judge=judge)])
+        assert found.passed is passes
+        assert f"judged by runs/rm ({verdict}: right on 46.7 % of 30 held-out pairs)" in found.note
 
 
 def test_a_gate_may_name_its_model() -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,10 +8,13 @@ import pytest
 from markupsafe import escape
 
 from tests.report.made import WICKED, make_run
+from upbring.report.build import report_json
 from upbring.report.findings import Findings, compute_findings
 from upbring.report.html import page
 from upbring.report.read_folders import read_evidence
 from upbring.report.run_data import BASE, Evidence
+from upbring.report.sentences import overoptimization, verdict
+from upbring.runs.results import EvalResult, JudgeQuality
 
 SECTIONS = (
     *("verdict", "pipeline", "scorecard", "curves", "rewards", "overoptimization", "tax"),
@@ -184,3 +188,67 @@ def test_colors_have_enough_contrast(name: str, palette: dict[str, str]) -> None
             *("c1", "c2", "c3", "c4", "c5"),
         ):
             assert contrast(text, ground) >= 4.5, f"{name}: {text} on {ground}"
+
+
+def judged_by(evidence: Evidence, judge: JudgeQuality) -> Findings:
+    """Return the findings with all win rates and scores judged by `judge`."""
+    results = [
+        replace(each, judge=judge) if each.suite == "preference" else each
+        for each in evidence.results
+    ]
+    scores = (
+        EvalResult("preference", model, "reward", value, value - 0.1, value + 0.1, 100, "score",
+                   is_higher_better=True, judge=judge)
+        for model, value in (("base", 0.1), ("ppo", 0.9))
+    )  # fmt: skip
+    return compute_findings(replace(evidence, results=(*results, *scores)))
+
+
+def test_a_judge_that_is_not_fit_certifies_nothing(evidence: Evidence) -> None:
+    unfit = JudgeQuality("runs/rm", "not fit", "right on 46.7 % of 30 held-out pairs")
+    fit = replace(unfit, verdict="fit", detail="right on 91.0 % of 300 held-out pairs")
+    text, good = (judged_by(evidence, judge) for judge in (unfit, fit))
+    changes = {row.name: row.change for row in text.scorecard if row.suite == "preference"}
+    assert changes["reward"] == "no evidence"
+    assert {r.name: r.change for r in good.scorecard}["reward"] == "better"
+    reasons = " ".join(verdict(text).reasons)
+    assert "Preference is judged by runs/rm (not fit: right on 46.7 % of 30 held-out" in reasons
+    assert "A judge that is not fit is no evidence." in reasons
+    html = page(text)
+    assert html.count("‡ judge not fit") >= 5  # scores and win rates
+    assert "no evidence: judge not fit" in html
+    assert "‡" not in page(good)
+    assert "right on 91.0 % of 300 held-out pairs" in page(good)
+    shown = json.loads(report_json(text))
+    assert shown["judges"] == [
+        {"name": "runs/rm", "verdict": "not fit", "detail": "right on 46.7 % of 30 held-out pairs"}
+    ]
+    rates = [each for each in shown["results"] if each["name"] == "win_rate"]
+    assert {each["judge"]["verdict"] for each in rates} == {"not fit"}
+
+
+def test_too_few_items_are_shown_with_their_number(evidence: Evidence) -> None:
+    few = tuple(
+        replace(each, low=None, high=None, count=9, too_few=9) if each.suite == "facts" else each
+        for each in evidence.results
+    )
+    assert "n = 9: too few to say" in page(compute_findings(replace(evidence, results=few)))
+
+
+def test_an_unfit_reward_model_and_an_unfit_held_out_judge_are_named(evidence: Evidence) -> None:
+    unfit = JudgeQuality("reward", "not fit", "right on 46.7 % of 30 held-out pairs")
+    results = tuple(
+        replace(each, judge=unfit) if each.suite == "reward_health" else each
+        for each in evidence.results
+    )
+    stages = tuple(
+        replace(each, inputs={**each.inputs, "judge": "reward"}) for each in evidence.stages
+    )
+    found = compute_findings(replace(evidence, results=results, stages=stages))
+    assert (
+        "The reward model reward is not fit: right on 46.7 % of 30 held-out pairs."
+        in verdict(found).reasons
+    )
+    calm = replace(found.overoptimization[0], judge_scores=(0.0, 1.0), proxy_scores=(0.0, 1.0))
+    assert calm.judge == "reward"
+    assert "That judge is not fit" in overoptimization(replace(found, overoptimization=(calm,)), 0)

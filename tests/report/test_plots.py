@@ -65,7 +65,7 @@ def test_constant_and_single_values_can_be_drawn() -> None:
     assert "<svg" in plots.panel(flat, name="p", stage="x")
     same = plots.distributions({"m": [2.0, 2.0]}, {"m": "c1"}, name="d", title="t")
     assert ">m: mean 2</text>" in same
-    still = OveroptimizationCurve("ppo", (0.0, 0.0), (1.0, 1.0), (), None)
+    still = OveroptimizationCurve("ppo", (0.0, 0.0), (1.0, 1.0), (), None, None)
     assert "judge" not in plots.overoptimization(still, name="q", title="t")
 
 

@@ -5,7 +5,7 @@ import pytest
 from upbring.report import scorecard
 from upbring.report.run_data import Evidence
 from upbring.report.scorecard import change
-from upbring.runs.results import EvalResult
+from upbring.runs.results import EvalResult, JudgeQuality
 
 
 def measured(low: float | None, high: float | None, *, better: bool | None = True) -> EvalResult:
@@ -30,6 +30,15 @@ def test_a_change_counts_where_the_intervals_are_apart(
     is_better = None if better is None else bool(better)
     first, last = measured(*before, better=is_better), measured(*after, better=is_better)
     assert change(first, last) == expected
+
+
+def test_an_unfit_judge_and_too_few_items_show_no_change() -> None:
+    low, high = measured(0.1, 0.2), measured(0.8, 0.9)
+    assert scorecard.change(low, high) == "better"
+    unfit = JudgeQuality("rm", "not fit")
+    assert scorecard.change(low, replace(high, judge=unfit)) == "no evidence"
+    assert scorecard.change(low, replace(high, judge=replace(unfit, verdict="fit"))) == "better"
+    assert scorecard.change(low, replace(high, too_few=9)) == "too few"
 
 
 def test_a_paired_difference_decides_before_the_intervals_do() -> None:

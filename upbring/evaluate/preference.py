@@ -19,11 +19,11 @@ from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, 
 from upbring.evaluate.human_votes import AttributedAnswer, Votes
 from upbring.evaluate.model_protocol import Dialogue, EvaluatedModel, format_prompt
 from upbring.evaluate.paired import mean_results
-from upbring.evaluate.to_results import to_result
+from upbring.evaluate.to_results import format_result, to_result
 from upbring.maths import agreement, statistics, win_rates
 from upbring.maths.statistics import FloatArray
 from upbring.rules.lengths import num_words
-from upbring.runs.results import EvalResult
+from upbring.runs.results import EvalResult, JudgeQuality
 
 SUITE = "preference"
 
@@ -45,6 +45,7 @@ class Scorer:
     identity: str
     scores: Callable[[Sequence[tuple[Dialogue, str]]], Sequence[float]]
     is_synthetic: bool = False
+    quality: JudgeQuality | None = None  # None: not known
     # The components of the score, if the judge knows them.
     causes: Callable[[Dialogue, str], Mapping[str, float]] | None = None
 
@@ -90,36 +91,41 @@ def measure_preference(
     results = list(mean_results(replace(template, name="words", unit="words"), lengths))
     if judge is None:
         return results
-    template = replace(template, is_higher_better=True, is_synthetic=judge.is_synthetic)
-    note = f"judged by {judge.name}"
+    quality = (judge.quality if isinstance(judge, Scorer) else None) or JudgeQuality(judge.name)
+    template = replace(
+        template, is_higher_better=True, is_synthetic=judge.is_synthetic, judge=quality
+    )
     wins_by_pair: dict[tuple[str, str], FloatArray] = {}
     scores = _score_answers(models, answers, judge, cache) if isinstance(judge, Scorer) else {}
     if scores:
-        results += mean_results(replace(template, name="reward", unit="score", note=note), scores)
-        results += _cause_results(
-            answers, judge, replace(template, note=note, is_higher_better=None)
-        )
+        results += mean_results(replace(template, name="reward", unit="score"), scores)
+        results += _cause_results(answers, judge, replace(template, is_higher_better=None))
     for earlier, later in itertools.combinations(answers.texts, 2):
-        pair_template = replace(template, model=later, against=earlier, note=note)
+        pair_template = replace(template, model=later, against=earlier)
         if isinstance(judge, Scorer):
             difference = scores[later] - scores[earlier]
             wins = np.asarray((difference > 0) + 0.5 * (difference == 0), np.float64)
         elif isinstance(judge, Votes):
             wins, votes_by_prompt = _count_votes(later, earlier, answers, judge)
-            results += _agreement_results(votes_by_prompt, pair_template, seed=seed)
+            agreements = list(_agreement_results(votes_by_prompt, pair_template, seed=seed))
+            results += agreements
             num_unjudged = int(np.isnan(wins).sum())
             pair_template = replace(
                 pair_template,
-                note=f"{note}; {num_unjudged} prompts without a vote" if num_unjudged else note,
+                note=f"{num_unjudged} prompts without a vote" if num_unjudged else "",
+                judge=_describe_agreement(quality, agreements),
             )
         else:
             wins, is_consistent = _compare_both_orders(later, earlier, answers, judge, cache)
             consistency = statistics.proportion(float(is_consistent.sum()), len(is_consistent))
-            results.append(to_result(consistency, replace(pair_template, name="orders_agree")))
+            orders_agree = to_result(consistency, replace(pair_template, name="orders_agree"))
+            results.append(orders_agree)
+            detail = f"its two orders agree on {format_result(orders_agree)} of pairs"
+            pair_template = replace(pair_template, judge=replace(quality, detail=detail))
         wins_by_pair[later, earlier] = wins
         results += _win_rate_results(wins, lengths[later], lengths[earlier], pair_template)
     if wins_by_pair:
-        strength_template = replace(template, name="strength", unit="log-odds", note=note)
+        strength_template = replace(template, name="strength", unit="log-odds")
         results += _strength_results(list(answers.texts), wins_by_pair, strength_template)
     return results
 
@@ -286,6 +292,13 @@ def _agreement_results(
 
     estimate = statistics.bootstrap(alpha, len(shared_units), seed=seed)
     yield to_result(estimate, replace(template, name="annotators_alpha", unit="alpha"))
+
+
+def _describe_agreement(quality: JudgeQuality, agreements: Sequence[EvalResult]) -> JudgeQuality:
+    if not agreements:
+        return replace(quality, detail="one vote for each pair, so agreement is not known")
+    agreement_text = format_result(agreements[0])
+    return replace(quality, detail=f"two annotators agree on {agreement_text} of pairs")
 
 
 def _strength_results(

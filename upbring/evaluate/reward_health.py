@@ -18,7 +18,7 @@ Excluded: score distributions on samples of several models, which need those mod
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,9 +41,9 @@ from upbring.evaluate.worthless_responses import WORTHLESS_KINDS, ProbeScores
 from upbring.maths import calibration
 from upbring.maths.calibration import CalibrationBin
 from upbring.maths.statistics import MIN_ITEMS, Estimate, FloatArray
-from upbring.runs.results import EvalResult, JudgeQuality, JudgeVerdict
+from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality, JudgeVerdict
 
-SUITE = "reward_health"
+SUITE = REWARD_HEALTH
 # Shown in the terminal, next to the probes; all numbers are in results.json.
 HEADLINES = {"pair_accuracy", "annotator_agreement", "calibration_error", "correlation_length"}
 PROBE_PREFIX = "beaten_by_"
@@ -122,11 +122,13 @@ def assess_reward_model(
     )
     values = {part.name: part.value for part in statistics}
     verdict, reasons = judge_verdict(values)
+    results = [_to_result(part, model, is_synthetic=is_synthetic) for part in statistics]
+    quality = _judge_quality(model, verdict, reasons, results[0])
     chosen, rejected = best_and_worst_scores(rankings)
     return RewardHealth(
         verdict=verdict,
         reasons=reasons,
-        results=tuple(_to_result(part, model, is_synthetic=is_synthetic) for part in statistics),
+        results=tuple(replace(result, judge=quality) for result in results),
         bins=calibration.reliability_bins(
             *calibration.confidence_and_correctness(rankings.margins)
         ),
@@ -153,25 +155,11 @@ def judge_verdict(values: Mapping[str, Estimate]) -> tuple[JudgeVerdict, tuple[s
     return verdict, (*fault_texts, *warning_texts)
 
 
-def judge_quality(name: str, results: Sequence[EvalResult]) -> JudgeQuality:
-    """Return the quality of a reward model as a judge, from the results of its own run."""
-    values = {each.name: _to_estimate(each) for each in results if each.suite == SUITE}
-    if (
-        not {"pair_accuracy", "annotator_agreement", "calibration_error", "temperature"}
-        <= values.keys()
-    ):
-        return JudgeQuality(name, detail="its run has no results on held-out rankings")
-    verdict, reasons = judge_verdict(values)
-    accuracy = next(r for r in results if (r.suite, r.name) == (SUITE, "pair_accuracy"))
+def _judge_quality(
+    name: str, verdict: JudgeVerdict, reasons: Sequence[str], accuracy: EvalResult
+) -> JudgeQuality:
     detail = f"right on {format_result(accuracy)} of {accuracy.count:,} held-out pairs"
     return JudgeQuality(name, verdict, "; ".join([detail, *reasons[:1]]))
-
-
-def _to_estimate(result: EvalResult) -> Estimate:
-    value, low, high = (
-        math.nan if bound is None else bound for bound in (result.value, result.low, result.high)
-    )
-    return Estimate(value, low, high, result.count, result.too_few)
 
 
 def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:

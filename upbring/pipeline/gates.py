@@ -5,7 +5,9 @@
 Other metrics are named as in the results, suite first: `forgetting/sums/accuracy`,
 `custom/correct`. A gate compares the unfavorable end of the confidence interval, so that an
 uncertain number does not pass. It is about the last evaluated model, unless its name contains
-another (`dpo.facts`).
+another (`dpo.facts`). A comparison with a baseline is paired: its interval is that of the
+difference on the same items. A number that an unfit judge gave, or too few items, neither passes
+nor fails a gate: it is not measured.
 """
 
 import math
@@ -17,6 +19,8 @@ from pathlib import Path
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import format_value, nearest
+from upbring.evaluate.paired import CHANGE_SUFFIX
+from upbring.evaluate.to_results import too_few_text
 from upbring.runs.results import EvalResult
 
 # The metrics of gates, each as (suite, name) pairs in the order in which they are looked up.
@@ -112,49 +116,100 @@ def _parse_number(text: str, percent_sign: str) -> float:
 
 def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:
     """Return the result of a gate, compared at the unfavorable end of the interval."""
-    result = _find_result(gate.metric, gate.model, results)
+    result = find_metric(gate.metric, gate.model, results)
     if result is None or result.value is None:
         note = result.note if result is not None else "was not evaluated"
-        return GateResult(gate.name, gate.condition, gate.model, None, None, None, None, note)
-    limit = gate.limit
-    note = ""
-    if gate.baseline is not None:
-        baseline_result = _find_result(gate.metric, gate.baseline, results)
-        if baseline_result is None or baseline_result.value is None:
-            note = f"it was not measured for {gate.baseline}"
-            return GateResult(
-                gate.name,
-                gate.condition,
-                gate.model,
-                result.value,
-                result.low,
-                result.high,
-                None,
-                note,
-            )
-        limit += baseline_result.value
-        note = f"{gate.baseline} has {baseline_result.value:.4g}"
-    low = result.value if result.low is None else result.low
-    high = result.value if result.high is None else result.high
-    is_met = {
-        ">=": low >= limit,
-        ">": low > limit,
-        "<=": high <= limit,
-        "<": high < limit,
-    }[gate.operator]
-    return GateResult(
-        gate.name,
-        gate.condition,
-        gate.model,
-        result.value,
-        result.low,
-        result.high,
-        is_met and math.isfinite(result.value),
-        note,
+        return _make_result(gate, result, passed=None, note=note)
+    if result.judge is not None and not result.judge.is_fit:
+        return _make_result(gate, result, passed=None, note=f"no evidence: {result.judge.text}")
+    if gate.baseline is None:
+        margin: Margin | None = Margin(result.value, result.low, result.high, result.too_few)
+        note = f"against {result.against}" if result.against else ""
+    else:
+        margin, note = _compare_with_baseline(gate, gate.baseline, result, results)
+    if margin is not None and margin.too_few is not None:
+        note = "; ".join(filter(None, [note, too_few_text(margin.too_few)]))
+        margin = None
+    passed = None if margin is None else _is_met(gate, margin)
+    judge_note = result.judge.text if result.judge is not None else ""
+    return _make_result(
+        gate, result, passed=passed, note="; ".join(filter(None, [note, judge_note]))
     )
 
 
-def _find_result(metric: str, model: str, results: Sequence[EvalResult]) -> EvalResult | None:
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What a gate compares with its limit: a number, or its difference from a baseline."""
+
+    value: float
+    low: float | None
+    high: float | None
+    too_few: int | None = None
+
+
+def _compare_with_baseline(
+    gate: Gate, baseline: str, result: EvalResult, results: Sequence[EvalResult]
+) -> tuple[Margin | None, str]:
+    """Return the difference from the baseline: paired by item, else of the two intervals."""
+    other = find_metric(gate.metric, baseline, results)
+    if other is None or other.value is None or result.value is None:
+        return None, f"it was not measured for {baseline}"
+    note = f"{baseline} has {other.value:.4g}"
+    paired = _find_change(result, baseline, results)
+    if paired is not None:
+        interval = "" if paired.low is None else f" [{paired.low:+.4g}, {paired.high:+.4g}]"
+        return paired, f"{note}; paired difference {paired.value:+.4g}{interval}"
+    too_few = result.too_few if result.too_few is not None else other.too_few
+    difference = result.value - other.value
+    if None in {result.low, result.high, other.low, other.high}:
+        return Margin(difference, None, None, too_few), f"{note}; without an interval"
+    assert result.low is not None and result.high is not None  # noqa: PT018 -- as above
+    assert other.low is not None and other.high is not None  # noqa: PT018 -- as above
+    low, high = result.low - other.high, result.high - other.low
+    return Margin(difference, low, high, too_few), f"{note}; not paired, of the two intervals"
+
+
+def _find_change(result: EvalResult, baseline: str, results: Sequence[EvalResult]) -> Margin | None:
+    """Return the paired difference of a model from another one, evaluated before or after it."""
+    name = f"{result.name}{CHANGE_SUFFIX}"
+    for each in results:
+        if (each.suite, each.name) != (result.suite, name) or each.value is None:
+            continue
+        if each.unit != result.unit:
+            continue  # a relative change, as that of the perplexity
+        if (each.model, each.against) == (result.model, baseline):
+            return Margin(each.value, each.low, each.high, each.too_few)
+        if (each.model, each.against) == (baseline, result.model):
+            low, high = (None if end is None else -end for end in (each.high, each.low))
+            return Margin(-each.value, low, high, each.too_few)
+    return None
+
+
+def _is_met(gate: Gate, margin: Margin) -> bool:
+    low = margin.value if margin.low is None else margin.low
+    high = margin.value if margin.high is None else margin.high
+    return (
+        math.isfinite(margin.value)
+        and {
+            ">=": low >= gate.limit,
+            ">": low > gate.limit,
+            "<=": high <= gate.limit,
+            "<": high < gate.limit,
+        }[gate.operator]
+    )
+
+
+def _make_result(
+    gate: Gate, result: EvalResult | None, *, passed: bool | None, note: str
+) -> GateResult:
+    value, low, high = (
+        (None, None, None) if result is None else (result.value, result.low, result.high)
+    )
+    return GateResult(gate.name, gate.condition, gate.model, value, low, high, passed, note)
+
+
+def find_metric(metric: str, model: str, results: Sequence[EvalResult]) -> EvalResult | None:
+    """Return the result of a model that a gate's metric names, if there is one."""
     first, _, rest = metric.partition("/")
     for suite, name in METRICS.get(metric, ((first, rest),)):
         for each in results:

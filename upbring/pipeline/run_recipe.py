@@ -18,7 +18,7 @@ from upbring.pipeline.recipe import BASE, Recipe, read_recipe
 from upbring.pipeline.runner import PipelineRunner, StageFunction, WaitingError
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
-from upbring.stages.evaluation.scorecard import print_scorecard
+from upbring.stages.evaluation.scorecard import legend, print_scorecard
 from upbring.terminal import Console
 from upbring.tracking import Track, track_call
 from upbring.train.progress import has_bars, make_log
@@ -85,7 +85,8 @@ def _finish(
     if results:
         headlines = [each for each in results if is_headline(each)]
         print_scorecard(console, headlines, recipe.evaluated_models)
-        runner.log("* judged by the ground truth of the toy world; the report has every number")
+        for line in [*legend(headlines, ()), "the report has every number"]:
+            runner.log(line)
     gate_results = check_gates(runner, results)
     failed = [result.name for result in gate_results if result.passed is not True]
     runner.save_state(status="gates failed" if failed else "finished")

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from upbring.report import texts
 from upbring.report.findings import Findings
-from upbring.report.scorecard import REWARD_HEALTH, find_result, reward_health
+from upbring.report.scorecard import find_result, reward_health
 from upbring.report.sentences import OVERFIT_RATIO
+from upbring.runs.results import REWARD_HEALTH
 
 MIN_ROWS = 200
 MAX_OVER_REFUSAL, MAX_HARMFUL_NOT_REFUSED = 0.05, 0.05

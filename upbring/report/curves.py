@@ -83,6 +83,7 @@ class OveroptimizationCurve:
     sqrt_kl: tuple[float, ...]
     proxy_scores: tuple[float, ...]
     judge_scores: tuple[float, ...]  # empty without a judge
+    judge: str | None  # the held-out judge's name
     fit: FittedCurve | None  # the curve of Gao et al., fitted to the judge's gain
 
     @property
@@ -121,7 +122,8 @@ def _overoptimization_curve(stage: ReportedStage) -> OveroptimizationCurve | Non
     judge_scores = _column(rows, "judge") if is_judged else ()
     fit = _fit(_column(rows, "kl"), judge_scores)
     sqrt_kl = tuple(math.sqrt(max(0.0, value)) for value in _column(rows, "kl"))
-    return OveroptimizationCurve(stage.name, sqrt_kl, _column(rows, "reward"), judge_scores, fit)
+    proxy_scores, judge = _column(rows, "reward"), stage.inputs.get("judge")
+    return OveroptimizationCurve(stage.name, sqrt_kl, proxy_scores, judge_scores, judge, fit)
 
 
 def _column(rows: Sequence[dict[str, float]], name: str) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from upbring.report.run_data import Evidence
 from upbring.report.scorecard import ScorecardRow
 from upbring.runs.contract import describe_differences
 from upbring.runs.environment import redact_home
-from upbring.runs.results import EvalResult
+from upbring.runs.results import EvalResult, JudgeQuality, list_judges
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -51,6 +51,8 @@ class Findings:
     fixed_prompts: Mapping[str, tuple[FixedPromptResponses, ...]]  # by stage
     costs: tuple[Cost, ...]
     contract_differences: tuple[str, ...]  # between consecutive stages
+    judges: tuple[JudgeQuality, ...]  # of the results
+    reward_models: tuple[JudgeQuality, ...]  # of the stages
 
     @property
     def is_synthetic(self) -> bool:
@@ -80,6 +82,8 @@ def compute_findings(evidence: Evidence) -> Findings:
         },
         tuple(costs(evidence)),
         tuple(_contract_differences(evidence)),
+        tuple(list_judges(evidence.results)),
+        tuple(scorecard.reward_models(evidence)),
     )
 
 
@@ -131,6 +135,8 @@ def as_json(findings: Findings, *, verdict: JSON, advice: Sequence[str]) -> JSON
         "is_synthetic": findings.is_synthetic,
         "models": list(evidence.models),
         "gates": _to_json(evidence.gates),
+        "judges": _to_json(findings.judges),
+        "reward_models": _to_json(findings.reward_models),
         "stages": stages,
         "results": _to_json(evidence.results),
         "changes": [

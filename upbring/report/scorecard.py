@@ -10,14 +10,14 @@ from typing import Literal
 
 from upbring.report import texts
 from upbring.report.run_data import Evidence
-from upbring.runs.results import EvalResult
+from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality
 
-Change = Literal["better", "worse", "changed", "not clear", "not known"]
+Change = Literal["better", "worse", "changed", "not clear", "not known", "too few", "no evidence"]
 
 CHANGE_SUFFIX = "_change"
 PAIRED_NAMES = {"perplexity": "perplexity_growth"}  # changes not named with CHANGE_SUFFIX
 FORGETTING, REFUSALS = "forgetting", "refusals"
-PREFERENCE, REWARD_HEALTH = "preference", "reward_health"
+PREFERENCE = "preference"
 # The first of these that a capability has represents it.
 CAPABILITY_METRICS = ("accuracy", "choice_accuracy", "perplexity")
 DRIFT_PREFIX = "drift/"
@@ -45,6 +45,11 @@ class ScorecardRow:
         text = texts.format_signed(self.paired.value, self.paired.unit)
         is_relative = self.unit != "share" and self.paired.unit == "share"
         return text.replace("points", "%") if is_relative else text
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether a judge that is not fit gave these numbers."""
+        return any(r.judge is not None and not r.judge.is_fit for r in self.values.values())
 
     @property
     def is_synthetic(self) -> bool:
@@ -85,7 +90,11 @@ def _row(
 
 
 def change(before: EvalResult, after: EvalResult, paired: EvalResult | None = None) -> Change:
-    """Return how a metric changed, given its intervals."""
+    """Return how a metric changed, given its intervals; an unfit judge shows no change."""
+    if any(each.judge is not None and not each.judge.is_fit for each in (before, after)):
+        return "no evidence"
+    if any(each.too_few is not None for each in (before, after)):
+        return "too few"
     direction = _change_direction(before, after, paired)
     if direction is None or direction == 0:
         return "not known" if direction is None else "not clear"
@@ -163,6 +172,12 @@ def reward_health(evidence: Evidence) -> list[EvalResult]:
     return [
         each for each in evidence.results if each.suite == REWARD_HEALTH and each.value is not None
     ]
+
+
+def reward_models(evidence: Evidence) -> list[JudgeQuality]:
+    """Return the reward models that were measured on held-out rankings, each once."""
+    judges = [each.judge for each in evidence.results if each.suite == REWARD_HEALTH and each.judge]
+    return list(dict.fromkeys(judges))
 
 
 def other_results(evidence: Evidence, rows: Sequence[ScorecardRow]) -> list[EvalResult]:

@@ -10,6 +10,7 @@ from typing import Literal
 from upbring.report import texts
 from upbring.report.findings import Findings
 from upbring.report.scorecard import ScorecardRow, find_result
+from upbring.rules.refusal import REFUSAL_RULES
 from upbring.train.progress import format_duration
 
 OVERFIT_RATIO = 1.02  # times the lowest held-out loss
@@ -78,11 +79,27 @@ def _reasons(findings: Findings) -> Iterator[str]:
         yield f"Significantly worse than before: {texts.join_names(worse)}."
     elif better:
         yield "No metric got significantly worse."
+    yield from judge_lines(findings)
     if any(each.is_hacked for each in findings.overoptimization):
         yield "Reward hacking: the reward rose while the score of the held-out judge fell."
     yield from findings.contract_differences
     if findings.is_synthetic:
         yield SYNTHETIC_NOTE
+
+
+def judge_lines(findings: Findings) -> list[str]:
+    """Return who judged the responses, how good each judge is, and which reward model is unfit."""
+    lines = []
+    for judge in findings.judges:
+        evidence = "" if judge.is_fit else " A judge that is not fit is no evidence."
+        lines.append(f"Preference is {judge.text}.{evidence}")
+    judged = {judge.name.rstrip("/").rpartition("/")[2] for judge in findings.judges}
+    lines += [
+        f"The reward model {model.name} is {model.verdict}: {model.detail}."
+        for model in findings.reward_models
+        if model.name not in judged and model.verdict != "fit"
+    ]
+    return lines
 
 
 def _changed_labels(findings: Findings, change: str) -> list[str]:
@@ -165,6 +182,12 @@ def overoptimization(findings: Findings, index: int) -> str:
             f"{reward}, but the score of a held-out judge fell after a peak "
             f"({first} → {last}, best {best}): reward hacking from that point on."
         )
+    unfit = next((each for each in findings.reward_models if each.name == curve.judge), None)
+    if unfit is not None and not unfit.is_fit:
+        return (
+            f"{reward}, and a held-out judge went {first} → {last}. That judge is not fit "
+            f"({unfit.detail}): this is no evidence."
+        )
     return f"{reward}, and a held-out judge went {first} → {last}: no sign of reward hacking."
 
 
@@ -187,7 +210,10 @@ def refusals(findings: Findings) -> str:
         if result is not None and result.value is not None:
             parts.append(f"{texts.format_number(result.value, 'share')} {meaning}")
     last = findings.evidence.models[-1] if findings.evidence.models else "the model"
-    return f"For {last}, {texts.join_names(parts)}. Both should be near 0." if parts else ""
+    if not parts:
+        return ""
+    rules = f"Refusals are {REFUSAL_RULES}."
+    return f"For {last}, {texts.join_names(parts)}. Both should be near 0. {rules}"
 
 
 def comparisons(findings: Findings) -> str:

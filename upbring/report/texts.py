@@ -102,6 +102,8 @@ def format_signed(value: float | None, unit: str = "") -> str:
 
 def format_interval(measured: EvalResult) -> str:
     """Return the interval of a result, or an empty string if it has none."""
+    if measured.too_few is not None:
+        return f"n = {measured.too_few}: too few to say"
     if measured.low is None or measured.high is None:
         return ""
     low, high = (

@@ -5,7 +5,7 @@ contains every judged answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from upbring import durable
 from upbring.errors import InputError
 
 FORMAT = 1
+REWARD_HEALTH = "reward_health"
 RESULTS, ANSWERS = "results.json", "answers.jsonl"
 
 
@@ -59,13 +60,32 @@ class EvalResult:
     against: str | None = None  # the other model of a comparison
     note: str = ""
     too_few: int | None = None  # the number of independent items, if too few for an interval
-    judge: JudgeQuality | None = None  # None: rules or the rows themselves decide
+    # Who judged; of reward_health: the judge that it is about. None: rules, or the rows themselves.
+    judge: JudgeQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _ResultsFile:
     results: tuple[EvalResult, ...]
     format: int = FORMAT
+
+
+def find_judge_quality(name: str) -> JudgeQuality:
+    """Return the quality of a reward model as a judge, as its run measured it."""
+    folder = Path(name)
+    run = (
+        folder.parent if folder.name == "model" and (folder.parent / RESULTS).is_file() else folder
+    )
+    for each in read_results(run) if folder.is_dir() else []:
+        if each.suite == REWARD_HEALTH and each.judge is not None:
+            return replace(each.judge, name=name)
+    return JudgeQuality(name, detail="no results on held-out rankings are known")
+
+
+def list_judges(results: Sequence[EvalResult]) -> list[JudgeQuality]:
+    """Return the judges of results about models, each once."""
+    judges = [each.judge for each in results if each.judge and each.suite != REWARD_HEALTH]
+    return list(dict.fromkeys(judges))
 
 
 _RESULTS_FILE = TypeAdapter(_ResultsFile)

@@ -125,7 +125,9 @@ def test_a_reward_model_may_be_the_judge(tmp_path: Path, models: tuple[str, str]
     config = settings(tmp_path, models, data=(data,), judge="rm")
     found, _ = measure(config, make_scorer=longest)
     assert {n.name for n in found} >= {"win_rate", "win_rate_length_controlled", "strength"}
-    assert next(n for n in found if n.name == "win_rate").note == "judged by rm"
+    judge = next(n for n in found if n.name == "win_rate").judge
+    assert judge is not None
+    assert judge.text == "judged by rm (not measured)"
 
 
 def test_without_data_the_toy_world_is_used(tmp_path: Path, models: tuple[str, str]) -> None:

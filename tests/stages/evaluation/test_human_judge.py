@@ -127,7 +127,11 @@ def test_people_compare_two_models_to_nine(tmp_path: Path) -> None:
 def home(tmp_path: Path) -> Path:
     small.make_model(tmp_path / "a")
     small.make_model(tmp_path / "b", seed=1)
-    rows = [{"prompt": f"What is the {thing} like?"} for thing in small.THINGS]
+    rows = [
+        {"prompt": f"What is the {thing} like{when}?"}
+        for when in ("", " now", " then", " today")
+        for thing in small.THINGS
+    ]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 

@@ -9,6 +9,7 @@ from upbring.evaluate.preference import Scorer
 from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 from upbring.model.load import weights_sha256
 from upbring.runs.find_model import locate_model
+from upbring.runs.results import find_judge_quality
 from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
@@ -62,7 +63,8 @@ def make_reward_scorer(
             for (score,) in reward_model.scores([ResponseGroup(p, (text,)) for p, text in pairs])
         ]
 
-    return Scorer(name, f"reward {weights_sha256(locate_model(name))}", score_pairs)
+    identity = f"reward {weights_sha256(locate_model(name))}"
+    return Scorer(name, identity, score_pairs, quality=find_judge_quality(name))
 
 
 def make_reward_ranker(

@@ -15,11 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from upbring.evaluate.paired import CHANGE_SUFFIX
+from upbring.evaluate.refusals import SUITE as REFUSALS
 from upbring.evaluate.to_results import format_interval, format_number
-from upbring.runs.results import EvalResult
+from upbring.rules.refusal import REFUSAL_RULES
+from upbring.runs.results import EvalResult, list_judges
 from upbring.terminal import Console
 from upbring.train.table_layouts import Layout, make_table, print_table
 
+UNFIT_MARK = "†"  # of a number that an unfit judge gave
 DETAIL_PREFIXES = ("strict/",)  # only in the file, not in the table
 MAX_LETTERS = len(string.ascii_uppercase)
 
@@ -64,7 +67,7 @@ def print_scorecard(console: Console, results: Sequence[EvalResult], models: Seq
 
     An arrow marks a significant change from the first model: its interval excludes 0.
     """
-    rows = make_rows(results)
+    rows = make_rows(results, models)
     notes = tuple(dict.fromkeys(missing_notes(results)))
     layouts = [
         Layout(layout.table, (*layout.notes, *notes)) for layout in scorecard_layouts(rows, models)
@@ -87,20 +90,30 @@ def legend(results: Sequence[EvalResult], models: Sequence[str]) -> list[str]:
     if len(models) > 1:
         lines.append("▲▼ significantly above or below the first model (paired by item, 95 %)")
     if any(number.is_synthetic for number in results):
-        lines.append("* synthetic: judged by the ground truth of the toy world")
+        lines.append("* synthetic: judged by the toy world's ground truth or simulated annotators")
+    for judge in list_judges(results):
+        mark = "" if judge.is_fit else f"{UNFIT_MARK} no evidence: "
+        lines.append(f"{mark}preference is {judge.text}")
+    if any(number.suite == REFUSALS for number in results):
+        lines.append(f"refusals are {REFUSAL_RULES}")
     return lines
 
 
-def make_rows(results: Sequence[EvalResult]) -> list[ResultRow]:
+def make_rows(results: Sequence[EvalResult], models: Sequence[str]) -> list[ResultRow]:
     """Return a row per number, in the order of the results."""
-    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in results}
+    arrows = {(n.suite, n.name, n.model): _arrow(n) for n in results if n.against == models[0]}
     rows: dict[tuple[str, str, str | None], dict[str, ResultCell]] = {}
     for number in results:
-        is_change = number.name.endswith(CHANGE_SUFFIX) and number.name != "perplexity_change"
+        is_change = number.name.endswith(CHANGE_SUFFIX) and (
+            number.name != "perplexity_change" or number.against != models[0]
+        )
         if number.name.startswith(DETAIL_PREFIXES) or is_change:
             continue
-        arrow = arrows.get((number.suite, number.name + CHANGE_SUFFIX, number.model), "")
-        key = (number.suite, number.name + ("*" if number.is_synthetic else ""), number.against)
+        is_unfit = number.judge is not None and not number.judge.is_fit
+        change_key = (number.suite, number.name + CHANGE_SUFFIX, number.model)
+        arrow = "" if is_unfit else arrows.get(change_key, "")
+        mark = "*" * number.is_synthetic + UNFIT_MARK * is_unfit
+        key = (number.suite, number.name + mark, number.against)
         text = "not measured" if number.value is None else format_number(number)
         marked = text + (f"\N{NO-BREAK SPACE}{arrow}" if arrow else "")
         rows.setdefault(key, {})[number.model] = ResultCell(marked, format_interval(number))

@@ -13,6 +13,7 @@ from upbring.evaluate.memorization import Canary
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Scorer
 from upbring.evaluate.refusals import RefusalRequest
+from upbring.runs.results import JudgeQuality
 from upbring.toyworld import eval_sets, export
 from upbring.toyworld.corpus import held_out_texts
 from upbring.toyworld.grading import CAUSES, grade
@@ -120,4 +121,5 @@ def _make_gold_judge(tasks: Sequence[Task]) -> Scorer:
         return {cause: graded.score_of(cause) for cause in CAUSES}
 
     name, identity = "the toy world's gold reward", f"gold {__version__}"
-    return Scorer(name, identity, scores, is_synthetic=True, causes=causes)
+    quality = JudgeQuality(name, "fit", "the ground truth of these prompts")
+    return Scorer(name, identity, scores, is_synthetic=True, quality=quality, causes=causes)
