@@ -18,7 +18,8 @@ gates: {facts: "<= 1"}
 @pytest.fixture
 def recipe(home: Path) -> Path:
     (home / "d.jsonl").write_text('{"prompt": "a", "response": "b"}\n' * 8)
-    (home / "q.jsonl").write_text(json.dumps({"prompt": "What is red?", "answer": "x"}) + "\n")
+    rows = [{"prompt": f"What is {i}?", "answer": "x"} for i in range(24)]
+    (home / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (home / "short.yaml").write_text(RECIPE)
     return home / "short.yaml"
 

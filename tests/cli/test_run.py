@@ -37,13 +37,50 @@ def test_a_pipeline_runs_to_its_report(home: Path) -> None:
     assert "base answers:" in output
     assert "sft answers:" in output
     assert "gate facts <= 1: passed" in output
-    assert "report: runs/pipeline/report.html" in output
-    assert "chat with it: upbring chat runs/pipeline/stages/sft" in output
-    folder = home / "runs" / "pipeline"
+    (folder,) = (home / "runs").iterdir()
+    assert re.fullmatch(r"pipeline-[0-9a-f]{8}", folder.name)
+    assert f"report: runs/{folder.name}/report.html" in output
+    assert f"chat with it: upbring chat runs/{folder.name}/stages/sft" in output
+    assert "toy world" not in output  # the data is the user's
     for name in ("report.html", "report.json", "gates.json", "recipe.json", "recipe.yaml"):
         assert (folder / name).is_file()
     assert json.loads((folder / "recipe.json").read_text())["status"] == "finished"
     assert "sft: finished before, kept" in done(home, "run", "pipeline.yaml").err
+
+
+def test_two_recipes_of_one_name_share_nothing(home: Path) -> None:
+    done(home, "run", "pipeline.yaml")
+    (home / "other").mkdir()
+    (home / "other" / "pipeline.yaml").write_text(
+        "model: m\ndefaults: {steps: 1, batch_size: 2, dtype: float32, threads: 1}\n"
+        "stages:\n  sft: {data: d.jsonl}\n"
+    )
+    done(home, "run", "other/pipeline.yaml")
+    folders = sorted((home / "runs").iterdir())
+    assert len(folders) == 2
+    reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
+    assert sorted(len(report["results"]) > 0 for report in reports) == [False, True]
+    assert sorted(len(report["gates"]) for report in reports) == [0, 1]
+
+
+def test_a_changed_recipe_does_not_show_what_the_old_one_measured(home: Path) -> None:
+    done(home, "run", "pipeline.yaml", "--to", "out")
+    before = json.loads((home / "out" / "report.json").read_text())
+    assert {each["suite"] for each in before["results"]} == {"facts"}
+    assert before["gates"]
+    small.make_model(home / "m", seed=3)
+    changed = RECIPE.replace("q.jsonl, suite: facts", "p.jsonl, suite: preference")
+    (home / "pipeline.yaml").write_text(changed.partition("gates:")[0])
+    rows = [{"prompt": f"Say {thing}."} for thing in small.THINGS]
+    (home / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done(home, "run", "pipeline.yaml", "--to", "out")
+    after = json.loads((home / "out" / "report.json").read_text())
+    assert {each["suite"] for each in after["results"]} == {"preference"}
+    assert after["gates"] == []
+    (home / "pipeline.yaml").write_text(changed.partition("evaluate:")[0])
+    done(home, "run", "pipeline.yaml", "--to", "out")
+    last = json.loads((home / "out" / "report.json").read_text())
+    assert (last["results"], last["sides"], last["gates"]) == ([], [], [])
 
 
 def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path) -> None:

@@ -124,3 +124,21 @@ def test_the_progress_counts_the_missing_answers(tmp_path: Path) -> None:
     seen.clear()
     generate_cached(cache, subject())
     assert seen == []
+
+
+def test_rows_that_are_not_used_become_stale_until_they_are_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    first = AnswerCache(path)
+    generate_cached(first, subject())
+    first.save()
+    second = AnswerCache(path)
+    generate_cached(second, Scripted("sft", dict.fromkeys(PROMPTS, "no"), identity="other weights"))
+    second.save(suites={"facts"})
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["response"] for row in rows if not row.get("stale")] == ["no"] * 4
+    assert len(rows) == 8
+    third, silent = AnswerCache(path), subject()
+    generate_cached(third, silent)
+    third.save(suites={"other"})
+    assert silent.num_asked == 0
+    assert not any(json.loads(line).get("stale") for line in path.read_text().splitlines())

@@ -25,7 +25,11 @@ def test_a_pipeline_ends_with_evaluation_results_and_gates(
     monkeypatch.setenv("UPBRING_CACHE", str(tmp_path / "cache"))
     small.make_model(Path("m"))
     small.make_demonstrations(Path("d.jsonl"), 8)
-    rows = [{"prompt": f"What is the {t} like?", "answer": "blue"} for t in small.THINGS]
+    rows = [
+        {"prompt": f"What is the {thing} like{when}?", "answer": "blue"}
+        for when in ("", " now", " then")
+        for thing in small.THINGS
+    ]
     Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("r.yaml").write_text(RECIPE)
     runner = PipelineRunner(read_recipe(Path("r.yaml")), Path("out"), {}, lambda _: None)

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from tests import small
 from upbring.errors import GateError
-from upbring.pipeline.run_recipe import PipelineOutcome, default_folder, run_recipe
+from upbring.pipeline.recipe_folder import default_folder
+from upbring.pipeline.run_recipe import PipelineOutcome, run_recipe
 
 RECIPE = """
 model: m
@@ -23,7 +24,8 @@ gates: {facts: "<= 1"}
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small.make_model(tmp_path / "m")
     small.make_demonstrations(tmp_path / "d.jsonl", 8)
-    (tmp_path / "q.jsonl").write_text(json.dumps({"prompt": "What is red?", "answer": "x"}) + "\n")
+    rows = [{"prompt": f"What is {i}?", "answer": "x"} for i in range(24)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "short.yaml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -43,7 +45,7 @@ def test_the_outcome_has_the_numbers_and_the_gates() -> None:
         ("facts", "sft"),
     }
     assert [(gate.name, gate.passed) for gate in outcome.gates] == [("facts", True)]
-    assert Path("runs/short/report.html").is_file()
+    assert (default_folder(Path("short.yaml")) / "report.html").is_file()
 
 
 @pytest.mark.usefixtures("home")

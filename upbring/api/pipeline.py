@@ -9,7 +9,8 @@ from upbring.api.evaluation import Evaluation, make_evaluation
 from upbring.api.notebook import make_console
 from upbring.api.run import Run
 from upbring.pipeline.gates import GateResult
-from upbring.pipeline.run_recipe import default_folder, run_recipe
+from upbring.pipeline.recipe_folder import default_folder
+from upbring.pipeline.run_recipe import run_recipe
 from upbring.stages.registry import methods
 
 EVALUATION_FOLDER = "evaluation"
@@ -45,7 +46,7 @@ def run(
 
     Args:
         recipe: A YAML file with `model:` and `stages:`.
-        to: Output folder. None: runs/ and the recipe's name.
+        to: Output folder. None: runs/ and the recipe's name with a hash of its path.
         dry_run: Check the recipe and show its stages without running them.
     """
     path = Path(recipe)

@@ -18,7 +18,7 @@ from upbring.api.training import split_arguments
 from upbring.errors import InputError, format_value
 from upbring.pipeline.print_forecast import forecast_recipe, print_forecast
 from upbring.pipeline.recipe import read_recipe
-from upbring.pipeline.run_recipe import default_folder
+from upbring.pipeline.recipe_folder import default_folder
 from upbring.stages.planning.dry_model import make_dry_run_context
 from upbring.stages.planning.plan import measure_time
 from upbring.stages.planning.plan import plan as plan_stage

@@ -45,4 +45,5 @@ def demo_recipe(settings: DemoSettings) -> str:
             stage.pop(name, None)  # a stage's own value would win over the defaults
     if "steps" in changes:
         recipe["evaluate"] |= SHORT_EVALUATION
+        recipe.pop("gates", None)  # so few questions are too few for a gate
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)

@@ -15,7 +15,8 @@ from upbring.cli.preflight.planned_command import find_planned_method, planned_c
 from upbring.errors import InputError
 from upbring.pipeline.print_forecast import forecast_recipe, print_forecast
 from upbring.pipeline.recipe import read_recipe
-from upbring.pipeline.run_recipe import default_folder, recipe_tree
+from upbring.pipeline.recipe_folder import default_folder
+from upbring.pipeline.run_recipe import recipe_tree
 from upbring.settings.commands.plan import PlanSettings
 from upbring.settings.resolve import Resolved
 from upbring.stages.planning.dry_model import make_dry_run_context

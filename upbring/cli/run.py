@@ -1,6 +1,7 @@
 """`upbring run`: run a pipeline from a recipe."""
 
-from upbring.pipeline.run_recipe import default_folder, run_recipe
+from upbring.pipeline.recipe_folder import default_folder
+from upbring.pipeline.run_recipe import run_recipe
 from upbring.settings.commands.run import RunSettings
 from upbring.settings.resolve import Resolved
 

@@ -7,7 +7,7 @@ line, which readers ignore. `save` rewrites the file with the verdicts, which ar
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from upbring.evaluate.model_protocol import Identified, fingerprint
 from upbring.tracking import Track, no_tracking
 
 CHUNK_SIZE = 32
+STALE = "stale"  # field of a row that is not part of the newest results
 AnswerRow = dict[str, JSON]
 ComputeAnswers = Callable[[list[int]], Sequence[Mapping[str, JSON]]]
 
@@ -44,6 +45,7 @@ class AnswerCache:
     ) -> None:
         self.path, self._poll, self._track, self._chunk_size = path, poll, track, chunk_size
         self._rows: dict[str, AnswerRow] = {}
+        self._used: set[str] = set()
         if path is not None and path.is_file():
             self._rows = {str(row["key"]): row for row in _read_rows(path)}
 
@@ -86,13 +88,23 @@ class AnswerCache:
         label = f"{suite}, {source.name}"
         if missing:
             deque(self._track(compute_missing(), total=len(missing), label=label), maxlen=0)
+        self._used |= set(keys)
         for key in keys:
             self._rows[key]["model"] = source.name  # the name may have changed since
         return [self._rows[key] for key in keys]
 
-    def save(self) -> None:
-        """Rewrite the file with all rows and their verdicts."""
-        if self.path is not None:
+    def save(self, *, suites: Collection[str] | None = None) -> None:
+        """Rewrite the file with all rows and their verdicts.
+
+        Rows of these suites (None: of all) that were not used become stale: they answer again if
+        they are asked for, and are not part of the results.
+        """
+        for key, row in self._rows.items():
+            if key in self._used:
+                row.pop(STALE, None)
+            elif suites is None or row["suite"] in suites:
+                row[STALE] = True
+        if self.path is not None and (self._rows or self.path.is_file()):
             durable.write_bytes(self.path, b"".join(map(_encode_row, self._rows.values())))
 
     def _append(self, rows: Sequence[AnswerRow]) -> None:

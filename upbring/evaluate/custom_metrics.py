@@ -62,7 +62,6 @@ def measure_custom_metrics(
     metrics: CustomMetrics,
     *,
     cache: AnswerCache,
-    seed: int = 0,
 ) -> list[EvalResult]:
     """Return each metric of each model, and the paired changes from the first model."""
     by_model = {model.name: _measure(model, rows, metrics, cache) for model in models}
@@ -83,7 +82,7 @@ def measure_custom_metrics(
         if set(everything.tolist()) <= {0.0, 1.0}:
             results += share_results(template, values)
         else:
-            results += mean_results(template, values, seed=seed)
+            results += mean_results(template, values)
     return results
 
 

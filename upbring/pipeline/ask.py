@@ -13,13 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from upbring import durable
 from upbring.data.read.records import Message
 from upbring.settings.model import ModelSettings
-from upbring.stages.evaluation.models import load_local_model
+from upbring.stages.evaluation.models import hash_model, load_local_model
 from upbring.tracking import Track, no_tracking, track_call
 
 ANSWERS_FILE = "asked.json"
 MAX_TOKENS = 60  # maximum length of an answer
 
-Answers = dict[str, dict[str, str]]  # by the model's name and by prompt
+Answers = dict[str, dict[str, str]]  # by the model's name and hash, and by prompt
 
 _ANSWERS = TypeAdapter(Answers)
 
@@ -50,13 +50,17 @@ class PipelinePrompts:
         log: Callable[[str], None],
         track: Track = no_tracking,
     ) -> Mapping[str, str]:
-        """Return a model's answers, and save them under its name."""
+        """Return a model's answers, saved under its name and hash; saved ones are reused."""
+        key = f"{name} {hash_model(model)}"
+        saved = self.read_answers().get(key, {})
+        if list(saved) == list(self.prompts):
+            return saved
         texts = greedy_answers(model, self.prompts, log=log, track=track)
         answers_by_prompt = dict(zip(self.prompts, texts, strict=True))
         with durable.explain_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         durable.write_json(
-            self.folder / ANSWERS_FILE, {**self.read_answers(), name: answers_by_prompt}
+            self.folder / ANSWERS_FILE, {**self.read_answers(), key: answers_by_prompt}
         )
         return answers_by_prompt
 

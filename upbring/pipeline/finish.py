@@ -2,16 +2,36 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
+from upbring import durable
 from upbring.errors import Interrupted
+from upbring.evaluate.answer_cache import AnswerCache
 from upbring.pipeline.gates import GateResult, check_gate, write_gate_results
 from upbring.pipeline.live_view import EVALUATION
-from upbring.pipeline.runner import PipelineRunner, WaitingError
-from upbring.runs.results import EvalResult
+from upbring.pipeline.runner import EVALUATION_FOLDER, PipelineRunner, WaitingError
+from upbring.report.build import REPORT_HTML, REPORT_JSON
+from upbring.runs.results import ANSWERS, RESULTS, EvalResult
 from upbring.stages.evaluation.evaluate import evaluate
 from upbring.stages.evaluation.human_judge import votes_waiting_text
 from upbring.stages.evaluation.reward_judge import make_reward_scorer
 from upbring.tracking import Track, no_tracking
+
+GATES = "gates.json"
+
+
+def remove_evidence(folder: Path) -> None:
+    """Remove what an earlier run measured: the recipe or its files may have changed since.
+
+    The answers are kept as stale rows; an unchanged model does not answer again.
+    """
+    evaluation = folder / EVALUATION_FOLDER
+    stale_files = (evaluation / RESULTS, folder / GATES, folder / REPORT_HTML, folder / REPORT_JSON)
+    with durable.explain_os_errors(folder):
+        for file in stale_files:
+            file.unlink(missing_ok=True)
+    if (evaluation / ANSWERS).is_file():
+        AnswerCache(evaluation / ANSWERS).save()
 
 
 def evaluate_models(runner: PipelineRunner, *, track: Track = no_tracking) -> list[EvalResult]:
@@ -32,6 +52,7 @@ def evaluate_models(runner: PipelineRunner, *, track: Track = no_tracking) -> li
             track=track,
             make_scorer=partial(make_reward_scorer, settings, track=track),
             names=names,
+            keeps_other_suites=False,
         )
     except BaseException as error:
         runner.show_state(EVALUATION, "interrupted" if isinstance(error, Interrupted) else "failed")
@@ -47,5 +68,5 @@ def evaluate_models(runner: PipelineRunner, *, track: Track = no_tracking) -> li
 def check_gates(runner: PipelineRunner, results: Sequence[EvalResult]) -> list[GateResult]:
     """Check the gates; save and return the results."""
     gate_results = [check_gate(gate, results) for gate in runner.recipe.gates]
-    write_gate_results(runner.folder / "gates.json", gate_results)
+    write_gate_results(runner.folder / GATES, gate_results)
     return gate_results

@@ -21,6 +21,7 @@ from upbring.durable import JSON
 from upbring.errors import format_value, nearest
 from upbring.evaluate.paired import CHANGE_SUFFIX
 from upbring.evaluate.to_results import too_few_text
+from upbring.maths.statistics import MIN_ITEMS
 from upbring.runs.results import EvalResult
 
 # The metrics of gates, each as (suite, name) pairs in the order in which they are looked up.
@@ -36,6 +37,7 @@ METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "extraction": (("memorisation", "extraction"),),
     "reward": (("preference", "reward"),),
 }
+MAX_NAMES = 12  # shown in an error
 SUITES = frozenset({"custom", *(suite for names in METRICS.values() for suite, _ in names)})
 CONDITION_PATTERN = re.compile(
     r"(?P<sign><=|>=|<|>)\s*"
@@ -55,6 +57,7 @@ class Gate:
     operator: str
     limit: float
     baseline: str | None = None
+    line: int = 0  # in the recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,36 @@ def _parse_number(text: str, percent_sign: str) -> float:
     except ValueError:
         raise ValueError(f"{format_value(text)} is not a number; write it as 0.05 or 5%") from None
     return value / 100 if percent_sign else value
+
+
+def find_unmeasured(gate: Gate, results: Sequence[EvalResult]) -> str | None:
+    """Return why a gate's number will not be measured, given what the evaluation will give."""
+    for model in filter(None, (gate.model, gate.baseline)):
+        result = find_metric(gate.metric, model, results)
+        if result is None or result.value is None:
+            names = sorted({f"{each.suite}/{each.name}" for each in results if each.model == model})
+            hint = f"the evaluation gives {', '.join(names[:MAX_NAMES])}"
+            more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            return (
+                f"nothing measures {gate.metric} of {model} with these suites, data and judge; "
+                f"{hint}{more}"
+            )
+        if result.too_few is not None:
+            return (
+                f"{gate.metric} of {model} has {too_few_text(result.too_few)}; give "
+                f"{MIN_ITEMS} rows or more for it"
+            )
+    return None
+
+
+def find_unrequested(gate: Gate, suites: Sequence[str]) -> str | None:
+    """Return why a gate's number will not be measured, given the requested suites."""
+    needed = sorted({suite for suite, _ in METRICS.get(gate.metric, ())}) or [
+        gate.metric.partition("/")[0]
+    ]
+    if not suites or set(needed) & set(suites):
+        return None
+    return f"the suite {needed[0]} is not requested; add it to `suite:`, or remove the gate"
 
 
 def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:

@@ -17,7 +17,7 @@ Errors contain the file, the line and the nearest valid name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -345,7 +345,7 @@ class _RecipeReader:
         for name, inner in entry.value.entries.items():
             text = inner.value.text if isinstance(inner.value, Scalar) else ""
             try:
-                yield parse_gate(name, text, models)
+                yield replace(parse_gate(name, text, models), line=inner.line)
             except ValueError as error:
                 self._add_problem(inner.line, f"gates.{name}: {error}")
 

@@ -10,7 +10,8 @@ from rich.tree import Tree
 
 from upbring.errors import GateError, format_command
 from upbring.pipeline.ask import PipelinePrompts, format_answers
-from upbring.pipeline.finish import check_gates, evaluate_models
+from upbring.pipeline.check_measurable import check_measurable
+from upbring.pipeline.finish import check_gates, evaluate_models, remove_evidence
 from upbring.pipeline.gates import METRICS, GateResult
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS, collect_rankings
@@ -35,11 +36,6 @@ class PipelineOutcome:
     waits_for: str = ""
 
 
-def default_folder(recipe_path: Path) -> Path:
-    """Return the output folder of a recipe if the user names none."""
-    return Path("runs") / recipe_path.stem
-
-
 def run_recipe(
     recipe_path: Path, folder: Path, *, is_dry_run: bool = False, console: Console | None = None
 ) -> PipelineOutcome:
@@ -48,6 +44,7 @@ def run_recipe(
 
     log, track = make_log(console), make_tracker(console)
     recipe = read_recipe(recipe_path)
+    check_measurable(recipe)
     live_view = (
         None if is_dry_run or not has_bars(console) else LiveView(recipe, folder, console=console)
     )
@@ -65,6 +62,7 @@ def run_recipe(
             _print_sample_answers, runner, PipelinePrompts(recipe.ask, folder), track
         )
     with runner.locked():
+        remove_evidence(folder)
         try:
             with live_view or nullcontext():
                 runner.on_model_ready(BASE)
@@ -118,9 +116,7 @@ def _print_sample_answers(
     runner: PipelineRunner, prompts: PipelinePrompts, track: Track, name: str
 ) -> None:
     """Generate responses to the recipe's prompts with a model, and print them."""
-    answers = prompts.read_answers().get(name) if name == BASE else None
-    if answers is None:
-        answers = {**prompts.ask(name, runner.resolve_model(name), log=runner.log, track=track)}
+    answers = prompts.ask(name, runner.resolve_model(name), log=runner.log, track=track)
     runner.log(format_answers(name, answers))
 
 

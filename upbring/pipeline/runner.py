@@ -43,6 +43,7 @@ IGNORED_SETTINGS = frozenset({"name", "runs", "threads", "save_total_limit", "to
 # The action for a stage: none, resume it, run it again, run it for the first time.
 StageAction = Literal["kept", "resume", "again", "to do"]
 Log = Callable[[str], None]
+EVALUATION_FOLDER = "evaluation"
 StageFunction = Callable[[Resolved[Any], Path, Log], None]
 
 
@@ -221,7 +222,7 @@ class PipelineRunner:
                 self._resolve_reference("data", each, stage_names) for each in settings.data
             ),
             "judge": self._resolve_reference("judge", settings.judge, stage_names),
-            "to": self.folder / "evaluation",
+            "to": self.folder / EVALUATION_FOLDER,
         }
         return settings.model_copy(update=updates)
 

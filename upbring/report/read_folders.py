@@ -168,7 +168,8 @@ class _EvidenceReader:
         for source in (folder, inner, *subfolders):
             for each in self._call_or_record_error(partial(read_results, source)) or []:
                 self.results[each.suite, each.model, each.name, each.against] = each
-            self.answers += [_parse_answer(row) for row in self._read_rows(source / ANSWERS)]
+            rows = [r for r in self._read_rows(source / ANSWERS) if not r.get("stale")]
+            self.answers += map(_parse_answer, rows)
 
     def _add_gates(self, path: Path) -> None:
         if not path.is_file():

@@ -49,8 +49,11 @@ def evaluate(
     make_scorer: MakeScorer | None = None,
     names: Sequence[str] | None = None,
     metrics: Sequence[MetricSource] = (),
+    keeps_other_suites: bool = True,
 ) -> list[EvalResult]:
     """Evaluate the models and write the folder; return all results.
+
+    The folder keeps the results of suites that are not measured now, unless told otherwise.
 
     `names` are the models' names in the results; by default they are named as in the settings.
     `metrics` are functions of the caller, or names as in the setting metric_function.
@@ -88,8 +91,10 @@ def evaluate(
         if "preference" in suites and is_human_judge(settings.judge):
             _collect_votes(settings, models, context, log=log)
         results = [result for suite in suites for result in SUITES[suite](models, context)]
-        cache.save()
-        other_results = [n for n in read_results(settings.to) if n.suite not in suites]
+        cache.save(suites=suites if keeps_other_suites else None)
+        other_results = [
+            n for n in read_results(settings.to) if keeps_other_suites and n.suite not in suites
+        ]
         write_results(settings.to, [*other_results, *results])
     return results
 

@@ -170,8 +170,8 @@ def _measure_harness(models: Sequence[EvaluatedModel], context: SuiteContext) ->
 def _measure_custom(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
     if context.metrics is None:
         return []
-    rows, seed = context.eval_data.metric_rows, context.seed
-    return measure_custom_metrics(models, rows, context.metrics, cache=context.cache, seed=seed)
+    rows = context.eval_data.metric_rows
+    return measure_custom_metrics(models, rows, context.metrics, cache=context.cache)
 
 
 SUITES: Mapping[str, Callable[[Sequence[EvaluatedModel], SuiteContext], list[EvalResult]]] = {
