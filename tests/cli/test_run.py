@@ -66,7 +66,7 @@ def test_two_recipes_of_one_name_share_nothing(home: Path) -> None:
 def test_a_changed_recipe_does_not_show_what_the_old_one_measured(home: Path) -> None:
     done(home, "run", "pipeline.yaml", "--to", "out")
     before = json.loads((home / "out" / "report.json").read_text())
-    assert {each["suite"] for each in before["results"]} == {"facts"}
+    assert {each["suite"] for each in before["results"]} == {"facts", "contamination"}
     assert before["gates"]
     small.make_model(home / "m", seed=3)
     changed = RECIPE.replace("q.jsonl, suite: facts", "p.jsonl, suite: preference")
@@ -75,7 +75,7 @@ def test_a_changed_recipe_does_not_show_what_the_old_one_measured(home: Path) ->
     (home / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done(home, "run", "pipeline.yaml", "--to", "out")
     after = json.loads((home / "out" / "report.json").read_text())
-    assert {each["suite"] for each in after["results"]} == {"preference"}
+    assert {each["suite"] for each in after["results"]} == {"preference", "contamination"}
     assert after["gates"] == []
     (home / "pipeline.yaml").write_text(changed.partition("evaluate:")[0])
     done(home, "run", "pipeline.yaml", "--to", "out")

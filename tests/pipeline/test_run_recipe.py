@@ -43,6 +43,7 @@ def test_the_outcome_has_the_numbers_and_the_gates() -> None:
     assert {(each.suite, each.model) for each in outcome.results} == {
         ("facts", "base"),
         ("facts", "sft"),
+        ("contamination", "sft"),
     }
     assert [(gate.name, gate.passed) for gate in outcome.gates] == [("facts", True)]
     assert (default_folder(Path("short.yaml")) / "report.html").is_file()

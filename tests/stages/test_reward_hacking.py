@@ -1,6 +1,7 @@
 """The verdict on runs, from a few evaluations."""
 
 from upbring.runs.metrics import MetricsRecord
+from upbring.runs.results import JudgeQuality
 from upbring.stages.reward_hacking import CheckpointChoice, summarize_run
 
 
@@ -89,3 +90,15 @@ def test_if_the_last_weights_are_kept_the_verdict_is_about_them() -> None:
     rows = [{"reward": 0.0, "judge": j} for j in (0, 2, 0)]
     assert "significant gain" in summary(*rows).split("(")[0]
     assert "no significant gain" in summary(*rows, choice=CheckpointChoice(is_last=True))
+
+
+def test_a_judge_that_is_not_fit_confirms_nothing() -> None:
+    rows = records({"reward": 0.0, "judge": 0.0}, {"reward": 2.0, "judge": 2.0})
+    judge = JudgeQuality("rm", "not fit", "right on 46.7 % of 30 held-out pairs")
+    found = summarize_run(rows, steps=10, choice=CheckpointChoice(), judge=judge)
+    assert found[0].startswith("verdict: no evidence: the judge rose, but it is not fit")
+    assert found[1] == "  judged by rm (not fit: right on 46.7 % of 30 held-out pairs)"
+    fit = JudgeQuality("rm", "fit", "right on 90 % of 300 held-out pairs")
+    (first, second, *_) = summarize_run(rows, steps=10, choice=CheckpointChoice(), judge=fit)
+    assert "significant gain, confirmed by the judge" in first
+    assert "(fit: right on 90 %" in second

@@ -168,8 +168,8 @@ class _EvidenceReader:
         for source in (folder, inner, *subfolders):
             for each in self._call_or_record_error(partial(read_results, source)) or []:
                 self.results[each.suite, each.model, each.name, each.against] = each
-            rows = [r for r in self._read_rows(source / ANSWERS) if not r.get("stale")]
-            self.answers += map(_parse_answer, rows)
+            rows = self._read_rows(source / ANSWERS)
+            self.answers += [_parse_answer(row) for row in rows if not row.get("stale")]
 
     def _add_gates(self, path: Path) -> None:
         if not path.is_file():
@@ -323,13 +323,12 @@ def _format_prompt(prompt: JSON) -> str:
 
 
 def _parse_data_file(row: Mapping[str, JSON]) -> DataFile:
-    is_held_out = row.get("purpose") == "held_out"
     return DataFile(
         str(row["file"]),
         str(row["sha256"]),
         int(str(row["rows"])),
         str(row.get("format", "?")),
-        "held_out" if is_held_out else "train",
+        "held_out" if row.get("purpose") == "held_out" else "train",
         tuple(map(str, _as_list(row.get("notes")))),
     )
 

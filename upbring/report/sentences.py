@@ -13,6 +13,7 @@ from upbring.report.scorecard import ScorecardRow, find_result
 from upbring.rules.refusal import REFUSAL_RULES
 from upbring.train.progress import format_duration
 
+CONTAMINATION = "contamination"  # suite: shares of prompts that were trained on
 OVERFIT_RATIO = 1.02  # times the lowest held-out loss
 
 Tone = Literal["good", "bad", "open"]
@@ -79,6 +80,9 @@ def _reasons(findings: Findings) -> Iterator[str]:
         yield f"Significantly worse than before: {texts.join_names(worse)}."
     elif better:
         yield "No metric got significantly worse."
+    for each in findings.evidence.results:
+        if each.suite == CONTAMINATION and each.value:
+            yield f"{each.name} of {each.model} is no evidence: {each.note}."
     yield from judge_lines(findings)
     if any(each.is_hacked for each in findings.overoptimization):
         yield "Reward hacking: the reward rose while the score of the held-out judge fell."

@@ -15,6 +15,7 @@ SUITE_TITLES = {
     "preference": "Preference",
     "reward_health": "Reward model quality",
     "custom": "Your own metrics",
+    "contamination": "Evaluated prompts that were in the training data",
 }
 RESULT_TITLES = {
     "accuracy": "correct answers",

@@ -1,7 +1,7 @@
 """The context of a stage, and the parts of a stage that each method implements."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -93,6 +93,8 @@ class Implementation:
     write_model: Callable[["StageContext", str, Path, Contract], None] | None = None
     # Measures the finished model.
     finish: Callable[["StageContext", str, Run], None] = lambda *_: None
+    # The reward models and judges whose numbers the model card shows.
+    judges: Callable[["StageContext"], Sequence[str]] = lambda _: ()
     next_command: Callable[[Run], str] = lambda run: format_command("chat", run.path)
     healthy_ranges: Mapping[str, Band] = field(default_factory=dict)  # healthy ranges of metrics
     has_reference: bool = False  # scores all rows before the first step

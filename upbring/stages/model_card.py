@@ -7,6 +7,7 @@ import yaml
 from upbring.runs.contract import Contract
 from upbring.runs.environment import redact_home
 from upbring.runs.metrics import MetricsRecord, read_metrics
+from upbring.runs.results import REWARD_HEALTH, JudgeQuality, read_results
 from upbring.runs.run_folder import Run
 
 LIMITS = [
@@ -26,9 +27,12 @@ def write_card(
     method: str,
     summary: str,
     data_notes: Sequence[str] = (),
+    judges: Sequence[JudgeQuality] = (),
 ) -> None:
     """Write the model card of a run; `data_notes` tell how many rows were dropped or truncated."""
     records = read_metrics(run.metrics_file)
+    own_results = [r for r in read_results(run.path) if r.suite == REWARD_HEALTH and r.judge]
+    own_quality = [result.judge for result in own_results[:1] if result.judge]
     stage, is_reward = contract.history[-1], contract.kind == "reward"
     text = render_model_card(
         name=run.path.name,
@@ -36,7 +40,7 @@ def write_card(
         method=method,
         library="peft" if (run.model / "adapter_config.json").is_file() else "transformers",
         summary=summary,
-        numbers=_format_metrics(records),
+        numbers=_format_metrics(records) | _format_judges([*own_quality, *judges]),
         data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
         data_notes=data_notes,
         limits=[REWARD_MODEL_LIMIT, *LIMITS[1:]] if is_reward else LIMITS,
@@ -97,6 +101,14 @@ def _bullet_section(title: str, lines: Sequence[str]) -> list[str]:
 
 def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _format_judges(judges: Sequence[JudgeQuality]) -> dict[str, str]:
+    """Return how good each reward model and judge is: the numbers it gives are worth no more."""
+    return {
+        f"quality of {redact_home(judge.name)} as a judge": f"{judge.verdict}; {judge.detail}"
+        for judge in judges
+    }
 
 
 def _format_metrics(records: list[MetricsRecord]) -> dict[str, str]:

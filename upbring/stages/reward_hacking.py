@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upbring.runs.metrics import MetricsRecord
+from upbring.runs.results import JudgeQuality
 
 MAX_LENGTH_RATIO, MAX_KL, NUM_STANDARD_ERRORS = 1.5, 25.0, 2.0
 SUMMARY_METRICS = ("reward", "judge", "kl", "length", "ended")
@@ -39,7 +40,11 @@ class CheckpointChoice:
 
 
 def summarize_run(
-    records: Sequence[MetricsRecord], *, steps: int, choice: CheckpointChoice
+    records: Sequence[MetricsRecord],
+    *,
+    steps: int,
+    choice: CheckpointChoice,
+    judge: JudgeQuality | None = None,
 ) -> list[str]:
     """Return verdict and advice on a run of `steps` steps, from its held-out evaluations."""
     evaluations = [r for r in records if r.kind == "held_out" and "reward" in r.values]
@@ -56,12 +61,15 @@ def summarize_run(
         if name in first and name in last
     )
     return [
-        f"verdict: {_diagnose(evaluations, choice)} ({numbers}){early_stop_note}",
+        f"verdict: {_diagnose(evaluations, choice, judge)} ({numbers}){early_stop_note}",
+        *([f"  {judge.text}"] if judge is not None else []),
         *_advice(evaluations, choice),
     ]
 
 
-def _diagnose(evaluations: Sequence[MetricsRecord], choice: CheckpointChoice) -> str:
+def _diagnose(
+    evaluations: Sequence[MetricsRecord], choice: CheckpointChoice, judge: JudgeQuality | None
+) -> str:
     """Return in one line whether the policy improved, and whether the reward was hacked.
 
     The reward was hacked if it is higher at the end than at the judge's best evaluation, while the
@@ -85,6 +93,8 @@ def _diagnose(evaluations: Sequence[MetricsRecord], choice: CheckpointChoice) ->
         if choice.score(best) == choice.score(first):  # its error is 0 by definition
             return "no significant gain (no evaluation scores higher than the first)"
         return f"no significant gain (two standard errors of the {score_name} are {noise:.2g})"
+    if is_judged and judge is not None and not judge.is_fit:
+        return "no evidence: the judge rose, but it is not fit"
     if is_judged:
         return "significant gain, confirmed by the judge"
     return "the reward rose; without a judge it is unknown whether it was hacked"

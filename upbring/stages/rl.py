@@ -31,6 +31,7 @@ from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
 from upbring.runs.find_model import locate_model
 from upbring.runs.metrics import read_metrics
+from upbring.runs.results import find_judge_quality
 from upbring.runs.run_folder import Run
 from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.pretrain import PretrainSettings
@@ -311,8 +312,18 @@ def _finish(context: StageContext, role: str, run: Run) -> None:
     choice = CheckpointChoice(
         settings.kl_coef, settings.max_kl, is_last=settings.final_weights == "last"
     )
-    for line in summarize_run(read_metrics(run.metrics_file), steps=int(str(steps)), choice=choice):
+    judge = find_judge_quality(settings.judge) if settings.judge else None
+    records = read_metrics(run.metrics_file)
+    for line in summarize_run(records, steps=int(str(steps)), choice=choice, judge=judge):
         context.log(line)
+
+
+def _judges(context: StageContext) -> list[str]:
+    """Return the reward models and the judge; rules have no quality to measure."""
+    settings = context.settings
+    names = [parse_weighted_name(text, "reward_model")[0] for text in settings.reward_model]
+    judges = [*names, *([settings.judge] if settings.judge else [])]
+    return [name for name in dict.fromkeys(judges) if Path(name).is_dir()]
 
 
 def on_policy_implementation(algorithm_class: type[OnPolicy], *, label: str) -> Implementation:
@@ -324,6 +335,7 @@ def on_policy_implementation(algorithm_class: type[OnPolicy], *, label: str) -> 
         make_algorithm=partial(make_rl_algorithm, algorithm_class=algorithm_class),
         samples_held_out_prompts=False,
         check_settings=_check_settings,
+        judges=_judges,
         extra_identity=_reward_identity,
         write_model=_write_policy,
         finish=_finish,

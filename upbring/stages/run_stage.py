@@ -18,9 +18,11 @@ from upbring.model.roles import BASE
 from upbring.runs.callback import RunStart
 from upbring.runs.contract import Contract
 from upbring.runs.metrics import MetricsRecord, read_metrics
+from upbring.runs.results import find_judge_quality
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.settings.write_settings import format_yaml
+from upbring.stages.contamination.remember_rows import remember_rows
 from upbring.stages.context import StageContext
 from upbring.stages.model_card import write_card
 from upbring.stages.out_of_memory import explain_out_of_memory
@@ -222,6 +224,7 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         with durable.atomic_folder(run.model) as folder:
             write = context.implementation.write_model or write_model
             write(context, role, folder, stage_contract)
+            remember_rows(context, folder)
     try:
         context.implementation.finish(context, role, run)
     except Interrupted as stop:
@@ -236,6 +239,7 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         method=context.method.name,
         summary=context.implementation.summary,
         data_notes=[f"{file.file}: {n}" for file in context.dataset.files for n in file.notes],
+        judges=[find_judge_quality(name) for name in context.implementation.judges(context)],
     )
 
 

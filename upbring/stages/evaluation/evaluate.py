@@ -25,6 +25,8 @@ from upbring.judge.load_function import load_function, make_function
 from upbring.judge.row_function import RowFunction
 from upbring.runs.results import ANSWERS, EvalResult, read_results, write_results
 from upbring.settings.commands.evaluate import EvaluateSettings
+from upbring.stages.contamination.measure_contamination import SUITE as CONTAMINATION
+from upbring.stages.contamination.measure_contamination import measure_contamination
 from upbring.stages.evaluation.eval_data import EvalData, has_rows, load_eval_data
 from upbring.stages.evaluation.human_judge import (
     check_votes,
@@ -54,7 +56,6 @@ def evaluate(
     """Evaluate the models and write the folder; return all results.
 
     The folder keeps the results of suites that are not measured now, unless told otherwise.
-
     `names` are the models' names in the results; by default they are named as in the settings.
     `metrics` are functions of the caller, or names as in the setting metric_function.
     """
@@ -91,11 +92,29 @@ def evaluate(
         if "preference" in suites and is_human_judge(settings.judge):
             _collect_votes(settings, models, context, log=log)
         results = [result for suite in suites for result in SUITES[suite](models, context)]
+        results += _contamination_results(settings, model_names, suites, eval_data, log=log)
         cache.save(suites=suites if keeps_other_suites else None)
-        other_results = [
-            n for n in read_results(settings.to) if keeps_other_suites and n.suite not in suites
-        ]
+        replaced = {*suites, CONTAMINATION}
+        old_results = read_results(settings.to) if keeps_other_suites else []
+        other_results = [n for n in old_results if n.suite not in replaced]
         write_results(settings.to, [*other_results, *results])
+    return results
+
+
+def _contamination_results(
+    settings: EvaluateSettings,
+    names: Sequence[str],
+    suites: Sequence[str],
+    eval_data: EvalData,
+    *,
+    log: Log,
+) -> list[EvalResult]:
+    """Return and log which evaluated prompts the models were trained on."""
+    models = dict(zip(names, settings.models, strict=True))
+    results = list(measure_contamination(models, suites, eval_data))
+    for each in results:
+        if each.value:
+            log(f"{each.model}, {each.name}: {each.note}; these numbers are no evidence")
     return results
 
 

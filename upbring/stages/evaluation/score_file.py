@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from upbring.data.read import formats
 from upbring.data.read.detect_format import detect_format
@@ -22,6 +23,7 @@ from upbring.data.read.folders import expand_folders
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Record
 from upbring.errors import InputError
+from upbring.evaluate.to_results import too_few_text
 from upbring.judge.reward_model import (
     Ensemble,
     ResponseGroup,
@@ -32,6 +34,7 @@ from upbring.judge.reward_model import (
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
 from upbring.settings.commands.score import ScoreSettings
+from upbring.stages.contamination.remember_rows import find_trained_rows, hash_of
 from upbring.tracking import Track, no_tracking
 from upbring.train import devices
 
@@ -98,7 +101,11 @@ def score_files(
     )
     ensemble = Ensemble(members, settings.combine, settings.spread)
     rows: list[ScoreRow] = []
-    summary = ScoreSummary()
+    known = [find_trained_rows(name) for name in (settings.model, *settings.ensemble)]
+    trained_rows = None if None in known else frozenset[str]().union(*filter(None, known))
+    if trained_rows is None:
+        log("whether the model was trained on these rows is not known")
+    summary = ScoreSummary(trained_rows=trained_rows)
     scored = score_records(ensemble, itertools.chain.from_iterable(files))
     for record, scores in track(scored, total=count, label="scoring"):
         summary.add(record, scores)
@@ -148,10 +155,15 @@ class ScoreSummary:
     values: list[float] = field(default_factory=list)
     num_correct: list[float] = field(default_factory=list)  # pairs of each ranking
     num_pairs: list[float] = field(default_factory=list)
+    trained_rows: frozenset[str] | None = None  # hashes of the models' training rows, if known
+    is_trained: list[bool] = field(default_factory=list)  # of each ranking
+    num_trained: int = 0
 
     def add(self, record: Record, scores: ScoreArray) -> None:
         """Add the scores of a record."""
         self.num_rows += 1
+        is_trained = self.trained_rows is not None and hash_of(record) in self.trained_rows
+        self.num_trained += is_trained
         self.values += scores.tolist()
         if not isinstance(record, Comparison):
             return
@@ -160,6 +172,7 @@ class ScoreSummary:
         margins = (scores[:, None] - scores)[is_better]
         self.num_correct.append(float((margins > 0).sum() + 0.5 * (margins == 0).sum()))
         self.num_pairs.append(float(is_better.sum()))
+        self.is_trained.append(is_trained)
 
     def format_lines(self) -> list[str]:
         """Return the summary as lines of text."""
@@ -179,12 +192,29 @@ class ScoreSummary:
             text_lines.append(
                 f"{_format_share(self.accuracy())} of {sum(self.num_pairs):,.0f} pairs as ranked"
             )
-        return text_lines
+        return [*text_lines, *self._trained_lines()]
 
-    def accuracy(self) -> Estimate:
+    def _trained_lines(self) -> Iterator[str]:
+        """Yield how many rows the reward model was trained on, and the accuracy on the others."""
+        if not self.num_trained:
+            return
+        yield (
+            f"{self.num_trained:,} of {self.num_rows:,} rows have a prompt that the model was "
+            "trained on: their scores are no evidence"
+        )
+        is_new = ~np.asarray(self.is_trained, np.bool_)
+        if np.asarray(self.num_pairs)[is_new].sum():
+            yield f"without them, {_format_share(self.accuracy(is_new))} of pairs as ranked"
+
+    def accuracy(self, is_selected: npt.NDArray[np.bool_] | None = None) -> Estimate:
         """Return the share of pairs whose scores agree with the ranks."""
-        return statistics.share_of_counts(np.asarray(self.num_correct), np.asarray(self.num_pairs))
+        correct, pairs = np.asarray(self.num_correct), np.asarray(self.num_pairs)
+        if is_selected is not None:
+            correct, pairs = correct[is_selected], pairs[is_selected]
+        return statistics.share_of_counts(correct, pairs)
 
 
 def _format_share(value: Estimate) -> str:
+    if value.too_few is not None:
+        return f"{value.value:.1%} ({too_few_text(value.too_few)})"
     return f"{value.value:.1%} ({value.low:.1%} … {value.high:.1%})"
