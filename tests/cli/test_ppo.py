@@ -55,7 +55,7 @@ def test_it_stops_where_the_divergence_is_above_its_budget(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "reward_model: none is given, and no reward_function; name a reward model, "),
+        ((), "no reward is given; give --reward-model RUN or --reward-function FILE.py:FUNCTION"),
         (("--rule", "jsn"), "reward_function: 'jsn' is unknown; did you mean json?"),
         (("--reward-model", "r=x"), "reward_model: 'r=x' has no number after the =; write it"),
         (("--reward-model", "m"), "m: has no reward head, so it cannot score; train one with"),

@@ -49,7 +49,7 @@ def test_a_file_is_read_as_the_first_kind_that_fits(
 def test_a_file_that_fits_no_kind_is_refused_as_the_last(home: Path) -> None:
     settings = KtoSettings(model="m", data=(home / "d.jsonl",))
     encoder = first_readable_encoder((Comparison, Label), chat_of(home), settings)
-    with pytest.raises(InputError, match="labels"):
+    with pytest.raises(InputError, match="labeled responses"):
         encoder.encode(home / "d.jsonl", lambda _: None)
 
 

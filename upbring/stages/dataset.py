@@ -251,7 +251,8 @@ def _open_or_build(
             messages.clear()
             store = build_store(folder, _poll_each(trees, poll), messages=messages)
         else:
-            for text in store.messages:
+            messages[:] = store.messages
+            for text in messages:
                 log(text)
     return store
 

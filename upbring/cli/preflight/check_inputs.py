@@ -55,7 +55,9 @@ def _check_files(command: Command, settings: Any) -> None:  # noqa: ANN401 -- as
 
 
 def _models(command: Command, settings: Any) -> Iterator[str]:  # noqa: ANN401 -- as above
-    """Yield what names the folder of a model in the settings of a command."""
+    """Yield what names the folder of a model in the settings of a command; `init` only writes it."""
+    if command.name == "init":
+        return
     names = ("model", "models", "ensemble", "judge", *(["run"] if command.name == "export" else []))
     for name in names:
         value = getattr(settings, name, None)
