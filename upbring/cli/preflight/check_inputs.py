@@ -55,8 +55,8 @@ def _check_files(command: Command, settings: Any) -> None:  # noqa: ANN401 -- as
 
 
 def _models(command: Command, settings: Any) -> Iterator[str]:  # noqa: ANN401 -- as above
-    """Yield what names the folder of a model in the settings of a command; `init` only writes it."""
-    if command.name == "init":
+    """Yield what names the folder of a model in the settings of a command."""
+    if command.name == "init":  # writes the name into a recipe
         return
     names = ("model", "models", "ensemble", "judge", *(["run"] if command.name == "export" else []))
     for name in names:
