@@ -118,7 +118,9 @@ def test_tasks_that_cannot_be_measured_are_named(
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-evaluation-harness is installed")
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
-    answer = upbring(tmp_path, "evaluate", "m", "--suite", "harness", "--tasks", "arc_easy")
+    answer = upbring(
+        tmp_path, "evaluate", "builtin:sprout", "--suite", "harness", "--tasks", "arc_easy"
+    )
     assert answer.code == 2
     assert answer.err == (
         'suite: harness needs lm-evaluation-harness; run `pip install "upbring[eval]"`\n'
