@@ -36,14 +36,19 @@ def brief(response, row):
 """
 
 
+def pipeline_folder(folder: Path) -> Path:
+    (found,) = (folder / "runs").glob("recipe-*")
+    return found
+
+
 def stage_state(folder: Path) -> str:
-    record = json.loads((folder / "runs/recipe/stages/rl/run.json").read_text())
+    record = json.loads((pipeline_folder(folder) / "stages/rl/run.json").read_text())
     return str(record["started_at"])
 
 
 def test_a_recipe_trains_on_measures_and_gates_functions_of_the_user(tmp_path: Path) -> None:
     folder = prepare(tmp_path)
-    rows = [{"question": f"{n} plus 2?", "answer": f"#### {n + 2}"} for n in range(8)]
+    rows = [{"question": f"{n} plus 2?", "answer": f"#### {n + 2}"} for n in range(24)]
     (folder / "math.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "recipe.yaml").write_text(RECIPE)
     answer = upbring(folder, "run", "recipe.yaml")
@@ -52,7 +57,7 @@ def test_a_recipe_trains_on_measures_and_gates_functions_of_the_user(tmp_path: P
     (folder / "functions.py").write_text(CODE)
     answer = done(folder, "run", "recipe.yaml")
     assert "gate custom/brief >= 0: passed" in " ".join((answer.out + answer.err).split())
-    page = (folder / "runs/recipe/report.html").read_text()
+    page = (pipeline_folder(folder) / "report.html").read_text()
     assert "Your own metrics" in page
     assert "same number" in page
     first = stage_state(folder)

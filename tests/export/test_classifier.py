@@ -19,6 +19,7 @@ from tests.tolerances import LOGPROBS
 from upbring.data.chat.tokenizer import PAD_TOKEN, train_tokenizer
 from upbring.data.chat.tokenizer_files import load_tokenizer, make_tokenizer
 from upbring.data.read.records import Message
+from upbring.export import weights
 from upbring.export.classifier import choose_padding, make_classifier
 from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
 
@@ -170,7 +171,7 @@ def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.Monk
             classifier.score.weight += 0.1
         return classifier
 
-    monkeypatch.setattr("upbring.export.weights.make_classifier", wrong)
+    monkeypatch.setattr(weights, "make_classifier", wrong)
     answer = upbring(home.folder, "export", "runs/lora", "--to", "out/wrong")
     assert answer.code == 1
     assert "so the export was deleted" in answer.err

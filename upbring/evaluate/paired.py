@@ -7,9 +7,7 @@ from dataclasses import replace
 from upbring.evaluate.to_results import to_result
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate, FloatArray
-from upbring.runs.results import EvalResult
-
-CHANGE_SUFFIX = "_change"
+from upbring.runs.results import CHANGE_SUFFIX, EvalResult
 
 
 def share_results(template: EvalResult, values: Mapping[str, FloatArray]) -> Iterator[EvalResult]:

@@ -17,7 +17,7 @@ from upbring.errors import InputError
 FORMAT = 1
 REWARD_HEALTH = "reward_health"
 RESULTS, ANSWERS = "results.json", "answers.jsonl"
-
+CHANGE_SUFFIX = "_change"  # of a number that is a paired difference from another model
 
 JudgeVerdict = Literal["fit", "use with care", "not fit", "not measured"]
 

@@ -14,11 +14,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from upbring.evaluate.paired import CHANGE_SUFFIX
 from upbring.evaluate.refusals import SUITE as REFUSALS
 from upbring.evaluate.to_results import format_interval, format_number
 from upbring.rules.refusal import REFUSAL_RULES
-from upbring.runs.results import EvalResult, list_judges
+from upbring.runs.results import CHANGE_SUFFIX, EvalResult, list_judges
 from upbring.terminal import Console
 from upbring.train.table_layouts import Layout, make_table, print_table
 
