@@ -28,6 +28,7 @@ from upbring.evaluate.task_files import reject_task_code
 from upbring.evaluate.to_results import to_result
 from upbring.maths import intervals, statistics
 from upbring.maths.statistics import Estimate, FloatArray
+from upbring.maths.too_few import MIN_ITEMS
 from upbring.runs.results import EvalResult
 
 SUITE = "harness"
@@ -221,7 +222,7 @@ def _result_template(
 
 def _normal_estimate(value: float, stderr: object, count: int) -> Estimate:
     """Return value ± 1.96 standard errors."""
-    if count < statistics.MIN_ITEMS:
+    if count < MIN_ITEMS:
         return Estimate(value, math.nan, math.nan, count, too_few=count)
     if not _is_number(stderr) or float(str(stderr)) == 0:
         return Estimate(value, math.nan, math.nan, count)

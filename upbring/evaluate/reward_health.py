@@ -40,7 +40,8 @@ from upbring.evaluate.to_results import format_result, to_result
 from upbring.evaluate.worthless_responses import WORTHLESS_KINDS, ProbeScores
 from upbring.maths import calibration
 from upbring.maths.calibration import CalibrationBin
-from upbring.maths.statistics import MIN_ITEMS, Estimate, FloatArray
+from upbring.maths.statistics import Estimate, FloatArray
+from upbring.maths.too_few import MIN_ITEMS
 from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality, JudgeVerdict
 
 SUITE = REWARD_HEALTH

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from upbring.maths.statistics import Estimate
+from upbring.maths.too_few import too_few_text
 from upbring.runs.results import EvalResult
 
 
@@ -30,15 +31,6 @@ def to_result(
 def exact_estimate(value: float, count: int) -> Estimate:
     """Return an estimate without a confidence interval."""
     return Estimate(value, math.nan, math.nan, count)
-
-
-def too_few_text(count: int) -> str:
-    """Return what stands in place of an interval.
-
-    >>> too_few_text(12)
-    'n = 12: too few to say'
-    """
-    return f"n = {count}: too few to say"
 
 
 def format_result(result: EvalResult) -> str:

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from scipy import stats
 
 from upbring.maths import counter_rng, intervals
+from upbring.maths.too_few import MIN_ITEMS
 
 FloatArray = npt.NDArray[np.float64]
 
 CONFIDENCE_LEVEL = 0.95
-MIN_ITEMS = 20
 MIN_ITEMS_WITH_TIES = 21  # at 20, rare wins and losses give intervals that hold in 99 %
 NUM_RESAMPLES = 1000
 

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from upbring.maths import intervals
-from upbring.maths.statistics import MIN_ITEMS, UNKNOWN, Estimate, FloatArray
+from upbring.maths.statistics import UNKNOWN, Estimate, FloatArray
+from upbring.maths.too_few import MIN_ITEMS
 
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-10

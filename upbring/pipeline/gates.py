@@ -19,8 +19,7 @@ from pathlib import Path
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import format_value, nearest
-from upbring.evaluate.to_results import too_few_text
-from upbring.maths.statistics import MIN_ITEMS
+from upbring.maths.too_few import MIN_ITEMS, too_few_text
 from upbring.runs.results import CHANGE_SUFFIX, EvalResult
 
 # The metrics of gates, each as (suite, name) pairs in the order in which they are looked up.

@@ -23,7 +23,6 @@ from upbring.data.read.folders import expand_folders
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Record
 from upbring.errors import InputError
-from upbring.evaluate.to_results import too_few_text
 from upbring.judge.reward_model import (
     Ensemble,
     ResponseGroup,
@@ -33,6 +32,7 @@ from upbring.judge.reward_model import (
 )
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
+from upbring.maths.too_few import too_few_text
 from upbring.settings.commands.score import ScoreSettings
 from upbring.stages.contamination.remember_rows import find_trained_rows, hash_of
 from upbring.tracking import Track, no_tracking
