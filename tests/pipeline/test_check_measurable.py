@@ -64,7 +64,9 @@ def test_a_gate_on_too_few_rows_is_rejected(home: Path) -> None:  # noqa: ARG001
         check(limited)
 
 
-def test_rows_that_a_stage_writes_are_not_known_but_the_suites_are() -> None:
+def test_rows_that_a_stage_writes_are_not_known_but_the_suites_are(
+    home: Path,  # noqa: ARG001 -- a folder
+) -> None:
     text = RECIPE.replace("  sft:", "  world: {method: toyworld}\n  sft:").replace(
         "d.jsonl", "world/demonstrations.jsonl"
     )
