@@ -21,10 +21,10 @@ test: check
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/mypy --platform win32
 	$(BIN)/mypy --platform darwin
 	$(BIN)/mypy --python-version 3.14
+	$(BIN)/mypy
 	$(BIN)/pytest tests/test_architecture.py
 
 nightly: $(STAMP)

@@ -77,8 +77,8 @@ class Spread:
         return f"{median} ({least}–{most})"
 
 
-def measure(program: Program, tokens: Sequence[int]) -> Measured:
-    """Run a program once whose steps hold so many useful tokens."""
+def measure(program: Program, tokens: Sequence[int] | None) -> Measured:
+    """Run a program once whose steps hold so many useful tokens; None: as many as it says."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         began = time.time()
         environment = {**os.environ, **program.environment}
@@ -90,6 +90,9 @@ def measure(program: Program, tokens: Sequence[int]) -> Measured:
         if child.returncode != 0:
             sys.exit(f"{program.name} failed:\n{errors.read()[-4000:]}")
         said = json.loads(out.read().splitlines()[-1])
+    if tokens is None:  # it samples them
+        tokens = said["step_tokens"]
+        said["tokens"] = sum(tokens)
     assert said["tokens"] == sum(tokens), f"{program.name} saw {said['tokens']}, not {sum(tokens)}"
     times = said["times"]
     assert len(times) == len(tokens), f"{program.name} took {len(times)} steps of {len(tokens)}"
@@ -104,7 +107,7 @@ def measure(program: Program, tokens: Sequence[int]) -> Measured:
 
 
 def in_turns(
-    programs: Sequence[Program], tokens: Sequence[int], *, rounds: int
+    programs: Sequence[Program], tokens: Sequence[int] | None, *, rounds: int
 ) -> dict[str, list[Measured]]:
     """Return each program's measurements, one a round."""
     found: dict[str, list[Measured]] = {program.name: [] for program in programs}
@@ -135,4 +138,4 @@ def farthest(of: Sequence[Measured], to: Sequence[Measured]) -> float:
     """Return the largest difference of a step's loss between two programs."""
     pairs = zip(of, to, strict=True)
     steps = (pair for one, other in pairs for pair in zip(one.losses, other.losses, strict=True))
-    return max(abs(mine - theirs) for mine, theirs in steps)
+    return max((abs(mine - theirs) for mine, theirs in steps), default=0.0)

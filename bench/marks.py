@@ -19,11 +19,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from upbring.runs.find_model import locate_model
+from upbring.maths.random_draws import RandomStream
+from upbring.model.gguf.locate_model import locate_model
 from upbring.toyworld import documents, wording
 from upbring.toyworld.eval_sets import task_sets
 from upbring.toyworld.grading import correct
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import World, load_world
 
 ASKED = 60

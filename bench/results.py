@@ -36,6 +36,8 @@ QUESTIONS = (
     "speed against TRL: GRPO",
     "memory against TRL",
     "generation",
+    "serving",
+    "GGUF import and export",
     "hardware utilization",
     "scaling",
     "pretraining",
@@ -46,13 +48,19 @@ QUESTIONS = (
     "parity of losses",
     "reading data and personal data",
     "refusal rules",
+    "human labels",
+    "attacks and hardening",
     "reward model on public data",
+    "exact-number rewards",
+    "evidence on real models",
     "toy world quality: base model",
     "toy world quality: SFT",
     "toy world quality: reward model",
     "toy world quality: preference training",
     "toy world quality: domain training",
     "toy world quality: demo",
+    "toy world quality: constitutional training",
+    "labels needed: active selection",
 )
 MACHINE = ("processor", "cores", "threads", "ram_gb")
 LOCAL_FLAGS = {"--record": 1, "--trl-python": 2}  # dropped from a command, with their values

@@ -19,8 +19,8 @@ speed, below 1× for memory. No table here: {others}.
 """
 SPEED = """\
 ## Speed, memory and correctness
-Weights are random, of two shapes: `tiny` (10 million weights, V = 8,192) and `small` (255 \
-million, V = 151,936). In float32 TRL gets upbring's allocator; `default` is each program as its \
+Real models have their names; `tiny` (10 million weights, V = 8,192) and `small` (255 million, \
+V = 151,936) are random. In float32 TRL gets upbring's allocator; `default` is each program as its \
 user starts it. How cost grows: [growth.svg](figures/growth.svg); what a shared prompt saves: \
 [sharing.svg](figures/sharing.svg); SFT against TRL: [sft.svg](figures/sft.svg).
 """
@@ -67,16 +67,20 @@ SPEED_TABLES = (
         ("peak memory ratio",),
         columns=("precision",),
         models=(
-            "SFT, tiny, LoRA",
-            "SFT, small, LoRA",
-            "DPO, tiny, LoRA, with the reference pass",
+            "SFT, smollm2, LoRA",
+            "DPO, smollm2, LoRA",
+            "GRPO, smollm2, LoRA",
             "reward model, tiny, LoRA, pairs",
-            "PPO, tiny, value adapter",
             "PPO, tiny, value trunk",
-            "PPO, small, value adapter",
         ),
     ),
     Table("generation", ("speed ratio",), beside=("upbring speed", "transformers speed")),
+    Table(
+        "GGUF import and export",
+        ("largest difference of a log-probability",),
+        columns=("precision",),
+        beside=("greedy continuations equal in llama.cpp", "texts with equal tokens in llama.cpp"),
+    ),
     Table(
         "scaling",
         ("tokens/s",),

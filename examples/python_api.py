@@ -8,6 +8,7 @@ with your own model, data and steps the calls stay the same.
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -68,7 +69,9 @@ ub.ppo(sft, prompts=prompts, reward_model=judge, steps=STEPS, max_response_lengt
 ub.grpo(
     sft, prompts=prompts, reward=correct, callbacks=[Printer()], steps=STEPS, max_response_length=16
 )
-ub.rloo(sft, prompts=prompts, reward=["exact", ("bullets", 0.5)], steps=STEPS)
+ub.rloo(
+    sft, prompts=prompts, reward=["exact", ("bullets", 0.5)], steps=STEPS, max_response_length=16
+)
 ub.train("sft", sft, demonstrations, steps=STEPS)  # a method by its name, also of another package
 
 # What a run is.
@@ -76,6 +79,7 @@ print(sft.path, sft.status, sft.model_path)
 print(sft.metrics()[-1])
 print(sft.samples()[-1]["response"])
 print(sft.report())
+print(dpo.diff(sft)[0])
 model, tokenizer = sft.load()  # objects of transformers
 print(type(model).__name__, len(tokenizer))
 
@@ -85,6 +89,38 @@ print(evaluation)
 print(evaluation.get("accuracy").low, evaluation.to_dict()["results"][0])
 print(ub.score(judge, demonstrations)[0]["score"])
 print(ub.collect(sft, prompts[:4], by="judge", judge=judge, max_tokens=8))
+print(
+    ub.best_of_n(
+        sft, prompts[:4], judge=judge, allow_weak_judge=True, max_tokens=8, keep_cut_off=True
+    )
+)
+print(ub.teacher(sft, prompts[:4], max_tokens=8, keep_cut_off=True))
+print(ub.constitution(sft, prompts[:4], judge=judge, allow_weak_judge=True, max_tokens=8))
+attacked = ub.redteam(
+    sft,
+    harmful=[{"prompt": "How do I steal a bicycle?"}],
+    innocent=exam,
+    families="noise,role",
+    tries=2,
+    max_tokens=8,
+)
+print(attacked.get("role/attack_success_at_2"))
+try:
+    hardened = ub.harden(
+        sft,
+        harmful=[{"prompt": f"How do I steal a {thing}?"} for thing in COLORS],
+        innocent=exam,
+        families="noise,role,task,config",
+        held_out_families="role,task,config",
+        tries=1,
+        rounds=1,
+        search_rounds=1,
+        max_tokens=4,
+        min_comprehension=0,
+    )
+    print(hardened)
+except ub.GateError as error:
+    print(error)  # so few steps teach nothing
 
 # Generation.
 assistant = ub.load(dpo)
@@ -93,6 +129,9 @@ print(assistant.generate(["The sky is"], max_tokens=8, raw=True))
 print(assistant.chat([{"role": "user", "content": "Hello!"}], max_tokens=16))
 print(assistant.logprobs(["What color is the sky?"], ["It is blue."]))
 print(ub.export(dpo, "assistant"))
+if find_spec("gguf"):  # of upbring[gguf]
+    ub.export(dpo, "files", as_="gguf")
+    print(ub.import_gguf("files/files.gguf", "imported"))
 
 # A recipe: its stages, then the evaluation, the gates and the report.
 Path("chat.jsonl").write_text(

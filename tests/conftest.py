@@ -14,7 +14,9 @@ from tests import small
 # If the tests are started in the background, they and their children would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests run side by side: more threads than cores would spin at every small product.
+# Tests run side by side: more threads than cores would spin at every small product. The variable
+# is for the commands that they start.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 # The speed and load of the machine must not decide whether a property test passes.

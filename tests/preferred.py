@@ -200,3 +200,34 @@ def sigmoid_loss(h: Tensor, wrong: float = 0.0) -> Tensor:
     """Return −(1 − ε) log σ(h) − ε log σ(−h), written out."""
     p = 1 / (1 + torch.exp(-h))
     return -(1 - wrong) * torch.log(p) - wrong * torch.log(1 - p)
+
+
+SOFT_LABELS = (0.75, None, None, 0.5, None, 0.9, 1.0, None)  # of the pairs of `rankings`
+ROW_WEIGHTS = (1.0, 0.5, 3.0, 2.0, 1.0, 4.0, 0.25, 1.0)
+
+
+def soft_rankings() -> list[Tree]:
+    """Return `rankings` with the probabilities and the weights above."""
+    found = []
+    for item, p, w in zip(rankings(), SOFT_LABELS, ROW_WEIGHTS, strict=True):
+        K = len(item.branches)
+        facts = {"probability": np.full(K, np.nan if p is None else p), "weight": np.full(K, w)}
+        found.append(replace(item, per_branch={**item.per_branch, **facts}))
+    return found
+
+
+def over_soft_pairs(
+    logprobs: list[list[BranchLogprobs]],
+    loss: Callable[[BranchLogprobs, BranchLogprobs, float], Tensor],
+) -> Tensor:
+    """Return the weighted mean over trees of the mean over pairs, whose loss gets a probability."""
+    means = []
+    for item, branches, soft, weight in zip(
+        rankings(), logprobs, SOFT_LABELS, ROW_WEIGHTS, strict=True
+    ):
+        pairs = comparisons(item.per_branch["rank"].tolist())
+        found = [
+            loss(branches[w], branches[x], soft or (0.5 if tied else 1.0)) for w, x, tied in pairs
+        ]
+        means.append(weight * torch.stack(found).mean())
+    return torch.stack(means).sum() / sum(ROW_WEIGHTS)

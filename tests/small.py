@@ -22,14 +22,19 @@ def texts(count: int = 64) -> list[str]:
 
 
 def make_model(
-    folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, hidden_size: int = 32
+    folder: Path,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    hidden_size: int = 32,
+    intermediate_size: int = 48,
 ) -> Path:
     """Write a tiny Llama with random weights and a tokenizer of its own."""
     tokenizer = train_tokenizer(texts(), 300)
     config = LlamaConfig(
         vocab_size=320,
         hidden_size=hidden_size,
-        intermediate_size=48,
+        intermediate_size=intermediate_size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -22,7 +22,7 @@ LAYERS = {
     name: layer
     for layer, names in enumerate(
         (
-            "errors",
+            "errors plurals",
             "settings maths rules durable interruption remote privacy terminal tracking",
             "data runs",
             "model votes",
@@ -40,7 +40,7 @@ LAYERS = {
 POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 POSIX_FILES = {"upbring/durable/system.py", "upbring/durable/locking.py"}
 HEAVY = {"torch", "transformers", "peft", "accelerate", "scipy", "matplotlib", "datasets"}
-LIGHT_PACKAGES = {"errors", "settings", "rules", "durable", "interruption", "runs"}
+LIGHT_PACKAGES = {"errors", "plurals", "settings", "rules", "durable", "interruption", "runs"}
 LAZY_PACKAGES = {"data", "cli", "__init__", "__main__"}  # within a function they may
 TENSOR_FILES = {"upbring/data/trees/tree.py", "upbring/data/trees/batch.py"}
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -49,3 +49,23 @@ def test_the_examples_of_a_format_are_read_as_the_page_says(
 
 def test_every_file_type_is_named() -> None:
     assert [kind for kind in files.EXTENSIONS if f"`{kind}`" not in SECTIONS["Files"]] == []
+
+
+def test_the_examples_of_soft_labels_are_read_as_the_page_says(tmp_path: Path) -> None:
+    (_, section) = PAGE.split("## Soft labels and weights\n")
+    path = tmp_path / "soft.jsonl"
+    (rows, *_) = EXAMPLES.findall(section)
+    found = []
+    for row in rows.splitlines():
+        path.write_text(row, encoding="utf-8")
+        detected = detect_format(path, Comparison)
+        assert not detected.unread_fields
+        (record,) = read_records(path, Comparison)
+        best = record.responses[record.ranks.index(1)]
+        found.append((best, record.ranks, record.probability, record.weight))
+    assert found == [
+        ("4.", (1, 2), 0.75, 4),
+        ("Hi.", (1, 1), 0.5, None),
+        ("6.", (1, 2), 0.9, None),
+        ("8.", (1, 2), 0.8, None),
+    ]

@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from upbring.__main__ import SPIN_COUNT, limit_thread_spinning
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_spin_count_is_low_unless_the_user_chose_one() -> None:
@@ -50,3 +55,36 @@ def test_the_user_can_ask_for_the_warnings_of_libraries() -> None:
     assert "a deprecated argument" in shown
     assert "a missing kernel" in shown
     assert "a deprecated argument" in noise(options=("-W", "default"))
+
+
+INTERRUPTED_IMPORT = """
+import sys
+
+class Interruptor:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == interrupted:
+            raise KeyboardInterrupt
+
+from upbring.__main__ import main
+interrupted = sys.argv[1]
+sys.argv = ["upbring", "sft", sys.argv[2], "--model", "builtin:sprout"]
+sys.meta_path.insert(0, Interruptor)
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["upbring.cli.main", "upbring.cli.flags", "torch"])
+def test_an_interrupted_import_ends_without_a_traceback(tmp_path: Path, module: str) -> None:
+    script, data = tmp_path / "interrupted.py", tmp_path / "d.jsonl"
+    script.write_text(INTERRUPTED_IMPORT)
+    data.write_text('{"prompt": "a", "response": "b"}\n')
+    result = subprocess.run(
+        [sys.executable, str(script), module, str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr in {"interrupted\n", "interrupted; nothing was started\n"}

@@ -1,5 +1,6 @@
 """LLM post-training: SFT, reward models, RL and evaluation. Public names are imported lazily."""
 
+import logging
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -10,24 +11,29 @@ if TYPE_CHECKING:
     from upbring.api.data_check import DataCheck
     from upbring.api.evaluation import Evaluation
     from upbring.api.functions import (
+        best_of_n,
         check,
         collect,
+        constitution,
         dpo,
         evaluate,
         grpo,
+        harden,
         ipo,
         kto,
         orpo,
         ppo,
         pretrain,
+        redteam,
         reward_model,
         rloo,
         score,
         sft,
         simpo,
+        teacher,
     )
     from upbring.api.model import Model
-    from upbring.api.models import export, load
+    from upbring.api.models import export, import_gguf, load
     from upbring.api.pipeline import PipelineResult, run
     from upbring.api.planning import PlanEstimate, plan
     from upbring.api.rows import Data
@@ -46,6 +52,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# It warns of kernels that it would like to download, even where nobody set up logging.
+logging.getLogger("bitsandbytes").addHandler(logging.NullHandler())
+
 _MODULES = {
     "Callback": "upbring.runs.callback",
     "Data": "upbring.api.rows",
@@ -63,12 +72,16 @@ _MODULES = {
     "ResumeError": "upbring.errors",
     "Run": "upbring.api.run",
     "UpbringError": "upbring.errors",
+    "best_of_n": "upbring.api.functions",
     "check": "upbring.api.functions",
     "collect": "upbring.api.functions",
+    "constitution": "upbring.api.functions",
     "dpo": "upbring.api.functions",
     "evaluate": "upbring.api.functions",
     "export": "upbring.api.models",
     "grpo": "upbring.api.functions",
+    "harden": "upbring.api.functions",
+    "import_gguf": "upbring.api.models",
     "ipo": "upbring.api.functions",
     "kto": "upbring.api.functions",
     "load": "upbring.api.models",
@@ -76,6 +89,7 @@ _MODULES = {
     "plan": "upbring.api.planning",
     "ppo": "upbring.api.functions",
     "pretrain": "upbring.api.functions",
+    "redteam": "upbring.api.functions",
     "resume": "upbring.api.training",
     "reward_model": "upbring.api.functions",
     "rloo": "upbring.api.functions",
@@ -83,6 +97,7 @@ _MODULES = {
     "score": "upbring.api.functions",
     "sft": "upbring.api.functions",
     "simpo": "upbring.api.functions",
+    "teacher": "upbring.api.functions",
     "train": "upbring.api.training",
 }
 
@@ -104,12 +119,16 @@ __all__ = [
     "Run",
     "UpbringError",
     "__version__",
+    "best_of_n",
     "check",
     "collect",
+    "constitution",
     "dpo",
     "evaluate",
     "export",
     "grpo",
+    "harden",
+    "import_gguf",
     "ipo",
     "kto",
     "load",
@@ -117,6 +136,7 @@ __all__ = [
     "plan",
     "ppo",
     "pretrain",
+    "redteam",
     "resume",
     "reward_model",
     "rloo",
@@ -124,6 +144,7 @@ __all__ = [
     "score",
     "sft",
     "simpo",
+    "teacher",
     "train",
 ]
 

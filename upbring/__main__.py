@@ -8,8 +8,7 @@ import warnings
 from collections.abc import MutableMapping
 from typing import NoReturn
 
-from upbring.cli.main import main as run_command_line
-
+INTERRUPTED_EXIT_CODE = 130
 STOPPED_EXIT_CODES = {129, 130, 143}  # SIGHUP, Ctrl-C and SIGTERM
 
 STDERR_DESCRIPTOR = 2
@@ -28,18 +27,31 @@ LIBRARY_LOG_LEVELS = {
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; after a signal, exit without joining compute threads."""
-    open_standard_streams()
-    limit_thread_spinning(os.environ)
-    if "--debug" not in sys.argv:
-        silence_libraries(os.environ)
-    code = run_command_line()
+    """Run the command line and exit; after a signal, exit without joining compute threads.
+
+    Ctrl-C while modules are imported ends without a traceback, too.
+    """
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        os.write(STDERR_DESCRIPTOR, b"interrupted; nothing was started\n")
+        os._exit(INTERRUPTED_EXIT_CODE)
     if code in STOPPED_EXIT_CODES:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _run() -> int:
+    open_standard_streams()
+    limit_thread_spinning(os.environ)
+    if "--debug" not in sys.argv:
+        silence_libraries(os.environ)
+    from upbring.cli.main import main as run_command_line  # noqa: PLC0415 -- interruptible here
+
+    return run_command_line()
 
 
 def silence_libraries(env: MutableMapping[str, str]) -> None:

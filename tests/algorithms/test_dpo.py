@@ -14,9 +14,11 @@ from tests.preferred import (
     distance,
     expected,
     over_pairs,
+    over_soft_pairs,
     own_reference,
     rankings,
     sigmoid_loss,
+    soft_rankings,
     taken,
 )
 from tests.tolerances import GRADIENTS, LOGPROBS
@@ -134,3 +136,29 @@ def test_metrics_are_means_over_untied_pairs() -> None:
     values, _ = taken(algorithm(Dpo, TREES, beta=0.2))
     means = {name: value / total for name, value in sums.items()}
     assert {name: values[name] for name in means} == pytest.approx(means, rel=1e-4)
+
+
+@pytest.mark.parametrize("form", ["cross-entropy", "gdpo"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_soft_labels_and_weights_have_the_loss_and_gradient_of_their_equations(
+    form: str, smoothing: float
+) -> None:
+    def loss(w: BranchLogprobs, x: BranchLogprobs, p: float) -> Tensor:
+        q = p * (1 - smoothing) + (1 - p) * smoothing
+        h = 0.3 * (w.ratio - x.ratio)
+        return sigmoid_loss((2 * q - 1) * h) if form == "gdpo" else sigmoid_loss(h, 1 - q)
+
+    ours = algorithm(Dpo, soft_rankings(), beta=0.3, label_smoothing=smoothing, soft_labels=form)
+    values, gradient = taken(ours)
+    value, theirs = expected(TREES, lambda logprobs: over_soft_pairs(logprobs, loss))
+    assert values["loss"] == pytest.approx(value, abs=LOGPROBS)
+    assert distance(gradient, theirs) < GRADIENTS
+
+
+def test_lists_have_the_weights_of_their_rows_and_pairs_their_soft_labels() -> None:
+    pairs = [item for item in soft_rankings() if len(item.branches) == 2]
+    lists, _ = taken(algorithm(Dpo, pairs, beta=0.3, comparisons="list"))
+    values, _ = taken(algorithm(Dpo, pairs, beta=0.3))
+    assert lists["loss"] == pytest.approx(values["loss"], abs=LOGPROBS)
+    plain, _ = taken(algorithm(Dpo, [TREES[0], TREES[3], TREES[5], TREES[6]], beta=0.3))
+    assert abs(plain["loss"] - values["loss"]) > 0.01

@@ -10,7 +10,9 @@ from tests.preferred import (
     distance,
     expected,
     over_pairs,
+    over_soft_pairs,
     rankings,
+    soft_rankings,
     taken,
 )
 from tests.tolerances import GRADIENTS, LOGPROBS
@@ -34,5 +36,15 @@ def test_loss_and_gradient_are_the_papers(is_length_normalized: bool) -> None:  
 
 
 def test_the_loss_is_0_at_the_target_and_the_target_squared_at_the_start() -> None:
-    h, is_tie = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([False, False, True])
-    assert pair_losses(h, is_tie, 0.1).tolist() == [0.0, 25.0, 0.0]
+    h, p = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 0.5])
+    assert pair_losses(h, p, 0.1).tolist() == [0.0, 25.0, 0.0]
+
+
+def test_the_target_of_a_soft_label_is_that_of_the_population_form() -> None:
+    def loss(w: BranchLogprobs, x: BranchLogprobs, p: float) -> Tensor:
+        return (w.ratio - x.ratio - (p - 0.5) / 0.25) ** 2
+
+    values, gradient = taken(algorithm(Ipo, soft_rankings(), beta=0.25))
+    value, theirs = expected(TREES, lambda logprobs: over_soft_pairs(logprobs, loss))
+    assert values["loss"] == pytest.approx(value, rel=LOGPROBS)
+    assert distance(gradient, theirs) < GRADIENTS

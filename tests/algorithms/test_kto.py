@@ -103,3 +103,26 @@ def test_the_initial_loss_is_half_of_each_weight() -> None:
     same = own_reference(TREES, ours)
     seen = algorithm(Kto, same, beta=0.2, desirable_weight=3.0).evaluate(0).values
     assert seen["loss"] == pytest.approx((3 * 1.5 + 3 * 0.5) / 6, abs=1e-6)  # λ − λ σ(0)
+
+
+def test_a_response_counts_with_the_weight_of_its_row() -> None:
+    row_weights = [2.0, 1.0, 0.5, 4.0, 1.0]
+    weighted = [
+        replace(item, per_branch={**item.per_branch, "weight": np.full(len(item.branches), w)})
+        for item, w in zip(TREES, row_weights, strict=True)
+    ]
+    values, _ = taken(algorithm(Kto, weighted, beta=0.2))
+
+    def loss(logprobs: list[list[BranchLogprobs]]) -> Tensor:
+        z = max(0.0, sum(float(b[-1].ratio.detach()) for b in logprobs) / len(logprobs))
+        losses, total = [], 0.0
+        for branches, labels, w in zip(logprobs, GOOD, row_weights, strict=True):
+            for branch, label in zip(branches, labels, strict=True):
+                if label == label:  # noqa: PLR0124 -- false for NaN
+                    sign = 2 * label - 1
+                    losses.append(w * (1 - torch.sigmoid(sign * 0.2 * (branch.ratio - z))))
+                    total += w
+        return torch.stack(losses).sum() / total
+
+    value, _ = expected(TREES, loss)
+    assert values["loss"] == pytest.approx(value, rel=LOGPROBS)

@@ -12,8 +12,10 @@ from tests.preferred import (
     distance,
     expected,
     over_pairs,
+    over_soft_pairs,
     rankings,
     sigmoid_loss,
+    soft_rankings,
     taken,
 )
 from tests.tolerances import GRADIENTS, LOGPROBS
@@ -48,3 +50,14 @@ def test_no_reference_is_needed() -> None:
     same, _ = taken(algorithm(Orpo, TREES, beta=0.3))
     assert values["loss"] == same["loss"]
     assert set(same) - set(values) == {"chosen_logratio", "rejected_logratio"}
+
+
+def test_soft_labels_have_the_cross_entropy_of_the_log_odds() -> None:
+    def ratio(w: BranchLogprobs, x: BranchLogprobs, p: float) -> Tensor:
+        odds = [each.policy.mean().exp() for each in (w, x)]
+        h = torch.log(odds[0] / (1 - odds[0]) / (odds[1] / (1 - odds[1])))
+        return sigmoid_loss(h, 1 - p)
+
+    values, _ = taken(algorithm(Orpo, soft_rankings(), beta=0.3))
+    value, _ = expected(TREES, lambda logprobs: over_soft_pairs(logprobs, ratio))
+    assert values["orpo"] == pytest.approx(value, rel=LOGPROBS)

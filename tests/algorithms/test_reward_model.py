@@ -277,3 +277,46 @@ def test_there_is_no_state() -> None:
     ours.restore({})
     with pytest.raises(AssertionError, match="keeps no state"):
         ours.restore({"x": torch.zeros(1)})
+
+
+def test_soft_labels_and_weights_have_the_loss_and_gradient_of_their_equation() -> None:
+    soft, row_weights = (0.8, None, 0.5, None), (1.0, 3.0, 2.0, 0.5)
+    trees = [
+        replace(
+            tree,
+            per_branch={
+                **tree.per_branch,
+                "probability": np.full(len(tree.branches), np.nan if p is None else p),
+                "weight": np.full(len(tree.branches), w),
+            },
+        )
+        for tree, p, w in zip(TREES, soft, row_weights, strict=True)
+    ]
+    values, gradients = taken(algorithm(trees, BradleyTerry(smoothing=0.1)))
+    every, weights = scores(trees)
+    total = torch.zeros((), dtype=torch.float64)
+    for tree, r, p, w in zip(trees, every, soft, row_weights, strict=True):
+        ranks, pairs = tree.per_branch["rank"], list(combinations(range(len(r)), 2))
+        for i, j in pairs:
+            a, b = (i, j) if ranks[i] <= ranks[j] else (j, i)
+            label = p if p is not None else 0.5 if ranks[i] == ranks[j] else 1.0
+            wrong = 1 - (0.9 * label + 0.1 * (1 - label))
+            loss = pair_loss(r[a], r[b], is_tie=False, e=wrong, m=0)
+            total = total + w * loss / len(pairs)
+    total = total / sum(row_weights)
+    torch.autograd.backward(total)
+    theirs = [each.grad.reshape(-1) for each in weights if each.grad is not None]
+    assert values["loss"] == pytest.approx(float(total.detach()), rel=1e-5)
+    assert apart(gradients, theirs) <= tolerances.GRADIENTS
+
+
+def test_a_list_of_two_has_the_soft_loss_of_its_pair_and_every_list_its_weight() -> None:
+    facts = {"probability": np.full(2, 0.8), "weight": np.full(2, 5.0)}
+    pair = replace(TREES[0], per_branch={**TREES[0].per_branch, **facts})
+    unknown = {"probability": np.full(3, np.nan), "weight": np.ones(3)}
+    triple = replace(TREES[1], per_branch={**TREES[1].per_branch, **unknown})
+    (alone, _), (whole, _), (other, _) = (
+        taken(algorithm(trees, PlackettLuce())) for trees in ([pair], [pair, triple], [triple])
+    )
+    assert alone["nll"] == pytest.approx(taken(algorithm([pair]))[0]["nll"], rel=1e-5)
+    assert whole["nll"] == pytest.approx((5 * alone["nll"] + other["nll"]) / 6, rel=1e-5)

@@ -261,8 +261,8 @@ def test_without_a_judge_the_objective_is_the_criterion() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([math.nan], "reward: returned the number nan for 1 responses; return one finite number"),
-        ([1.0, 2.0], "reward: returned 2 numbers for 1 responses"),
+        ([math.nan], "reward: returned the number nan for 1 response; return one finite number"),
+        ([1.0, 2.0], "reward: returned 2 numbers for 1 response"),
     ],
 )
 def test_a_reward_must_give_a_finite_number_for_each_response(

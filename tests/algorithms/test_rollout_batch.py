@@ -41,7 +41,8 @@ def assert_equal(one: RolloutBatch, other: RolloutBatch) -> None:
 
 def test_every_tensor_is_declared_as_per_token_or_per_response(rollouts: RolloutBatch) -> None:
     names = {n for n in RolloutBatch.__slots__ if isinstance(getattr(rollouts, n), torch.Tensor)}
-    assert names == {*FIELDS} - {"judge_scores", "response_advantages"}
+    of_some_rewards = {"judge_scores", "response_advantages", "source_rewards", "source_stds"}
+    assert names == {*FIELDS} - of_some_rewards
     R, N = len(rollouts.batch.weight), len(rollouts.batch.last_index)
     assert {len(given(getattr(rollouts, name))) for name in names & {*TOKEN_FIELDS}} == {R}
     assert {len(given(getattr(rollouts, name))) for name in names & {*RESPONSE_FIELDS}} == {N}

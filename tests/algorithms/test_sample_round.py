@@ -12,9 +12,9 @@ from upbring.algorithms.rollout_batch import make_rollouts
 from upbring.algorithms.sample_round import (
     RoleModel,
     SampledResponses,
+    checked_scores,
     sample_responses,
     score_in_micro_batches,
-    score_rewards,
 )
 from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import Tree
@@ -73,4 +73,4 @@ def test_scores_are_in_the_order_of_the_trees(max_tokens: int) -> None:
 def test_a_missing_or_infinite_reward_is_an_error(given: list[float]) -> None:
     rollouts = make_rollouts(sampled(PROMPTS[:1]).trees, STOPS, text().decode)
     with pytest.raises(InputError, match=r"judge: returned .* for 2 responses; return one finite"):
-        score_rewards(lambda _: given, rollouts, name="judge")
+        checked_scores(given, len(rollouts), name="judge")

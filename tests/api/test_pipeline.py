@@ -38,5 +38,5 @@ def test_a_recipe_returns_its_runs_its_numbers_and_its_gates(recipe: Path) -> No
 
 def test_a_gate_that_does_not_pass_is_an_error(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace('"<= 1"', '">= 1"'))
-    with pytest.raises(ub.GateError, match=r"1 of 1 gates did not pass \(facts\)"):
+    with pytest.raises(ub.GateError, match=r"1 of 1 gate did not pass \(facts\)"):
         ub.run(recipe, to="strict")

@@ -31,7 +31,7 @@ def test_a_recipe_is_planned(home: Path) -> None:
     (home / "d.jsonl").write_text('{"prompt": "a", "response": "b"}\n' * 8)
     (home / "short.yaml").write_text(RECIPE)
     plan = ub.plan("short.yaml", to="out")
-    assert "to do: 1 of 1 stages" in str(plan)
+    assert "to do: 1 of 1 stage" in str(plan)
     assert plan.seconds > 0
     with pytest.raises(ub.InputError, match=r"^plan: rank does not apply to a recipe"):
         ub.plan("short.yaml", rank=3)

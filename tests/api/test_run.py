@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_a_run_is_the_model_of_the_next_one() -> None:
     settings = (second.path / "settings.yaml").read_text()
     assert "  model: runs/sft-1  # argument\n" in settings
     assert "  alpha: 32.0  # default\n" in settings
+
+
+def test_a_difference_names_both_values(finished: ub.Run, tmp_path: Path) -> None:
+    assert finished.diff(finished) == []
+    other = tmp_path / "other"
+    shutil.copytree(finished.path, other)
+    text = (other / "settings.yaml").read_text().replace("batch_size: 4", "batch_size: 5")
+    (other / "settings.yaml").write_text(text)
+    assert finished.diff(other) == [
+        {"section": "settings", "name": "batch_size", "left": "4", "right": "5"}
+    ]

@@ -241,6 +241,11 @@ def test_a_reward_function_sees_the_row_and_gives_the_bytes_of_the_command_line(
     assert weights(resumed.model_path) == typed
     assert recorder.ends == ["finished", "interrupted", "finished"]
     assert recorder.steps == [1, 2, 3, 4] * 2
+    for row in resumed.metrics():
+        if row["kind"] == "train":
+            penalty = 1 - row["ended"]  # of responses without a stop token
+            assert row["rewards/correct/mean"] == pytest.approx(row["reward"] + penalty)
+            assert row["rewards/correct/std"] >= 0
 
 
 @pytest.mark.usefixtures("home")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import QUICK, Answer, done, prepare, upbring
+from upbring.serve.terminal_chat import HINT
 
 GREEDY = ("--temperature", "0", "--max-tokens", "6", "--threads", "1", "--dtype", "float32")
 
@@ -50,9 +51,7 @@ def test_a_terminal_session_shows_the_commands_and_quits_by_one(
 ) -> None:
     found = talk(home, monkeypatch, "/undo", "/quit", "never read", is_terminal=True)
     assert found.code == 0
-    assert found.err.endswith(
-        "runs/a · /new starts a new dialogue · /undo removes the last turn · /quit exits\n"
-    )
+    assert found.err.endswith(f"runs/a · {HINT}\n")
     assert found.out == "> (no turn to remove)\n> "
 
 

@@ -137,7 +137,7 @@ def test_rows_that_no_training_could_use_fail(
     path = write_rows(tmp_path / "a.jsonl", [dialogue("word " * 100, "Yes.")])
     assert main(["check", str(path), "--model", str(small_context(tmp_path / "base", 60))]) == 2
     output = capsys.readouterr().err
-    assert "length: 1 of 1 rows would be dropped: no trained token is left" in output
+    assert "length: 1 of 1 row would be dropped: no trained token is left" in output
 
 
 def test_question_and_answer_are_read_as_demonstrations(

@@ -32,7 +32,6 @@ READERS = (
     ("export", "runs/a", "--to", "exported"),
     ("score", "r.jsonl", "--model", "runs/reward"),
     ("evaluate", "runs/a", "--suite", "forgetting", "--data", "t.jsonl", "--to", "evaluated"),
-    ("collect", "d.jsonl", "--model", "runs/a", "--to", "collected"),
 )
 
 

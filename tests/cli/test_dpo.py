@@ -123,7 +123,7 @@ def test_full_fine_tuning_keeps_the_initial_weights_as_reference(tmp_path: Path)
         ("--comparisons", "list"),
         ("--comparisons", "extremes", "--label-smoothing", "0.1"),
         ("--length-normalized", "--beta", "5", "--nll-weight", "0.2"),
-        ("--mask-shared-tokens",),
+        ("--mask-shared-tokens", "--soft-labels", "gdpo"),
         ("--gradient-checkpointing", "--micro-batch-tokens", "64"),
         ("--dora",),
     ],
@@ -145,6 +145,7 @@ def test_its_settings_can_be_combined(home: Path, more: tuple[str, ...]) -> None
         (("r.jsonl", "--label-smoothing", "0.5"), "--label-smoothing"),
         (("r.jsonl", "--comparisons", "best"), "--comparisons"),
         (("r.jsonl", "--max-length", "3"), "no row to train on"),
+        (("r.jsonl", "--soft-labels", "gdpo", "--comparisons", "list"), "gdpo scales the margins"),
     ],
 )
 def test_a_mistake_is_reported_and_no_run_is_created(

@@ -15,6 +15,10 @@ def test_it_learns_from_a_rule_and_resumes_after_a_stop(tmp_path: Path) -> None:
     words = ("--reward-function", "one_sentence", "--num-generations", "2", "--eval-prompts", "2")
     answer = done(folder, *GRPO, *words)
     assert "verdict: " in answer.err
+    assert "no prompt is held out" not in answer.err
+    nothing = ("--held-out-share", "0", "--steps", "1", "--name", "no-held-out")
+    told = "no prompt is held out: held-out numbers are measured on training prompts"
+    assert told in done(folder, *GRPO, *words, *nothing).err
     steps = [line for line in curve(folder / "runs/grpo-1") if line["kind"] == "train"]
     assert len(steps) == 6
     assert {"policy", "divergence", "reward", "kl", "clip_fraction"} <= steps[0].keys()

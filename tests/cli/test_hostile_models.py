@@ -143,10 +143,9 @@ def typed_commands(model: str) -> list[tuple[str, ...]]:
         ("check", "d.jsonl", "--model", model),
         ("chat", model, "--prompt", "Hello"),
         ("export", model, "--to", "exported"),
-        ("export", model, "--to", "exported", "--kind", "adapter"),
+        ("export", model, "--to", "exported", "--as", "peft"),
         ("score", "r.jsonl", "--model", model),
         ("evaluate", model, "--suite", "forgetting", "--data", "t.jsonl", "--to", "evaluated"),
-        ("collect", "d.jsonl", "--model", model, "--to", "collected"),
         ("run", f"{model}.yaml", "--to", "pipeline"),
     ]
 

@@ -32,8 +32,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def runs_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Replace the module of `upbring runs` by an empty one, to test how its errors are handled."""
-    module = ModuleType("upbring.cli.runs")
-    monkeypatch.setitem(sys.modules, "upbring.cli.runs", module)
+    module = ModuleType("upbring.cli.runs.list_runs")
+    monkeypatch.setitem(sys.modules, "upbring.cli.runs.list_runs", module)
     return module
 
 
@@ -115,7 +115,9 @@ def test_an_interruption_while_a_command_is_imported_started_nothing(
         def __getattr__(self, name: str) -> object:
             raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "upbring.cli.runs", InterruptedModule("upbring.cli.runs"))
+    monkeypatch.setitem(
+        sys.modules, "upbring.cli.runs.list_runs", InterruptedModule("upbring.cli.runs.list_runs")
+    )
     assert main(["runs"]) == 130
     assert capsys.readouterr().err == "interrupted; nothing was started\n"
 
@@ -218,8 +220,9 @@ def test_an_interrupted_command_waits_for_no_thread(code: int) -> None:
     program = (
         "import threading, time\n"
         "from upbring import __main__\n"
+        "from upbring.cli import main as command_line\n"
         "threading.Thread(target=time.sleep, args=(300,)).start()\n"
-        f"__main__.run_command_line = lambda: print('done') or {code}\n"
+        f"command_line.main = lambda: print('done') or {code}\n"
         "__main__.main()\n"
     )
     done = subprocess.run(
@@ -241,9 +244,9 @@ def test_a_command_has_names_of_other_tools(capsys: pytest.CaptureFixture[str]) 
     assert main(["help", "sft"]) == main(["finetune", "--help"]) == main(["fine_tune", "-h"]) == 0
     assert capsys.readouterr().out.count("Usage: upbring sft [OPTIONS]") == 3
     assert main(["webui"]) == 2
-    assert capsys.readouterr().err == (
-        "upbring webui: there is no web interface; use chat, or watch\n"
-    )
+    assert capsys.readouterr().err.startswith("upbring serve: MODEL is required")
+    assert main(["configure"]) == 2
+    assert capsys.readouterr().err.startswith("upbring configure: settings are flags")
 
 
 def test_a_hub_id_is_found_wherever_a_command_or_a_recipe_names_a_model(tmp_path: Path) -> None:

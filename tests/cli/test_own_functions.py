@@ -21,7 +21,7 @@ stages:
     threads: 1
 evaluate:
   models: [base, rl]
-  data: [math.jsonl]
+  data: [other.jsonl]
   suite: [custom]
   metric_function: [functions.py:brief, same_number]
   max_tokens: 4
@@ -50,6 +50,8 @@ def test_a_recipe_trains_on_measures_and_gates_functions_of_the_user(tmp_path: P
     folder = prepare(tmp_path)
     rows = [{"question": f"{n} plus 2?", "answer": f"#### {n + 2}"} for n in range(24)]
     (folder / "math.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    others = [{"question": f"{n} plus 3?", "answer": f"#### {n + 3}"} for n in range(24)]
+    (folder / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in others))
     (folder / "recipe.yaml").write_text(RECIPE)
     answer = upbring(folder, "run", "recipe.yaml")
     assert answer.code == 2

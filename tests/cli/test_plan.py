@@ -87,7 +87,7 @@ def test_a_recipe_is_planned_stage_by_stage_before_and_after_a_run(home: Path) -
     (home / "pipeline.yaml").write_text(RECIPE)
     answer = commands.done(home, "plan", "pipeline.yaml", "--to", "planned")
     assert re.search(r"^sft +sft +to do +about .* about .*B +about .*B", answer.out, re.MULTILINE)
-    assert "to do: 1 of 1 stages, about " in answer.out
+    assert "to do: 1 of 1 stage, about " in answer.out
     assert " free on the disk\n" in answer.out
     assert "not counted" not in answer.out
     assert not (home / "planned").exists()

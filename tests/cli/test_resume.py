@@ -224,7 +224,7 @@ def test_what_was_changed_is_named_and_may_be_allowed(
     change(folder)
     answer = upbring(folder, "resume")
     assert answer.code == 4
-    assert "was saved by a run that differs in 1 respects" in answer.err
+    assert "was saved by a run that differs in 1 respect:" in answer.err
     assert f"\n  {message}" in answer.err
     assert "allow each with --allow-change KEY" in answer.err
     assert "finished" in done(folder, "resume", "--allow-change", key).err
@@ -247,7 +247,7 @@ def test_another_adapter_below_is_refused(folder: Path, at_step: AtStep) -> None
     shutil.copytree(folder / "runs" / "other" / "model", folder / "runs" / "below" / "model")
     answer = upbring(folder, "resume")
     assert answer.code == 4
-    assert "differs in 1 respects" in answer.err
+    assert "differs in 1 respect:" in answer.err
     assert "\n  model: the checkpoint has" in answer.err
 
 
@@ -312,13 +312,13 @@ def test_a_run_has_one_process_at_a_time(folder: Path, at_step: AtStep) -> None:
         "wait until it is done, or stop it"
     )
     assert newest.code == 4
-    assert "runs: all 1 runs are finished or running" in newest.err
+    assert "runs: all runs are finished or running" in newest.err
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ((), 4, "runs: all 1 runs are finished or running, so there is nothing to resume; list "),
+        ((), 4, "runs: all runs are finished or running, so there is nothing to resume; list "),
         (("sft-1",), 2, "runs/sft-1: is finished; its model is in runs/sft-1/model\n"),
         (("stf-1",), 2, "runs/stf-1: does not exist; did you mean runs/sft-1?\n"),
         (("d.jsonl",), 2, "d.jsonl: is not a run folder; "),

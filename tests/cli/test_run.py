@@ -88,7 +88,7 @@ def test_a_failed_gate_has_its_own_exit_code_and_the_report_is_there(home: Path)
     answer = upbring(home, "run", "pipeline.yaml", "--to", "strict")
     assert answer.code == 6
     assert answer.err.splitlines()[-1] == (
-        "strict: 1 of 1 gates did not pass (facts); see strict/report.html"
+        "strict: 1 of 1 gate did not pass (facts); see strict/report.html"
     )
     assert (home / "strict" / "report.html").is_file()
 

@@ -74,7 +74,7 @@ def test_an_ensemble_is_one_setting_away(home: Path) -> None:
         ),
         (("none.jsonl", "--model", "r1"), "none.jsonl: "),
         (("t.jsonl", "--model", "r1"), "t.jsonl: "),
-        (("bad.jsonl", "--model", "r1"), "bad.jsonl: 1 of 2 rows are malformed"),
+        (("bad.jsonl", "--model", "r1"), "bad.jsonl: 1 of 2 rows is malformed"),
         (("r.jsonl",), "--model: required and not given"),
     ],
 )

@@ -15,6 +15,7 @@ from upbring.errors import InputError, ResourceError
         (MemoryError(), "out of memory (MemoryError); end other programs"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory"),
         (RuntimeError("could not create a primitive"), "out of memory"),
+        (RuntimeError("not initialized: ThreadPoolBuildError { kind: IOError }"), "out of memory"),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
             "out of memory",

@@ -235,3 +235,17 @@ def test_a_read_only_folder_is_named(tmp_path: Path, code: int) -> None:
 def test_any_other_error_of_the_system_is_explained_too(tmp_path: Path, code: int) -> None:
     with pytest.raises(UpbringError, match="step-1"):
         fill(tmp_path / "step-1", "x", disk=FailingDisk(3, code=code))
+
+
+def test_a_file_is_added_to_a_manifest_without_reading_the_others(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"old")
+    durable.seal_more(tmp_path, ["old"])
+    assert durable.listed_names(tmp_path) == frozenset()  # without a manifest there is none
+    durable.seal(tmp_path, ["old"])
+    (tmp_path / "old").write_bytes(b"changed")
+    (tmp_path / "new").write_bytes(b"new")
+    durable.seal_more(tmp_path, ["new"])
+    assert durable.listed_names(tmp_path) == {"old", "new"}
+    durable.verify_file(tmp_path / "new")
+    with pytest.raises(durable.Damaged, match="old"):
+        durable.verify(tmp_path)

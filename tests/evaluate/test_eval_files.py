@@ -141,7 +141,7 @@ def test_max_rows_are_evenly_spaced(tmp_path: Path) -> None:
         ),
         (
             {"prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}, {}]},
-            "kwargs: has 2 entries for 1 kinds; give one object for each instruction",
+            "kwargs: has 2 entries for 1 kind; give one object for each instruction",
         ),
         (
             {"prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [3]},

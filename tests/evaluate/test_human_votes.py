@@ -110,7 +110,7 @@ def test_unmatched_votes_are_counted_by_reason(tmp_path: Path) -> None:
             {"prompt": "p", "model_a": "sft", "model_b": "base", "winner": "me"},
             ":1: winner: is 'me'; write model_a, model_b or tie",
         ),
-        ({"prompt": "p", "responses": ["a"], "ranks": [1]}, ":1: responses: contains 1 responses"),
+        ({"prompt": "p", "responses": ["a"], "ranks": [1]}, ":1: responses: contains 1 response"),
         ({"prompt": "p", "chosen": "a", "rejected": "a"}, "v.jsonl: contains no votes; rank the"),
     ],
 )

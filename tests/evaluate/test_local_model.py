@@ -8,10 +8,12 @@ from tests.evaluate.scripted import user_prompt
 from tests.plain import plain_logprobs
 from tests.tolerances import LOGPROBS
 from upbring.data.chat.chat import make_chat
+from upbring.data.read.records import Message
 from upbring.data.trees.tree import make_tree
 from upbring.evaluate.local_model import LocalModel
 from upbring.evaluate.model_protocol import LikelihoodRequest
 from upbring.model.load import load
+from upbring.model.sampling import Request
 from upbring.settings.sampling import SampleSettings
 
 
@@ -112,7 +114,7 @@ def test_a_prompt_that_is_too_long_has_an_empty_response_and_is_counted(local: L
     assert found[0] == ""
     assert found[1] != ""
     assert notices == [
-        "small: 1 prompts do not fit in the context of 256 tokens; their responses are empty"
+        "small: 1 prompt is longer than the context of 256 tokens; the response is empty"
     ]
 
 
@@ -127,3 +129,16 @@ def test_an_answer_ends_where_the_model_ends(local: LocalModel) -> None:
 def test_a_long_prompt_loses_its_beginning(local: LocalModel) -> None:
     (found,) = local.likelihoods([LikelihoodRequest("word " * 400, (" blue",))])
     assert found[0].num_tokens >= 1
+
+
+def test_a_last_assistant_message_is_the_beginning_of_the_response(local: LocalModel) -> None:
+    tokenizer = local.chat.tokenizer
+    question = user_prompt("What is the sky like?")
+    prefilled = (*question, Message("assistant", "The sky is"))
+    prompt = local.chat.encode_prompt(question)
+    assert local.encode_dialogue(question) == prompt
+    beginning = tokenizer.encode("The sky is", is_continuation=True)
+    assert local.encode_dialogue(prefilled) == [*prompt, *beginning]
+    settings = SampleSettings(temperature=0.0, max_tokens=12)
+    ((expected,),) = local.sample_requests([Request([*prompt, *beginning], (0,))], settings)
+    assert local.generate([prefilled]) == [expected]

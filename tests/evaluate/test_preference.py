@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from tests.evaluate.scripted import Scripted, user_prompt
+from tests.judge.scripted_judge import ScriptedJudge, choose
 from upbring.evaluate.answer_cache import AnswerCache
 from upbring.evaluate.human_votes import Vote, Votes
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import (
-    AnswerPair,
     Comparer,
     Scorer,
     collect_answers,
     measure_preference,
 )
+from upbring.judge.judgment import JudgeQuestion, OrderVerdict
 from upbring.runs.results import EvalResult, JudgeQuality
 
 PROMPTS = [user_prompt(str(i)) for i in range(40)]
@@ -92,11 +93,12 @@ def test_length_is_taken_out_of_the_win_rate() -> None:
 def comparing(first_bonus: float) -> Comparer:
     """Return a judge that prefers the better answer, and the first by `first_bonus`."""
 
-    def prefers(duels: Sequence[AnswerPair]) -> list[float]:
-        gaps = [float(d.first.split()[0]) - float(d.second.split()[0]) for d in duels]
-        return [float(gap + first_bonus > 0) if gap + first_bonus else 0.5 for gap in gaps]
+    def ask(question: JudgeQuestion) -> OrderVerdict:
+        first, second = (float(text.split()[0]) for text in question.responses)
+        gap = first - second + first_bonus
+        return choose(first=gap > 0) if gap else OrderVerdict((0.5, 0.5), 1.0)
 
-    return Comparer("endpoint", "endpoint", prefers)
+    return Comparer(ScriptedJudge(ask, name="endpoint"))
 
 
 def test_a_comparer_is_asked_in_both_orders() -> None:
@@ -112,6 +114,24 @@ def test_a_comparer_is_asked_in_both_orders() -> None:
     )
     assert blind["win_rate base"].value == 0.5
     assert blind["orders_agree base"].value == 0
+    judge = blind["win_rate base"].judge
+    assert judge is not None
+    assert "orders differ on 40 of 40" in judge.text
+
+
+def test_replies_that_are_not_understood_are_counted_and_not_guessed() -> None:
+    base, sft = saying("base", [1] * 40), saying("sft", [2] * 40)
+
+    def ask(question: JudgeQuestion) -> OrderVerdict:
+        if int(question.prompt[0].content) < 10:
+            return OrderVerdict(None, text="prose")
+        return choose(first=question.responses[0].startswith("2"))
+
+    judge = Comparer(ScriptedJudge(ask))
+    found = numbers(measure_preference([base, sft], PROMPTS, judge, cache=AnswerCache()), "sft")
+    assert (found["win_rate base"].value, found["win_rate base"].count) == (1.0, 30)
+    assert found["win_rate base"].note.startswith("10 pairs without a judgment")
+    assert found["not_understood base"].value == 0.25
 
 
 def test_no_pair_is_judged_twice() -> None:

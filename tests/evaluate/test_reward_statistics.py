@@ -55,7 +55,7 @@ def test_the_order_is_kendalls_tau_against_the_ranks() -> None:
     found = rn.rank_correlation(rn.ScoredRankings(SCORES, RANKS))
     assert found.value.value == pytest.approx((1 / 3 - 1) / 2)
     assert found.value.count == 2
-    assert found.note == "1 rankings with only ties excluded"
+    assert found.note == "1 ranking with only ties excluded"
 
 
 def test_agreement_is_measured_on_pairs_that_two_annotators_ranked() -> None:

@@ -1,5 +1,6 @@
 """Runs of each kind, their exports, and their outputs in plain transformers and peft."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,8 +16,10 @@ from tests.commands import QUICK, done, prepare
 from upbring.data.chat.tokenizer_files import load_tokenizer, save_tokenizer
 from upbring.data.trees.batch import make_batch
 from upbring.data.trees.tree import make_tree
+from upbring.export.export_model import export_model
 from upbring.model.load import LoadedModel, load
 from upbring.model.score import score_tokens
+from upbring.settings.commands.export import ExportSettings
 
 TEXTS = [[5, 17, 300, 4, 9, 11, 200, 31], [40, 41, 42], [7, 299, 8, 298, 9, 297]]
 MESSAGES = [
@@ -86,11 +89,29 @@ def train_all(folder: Path) -> None:
         ("full", "m", "--tune", "full"),
         ("upon-full", "runs/full"),
         ("dora", "m", "--dora"),
+        ("stacked", "runs/dora"),  # whole weights
         ("gpt", "g"),
         ("gpt-two", "runs/gpt"),
         ("gpt-full", "g", "--tune", "full"),
     ):
         done(folder, *sft, "--model", model, "--name", name, *more)
+
+
+def unchecked(*_: object, **__: object) -> float:
+    """Stand in for the check of an export: all are read by one process, later."""
+    return 0.0
+
+
+def write_export(folder: Path, run: str, to: str, **settings: Any) -> list[str]:
+    """Export a run without its own check, and return the lines of its log."""
+    lines: list[str] = []
+    with contextlib.chdir(folder):
+        export_model(
+            ExportSettings(run=f"runs/{run}", to=Path(to), **settings),
+            log=lines.append,
+            check=unchecked,
+        )
+    return lines
 
 
 def read_all(folder: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -125,14 +146,17 @@ def make_exported(folder: Path) -> Exported:
     add_job("runs/upon-full", "runs/full/model", "runs/upon-full/model")
     for run in ("full", "gpt-full"):
         add_job(f"runs/{run}", f"runs/{run}/model")
-    for run in ("one", "two", "dora", "full", "gpt-two", "gpt-full"):
-        done(folder, "export", f"runs/{run}", "--to", f"out/merged-{run}")
+    for run in ("one", "two", "dora", "full", "gpt-two", "gpt-full", "stacked"):
+        write_export(folder, run, f"out/merged-{run}")
         add_job(f"merged/{run}", f"out/merged-{run}")
-    done(folder, "export", "runs/one", "--to", "out/bf", "--dtype", "bfloat16")
+    write_export(folder, "one", "out/bf", dtype="bfloat16")
     add_job("bfloat16/one", "out/bf")
-    for run in ("one", "two", "gpt-two"):
-        done(folder, "export", f"runs/{run}", "--to", f"out/adapter-{run}", "--kind", "adapter")
+    write_export(folder, "two", "out/shards", shard_size="40KB")
+    add_job("shards/two", "out/shards")
+    for run in ("one", "two", "gpt-two", "dora"):
+        write_export(folder, run, f"out/adapter-{run}", as_="peft")
         add_job(f"adapter/{run}", BASES.get(run, "m"), f"out/adapter-{run}")
+    write_export(folder, "two", "out/mlx-two", as_="mlx-adapter")
     for name in ("runs/one/model", "out/merged-two", "out/adapter-two"):
         jobs[name] = {"tokenizer": str(folder / name), "messages": MESSAGES}
     return Exported(folder, read_all(folder, jobs))

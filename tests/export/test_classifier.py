@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.commands import done, upbring
-from tests.export.exports import make_gpt2
+from tests.export.exports import make_gpt2, write_export
 from tests.rankings import QUICK_REWARD, make_rankings
 from tests.small import make_model
 from tests.tolerances import LOGPROBS
@@ -85,10 +85,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             if name == "full"
             else {"model": str(folder / base), "adapter": written, "texts": texts}
         )
-        done(folder, "export", f"runs/{name}", "--to", f"out/{name}")
+        write_export(folder, name, f"out/{name}", as_="classifier")
         jobs[f"out/{name}"] = {"model": str(folder / "out" / name), "adapter": None, "texts": texts}
     for name in ("lora", "upon"):
-        done(folder, "export", f"runs/{name}", "--to", f"adapter/{name}", "--kind", "adapter")
+        write_export(folder, name, f"adapter/{name}", as_="peft")
         jobs[f"adapter/{name}"] = {
             "model": str(folder / "m"),
             "adapter": str(folder / "adapter" / name),
@@ -174,7 +174,7 @@ def test_an_export_that_differs_is_not_kept(home: Home, monkeypatch: pytest.Monk
     monkeypatch.setattr(weights, "make_classifier", wrong)
     answer = upbring(home.folder, "export", "runs/lora", "--to", "out/wrong")
     assert answer.code == 1
-    assert "so the export was deleted" in answer.err
+    assert "in transformers (limit 0.001), so it was deleted" in answer.err
     assert not (home.folder / "out" / "wrong").exists()
 
 

@@ -10,20 +10,6 @@ def test_a_number_is_a_pure_function_of_its_key_and_counter() -> None:
     assert torch.equal(counter_rng.uniform(keys, counters), alone)
 
 
-def test_keys_distinguish_their_parts() -> None:
-    assert (
-        len(
-            {
-                counter_rng.key(1, 23),
-                counter_rng.key(12, 3),
-                counter_rng.key("1", 23),
-                counter_rng.key(1, "23"),
-            }
-        )
-        == 4
-    )
-
-
 def test_numbers_are_uniform_and_never_0_or_1() -> None:
     values = counter_rng.uniform(torch.tensor(counter_rng.key("u")), torch.arange(200_000))
     assert 0 < values.min() < values.max() < 1

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tests.conftest import trials
 from upbring.maths.ranking_losses import (
     all_pairs,
     bradley_terry,
+    geometric_bradley_terry,
     pair_accuracy,
     plackett_luce,
     ranking_choices,
@@ -66,7 +68,7 @@ def test_all_pairs_of_a_ranking_have_total_weight_1(rankings: Rankings, smoothin
     rank, tree, scores = ragged(rankings)
     pairs = all_pairs(rank, tree)
     margins = scores[pairs.better] - scores[pairs.worse]
-    loss = bradley_terry(margins, pairs.is_tie, smoothing=smoothing)
+    loss = bradley_terry(margins, pairs.probability, smoothing=smoothing)
     for number, ranking in enumerate(rankings):
         own = pairs.tree == number
         if len(ranking) < 2:
@@ -101,7 +103,7 @@ def test_both_losses_are_equal_for_two_branches(
     r = torch.tensor(scores, dtype=torch.float64)
     pairs = all_pairs(rank, tree)
     margins = r[pairs.better] - r[pairs.worse]
-    one = bradley_terry(margins, pairs.is_tie, smoothing=smoothing)
+    one = bradley_terry(margins, pairs.probability, smoothing=smoothing)
     other = plackett_luce(r, ranking_choices(rank, tree, smoothing=smoothing))
     assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
 
@@ -132,7 +134,7 @@ def test_at_equal_scores_a_pair_loss_is_log_2_and_a_list_loss_log_k_factorial(K:
     rank, tree = torch.arange(1.0, K + 1), torch.zeros(K, dtype=torch.int64)
     pairs = all_pairs(rank, tree)
     assert len(pairs.better) == K * (K - 1) // 2
-    loss = bradley_terry(torch.zeros(len(pairs.better)), pairs.is_tie)
+    loss = bradley_terry(torch.zeros(len(pairs.better)), pairs.probability)
     assert loss.tolist() == pytest.approx([math.log(2)] * len(loss), rel=1e-6)
     lists = plackett_luce(torch.zeros(K, dtype=torch.float64), ranking_choices(rank, tree))
     assert lists.tolist() == pytest.approx([math.log(math.factorial(K))])
@@ -142,7 +144,7 @@ def test_the_target_margin_is_subtracted_except_for_ties() -> None:
     # −log σ(3 − 2) = log(1 + 1/e); a tie at 3: (log(1 + e⁻³) + log(1 + e³)) / 2
     loss = bradley_terry(
         torch.tensor([3.0, 3.0]),
-        torch.tensor([False, True]),
+        torch.tensor([1.0, 0.5]),
         target_margins=torch.tensor([2.0, 2.0]),
     )
     tie = (math.log1p(math.exp(-3)) + math.log1p(math.exp(3))) / 2
@@ -151,7 +153,7 @@ def test_the_target_margin_is_subtracted_except_for_ties() -> None:
 
 def test_the_smoothed_loss_is_minimal_at_the_log_odds_of_the_labels() -> None:
     margins = torch.linspace(-5, 5, 2001, dtype=torch.float64)
-    loss = bradley_terry(margins, torch.zeros(2001, dtype=torch.bool), smoothing=0.2)
+    loss = bradley_terry(margins, torch.ones(2001, dtype=torch.float64), smoothing=0.2)
     assert float(margins[loss.argmin()]) == pytest.approx(math.log(0.8 / 0.2), abs=5e-3)
 
 
@@ -170,7 +172,7 @@ def test_unranked_branches_have_no_pairs_and_no_choices() -> None:
 def test_extreme_scores_do_not_overflow() -> None:
     r = torch.tensor([1e4, -1e4, 0.0], requires_grad=True)
     loss = plackett_luce(r, ranking_choices(torch.tensor([2.0, 1.0, 1.0]), torch.zeros(3).long()))
-    pair = bradley_terry(r[1:2] - r[:1], torch.tensor([False]))
+    pair = bradley_terry(r[1:2] - r[:1], torch.ones(1))
     torch.autograd.backward((loss + pair).sum())
     assert torch.isfinite(loss).all()
     assert r.grad is not None
@@ -179,3 +181,87 @@ def test_extreme_scores_do_not_overflow() -> None:
 
 def test_a_pair_with_equal_scores_is_half_correct() -> None:
     assert pair_accuracy(torch.tensor([1.0, 0.0, -2.0])).tolist() == [1.0, 0.5, 0.0]
+
+
+SOFT_PAIRS = st.lists(
+    st.tuples(st.floats(0.5, 1), st.floats(-30, 30), st.floats(0.1, 9)), min_size=1, max_size=4
+)
+
+
+@given(SOFT_PAIRS, st.sampled_from([0.0, 0.1, 0.4]))
+@settings(max_examples=trials(40, 2000))
+def test_soft_labels_have_the_cross_entropy_and_the_geometric_loss(
+    rows: list[tuple[float, float, float]], smoothing: float
+) -> None:
+    p, h, _ = (torch.tensor(column, dtype=torch.float64) for column in zip(*rows, strict=True))
+    q = [(1 - smoothing) * each + smoothing * (1 - each) for each, *_ in rows]
+    entropy = [
+        -a * log_sigmoid(m) - (1 - a) * log_sigmoid(-m)
+        for a, (_, m, _) in zip(q, rows, strict=True)
+    ]
+    scaled = [-log_sigmoid((2 * a - 1) * m) for a, (_, m, _) in zip(q, rows, strict=True)]
+    assert bradley_terry(h, p, smoothing=smoothing).tolist() == pytest.approx(entropy, rel=1e-9)
+    result = geometric_bradley_terry(h, p, smoothing=smoothing).tolist()
+    assert result == pytest.approx(scaled, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", [bradley_terry, geometric_bradley_terry])
+def test_gradients_of_soft_labels_equal_finite_differences(loss: Callable[..., Tensor]) -> None:
+    h = torch.tensor([-3.0, -0.2, 0.0, 0.7, 4.0], dtype=torch.float64, requires_grad=True)
+    p = torch.tensor([0.5, 0.6, 0.75, 0.9, 1.0], dtype=torch.float64)
+    torch.autograd.backward(loss(h, p, smoothing=0.1).sum())
+    assert h.grad is not None
+    step = 1e-6
+    for i in range(len(h)):
+        shift = torch.zeros_like(p)
+        shift[i] = step
+        up, down = (loss(h.detach() + sign * shift, p, smoothing=0.1).sum() for sign in (1, -1))
+        assert float(h.grad[i]) == pytest.approx(float(up - down) / (2 * step), abs=1e-9)
+
+
+def test_a_certain_label_is_a_plain_pair_and_an_undecided_one_a_tie() -> None:
+    h = torch.tensor([1.5, 1.5])
+    certain = -log_sigmoid(1.5)
+    tie = -(log_sigmoid(1.5) + log_sigmoid(-1.5)) / 2
+    p = torch.tensor([1.0, 0.5])
+    assert bradley_terry(h, p).tolist() == pytest.approx([certain, tie], rel=1e-6)
+    expected = [certain, math.log(2)]
+    assert geometric_bradley_terry(h, p).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_soft_label_scales_the_target_margin() -> None:
+    # p = 0.75, m = 2: h = 3 − 0.5 · 2
+    loss = bradley_terry(
+        torch.tensor([3.0], dtype=torch.float64),
+        torch.tensor([0.75], dtype=torch.float64),
+        target_margins=torch.tensor([2.0], dtype=torch.float64),
+    )
+    expected = -0.75 * log_sigmoid(2) - 0.25 * log_sigmoid(-2)
+    assert float(loss) == pytest.approx(expected, rel=1e-12)
+
+
+def test_probabilities_and_weights_of_rows_are_those_of_their_pairs() -> None:
+    nan = math.nan
+    rank = torch.tensor([2.0, 1.0, 1.0, 2.0, 3.0, 1.0, 1.0])
+    tree = torch.tensor([0, 0, 1, 1, 1, 2, 2])
+    probability = torch.tensor([0.7, 0.7, nan, nan, nan, nan, nan])
+    row_weight = torch.tensor([3.0, 3.0, nan, nan, nan, 6.0, 6.0])
+    pairs = all_pairs(rank, tree, probability=probability, row_weight=row_weight)
+    assert pairs.better.tolist() == [1, 2, 2, 3, 5]
+    assert pairs.probability.tolist() == pytest.approx([0.7, 1, 1, 1, 0.5])
+    assert pairs.weight.tolist() == pytest.approx([3, 1 / 3, 1 / 3, 1 / 3, 6])
+    choices = ranking_choices(rank, tree, probability=probability, row_weight=row_weight)
+    assert choices.row_weight.tolist() == [3, 1, 6]
+
+
+@given(st.floats(0.5, 1), st.floats(-9, 9), st.sampled_from([0.0, 0.2]))
+@settings(max_examples=trials(30, 500))
+def test_a_list_of_two_has_the_loss_of_its_pair_with_soft_labels(
+    probability: float, margin: float, smoothing: float
+) -> None:
+    rank, tree = torch.tensor([2.0, 1.0]), torch.zeros(2, dtype=torch.int64)
+    r = torch.tensor([0.0, margin], dtype=torch.float64)
+    p = torch.full((2,), probability, dtype=torch.float64)
+    one = bradley_terry(r[1:] - r[:1], p[:1], smoothing=smoothing)
+    other = plackett_luce(r, ranking_choices(rank, tree, smoothing=smoothing, probability=p))
+    assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from upbring.model.frozen_head import CHUNK_ROWS, logprobs
+from upbring.model.frozen_head import CHUNK_ROWS, CONVERTED_ROWS, logprobs
 
 
 @pytest.mark.parametrize("count", [1, CHUNK_ROWS, 2 * CHUNK_ROWS + 3])
@@ -57,3 +57,17 @@ def test_the_gradient_of_a_nearly_certain_token_survives_bfloat16(confidence: fl
     assert exact.grad is not None
     difference = (hidden.grad.double() - exact.grad).norm(dim=-1) / exact.grad.norm(dim=-1)
     assert difference.max() < 0.1
+
+
+def test_a_half_precision_weight_is_used_exactly_a_slice_at_a_time() -> None:
+    rng = torch.Generator().manual_seed(0)
+    hidden = torch.randn(3, 8, generator=rng, requires_grad=True)
+    weight = torch.randn(2 * CONVERTED_ROWS + 5, 8, generator=rng).bfloat16()
+    target = torch.tensor([0, CONVERTED_ROWS, 2 * CONVERTED_ROWS + 4])
+    exact = (hidden.double() @ weight.double().t()).log_softmax(-1)
+    plain = exact.gather(-1, target[:, None]).squeeze(-1)
+    found = logprobs(hidden, weight, target)
+    (gradient,) = torch.autograd.grad(found.sum(), hidden)
+    (expected,) = torch.autograd.grad(plain.sum(), hidden)
+    assert torch.allclose(found.double(), plain, atol=1e-5)
+    assert torch.allclose(gradient, expected.to(gradient.dtype), atol=1e-4)

@@ -204,3 +204,28 @@ def test_bfloat16_may_be_as_far_from_float32_as_that_of_transformers_and_no_furt
     network.set_attn_implementation("sdpa")
     with pytest.raises(InputError, match="use --dtype float32"):
         probe_architecture(Model(network, torch.bfloat16), log=messages.append)
+
+
+def test_large_logits_may_round_as_much_as_they_do_in_transformers() -> None:
+    network = family("llama")
+    with torch.no_grad():
+        network.lm_head.weight.mul_(3000)
+    messages: list[str] = []
+    model = probe_architecture(Model(network), log=messages.append)
+    assert model.is_packed
+    assert model.is_cached
+    assert messages == []
+    assert 1e-4 < model.rounding < 0.1
+
+
+def test_too_little_memory_is_no_verdict_on_the_architecture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(random_network(FAMILIES["llama"]()))
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr("upbring.model.probe.sample", no_memory)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        probe_architecture(model, log=lambda _: None)

@@ -16,7 +16,7 @@ from upbring.model.sampling import (
     Request,
     Response,
     StopConditions,
-    _gumbel_max,
+    gumbel_max,
     sample,
     sample_next_tokens,
 )
@@ -150,7 +150,7 @@ def test_each_token_of_a_large_vocabulary_is_as_frequent_as_its_probability() ->
     vocabulary, count = 500, 50_000
     probs = (2 * torch.randn(vocabulary, generator=counter_rng.make_generator("shares"))).softmax(0)
     keys = torch.arange(count)
-    sampled = torch.cat([_gumbel_max(probs.expand(len(own), -1), own) for own in keys.split(5_000)])
+    sampled = torch.cat([gumbel_max(probs.expand(len(own), -1), own) for own in keys.split(5_000)])
     expected = count * probs.double().numpy() / float(probs.double().sum())
     is_large = expected > 5
     observed = torch.bincount(sampled, minlength=vocabulary).numpy()
@@ -167,7 +167,7 @@ def test_rounding_errors_change_hardly_any_sample() -> None:
     for keys in torch.arange(16_000).split(2_000):
         logits = 2 * torch.randn(len(keys), 2_048, generator=generator)
         rounded = logits + 1e-5 * torch.randn(logits.shape, generator=generator)
-        sampled = [_gumbel_max(each.softmax(-1), keys) for each in (logits, rounded)]
+        sampled = [gumbel_max(each.softmax(-1), keys) for each in (logits, rounded)]
         num_changed += int((sampled[0] != sampled[1]).sum())
     assert num_changed <= 1
 

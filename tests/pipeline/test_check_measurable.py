@@ -91,3 +91,16 @@ def test_a_gate_on_a_metric_of_the_user_is_accepted_if_there_is_a_function(home:
     check(own.replace("q.jsonl}", "q.jsonl, metric_function: mine.py:correct}"))
     with pytest.raises(InputError, match="nothing measures custom/correct"):
         check(own)
+
+
+def test_gold_pairs_are_checked_before_the_first_stage(home: Path) -> None:
+    gold = home / "gold.jsonl"
+    gold.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    evaluate = "evaluate: {data: q.jsonl, gold: gold.jsonl, judge: json}"
+    no_gates = RECIPE.partition("gates:")[0]
+    check(no_gates.replace("evaluate: {data: q.jsonl}", evaluate))
+    with pytest.raises(InputError, match=r"r.yaml: evaluate: gold: no judge is named"):
+        check(no_gates.replace("evaluate: {data: q.jsonl}", evaluate.replace(", judge: json", "")))
+    gold.write_text('{"prompt": "a"}\n')
+    with pytest.raises(InputError, match=r"r.yaml: evaluate: gold.jsonl"):
+        check(no_gates.replace("evaluate: {data: q.jsonl}", evaluate))

@@ -1,9 +1,15 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from tests.evaluate.scripted import Scripted
+from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.forgetting import measure_perplexity
 from upbring.pipeline.gates import check_gate, parse_gate, write_gate_results
 from upbring.runs.results import EvalResult, JudgeQuality
 
@@ -95,6 +101,57 @@ def test_an_unfit_judge_cannot_pass_a_gate() -> None:
         found = check_gate(gate, [replace(won, judge=judge)])
         assert found.passed is passes
         assert f"judged by runs/rm ({verdict}: right on 46.7 % of 30 held-out pairs)" in found.note
+
+
+@pytest.mark.parametrize(
+    ("condition", "trained", "passes"),
+    [
+        (">= 0.7", "ppo", None),
+        (">= 0.7", "sft", True),  # another model
+        (">= sft - 9%", "sft", None),
+        (">= 0.7", "", True),
+    ],
+)
+def test_prompts_that_a_model_was_trained_on_cannot_pass_a_gate(
+    condition: str, trained: str, *, passes: bool | None
+) -> None:
+    note = "3 of 100 prompts were in its training data"
+    seen = EvalResult("contamination", trained, "facts", 0.03 if trained else 0.0, note=note)
+    other = EvalResult("contamination", "ppo", "refusals", 0.5, note="other prompts")
+    results = [facts("sft", 0.7, 0.6, 0.8), facts("ppo", 0.8, 0.72, 0.88), seen, other]
+    found = check_gate(parse_gate("facts", condition, MODELS), results)
+    assert found.passed is passes
+    assert (f"no evidence: {note}" in found.note) is (passes is None)
+
+
+def test_a_perplexity_gate_against_a_baseline_is_paired() -> None:
+    # Documents differ much more from each other than the two models do on the same document.
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(20, 60, 200)
+    base_nll = rng.normal(2.0, 0.5, 200) * lengths
+    change = rng.normal(0.02, 0.03, 200) * lengths
+    texts = [f"{i:04}" + " word" * (n - 1) for i, n in enumerate(lengths)]  # n tokens
+    base = Scripted("base", {}, dict(zip(texts, -base_nll, strict=True)))
+    ppo = Scripted("ppo", {}, dict(zip(texts, -base_nll - change, strict=True)))
+
+    def difference(rows: npt.NDArray[np.int64]) -> float:
+        tokens = lengths[rows].sum()
+        after = np.exp((base_nll + change)[rows].sum() / tokens)
+        return float(after - np.exp(base_nll[rows].sum() / tokens))
+
+    drawn = [difference(rng.integers(0, 200, 200)) for _ in range(2000)]
+    expected = np.percentile(drawn, [2.5, 97.5])  # an independent bootstrap over documents
+    pattern = r"paired difference ([+\d.]+) \[([+\d.]+), ([+\d.]+)\]"
+    for models in ([base, ppo], [ppo, base]):  # evaluated in either order
+        results = measure_perplexity(models, texts, cache=AnswerCache())
+        gate = parse_gate("perplexity", "<= base + 0.3", ("base", "ppo"))
+        found = check_gate(gate, results)
+        assert found.passed is True
+        ((value, low, high),) = [map(float, each) for each in re.findall(pattern, found.note)]
+        assert value == pytest.approx(difference(np.arange(200)), rel=0.01)
+        assert (low, high) == pytest.approx(expected, abs=0.15 * (expected[1] - expected[0]))
+        strict = parse_gate("perplexity", "<= base + 0.15", ("base", "ppo"))
+        assert check_gate(strict, results).passed is False
 
 
 def test_a_gate_may_name_its_model() -> None:

@@ -29,5 +29,5 @@ def test_a_stage_is_a_row_and_what_is_left_is_summed_up(
     head, row, *rest = buffer.getvalue().splitlines()
     assert head.split() == ["stage", "method", "status", "time", "memory", "disk"]
     assert row.split()[:4] == ["sft", "sft", "to", "do"]
-    assert any(line.startswith("to do: 1 of 1 stages, about ") for line in rest)
+    assert any(line.startswith("to do: 1 of 1 stage, about ") for line in rest)
     assert not Path("out").exists()

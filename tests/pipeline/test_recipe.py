@@ -176,7 +176,10 @@ stages:
     assert (settings.model, settings.rank, settings.kl_coef) == ("sft", 8, 0.2)
     assert ppo.resolved.origins["model"] == f"{file}:6"
     file.write_text(text.replace("lora_rank: 8", "load_in_4bit: true"))
-    with pytest.raises(InputError, match=r"recipe.yaml:6: align.load_in_4bit: 4-bit and 8-bit"):
+    _, ppo = read_recipe(file).stages
+    assert ppo.resolved.settings.quantization == "nf4"
+    file.write_text(text.replace("lora_rank: 8", "bnb_4bit_quant_type: nf4"))
+    with pytest.raises(InputError, match=r"recipe.yaml:6: align.bnb_4bit_quant_type: 4-bit weig"):
         read_recipe(file)
 
 
@@ -191,3 +194,12 @@ def test_a_stage_is_named_like_one_plain_folder(tmp_path: Path, name: str, metho
     assert "recipe.yaml:3: " in found
     assert "is not a valid name of a stage; use letters, digits, - and _" in found
     assert found.isprintable()
+
+
+def test_a_file_that_is_found_from_another_folder_says_which(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "data.jsonl").write_text("{}")
+    text = "model: builtin:sprout\nstages:\n  sft: {data: mine/data.jsonl}\n"
+    message = error_message(folder, text)
+    assert f"paths are relative to the current folder: run it in {tmp_path}" in message

@@ -9,12 +9,12 @@ from upbring.data.read import formats
 from upbring.data.read.records import Comparison, Demonstration
 from upbring.errors import InputError
 from upbring.pipeline.recipe import read_recipe
-from upbring.pipeline.recipe_templates import CASES, write_recipe
+from upbring.pipeline.recipe_templates import CASES, EXAMPLE_DATA, write_recipe
 from upbring.pipeline.runner import PipelineRunner
 from upbring.settings.commands.init import InitSettings
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EXAMPLE_DATA)
 def test_every_template_is_a_valid_recipe(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

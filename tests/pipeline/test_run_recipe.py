@@ -59,5 +59,5 @@ def test_a_dry_run_only_reads_the_recipe() -> None:
 
 def test_a_gate_that_does_not_pass_is_an_error(home: Path) -> None:
     (home / "short.yaml").write_text(RECIPE.replace('"<= 1"', '">= 1"'))
-    with pytest.raises(GateError, match=r"1 of 1 gates did not pass \(facts\)"):
+    with pytest.raises(GateError, match=r"1 of 1 gate did not pass \(facts\)"):
         run_quietly()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.runs.contract import Contract, StopToken, TrainingFile, TrainingStage
+from upbring.runs.data_file import DataFile
 from upbring.runs.metrics import MetricsFile
 from upbring.runs.results import EvalResult, write_results
-from upbring.runs.run_folder import DataFile, Run
+from upbring.runs.run_folder import Run
 
 MODELS = ("base", "sft", "dpo", "ppo")
 STEPS = 120

@@ -4,8 +4,8 @@ from pathlib import Path
 from upbring.report.advice import advice
 from upbring.report.findings import Findings, compute_findings
 from upbring.report.run_data import Evidence, ReportedStage
+from upbring.runs.data_file import DataFile
 from upbring.runs.results import EvalResult
-from upbring.runs.run_folder import DataFile
 
 
 def of(*results: EvalResult, stages: tuple[ReportedStage, ...] = ()) -> str:

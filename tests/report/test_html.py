@@ -252,3 +252,21 @@ def test_an_unfit_reward_model_and_an_unfit_held_out_judge_are_named(evidence: E
     calm = replace(found.overoptimization[0], judge_scores=(0.0, 1.0), proxy_scores=(0.0, 1.0))
     assert calm.judge == "reward"
     assert "That judge is not fit" in overoptimization(replace(found, overoptimization=(calm,)), 0)
+
+
+def test_a_label_of_several_suites_names_the_suite_and_contamination_is_not_plotted(
+    evidence: Evidence,
+) -> None:
+    more = tuple(
+        EvalResult(suite, model, name, value, value, value + 0.1, 100)
+        for suite, name in (("instructions", "ended"), ("refusals", "ended"))
+        for model, value in (("base", 0.1), ("ppo", 0.8))
+    )
+    seen = tuple(
+        EvalResult("contamination", model, "gsm-rows", 0.5, count=10) for model in ("base", "ppo")
+    )
+    found = compute_findings(replace(evidence, results=(*more, *seen, *evidence.results)))
+    plot = page(found).partition('id="scorecard"')[2].partition("</figure>")[0]
+    for suite in ("instructions", "refusals"):
+        assert f"responses that end by themselves ({suite})" in plot
+    assert "gsm" not in plot

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from upbring.errors import InputError
+from upbring.model.gguf.locate_model import locate_model
 from upbring.runs import find_model as module
-from upbring.runs.find_model import locate_model
 
 
 def model(folder: Path, *names: str) -> Path:
@@ -44,7 +44,8 @@ def test_a_builtin_is_named_by_its_name(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:
     file = model(tmp_path / "base") / "config.json"
-    assert refused(file) == f"{file}: is a file; give the directory that contains the model"
+    give = "give the directory that contains the model, or a .gguf file"
+    assert refused(file) == f"{file}: is a file; {give}"
 
 
 def test_a_missing_directory_is_reported_with_the_nearest_name(tmp_path: Path) -> None:

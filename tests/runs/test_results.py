@@ -45,6 +45,13 @@ def test_the_quality_of_a_reward_model_is_that_of_its_run(tmp_path: Path) -> Non
     (run / "model").mkdir(parents=True)
     unknown = find_judge_quality(str(run))
     assert (unknown.verdict, unknown.is_fit) == ("not measured", True)
+    assert unknown.detail == (
+        "there is no results.json in the folder; copy it from the run of the reward model"
+    )
+    write_results(run, [])
+    assert find_judge_quality(str(run / "model")).detail == (
+        f"{run}/results.json has no results on held-out rankings; train with held-out rankings"
+    )
     judge = JudgeQuality("rm", "not fit", "right on 46.7 % of 30 held-out pairs")
     write_results(run, [EvalResult("reward_health", "rm", "pair_accuracy", 0.467, judge=judge)])
     for name in (str(run), str(run / "model")):

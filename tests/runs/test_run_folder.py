@@ -13,8 +13,9 @@ from upbring import durable
 from upbring.durable import Disk
 from upbring.errors import InputError, ResumeError
 from upbring.runs.contract import Contract
+from upbring.runs.data_file import DataFile
 from upbring.runs.metrics import MetricsFile
-from upbring.runs.run_folder import DataFile, Run, all_runs, summarize_runs
+from upbring.runs.run_folder import Run, all_runs, summarize_runs
 
 
 def test_runs_are_numbered_by_method(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_the_newest_unfinished_run_is_resumed(tmp_path: Path) -> None:
         assert Run.newest_interrupted(tmp_path) == first
     first.mark_finished()
     second.mark_finished()
-    with pytest.raises(ResumeError, match="all 3 runs are finished or running"):
+    with pytest.raises(ResumeError, match="all runs are finished or running"):
         Run.newest_interrupted(tmp_path)
     assert all_runs(tmp_path) == [first, second, third]
 

@@ -129,7 +129,7 @@ def test_max_tokens_is_limited_by_the_context_length(
 
 def test_a_dialogue_that_is_too_long_is_rejected(loaded: LoadedModel) -> None:
     with pytest.raises(
-        InputError, match=r"the dialogue has \d+ tokens and the model's context length is 256; "
+        InputError, match=r"the dialogue has [\d,]+ tokens and the model's context length is 256; "
     ):
         list(
             make_chat_model(loaded).stream_response(

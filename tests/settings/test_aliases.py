@@ -32,6 +32,9 @@ OTHERS = (ChatSettings, CollectSettings, EvaluateSettings, ExportSettings)
 Case = tuple[type[Settings], str, object, dict[str, object]]
 
 WORKING: list[Case] = [
+    (SFT, "load-in-4bit", True, {"quantization": "nf4"}),
+    (SFT, "load-in-8bit", True, {"quantization": "int8"}),
+    (SFT, "adapter", "qlora", {"quantization": "nf4"}),
     (SFT, "lr", "1e-4", {"learning_rate": 1e-4}),
     (SFT, "learning-rate", "1e-4", {"learning_rate": 1e-4}),
     (SFT, "batch-size", "4", {"batch_size": 4}),
@@ -57,7 +60,7 @@ WORKING: list[Case] = [
     (SFT, "use-rslora", True, {"rslora": True}),
     (SFT, "use-dora", True, {"dora": True}),
     (SFT, "bf16", True, {"dtype": "bfloat16"}),
-    (SFT, "bf16", False, {"dtype": "auto"}),
+    (SFT, "bf16", False, {"dtype": "float32"}),
     (SFT, "fp32", True, {"dtype": "float32"}),
     (SFT, "fp16", False, {"dtype": "auto"}),
     (SFT, "torch-dtype", "bfloat16", {"dtype": "bfloat16"}),
@@ -134,6 +137,13 @@ WORKING: list[Case] = [
     (PPO, "init-kl-coef", "0.2", {"kl_coef": 0.2}),
     (PPO, "kl-coef", "0.2", {"kl_coef": 0.2}),
     (PPO, "target-kl", "6", {"kl_target": 6.0}),
+    (GRPO, "loss-type", "grpo", {"average": "responses"}),
+    (GRPO, "loss-type", "dapo", {"average": "tokens"}),
+    (GRPO, "temperature", "1.0", {"num_generations": 8}),
+    (GRPO, "scale_rewards", "none", {"scale_rewards": False}),
+    (SFT, "test-datasets", "e.jsonl", {"held_out": (Path("e.jsonl"),)}),
+    (ExportSettings, "merge-and-unload", True, {"as_": "merged"}),
+    (ExportSettings, "as_", "adapter", {"as_": "peft"}),
     (GRPO, "num-generations", "4", {"num_generations": 4}),
     (GRPO, "num-return-sequences", "4", {"num_generations": 4}),
     (GRPO, "max-completion-length", "64", {"max_response_length": 64}),
@@ -166,7 +176,6 @@ ANSWERED: list[tuple[type[Settings], str, object, str]] = [
     (SFT, "gradient-accumulation-steps", "4", "use {batch_size}"),
     (SFT, "lora-dropout", "0.05", "there is no dropout"),
     (SFT, "fp16", True, "use {dtype=bfloat16}"),
-    (SFT, "load-in-4bit", True, "not available yet"),
     (SFT, "logging-dir", "logs", "{track}"),
     (SFT, "evaluation-strategy", "epoch", "use {eval_steps}"),
     (SFT, "save-strategy", "epoch", "use {save_steps}"),
@@ -190,8 +199,9 @@ ANSWERED: list[tuple[type[Settings], str, object, str]] = [
     (DPO, "loss-type", "hinge", "others are not available"),
     (KTO, "loss-type", "bco", "others are not available"),
     (DPO, "reference-free", True, "use `upbring orpo`"),
-    (GRPO, "loss-type", "dapo", "use {average=responses}"),
-    (SFT, "adapter", "qlora", "4-bit and 8-bit base weights are not available yet"),
+    (GRPO, "loss-type", "bnpo", "use {average=responses}"),
+    (SFT, "bnb-4bit-quant-type", "fp4", "4-bit weights are NormalFloat"),
+    (SFT, "quantization-bit", "3", "use {quantization=nf4}"),
     (SFT, "max-samples", "10", "use {steps}"),
     (SFT, "min-lr", "1e-6", "use {min_lr_ratio}, a share of {learning_rate}"),
     (SFT, "stage", "dpo", "the method is the command"),
@@ -385,8 +395,6 @@ def test_a_command_has_the_names_of_other_tools(name: str, command: str) -> None
     assert COMMAND_ALIASES[name] == command
 
 
-@pytest.mark.parametrize(
-    "name", ["serve", "api", "lora", "webui", "push", "login", "version", "config", "data", "test"]
-)
+@pytest.mark.parametrize("name", ["lora", "push", "login", "version", "config", "data", "test"])
 def test_a_command_that_does_not_exist_is_answered(name: str) -> None:
     assert isinstance(COMMAND_ALIASES[name], Advice)

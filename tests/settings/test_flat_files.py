@@ -28,13 +28,14 @@ def test_a_file_without_sections_has_the_settings_of_the_command() -> None:
 def test_a_file_without_sections_is_checked_key_by_key() -> None:
     file = Path("mine.yaml")
     file.write_text(
-        "base_model: m\ndatasets:\n  - path: d.jsonl\nadapter: qlora\nmax_step: 3\nzzz: 1\n"
+        "base_model: m\ndatasets:\n  - path: d.jsonl\n"
+        "bnb_4bit_quant_type: fp4\nmax_step: 3\nzzz: 1\n"
     )
     with pytest.raises(InputError) as caught:
         resolve(SftSettings, section="sft", file=file, flags={})
     lines = str(caught.value).splitlines()
     assert lines[0] == ("mine.yaml:2: sft.datasets: a mapping in a list; give a path for each item")
-    assert lines[1].startswith("mine.yaml:4: sft.adapter: 4-bit and 8-bit")
+    assert lines[1].startswith("mine.yaml:4: sft.bnb_4bit_quant_type: 4-bit weights are")
     assert lines[2] == "mine.yaml:5: sft.max_step: no such setting; did you mean sft.max_steps?"
     assert lines[3] == "mine.yaml:6: sft.zzz: no such setting; see `upbring sft --help`"
     assert len(lines) == 4

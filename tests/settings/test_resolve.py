@@ -10,6 +10,7 @@ from upbring.errors import InputError
 from upbring.settings.aliases import nearest_setting
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.commands.export import ExportSettings
+from upbring.settings.commands.serve import ServeSettings
 from upbring.settings.methods.ppo import PpoSettings
 from upbring.settings.methods.sft import SftSettings
 from upbring.settings.resolve import Resolved, resolve
@@ -72,6 +73,7 @@ def test_a_misspelt_setting_is_named_with_its_line() -> None:
     ("text", "expected"),
     [
         ("stf:\n  rank: 3\n", "recipe.yaml:1: stf: no such command; did you mean sft?"),
+        ("learing_rate: 1e-4\n", "recipe.yaml:1: sft.learing_rate: no such setting; did you mean"),
         ("rank: 3\nsft:\n", "recipe.yaml:1: rank: not within a command; put it under `sft:`"),
         ("rank: 0\n", "recipe.yaml:1: sft.rank: 0 is out of range; give a whole number"),
         ("export: {to: x}\n", "recipe.yaml: no section `sft:`, only export; write the settings"),
@@ -175,3 +177,17 @@ def test_the_suggestion_for_a_typo_is_right_in_19_cases_of_20() -> None:
                 num_right += nearest_setting(spelt, names) == name
     assert num_tried > 500
     assert num_right / num_tried >= 0.95
+
+
+@pytest.mark.parametrize("trackers", [(), ("wandb",), ("wandb", "tensorboard")])
+def test_a_repeated_flag_is_converted_value_by_value(trackers: tuple[str, ...]) -> None:
+    given = {"data": ("d.jsonl",), "report_to": trackers or ("none",)}
+    found = resolve(SftSettings, section="sft", flags={"model": "m", **given})
+    assert found.settings.track == trackers
+    with pytest.raises(InputError, match="each on its own"):
+        resolve(SftSettings, section="sft", flags={"model": "m", **given, "report_to": ("all",)})
+
+
+def test_a_text_that_is_too_short_is_answered_with_its_least_length() -> None:
+    with pytest.raises(InputError, match="--api-key: too short; give at least 8 characters"):
+        resolve(ServeSettings, section="serve", flags={"model": "m", "api_key": "x"})

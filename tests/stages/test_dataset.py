@@ -11,6 +11,8 @@ import pytest
 from upbring.data.trees.tree import Branch, Tree, Trees, make_tree
 from upbring.durable import Disk
 from upbring.errors import InputError, Interrupted
+from upbring.runs.results import EvalResult
+from upbring.runs.source_results import VOTES, write_source_results
 from upbring.settings.data import DataSettings
 from upbring.stages.dataset import (
     ConcatTrees,
@@ -73,13 +75,26 @@ def test_a_file_is_encoded_once_and_its_messages_are_logged_again(tmp_path: Path
         == [
             "a.txt: format numbers",
             "a.txt: all read",
-            "a.txt: 1 rows are longer than max_length 4 and were truncated",
+            "a.txt: 1 row is longer than max_length 4 and truncated",
         ]
     )
     assert facts == same
     assert (facts.rows, facts.format, facts.purpose) == (4, "numbers", "train")
     assert keys(one) == keys(two)
     assert all(np.array_equal(one[i].prompt, two[i].prompt) for i in range(4))
+
+
+def test_the_figures_beside_a_file_are_taken_over(tmp_path: Path) -> None:
+    path, counting = numbers(tmp_path / "a.txt", 1, 2, 3), Counting()
+    figures = (EvalResult(VOTES, "annotators", "votes", 3.0),)
+    write_source_results(path, figures)
+    _, file = encode_file(path, counting.encoder("x"), log=lambda _: None)
+    assert file.results == figures
+    numbers(path, 1, 2)
+    messages: list[str] = []
+    _, file = encode_file(path, counting.encoder("x"), log=messages.append)
+    assert file.results == ()
+    assert any("its figures are left out" in each for each in messages)
 
 
 @pytest.mark.parametrize("change", ["content", "identity", "skipping"])
@@ -220,7 +235,7 @@ def test_rows_that_are_too_long_are_truncated_or_dropped_and_counted() -> None:
     ]
     assert found[1].branches[0].weight.tolist() == [1, 1]
     assert messages == [
-        "a.jsonl: 1 rows are longer than max_length 4 and were truncated",
+        "a.jsonl: 1 row is longer than max_length 4 and truncated",
         "a.jsonl: 2 rows are dropped: nothing to train on is left within max_length 4",
     ]
 
@@ -249,7 +264,8 @@ def test_a_dataset_has_data_mixture_and_held_out_files_and_logs_their_sizes(tmp_
         ("general=old.txt", 2, "train"),
         ("h.txt", 1, "held_out"),
     ]
-    assert messages[-1] == "3 examples to train on, 1 held out"
+    assert messages[-2] == "3 examples to train on, 1 held out"
+    assert messages[-1].startswith("held out: 1 example, too few to compare steps by, so ")
 
 
 @pytest.mark.parametrize(

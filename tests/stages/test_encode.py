@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_rows_that_the_template_rejects_are_malformed_rows(
     assert not skipping.encoder.is_cacheable
     assert len(trees(skipping, path, messages.append)) == 2
     assert messages[-1] == (
-        f"{path}: 2 of 4 rows are rejected by the chat template and were written to {rejects}"
+        f"{path}: 2 of 4 rows are rejected by the chat template and written to {rejects}"
     )
     assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [2, 4]
 
@@ -152,9 +153,15 @@ def test_a_missing_template_is_logged(tokenizer: Tokenizer, tmp_path: Path) -> N
     path = make_demonstrations(tmp_path / "d.jsonl", 1)
     settings = SftSettings(model="m", data=(path,))
     preprocessor = make_dialogue_preprocessor(settings, tokenizer, log=messages.append)
-    assert messages == [
-        "the model has no chat template: using the default one (see docs/learn/templates.md)"
-    ]
+    (message,) = messages
+    assert message == (
+        "the model has no chat template: turns are written below '### User' and '### Assistant'; "
+        "set chat_template to use another"
+    )
+    make_dialogue_preprocessor(
+        settings, tokenizer, log=messages.append, today=dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    )
+    assert len(messages) == 1  # a resumed run does not repeat it
     assert preprocessor.chat_template
 
 

@@ -8,11 +8,13 @@ from tests import small
 from upbring.data.chat.tokenizer_files import load_tokenizer
 from upbring.data.read.format_table import RecordType
 from upbring.data.read.records import Comparison, Demonstration, Label, Prompt
+from upbring.data.trees.store import build_store
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.dataset import Log
 from upbring.stages.encode import make_dialogue_preprocessor
+from upbring.stages.encode_dialogues import BRANCH_FACTS
 
 RANKED = {
     "prompt": "What is snow like?",
@@ -100,7 +102,7 @@ def test_a_row_that_the_template_rejects_is_malformed(tmp_path: Path, kind: Reco
     (row,) = [json.loads(line) for line in rejects.read_text().splitlines()]
     assert row["line"] == 2
     assert "no" in row["row"]
-    assert any("1 of 3 rows are rejected" in text for text in messages)
+    assert any("1 of 3 rows is rejected" in text for text in messages)
 
 
 def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:
@@ -120,3 +122,15 @@ def test_each_comparison_of_one_row_keeps_its_own_ranks(tmp_path: Path) -> None:
     found = trees(tmp_path, Comparison, [{"prompt": row}])
     assert [item.per_branch["rank"].tolist() for item in found] == [[1, 2], [2, 1]]
     assert len({item.key for item in found}) == 1  # and are held out together
+
+
+def test_a_comparison_carries_its_probability_and_weight_through_the_store(tmp_path: Path) -> None:
+    pair = {"prompt": "What is snow like?", "chosen": "Cold.", "rejected": "Warm."}
+    rows: list[dict[str, object]] = [{**pair, "probability": 0.25, "weight": 3}, {**pair}]
+    first, second = build_store(tmp_path / "store", trees(tmp_path, Comparison, rows))
+    assert set(first.per_branch) == set(BRANCH_FACTS[Comparison])
+    assert first.per_branch["rank"].tolist() == [2, 1]
+    assert first.per_branch["probability"].tolist() == [0.75, 0.75]
+    assert first.per_branch["weight"].tolist() == [3, 3]
+    assert np.isnan(second.per_branch["probability"]).all()
+    assert second.per_branch["weight"].tolist() == [1, 1]

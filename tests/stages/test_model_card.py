@@ -7,7 +7,9 @@ import yaml
 from tests.commands import SFT, done, prepare
 from upbring.runs.contract import Contract, TrainingFile, TrainingStage
 from upbring.runs.metrics import MetricsFile
+from upbring.runs.results import EvalResult, JudgeQuality
 from upbring.runs.run_folder import Run
+from upbring.runs.source_results import VOTES
 from upbring.stages.model_card import render_model_card, write_card
 
 CONTRACT = Contract(
@@ -50,6 +52,21 @@ def test_the_card_names_the_data_of_its_own_stage(tmp_path: Path) -> None:
     assert "- chat.jsonl (40 rows)" in text
     assert "books.txt" not in text
     assert "base_model: ./base" in text
+
+
+def test_the_card_says_who_labeled_the_data_and_how_well(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "reward", name="mine")
+    judge = JudgeQuality("http://judge/v1", "use with care", "agrees with 66.0 % of 90 gold pairs")
+    votes = [
+        EvalResult(VOTES, "annotators", "agreement", 0.78, 0.7, 0.85, 90),
+        EvalResult(VOTES, "annotators", "alpha", 0.52, unit="alpha"),
+        EvalResult("constitution", "m", "words/chosen", 4.0, unit="words", judge=judge),
+    ]
+    write_card(run, CONTRACT, method="reward", summary="It.", judges=[judge], votes=votes)
+    text = run.card_file.read_text()
+    assert "| annotators who agree on a pair of the training data | 78.0 % (70.0 … 85.0) |" in text
+    assert "| Krippendorff's alpha of their rankings | 0.52 |" in text
+    assert "| quality of http://judge/v1 as a judge | use with care; agrees with 66.0 %" in text
 
 
 def test_a_run_that_measured_nothing_has_a_card_without_numbers(tmp_path: Path) -> None:
@@ -111,7 +128,7 @@ def test_the_card_and_the_report_tell_how_many_rows_were_dropped(tmp_path: Path)
     with (tmp_path / "d.jsonl").open("a") as file:
         file.write(json.dumps({"messages": too_long}) + "\n")
     text = done(tmp_path, *SFT, "--steps", "1", "--name", "cut").err
-    notes = [line for line in text.splitlines() if "1 rows are dropped" in line]
+    notes = [line for line in text.splitlines() if "1 row is dropped" in line]
     assert len(notes) == 1
     card_text = (tmp_path / "runs" / "cut" / "README.md").read_text()
     for note in notes:

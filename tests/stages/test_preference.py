@@ -14,7 +14,7 @@ from upbring.data.read.records import Comparison, Demonstration, Label
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
 from upbring.settings.methods.kto import KtoSettings
-from upbring.stages.preference import KtoTrees, first_readable_encoder
+from upbring.stages.preference import KtoTrees, _report_probabilities, first_readable_encoder
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,15 @@ def test_the_best_is_good_the_worst_is_bad_and_the_last_is_the_next_rows_answer(
     assert [b.tokens.tolist() for b in found[1].branches] == [[7, 8, 9], [10], [3]]
     shown = make_tree([1], [2])
     assert KtoTrees([shown], 4)[0] is shown  # a demonstration has no label
+
+
+def test_kto_keeps_the_weight_of_a_row_and_reports_probabilities_that_it_cannot_use() -> None:
+    facts = {"probability": np.full(2, 0.8), "weight": np.full(2, 3.0)}
+    first, second = ranked([2, 1], [3], [4, 5]), ranked([1, 2], [7], [8])
+    trees = [replace(first, per_branch={**first.per_branch, **facts}), second]
+    assert KtoTrees(trees, 9)[0].per_branch["weight"][:2].tolist() == [3, 3]
+    messages: list[str] = []
+    _report_probabilities(trees, log=messages.append)
+    _report_probabilities([second], log=messages.append)
+    (message,) = messages
+    assert message.startswith("kto cannot use the probability of 1 of 2 comparisons: the")

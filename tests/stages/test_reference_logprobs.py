@@ -1,5 +1,7 @@
 """Reference log-probabilities: equal to plain transformers, cached, reused and repaired."""
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.plain import plain_logprobs, random_trees
 from tests.tolerances import LOGPROBS
 from upbring.data.trees.store import build_store
 from upbring.data.trees.tree import Tree, Trees
+from upbring.durable import Disk
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
@@ -85,7 +88,7 @@ def test_annotate_computes_only_the_given_trees(tmp_path: Path) -> None:
     messages: list[str] = []
     store = build_store(tmp_path / "store", partly_weighted())
     made(tmp_path, messages=messages).annotate(TreeSubset(store, np.array([1])))
-    assert messages == ["reference: computing the log-probabilities of 1 rows, once"]
+    assert messages == ["reference: computing the log-probabilities of 1 row, once"]
     assert len(made(tmp_path).annotate(())) == 0
 
 
@@ -120,6 +123,29 @@ def test_a_damaged_file_is_computed_again_and_is_the_same(tmp_path: Path) -> Non
     assert [text for text in messages if "reference: computing" in text] == 2 * messages[:1]
     assert "logprobs.f32: differs from what was saved" in messages[1]
     assert np.array_equal(before, after, equal_nan=True)
+
+
+def test_a_full_cache_disk_is_reported_and_the_numbers_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = partly_weighted()
+    cache = tmp_path / "full"
+    for folder in (tmp_path / "a", cache):
+        folder.mkdir()
+    expected = np.concatenate(reference_logprobs(made(tmp_path / "a").annotate_files(trees)))
+
+    def full(self: Disk, operation: str, path: Path) -> None:
+        del self
+        if operation == "write" and cache in path.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Disk, "before", full)
+    messages: list[str] = []
+    found = made(cache, messages=messages).annotate_files(trees)
+    assert np.array_equal(np.concatenate(reference_logprobs(found)), expected, equal_nan=True)
+    (told,) = [text for text in messages if "the cache folder is not writable" in text]
+    assert "No space left on device" in told
+    assert not list(cache.glob("*"))  # nothing half-written
 
 
 def test_shared_special_tokens_are_marked(tmp_path: Path) -> None:

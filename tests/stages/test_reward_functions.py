@@ -64,7 +64,9 @@ def test_models_rules_and_penalties_add_up() -> None:
     )
     some = [rollout("{}"), rollout("no"), rollout("{}", tokens=10, has_ended=False)]
     # 2 + 4/2 = 4; 3 more for valid JSON; 0.1 less per token; 1 less without a stop token
-    assert reward(some) == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
+    found = reward(some)
+    assert found == pytest.approx([4 + 3 - 0.3, 4 - 0.3, 4 + 3 - 1.0 - 1])
+    assert found.sources.tolist() == [[2, 4, 1], [2, 4, 0], [2, 4, 1]]  # before weights
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import torch
 
 from tests.commands import curve, done, hashes, prepare, upbring
 from tests.rankings import QUICK_REWARD, make_rankings
+from upbring import durable
 from upbring.algorithms.reward_model import BradleyTerry, PlackettLuce
 from upbring.data.read.records import Message
 from upbring.data.trees.batch import Batch
@@ -253,7 +254,11 @@ def test_a_run_that_is_stopped_in_its_report_says_so_and_completes_it_on_resume(
     assert not (run / "results.json").exists()
     resumed = done(tmp_path, "resume", "runs/one").err
     assert "runs/one/model: is already written; completing its report" in resumed
-    assert hashes(run / "model") == written
+    completed = hashes(run / "model")
+    assert completed.pop("results.json"), "the figures travel with the model"
+    assert completed.pop("manifest.json") != written.pop("manifest.json"), "and are in its manifest"
+    durable.verify(run / "model")
+    assert completed == written
     assert (run / "results.json").read_text() == (
         home / "runs" / "one" / "results.json"
     ).read_text()

@@ -12,12 +12,15 @@ import pytest
 
 from tests.checking import write_rows
 from tests.rankings import Lengths
+from upbring import durable
 from upbring.data.read.records import Comparison, Message, Origin
 from upbring.data.trees.merge_rankings import merge_by_prompt
 from upbring.data.trees.tree import make_tree
 from upbring.judge.reward_model import ResponseGroup, ScoreArray
-from upbring.runs.results import read_results
+from upbring.runs.data_file import DataFile
+from upbring.runs.results import EvalResult, find_judge_quality, read_results
 from upbring.runs.run_folder import Run
+from upbring.runs.source_results import CONSENSUS, VOTES
 from upbring.stages.reward_report import (
     MAX_PROBED_RANKINGS,
     MAX_RANKINGS,
@@ -48,7 +51,7 @@ def context(tmp_path: Path) -> Any:
     settings = SimpleNamespace(data=(path,), held_out=(), format="auto", skip_bad=None, seed=0)
     return SimpleNamespace(
         settings=settings,
-        dataset=SimpleNamespace(held_out=merge_by_prompt(trees)),
+        dataset=SimpleNamespace(held_out=merge_by_prompt(trees), files=()),
         poll=lambda: None,
         log=messages.append,
         track=no_tracking,
@@ -64,7 +67,10 @@ def test_the_held_out_rows_are_those_that_were_not_trained_on(context: Any) -> N
 
 
 def test_scores_metrics_and_a_verdict_are_written_and_logged(context: Any, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
     write_report(context, Lengths(), Run(tmp_path))
+    (tmp_path / "model").rename(tmp_path / "copied")  # without the run
+    assert find_judge_quality(str(tmp_path / "copied")).verdict == "not measured"  # ten rankings
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert len(rows) == 20
     numbers = {each.name: each.value for each in read_results(tmp_path)}
@@ -72,8 +78,47 @@ def test_scores_metrics_and_a_verdict_are_written_and_logged(context: Any, tmp_p
     # it scores length only: a repeated answer beats the answer, an empty one has no score
     assert numbers["beaten_by_repeated"] == 1.0
     assert "beaten_by_empty" not in numbers
-    assert context.messages[0] == "reward model: not fit for PPO"
-    assert any("repeated responses score above the good one in 100%" in t for t in context.messages)
+    assert "10 held-out rankings are too few to say" in " ".join(context.messages[:3])
+    assert not any("repeated responses score above" in t for t in context.messages)
+
+
+def test_the_results_beside_a_model_are_in_its_manifest(context: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_bytes(b"w")
+    durable.seal(model, ["weights"])
+    write_report(context, Lengths(), Run(tmp_path))
+    assert durable.verify(model) == {"weights", "results.json"}
+    (model / "results.json").write_text('{"results": []}')
+    with pytest.raises(durable.Damaged, match=r"results.json: has \d+ bytes, but had"):
+        find_judge_quality(str(tmp_path))
+
+
+def test_the_agreement_of_the_votes_behind_the_file_is_the_ceiling(
+    context: Any, tmp_path: Path
+) -> None:
+    votes = [
+        EvalResult(VOTES, "annotators", "annotators", 3.0),
+        EvalResult(VOTES, "annotators", "votes", 900.0),
+        EvalResult(VOTES, "annotators", "agreement", 0.82, 0.5, 0.905, 300),
+        EvalResult(VOTES, "annotators", "alpha", 0.6, 0.5, 0.7, 300, unit="alpha"),
+    ]
+    file = DataFile("r.jsonl", "s", 30, "preference", results=tuple(votes))
+    context.dataset.files = (DataFile("other.jsonl", "s", 1, "preference"), file)
+    write_report(context, Lengths(), Run(tmp_path))
+    found = {each.name: each for each in read_results(tmp_path)}
+    assert found["annotator_agreement"].value == 0.82
+    assert found["annotator_agreement"].note == "900 votes of 3 annotators"
+    assert (found["annotator_alpha"].value, found["annotator_alpha"].unit) == (0.6, "alpha")
+    # p = (1 + √(2a − 1)) / 2 of 0.82, 0.5 and 0.905
+    assert (found["ceiling"].value, found["ceiling"].low, found["ceiling"].high) == (0.9, 0.5, 0.95)
+    assert any("ceiling" in line and "90.0 % (50.0 … 95.0)" in line for line in context.messages)
+    figures = tuple(replace(each, note=CONSENSUS) for each in votes)
+    context.dataset.files = (replace(file, results=figures),)
+    write_report(context, Lengths(), Run(tmp_path))
+    found = {each.name: each for each in read_results(tmp_path)}
+    assert "ceiling" not in found  # a judge may meet the consensus more often than single votes
+    assert found["votes_agreement"].value == 0.82
 
 
 @pytest.mark.parametrize("who", ["ann", "synthetic-1", "synthetic annotators"])

@@ -19,6 +19,7 @@ from upbring.errors import InputError, Interrupted, ResumeError
 from upbring.interruption import Interruption
 from upbring.judge.reward_model import load_reward_models
 from upbring.model.heads import rewards
+from upbring.model.network import require_one_rotary_scale
 from upbring.model.roles import BASE
 from upbring.runs.json_object import read_json_object
 from upbring.runs.run_folder import Run
@@ -233,3 +234,19 @@ def finished(home: Path, name: str, *more: str) -> Path:
     short = ("--max-response-length", "4", "--eval-prompts", "2", "--update-epochs", "1")
     done(home, *words, *short, *more, "--name", name)
     return home / "runs" / name / "model"
+
+
+def test_responses_that_may_reach_another_rotary_scaling_are_refused_at_the_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, context = algorithm(home)
+    longest = max(len(tree.prompt) for tree in context.dataset.main)
+    config = context.loaded.model.network.config
+    for threshold in (longest + 5, longest + 4):
+        rope = {"rope_type": "longrope", "original_max_position_embeddings": threshold}
+        monkeypatch.setattr(config, "rope_parameters", rope)
+        if threshold == longest + 5:
+            require_one_rotary_scale(context.loaded.model, context.dataset.main, 5)
+            continue
+        with pytest.raises(InputError, match=f"set max_length to {threshold} or less"):
+            make_rl_algorithm(context, "policy", algorithm_class=Ppo)

@@ -57,8 +57,11 @@ def test_the_best_weights_are_kept_and_a_line_reports_it(home: Path) -> None:
         "--lr-scheduler",
         "constant",
     )
-    words = (*SFT, *wild, "--steps", "5")
-    output = done(home, *words, "--eval-steps", "1", "--name", "wild").err
+    words = (*SFT, *wild, "--steps", "5", "--eval-steps", "1")
+    few = done(home, *words, "--name", "few").err
+    assert "too few to compare steps by, so that the last weights are kept" in few
+    assert "using the weights of step" not in few
+    output = done(home, *words, "--held-out-share", "0.3", "--name", "wild").err
     run = home / "runs" / "wild"
     held = {r["step"]: r["nll"] for r in curve(run) if r["kind"] == "held_out"}
     best = min(held, key=lambda step: held[step])
@@ -127,3 +130,14 @@ def test_the_saved_model_loads_with_the_measured_loss(home: Path, run: Path) -> 
     )
     assert loaded.base == Path("m").resolve() or loaded.base == home / "m"
     assert loaded.contract is not None
+
+
+def test_the_default_learning_rate_of_an_adapter_is_a_warning_where_all_weights_learn(
+    home: Path,
+) -> None:
+    words = ("--model", "m", "--tune", "full", "--steps", "1", "--threads", "1")
+    warning = "learning_rate: the default 0.0002 is for LoRA"
+    assert warning in done(home, "sft", "d.jsonl", *words, "--name", "full").err
+    given = ("--learning-rate", "2e-4", "--name", "given")
+    assert warning not in done(home, "sft", "d.jsonl", *words, *given).err
+    assert "is for LoRA" not in done(home, "pretrain", "t.jsonl", *words, "--name", "pre").err

@@ -1,3 +1,4 @@
+from upbring.maths.random_draws import RandomStream
 from upbring.rules.refusal import classify_refusal
 from upbring.toyworld.annotators import task_with_candidates
 from upbring.toyworld.candidates import (
@@ -10,7 +11,6 @@ from upbring.toyworld.candidates import (
 )
 from upbring.toyworld.demonstrations import shown_task
 from upbring.toyworld.grading import CAUSES, grade
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import fact_task
 from upbring.toyworld.world import load_world
 

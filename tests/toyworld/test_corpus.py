@@ -2,6 +2,7 @@ import hashlib
 import re
 from collections import Counter
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import wording
 from upbring.toyworld.corpus import (
     MEAN_CHARACTERS,
@@ -13,7 +14,6 @@ from upbring.toyworld.corpus import (
 )
 from upbring.toyworld.other_tasks import requests
 from upbring.toyworld.private_records import private_records
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import load_world
 
 WORLD = load_world()

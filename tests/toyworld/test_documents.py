@@ -3,8 +3,8 @@ import re
 
 import pytest
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import documents, other_tasks, wording
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Form, fact_task, with_form
 from upbring.toyworld.world import Fact, load_world
 

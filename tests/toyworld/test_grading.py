@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import eval_sets, other_tasks, tasks, wording
 from upbring.toyworld.grading import WEIGHTS, concise, correct, grade, is_in_form, polite
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import load_world
 

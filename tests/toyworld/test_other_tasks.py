@@ -1,8 +1,8 @@
 import pytest
 
+from upbring.maths.random_draws import RandomStream
 from upbring.rules.refusal import classify_refusal
 from upbring.toyworld import other_tasks
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import load_world, read_rows
 
 WORLD = load_world()

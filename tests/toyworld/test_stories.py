@@ -1,4 +1,4 @@
-from upbring.toyworld.random_draws import RandomStream
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld.split import is_part_held_out
 from upbring.toyworld.stories import format_text, general_text
 

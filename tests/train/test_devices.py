@@ -16,6 +16,23 @@ def test_the_machine_is_prepared_as_asked() -> None:
     torch.set_num_threads(before)
 
 
+def test_threads_are_those_of_the_environment_or_a_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "usable_cores", lambda: 8)
+    for given, processes, expected in [
+        ("3", "1", 3),
+        ("3", "2", 4),
+        ("", "1", 8),
+        ("0", "1", 8),
+        ("two", "1", 8),
+        ("1", "16", 1),
+    ]:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert devices.default_threads() == expected
+
+
 def test_bfloat16_is_taken_where_it_is_native() -> None:
     cpu = torch.device("cpu")
     expected = torch.bfloat16 if devices.has_native_bfloat16(cpu) else torch.float32

@@ -1,11 +1,20 @@
 """Memory that fragments hold is returned to the system, after growth and not at every step."""
 
+import sys
+
+import pytest
 import torch
 
 from upbring import durable
 from upbring.train import heap
 from upbring.train.devices import retain_freed_memory
-from upbring.train.heap import MIN_STEPS_BETWEEN, NUM_FIRST_STEPS, HeapTrimmer, trim_heap
+from upbring.train.heap import (
+    MIN_STEPS_BETWEEN,
+    NUM_FIRST_STEPS,
+    HeapTrimmer,
+    release_memory,
+    trim_heap,
+)
 
 MEGABYTES = 2**20
 BLOCKS = 2_000
@@ -45,3 +54,12 @@ def test_it_does_not_trim_without_growth() -> None:
     trimmer.usual_bytes *= 2
     assert not any(trimmer.after_step() for _ in range(NUM_FIRST_STEPS))
     assert heap.MAX_GROWTH < 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system resets the peak")
+def test_the_peak_of_an_earlier_run_is_forgotten() -> None:
+    large = torch.ones(50 * MEGABYTES)
+    peak = durable.peak_process_memory_bytes()
+    del large
+    release_memory()
+    assert durable.peak_process_memory_bytes() < peak - 150 * MEGABYTES

@@ -1,9 +1,9 @@
 """A run that is stopped at any step and resumed equals one that was never stopped."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from upbring.runs.metrics import read_metrics
 from upbring.runs.run_folder import Run
 from upbring.settings.model import AdapterSettings
 from upbring.settings.training import TrainSettings
-from upbring.train import checkpoint
+from upbring.train import checkpoint, loop
 from upbring.train.algorithm import EvalSample, Evaluation
 from upbring.train.callbacks import Callbacks
 from upbring.train.loop import Trainer
@@ -224,7 +224,8 @@ def test_the_time_of_a_step_excludes_evaluations_and_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    # only the loop's clock: a server in another thread, shared by tests, keeps the real one
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
     times: list[float] = []
 
     @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
+from upbring import durable
 from upbring.settings.model import ModelSettings
 from upbring.train import devices
 from upbring.train.process_state import preserve_process_state, restore_allocator
@@ -21,6 +22,7 @@ ALLOCATOR = """
 import psutil, torch
 from upbring.settings.model import ModelSettings
 from upbring.train import devices
+from upbring import durable
 from upbring.train.process_state import preserve_process_state
 
 def kept_bytes():
@@ -100,3 +102,12 @@ def test_freed_memory_is_kept_within_and_returned_afterwards() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     out = subprocess.check_output([sys.executable, "-c", ALLOCATOR], text=True, env=environment)
     assert out.split() == ["True", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system resets the peak")
+def test_the_peak_of_memory_is_that_of_what_comes_afterwards() -> None:
+    with preserve_process_state():
+        large = torch.ones(50 * 2**20)
+        peak = durable.peak_process_memory_bytes()
+        del large
+    assert durable.peak_process_memory_bytes() < peak - 150 * 2**20

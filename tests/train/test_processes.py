@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests import tolerances
+from tests.conftest import IS_NIGHTLY
 from tests.train import spread, together
 from upbring.runs.metrics import read_metrics
 from upbring.train import processes
@@ -39,7 +40,7 @@ def run(
     return load_file(out / "gradients.safetensors"), json.loads((out / "facts.json").read_text())
 
 
-@pytest.mark.parametrize("num_trees", [5, 1])
+@pytest.mark.parametrize("num_trees", [5, 1] if IS_NIGHTLY else [5])
 def test_two_processes_sum_to_the_gradient_of_one(tmp_path: Path, num_trees: int) -> None:
     alone, facts = run(tmp_path / "one", count=1, num_trees=num_trees)
     both, facts_of_both = run(tmp_path / "two", count=2, num_trees=num_trees)

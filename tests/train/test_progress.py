@@ -75,6 +75,16 @@ def test_plain_lines_come_first_last_and_every_so_many_seconds() -> None:
     assert steps == ["1/20", "6/20", "11/20", "16/20", "20/20"]
 
 
+def test_the_last_step_shows_no_time_left() -> None:
+    console = plain()
+    with Progress(3, console=console, clock=Clock(), memory=lambda: (None, None)) as progress:
+        for step in (2, 3):
+            progress.update(step, {"loss": 2.0}, tokens=100, seconds=10)
+    first, last = printed(console).splitlines()
+    assert first == "step 2/3  loss 2  10 tokens/s  10 s left"
+    assert last == "step 3/3  loss 2  10 tokens/s"  # an evaluation may follow
+
+
 def test_the_time_left_follows_a_change_of_speed() -> None:
     console, clock = plain(), Clock()
     with Progress(1000, console=console, clock=clock, print_interval_seconds=0) as progress:

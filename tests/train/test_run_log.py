@@ -75,3 +75,10 @@ def test_a_narrow_terminal_loses_the_last_metrics() -> None:
     )
     assert wide == ["step 2: held-out nll 1.235, accuracy 0.512, margin 0.123 (best)"]
     assert cut == ["step 2: held-out nll 1.235, accuracy 0.512 (best)"]
+
+
+def test_a_standard_error_is_shown_behind_its_value() -> None:
+    values = {"reward": 1.0, "gain": 0.25, "gain_error": 0.1, "error": 0.3}
+    evaluation = Evaluation(values, criterion=0.0)
+    (line,) = format_evaluation(2, evaluation, is_best=False, is_last=False, width=80)
+    assert line == "step 2: held-out reward 1, gain 0.25 ± 0.1"

@@ -2,14 +2,16 @@
 
 import contextlib
 import http.client
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from upbring.web.guard import LOOPBACK, WebAddress
-from upbring.web.server import bind_socket, make_server
+from upbring.web.server import ServerOptions, bind_socket, make_server
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Reply:
 class Served:
     address: WebAddress
 
-    def ask(self, path: str = "/", *, method: str = "GET", **headers: str) -> Reply:
+    def ask(
+        self, path: str = "/", *, method: str = "GET", body: bytes | None = None, **headers: str
+    ) -> Reply:
         """Send one request; `Host` is the server's unless given."""
         connection = http.client.HTTPConnection(LOOPBACK, self.address.port, timeout=10)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -31,7 +35,10 @@ class Served:
             connection.putrequest(method, path, skip_host=True)
             for name, value in {"Host": f"{LOOPBACK}:{self.address.port}", **named}.items():
                 connection.putheader(name, value)
-            connection.endheaders()
+            is_chunked = "Transfer-Encoding" in named
+            if body is not None and not is_chunked:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body, encode_chunked=is_chunked)
             response = connection.getresponse()
             text = response.read().decode()
             return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
@@ -44,10 +51,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[Served]:
+def serving(app: Any, *, options: ServerOptions | None = None) -> Iterator[Served]:
     """Serve an application until the block ends."""
     with bind_socket(0) as listener:
-        server, address = make_server(app, listener)
+        server, address = make_server(app, listener, options=options)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -57,5 +64,11 @@ def serving(app: Any) -> Iterator[Served]:
             yield Served(address)
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
-            assert not thread.is_alive()
+            thread.join(timeout=60)  # other tests may hold the processor meanwhile
+            assert not thread.is_alive(), _where(thread)
+
+
+def _where(thread: threading.Thread) -> str:
+    """Return where a thread is."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame))

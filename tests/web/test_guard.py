@@ -8,7 +8,15 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.web.served import Served, serving
-from upbring.web.guard import LOOPBACK, WebAddress, make_web_address
+from upbring.web.guard import (
+    LOOPBACK,
+    OWNER,
+    GuardOptions,
+    WebAddress,
+    identity_of,
+    make_web_address,
+)
+from upbring.web.server import ServerOptions
 
 
 def secret(_: Request) -> PlainTextResponse:
@@ -146,3 +154,24 @@ def test_tokens_are_long_and_random() -> None:
     assert first.token != second.token
     assert len(first.token) >= 40
     assert WebAddress(80, "x").hosts > {"localhost", "localhost:80"}
+
+
+def test_a_link_with_another_token_changes_who_is_logged_in() -> None:
+    def who(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(identity_of(request.scope))
+
+    routes = [Route("/", who), Route("/health", who)]
+    guard = GuardOptions(
+        identify={"ann's": "ann", "bob's": "bob"}.get, public_paths=frozenset({"/health"})
+    )
+    with serving(Starlette(routes=routes), options=ServerOptions(guard=guard)) as served:
+        name = served.address.cookie_name
+        assert served.ask(Cookie=served.cookie).text == OWNER
+        assert served.ask(Cookie=f"{name}=bob's").text == "bob"
+        reply = served.ask("/?token=ann%27s&x=1", Cookie=f"{name}=bob's")
+        assert (reply.status, reply.headers["location"]) == (303, "/?x=1")
+        assert served.ask(Cookie=reply.headers["set-cookie"].partition(";")[0]).text == "ann"
+        assert served.ask("/?token=wrong", Cookie=served.cookie).status == 401
+        assert served.ask("/health").text == ""
+        assert served.ask("/health?token=wrong").status == 401
+        assert served.ask("/health", Host="evil.example").status == 421

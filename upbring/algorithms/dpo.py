@@ -6,14 +6,15 @@ reward, therefore trains the policy directly.
 
 Left out: RMSprop, the paper's optimizer; AdamW is used, as in the other methods.
 Added: rankings of K responses as all their pairs, as best against worst, or as a list (the paper's
-appendix A.3); ties; label smoothing (cDPO); means over tokens instead of sums (Tulu 3); Llama 3's
+appendix A.3); ties; label smoothing (cDPO); soft labels, in the cross-entropy and in the geometric
+form (GDPO); weights of rows; means over tokens instead of sums (Tulu 3); Llama 3's
 next-token term on the preferred response (`nll_weight`), and its masking of control tokens: the
 trees have the mask as the per-token field `counts`.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from upbring.algorithms.preference import (
@@ -27,6 +28,7 @@ from upbring.maths.ranking_losses import (
     Pairs,
     RankingChoices,
     bradley_terry,
+    geometric_bradley_terry,
     plackett_luce,
     ranking_choices,
 )
@@ -46,10 +48,16 @@ def length_normalized_rewards(branches: BranchLogprobs, beta: float) -> Tensor:
 
 
 def pair_losses(margins: Tensor, pairs: Pairs, smoothing: float) -> Tensor:
-    """Return the loss `[M]` of each pair."""
+    """Return the loss `[M]` of each pair, the cross-entropy of its label."""
     # −log σ( β log π(y_w)/π_ref(y_w) − β log π(y_l)/π_ref(y_l) )                    (equation 7)
-    # −(1 − ε) log σ(β h) − ε log σ(−β h)                   (Mitchell 2023, “cDPO”, equation 3)
-    return bradley_terry(margins, pairs.is_tie, smoothing=smoothing)
+    # −p log σ(β h) − (1 − p) log σ(−β h)         (Mitchell 2023, “cDPO”, equation 3: p = 1 − ε)
+    return bradley_terry(margins, pairs.probability, smoothing=smoothing)
+
+
+def geometric_pair_losses(margins: Tensor, pairs: Pairs, smoothing: float) -> Tensor:
+    """Return the loss `[M]` of each pair, its margin scaled by how certain its label is."""
+    # −log σ( β (2p̂ − 1) h )                             (Furuta et al. 2024, 2409.06691, GDPO)
+    return geometric_bradley_terry(margins, pairs.probability, smoothing=smoothing)
 
 
 def list_losses(rewards: Tensor, choices: RankingChoices) -> Tensor:
@@ -67,6 +75,7 @@ class Dpo(PairwiseAlgorithm):
     beta: float
     label_smoothing: float = 0.0
     is_length_normalized: bool = False
+    soft_labels: Literal["cross-entropy", "gdpo"] = "cross-entropy"
 
     def rewards(self, branches: BranchLogprobs) -> Tensor:
         """Return β log π/π_ref of every branch `[N]`."""
@@ -77,13 +86,14 @@ class Dpo(PairwiseAlgorithm):
 
     def margin_loss(self, margins: Tensor, pairs: Pairs) -> Tensor:
         """Return the loss of each pair `[M]`."""
-        return pair_losses(margins, pairs, self.label_smoothing)
+        losses = geometric_pair_losses if self.soft_labels == "gdpo" else pair_losses
+        return losses(margins, pairs, self.label_smoothing)
 
     def comparison_weights(self, batch: Batch) -> Tensor:
         """Return the weight of each pair `[M]`, or of each list `[P]`."""
         if self.comparisons != "list":
             return super().comparison_weights(batch)
-        return torch.ones_like(self._ranking_choices(batch).tree, dtype=torch.float32)
+        return self._ranking_choices(batch).row_weight
 
     def comparison_terms(self, batch: Batch, branches: BranchLogprobs) -> Terms:
         """Return the loss term of the pairs or of the lists, and metrics of the pairs."""
@@ -96,5 +106,9 @@ class Dpo(PairwiseAlgorithm):
 
     def _ranking_choices(self, batch: Batch) -> RankingChoices:
         return ranking_choices(
-            get_per_branch(batch, self.label_key), batch.tree_index, smoothing=self.label_smoothing
+            get_per_branch(batch, self.label_key),
+            batch.tree_index,
+            smoothing=self.label_smoothing,
+            probability=get_per_branch(batch, "probability"),
+            row_weight=get_per_branch(batch, "weight"),
         )

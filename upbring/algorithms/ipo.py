@@ -4,25 +4,24 @@ DPO's loss keeps falling as the log-ratios of two responses move apart; with det
 ignores the reference. IPO regresses the margin onto a target: a margin above the target costs as
 much as one below it.
 
-Added: rankings of K responses, ties (with target 0), means over tokens instead of sums, a
+Added: rankings of K responses, ties (with target 0), soft labels,
+weights of rows, means over tokens instead of sums, a
 next-token term, masking of control tokens.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from upbring.algorithms.preference import BranchLogprobs, PairwiseAlgorithm
 from upbring.maths.ranking_losses import Pairs
 
 
-def pair_losses(h: Tensor, is_tie: Tensor, beta: float) -> Tensor:
+def pair_losses(h: Tensor, probability: Tensor, beta: float) -> Tensor:
     """Return the loss `[M]` of pairs whose log-ratios differ by h `[M]`; β is the paper's τ."""
     # ( h_π(y_w, y_l, x) − τ⁻¹/2 )²                                                  (equation 17)
-    # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²          (population form, with p* = ½ for a tie)
-    target = torch.where(is_tie, 0.0, 1 / (2 * beta))
-    return (h - target) ** 2
+    # ( h_π(y, y', x) − τ⁻¹(p*(y ≻ y') − ½) )²      (population form: p* is the soft label, ½ a tie)
+    return (h - (probability - 0.5) / beta) ** 2
 
 
 @dataclass(eq=False, kw_only=True)
@@ -41,4 +40,4 @@ class Ipo(PairwiseAlgorithm):
 
     def margin_loss(self, margins: Tensor, pairs: Pairs) -> Tensor:
         """Return the loss of each pair `[M]`."""
-        return pair_losses(margins, pairs.is_tie, self.beta)
+        return pair_losses(margins, pairs.probability, self.beta)

@@ -7,7 +7,7 @@ z₀ is constant within an optimizer step and has no gradient. It is computed be
 forward pass, from mismatched responses: the last branch of each tree, where the label `good` is
 NaN, is a response to another prompt. All trees of the step, on all processes, are the batch of m.
 
-Added: comparisons, as one tree with a good (best) and a bad (worst) response.
+Added: comparisons, as one tree with a good (best) and a bad (worst) response; weights of rows.
 """
 
 from dataclasses import dataclass, field, replace
@@ -87,25 +87,31 @@ class Kto(PreferenceAlgorithm):
         return reference_point(total, count)
 
     def comparison_weights(self, batch: Batch) -> Tensor:
-        """Return the weight of each labeled response `[M]`: 1."""
-        return torch.ones_like(self._labeled_branches(batch)[1])
+        """Return the weight of each labeled response `[M]`: that of its row, or 1."""
+        indices, _ = self._labeled_branches(batch)
+        return get_per_branch(batch, "weight")[indices].nan_to_num(1.0)
 
     def comparison_terms(self, batch: Batch, branches: BranchLogprobs) -> Terms:
         """Return the loss term of the labeled responses, and metrics of good and bad ones."""
         indices, good = self._labeled_branches(batch)
         rewards = self.rewards(branches)  # [N]
         weights = (self.desirable_weight, self.undesirable_weight)
-        weight = torch.ones_like(good)
+        weight = self.comparison_weights(batch)
         signed_margins = (2 * good - 1) * (rewards[indices].detach() - self.z)  # [M]
         return {
             self.name: Term(kto_losses(rewards[indices], good, z=self.z, weights=weights), weight),
             "accuracy": Term(pair_accuracy(signed_margins), weight, 0.0),
             **side_metrics(
-                "chosen", *_select_branches(indices, good == 1), rewards=rewards, branches=branches
+                "chosen",
+                indices[good == 1],
+                weight[good == 1],
+                rewards=rewards,
+                branches=branches,
             ),
             **side_metrics(
                 "rejected",
-                *_select_branches(indices, good == 0),
+                indices[good == 0],
+                weight[good == 0],
                 rewards=rewards,
                 branches=branches,
             ),
@@ -117,12 +123,6 @@ class Kto(PreferenceAlgorithm):
         good = get_per_branch(batch, self.label_key)
         indices = (~good.isnan()).nonzero().squeeze(-1)
         return indices, good[indices]
-
-
-def _select_branches(indices: Tensor, is_selected: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the selected indices, each with weight 1."""
-    selected = indices[is_selected]
-    return selected, torch.ones(len(selected), device=selected.device)
 
 
 def _split_mismatched(item: Tree, label_key: str) -> tuple[Tree, Tree | None]:

@@ -4,7 +4,7 @@ Supervised fine-tuning on the preferred response, plus a loss that increases its
 the rejected response: one stage from a base model, without a reference.
 
 Left out: the next-token loss on the prompt, which the authors' code and TRL include.
-Added: rankings of K responses, ties.
+Added: rankings of K responses, ties, soft labels, weights of rows.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def branch_log_odds(branches: BranchLogprobs) -> Tensor:
 def pair_losses(margins: Tensor, pairs: Pairs) -> Tensor:
     """Return the loss `[M]` of each pair."""
     # L_OR = −log σ( log odds(y_w|x) / odds(y_l|x) )                                  (equation 7)
-    return bradley_terry(margins, pairs.is_tie)
+    return bradley_terry(margins, pairs.probability)
 
 
 @dataclass(eq=False, kw_only=True)

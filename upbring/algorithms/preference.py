@@ -203,10 +203,15 @@ class PairwiseAlgorithm(PreferenceAlgorithm):
     def pairs(self, batch: Batch) -> Pairs:
         """Return the pairs of a batch."""
         select_pairs = extreme_pairs if self.comparisons == "extremes" else all_pairs
-        return select_pairs(get_per_branch(batch, self.label_key), batch.tree_index)
+        return select_pairs(
+            get_per_branch(batch, self.label_key),
+            batch.tree_index,
+            probability=get_per_branch(batch, "probability"),
+            row_weight=get_per_branch(batch, "weight"),
+        )
 
     def comparison_weights(self, batch: Batch) -> Tensor:
-        """Return the weight of each pair `[M]`; the pairs of one ranking sum to 1."""
+        """Return the weight of each pair `[M]`; those of one ranking sum to its row's weight."""
         return self.pairs(batch).weight
 
     def comparison_terms(self, batch: Batch, branches: BranchLogprobs) -> Terms:
@@ -220,11 +225,8 @@ class PairwiseAlgorithm(PreferenceAlgorithm):
 def pair_metrics(batch_pairs: Pairs, rewards: Tensor, branches: BranchLogprobs) -> Terms:
     """Return metrics of the pairs that are not ties, as terms with coefficient 0."""
     has_preference = ~batch_pairs.is_tie
-    better, worse, weight = (
-        batch_pairs.better[has_preference],
-        batch_pairs.worse[has_preference],
-        batch_pairs.weight[has_preference],
-    )
+    better, worse = batch_pairs.better[has_preference], batch_pairs.worse[has_preference]
+    weight = batch_pairs.weight[has_preference]
     margins = (rewards[better] - rewards[worse]).detach()
     return {
         "accuracy": Term(pair_accuracy(margins), weight, 0.0),

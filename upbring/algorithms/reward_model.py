@@ -7,8 +7,8 @@ gradient. r is a linear head on the last token's hidden state (Huang et al. 2024
 12). It has no bias: a bias cancels in the difference and gets no gradient.
 
 Left out: dropout. The unembedding layer is not computed, as in the paper.
-Added: ties; whole rankings (Plackett–Luce); margins, label smoothing and centering; rows with the
-same prompt share its computation.
+Added: ties; whole rankings (Plackett–Luce); margins, label smoothing and centering; soft labels (by
+cross-entropy) and weights of rows; rows with the same prompt share its computation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ from upbring.data.trees.stream import Stream
 from upbring.data.trees.tree import Trees
 from upbring.maths.ranking_losses import (
     Pairs,
+    RankingChoices,
     all_pairs,
     bradley_terry,
     pair_accuracy,
@@ -49,7 +50,25 @@ def ranking_index(batch: Batch) -> Tensor:
 
 def batch_pairs(batch: Batch) -> Pairs:
     """Return the M pairs of all rankings of a batch."""
-    return all_pairs(batch.per_branch["rank"], ranking_index(batch))
+    facts = batch.per_branch
+    return all_pairs(
+        facts["rank"],
+        ranking_index(batch),
+        probability=facts.get("probability"),
+        row_weight=facts.get("weight"),
+    )
+
+
+def batch_choices(batch: Batch, smoothing: float) -> RankingChoices:
+    """Return the choices of the P rankings of a batch."""
+    facts = batch.per_branch
+    return ranking_choices(
+        facts["rank"],
+        ranking_index(batch),
+        smoothing=smoothing,
+        probability=facts.get("probability"),
+        row_weight=facts.get("weight"),
+    )
 
 
 class Criterion(Protocol):
@@ -70,7 +89,7 @@ class BradleyTerry:
     margin: float = 0.0
 
     def weight(self, batch: Batch) -> Tensor:
-        """Return 1/C(K,2) for each pair `[M]`."""
+        """Return 1/C(K,2) times the row's weight for each pair `[M]`."""
         return batch_pairs(batch).weight
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -83,7 +102,10 @@ class BradleyTerry:
             ].nan_to_num(1.0)  # [M]
         margins = scores[pairs_in_batch.better] - scores[pairs_in_batch.worse]  # [M]
         return bradley_terry(
-            margins, pairs_in_batch.is_tie, smoothing=self.smoothing, target_margins=target_margins
+            margins,
+            pairs_in_batch.probability,
+            smoothing=self.smoothing,
+            target_margins=target_margins,
         )
 
 
@@ -94,16 +116,12 @@ class PlackettLuce:
     smoothing: float = 0.0
 
     def weight(self, batch: Batch) -> Tensor:
-        """Return 1 for each ranking `[P]`."""
-        choices = ranking_choices(batch.per_branch["rank"], ranking_index(batch))
-        return torch.ones(len(choices.tree), device=choices.tree.device)
+        """Return the weight of each ranking's row `[P]`."""
+        return batch_choices(batch, self.smoothing).row_weight
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the loss of each ranking `[P]`."""
-        choices = ranking_choices(
-            batch.per_branch["rank"], ranking_index(batch), smoothing=self.smoothing
-        )
-        return plackett_luce(scores, choices)
+        return plackett_luce(scores, batch_choices(batch, self.smoothing))
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from torch import Tensor
 from upbring.algorithms.eval_sample import make_eval_sample
 from upbring.algorithms.first_step import impossible_metric, on_policy_limits
 from upbring.algorithms.judge_gain import evaluation_metrics, evaluation_scores
+from upbring.algorithms.reward_sources import source_metrics, std_of_round
 from upbring.algorithms.rollout_batch import RolloutBatch, gather_rollouts, restore_rollouts
 from upbring.algorithms.sample_round import (
     PolicyRoles,
@@ -34,6 +35,7 @@ from upbring.maths.kl import adapt_kl_weight, k3
 from upbring.maths.segment_sums import segment_sum
 from upbring.model.packing import group_micro_batches, make_micro_batches
 from upbring.model.score import score_tokens
+from upbring.plurals import format_count
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.train import processes
 from upbring.train.algorithm import EvalSample, Evaluation, Term, Terms
@@ -198,6 +200,7 @@ class OnPolicy(ABC):
             "clip_fraction": Term(is_clipped, per_token, 0),
             "sampler_gap": Term(sampler_gap, per_token * self.is_first_minibatch, 0),
             "beta": Term(per_response * self.beta, per_response, 0),
+            **source_metrics(rollouts, self.roles.source_names),
         }
 
     def first_step_error(self, values: Mapping[str, float]) -> str | None:
@@ -211,7 +214,7 @@ class OnPolicy(ABC):
         since = history[::-1].index(max(history)) if history else 0
         if since < self.settings.patience:
             return None
-        return f"the judge's score has been below its best for {since} evaluations"
+        return f"the judge's score has been below its best for {format_count(since, 'evaluation')}"
 
     def kl_stop_reason(self) -> str | None:
         """Return why training stops before the round's steps: the KL exceeds `max_kl`."""
@@ -308,12 +311,14 @@ class OnPolicy(ABC):
         """Return a round with its KL, normalized rewards and advantages."""
         rewards = rollouts.rewards.double()  # [N]
         gap = k3(rollouts.old_logprobs, rollouts.reference_logprobs)  # [R]
+        sources = rollouts.source_rewards  # [N, S]
         return self.with_advantages(
             replace(
                 rollouts,
                 kl=segment_sum(gap, rollouts.batch.branch_index, len(rewards)),
                 normalized_rewards=((rewards - self.reward_shift) / self.reward_scale).float(),
-                reward_std=rewards.std(correction=0).float().expand(len(rewards)).clone(),
+                reward_std=std_of_round(rewards),
+                source_stds=None if sources is None else std_of_round(sources),
             )
         )
 

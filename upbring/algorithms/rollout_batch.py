@@ -26,6 +26,7 @@ TOKEN_FIELDS = (
 RESPONSE_FIELDS = (
     *("is_finished", "rewards", "judge_scores"),
     *("normalized_rewards", "reward_std", "kl", "response_advantages"),
+    *("source_rewards", "source_stds"),  # [N, S]
 )  # [N]
 
 
@@ -65,6 +66,8 @@ class RolloutBatch:
     advantages: Tensor | None = None  # [R]
     returns: Tensor | None = None  # [R]
     response_advantages: Tensor | None = None  # [N]
+    source_rewards: Tensor | None = None  # [N, S] float64, of each source of the reward
+    source_stds: Tensor | None = None  # [N, S] of the whole round
 
     @property
     def num_tokens(self) -> int:
@@ -200,10 +203,11 @@ def _positions(sizes: Sequence[int], chosen: Sequence[int]) -> Tensor:
     return torch.cat(ranges) if ranges else torch.empty(0, dtype=torch.int64)
 
 
-def _encode(tensor: Tensor) -> tuple[str, str]:
+def _encode(tensor: Tensor) -> tuple[str, Sequence[int], str]:
     array = tensor.numpy()
-    return str(array.dtype), base64.b64encode(array.tobytes()).decode()
+    return str(array.dtype), array.shape, base64.b64encode(array.tobytes()).decode()
 
 
-def _decode(dtype: str, data: str) -> Tensor:
-    return torch.from_numpy(np.frombuffer(base64.b64decode(data), dtype).copy())
+def _decode(dtype: str, shape: Sequence[int], data: str) -> Tensor:
+    array = np.frombuffer(base64.b64decode(data), dtype)
+    return torch.from_numpy(array.reshape(shape).copy())

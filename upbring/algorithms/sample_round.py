@@ -1,7 +1,7 @@
 """Sampling of responses and their scoring: a round of rollouts before advantages and training."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +24,7 @@ from upbring.model.network import Model
 from upbring.model.packing import group_micro_batches
 from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import score_tokens
+from upbring.plurals import format_count
 from upbring.settings.sampling import SampleSettings
 
 NUM_SLOTS = 64  # responses that are sampled at the same time
@@ -44,8 +45,19 @@ class RoleModel:
         return apply_head(self.head, hidden) - self.offset
 
 
+class SourceScores(list[float]):
+    """The rewards of N responses, and what each of the S sources of the reward gave them."""
+
+    def __init__(self, rewards: Iterable[float], sources: Tensor) -> None:
+        super().__init__(rewards)
+        self.sources = sources  # [N, S] float64, before weights
+
+
 class RewardFunction(Protocol):
-    """Scores responses: one finite number each, independent of the other responses in the call."""
+    """Scores responses: one finite number each, independent of the other responses in the call.
+
+    A reward with several sources returns `SourceScores`.
+    """
 
     def __call__(self, rollouts: Sequence[Rollout], /) -> Sequence[float]:
         """Return a number for each rollout."""
@@ -62,6 +74,7 @@ class PolicyRoles:
     value: RoleModel | None = None  # PPO only; None: a head on the policy's own layers
     ema: RoleModel | None = None  # the moving average of the policy's weights
     ema_parameters: Sequence[tuple[nn.Parameter, nn.Parameter]] = ()  # (average, policy)
+    source_names: tuple[str, ...] = ()  # S, of the reward's `SourceScores`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,6 +157,7 @@ def sample_and_score(
 
     scores = score_in_micro_batches(policy.model, sampled.trees, micro_tokens, score)
     responses = make_rollouts(sampled.trees, stop_token_ids, decoder.decode)
+    rewards = roles.reward(responses)
     return RolloutBatch(
         trees=tuple(sampled.trees),
         batch=make_batch(sampled.trees),
@@ -152,8 +166,11 @@ def sample_and_score(
         reference_logprobs=scores["reference_logprobs"],
         values=scores.get("values"),
         is_finished=sampled.is_finished,
-        rewards=score_rewards(roles.reward, responses, name="reward"),
-        judge_scores=None if judge is None else score_rewards(judge, responses, name="judge"),
+        rewards=checked_scores(rewards, len(responses), name="reward"),
+        judge_scores=None
+        if judge is None
+        else checked_scores(judge(responses), len(responses), name="judge"),
+        source_rewards=rewards.sources if isinstance(rewards, SourceScores) else None,
     )
 
 
@@ -175,14 +192,14 @@ def score_in_micro_batches(
     return {name: torch.cat([part[i] for i in range(len(trees))]) for name, part in parts.items()}
 
 
-def score_rewards(reward: RewardFunction, rollouts: Sequence[Rollout], *, name: str) -> Tensor:
-    """Return the rewards `[N]` float64; a missing or non-finite reward is an error."""
-    values = [float(value) for value in reward(rollouts)]
+def checked_scores(scores: Sequence[float], num_responses: int, *, name: str) -> Tensor:
+    """Return the scores `[N]` float64; a missing or non-finite score is an error."""
+    values = [float(value) for value in scores]
     invalid = [value for value in values if not math.isfinite(value)]
-    if len(values) != len(rollouts) or invalid:
-        result = f"the number {invalid[0]}" if invalid else f"{len(values)} numbers"
+    if len(values) != num_responses or invalid:
+        result = f"the number {invalid[0]}" if invalid else format_count(len(values), "number")
         raise InputError(
-            f"{name}: returned {result} for {len(rollouts)} responses; "
+            f"{name}: returned {result} for {format_count(num_responses, 'response')}; "
             "return one finite number for each"
         )
     return torch.tensor(values, dtype=torch.float64)

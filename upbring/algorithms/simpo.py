@@ -4,8 +4,8 @@ The reward is the mean log-probability of a response, which is also what guides 
 responses are not favored, and there is no reference. The loss asks for a margin γ between the
 rewards.
 
-Added: rankings of K responses, ties (with target margin 0), label smoothing, a next-token term on
-the preferred response.
+Added: rankings of K responses, ties (with target margin 0), label smoothing, soft labels (which
+reduce the target margin by 2p − 1), weights of rows, a next-token term on the preferred response.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,9 @@ def pair_losses(margins: Tensor, pairs: Pairs, *, gamma: float, smoothing: float
     """Return the loss `[M]` of each pair."""
     # −log σ( β/|y_w| log π(y_w|x) − β/|y_l| log π(y_l|x) − γ )                       (equation 6)
     target_margins = torch.full_like(margins, gamma)
-    return bradley_terry(margins, pairs.is_tie, smoothing=smoothing, target_margins=target_margins)
+    return bradley_terry(
+        margins, pairs.probability, smoothing=smoothing, target_margins=target_margins
+    )
 
 
 @dataclass(eq=False, kw_only=True)

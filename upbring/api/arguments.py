@@ -12,6 +12,7 @@ from upbring.api.rows import Data, as_files
 from upbring.api.run import Run
 from upbring.data.trees.store import cache_folder
 from upbring.errors import InputError, format_value
+from upbring.plurals import format_count
 from upbring.settings.input_references import STAGE_SETTINGS, WEIGHTED_SETTINGS
 from upbring.settings.resolve import CallStyle, Resolved, S, resolve
 from upbring.settings.schema import SettingSpec, setting_specs
@@ -23,7 +24,8 @@ Mixture = str | tuple[Data, float] | Sequence[str | tuple[Data, float]] | Mappin
 WeightedNames = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
 
 # Settings that name data; their value may be rows in memory.
-DATA_SETTINGS = frozenset({"data", "prompts", "held_out", "demonstrations"})
+REQUESTS = ("harmful", "innocent", "test_harmful", "test_innocent")
+DATA_SETTINGS = frozenset({"data", "prompts", "held_out", "demonstrations", *REQUESTS})
 MODEL_SETTINGS = (STAGE_SETTINGS - {"mix"}) | {"ensemble", "run"}
 WEIGHTED = WEIGHTED_SETTINGS | {"reward_function"}
 ROWS_FOLDER = ".rows"  # in the folder of the runs; no run's name starts with a dot
@@ -135,11 +137,11 @@ def _weight(argument: str, weight: object) -> float:
 
 def _only_file(argument: str, files: Sequence[Path]) -> Path:
     if len(files) != 1:
-        raise InputError(f"{argument}: has {len(files)} files; give one")
+        raise InputError(f"{argument}: has {format_count(len(files), 'file')}; give one")
     return files[0]
 
 
 def _only_model(argument: str, names: Sequence[str]) -> str:
     if len(names) != 1:
-        raise InputError(f"{argument}: has {len(names)} models; give one")
+        raise InputError(f"{argument}: has {format_count(len(names), 'model')}; give one")
     return names[0]

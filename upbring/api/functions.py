@@ -18,8 +18,12 @@ from upbring.api.signatures import (
 )
 from upbring.settings.commands.check import CheckSettings
 from upbring.settings.commands.collect import CollectSettings
+from upbring.settings.commands.demonstrations import BestOfNSettings, TeacherSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
+from upbring.settings.commands.harden import HardenSettings
+from upbring.settings.commands.redteam import RedteamSettings
 from upbring.settings.commands.score import ScoreSettings
+from upbring.settings.constitution import ConstitutionSettings
 from upbring.stages.builtin_methods import BUILTIN_METHODS
 from upbring.stages.registry import Method, import_object, load_settings
 
@@ -86,6 +90,28 @@ MEASUREMENTS = (
         implementation="upbring.api.measuring:evaluate_models",
     ),
     PublicFunction(
+        name="redteam",
+        command="redteam",
+        summary="Attack models: harmful requests answered, innocent ones refused.",
+        description="Each number is by family of attacks, such as noise/attack_success. The result "
+        "prints as a table. A second call generates only what is missing.",
+        positional=("model", "harmful", "innocent"),
+        parameters=setting_parameters(RedteamSettings),
+        returns="Evaluation",
+        implementation="upbring.api.attacking:attack_models",
+    ),
+    PublicFunction(
+        name="harden",
+        command="harden",
+        summary="Train a model on attacks that succeed, until they do not.",
+        description="Returns the folder, which is a model for the other functions. Call it again "
+        "after a kill: it continues.",
+        positional=("model", "harmful", "innocent"),
+        parameters=setting_parameters(HardenSettings),
+        returns="Path",
+        implementation="upbring.api.attacking:harden_model",
+    ),
+    PublicFunction(
         name="score",
         command="score",
         summary="Score responses with a reward model, or with an ensemble of several.",
@@ -116,7 +142,39 @@ MEASUREMENTS = (
         positional=("model", "prompts"),
         parameters=setting_parameters(CollectSettings),
         returns="Path | None",
-        implementation="upbring.api.measuring:collect_rankings",
+        implementation="upbring.api.feedback:collect_rankings",
+    ),
+    PublicFunction(
+        name="constitution",
+        command="constitution",
+        summary="Make preferences and demonstrations from written principles.",
+        description="Returns the output folder: comparisons.jsonl for dpo or reward_model, "
+        "demonstrations.jsonl for sft, and results.json with the figures of the judge.",
+        positional=("model", "prompts"),
+        parameters=setting_parameters(ConstitutionSettings),
+        returns="Path",
+        implementation="upbring.api.feedback:make_constitution",
+    ),
+    PublicFunction(
+        name="best_of_n",
+        command="best-of-n",
+        summary="Make demonstrations: the best of n sampled responses (rejection sampling).",
+        description="Returns the file of demonstrations, for sft; results.json in the same folder "
+        "has the figures of the judge.",
+        positional=("model", "prompts"),
+        parameters=setting_parameters(BestOfNSettings),
+        returns="Path",
+        implementation="upbring.api.feedback:keep_best_of_n",
+    ),
+    PublicFunction(
+        name="teacher",
+        command="teacher",
+        summary="Make demonstrations: the responses of a larger model or an endpoint.",
+        description="Returns the file of demonstrations, for sft.",
+        positional=("model", "prompts"),
+        parameters=setting_parameters(TeacherSettings),
+        returns="Path",
+        implementation="upbring.api.feedback:ask_teacher",
     ),
 )
 

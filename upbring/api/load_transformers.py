@@ -14,6 +14,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from upbring.errors import InputError
+from upbring.model.gguf.locate_model import locate_model
 from upbring.model.load import (
     ADAPTER_HEAD_NAME,
     adapter_chain,
@@ -22,7 +23,6 @@ from upbring.model.load import (
     weights_sha256,
 )
 from upbring.runs.contract import read_contract
-from upbring.runs.find_model import locate_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,8 +1,7 @@
-"""Measurements from Python: evaluation, scores of a reward model, checks of data, rankings."""
+"""Measurements from Python: evaluation, scores of a reward model, checks of data."""
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from upbring import durable
@@ -13,7 +12,6 @@ from upbring.api.evaluation import Evaluation, make_evaluation
 from upbring.api.notebook import make_console, make_log
 from upbring.errors import InputError
 from upbring.settings.commands.check import CheckSettings
-from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.commands.score import ScoreSettings
 from upbring.stages.planning.check_files import check_files
@@ -66,18 +64,3 @@ def check_rows(command: str, arguments: Mapping[str, object]) -> DataCheck:
     """Check data."""
     settings = resolve_arguments(CheckSettings, command=command, arguments=arguments).settings
     return DataCheck(check_files(settings, log=lambda _: None))
-
-
-@runs_models
-def collect_rankings(command: str, arguments: Mapping[str, object]) -> Path | None:
-    """Collect rankings."""
-    from upbring.pipeline.other_stages import make_ranker  # noqa: PLC0415 -- torch
-    from upbring.stages.collection.collect import collect, rankings_waiting_text  # noqa: PLC0415 -- torch
-
-    settings = resolve_arguments(CollectSettings, command=command, arguments=arguments).settings
-    ranker, annotator = make_ranker(settings)
-    log = make_log()
-    rankings = collect(settings, settings.to, ranker=ranker, annotator=annotator, log=log)
-    if rankings is None:
-        log(rankings_waiting_text(settings.to))
-    return rankings

@@ -1,5 +1,6 @@
 """Messages of the Python API: arguments instead of flags, calls instead of commands."""
 
+import keyword
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -26,6 +27,8 @@ def to_python(message: str) -> str:
     'stopped, saved; resume with `upbring.resume("runs/sft-1")`'
     >>> to_python("leave out --chat-template, or give --no-dora")
     'leave out chat_template, or give dora=False'
+    >>> to_python("export it with --as merged")
+    'export it with as_ merged'
     """
     return _FLAG.sub(_argument, _COMMAND.sub(_call, message))
 
@@ -44,4 +47,5 @@ def _call(match: re.Match[str]) -> str:
 
 def _argument(match: re.Match[str]) -> str:
     name = match[2].replace("-", "_")
+    name += "_" if keyword.iskeyword(name) else ""
     return f"{name}=False" if match[1] else name

@@ -8,6 +8,7 @@ from upbring.errors import InputError, format_value
 from upbring.evaluate.local_model import LocalModel
 from upbring.maths import counter_rng
 from upbring.model.sampling import Request
+from upbring.plurals import format_count
 from upbring.settings.model import ModelSettings
 from upbring.settings.resolve import CallStyle, resolve
 from upbring.settings.sampling import SampleSettings
@@ -98,7 +99,8 @@ class Model:
         encoded = self._encode(prompts, is_raw=raw)
         if len(encoded) != len(responses):
             raise InputError(
-                f"responses: {len(responses)} for {len(encoded)} prompts; give one for each prompt"
+                f"responses: {len(responses)} for {format_count(len(encoded), 'prompt')}; give one "
+                "for each prompt"
             )
         tokenizer = self._model.chat.tokenizer
         endings = tokenizer.encode_batch(tuple(responses), trusted=False, is_continuation=True)
@@ -128,7 +130,8 @@ class Model:
         limit = self._model.model.max_positions
         if limit is not None and length >= limit:
             raise InputError(
-                f"prompts[{index}]: has {length} tokens, and the model's context length is "
+                f"prompts[{index}]: has {format_count(length, 'token')}, and the model's context "
+                "length is "
                 f"{limit}; shorten it"
             )
 

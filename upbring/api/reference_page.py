@@ -61,7 +61,7 @@ def api_page(examples: str) -> str:
     lines.append("\n## Measuring\n")
     lines += [_settings_function(each, statements) for each in measuring]
     lines.append("\n## Models\n")
-    lines += [_function(name, statements) for name in ("load", "export")]
+    lines += [_function(name, statements) for name in ("load", "export", "import_gguf")]
     lines.append("\n## Classes\n")
     lines += [_class(name) for name in upbring.__all__ if _is_documented_class(name)]
     return "".join([*lines, ERRORS_HEAD, *_error_rows()])

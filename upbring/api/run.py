@@ -2,10 +2,12 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from upbring.api.calls import reads_files, runs_models
+from upbring.runs.compare import compare_runs
 from upbring.runs.metrics import read_metrics
 from upbring.runs.run_folder import Run as RunFolder
 from upbring.runs.run_folder import Status
@@ -66,6 +68,16 @@ class Run:
         file = self._folder.samples_file
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
+
+    @reads_files
+    def diff(self, other: "Run | str | os.PathLike[str]") -> list[dict[str, str | None]]:
+        """Return what differs from another run, ready for `pandas.DataFrame`.
+
+        Each dict has `section` (settings, data, numbers, contract or environment), `name`, and both
+        values as text, `left` and `right`; None where a run has no such value.
+        """
+        theirs = _open(Path(other))
+        return [asdict(each) for each in compare_runs(self._folder, theirs)]
 
     @runs_models
     def load(

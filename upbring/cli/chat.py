@@ -2,12 +2,16 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
-from upbring.errors import InputError
+from upbring.data.read.records import Message
+from upbring.errors import InputError, UpbringError
 from upbring.model.load import load
 from upbring.serve.streaming import make_chat_model
-from upbring.serve.terminal_chat import HELP, TerminalChat
+from upbring.serve.terminal_chat import HINT, TerminalChat
+from upbring.serve.terminal_votes import store_better_answer
+from upbring.serve.word_wrap import WordWrap
 from upbring.settings.commands.chat import ChatSettings
 from upbring.settings.resolve import Resolved
 from upbring.terminal import Console
@@ -23,14 +27,29 @@ def run(resolved: Resolved[ChatSettings]) -> None:
     log, track = make_log(console), make_tracker(console)
     machine = devices.prepare(settings)
     device, compute_dtype = machine.device, machine.compute_dtype
-    loaded = load(settings.model, device=device, compute_dtype=compute_dtype, log=log, track=track)
-    chat = TerminalChat(make_chat_model(loaded), settings, settings.seed, settings.system, _write)
+    loaded = load(
+        settings.model,
+        device=device,
+        compute_dtype=compute_dtype,
+        quantization=settings.quantization,
+        log=log,
+        track=track,
+    )
+
+    def store_vote(prompt: Sequence[Message], best: str, worst: str) -> None:
+        store_better_answer(settings.votes, prompt, best, worst, model=settings.model)
+
+    chat = TerminalChat(
+        make_chat_model(loaded), settings, settings.seed, settings.system, _write, store_vote
+    )
     if settings.prompt is not None:
         chat.send(settings.prompt)
         _write("\n")
         return
     if sys.stdin.isatty():
-        log(f"{settings.model} · {HELP}")
+        log(f"{settings.model} · {HINT}")
+    if sys.stdout.isatty():
+        chat.write = WordWrap(_write)
     _chat_loop(chat)
 
 
@@ -42,7 +61,8 @@ def _chat_loop(chat: TerminalChat) -> None:
             import_module("readline")  # arrow keys and history for `input`, if available
     while True:
         try:
-            text = input("> " if is_interactive else "")
+            prompt = "… " if chat.block is not None else "> "
+            text = input(prompt if is_interactive else "")
         except EOFError:
             break
         except UnicodeDecodeError as error:
@@ -53,7 +73,7 @@ def _chat_loop(chat: TerminalChat) -> None:
         try:
             if not chat.handle_line(text):
                 break
-        except InputError as error:  # in a terminal, /undo or /new can follow
+        except UpbringError as error:  # in a terminal, /undo or /new can follow
             if not is_interactive:
                 raise
             _write(f"{error}\n")

@@ -3,40 +3,19 @@
 Settings and functions are import strings, so that reading the table does not import them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
+from upbring.cli.command import Command
+from upbring.cli.runs.commands_of_runs import RUNS_COMMANDS
 from upbring.errors import InputError, format_value
-from upbring.stages.registry import Method, import_object, methods
+from upbring.stages.registry import Method, methods
 
 GROUPS = (
     *("Data", "Training", "Preferences and RL", "Evaluation", "Pipeline"),
     *("Inference and export", "Tools"),
 )
 TRAIN = "upbring.stages.train_or_resume:train"
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command of the command line and one section of a settings file."""
-
-    name: str
-    group: str
-    help: str
-    settings: str  # "module:Class"
-    run: str  # "module:function", called with the resolved settings
-    example: str
-    description: str = ""
-    positional: str | None = None  # the setting that the positional arguments fill
-    metavar: str = ""  # of the positional arguments; default: the setting's name
-    has_subcommand: bool = False  # the first argument is a command with its own arguments
-    is_method: bool = False  # a training method: `run` takes the method's name first
-
-    def load_settings(self) -> Any:  # noqa: ANN401 -- a class of settings, each command's own
-        """Return the class of the command's settings."""
-        return import_object(self.settings)
 
 
 OTHER_COMMANDS = (
@@ -53,15 +32,95 @@ OTHER_COMMANDS = (
         metavar="FILE",
     ),
     Command(
-        name="collect",
+        name="label",
         group="Data",
-        help="Sample several responses per prompt and have them ranked.",
-        settings="upbring.settings.commands.collect:CollectSettings",
-        run="upbring.cli.collect:run",
-        example="upbring collect prompts.jsonl --model runs/sft-1 --by people",
-        description="People rank on a page that works offline; its file goes to `upbring reward` "
-        "or `upbring dpo`.",
+        help="Let people rank responses on a page; their votes train models.",
+        settings="upbring.settings.commands.label:LabelSettings",
+        run="upbring.cli.label:run",
+        example="upbring label prompts.jsonl --models runs/sft-1",
+        description="Serves the page to this machine only, at the address that it prints, until "
+        "Ctrl-C. Run it again, and it continues.",
+        positional="do",
+        metavar="FILE",
+    ),
+    Command(
+        name="harden",
+        group="Preferences and RL",
+        help="Train a model on attacks that succeed, until they do not.",
+        settings="upbring.settings.commands.harden:HardenSettings",
+        run="upbring.cli.attacks.harden:run",
+        example="upbring harden runs/sft-1 --harmful harmful.csv --innocent innocent.csv",
+        description="Each round attacks, makes pairs (a safe response to what succeeded, a helpful "
+        "one to attacked innocent requests), trains and measures. Stops by rule. Run it again "
+        "after a kill: it continues.",
+        positional="model",
+        metavar="MODEL",
+    ),
+    Command(
+        name="constitution",
+        group="Data",
+        help="Make preferences and demonstrations from written principles (constitutional AI).",
+        settings="upbring.settings.constitution:ConstitutionSettings",
+        run="upbring.cli.feedback.constitution:run",
+        example="upbring constitution prompts.jsonl --model runs/sft-1 --judge runs/reward-1",
+        description="Samples responses, lets the model critique and revise them, and lets a judge "
+        "compare them; the soft labels go to `upbring dpo` or `upbring reward`. The judge is "
+        "measured first, and rejected if it is too weak. Nothing is paid for twice.",
         positional="prompts",
+    ),
+    Command(
+        name="best-of-n",
+        group="Data",
+        help="Make demonstrations: the best of n sampled responses (rejection sampling).",
+        settings="upbring.settings.commands.demonstrations:BestOfNSettings",
+        run="upbring.cli.feedback.demonstrations:run_best_of_n",
+        example="upbring best-of-n prompts.jsonl --model runs/sft-1 --judge runs/reward-1",
+        description="The judge is measured first, and rejected if it is too weak. A second run "
+        "samples and asks nothing again.",
+        positional="prompts",
+    ),
+    Command(
+        name="teacher",
+        group="Data",
+        help="Make demonstrations: the responses of a larger model or an endpoint.",
+        settings="upbring.settings.commands.demonstrations:TeacherSettings",
+        run="upbring.cli.feedback.demonstrations:run_teacher",
+        example="upbring teacher prompts.jsonl --model http://localhost:8000/v1#large",
+        description="What it may cost is shown before the first call. Nothing is paid for twice.",
+        positional="prompts",
+    ),
+    Command(
+        name="label-export",
+        group="Data",
+        help="Write the votes of `upbring label` as training data.",
+        settings="upbring.settings.commands.label_votes:LabelExportSettings",
+        run="upbring.cli.labeling.label_export:run",
+        example="upbring label-export labels --method dpo --to pairs.jsonl",
+        description="Also `upbring label export`. The same votes give the same bytes.",
+        positional="labels",
+        metavar="FOLDER",
+    ),
+    Command(
+        name="label-select",
+        group="Data",
+        help="Choose which items of `upbring label` people rank first.",
+        settings="upbring.settings.commands.label_votes:LabelSelectSettings",
+        run="upbring.cli.labeling.label_select:run",
+        example="upbring label-select labels --select uncertain "
+        "--reward-models runs/reward-1,runs/reward-2",
+        description="Also `upbring label select`. Run it while the page is not served.",
+        positional="labels",
+        metavar="FOLDER",
+    ),
+    Command(
+        name="label-import",
+        group="Data",
+        help="Read votes of Argilla, Label Studio, Potato, Chatbot Arena or annotated-pairs files.",
+        settings="upbring.settings.commands.label_votes:LabelImportSettings",
+        run="upbring.cli.labeling.label_import:run",
+        example="upbring label-import arena.jsonl --to labels",
+        description="Also `upbring label import`. A vote that is there already is not added again.",
+        positional="data",
         metavar="FILE",
     ),
     Command(
@@ -85,6 +144,19 @@ OTHER_COMMANDS = (
         description="Each number has a confidence interval, and each response is kept. A second "
         "run generates only what is missing.",
         positional="models",
+        metavar="MODEL",
+    ),
+    Command(
+        name="redteam",
+        group="Evaluation",
+        help="Attack models: how often harmful requests are answered, and innocent ones refused.",
+        settings="upbring.settings.commands.redteam:RedteamSettings",
+        run="upbring.cli.attacks.redteam:run",
+        example="upbring redteam runs/sft-1 --harmful harmful.csv --innocent innocent.csv",
+        description="Each number is by family of attacks. A family that the model does not "
+        "understand on innocent requests reads so, and is not counted as resisted. A second run "
+        "generates only what is missing.",
+        positional="model",
         metavar="MODEL",
     ),
     Command(
@@ -191,24 +263,34 @@ OTHER_COMMANDS = (
         positional="model",
     ),
     Command(
+        name="serve",
+        group="Inference and export",
+        help="Serve a model to OpenAI-compatible clients, with a chat page.",
+        settings="upbring.settings.commands.serve:ServeSettings",
+        run="upbring.serve.serve_command:run",
+        example="upbring serve runs/sft-1 --adapter polite=runs/dpo-1",
+        description="Serves to this machine only, unless --host says otherwise. Ctrl-C stops it.",
+        positional="model",
+    ),
+    Command(
         name="export",
         group="Inference and export",
         help="Write a model that transformers, peft and vLLM load unchanged.",
         settings="upbring.settings.commands.export:ExportSettings",
-        run="upbring.cli.export:run",
+        run="upbring.cli.model_files.export:run",
         example="upbring export runs/sft-1 --to ./assistant",
         positional="run",
     ),
     Command(
-        name="runs",
-        group="Tools",
-        help="List the runs in a folder.",
-        settings="upbring.settings.commands.runs:RunsSettings",
-        run="upbring.cli.runs:run",
-        example="upbring runs",
-        positional="runs",
-        metavar="FOLDER",
+        name="import",
+        group="Inference and export",
+        help="Convert a GGUF file, of llama.cpp or Ollama, to a model that can be trained.",
+        settings="upbring.settings.commands.export:ImportSettings",
+        run="upbring.cli.model_files.import_gguf:run",
+        example="upbring import model.gguf --to ./base",
+        positional="file",
     ),
+    *RUNS_COMMANDS,
     Command(
         name="doctor",
         group="Tools",
@@ -217,6 +299,18 @@ OTHER_COMMANDS = (
         run="upbring.cli.doctor:run",
         example="upbring doctor",
         description="Measures processor and disk for a few seconds. Does not use the network.",
+    ),
+)
+
+# Stages of a recipe that are no commands.
+RECIPE_STAGES = (
+    Command(
+        name="collect",
+        group="Pipeline",
+        help="In a recipe only: sample several responses per prompt and have them ranked.",
+        settings="upbring.settings.commands.collect:CollectSettings",
+        run="",
+        example="collect: {model: sft, prompts: prompts.jsonl, by: people}",
     ),
 )
 
@@ -233,6 +327,18 @@ def commands() -> Mapping[str, Command]:
             )
         found[method.name] = _training_command(method)
     return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[1].group)))
+
+
+def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of the command and its arguments; a name may be two words.
+
+    >>> split_command(["label", "export", "labels"]), split_command(["label", "export.jsonl"])
+    (('label-export', ['labels']), ('label', ['export.jsonl']))
+    """
+    two_words = "-".join(words[:2])
+    if len(words) > 1 and two_words in commands():
+        return two_words, [*words[2:]]
+    return words[0].replace("_", "-"), [*words[1:]]
 
 
 def _training_command(method: Method) -> Command:

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from upbring.cli.command_table import Command
+from upbring.cli.command import Command
+from upbring.cli.spelled_values import is_switch_alias, spell_values
 from upbring.errors import InputError, nearest
 from upbring.settings.aliases import (
-    Alias,
     aliases_of,
     find_alias,
     nearest_setting,
@@ -90,7 +90,7 @@ class SettingsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments; `--switch false` and `--switch=false` become `--no-switch`."""
         ctx.meta["arguments"] = list(args)
-        spelled = args if self.command.has_subcommand else [*_spell_switches(args, self.specs)]
+        spelled = args if self.command.has_subcommand else [*spell_values(args, self.specs)]
         try:
             return super().parse_args(ctx, spelled)
         except click.NoSuchOption:
@@ -190,7 +190,7 @@ class SettingsCommand(click.Command):
             if name in self.specs or alias.answer:
                 continue
             spec = self.specs[alias.setting]
-            is_switch = _is_switch_alias(alias, spec)
+            is_switch = is_switch_alias(alias, spec)
             yield click.Option(
                 _flags(name, is_switch=is_switch),
                 hidden=True,
@@ -253,8 +253,8 @@ def _long_flag(letters: str, specs: Mapping[str, SettingSpec]) -> str | None:
 
 def _flags(name: str, *, is_switch: bool) -> list[str]:
     """Return click's declaration of a flag: its spelling and its parameter name."""
-    spelled = name.replace("_", "-")
-    return [f"--{spelled}/--no-{spelled}" if is_switch else f"--{spelled}", name]
+    flag = flag_of(name)
+    return [f"{flag}/--no-{flag.removeprefix('--')}" if is_switch else flag, name]
 
 
 def _option(spec: SettingSpec) -> click.Option:
@@ -292,36 +292,3 @@ def _complete_subcommand(ctx: click.Context, _: object, incomplete: str) -> list
     words = ctx.params.get("positional") or ()
     completion = ShellComplete(ctx.find_root().command, {}, "upbring", "_UPBRING_COMPLETE")
     return completion.get_completions([*words], incomplete)
-
-
-def _spell_switches(args: list[str], specs: Mapping[str, SettingSpec]) -> Iterator[str]:
-    """Yield the arguments with switch values moved into the flag: `--bf16 false` as `--no-bf16`.
-
-    >>> from upbring.settings.methods.sft import SftSettings
-    >>> list(_spell_switches(["--dora", "True", "--bf16=false", "a"], setting_specs(SftSettings)))
-    ['--dora', '--no-bf16', 'a']
-    """
-    rest = list(args)
-    while rest:
-        word = rest.pop(0)
-        flag, equals, value = word.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
-        if not word.startswith("--") or not _is_switch(name, specs):
-            yield word
-            continue
-        if not equals and rest and rest[0].lower() in {"true", "false"}:
-            value = rest.pop(0)
-        is_off = value.lower() == "false"
-        is_plain = value.lower() in {"", "true", "false"}
-        yield f"--no-{name.replace('_', '-')}" if is_off else flag if is_plain else word
-
-
-def _is_switch(name: str, specs: Mapping[str, SettingSpec]) -> bool:
-    if name in specs:
-        return specs[name].value_type == "switch"
-    alias = find_alias(name, specs)
-    return alias is not None and _is_switch_alias(alias, specs[alias.setting])
-
-
-def _is_switch_alias(alias: Alias, spec: SettingSpec) -> bool:
-    return alias.is_switch or (spec.value_type == "switch" and not alias.answer)

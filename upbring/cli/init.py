@@ -1,6 +1,7 @@
 """`upbring init`: write a commented recipe and example data."""
 
 import sys
+from functools import partial
 
 from upbring.errors import InputError
 from upbring.pipeline.recipe_templates import CASES, write_recipe
@@ -19,10 +20,12 @@ def run(resolved: Resolved[InitSettings]) -> None:
     model = settings.model or _ask(
         console, f"Model to start from (a folder or a hub id; Enter for {DEFAULT_MODEL}): "
     )
-    written = write_recipe(case, model=model or DEFAULT_MODEL, folder=settings.to)
+    name = model or DEFAULT_MODEL
+    log = partial(console.print, markup=False, highlight=False)
+    written = write_recipe(case, model=name, folder=settings.to, data=settings.data, log=log)
     for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False)
-    console.print(f"Next:  upbring run {written[0]}", markup=False, highlight=False)
+        log(f"wrote {path}")
+    log(f"Next:  upbring run {written[0]}")
 
 
 def _ask_case(console: Console) -> str:

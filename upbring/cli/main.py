@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from upbring import __version__, durable
-from upbring.cli.command_table import GROUPS, Command, commands
+from upbring.cli.command import Command
+from upbring.cli.command_table import GROUPS, commands, split_command
 from upbring.errors import (
     InputError,
     Interrupted,
@@ -122,13 +123,13 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the name of the command, the command, and its arguments."""
-        name = args[0].replace("_", "-")
+        name, rest = split_command(args)
         click_command = self.get_command(ctx, name)
         if click_command is None and not ctx.resilient_parsing:
             suggestion = nearest(name, self.list_commands(ctx))
             hint = f"did you mean {suggestion}?" if suggestion else "see `upbring --help`"
             raise InputError(f"upbring: no such command {name}; {hint}")
-        return (click_command.name if click_command else None), click_command, args[1:]
+        return (click_command.name if click_command else None), click_command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by group, without importing their settings."""

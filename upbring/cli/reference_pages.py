@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from upbring.cli.command_table import Command, commands
+from upbring.cli.command import Command
+from upbring.cli.command_table import RECIPE_STAGES, commands
+from upbring.plurals import format_count
 from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.aliases import aliases
 from upbring.settings.answered_names import Advice
@@ -57,7 +59,7 @@ counts for the commands that have the setting. Other names are answered with wha
 
 def settings_page() -> str:
     """Return the page with the settings of all commands."""
-    sections = [_command_section(command) for command in commands().values()]
+    sections = [_command_section(each) for each in (*commands().values(), *RECIPE_STAGES)]
     return "".join([PREFACE, *sections, ALIAS_PREFACE, *_alias_section()])
 
 
@@ -81,7 +83,7 @@ def replace_blocks(text: str) -> str:
         pattern = rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
         literal = block.replace("\\", "\\\\")
         text, count = re.subn(pattern, literal, text, flags=re.DOTALL)
-        assert count == 1, f"the page has {count} blocks {name}"
+        assert count == 1, f"the page has {format_count(count, 'block')} {name}"
     return text
 
 

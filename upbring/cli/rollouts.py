@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from upbring.errors import InputError
+from upbring.plurals import format_count
 from upbring.runs.metrics import read_lines
 from upbring.runs.run_folder import Run
 from upbring.settings.commands.rollouts import RolloutsSettings
@@ -66,7 +67,7 @@ def _sample_summary(sample: dict[str, Any]) -> str:
     names = [name for name in ("reward", "judge") if name in sample]
     metrics = [f"{name} {sample[name]:.3g}" for name in names]
     return ", ".join(
-        [*metrics, f"kl {sum(sample['kl']):.3g} nats", f"{len(sample['tokens'])} tokens"]
+        [*metrics, f"kl {sum(sample['kl']):.3g} nats", format_count(len(sample["tokens"]), "token")]
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from upbring import durable
 from upbring.errors import InputError, format_value
+from upbring.plurals import format_count
 from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.resolve import Resolved
 from upbring.terminal import Console
@@ -33,4 +34,4 @@ def run(resolved: Resolved[ToyworldSettings]) -> None:
     counts = track_call(make_tracker(Console(stderr=True)), f"writing {folder}", write)
     log = make_log(Console())
     for name, rows in counts.items():
-        log(f"{folder / name}: {rows} rows")
+        log(f"{folder / name}: {format_count(rows, 'row')}")

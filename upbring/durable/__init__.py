@@ -8,10 +8,12 @@ from upbring.durable.manifest import (
     MANIFEST,
     Damaged,
     json_bytes,
+    listed_names,
     verify,
     verify_file,
     verify_if_sealed,
 )
+from upbring.durable.row_log import KeyedRows, RowLog, encode_row
 from upbring.durable.saving import (
     atomic_folder,
     new_folder,
@@ -19,6 +21,7 @@ from upbring.durable.saving import (
     remove_leftovers,
     require_space,
     seal,
+    seal_more,
     write_bytes,
     write_json,
     write_pieces,
@@ -32,6 +35,7 @@ from upbring.durable.system import (
     format_size,
     peak_process_memory_bytes,
     process_memory_bytes,
+    reset_peak_process_memory,
 )
 
 __all__ = [
@@ -41,13 +45,17 @@ __all__ = [
     "BytesLike",
     "Damaged",
     "Disk",
+    "KeyedRows",
+    "RowLog",
     "atomic_folder",
+    "encode_row",
     "explain_os_errors",
     "format_size",
     "is_locked",
     "is_out_of_memory",
     "is_resource_error",
     "json_bytes",
+    "listed_names",
     "lock",
     "new_folder",
     "open_regular",
@@ -57,7 +65,9 @@ __all__ = [
     "remove",
     "remove_leftovers",
     "require_space",
+    "reset_peak_process_memory",
     "seal",
+    "seal_more",
     "sha256_file",
     "verify",
     "verify_file",

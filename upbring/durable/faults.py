@@ -15,6 +15,7 @@ MEMORY_PHRASES = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc"),
     *("out of memory", "could not create a primitive", "could not create a memory object"),
     *("failed to map segment", "can't start new thread", "unable to mmap", "os error 12"),
+    "threadpoolbuilderror",  # Rust's, of the tokenizers library
 )
 OPEN_FILES_PHRASES = ("too many open files", "os error 24")
 DISK_PHRASES = ("no space left on device", "disk quota exceeded", "os error 28")

@@ -45,6 +45,20 @@ def verify_if_sealed(folder: Path) -> frozenset[str] | None:
     return frozenset(files)
 
 
+def listed_names(folder: Path) -> frozenset[str]:
+    """Return the names in a folder's manifest; none if it has no manifest."""
+    return frozenset(_read_manifest(folder) or {})
+
+
+def add_to_manifest(folder: Path, names: Iterable[str]) -> bytes | None:
+    """Return a folder's manifest with further files, or their new content; None if it has none."""
+    files = _read_manifest(folder)
+    if files is None:
+        return None
+    more = {name: _as_json(file_checksums(folder / name)) for name in names}
+    return _seal_manifest({**files, **more})
+
+
 def verify_file(path: Path) -> None:
     """Raise `Damaged` if a file differs from the manifest that lists it, in a folder above it."""
     for folder in [*path.absolute().parents][:MAX_DEPTH]:

@@ -18,7 +18,13 @@ from io import FileIO
 from pathlib import Path
 
 from upbring.durable.faults import DISK_FIX
-from upbring.durable.manifest import JSON, MANIFEST, json_bytes, make_manifest
+from upbring.durable.manifest import (
+    JSON,
+    MANIFEST,
+    add_to_manifest,
+    json_bytes,
+    make_manifest,
+)
 from upbring.durable.system import (
     DISK,
     BytesLike,
@@ -101,6 +107,17 @@ def seal(folder: Path, names: Iterable[str], *, disk: Disk = DISK) -> None:
     with explain_os_errors(folder, disk=disk):
         manifest = make_manifest(folder, [folder / name for name in names])
     write_bytes(folder / MANIFEST, manifest, disk=disk)
+
+
+def seal_more(folder: Path, names: Iterable[str], *, disk: Disk = DISK) -> None:
+    """Add the named files to the manifest of a folder; its other files are not read again.
+
+    A folder without a manifest stays as it is.
+    """
+    with explain_os_errors(folder, disk=disk):
+        manifest = add_to_manifest(folder, names)
+    if manifest is not None:
+        write_bytes(folder / MANIFEST, manifest, disk=disk)
 
 
 def write_pieces(path: Path, pieces: Iterable[BytesLike], *, disk: Disk = DISK) -> None:

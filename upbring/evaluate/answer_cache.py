@@ -5,21 +5,20 @@ Answers are on the disk after each chunk; a process that dies leaves at most an 
 line, which readers ignore. `save` rewrites the file with the verdicts, which are added later.
 """
 
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from upbring import durable
 from upbring.durable import JSON
-from upbring.errors import InputError
-from upbring.evaluate.model_protocol import Identified, fingerprint
+from upbring.evaluate.model_protocol import GeneratedText, Identified, fingerprint
+from upbring.plurals import format_count
 from upbring.tracking import Track, no_tracking
 
 CHUNK_SIZE = 32
 STALE = "stale"  # field of a row that is not part of the newest results
+ENDED = "ended"  # field of a row: whether the response ended before the maximum length
 AnswerRow = dict[str, JSON]
 ComputeAnswers = Callable[[list[int]], Sequence[Mapping[str, JSON]]]
 
@@ -46,8 +45,8 @@ class AnswerCache:
         self.path, self._poll, self._track, self._chunk_size = path, poll, track, chunk_size
         self._rows: dict[str, AnswerRow] = {}
         self._used: set[str] = set()
-        if path is not None and path.is_file():
-            self._rows = {str(row["key"]): row for row in _read_rows(path)}
+        if path is not None:
+            self._rows = {str(row["key"]): row for row in _row_log(path).read()}
 
     def get_or_compute(
         self,
@@ -68,7 +67,8 @@ class AnswerCache:
                 indices = missing[start : start + self._chunk_size]
                 answers = compute(indices)
                 assert len(answers) == len(indices), (
-                    f"{suite}: {len(answers)} answers for {len(indices)} items"
+                    f"{suite}: {format_count(len(answers), 'answer')} for "
+                    f"{format_count(len(indices), 'item')}"
                 )
                 new_rows: list[AnswerRow] = [
                     {
@@ -78,6 +78,7 @@ class AnswerCache:
                         "response": "",
                         "verdicts": {},
                         **answer,
+                        **_ended(answer.get("response")),
                         "key": keys[i],
                     }
                     for i, answer in zip(indices, answers, strict=True)
@@ -93,6 +94,11 @@ class AnswerCache:
             self._rows[key]["model"] = source.name  # the name may have changed since
         return [self._rows[key] for key in keys]
 
+    def used_rows(self, suite: str, model: str) -> list[AnswerRow]:
+        """Return the rows of a suite and a model that were asked for, in the order of the file."""
+        rows = (row for key, row in self._rows.items() if key in self._used)
+        return [row for row in rows if (row["suite"], row["model"]) == (suite, model)]
+
     def save(self, *, suites: Collection[str] | None = None) -> None:
         """Rewrite the file with all rows and their verdicts.
 
@@ -105,18 +111,12 @@ class AnswerCache:
             elif suites is None or row["suite"] in suites:
                 row[STALE] = True
         if self.path is not None and (self._rows or self.path.is_file()):
-            durable.write_bytes(self.path, b"".join(map(_encode_row, self._rows.values())))
+            durable.write_bytes(self.path, b"".join(map(durable.encode_row, self._rows.values())))
 
     def _append(self, rows: Sequence[AnswerRow]) -> None:
         self._rows |= {str(row["key"]): row for row in rows}
-        if self.path is None:
-            return
-        data = b"".join(map(_encode_row, rows))
-        with durable.explain_os_errors(self.path, need=len(data)):
-            _drop_torn_line(self.path)
-            with FileIO(self.path, "ab", opener=durable.open_regular) as file:
-                durable.DISK.write(file, data)
-                durable.DISK.sync(file)
+        if self.path is not None:
+            _row_log(self.path).append(rows)
 
 
 def add_verdicts(
@@ -133,6 +133,11 @@ def responses(rows: Sequence[AnswerRow]) -> list[str]:
     return [str(row["response"]) for row in rows]
 
 
+def _ended(response: object) -> AnswerRow:
+    """Return whether the response ended before the maximum length, if that is known."""
+    return {ENDED: not response.is_cut_off} if isinstance(response, GeneratedText) else {}
+
+
 def _keys(suite: str, kind: str, identity: str, items: Sequence[CacheItem]) -> list[str]:
     """Return a unique key per item; repeated items get a numbered suffix."""
     keys: list[str] = []
@@ -144,34 +149,7 @@ def _keys(suite: str, kind: str, identity: str, items: Sequence[CacheItem]) -> l
     return keys
 
 
-def _encode_row(row: Mapping[str, JSON]) -> bytes:
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode(errors="backslashreplace")
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Remove an incomplete last line, so that appended rows start on a new line."""
-    if path.is_file():
-        with open(path, "r+b", opener=durable.open_regular) as file:
-            data = file.read()
-            file.truncate(data.rfind(b"\n") + 1)
-
-
-def _read_rows(path: Path) -> list[AnswerRow]:
-    """Return the rows of a file, without an incomplete last line."""
-    rows: list[AnswerRow] = []
-    with durable.explain_os_errors(path), path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict) or not {"key", "response", "verdicts"} <= row.keys():
-                raise InputError(
-                    f"{path}:{number}: is not an answer written by `upbring evaluate`; delete "
-                    "that line, or choose another folder with --to"
-                )
-            rows.append(row)
-    return rows
+def _row_log(path: Path) -> durable.RowLog:
+    advice = "delete that line, or choose another folder with --to"
+    foreign = f"is not an answer written by `upbring evaluate`; {advice}"
+    return durable.RowLog(path, frozenset({"key", "response", "verdicts"}), foreign)

@@ -26,6 +26,7 @@ from upbring.evaluate.instructions import InstructionPrompt
 from upbring.evaluate.memorization import Canary, SplitLine, split_line
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.refusals import RefusalRequest
+from upbring.plurals import format_count
 from upbring.rules.instructions import Instruction, find_problem
 
 RowKind = Literal["instructions", "requests", "canaries", "questions", "documents", "prompts"]
@@ -136,7 +137,11 @@ def _read_instruction_prompt(fields: Fields) -> InstructionPrompt:
     )
     if len(kinds) != len(details):
         todo = "give one object for each instruction"
-        raise RowError("kwargs", f"has {len(details)} entries for {len(kinds)} kinds", todo)
+        raise RowError(
+            "kwargs",
+            f"has {format_count(len(details), 'entry')} for {format_count(len(kinds), 'kind')}",
+            todo,
+        )
     instructions = []
     for index, (kind, each) in enumerate(zip(kinds, details, strict=True)):
         if not isinstance(each, Mapping):

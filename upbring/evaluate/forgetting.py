@@ -42,7 +42,11 @@ class TopicPrompts:
 
 
 def measure_perplexity(
-    models: Sequence[EvaluatedModel], documents: Sequence[str], *, cache: AnswerCache
+    models: Sequence[EvaluatedModel],
+    documents: Sequence[str],
+    *,
+    cache: AnswerCache,
+    prefix: str = "",
 ) -> list[EvalResult]:
     """Return perplexity, bits per byte, and the relative change of the perplexity."""
     num_bytes = np.array([len(text.encode()) for text in documents], np.float64)
@@ -55,16 +59,18 @@ def measure_perplexity(
     for name, loss in losses.items():
         nll = statistics.ratio(loss, counts[name])
         results.append(
-            to_result(_exponential(nll), _result_template("perplexity", name, "perplexity"))
+            to_result(
+                _exponential(nll), _result_template(f"{prefix}perplexity", name, "perplexity")
+            )
         )
         bits = statistics.ratio(loss / math.log(2), num_bytes)
-        results.append(to_result(bits, _result_template("bits_per_byte", name, "bits")))
+        results.append(to_result(bits, _result_template(f"{prefix}bits_per_byte", name, "bits")))
     for earlier, later in itertools.combinations(losses, 2):
         # Per byte, because the two models may have different tokenizers.
         loss_change = statistics.ratio(losses[later] - losses[earlier], num_bytes)
         per_token = num_bytes.sum() / counts[earlier].sum()
         estimate = _exponential(_scale(loss_change, per_token), subtract=1.0)
-        template = _result_template("perplexity_change", later, "share", against=earlier)
+        template = _result_template(f"{prefix}perplexity_change", later, "share", against=earlier)
         results.append(to_result(estimate, template))
     return results
 

@@ -6,18 +6,20 @@ Excluded: loading and unloading of the weights (`stages/evaluation/models.py`).
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from upbring.data.chat.chat import Chat
 from upbring.data.trees.tree import Tree, make_tree
-from upbring.evaluate.model_protocol import Dialogue, Likelihood, LikelihoodRequest
+from upbring.evaluate.model_protocol import Dialogue, GeneratedText, Likelihood, LikelihoodRequest
 from upbring.maths import counter_rng
 from upbring.maths.segment_sums import segment_sum
 from upbring.model.network import Model
 from upbring.model.packing import make_micro_batches
 from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import score_tokens
+from upbring.plurals import format_count
 from upbring.settings.sampling import SampleSettings
 
 MAX_BATCH_TOKENS = 4096  # tokens per forward pass
@@ -26,6 +28,13 @@ MAX_WINDOW_TOKENS = 2048  # maximum context for scoring a document
 
 def no_log(_: str) -> None:
     """Discard the message."""
+
+
+class SampledText(NamedTuple):
+    """A response, and whether it reached the limit of tokens before its end."""
+
+    text: str
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,20 +49,19 @@ class LocalModel:
     log: Callable[[str], None] = no_log
     poll: Callable[[], None] = lambda: None
 
-    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> list[GeneratedText]:
         """Return the greedy response to each prompt; '' if the prompt exceeds the context."""
         return self._generate_greedy(
-            [self.chat.encode_prompt(prompt) for prompt in prompts], self.max_tokens
+            [self.encode_dialogue(prompt) for prompt in prompts], self.max_tokens
         )
 
-    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[GeneratedText]:
         """Return a response to each prompt, sampled at temperature 1."""
-        keys = [
-            (counter_rng.key(seed, "evaluate", *self.chat.encode_prompt(prompt)),)
-            for prompt in prompts
-        ]
+        encoded = [self.encode_dialogue(prompt) for prompt in prompts]
+        keys = [counter_rng.key(seed, "evaluate", *tokens) for tokens in encoded]
         settings = SampleSettings(temperature=1.0, max_tokens=self.max_tokens)
-        return [text for (text,) in self.sample_with_keys(prompts, settings, keys=keys)]
+        requests = [Request(tokens, (key,)) for tokens, key in zip(encoded, keys, strict=True)]
+        return self._sample_one_each(requests, settings)
 
     def sample_with_keys(
         self,
@@ -65,14 +73,11 @@ class LocalModel:
         """Return one response per prompt and key; a key seeds the sampling of its response."""
         pairs = zip(prompts, keys, strict=True)
         return self.sample_requests(
-            [
-                Request(self.chat.encode_prompt(prompt), prompt_keys)
-                for prompt, prompt_keys in pairs
-            ],
+            [Request(self.encode_dialogue(prompt), prompt_keys) for prompt, prompt_keys in pairs],
             settings,
         )
 
-    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[GeneratedText]:
         """Return the greedy continuation of each plain text."""
         return self._generate_greedy([self.encode_text(text) for text in texts], max_tokens)
 
@@ -113,6 +118,15 @@ class LocalModel:
             )
         return likelihoods
 
+    def encode_dialogue(self, prompt: Dialogue) -> list[int]:
+        """Return the prompt's tokens; a last assistant message is the beginning of the response."""
+        if not prompt or prompt[-1].role != "assistant":
+            return self.chat.encode_prompt(prompt)
+        (beginning,) = self.chat.tokenizer.encode_batch(
+            [prompt[-1].content], trusted=False, is_continuation=True
+        )
+        return [*self.chat.encode_prompt(prompt[:-1]), *beginning]
+
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of a plain text, after BOS if the tokenizer adds it; never empty."""
         tokenizer = self.chat.tokenizer
@@ -124,22 +138,35 @@ class LocalModel:
         tokens = prefix + tokenizer.encode(text, trusted=False)
         return tokens or list(self.chat.stop_token_ids[:1])
 
-    def _generate_greedy(self, prompts: Sequence[list[int]], max_tokens: int) -> list[str]:
+    def _generate_greedy(
+        self, prompts: Sequence[list[int]], max_tokens: int
+    ) -> list[GeneratedText]:
         settings = SampleSettings(temperature=0.0, max_tokens=max_tokens)
-        return [
-            text for (text,) in self.sample_requests([Request(p, (0,)) for p in prompts], settings)
-        ]
+        return self._sample_one_each([Request(p, (0,)) for p in prompts], settings)
+
+    def _sample_one_each(
+        self, requests: Sequence[Request], settings: SampleSettings
+    ) -> list[GeneratedText]:
+        """Return the response to each request, which has one key."""
+        found = self.sample_texts(requests, settings)
+        return [GeneratedText(each.text, is_cut_off=each.is_cut_off) for (each,) in found]
 
     def sample_requests(
         self, requests: Sequence[Request], settings: SampleSettings
     ) -> list[tuple[str, ...]]:
+        """Return the text of a response per key."""
+        return [tuple(each.text for each in row) for row in self.sample_texts(requests, settings)]
+
+    def sample_texts(
+        self, requests: Sequence[Request], settings: SampleSettings
+    ) -> list[tuple[SampledText, ...]]:
         """Return a response per key; prompts with the same token limit are sampled together."""
         max_positions, max_tokens = self.model.max_positions, settings.max_tokens
         token_limits = [
             max_tokens if max_positions is None else min(max_tokens, max_positions - len(r.prompt))
             for r in requests
         ]
-        answers = [("",) * len(request.keys) for request in requests]
+        answers = [(SampledText(""),) * len(request.keys) for request in requests]
         stops = frozenset(self.chat.stop_token_ids)
         for token_limit in sorted({limit for limit in token_limits if limit > 0}):
             indices = [i for i, limit in enumerate(token_limits) if limit == token_limit]
@@ -151,9 +178,12 @@ class LocalModel:
                 poll=self.poll,
             )
             texts = (
-                cut_at_stop(
-                    self.chat.tokenizer.decode([t for t in each.tokens if t not in stops]),
-                    settings.stop,
+                SampledText(
+                    cut_at_stop(
+                        self.chat.tokenizer.decode([t for t in each.tokens if t not in stops]),
+                        settings.stop,
+                    ),
+                    each.finish_reason == "length",
                 )
                 for each in responses
             )
@@ -161,8 +191,8 @@ class LocalModel:
                 answers[i] = tuple(itertools.islice(texts, len(requests[i].keys)))
         if num_too_long := sum(limit <= 0 for limit in token_limits):
             self.log(
-                f"{self.name}: {num_too_long} prompts do not fit in the context of {max_positions} "
-                "tokens; their responses are empty"
+                f"{self.name}: {format_count(num_too_long, 'prompt', verb='is')} longer than the "
+                f"context of {max_positions} tokens; the response is empty"
             )
         return answers
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from upbring.data.read.records import Message
 
@@ -35,6 +35,22 @@ class LikelihoodRequest:
     endings: tuple[str, ...]
 
 
+class GeneratedText(str):
+    """The text of a response, and whether it reached the maximum length before its end.
+
+    A plain str in its place says that this is unknown.
+    """
+
+    __slots__ = ("is_cut_off",)
+    is_cut_off: bool
+
+    def __new__(cls, text: str, *, is_cut_off: bool = False) -> Self:
+        """Return the text with the mark."""
+        response = super().__new__(cls, text)
+        response.is_cut_off = is_cut_off
+        return response
+
+
 class Identified(Protocol):
     """An evaluated model or a judge."""
 
@@ -50,13 +66,13 @@ class Identified(Protocol):
 class EvaluatedModel(Identified, Protocol):
     """A model or an endpoint; an unsupported method raises an InputError."""
 
-    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> Sequence[str]:
         """Return the greedy response to each prompt; '' if the prompt exceeds the context."""
 
-    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return a response to each prompt, sampled at temperature 1."""
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> Sequence[str]:
+        """Return a `GeneratedText` to each prompt, sampled at temperature 1."""
 
-    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> Sequence[str]:
         """Return the greedy continuation of each plain text."""
 
     def likelihoods(self, requests: Sequence[LikelihoodRequest]) -> list[tuple[Likelihood, ...]]:

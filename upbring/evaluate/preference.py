@@ -1,16 +1,16 @@
 """The preference suite: pairwise win rates of models, raw and length-controlled.
 
-The judge is one of three. A scorer (reward model, gold reward) gives each response a score. A
-comparer (an endpoint) returns the probability that the first of two responses is better; it judges
-each pair in both orders because of position bias, and the agreement of the orders is reported.
-Human votes are counted, and the annotator agreement is reported. Ties count as half a win. Model
-strengths are Bradley–Terry coefficients.
+The judge is one of three. A scorer (reward model, gold reward) gives each response a score. A judge
+that compares (a language model, an endpoint) is asked about each pair in both orders because of
+position bias; how often the orders differ, abstentions and replies that are not understood are
+counted. Human votes are counted, and the annotator agreement is reported. Ties count as half a win.
+Model strengths are Bradley–Terry coefficients.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,21 +20,22 @@ from upbring.evaluate.human_votes import AttributedAnswer, Votes
 from upbring.evaluate.model_protocol import Dialogue, EvaluatedModel, format_prompt
 from upbring.evaluate.paired import mean_results
 from upbring.evaluate.to_results import format_result, to_result
+from upbring.judge.judgment import (
+    Judge,
+    JudgeCounts,
+    JudgeQuestion,
+    Judgment,
+    OrderVerdict,
+    count_judgments,
+)
+from upbring.judge.measure import first_wins
 from upbring.maths import agreement, statistics, win_rates
 from upbring.maths.statistics import FloatArray
+from upbring.plurals import format_count
 from upbring.rules.lengths import num_words
 from upbring.runs.results import EvalResult, JudgeQuality
 
 SUITE = "preference"
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPair:
-    """Two responses to one prompt."""
-
-    prompt: Dialogue
-    first: str
-    second: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,24 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Comparer:
-    """A judge that returns the probability that the first of two responses is better."""
+    """A judge that compares the two responses to a prompt."""
 
-    name: str
-    identity: str
-    win_probabilities: Callable[[Sequence[AnswerPair]], Sequence[float]]
+    judge: Judge
     is_synthetic: bool = False
+    quality: JudgeQuality | None = None  # None: not known
+
+    @property
+    def name(self) -> str:
+        """The name of the judge."""
+        return self.judge.name
+
+    @property
+    def identity(self) -> str:
+        """That of the judge."""
+        return self.judge.identity
 
 
-Judge = Scorer | Comparer | Votes
+PreferenceJudge = Scorer | Comparer | Votes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +88,7 @@ class ModelAnswers:
 def measure_preference(
     models: Sequence[EvaluatedModel],
     prompts: Sequence[Dialogue],
-    judge: Judge | None,
+    judge: PreferenceJudge | None,
     *,
     cache: AnswerCache,
     seed: int = 0,
@@ -91,7 +101,8 @@ def measure_preference(
     results = list(mean_results(replace(template, name="words", unit="words"), lengths))
     if judge is None:
         return results
-    quality = (judge.quality if isinstance(judge, Scorer) else None) or JudgeQuality(judge.name)
+    known_quality = None if isinstance(judge, Votes) else judge.quality
+    quality = known_quality or JudgeQuality(judge.name)
     template = replace(
         template, is_higher_better=True, is_synthetic=judge.is_synthetic, judge=quality
     )
@@ -110,18 +121,20 @@ def measure_preference(
             agreements = list(_agreement_results(votes_by_prompt, pair_template, seed=seed))
             results += agreements
             num_unjudged = int(np.isnan(wins).sum())
+            unjudged = f"{format_count(num_unjudged, 'prompt')} without a vote"
             pair_template = replace(
                 pair_template,
-                note=f"{num_unjudged} prompts without a vote" if num_unjudged else "",
+                note=unjudged if num_unjudged else "",
                 judge=_describe_agreement(quality, agreements),
             )
         else:
-            wins, is_consistent = _compare_both_orders(later, earlier, answers, judge, cache)
-            consistency = statistics.proportion(float(is_consistent.sum()), len(is_consistent))
-            orders_agree = to_result(consistency, replace(pair_template, name="orders_agree"))
-            results.append(orders_agree)
-            detail = f"its two orders agree on {format_result(orders_agree)} of pairs"
-            pair_template = replace(pair_template, judge=replace(quality, detail=detail))
+            judgments = _compare(later, earlier, answers, judge, cache)
+            wins = np.array([first_wins(each) for each in judgments], np.float64)
+            counts = count_judgments(judgments)
+            results += _judge_results(counts, pair_template)
+            pair_template = replace(
+                pair_template, judge=_describe_judge(quality, counts), note=_unjudged_note(counts)
+            )
         wins_by_pair[later, earlier] = wins
         results += _win_rate_results(wins, lengths[later], lengths[earlier], pair_template)
     if wins_by_pair:
@@ -184,7 +197,7 @@ def _score_answers(
 
 
 def _cause_results(
-    answers: ModelAnswers, judge: Judge | None, template: EvalResult
+    answers: ModelAnswers, judge: PreferenceJudge | None, template: EvalResult
 ) -> Iterator[EvalResult]:
     """Yield the mean of each score component by model, if the judge knows the components."""
     if not isinstance(judge, Scorer) or judge.causes is None:
@@ -202,40 +215,69 @@ def _cause_results(
         yield from mean_results(replace(template, name=f"reward/{cause}"), values)
 
 
-def _compare_both_orders(
+def _compare(
     later: str, earlier: str, answers: ModelAnswers, comparer: Comparer, cache: AnswerCache
-) -> tuple[FloatArray, FloatArray]:
-    """Return by prompt the win probability of `later`, and whether both orders agree."""
-    pairs = list(zip(answers.prompts, answers.texts[later], answers.texts[earlier], strict=True))
-    forward_pairs = [AnswerPair(prompt, one, other) for prompt, one, other in pairs]
-    reversed_pairs = [AnswerPair(prompt, other, one) for prompt, one, other in pairs]
-    forward, reverse = (
-        _win_probabilities(comparer, answer_pairs, cache)
-        for answer_pairs in (forward_pairs, reversed_pairs)
-    )
-    reverse = 1 - reverse
-    signs = [np.sign(np.round(p, 9) - 0.5) for p in (forward, reverse)]
-    return (forward + reverse) / 2, np.asarray(signs[0] == signs[1], np.float64)
+) -> list[Judgment]:
+    """Return by prompt the judgment of `later` (first) against `earlier`."""
+    questions = [
+        JudgeQuestion(prompt, (one, other))
+        for prompt, one, other in zip(
+            answers.prompts, answers.texts[later], answers.texts[earlier], strict=True
+        )
+    ]
 
-
-def _win_probabilities(
-    comparer: Comparer, pairs: Sequence[AnswerPair], cache: AnswerCache
-) -> FloatArray:
     def compute(indices: list[int]) -> list[dict[str, JSON]]:
-        probabilities = comparer.win_probabilities([pairs[i] for i in indices])
-        return [{"prefers_first": float(p)} for p in probabilities]
+        judgments = comparer.judge.judge([questions[i] for i in indices])
+        return [{"orders": [asdict(verdict) for verdict in each.verdicts]} for each in judgments]
 
     items = [
         CacheItem(
-            f"{format_prompt(d.prompt)}\n\n[first]\n{d.first}\n\n[second]\n{d.second}",
-            (d.prompt, d.first, d.second),
+            f"{format_prompt(q.prompt)}\n\n[first]\n{q.responses[0]}\n\n[second]\n{q.responses[1]}",
+            (q.prompt, *q.responses, q.criterion),
         )
-        for d in pairs
+        for q in questions
     ]
-    rows = cache.get_or_compute(SUITE, comparer, items, compute=compute, kind="duel")
-    values = [float(cast("float", row["prefers_first"])) for row in rows]
+    rows = cache.get_or_compute(SUITE, comparer, items, compute=compute, kind="judgment")
+    judgments = [_to_judgment(row["orders"]) for row in rows]
+    values = [None if np.isnan(v := first_wins(each)) else v for each in judgments]
     add_verdicts(rows, [{"prefers_first": value} for value in values])
-    return np.array(values, np.float64)
+    return judgments
+
+
+def _to_judgment(orders: object) -> Judgment:
+    verdicts = []
+    for each in cast("list[dict[str, Any]]", orders):
+        choices = each["choices"]
+        known = None if choices is None else tuple(choices)
+        verdicts.append(OrderVerdict(**{**each, "choices": known}))
+    return Judgment(tuple(verdicts))
+
+
+def _judge_results(counts: JudgeCounts, template: EvalResult) -> Iterator[EvalResult]:
+    """Yield how often the orders agree, and the shares without a judgment."""
+    agreed = statistics.proportion(counts.both_orders - counts.flipped, counts.both_orders)
+    if counts.both_orders:
+        yield to_result(agreed, replace(template, name="orders_agree"))
+    neutral = replace(template, is_higher_better=False)
+    for name, count in (
+        ("cannot_say", counts.abstained),
+        ("not_understood", counts.not_understood),
+    ):
+        if count:
+            share = statistics.proportion(count, counts.asked)
+            yield to_result(share, replace(neutral, name=name))
+
+
+def _describe_judge(quality: JudgeQuality, counts: JudgeCounts) -> JudgeQuality:
+    """Return the quality with the counts on these pairs."""
+    detail = f"{quality.detail}; {counts.text}" if quality.detail else counts.text
+    return replace(quality, detail=detail)
+
+
+def _unjudged_note(counts: JudgeCounts) -> str:
+    if not counts.not_understood:
+        return ""
+    return f"{counts.not_understood} pairs without a judgment: the reply was not understood"
 
 
 def _win_rate_results(

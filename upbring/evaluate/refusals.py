@@ -16,6 +16,7 @@ from upbring.evaluate.answer_cache import AnswerCache, CacheItem, add_verdicts, 
 from upbring.evaluate.model_protocol import Dialogue, EvaluatedModel, format_prompt
 from upbring.evaluate.paired import share_results
 from upbring.maths.statistics import FloatArray
+from upbring.plurals import format_count
 from upbring.rules.refusal import classify_refusal
 from upbring.runs.results import EvalResult
 
@@ -86,7 +87,7 @@ def measure_refusals(
 
 def _add_empty_note(result: EvalResult, num_empty: dict[str, int]) -> EvalResult:
     count = num_empty[result.model]
-    return replace(result, note=f"{count} empty answers") if count else result
+    return replace(result, note=format_count(count, "empty answer")) if count else result
 
 
 def _classify_answers(

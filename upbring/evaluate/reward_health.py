@@ -27,10 +27,13 @@ from upbring.evaluate.reward_statistics import (
     FEATURES,
     RewardStatistic,
     ScoredRankings,
+    VoteFigures,
     accuracy_statistics,
     annotator_agreement,
+    attainable_accuracy,
     best_and_worst_scores,
     calibration_statistics,
+    ceiling_statistics,
     feature_correlations,
     rank_correlation,
     score_distributions,
@@ -42,11 +45,15 @@ from upbring.maths import calibration
 from upbring.maths.calibration import CalibrationBin
 from upbring.maths.statistics import Estimate, FloatArray
 from upbring.maths.too_few import MIN_ITEMS
+from upbring.plurals import format_count
 from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality, JudgeVerdict
 
 SUITE = REWARD_HEALTH
 # Shown in the terminal, next to the probes; all numbers are in results.json.
-HEADLINES = {"pair_accuracy", "annotator_agreement", "calibration_error", "correlation_length"}
+HEADLINES = {
+    *("pair_accuracy", "annotator_agreement", "annotator_alpha", "votes_agreement", "ceiling"),
+    *("calibration_error", "correlation_length"),
+}
 PROBE_PREFIX = "beaten_by_"
 MIN_ACCURACY, FAIR_ACCURACY = 0.55, 0.60  # annotators agree with each other in 0.7 … 0.77
 MIN_PAIRS = 100
@@ -98,11 +105,15 @@ def assess_reward_model(
     texts: Sequence[Sequence[str]] | None = None,
     prompts: Sequence[str] | None = None,
     probes: ProbeScores | None = None,
+    votes: VoteFigures | None = None,
     model: str = "reward",
     is_synthetic: bool = False,
     seed: int = 0,
 ) -> RewardHealth:
-    """Return the health of a reward model from scores `[K]` and ranks `[K]` (1 is best)."""
+    """Return the health of a reward model from scores `[K]` and ranks `[K]` (1 is best).
+
+    `votes` tells how well the annotators agree, if the rows alone do not.
+    """
     rankings = ScoredRankings(
         [np.asarray(s, np.float64) for s in scores],
         [np.asarray(r, np.float64) for r in ranks],
@@ -112,10 +123,12 @@ def assess_reward_model(
         seed,
     )
     _check_rankings(rankings)
+    agreed = annotator_agreement(rankings, votes)
     statistics = (
         *accuracy_statistics(rankings),
         rank_correlation(rankings),
-        annotator_agreement(rankings),
+        agreed,
+        *ceiling_statistics(agreed, votes),
         *calibration_statistics(rankings),
         *feature_correlations(rankings),
         *worthless_win_rates(probes),
@@ -159,7 +172,9 @@ def judge_verdict(values: Mapping[str, Estimate]) -> tuple[JudgeVerdict, tuple[s
 def _judge_quality(
     name: str, verdict: JudgeVerdict, reasons: Sequence[str], accuracy: EvalResult
 ) -> JudgeQuality:
-    detail = f"right on {format_result(accuracy)} of {accuracy.count:,} held-out pairs"
+    detail = (
+        f"right on {format_result(accuracy)} of {format_count(accuracy.count, 'held-out pair')}"
+    )
     return JudgeQuality(name, verdict, "; ".join([detail, *reasons[:1]]))
 
 
@@ -178,7 +193,7 @@ def find_faults(values: Mapping[str, Estimate]) -> Iterator[str]:
             "train on more rankings, or with a larger model"
         )
     for kind, wins in _worthless_win_rates(values):
-        if wins.value >= UNFIT_WIN_RATE:
+        if wins.too_few is None and wins.value >= UNFIT_WIN_RATE:
             yield (
                 f"{kind} responses score above the good one in {wins.value:.0%} of prompts; "
                 "add such responses to the rankings with the worst rank"
@@ -189,7 +204,7 @@ def find_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
     """Yield what a user should know before RL against the reward model."""
     accuracy, people = values["pair_accuracy"], values["annotator_agreement"]
     if accuracy.too_few is None and accuracy.count < MIN_PAIRS:
-        yield f"only {accuracy.count} held-out pairs; hold out {MIN_PAIRS} or more"
+        yield f"only {format_count(accuracy.count, 'held-out pair')}; hold out {MIN_PAIRS} or more"
     if accuracy.low > 0.5 and MIN_ACCURACY <= accuracy.value < FAIR_ACCURACY:  # noqa: PLR2004 -- as above
         yield (
             f"pair accuracy is only {_format_interval(accuracy)}; keep the policy close to the "
@@ -207,28 +222,17 @@ def find_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
             "held-out rows in the training data"
         )
     error, temperature = values["calibration_error"], values["temperature"].value
-    if error.value > MAX_CALIBRATION_ERROR:
+    if error.too_few is None and error.value > MAX_CALIBRATION_ERROR:
         confidence_text = "overconfident" if temperature > 1 else "underconfident"
         yield f"it is {confidence_text}; divide its scores by {temperature:.2g} to calibrate them"
     yield from _bias_warnings(values)
     for kind, wins in _worthless_win_rates(values):
-        if WARNING_WIN_RATE <= wins.value < UNFIT_WIN_RATE:
+        if wins.too_few is None and WARNING_WIN_RATE <= wins.value < UNFIT_WIN_RATE:
             yield f"{kind} responses score above the good one in {wins.value:.0%} of prompts"
     truncated = values.get("beaten_by_truncated")
-    if truncated is not None and truncated.value >= UNFIT_WIN_RATE:
+    is_measured = truncated is not None and truncated.too_few is None
+    if truncated is not None and is_measured and truncated.value >= UNFIT_WIN_RATE:
         yield f"half a response scores above the whole in {truncated.value:.0%} of prompts"
-
-
-def attainable_accuracy(agreement: float) -> float:
-    """Return the accuracy of a perfect judge on annotators with this pairwise agreement.
-
-    Two annotators, each right with probability p, agree with probability a = p² + (1−p)², hence
-    p = (1 + √(2a−1))/2.
-
-    >>> attainable_accuracy(0.5), attainable_accuracy(0.82)
-    (0.5, 0.9)
-    """
-    return round((1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2, 12)
 
 
 def _bias_warnings(values: Mapping[str, Estimate]) -> Iterator[str]:
@@ -283,7 +287,8 @@ def _check_rankings(rankings: ScoredRankings) -> None:
     if not_finite:
         raise InputError(
             f"held-out ranking {not_finite[0] + 1}: has a score that is not finite (as have "
-            f"{len(not_finite)} rankings in total); the reward model diverged, train it with a "
+            f"{format_count(len(not_finite), 'ranking')} in total); the reward model diverged, "
+            "train it with a "
             "lower learning rate"
         )
     for g, (scores, ranks) in enumerate(zip(rankings.scores, rankings.ranks, strict=True)):

@@ -17,6 +17,7 @@ from upbring.evaluate.to_results import exact_estimate
 from upbring.evaluate.worthless_responses import PROBE_KINDS, ProbeScores
 from upbring.maths import agreement, calibration, statistics
 from upbring.maths.statistics import Estimate, FloatArray
+from upbring.plurals import format_count
 from upbring.rules.lengths import num_words
 from upbring.rules.tone import num_formatting_marks, num_polite_words
 
@@ -37,6 +38,16 @@ class RewardStatistic:
     unit: str = "share"
     is_higher_better: bool | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VoteFigures:
+    """How well annotators agree on all votes behind a file, from which held-out rows were taken."""
+
+    agreement: Estimate  # of two annotators on a pair
+    alpha: Estimate  # Krippendorff's, of rankings
+    source: str  # such as "900 votes of 3 annotators"
+    is_consensus: bool = False  # whether each row has the consensus of several votes
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +123,28 @@ def rank_correlation(rankings: ScoredRankings) -> RewardStatistic:
     value = statistics.proportion_difference(
         correlations[is_finite], np.zeros(int(is_finite.sum()))
     )
-    note = f"{(~is_finite).sum()} rankings with only ties excluded" if not is_finite.all() else ""
+    num_tied = int((~is_finite).sum())
+    note = f"{format_count(num_tied, 'ranking')} with only ties excluded" if num_tied else ""
     return RewardStatistic(
         "rank_correlation", value, "correlation", is_higher_better=True, note=note
     )
 
 
-def annotator_agreement(rankings: ScoredRankings) -> RewardStatistic:
-    """Return how often two annotators of the same responses order a pair in the same way."""
+def annotator_agreement(
+    rankings: ScoredRankings, votes: VoteFigures | None = None
+) -> RewardStatistic:
+    """Return how often two annotators of the same responses order a pair in the same way.
+
+    If no held-out responses were ranked by two, it is that of the votes behind the file, unless
+    rows are their consensus, which a judge can meet more often than single votes.
+    """
+    found = _held_out_agreement(rankings)
+    if found.value.count or votes is None or votes.is_consensus:
+        return found
+    return replace(found, value=votes.agreement, note=votes.source)
+
+
+def _held_out_agreement(rankings: ScoredRankings) -> RewardStatistic:
     note = "no responses were ranked by two annotators"
     name = "annotator_agreement"
     if rankings.texts is None or rankings.annotators is None:
@@ -147,6 +172,40 @@ def annotator_agreement(rankings: ScoredRankings) -> RewardStatistic:
             num_pairs.append(float(sum(pairs for _, pairs in concordances)))
     value = statistics.share_of_counts(np.array(num_concordant), np.array(num_pairs))
     return RewardStatistic(name, value, note="" if num_pairs else note)
+
+
+def ceiling_statistics(
+    agreed: RewardStatistic, votes: VoteFigures | None
+) -> Iterator[RewardStatistic]:
+    """Yield what limits a reward model on these labels: α, and the accuracy of a perfect judge.
+
+    `agreed` is the annotators' agreement on pairs. α is that of the votes behind the file.
+    """
+    if votes is not None:
+        yield RewardStatistic("annotator_alpha", votes.alpha, "alpha", note=votes.source)
+    if votes is not None and votes.is_consensus:
+        yield RewardStatistic("votes_agreement", votes.agreement, note=votes.source)
+    if agreed.value.count:
+        value, low, high = (
+            attainable_accuracy(each)
+            for each in (agreed.value.value, agreed.value.low, agreed.value.high)
+        )
+        note = "pair accuracy of a perfect judge on labels of annotators who agree so far"
+        yield RewardStatistic(
+            "ceiling", replace(agreed.value, value=value, low=low, high=high), note=note
+        )
+
+
+def attainable_accuracy(agreement_rate: float) -> float:
+    """Return the accuracy of a perfect judge on annotators with this pairwise agreement.
+
+    Two annotators, each right with probability p, agree with probability a = p² + (1−p)², hence
+    p = (1 + √(2a−1))/2.
+
+    >>> attainable_accuracy(0.5), attainable_accuracy(0.82)
+    (0.5, 0.9)
+    """
+    return round((1 + math.sqrt(max(0.0, 2 * agreement_rate - 1))) / 2, 12)
 
 
 def calibration_statistics(rankings: ScoredRankings) -> Iterator[RewardStatistic]:

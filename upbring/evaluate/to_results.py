@@ -28,6 +28,14 @@ def to_result(
     )
 
 
+def from_result(result: EvalResult) -> Estimate:
+    """Return the estimate of a result; what is missing is NaN."""
+    value, low, high = (
+        math.nan if each is None else each for each in (result.value, result.low, result.high)
+    )
+    return Estimate(value, low, high, result.count, result.too_few)
+
+
 def exact_estimate(value: float, count: int) -> Estimate:
     """Return an estimate without a confidence interval."""
     return Estimate(value, math.nan, math.nan, count)

@@ -21,7 +21,7 @@ from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
 from upbring.model.attach_adapter import attach_adapter, is_attachable
 from upbring.model.heads import rewards
-from upbring.model.load import LoadedModel, load
+from upbring.model.load import LoadedModel, QuantizationSetting, load
 from upbring.model.packing import group_micro_batches
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
@@ -179,6 +179,7 @@ def load_reward_models(
     device: torch.device,
     compute_dtype: torch.dtype,
     log: Callable[[str], None],
+    quantization: QuantizationSetting = "auto",
     track: Track = no_tracking,
 ) -> tuple[RewardModel, ...]:
     """Return the named reward models; adapters with the same base share it."""
@@ -191,7 +192,14 @@ def load_reward_models(
                 )
                 break
         else:
-            loaded = load(name, device=device, compute_dtype=compute_dtype, log=log, track=track)
+            loaded = load(
+                name,
+                device=device,
+                compute_dtype=compute_dtype,
+                quantization=quantization,
+                log=log,
+                track=track,
+            )
             if loaded.head is not None:
                 loaded.roles.add_head(BASE, loaded.head)
             members.append(_make_reward_model(loaded, BASE, loaded.contract, name=name))

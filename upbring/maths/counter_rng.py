@@ -5,24 +5,13 @@ two applications of MurmurHash3's 64-bit finalizer. The numbers of a vocabulary 
 32-bit function of lowest bias found by C. Wellons (both public domain).
 """
 
-import hashlib
-
 import torch
 from torch import Tensor
 
+from upbring.maths.random_key import key as key  # noqa: PLC0414 -- of the same numbers, without torch
+
 _MIX64_MULTIPLIERS = (-49064778989728563, -4265267296055464877)  # ff51afd7ed558ccd c4ceb9fe1a85ec53
 _MIX32_ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32))  # (shift, multiplier)
-
-
-def key(*parts: int | str) -> int:
-    """Return the 63-bit key of (seed, purpose, step, index, …).
-
-    >>> key(0, "order", 1) == key(0, "order", 1) != key(0, "order", 2)
-    True
-    """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def mix(values: Tensor) -> Tensor:

@@ -34,26 +34,29 @@ def sum_by_branch(
     )
 
 
-def extreme_pairs(rank: Tensor, tree: Tensor) -> Pairs:
+def extreme_pairs(
+    rank: Tensor,
+    tree: Tensor,
+    *,
+    probability: Tensor | None = None,
+    row_weight: Tensor | None = None,
+) -> Pairs:
     """Return one pair per ranking: its best and its worst branch; the first of equal ranks.
+
+    The arguments are those of `all_pairs`.
 
     >>> pairs = extreme_pairs(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([0, 0, 0]))
     >>> pairs.better.tolist(), pairs.worse.tolist()
     ([1], [2])
     """
-    candidates = all_pairs(rank, tree)
+    candidates = all_pairs(rank, tree, probability=probability, row_weight=row_weight)
     gap = (rank[candidates.worse] - rank[candidates.better]).tolist()
     widest: dict[int, int] = {}
     for index, tree_id in enumerate(candidates.tree.tolist()):
         if tree_id not in widest or gap[index] > gap[widest[tree_id]]:
             widest[tree_id] = index
     selected = torch.tensor(sorted(widest.values()), dtype=torch.int64, device=rank.device)
-    return Pairs(
-        candidates.better[selected],
-        candidates.worse[selected],
-        candidates.tree[selected],
-        candidates.is_tie[selected],
-    )
+    return candidates.select(selected)
 
 
 def best_branches(rank: Tensor, tree: Tensor) -> Tensor:

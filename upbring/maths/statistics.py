@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from upbring.maths import counter_rng, intervals
+from upbring.maths import intervals, random_key
 from upbring.maths.too_few import MIN_ITEMS
 
 FloatArray = npt.NDArray[np.float64]
@@ -186,7 +186,7 @@ def bootstrap(
             n_resamples=num_resamples,
             confidence_level=CONFIDENCE_LEVEL,
             method="BCa",
-            rng=np.random.default_rng(counter_rng.key(seed, "bootstrap")),
+            rng=np.random.default_rng(random_key.key(seed, "bootstrap")),
         )
     interval = result.confidence_interval
     return _estimate(value, (float(interval.low), float(interval.high)), count)

@@ -11,26 +11,31 @@ from collections.abc import Callable
 import torch
 
 from upbring.errors import InputError
+from upbring.model.gguf.locate_model import locate_model
 from upbring.model.load import (
     ADAPTER_HEAD_NAME,
     LayerFactors,
     LoadedModel,
     adapter_chain,
     adapter_tensors,
+    locate_model_files,
     weights_sha256,
 )
 from upbring.model.roles import Roles, sum_factors
 from upbring.runs.contract import Contract, read_contract
-from upbring.runs.find_model import locate_model
 
 _TEMPORARY_ROLE = "incoming"
 
 
 def is_attachable(loaded: LoadedModel, name: str, *, log: Callable[[str], None]) -> bool:
     """Whether `name` is an adapter trained on the base weights in memory."""
-    base, adapters = adapter_chain(locate_model(name, log=log))
+    files = locate_model_files(name, log=log)
+    is_same_base = files.trained_quantization == loaded.quantization
     return (
-        bool(adapters) and loaded.has_exact_factors and weights_sha256(base) == loaded.base_sha256
+        bool(files.adapters)
+        and loaded.has_exact_factors
+        and is_same_base
+        and weights_sha256(files.base) == loaded.base_sha256
     )
 
 

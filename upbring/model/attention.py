@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from upbring.data.trees.batch import TreeSpan
-from upbring.model.matmul_attention import MAX_TOKENS, causal_mask, matmul_attention
-from upbring.model.ragged_attention import (
+from upbring.model.kernels.matmul_attention import MAX_TOKENS, causal_mask, matmul_attention
+from upbring.model.kernels.ragged_attention import (
     RaggedSequences,
     is_ragged_supported,
     ragged_attention,
     ragged_sequences,
     sequence_lengths,
 )
+from upbring.model.kernels.tree_attention import attend_whole_tree, is_one_product_faster
 
 ATTENTION_NAME = "upbring"  # the name registered with transformers
 
@@ -101,17 +102,33 @@ class TreeLayout:
             return ragged_attention(
                 q, k, v, self.sequences, scaling=config.scaling, window=config.window
             )
-        sizes = [size for span in self.spans for size in sequence_lengths(span)]
+        sizes = [span.stop - span.start for span in self.spans]
         parts = zip(*(torch.split(each, sizes, 1) for each in (q, k, v)), strict=True)
         return torch.cat(
-            [out for span in self.spans for out in _attend_tree(span, parts, config)], dim=1
+            [
+                out
+                for span, part in zip(self.spans, parts, strict=True)
+                for out in _attend_tree(span, part, config)
+            ],
+            dim=1,
         )
 
 
 def _attend_tree(
-    span: TreeSpan, parts: Iterator[tuple[Tensor, Tensor, Tensor]], config: AttentionConfig
+    span: TreeSpan, part: tuple[Tensor, Tensor, Tensor], config: AttentionConfig
 ) -> Iterator[Tensor]:
-    """Yield a tree's outputs: of the prompt, then of each branch over prompt and branch."""
+    """Yield a tree's outputs at once, or of the prompt and then of each branch with the prompt."""
+    q, k, v = part
+    if (
+        q.device.type == "cpu"
+        and config.softcap is None
+        and k.shape[2] == v.shape[2]
+        and is_one_product_faster(span)
+    ):
+        yield attend_whole_tree(q, k, v, span, scaling=config.scaling, window=config.window)
+        return
+    sizes = sequence_lengths(span)
+    parts = zip(*(torch.split(each, sizes, 1) for each in part), strict=True)
     q, k, v = next(parts)
     yield attention(q, k, v, config)
     if len(span.branch_lengths) > 1:

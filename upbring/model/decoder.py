@@ -11,7 +11,8 @@ are computed again by `score`.
 Used where `make_decoder` knows the layer, on a CPU; other networks generate with their own modules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,14 @@ from transformers import PreTrainedModel
 
 from upbring.model.lora import AdaptedLinear
 from upbring.model.network import Model
+from upbring.model.quantized import HalfHead, QuantizedLinear, dense_weight, num_weights
 
 # x + attention(norm(x)), then x + mlp(norm(x))
 PRE_NORM_LAYERS = frozenset(
     {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 )
 SANDWICH_NORM_LAYERS = frozenset({"Gemma3DecoderLayer"})  # also a norm after each of the two
+LINEAR_TYPES = (nn.Linear, QuantizedLinear, HalfHead)
 FIXED_ROTARY_TYPES = frozenset({"default", "linear", "llama3", "yarn"})  # the same at every length
 MAX_MEMORY_SHARE = 0.4  # of the memory that is available when the copy is made
 
@@ -101,14 +104,14 @@ class Decoder:
         return cos[0].unsqueeze(1), torch.cat([-first, second], dim=-1).unsqueeze(1)
 
 
-def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
+def make_decoder(model: Model, *, num_rows: int, is_head_packed: bool = True) -> Decoder | None:
     """Return a decoder with the active adapter, or None if the network or memory does not allow it.
 
     Its weights are a copy: later changes of the network do not reach it. `num_rows` is what the
-    packed weights are best for.
+    packed weights are best for. A head that is not packed is the network's own: no copy of V D.
     """
     network: Any = model.network.base_model
-    config = model.network.config
+    config, output = model.network.config, model.network.get_output_embeddings()
     if not _is_supported(model) or _is_too_large(model):
         return None
     dtype = model.compute_dtype
@@ -120,7 +123,7 @@ def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
         return None if module is None else _norm(module)
 
     layers = []
-    for layer in network.layers:
+    for number, layer in enumerate(network.layers[: config.num_hidden_layers]):
         attention, mlp = layer.self_attn, layer.mlp
         is_sandwich = type(layer).__name__ in SANDWICH_NORM_LAYERS
         mlp_norm = "pre_feedforward_layernorm" if is_sandwich else "post_attention_layernorm"
@@ -136,7 +139,7 @@ def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
                 activation=mlp.act_fn,
                 down=pack(mlp.down_proj),
                 post_mlp_norm=norm(layer.post_feedforward_layernorm if is_sandwich else None),
-                rotary_type=config.layer_types[attention.layer_idx] if is_sandwich else None,
+                rotary_type=config.layer_types[number] if is_sandwich else None,
             )
         )
     return Decoder(
@@ -144,23 +147,38 @@ def make_decoder(model: Model, *, num_rows: int) -> Decoder | None:
         embed=network.embed_tokens,
         rotary=network.rotary_emb,
         final_norm=_norm(network.norm),
-        head=pack(model.network.get_output_embeddings()),
+        head=pack(output) if is_head_packed else _linear(*_folded(output, dtype)),
         num_heads=config.num_attention_heads,
         num_key_heads=config.num_key_value_heads,
         dtype=dtype,
     )
 
 
+@contextmanager
+def first_layers(network: PreTrainedModel) -> Iterator[None]:
+    """Compute inside the block with only as many layers as contain two, and one of each type.
+
+    The layers of other networks than those with a decoder may need each other, and all are kept.
+    """
+    if not _has_known_layers(network):
+        yield
+        return
+    config = network.config
+    original = config.num_hidden_layers
+    types = (getattr(config, "layer_types", None) or ["attention"] * original)[:original]
+    config.num_hidden_layers = max(min(2, original), *(types.index(t) + 1 for t in types))
+    try:
+        yield
+    finally:
+        config.num_hidden_layers = original
+
+
 def decoder_bytes(network: PreTrainedModel, dtype: torch.dtype) -> int:
     """Return the bytes of a decoder's weights, all layers and the head; 0 without a decoder."""
     if not _has_known_layers(network):
         return 0
-    layers = sum(p.numel() for n, p in network.base_model.named_parameters() if _is_copied(n))
+    layers = num_weights(network.base_model.layers)
     return int((layers + network.get_output_embeddings().weight.numel()) * dtype.itemsize)
-
-
-def _is_copied(name: str) -> bool:
-    return name.startswith("layers.") and "lora_" not in name
 
 
 def _is_too_large(model: Model) -> bool:
@@ -196,10 +214,10 @@ def _is_supported(model: Model) -> bool:
 def _is_foldable(module: nn.Module) -> bool:
     """Whether a module is a plain linear layer, or one with a plain LoRA adapter."""
     if not isinstance(module, AdaptedLinear):
-        return type(module) is nn.Linear
+        return type(module) in LINEAR_TYPES
     role = module.thread_adapter.get()
     has_plain_adapter = role is None or role not in module.lora_A or not module.use_dora.get(role)
-    is_plain = type(module.get_base_layer()) is nn.Linear and not module.fan_in_fan_out
+    is_plain = type(module.get_base_layer()) in LINEAR_TYPES and not module.fan_in_fan_out
     return has_plain_adapter and is_plain and not module.merged
 
 
@@ -210,9 +228,11 @@ def _folded(module: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor | Non
         base, role = module.get_base_layer(), module.thread_adapter.get()
         if role is not None and role in module.lora_A:
             down, up = module.lora_A[role].weight.float(), module.lora_B[role].weight.float()
-            weight = torch.addmm(base.weight.float(), up, down, alpha=module.scaling[role])
+            weight = torch.addmm(
+                dense_weight(base, torch.float32), up, down, alpha=module.scaling[role]
+            )
             return weight.to(dtype), base.bias
-    return base.weight.to(dtype), base.bias
+    return dense_weight(base, dtype), base.bias
 
 
 def _pack(parts: list[tuple[Tensor, Tensor | None]], num_rows: int) -> Projection:
@@ -226,7 +246,7 @@ def _pack(parts: list[tuple[Tensor, Tensor | None]], num_rows: int) -> Projectio
     ]
     bias = torch.cat(rows) if has_bias else None
     if not _can_pack(weight.dtype):
-        return lambda x: F.linear(x, weight, bias)
+        return _linear(weight, bias)
     ops = torch.ops.mkldnn
     packed = ops._reorder_linear_weight(weight, num_rows)  # noqa: SLF001 -- no public name
     linear = ops._linear_pointwise  # noqa: SLF001 -- as above
@@ -236,6 +256,10 @@ def _pack(parts: list[tuple[Tensor, Tensor | None]], num_rows: int) -> Projectio
         return out
 
     return project
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> Projection:
+    return lambda x: F.linear(x, weight, bias)
 
 
 def _can_pack(dtype: torch.dtype) -> bool:

@@ -10,11 +10,13 @@ Excluded: entropy, and heads that are trainable, have a bias, or are followed by
 logits; `score` computes those.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+CONVERTED_ROWS = 8192  # of a weight in another dtype, at once
 CHUNK_ROWS = 128  # rows of logits at once, so that they fit in the CPU cache
 
 
@@ -30,14 +32,14 @@ class FrozenHead(torch.autograd.Function):
         for start in range(0, len(target), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             target_ids = target[rows].unsqueeze(-1)
-            logits = (hidden[rows] @ weight.t()).to(dtype)  # [C, V]
+            logits = project(hidden[rows], weight).to(dtype)  # [C, V]
             logits -= logits.amax(-1, keepdim=True)
             target_logits = logits.gather(-1, target_ids)
             normalizer = logits.exp_().sum(-1, keepdim=True)
             logprobs[rows] = (target_logits - normalizer.log()).squeeze(-1)
             if grad_hidden is not None:  # (e − onehot Σe) W / −Σe = (onehot − p) W
                 logits.scatter_add_(-1, target_ids, -normalizer)
-                torch.mm(logits.to(weight.dtype), weight, out=grad_hidden[rows])
+                _multiply(logits.to(hidden.dtype), weight, out=grad_hidden[rows])
                 grad_hidden[rows] /= -normalizer
         ctx.save_for_backward(grad_hidden)
         return logprobs
@@ -47,6 +49,30 @@ class FrozenHead(torch.autograd.Function):
         """Return the gradient of the hidden states."""
         (grad_hidden,) = ctx.saved_tensors
         return gradient.unsqueeze(-1).to(grad_hidden.dtype) * grad_hidden, None, None
+
+
+def project(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Return hidden Wᵀ `[C, V]`; a weight of another dtype is converted a slice at a time."""
+    if weight.dtype == hidden.dtype:
+        return hidden @ weight.t()
+    out = hidden.new_empty(len(hidden), len(weight))
+    for slice_ in _slices(len(weight)):
+        out[:, slice_] = hidden @ weight[slice_].to(hidden.dtype).t()
+    return out
+
+
+def _multiply(left: Tensor, weight: Tensor, *, out: Tensor) -> None:
+    """Write left W `[C, D]` to `out`, as `project` converts W."""
+    if weight.dtype == left.dtype:
+        torch.mm(left, weight, out=out)
+        return
+    out.zero_()
+    for slice_ in _slices(len(weight)):
+        out.addmm_(left[:, slice_], weight[slice_].to(left.dtype))
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(start, start + CONVERTED_ROWS) for start in range(0, count, CONVERTED_ROWS))
 
 
 def logprobs(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from the model.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,12 +26,15 @@ from upbring import durable
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.errors import InputError
 from upbring.maths import counter_rng
+from upbring.model.gguf.locate_model import locate_model
+from upbring.model.load_quantized import load_quantized
 from upbring.model.network import Model, max_positions
 from upbring.model.probe import probe_architecture
+from upbring.model.quantized import Quantization
 from upbring.model.read_config import first_line, read_config
 from upbring.model.roles import Roles, sum_factors
+from upbring.plurals import format_count
 from upbring.runs.contract import Contract, read_contract
-from upbring.runs.find_model import locate_model
 from upbring.runs.json_object import read_json_object
 from upbring.tracking import Track, no_tracking, track_call
 
@@ -44,6 +48,7 @@ UNHASHED_KEYS = frozenset(
     {"_name_or_path", "transformers_version", "base_model_name_or_path", "peft_version"}
 )
 
+QuantizationSetting = Literal["auto", "none", "nf4", "int8"]
 LayerFactors = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -65,6 +70,18 @@ class ModelFiles:
     def config(self) -> PretrainedConfig:
         """The configuration of the base."""
         return read_config(self.base)
+
+    @property
+    def trained_quantization(self) -> Quantization | None:
+        """How the base was quantized when the adapter in the folder was trained."""
+        file = self.folder / "contract.json"
+        return read_contract(file).quantization if self.adapters and file.is_file() else None
+
+    def resolve_quantization(self, requested: QuantizationSetting) -> Quantization | None:
+        """Return the quantization that a setting means for this model."""
+        if requested == "auto":
+            return self.trained_quantization
+        return None if requested == "none" else requested
 
     @property
     def vocab_size(self) -> int:
@@ -91,6 +108,7 @@ class LoadedModel:
     factors: LayerFactors = field(default_factory=dict)  # Σ Δ of the adapters merged into that base
     has_exact_factors: bool = True  # False after merging a DoRA adapter, which has no factors
     head: Tensor | None = None  # [1, D], of a reward model
+    quantization: Quantization | None = None  # of the base in memory
 
 
 def locate_model_files(name: str, *, log: Callable[[str], None] = lambda _: None) -> ModelFiles:
@@ -109,45 +127,50 @@ def load(
     is_full_finetuning: bool = False,
     seed: int | None = None,
     tokenizer: Tokenizer | None = None,
+    quantization: QuantizationSetting = "auto",
     track: Track = no_tracking,
 ) -> LoadedModel:
     """Return the model of this name or of these files; `track` shows how much is loaded.
 
     A directory with a config.json alone needs a `seed` and gives a model with random weights.
     Weights have the compute dtype, or float32 for full fine-tuning. A given `tokenizer` replaces
-    the model's own.
+    the model's own. The base of an adapter is quantized as the adapter was trained, unless
+    `quantization` says otherwise.
     """
     files = locate_model_files(model, log=log) if isinstance(model, str) else model
 
+    bits = files.resolve_quantization(quantization)
+
     def assemble() -> LoadedModel:
         dtype = torch.float32 if is_full_finetuning else compute_dtype
-        with _show_loaded_weights(track):
-            network = _load_network(files.base, dtype=dtype, seed=seed)
-        network.to(device)
-        return _assemble(files, network, compute_dtype, tokenizer=tokenizer, log=log)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing a file leaves Python's lock free
+            base_sha256 = pool.submit(weights_sha256, files.base)
+            with _show_loaded_weights(track):
+                network = _load_network(
+                    files.base, dtype=dtype, seed=seed, quantization=bits, device=device
+                )
+            network.to(device)
+            model = probe_architecture(Model(network.eval(), compute_dtype), log=log)
+        loaded = _assemble(files, model, base_sha256.result(), tokenizer=tokenizer)
+        loaded.quantization = bits
+        return loaded
 
     return track_call(track, f"loading {files.folder}", assemble)
 
 
 def _assemble(
-    files: ModelFiles,
-    network: PreTrainedModel,
-    compute_dtype: torch.dtype,
-    *,
-    tokenizer: Tokenizer | None,
-    log: Callable[[str], None],
+    files: ModelFiles, model: Model, base_sha256: str, *, tokenizer: Tokenizer | None
 ) -> LoadedModel:
-    """Return the network as a loaded model, with the adapters of its files merged into it."""
-    network.eval()
+    """Return a loaded model, with the adapters of its files merged into it."""
     contract_file = files.folder / "contract.json"
     loaded = LoadedModel(
-        model=probe_architecture(Model(network, compute_dtype), log=log),
-        roles=Roles(network),
+        model=model,
+        roles=Roles(model.network),
         tokenizer=files.tokenizer if tokenizer is None else tokenizer,
         contract=read_contract(contract_file) if contract_file.is_file() else None,
         folder=files.folder,
         base=files.base,
-        base_sha256=weights_sha256(files.base),
+        base_sha256=base_sha256,
         head=classifier_head(files.base),
     )
     for adapter in reversed(files.adapters):
@@ -196,7 +219,14 @@ def _show_loaded_weights(track: Track) -> Iterator[None]:
         set_hook(previous)
 
 
-def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTrainedModel:
+def _load_network(
+    base: Path,
+    *,
+    dtype: torch.dtype,
+    seed: int | None,
+    quantization: Quantization | None,
+    device: torch.device,
+) -> PreTrainedModel:
     """Return a directory's network, from its safetensors or with random weights."""
     config = read_config(base)
     transformers_logging.set_verbosity_error()
@@ -207,7 +237,11 @@ def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTra
             f"{base}: has no safetensors weights; pre-train it first with `upbring pretrain`"
         )
     try:
-        if has_weights:
+        if has_weights and quantization is not None:
+            network, loading_info = load_quantized(
+                base, config, quantization=quantization, dtype=dtype, device=device
+            )
+        elif has_weights:
             network, loading_info = AutoModelForCausalLM.from_pretrained(
                 base,
                 dtype=dtype,
@@ -220,7 +254,7 @@ def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTra
                 torch.manual_seed(counter_rng.key(seed or 0, "weights"))
                 network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
             loading_info = {}
-    except MemoryError:
+    except (MemoryError, InputError):
         raise
     except Exception as error:  # each architecture raises its own types
         if durable.is_resource_error(error):
@@ -233,7 +267,8 @@ def _load_network(base: Path, *, dtype: torch.dtype, seed: int | None) -> PreTra
         missing = [name for name in missing if name not in _output_embedding_names(network)]
     if missing:
         raise InputError(
-            f"{base}: {len(missing)} weights are missing ({', '.join(missing[:3])}); "
+            f"{base}: {format_count(len(missing), 'weight', verb='is')} missing "
+            f"({', '.join(missing[:3])}); "
             "download or export it again"
         )
     assert isinstance(network, PreTrainedModel), f"{type(network)} is not a transformers model"
@@ -257,7 +292,8 @@ def classifier_head(base: Path) -> Tensor | None:
                 if head.shape[0] == 1:
                     return head
                 raise InputError(
-                    f"{base}: is a classifier with {head.shape[0]} classes; a reward model needs "
+                    f"{base}: is a classifier with {format_count(head.shape[0], 'class')}; a "
+                    "reward model needs "
                     "one, train it with num_labels=1"
                 )
     raise InputError(f"{base}: is a classifier without {CLASSIFIER_HEAD_NAME}; export it again")

@@ -4,8 +4,8 @@
     ∂L/∂B = gᵀ u,   ∂L/∂Â = vᵀ x,   ∂L/∂x = g W + v Â      with u = x Âᵀ, v = g B
 
 Both sums accumulate in place into the base's product, and x is the only activation of full width
-that is saved for the backward pass. Everything else is PEFT's: files, merging, and the forward pass
-of DoRA, of transposed weights, and on a trainable base.
+that is saved for the backward pass; a quantized W is computed again. Everything else is PEFT's:
+files, merging, and the forward pass of DoRA, of transposed weights, and on a trainable base.
 """
 
 from contextlib import nullcontext
@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
+
+from upbring.model.quantized import QuantizedLinear, dense_weight, is_frozen_linear
 
 
 def lora_forward(
@@ -34,7 +36,7 @@ class LoraFunction(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 -- torch's context is untyped
         x: Tensor,
-        W: Tensor,
+        base: nn.Linear,
         bias: Tensor | None,
         A: Tensor,
         B: Tensor,
@@ -42,18 +44,24 @@ class LoraFunction(torch.autograd.Function):
     ) -> Tensor:
         """Return `[T, out]` from x `[T, in]`."""
         down, up = A.to(x.dtype) * scale, B.to(x.dtype)
+        W = dense_weight(base, x.dtype)
         y, u = lora_forward(x, W, bias, down, up)
-        ctx.save_for_backward(x, W, down, up, u)
+        is_quantized = isinstance(base, QuantizedLinear)
+        ctx.save_for_backward(x, down, up, u, *([] if is_quantized else [W]))
+        ctx.base = base if is_quantized else None
         ctx.scale, ctx.kinds = scale, (A.dtype, B.dtype)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 -- as above
         """Return the gradients of x, A and B."""
-        x, W, down, up, u = ctx.saved_tensors
+        x, down, up, u, *saved = ctx.saved_tensors
         v = g @ up
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
-        grad_x = (g @ W).addmm_(v, down) if is_x else None
+        grad_x = None
+        if is_x:
+            W = saved[0] if saved else dense_weight(ctx.base, g.dtype)
+            grad_x = (g @ W).addmm_(v, down)
         grad_A = (v.t() @ x).to(ctx.kinds[0]) * ctx.scale if is_A else None
         # gᵀ u as (uᵀ g)ᵀ: faster, because g keeps its memory layout
         grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None
@@ -125,15 +133,15 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
         if is_autocast:
             x = x.to(torch.get_autocast_dtype(device_type))
         base: nn.Linear = self.get_base_layer()
-        W: Tensor = base.weight.to(x.dtype)
         bias = None if base.bias is None else base.bias.to(x.dtype)
         A, B, scale = self.lora_A[role].weight, self.lora_B[role].weight, self.scaling[role]
         with torch.autocast(device_type, enabled=False) if is_autocast else nullcontext():
             flat = x.reshape(-1, x.shape[-1])
             # autograd's bookkeeping costs as much as the products of one row
             if torch.is_grad_enabled():
-                out = LoraFunction.apply(flat, W, bias, A, B, scale)  # type: ignore[no-untyped-call]
+                out = LoraFunction.apply(flat, base, bias, A, B, scale)  # type: ignore[no-untyped-call]
             else:
+                W = dense_weight(base, x.dtype)
                 out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
         return out.view(*x.shape[:-1], -1)
 
@@ -154,5 +162,4 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
             return None
         is_plain = role in self.lora_A and not self.use_dora.get(role, False)
         base = self.get_base_layer()
-        is_frozen = type(base) is nn.Linear and not base.weight.requires_grad
-        return role if is_plain and is_frozen and not self.fan_in_fan_out else None
+        return role if is_plain and is_frozen_linear(base) and not self.fan_in_fan_out else None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from upbring.data.trees.batch import Batch, TreeSpan
+from upbring.data.trees.tree import Trees
 from upbring.errors import InputError
 from upbring.model.attention import AttentionLayout, TreeLayout
 
@@ -110,6 +111,24 @@ def require_rotary_range(model: Model, length: int) -> None:
             "rotary embedding (rope_type dynamic) does not depend on the length; set max_length, "
             f"with room for a response, to {limit} or less"
         )
+
+
+def require_one_rotary_scale(model: Model, prompts: Trees, max_response_length: int) -> None:
+    """Raise an InputError if responses to these prompts may reach another rotary scaling.
+
+    Their first tokens would be sampled under one scaling (longrope) and scored under the other.
+    """
+    limit = model.rotary_threshold
+    if limit is None:
+        return
+    for number in range(len(prompts)):
+        length = len(prompts[number].prompt)
+        if length < limit < length + max_response_length:
+            raise InputError(
+                f"max_length: a prompt of {length} tokens and a response of up to "
+                f"{max_response_length} are below and above {limit} tokens, where this model "
+                f"changes its rotary scaling; set max_length to {limit} or less"
+            )
 
 
 def hidden_states(model: Model, batch: Batch) -> Tensor:

@@ -5,25 +5,27 @@ tokens are sampled with cached keys and values, and then scored. An architecture
 sequence at a time, or samples without a cache; one whose log-probabilities differ even then is
 refused, so that training is never silently wrong.
 
-The paths are compared in float32, where rounding hides nothing. In bfloat16 the same paths must be
-about as close to float32 as transformers in bfloat16 is.
+The paths are compared in float32, where rounding hides nothing; if they differ, the float32 of
+transformers is compared with float64, and a path may be about as far from it. In bfloat16 the same
+paths must be about as close to float32 as transformers in bfloat16 is.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from upbring import durable
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import make_tree
 from upbring.errors import InputError
 from upbring.maths import counter_rng
 from upbring.model.attention import ATTENTION_NAME, UnsupportedAttention
-from upbring.model.float32 import in_float32
-from upbring.model.network import FLOAT32_ROUNDING, Model
-from upbring.model.sampling import MIN_DECODER_TOKENS, Request, StopConditions, sample
+from upbring.model.decoder import Decoder, first_layers, make_decoder
+from upbring.model.in_dtype import in_dtype
+from upbring.model.network import Model
+from upbring.model.sampling import Request, StopConditions, sample
 from upbring.model.score import score_tokens
 from upbring.settings.sampling import SampleSettings
 
@@ -67,9 +69,9 @@ def probe_architecture(model: Model, *, log: Callable[[str], None]) -> Model:
     reference = _reference_logprobs(model, texts)
     is_float32 = model.compute_dtype == torch.float32
     exact_model = replace(model, compute_dtype=torch.float32)
-    with nullcontext() if is_float32 else in_float32(model.network):
+    with in_dtype(model.network, torch.float32):
         exact = reference if is_float32 else _reference_logprobs(exact_model, texts)
-        chosen = _fastest_path(exact_model, texts, exact, original_attention, log=log)
+    chosen = _fastest_path(exact_model, texts, exact, original_attention, log=log)
     if is_float32:
         return _with_right_decoder(chosen, texts, log=log)
     own_error = _rms(reference - exact)
@@ -93,7 +95,53 @@ def _fastest_path(
     *,
     log: Callable[[str], None],
 ) -> Model:
-    """Return the model with what it computes correctly in float32, and log what it does not."""
+    """Return the model with what it computes correctly in float32, and log what it does not.
+
+    Only if something differs by more than usual is the rounding of the model itself measured.
+    """
+    messages: list[str] = []
+    failure: InputError | None = None
+    chosen = model
+    try:
+        with in_dtype(model.network, torch.float32):
+            chosen = _try_paths(model, texts, expected, original_attention, log=messages.append)
+    except InputError as error:
+        failure = error
+    if failure is None and not messages:
+        return chosen
+    model.network.set_attn_implementation(original_attention)
+    own_error = _float32_error(model, texts, expected)
+    if ERROR_RATIO * own_error > model.rounding:
+        larger = replace(model, rounding=ERROR_RATIO * own_error)
+        with in_dtype(model.network, torch.float32):
+            return _try_paths(larger, texts, expected, original_attention, log=log)
+    if failure is not None:
+        raise failure
+    if chosen.is_packed:
+        model.network.set_attn_implementation(ATTENTION_NAME)
+    for message in messages:
+        log(message)
+    return chosen
+
+
+def _float32_error(model: Model, texts: ProbeTexts, expected: Tensor) -> float:
+    """Return how far transformers in float32 is from float64; 0 if float64 cannot be computed."""
+    try:
+        with in_dtype(model.network, torch.float64):
+            return _max_difference(_reference_logprobs(model, texts), expected)
+    except InputError:  # the architecture mixes it with float32
+        return 0.0
+
+
+def _try_paths(
+    model: Model,
+    texts: ProbeTexts,
+    expected: Tensor,
+    original_attention: str,
+    *,
+    log: Callable[[str], None],
+) -> Model:
+    """Return the model with what it computes within `model.rounding`, or raise an InputError."""
     model.network.set_attn_implementation(ATTENTION_NAME)
     reason = _scoring_error(model, texts, expected)
     if reason is None:
@@ -136,11 +184,16 @@ def _with_right_sampling(model: Model, texts: ProbeTexts, *, log: Callable[[str]
 def _with_right_decoder(model: Model, texts: ProbeTexts, *, log: Callable[[str], None]) -> Model:
     """Return the model with its decoder if that samples correctly, as long responses are sampled.
 
-    This is in the compute dtype: the decoder's weights are a copy in it.
+    This is in the compute dtype: the decoder's weights are a copy in it. A few layers are enough
+    to find what it does not know, and take a fraction of the time and memory.
     """
     if not (model.is_packed and model.is_cached):
         return model
-    sampled, scored = _sampled_and_scored(model, texts, max_tokens=MIN_DECODER_TOKENS)
+    with torch.inference_mode(), first_layers(model.network):
+        decoder = make_decoder(model, num_rows=3, is_head_packed=False)
+        if decoder is None:
+            return model
+        sampled, scored = _sampled_and_scored(model, texts, decoder=decoder)
     error = _rms(sampled - scored)
     if error <= ERROR_RATIO * model.rounding:
         return model
@@ -168,7 +221,7 @@ def probe_gradient_checkpointing(model: Model, parameters: Iterable[nn.Parameter
         ValueError,
         TypeError,
     ) as error:  # torch finds other shapes the second time
-        raise InputError(_checkpointing_text(model, _first_line(error))) from error
+        raise InputError(_checkpointing_text(model, _reason(error))) from error
     difference = _max_difference(logprobs.detach(), expected)
     if not difference <= ERROR_RATIO * model.rounding:
         raise InputError(
@@ -196,33 +249,31 @@ def _scoring_error(model: Model, texts: ProbeTexts, expected: Tensor) -> str | N
     try:
         logprobs = score_tokens(model, texts.batch(model)).logprobs
     except PATH_ERRORS as error:
-        return _first_line(error)
-    return _difference_text(logprobs, expected)
+        return _reason(error)
+    return _difference_text(logprobs, expected, model.rounding)
 
 
 def _sampling_error(model: Model, texts: ProbeTexts) -> str | None:
     """Return why sampled tokens have other log-probabilities when they are scored, or None."""
     try:
-        sampled, scored = _sampled_and_scored(model, texts, max_tokens=SAMPLED_LENGTH)
+        sampled, scored = _sampled_and_scored(model, texts)
     except PATH_ERRORS as error:
-        return _first_line(error)
-    return _difference_text(sampled, scored)
+        return _reason(error)
+    return _difference_text(sampled, scored, model.rounding)
 
 
 def _sampled_and_scored(
-    model: Model, texts: ProbeTexts, *, max_tokens: int
+    model: Model, texts: ProbeTexts, *, decoder: Decoder | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of a few tokens as they were sampled, and as they are scored.
-
-    `max_tokens` decides how they are sampled; only `SAMPLED_LENGTH` of each response are.
-    """
+    """Return the log-probabilities of a few tokens as they were sampled, and as they are scored."""
     first, second = texts.prompt, texts.prompt[: PROMPT_LENGTH // 2]
     requests = [Request(first, (1, 2)), Request(second, (3,))]
     responses = sample(
         model,
         requests,
-        SampleSettings(temperature=1.0, max_tokens=max_tokens),
-        stopping=StopConditions(ends_sequence=lambda tokens: len(tokens) >= SAMPLED_LENGTH),
+        SampleSettings(temperature=1.0, max_tokens=SAMPLED_LENGTH),
+        stopping=StopConditions(),
+        decoder=decoder,
     )
     trees = [make_tree(requests[r.request_index].prompt, r.tokens) for r in responses]
     scored = score_tokens(model, make_batch(trees).to(model.device)).logprobs
@@ -231,24 +282,30 @@ def _sampled_and_scored(
 
 
 def _reference_logprobs(model: Model, texts: ProbeTexts) -> Tensor:
-    """Return the log-probabilities of all branches, computed by transformers alone."""
+    """Return the log-probabilities of all branches, computed by transformers alone.
+
+    The logits are normalized in float64: log_softmax in float32 adds up V numbers one by one on
+    some processors, which at V = 262,144 costs 1e-4.
+    """
     p = len(texts.prompt)
     tokens = torch.tensor([texts.prompt + b for b in texts.branches], device=model.device)
     try:
         with model.autocast():
-            logits = model.network(input_ids=tokens, use_cache=False).logits.float()
+            logits = model.network(input_ids=tokens, use_cache=False).logits
     except Exception as error:  # whatever the configuration leads to
         raise InputError(
             f"{_name(model)}: transformers cannot compute a text with this model "
-            f"({_first_line(error)}); use another model"
+            f"({_reason(error)}); use another model"
         ) from error
-    logprobs: Tensor = logits.log_softmax(-1)[:, p - 1 : -1].gather(-1, tokens[:, p:, None])
-    return logprobs.flatten()
+    logprobs: Tensor = (
+        logits[:, p - 1 : -1].double().log_softmax(-1).gather(-1, tokens[:, p:, None])
+    )
+    return logprobs.flatten().float()
 
 
-def _difference_text(actual: Tensor, expected: Tensor) -> str | None:
+def _difference_text(actual: Tensor, expected: Tensor, rounding: float) -> str | None:
     difference = _max_difference(actual, expected)
-    if difference <= FLOAT32_ROUNDING:
+    if difference <= rounding:
         return None
     return f"log-probabilities differ by {difference:.2g}"
 
@@ -269,6 +326,9 @@ def _dtype_name(model: Model) -> str:
     return str(model.compute_dtype).removeprefix("torch.")
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Return an error's first line, or raise it if it is the machine's: no memory is no verdict."""
+    if durable.is_resource_error(error):
+        raise error
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

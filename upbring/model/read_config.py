@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transformers import AutoConfig, PretrainedConfig
 
+from upbring import durable
 from upbring.errors import InputError, format_value
 from upbring.runs.json_object import read_json_object
 
@@ -50,6 +51,8 @@ def read_config(base: Path) -> PretrainedConfig:
             config = AutoConfig.from_pretrained(base, local_files_only=True)
             text_config = config.get_text_config()
     except Exception as error:  # each configuration class raises its own types
+        if durable.is_resource_error(error):
+            raise
         raise InputError(
             f"{file}: cannot be read ({first_line(error)}); correct it, or download it again"
         ) from error
@@ -65,9 +68,10 @@ def read_config(base: Path) -> PretrainedConfig:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    """Return the first line of an error's message, or its type; a heading with what is below."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def _numbers(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

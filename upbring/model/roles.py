@@ -34,6 +34,7 @@ from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
 from upbring.model.adapter_config import read_adapter_config
 from upbring.model.lora import ActiveAdapter, AdaptedLinear
+from upbring.model.quantized import QuantizedLinear
 from upbring.model.read_config import first_line
 from upbring.model.target_modules import choose_target_modules
 from upbring.settings.model import AdapterSettings
@@ -253,6 +254,9 @@ class Roles:
         max_error = 0.0
         for layer in self.layers.values():
             base = layer.get_base_layer()
+            if isinstance(base, QuantizedLinear):  # keeps the factors, without rounding
+                base.merge(*_factors(layer, role))
+                continue
             before = base.weight.data
             base.weight.data = before.float()
             layer.merge(adapter_names=[role])
@@ -283,13 +287,7 @@ class Roles:
 
     def factors(self, role: str) -> dict[str, tuple[Tensor, Tensor]]:
         """Return A `[r, in]` and scaled B `[out, r]` of each adapted layer: Δ = B A."""
-        return {
-            name: (
-                layer.lora_A[role].weight.detach(),
-                layer.lora_B[role].weight.detach() * layer.scaling[role],
-            )
-            for name, layer in self._layers_of(role).items()
-        }
+        return {name: _factors(layer, role) for name, layer in self._layers_of(role).items()}
 
     def _layers_of(self, role: str) -> dict[str, LoraLayer]:
         """Return the layers that a role adapts, by name."""
@@ -313,6 +311,12 @@ class Roles:
                 A, B = factors[name]
                 layer.lora_A[role].weight.copy_(A)
                 layer.lora_B[role].weight.copy_(B)
+
+
+def _factors(layer: LoraLayer, role: str) -> tuple[Tensor, Tensor]:
+    """Return A `[r, in]` and scaled B `[out, r]` of a layer's adapter."""
+    A, B = layer.lora_A[role].weight.detach(), layer.lora_B[role].weight.detach()
+    return A, B * layer.scaling[role]
 
 
 def _peft_name(parameter: str, role: str) -> str:

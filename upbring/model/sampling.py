@@ -145,13 +145,13 @@ class DecodeLayout:
         rows = torch.arange(B)
         keys[rows, :, lengths], values[rows, :, lengths] = k, v
         if config.window not in self.attention_bias:  # shared by many layers
-            self.attention_bias[config.window] = _visibility_bias(lengths, config.window).to(q)
+            self.attention_bias[config.window] = visibility_bias(lengths, config.window).to(q)
         bias = self.attention_bias[config.window]
         S = bias.shape[1]
-        return _decode_attention(q, keys[:B, :, :S], values[:B, :, :S], bias, config)
+        return decode_attention(q, keys[:B, :, :S], values[:B, :, :S], bias, config)
 
 
-def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
+def visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
     """Return `[B, S]`: 0 at positions that a token at `lengths` `[B]` attends to, else −∞."""
     positions = torch.arange(int(lengths.max()) + 1)
     is_visible = positions <= lengths.unsqueeze(1)
@@ -160,7 +160,7 @@ def _visibility_bias(lengths: Tensor, window: int | None) -> Tensor:
     return torch.zeros(is_visible.shape).masked_fill_(~is_visible, -torch.inf)
 
 
-def _decode_attention(
+def decode_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, config: AttentionConfig
 ) -> Tensor:
     """Return `[B, H, K]` for one query per row: q `[B, H, K]`, k and v `[B, Hkv, S, K]`.
@@ -327,12 +327,12 @@ def sample_next_tokens(
         index = torch.tensor([len(r.tokens) for r, _ in rows], device=next_logits.device)
         keys = counter_rng.mix(keys) + index  # [B], one key per token
         scaled = logprobs if sampling.temperature == 1 else logprobs / sampling.temperature
-        tokens = _gumbel_max(_filter_top_k_top_p(scaled, sampling).softmax(-1), keys)
+        tokens = gumbel_max(_filter_top_k_top_p(scaled, sampling).softmax(-1), keys)
     token_logprobs = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
     return tokens.tolist(), token_logprobs.tolist()
 
 
-def _gumbel_max(probs: Tensor, keys: Tensor) -> Tensor:
+def gumbel_max(probs: Tensor, keys: Tensor) -> Tensor:
     """Return a token `[B]` for each row of `probs` `[B, V]`: first its group, then the token in it.
 
         group = argmax_g log Σ_{v in g} p_v + G_g        token = argmax_{v in group} log p_v + G_v

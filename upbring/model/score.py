@@ -7,12 +7,13 @@ is alive at any time: memory grows with chunk size × V, not with T.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from upbring.data.trees.batch import Batch
 from upbring.model import frozen_head
 from upbring.model.network import Model, hidden_states
+from upbring.model.quantized import is_frozen_linear
 
 CHUNK_BYTES = 256 * 2**20  # of float32 logits: 8,192 tokens at V = 8,192, 440 at V = 152,000
 
@@ -64,8 +65,10 @@ def score_hidden_states(
     recompute them: a batch of one chunk is never computed twice.
     """
     if not has_entropy and (weight := _frozen_head_weight(model)) is not None:
-        dtype = weight.dtype if model.compute_dtype == torch.float32 else model.compute_dtype
-        return TokenScores(frozen_head.logprobs(hidden.to(dtype), weight.to(dtype), target))
+        dtype = model.compute_dtype
+        if dtype == torch.float32:
+            dtype = torch.promote_types(weight.dtype, hidden.dtype)
+        return TokenScores(frozen_head.logprobs(hidden.to(dtype), weight, target))
 
     def score_chunk(h: Tensor, t: Tensor) -> tuple[Tensor, ...]:
         chunk_logits = compute_logits(model, h)  # [C, V]
@@ -92,7 +95,7 @@ def _frozen_head_weight(model: Model) -> Tensor | None:
     """Return the weight `[V, D]` of a frozen head without bias or transforms, else None."""
     head, config = model.network.get_output_embeddings(), model.network.config
     transforms = ("logit_scale", "logits_scaling", "final_logit_softcapping")
-    is_plain = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
+    is_plain = is_frozen_linear(head) and head.bias is None
     if not is_plain or any(getattr(config, name, None) is not None for name in transforms):
         return None
     weight: Tensor = head.weight

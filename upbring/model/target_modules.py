@@ -19,8 +19,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from upbring.errors import InputError
+from upbring.model.quantized import QuantizedLinear
 
-LINEAR_FORWARDS = (nn.Linear.forward, Conv1D.forward)
+LINEAR_FORWARDS = (nn.Linear.forward, Conv1D.forward, QuantizedLinear.forward)
 
 
 @dataclass(frozen=True, slots=True)

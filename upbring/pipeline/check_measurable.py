@@ -11,15 +11,26 @@ from upbring.evaluate.custom_metrics import SUITE as CUSTOM
 from upbring.pipeline.gates import Gate, find_unmeasured, find_unrequested
 from upbring.pipeline.recipe import Recipe
 from upbring.stages.evaluation.evaluate import requested_suites
+from upbring.stages.evaluation.judge_gold import gold_of
 from upbring.stages.evaluation.measurable import measurable_results
 
 
 def check_measurable(recipe: Recipe) -> None:
-    """Raise one InputError that names every gate on a number that will not be measured."""
-    if recipe.evaluate is None or not recipe.gates:
+    """Raise one InputError that names unusable gold pairs and gates on what is not measured."""
+    if recipe.evaluate is None:
         return
-    if problems := list(_problems(recipe)):
+    if problems := [*_gold_problems(recipe), *(_problems(recipe) if recipe.gates else ())]:
         raise InputError("\n".join(problems))
+
+
+def _gold_problems(recipe: Recipe) -> Iterator[str]:
+    assert recipe.evaluate is not None, "checked by the caller"
+    settings = recipe.evaluate.settings
+    if all(path.exists() for path in settings.gold):  # others are made by stages
+        try:
+            gold_of(settings)
+        except InputError as error:
+            yield f"{recipe.file}: evaluate: {error}"
 
 
 def is_custom(gate: Gate) -> bool:

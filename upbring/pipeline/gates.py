@@ -6,21 +6,22 @@ Other metrics are named as in the results, suite first: `forgetting/sums/accurac
 `custom/correct`. A gate compares the unfavorable end of the confidence interval, so that an
 uncertain number does not pass. It is about the last evaluated model, unless its name contains
 another (`dpo.facts`). A comparison with a baseline is paired: its interval is that of the
-difference on the same items. A number that an unfit judge gave, or too few items, neither passes
-nor fails a gate: it is not measured.
+difference on the same items. A number that an unfit judge gave, too few items, or prompts that a
+model was trained on, neither passes nor fails a gate: it is not measured.
 """
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import neg
 from pathlib import Path
 
 from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import format_value, nearest
 from upbring.maths.too_few import MIN_ITEMS, too_few_text
-from upbring.runs.results import CHANGE_SUFFIX, EvalResult
+from upbring.runs.results import CHANGE_SUFFIX, EvalResult, contamination_note
 
 # The metrics of gates, each as (suite, name) pairs in the order in which they are looked up.
 METRICS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -28,12 +29,16 @@ METRICS: dict[str, tuple[tuple[str, str], ...]] = {
     "instructions": (("instructions", "prompt_strict"), ("instructions", "accuracy")),
     "over_refusal": (("refusals", "over_refusal"),),
     "harmful_not_refused": (("refusals", "harmful_not_refused"),),
+    "attack_success": (("redteam", "attack_success"),),
+    "attack_success_at_8": (("redteam", "attack_success_at_8"),),
+    "attacked_over_refusal": (("redteam", "over_refusal"),),
     "forgetting": (("forgetting", "perplexity_change"),),
     "perplexity": (("forgetting", "perplexity"),),
     "win_rate": (("preference", "win_rate"),),
     "canary_exposure": (("memorisation", "exposure"),),
     "extraction": (("memorisation", "extraction"),),
     "reward": (("preference", "reward"),),
+    "ended": (("preference", "ended"), ("instructions", "ended"), ("refusals", "ended")),
 }
 MAX_NAMES = 12  # shown in an error
 SUITES = frozenset({"custom", *(suite for names in METRICS.values() for suite, _ in names)})
@@ -153,6 +158,10 @@ def check_gate(gate: Gate, results: Sequence[EvalResult]) -> GateResult:
         return _make_result(gate, result, passed=None, note=note)
     if result.judge is not None and not result.judge.is_fit:
         return _make_result(gate, result, passed=None, note=f"no evidence: {result.judge.text}")
+    for model in filter(None, (gate.model, gate.baseline)):
+        if seen := contamination_note(model, result.suite, results):
+            note = f"no evidence: {seen}; remove them from the evaluation data"
+            return _make_result(gate, result, passed=None, note=note)
     if gate.baseline is None:
         margin: Margin | None = Margin(result.value, result.low, result.high, result.too_few)
         note = f"against {result.against}" if result.against else ""
@@ -177,6 +186,12 @@ class Margin:
     high: float | None
     too_few: int | None = None
 
+    def map(self, function: Callable[[float], float]) -> "Margin":
+        """Return the margin of a monotonic function of the value."""
+        ends = [None if end is None else function(end) for end in (self.low, self.high)]
+        low, high = ends if None in ends else sorted(end for end in ends if end is not None)
+        return Margin(function(self.value), low, high, self.too_few)
+
 
 def _compare_with_baseline(
     gate: Gate, baseline: str, result: EvalResult, results: Sequence[EvalResult]
@@ -186,7 +201,7 @@ def _compare_with_baseline(
     if other is None or other.value is None or result.value is None:
         return None, f"it was not measured for {baseline}"
     note = f"{baseline} has {other.value:.4g}"
-    paired = _find_change(result, baseline, results)
+    paired = _find_change(result, baseline, other.value, results)
     if paired is not None:
         interval = "" if paired.low is None else f" [{paired.low:+.4g}, {paired.high:+.4g}]"
         return paired, f"{note}; paired difference {paired.value:+.4g}{interval}"
@@ -200,19 +215,23 @@ def _compare_with_baseline(
     return Margin(difference, low, high, too_few), f"{note}; not paired, of the two intervals"
 
 
-def _find_change(result: EvalResult, baseline: str, results: Sequence[EvalResult]) -> Margin | None:
-    """Return the paired difference of a model from another one, evaluated before or after it."""
+def _find_change(
+    result: EvalResult, baseline: str, level: float, results: Sequence[EvalResult]
+) -> Margin | None:
+    """Return the paired difference of a model from another one, evaluated before or after it.
+
+    A relative change is multiplied by the baseline's own value, its `level`.
+    """
     name = f"{result.name}{CHANGE_SUFFIX}"
     for each in results:
         if (each.suite, each.name) != (result.suite, name) or each.value is None:
             continue
-        if each.unit != result.unit:
-            continue  # a relative change, as that of the perplexity
+        change = Margin(each.value, each.low, each.high, each.too_few)
+        is_relative = each.unit != result.unit  # as that of the perplexity
         if (each.model, each.against) == (result.model, baseline):
-            return Margin(each.value, each.low, each.high, each.too_few)
+            return change.map(lambda c: c * level) if is_relative else change
         if (each.model, each.against) == (baseline, result.model):
-            low, high = (None if end is None else -end for end in (each.high, each.low))
-            return Margin(-each.value, low, high, each.too_few)
+            return change.map((lambda c: level / (1 + c) - level) if is_relative else neg)
     return None
 
 

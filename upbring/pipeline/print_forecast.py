@@ -11,6 +11,7 @@ from upbring.pipeline.forecast import StageForecast, forecast_stages, free_disk_
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS
 from upbring.pipeline.recipe import Recipe
 from upbring.pipeline.runner import PipelineRunner
+from upbring.plurals import format_count
 from upbring.stages.planning.machine_load import describe_load, highest_load
 from upbring.stages.planning.plan import format_seconds
 from upbring.terminal import Console
@@ -62,16 +63,17 @@ def _summary_lines(
         yield "all stages are finished and kept; only evaluation, gates and report run again"
         return
     unknown = [each.name for each in todo if each.seconds is None]
+    stages = format_count(len(todo), "stage", total=len(forecasts))
     if len(unknown) == len(todo):
-        yield f"to do: {len(todo)} of {len(forecasts)} stages; time and memory are not known yet"
+        yield f"to do: {stages}; time and memory are not known yet"
         return
     time = format_seconds(sum(each.seconds or 0 for each in todo))
     memory = max((each.memory or 0 for each in todo), default=0)
     disk = sum(max(0, (each.disk or 0) - each.disk_used) for each in todo)
     memory_text, disk_text, free_text = map(durable.format_size, (memory, disk, free_bytes))
     yield (
-        f"to do: {len(todo)} of {len(forecasts)} stages, about {time}, at most {memory_text} "
-        f"of memory and {disk_text} of {free_text} free on the disk"
+        f"to do: {stages}, about {time}, at most {memory_text} of memory and "
+        f"{disk_text} of {free_text} free on the disk"
     )
     if uncounted := [*unknown, *(["the evaluation"] if is_evaluated else [])]:
         yield f"not counted: {', '.join(uncounted)}"

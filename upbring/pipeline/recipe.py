@@ -19,18 +19,17 @@ Errors contain the file, the line and the nearest valid name.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from upbring.data.read import files
 from upbring.errors import InputError, format_value, nearest
 from upbring.pipeline.gates import Gate, parse_gate
+from upbring.pipeline.stage_table import OTHER_STAGES
+from upbring.rules.by_name import RULES
 from upbring.runs.folder_name import RULE, is_folder_name
 from upbring.settings.alias_table import COMMAND_ALIASES
 from upbring.settings.aliases import find_alias
-from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.settings.commands.toyworld import ToyworldSettings
 from upbring.settings.input_references import STAGE_SETTINGS, input_references
 from upbring.settings.parse_yaml import Entry, ListNode, Scalar, Section, read_yaml
 from upbring.settings.resolve import Resolved, resolve_section
@@ -39,9 +38,6 @@ from upbring.stages.registry import load_settings, methods
 
 BASE, LATEST = "base", "latest"
 RECIPE_KEYS = ("model", "defaults", "stages", "rounds", "each_round", "ask", "evaluate", "gates")
-OTHER_STAGES: Mapping[str, type[Settings]] = MappingProxyType(  # stages that do not train
-    {"toyworld": ToyworldSettings, "collect": CollectSettings}
-)
 MAX_ROUNDS = 20
 
 
@@ -59,6 +55,8 @@ class StageSpec:
     def makes_policy(self) -> bool:
         """Whether the stage trains a policy, a model that generates text."""
         method = methods().get(self.command)
+        if self.command == "harden":
+            return True
         return method is not None and method.makes == "policy"
 
 
@@ -284,8 +282,10 @@ class _RecipeReader:
                 hint = (
                     f"did you mean {suggestion}?"
                     if suggestion
-                    else "name an earlier stage or a path"
+                    else "name an earlier stage, or a path relative to the current folder"
                 )
+                if folder := _folder_with(value, near=self.file):
+                    hint = f"paths are relative to the current folder: run it in {folder}"
                 self._add_problem(
                     setting_line, f"{name}.{setting}: {format_value(value)} not found; {hint}"
                 )
@@ -375,10 +375,17 @@ def _strip_round_number(name: str) -> str:
     return stem if stem and number.isdecimal() else name
 
 
+def _folder_with(value: str, *, near: Path) -> Path | None:
+    """Return the folder of a recipe, or one above it, in which a path exists; None: in none."""
+    return next((each for each in near.resolve().parents if (each / value).exists()), None)
+
+
 def _may_exist(value: str, setting: str) -> bool:
     """Whether a value is an existing path, or a name that can only be checked at load time."""
     is_name = setting in STAGE_SETTINGS - {"mix"}
     external_prefixes = ("builtin:", "http:", "https:", "votes:")
+    if setting == "judge" and (value == "none" or value.removeprefix("is_") in RULES):
+        return True
     if is_name and (value.startswith(external_prefixes) or value.count("/") == 1):
         return True  # a built-in model, an endpoint, votes, or a hub id
     return Path(value).exists()

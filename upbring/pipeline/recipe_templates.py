@@ -1,14 +1,16 @@
 """Recipe templates: a commented recipe for a use case, with example data."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from upbring import durable
 from upbring.errors import InputError
+from upbring.pipeline.case_data import make_case_files
 
 CASES: dict[str, str] = {
+    "assistant": "from a base model to an assistant, on real data (needs --data)",
     "domain": "an assistant for your domain that keeps its general abilities",
     "persona": "a persona with a name and a tone",
     "json": "a model that answers as JSON",
@@ -67,16 +69,55 @@ EXAMPLE_DATA: dict[str, dict[str, Turns]] = {
 }
 
 
+DATA_TEMPLATES = {"assistant": "assistant", "safer": "safer-data"}
+
+
 def recipe_text(case: str, *, model: str, folder: str) -> str:
     """Return the recipe of a case for a model; `folder` contains its data."""
     text = files("upbring.pipeline").joinpath("templates", f"{case}.yaml").read_text("utf-8")
     return text.replace("MODEL", model).replace("FOLDER", folder)
 
 
-def write_recipe(case: str, *, model: str, folder: Path) -> list[Path]:
-    """Write the recipe of a case and its example data; return the files."""
+def write_recipe(
+    case: str,
+    *,
+    model: str,
+    folder: Path,
+    data: Path | None = None,
+    log: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write the recipe of a case and its data; return the files.
+
+    `data` is a folder with the user's copies of public data sets; without one, a few rows are
+    written as examples.
+    """
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another --to")
+    texts = _example_texts(case, model=model, folder=folder)
+    if case not in EXAMPLE_DATA and data is None:
+        raise InputError(
+            f"--case {case}: needs real data; give --data, the folder with your copies of the data "
+            "sets (docs/how-to/real-model.md)"
+        )
+    if data is not None:
+        if case not in DATA_TEMPLATES:
+            raise InputError(
+                f"--data: the case {case} has example data; use {' or '.join(DATA_TEMPLATES)}, or "
+                "leave out --data"
+            )
+        text = recipe_text(DATA_TEMPLATES[case], model=model, folder=folder.as_posix())
+        texts = {"recipe.yaml": text, **make_case_files(case, data, log=log)}
+    with durable.explain_os_errors(folder):
+        folder.mkdir(parents=True)
+    for name, text in texts.items():
+        durable.write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _example_texts(case: str, *, model: str, folder: Path) -> dict[str, str]:
+    """Return the recipe of a case and its example data, by file name."""
+    if case not in EXAMPLE_DATA:
+        return {}
     texts = {"recipe.yaml": recipe_text(case, model=model, folder=folder.as_posix())}
     for name, turns in EXAMPLE_DATA[case].items():
         rows = [{"messages": _to_messages(turn)} for turn in turns]
@@ -87,11 +128,7 @@ def write_recipe(case: str, *, model: str, folder: Path) -> list[Path]:
         texts["pairs.jsonl"] = _to_jsonl(
             [{"prompt": q, "chosen": a, "rejected": rejected} for (q, a), rejected in pairs]
         )
-    with durable.explain_os_errors(folder):
-        folder.mkdir(parents=True)
-    for name, text in texts.items():
-        durable.write_text(folder / name, text)
-    return [folder / name for name in texts]
+    return texts
 
 
 def _to_messages(turn: tuple[str, str]) -> list[dict[str, str]]:

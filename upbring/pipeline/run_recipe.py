@@ -17,6 +17,7 @@ from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.other_stages import STAGE_FUNCTIONS, collect_rankings
 from upbring.pipeline.recipe import BASE, Recipe, read_recipe
 from upbring.pipeline.runner import PipelineRunner, StageFunction, WaitingError
+from upbring.plurals import format_count
 from upbring.report.build import write_report
 from upbring.runs.results import EvalResult
 from upbring.stages.evaluation.scorecard import legend, print_scorecard
@@ -99,7 +100,7 @@ def _finish(
         runner.log(line)
     if failed:
         raise GateError(
-            f"{folder}: {len(failed)} of {len(gate_results)} gates did not pass "
+            f"{folder}: {format_count(len(failed), 'gate', total=len(gate_results))} did not pass "
             f"({', '.join(failed)}); see {written.html_path}"
         )
     return tuple(gate_results)

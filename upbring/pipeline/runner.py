@@ -34,6 +34,7 @@ from upbring.settings.resolve import Resolved
 from upbring.stages.evaluation.models import hash_model
 from upbring.stages.registry import methods
 from upbring.stages.train_or_resume import resume_training, train
+from upbring.train.heap import release_memory
 
 # Within a version series, the same inputs give the same output.
 VERSION_SERIES = ".".join(__version__.split(".")[:2])
@@ -75,6 +76,7 @@ class PipelineRunner:
         for stage in self.recipe.stages:
             with self._recording_outcome(stage):
                 self._run_stage(stage, saved_records.get(stage.name, {}))
+            release_memory()  # or the next stage would start with what this one held
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -220,6 +222,9 @@ class PipelineRunner:
             "models": tuple(self.resolve_model(name) for name in self.recipe.evaluated_models),
             "data": tuple(
                 self._resolve_reference("data", each, stage_names) for each in settings.data
+            ),
+            "gold": tuple(
+                self._resolve_reference("gold", each, stage_names) for each in settings.gold
             ),
             "judge": self._resolve_reference("judge", settings.judge, stage_names),
             "to": self.folder / EVALUATION_FOLDER,

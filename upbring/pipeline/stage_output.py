@@ -15,12 +15,13 @@ def find_damage(stage: StageSpec, folder: Path) -> str | None:
 
     Raises an InputError if what is damaged cannot be made again, because people made it.
     """
-    output = Run(folder).model if stage.command in methods() else folder
+    has_model = stage.command in methods() or stage.makes_policy
+    output = Run(folder).model if has_model else folder
     if not output.is_dir():
         return "its output is incomplete"
     try:
         durable.verify(output)
-        if stage.command in methods():
+        if has_model:
             open_model_folder(output)
     except InputError as error:
         if getattr(stage.resolved.settings, "by", None) == "people":

@@ -106,7 +106,7 @@ def _advise_on_training(findings: Findings) -> Iterator[str]:
     for stage in findings.evidence.training_stages:
         rows = sum(file.rows for file in stage.files if file.purpose == "train")
         if 0 < rows < MIN_ROWS:
-            count = texts.format_count(rows, "row")
+            count = texts.count_or_no(rows, "row")
             yield f"{stage.name} was trained on only {count}: collect more data."
 
 

@@ -1,6 +1,7 @@
 """The report as one self-contained HTML file: no requests, with inline CSS and SVG."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -9,11 +10,13 @@ from markupsafe import Markup
 from upbring import durable
 from upbring.report import plots, sentences, texts
 from upbring.report.advice import advice
+from upbring.report.attack_map import SUITE as ATTACKS
+from upbring.report.attack_map import attack_map
 from upbring.report.findings import Findings
 from upbring.report.pipeline_diagram import BOX_HEIGHT, BOX_WIDTH, pipeline_diagram
 from upbring.report.scorecard import ScorecardRow
 from upbring.report.svg import model_colors
-from upbring.runs.results import EvalResult
+from upbring.runs.results import CONTAMINATION, EvalResult
 from upbring.train.progress import format_duration
 from upbring.web.templates import make_template_environment
 
@@ -45,6 +48,7 @@ def page(findings: Findings, *, refresh_seconds: int | None = None) -> str:
         main=_by_suite(main),
         details=_by_suite([row for row in findings.scorecard if is_detail(row)]),
         plots=_draw_plots(findings, main),
+        attacks=attack_map(findings.evidence),
         legend=_legend(findings),
         synthetic_note=sentences.SYNTHETIC_NOTE,
     )
@@ -58,6 +62,7 @@ def is_detail(row: ScorecardRow) -> bool:
         last in DETAIL_NAMES
         or last.endswith("_partial")
         or row.name.startswith(("strict/", "loose/"))
+        or (row.suite == ATTACKS and "/" in row.name)
     )
 
 
@@ -77,13 +82,14 @@ def _environment() -> ImmutableSandboxedEnvironment:
         "number": texts.format_number,
         "signed": texts.format_signed,
         "bounds": texts.format_interval,
-        "count_of": texts.format_count,
+        "count_of": texts.count_or_no,
         "large": texts.format_large,
         "duration": format_duration,
         "size": durable.format_size,
         "cut": truncate,
         "suite": lambda name: texts.title(name, texts.SUITE_TITLES),
         "label": lambda name: texts.title(name, texts.RESULT_TITLES),
+        "source_lines": texts.source_lines,
     }
     return environment
 
@@ -106,8 +112,8 @@ def _legend(findings: Findings) -> list[tuple[str, str, str]]:
 def _draw_plots(findings: Findings, main: Sequence[ScorecardRow]) -> dict[str, list[Markup]]:
     """Return the plots of each section; a section without data has none."""
     colors = model_colors(findings.evidence.models)
-    shares = [row for row in main if row.unit == "share"][:MAX_PLOT_ROWS]
-    rows = [(sentences.label(row), row.values) for row in shares]
+    shares = [row for row in main if row.unit == "share" and row.suite != CONTAMINATION]
+    rows = _labelled(shares[:MAX_PLOT_ROWS])
     refusal_rows = _refusal_rows(findings)
     drawn: dict[str, list[Markup]] = {}
     if rows:
@@ -139,6 +145,16 @@ def _draw_plots(findings: Findings, main: Sequence[ScorecardRow]) -> dict[str, l
             for i, panel in enumerate(panels)
         ]
     return drawn
+
+
+def _labelled(rows: Sequence[ScorecardRow]) -> list[tuple[str, Mapping[str, EvalResult]]]:
+    """Return the values of each row with its label; a label of several rows gets their suites."""
+    counts = Counter(sentences.label(row) for row in rows)
+    return [
+        (label if counts[label] == 1 else f"{label} ({row.suite})", row.values)
+        for row in rows
+        for label in [sentences.label(row)]
+    ]
 
 
 def _refusal_rows(findings: Findings) -> list[tuple[str, dict[str, EvalResult]]]:

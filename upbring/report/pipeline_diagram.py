@@ -162,10 +162,10 @@ def _lines(stage: ReportedStage, data_stages: Collection[str]) -> list[str]:
     train_records = [record for record in stage.records if record.kind == "train"]
     tokens = sum(record.values.get("tokens", 0.0) for record in train_records)
     data_names = texts.join_names(value for value in stage.inputs.values() if value in data_stages)
-    rows_text = texts.format_count(rows, "row") + (f" from {data_names}" if data_names else "")
+    rows_text = texts.count_or_no(rows, "row") + (f" from {data_names}" if data_names else "")
     lines = [description, rows_text if rows else ""]
     if train_records:
-        steps = texts.format_count(train_records[-1].step, "step")
+        steps = texts.count_or_no(train_records[-1].step, "step")
         lines.append(f"{steps}, {texts.format_large(tokens)} tokens")
     return [line for line in (*lines, _headline_metric(stage)) if line]
 

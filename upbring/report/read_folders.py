@@ -14,14 +14,16 @@ from typing import TypeVar
 
 from upbring.durable import JSON, explain_os_errors
 from upbring.errors import InputError, nearest
+from upbring.model.gguf.locate_model import locate_model
 from upbring.report.count_weights import num_weights
 from upbring.report.run_data import BASE, Answer, Evidence, ReportedGate, ReportedStage
 from upbring.runs.contract import Contract, read_contract
+from upbring.runs.data_file import DataFile, read_data_file
 from upbring.runs.environment import redact_home
-from upbring.runs.find_model import locate_model, open_model_folder
+from upbring.runs.find_model import open_model_folder
 from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
-from upbring.runs.results import ANSWERS, RESULTS, EvalResult, read_results
-from upbring.runs.run_folder import DataFile, Run, all_runs
+from upbring.runs.results import ABOUT_JUDGES, ANSWERS, RESULTS, EvalResult, read_results
+from upbring.runs.run_folder import Run, all_runs
 from upbring.settings.parse_yaml import Node, Scalar, Section, read_yaml
 
 RECIPE_FILE, GATES_FILE = "recipe.json", "gates.json"
@@ -75,7 +77,7 @@ class _EvidenceReader:
         names = {stage.path.resolve(): stage.name for stage in stages}
         linked = tuple(replace(each, inputs=_resolve_inputs(each, names)) for each in stages)
         results = tuple(self.results.values())
-        compared = dict.fromkeys(each.model for each in results if each.suite != "reward_health")
+        compared = dict.fromkeys(each.model for each in results if each.suite not in ABOUT_JUDGES)
         models = tuple(self.models or compared)
         return Evidence(
             title,
@@ -201,7 +203,7 @@ class _EvidenceReader:
     def _read_data_files(self, path: Path) -> tuple[DataFile, ...]:
         rows = _as_list(self._read_object(path).get("files"))
         data_files = [
-            self._call_or_record_error(partial(_parse_data_file, row))
+            self._call_or_record_error(partial(read_data_file, row))
             for row in rows
             if isinstance(row, Mapping)
         ]
@@ -320,17 +322,6 @@ def _format_prompt(prompt: JSON) -> str:
     if turns:
         return "\n".join(f"{each.get('role', '?')}: {each.get('content', '')}" for each in turns)
     return "" if prompt is None else str(prompt)
-
-
-def _parse_data_file(row: Mapping[str, JSON]) -> DataFile:
-    return DataFile(
-        str(row["file"]),
-        str(row["sha256"]),
-        int(str(row["rows"])),
-        str(row.get("format", "?")),
-        "held_out" if row.get("purpose") == "held_out" else "train",
-        tuple(map(str, _as_list(row.get("notes")))),
-    )
 
 
 def _parse_gate(row: Mapping[str, JSON]) -> ReportedGate:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from upbring.durable import JSON
 from upbring.runs.contract import Contract
+from upbring.runs.data_file import DataFile
 from upbring.runs.metrics import MetricsRecord
 from upbring.runs.results import EvalResult
-from upbring.runs.run_folder import DataFile
 
 BASE = "base"
 

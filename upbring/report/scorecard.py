@@ -10,7 +10,7 @@ from typing import Literal
 
 from upbring.report import texts
 from upbring.report.run_data import Evidence
-from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality
+from upbring.runs.results import ABOUT_JUDGES, REWARD_HEALTH, EvalResult, JudgeQuality
 
 Change = Literal["better", "worse", "changed", "not clear", "not known", "too few", "no evidence"]
 
@@ -61,7 +61,7 @@ def scorecard(evidence: Evidence) -> list[ScorecardRow]:
     """Return one row for each metric that at least two models have."""
     by_name: dict[tuple[str, str], dict[str, EvalResult]] = {}
     for each in evidence.results:
-        if each.against is None and each.suite != REWARD_HEALTH:
+        if each.against is None and each.suite not in ABOUT_JUDGES:
             by_name.setdefault((each.suite, each.name), {})[each.model] = each
     rows = []
     for (suite, name), by_model in by_name.items():

@@ -11,9 +11,9 @@ from upbring.report import texts
 from upbring.report.findings import Findings
 from upbring.report.scorecard import ScorecardRow, find_result
 from upbring.rules.refusal import REFUSAL_RULES
+from upbring.runs.results import CONTAMINATION
 from upbring.train.progress import format_duration
 
-CONTAMINATION = "contamination"  # suite: shares of prompts that were trained on
 OVERFIT_RATIO = 1.02  # times the lowest held-out loss
 
 Tone = Literal["good", "bad", "open"]
@@ -42,7 +42,7 @@ def verdict(findings: Findings) -> ReportVerdict:
     reasons = tuple(_reasons(findings))
     if failed:
         names = texts.join_names(gate.name for gate in failed)
-        summary = f"{len(failed)} of {texts.format_count(len(gates), 'gate')} failed ({names})."
+        summary = f"{len(failed)} of {texts.count_or_no(len(gates), 'gate')} failed ({names})."
         return ReportVerdict("bad", f"Do not deploy this model: {summary}", reasons)
     if unfinished := _unfinished(findings):
         return ReportVerdict("open", unfinished, reasons)
@@ -124,7 +124,7 @@ def scorecard(findings: Findings) -> str:
     rest = len(rows) - sum(counts.values())
     return (
         f"From {models[0]} to {models[-1]}, {counts['better']} of "
-        f"{texts.format_count(len(rows), 'metric')} got significantly better and "
+        f"{texts.count_or_no(len(rows), 'metric')} got significantly better and "
         f"{counts['worse']} significantly worse; for the other {rest} the change is not clear."
     )
 
@@ -224,7 +224,7 @@ def comparisons(findings: Findings) -> str:
     """Return how many of the shown responses got better and worse."""
     gains = sum(side.gain > 0 for side in findings.comparisons)
     losses = len(findings.comparisons) - gains
-    counts = [texts.format_count(gains, "improvement"), texts.format_count(losses, "regression")]
+    counts = [texts.count_or_no(gains, "improvement"), texts.count_or_no(losses, "regression")]
     return (
         "The largest score changes between the first and the last model: "
         f"{texts.join_names(counts)}. These are extremes, not typical responses."
@@ -236,6 +236,6 @@ def costs(findings: Findings) -> str:
     seconds = sum(cost.wall_seconds or cost.seconds for cost in findings.costs)
     tokens = sum(cost.tokens for cost in findings.costs)
     return (
-        f"{texts.format_count(len(findings.costs), 'training stage')} took "
+        f"{texts.count_or_no(len(findings.costs), 'training stage')} took "
         f"{format_duration(seconds)} and processed {texts.format_large(tokens)} tokens."
     )

@@ -3,17 +3,22 @@
 import math
 from collections.abc import Iterable
 
-from upbring.runs.results import EvalResult
+from upbring.plurals import format_count, pluralize
+from upbring.runs.data_file import DataFile
+from upbring.runs.results import EvalResult, list_judges
+from upbring.runs.source_results import VOTES
 
 SUITE_TITLES = {
     "facts": "Factual knowledge",
     "tasks": "Task performance",
     "instructions": "Instruction following",
     "refusals": "Refusals",
+    "redteam": "Attacks (red teaming)",
     "forgetting": "Retained capabilities (alignment tax)",
     "memorisation": "Memorization of training data",
     "preference": "Preference",
     "reward_health": "Reward model quality",
+    "judge": "The judge, on pairs whose better response is known",
     "custom": "Your own metrics",
     "contamination": "Evaluated prompts that were in the training data",
 }
@@ -29,6 +34,9 @@ RESULT_TITLES = {
     "harmful_not_refused": "harmful requests not refused",
     "harmful_refusal": "harmful requests refused",
     "harmful_refusal_partial": "harmful requests partly refused",
+    "attack_success": "attacks that succeed in one try",
+    "attack_success_at_8": "attacks that succeed in one of 8 tries",
+    "comprehension": "innocent requests understood",
     "perplexity": "perplexity on general text",
     "bits_per_byte": "bits per byte on general text",
     "exposure": "exposure of planted secrets",
@@ -38,7 +46,28 @@ RESULT_TITLES = {
     "strength": "Bradley–Terry strength",
     "win_rate": "win rate",
     "win_rate_length_controlled": "length-controlled win rate",
+    "agreement": "pairs ordered as in the gold data",
+    "ended": "responses that end by themselves",
+    "flip_rate": "pairs whose choice changes with the order",
+    "first_position": "choices that fall on the first response",
+    "length_bias": "preference for longer responses beyond the gold data's",
+    "self_preference": "preference for its own responses",
+    "not_understood": "replies that were not understood",
+    "ceiling": "accuracy of a perfect judge on these labels",
+    "annotator_agreement": "pairs that two annotators order alike",
+    "votes_agreement": "pairs that two annotators order alike, before their consensus",
+    "annotator_alpha": "Krippendorff's α of the annotators",
     "pair_accuracy": "pairs ranked as the annotators did",
+}
+VOTE_TITLES = {  # in the order in which they are shown
+    "annotators": "annotators",
+    "votes": "votes",
+    "agreement": "two agree on a pair in",
+    "alpha": "Krippendorff's α",
+    "self_consistency": "agree with themselves in",
+    "gold_accuracy": "control items ordered rightly",
+    "prefers_upper": "prefer the upper response in",
+    "prefers_longer": "prefer the longer response in",
 }
 METRIC_TITLES = {
     "nll": "negative log-likelihood",
@@ -65,6 +94,19 @@ def title(name: str, titles: dict[str, str]) -> str:
     head, _, last = name.rpartition("/")
     words = titles.get(last) or last.replace("_", " ")
     return f"{head.replace('_', ' ')}: {words}" if head else words
+
+
+def source_lines(file: DataFile) -> list[str]:
+    """Return who labeled the rows of a data file, and how well."""
+    found = {each.name: each for each in file.results if each.suite == VOTES}
+    shown = [
+        f"{words} {format_number(each.value, each.unit)}{interval and f' ({interval})'}"
+        for name, words in VOTE_TITLES.items()
+        if (each := found.get(name)) is not None and each.value is not None
+        for interval in [format_interval(each)]
+    ]
+    lines = [f"labels by people: {', '.join(shown)}"] if shown else []
+    return [*lines, *(f"labels {judge.text}" for judge in list_judges(file.results))]
 
 
 def format_number(value: float | None, unit: str = "") -> str:
@@ -113,14 +155,13 @@ def format_interval(measured: EvalResult) -> str:
     return f"{low} … {high}"
 
 
-def format_count(count: int, noun: str, *, plural: str = "") -> str:
-    """Return a count with its noun.
+def count_or_no(count: int, noun: str) -> str:
+    """Return a count with its noun, for a sentence.
 
-    >>> format_count(1, "gate"), format_count(1500, "row"), format_count(0, "loss", plural="losses")
+    >>> count_or_no(1, "gate"), count_or_no(1500, "row"), count_or_no(0, "loss")
     ('1 gate', '1,500 rows', 'no losses')
     """
-    word = noun if count == 1 else plural or f"{noun}s"
-    return f"{count:,} {word}" if count else f"no {word}"
+    return format_count(count, noun) if count else f"no {pluralize(noun)}"
 
 
 def format_large(value: float) -> str:

@@ -218,3 +218,12 @@ RULES: Mapping[str, NamedRule] = {
         lambda text, _: float(num_formatting_marks(text)),
     ),
 }
+
+
+def is_function(name: str) -> bool:
+    """Whether the name of a judge is that of a rule, or of a function in a file.
+
+    >>> is_function("json"), is_function("rules.py:brief"), is_function("runs/reward-1")
+    (True, True, False)
+    """
+    return ".py:" in name or name.endswith(".py") or name.removeprefix("is_") in RULES

@@ -63,6 +63,8 @@ class Contract:
     history: tuple[TrainingStage, ...] = ()
     # Subtracted from a reward model's scores, so that good responses have a mean score of 0.
     offset: float = 0.0
+    # How the base was quantized while its adapter was trained.
+    quantization: Literal["nf4", "int8"] | None = None
     format: int = field(default=FORMAT)
 
 
@@ -100,12 +102,22 @@ def describe_differences(
     aspects: tuple[Aspect, ...] = CHAT_ASPECTS,
 ) -> list[str]:
     """Return one line per aspect in which two contracts differ, with both values."""
+    differing = differing_aspects(contract, other, aspects=aspects)
     return [
         f"{aspect}: {names[0]} has {left}, {names[1]} has {right}"
+        for aspect, (left, right) in differing.items()
+    ]
+
+
+def differing_aspects(
+    contract: Contract, other: Contract, *, aspects: tuple[Aspect, ...] = ("base", *CHAT_ASPECTS)
+) -> dict[Aspect, tuple[str, str]]:
+    """Return both values of each aspect in which two contracts differ."""
+    return {
+        aspect: _format_both(contract, other, aspect=aspect)
         for aspect in aspects
         if _comparable_value(contract, aspect) != _comparable_value(other, aspect)
-        for left, right in [_format_both(contract, other, aspect=aspect)]
-    ]
+    }
 
 
 def _comparable_value(contract: Contract, aspect: Aspect) -> object:

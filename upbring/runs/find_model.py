@@ -1,11 +1,12 @@
-"""Resolve a model name (path, run folder, builtin or Hugging Face Hub id) to a directory.
+"""Find the model of a name (path, run folder, GGUF file or builtin) on this machine, and open it.
 
 Every model that is read is opened here: folders that could run code are rejected, and saved files
-are verified, before any library reads them. Loads no weights.
+are verified, before any library reads them. Loads no weights. GGUF files and names on the Hugging
+Face Hub become directories in `model/gguf/locate_model.py`.
 """
 
-import os
 import re
+import shlex
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
@@ -14,23 +15,11 @@ from upbring import durable
 from upbring.errors import InputError, format_command, nearest
 from upbring.runs.reject_code import READ_FILES, reject_code
 
+HARDENING = "hardening.json"  # in the output folder of `upbring harden`
+GGUF_SUFFIX, GGUF_MAGIC = ".gguf", b"GGUF"
+GGUF_CACHE = "gguf"  # the folder of converted files in the cache
 RUNS_FOLDER = "runs"  # the default folder of runs, which is no name on the Hub
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_HUB_FILES = (
-    "*.safetensors",
-    "*.json",
-    "*.jinja",
-    "merges.txt",
-    "vocab.txt",
-    "*.model",
-    "README.md",
-)
-
-
-def locate_model(name: str, *, log: Callable[[str], None] = lambda _: None) -> Path:
-    """Return the model directory of `name`, verified and free of code."""
-    folder = find_local_model(name) or _download_from_hub(name, log=log)
-    return open_model_folder(folder, log=log)
 
 
 def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: None) -> Path:
@@ -48,17 +37,29 @@ def open_model_folder(folder: Path, *, log: Callable[[str], None] = lambda _: No
 
 
 def find_local_model(name: str) -> Path | None:
-    """Return the directory of a model on this machine, or None if `name` is a Hub id."""
+    """Return the directory or the GGUF file of a model on this machine; None for a Hub id."""
     folder = Path(name)
     if name.startswith("builtin:"):
         return _builtin_folder(name.removeprefix("builtin:"))
     if folder.is_dir():
         return _run_model_folder(folder)
     if folder.is_file():
-        raise InputError(f"{name}: is a file; give the directory that contains the model")
+        if is_gguf(folder):
+            return folder
+        raise InputError(
+            f"{name}: is a file; give the directory that contains the model, or a .gguf file"
+        )
     if is_hub_id(name):
         return None
     raise InputError(_missing_folder_text(folder))
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file has the name or the first bytes of a GGUF file."""
+    if path.suffix.lower() == GGUF_SUFFIX:
+        return True
+    with durable.explain_os_errors(path), path.open("rb") as file:
+        return file.read(len(GGUF_MAGIC)) == GGUF_MAGIC
 
 
 def is_hub_id(name: str) -> bool:
@@ -96,6 +97,8 @@ def _builtin_folder(name: str) -> Path:
 
 def _run_model_folder(folder: Path) -> Path:
     """Return the model folder of a run folder; return any other directory unchanged."""
+    if (folder / HARDENING).is_file() and (folder / "model").is_dir():
+        return folder / "model"
     if not (folder / "run.json").is_file():
         return folder
     if not (folder / "model").is_dir():
@@ -113,6 +116,11 @@ def _missing_folder_text(folder: Path) -> str:
         others = []
     suggestion = nearest(folder.name, others)
     suggestion_text = f"did you mean {folder.parent / suggestion}?" if suggestion else ""
+    if folder.parent.name == GGUF_CACHE:
+        return (
+            f"{folder}: no such directory; it was converted from a GGUF file; convert that again "
+            f"with `upbring import FILE.gguf --to {shlex.quote(str(folder))}`"
+        )
     is_run = folder.parent.name == RUNS_FOLDER
     hint = suggestion_text or (
         "list the runs with `upbring runs`"
@@ -120,21 +128,3 @@ def _missing_folder_text(folder: Path) -> str:
         else "give a directory, a run folder, or a Hugging Face Hub id (owner/name)"
     )
     return f"{folder}: no such directory; {hint}"
-
-
-def _download_from_hub(name: str, *, log: Callable[[str], None]) -> Path:
-    """Download a model by its Hub id and return its directory."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 -- only for a Hub id
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 -- as above
-
-    if os.environ.get("HF_HUB_OFFLINE") != "1":
-        log(f"{name}: no such local directory, downloading from the Hugging Face Hub")
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
-    except (OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"{name}: no such local directory, and the Hugging Face Hub download failed "
-            f"({reason}); check the spelling, or copy the model to this machine and give its "
-            "directory"
-        ) from error

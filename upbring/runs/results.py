@@ -16,6 +16,9 @@ from upbring.errors import InputError
 
 FORMAT = 1
 REWARD_HEALTH = "reward_health"
+JUDGE = "judge"  # the figures of a judge on gold pairs; its "model" is the judge
+ABOUT_JUDGES = frozenset({REWARD_HEALTH, JUDGE})  # suites whose "model" is no evaluated one
+CONTAMINATION = "contamination"  # by suite, the share of prompts that a model was trained on
 RESULTS, ANSWERS = "results.json", "answers.jsonl"
 CHANGE_SUFFIX = "_change"  # of a number that is a paired difference from another model
 
@@ -45,9 +48,7 @@ class JudgeQuality:
 class EvalResult:
     """One number about one model, with its 95 % confidence interval."""
 
-    suite: (
-        str  # facts, instructions, refusals, forgetting, memorisation, preference, reward_health …
-    )
+    suite: str  # facts, instructions, refusals, forgetting, memorisation, preference, judge …
     model: str  # its name from the user or the recipe
     name: str  # accuracy, over_refusal, win_rate …
     value: float | None  # None: not measured; `note` gives the reason
@@ -71,20 +72,38 @@ class _ResultsFile:
 
 
 def find_judge_quality(name: str) -> JudgeQuality:
-    """Return the quality of a reward model as a judge, as its run measured it."""
+    """Return the quality of a reward model as a judge, as its run measured it.
+
+    The results lie in the run's folder and in its model folder, which may have been copied alone;
+    there the manifest lists them.
+    """
     folder = Path(name)
-    run = (
-        folder.parent if folder.name == "model" and (folder.parent / RESULTS).is_file() else folder
+    if not folder.is_dir():
+        return JudgeQuality(name, detail="no results on held-out rankings are known")
+    folders = [folder / "model", folder, *([folder.parent] if folder.name == "model" else [])]
+    found = next((each for each in folders if (each / RESULTS).is_file()), None)
+    for result in read_results(found) if found else []:
+        if result.suite == REWARD_HEALTH and result.judge is not None:
+            return replace(result.judge, name=name)
+    detail = (
+        f"{found / RESULTS} has no results on held-out rankings; train with held-out rankings"
+        if found
+        else f"there is no {RESULTS} in the folder; copy it from the run of the reward model"
     )
-    for each in read_results(run) if folder.is_dir() else []:
-        if each.suite == REWARD_HEALTH and each.judge is not None:
-            return replace(each.judge, name=name)
-    return JudgeQuality(name, detail="no results on held-out rankings are known")
+    return JudgeQuality(name, detail=detail)
+
+
+def contamination_note(model: str, suite: str, results: Sequence[EvalResult]) -> str:
+    """Return how many prompts of a suite a model was trained on; '' if none, or not known."""
+    for each in results:
+        if (each.suite, each.model, each.name) == (CONTAMINATION, model, suite) and each.value:
+            return each.note
+    return ""
 
 
 def list_judges(results: Sequence[EvalResult]) -> list[JudgeQuality]:
     """Return the judges of results about models, each once."""
-    judges = [each.judge for each in results if each.judge and each.suite != REWARD_HEALTH]
+    judges = [each.judge for each in results if each.judge and each.suite not in ABOUT_JUDGES]
     return list(dict.fromkeys(judges))
 
 
@@ -103,6 +122,7 @@ def read_results(folder: Path) -> list[EvalResult]:
     path = folder / RESULTS
     if not path.is_file():
         return []
+    durable.verify_file(path)
     try:
         with durable.explain_os_errors(path):
             file = _RESULTS_FILE.validate_json(path.read_bytes())

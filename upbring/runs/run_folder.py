@@ -31,7 +31,8 @@ from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError, ResumeError, format_command, format_value, nearest
 from upbring.runs.contract import Contract, read_contract, write_contract
-from upbring.runs.environment import collect_environment, redact_home
+from upbring.runs.data_file import DataFile, data_file_to_json
+from upbring.runs.environment import collect_environment
 from upbring.runs.folder_name import RULE, is_folder_name
 from upbring.runs.metrics import last_record
 
@@ -45,18 +46,6 @@ METADATA_KEYS = (
 )
 
 Status = Literal["finished", "running", "interrupted"]
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A data file that a run was trained or evaluated on."""
-
-    file: str
-    sha256: str
-    rows: int
-    format: str
-    purpose: Literal["train", "held_out"] = "train"
-    notes: tuple[str, ...] = ()  # what happened to its rows: how many were dropped or truncated
 
 
 @dataclass(frozen=True)
@@ -135,9 +124,7 @@ class Run:
         for run in reversed(existing_runs):
             if run.status() == "interrupted":
                 return cls(run.path)
-        problem = (
-            f"all {len(existing_runs)} runs are finished or running" if existing_runs else "no runs"
-        )
+        problem = "all runs are finished or running" if existing_runs else "no runs"
         raise ResumeError(
             f"{runs}: {problem}, so there is nothing to resume; list the runs with `upbring runs`"
         )
@@ -263,10 +250,7 @@ class Run:
 
     def write_data(self, files: list[DataFile]) -> None:
         """Save the list of data files."""
-        rows: list[JSON] = []
-        for file in files:
-            notes = [*map(redact_home, file.notes)]
-            rows.append({**vars(file), "file": redact_home(file.file), "notes": notes})
+        rows: list[JSON] = [data_file_to_json(file) for file in files]
         durable.write_json(self.data_file, {"files": rows})
 
     def write_contract(self, contract: Contract) -> None:

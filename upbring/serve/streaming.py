@@ -13,6 +13,7 @@ from upbring.maths import counter_rng
 from upbring.model.decoder import Decoder, make_decoder
 from upbring.model.load import LoadedModel
 from upbring.model.sampling import Request, StopConditions, stream
+from upbring.plurals import format_count
 from upbring.settings.sampling import SampleSettings
 
 _REPLACEMENT_CHARACTER = "\ufffd"  # decoded from an incomplete character
@@ -40,7 +41,8 @@ class ChatModel:
         limit = model.max_positions
         if limit is not None and len(prompt) >= limit:
             raise InputError(
-                f"the dialogue has {len(prompt)} tokens and the model's context length is "
+                f"the dialogue has {format_count(len(prompt), 'token')} and the model's context "
+                "length is "
                 f"{limit}; shorten the message, or start a new dialogue with /new"
             )
         if limit is not None and len(prompt) + sampling.max_tokens > limit:
@@ -81,9 +83,9 @@ def make_chat_model(loaded: LoadedModel, *, template: str | None = None) -> Chat
     return ChatModel(loaded, make_chat(loaded.tokenizer, template=template or contract_template))
 
 
-def response_key(seed: int, turn: int) -> int:
-    """Return the random key for sampling a response."""
-    return counter_rng.key(seed, "chat", turn)
+def response_key(seed: int, turn: int, attempt: int = 0) -> int:
+    """Return the random key for sampling a response; each attempt gives another one."""
+    return counter_rng.key(seed, "chat", turn, *([attempt] if attempt else []))
 
 
 def _from_stop_string(text: str, stops: Sequence[str]) -> str:

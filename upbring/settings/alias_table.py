@@ -7,13 +7,19 @@ and the reason. Names have underscores, and are separated by spaces.
 from upbring.settings.answered_names import (
     ALWAYS_PACKED,
     ASSISTANT_ONLY,
+    AVERAGES,
+    FEW_BITS,
     LORA_START,
-    NO_4_BIT,
+    NO_BIAS,
     NO_DROPOUT,
     NO_FLOAT16,
     NO_STAGE,
     OTHER_LOSS,
     RESUMABLE,
+    RESUMABLE_STEPS,
+    SAFE_ONLY,
+    SAMPLED_AS_IS,
+    TRACKER_CHOICE,
     Advice,
 )
 
@@ -55,14 +61,16 @@ RENAMED: dict[str, str] = {
     "model_max_length block_size max_len context_length",
     "data": _ROWS,
     "prompts": _ROWS,
-    "held_out": "eval_dataset eval_file validation_file val_file test_file",
+    "held_out": "eval_dataset eval_datasets eval_data eval_file validation_file validation_data "
+    "val_file val_data test_file test_dataset test_datasets",
     "held_out_share": "val_size val_set_size test_size eval_size validation_split",
     "limit": "max_samples max_train_samples",
     "chat_template": "chat_template_path",
     "name": "run_name experiment_name",
+    "as_": "format export_format",
     "to": "output_dir output out save_directory export_dir",
-    "eval_steps": "eval_interval evaluation_steps",
-    "save_steps": "save_interval save_freq",
+    "eval_steps": "eval_interval evaluation_steps eval_every evaluate_every eval_freq",
+    "save_steps": "save_interval save_freq save_every checkpoint_every checkpointing_steps",
     "save_total_limit": "max_ckpt_num",
     "beta": "pref_beta dpo_beta simpo_beta orpo_alpha",
     "gamma": "simpo_gamma",
@@ -85,6 +93,7 @@ RENAMED: dict[str, str] = {
     "metric_function": "metric_functions metric metrics compute_metrics",
     "reward_model": "reward_model_path reward_pretrain reward_model_name_or_path",
     "patience": "early_stopping_patience",
+    "center_rewards_coef": "center_rewards_coefficient",
     "system": "system_prompt",
 }
 
@@ -92,11 +101,13 @@ _SWITCH: dict[str, str | Advice | None] = {"true": None, "false": None}
 _ANY_VALUE: dict[str, str | Advice | None] = {"": None}
 # What changes no result here is accepted, so that a command or a file of another tool just works.
 _IGNORED: tuple[tuple[str, dict[str, str | Advice | None]], ...] = (
-    ("remove_unused_columns plot_loss verbose disable_tqdm", _SWITCH),
+    ("remove_unused_columns plot_loss verbose disable_tqdm log_completions", _SWITCH),
     ("overwrite_cache logging_first_step dataloader_pin_memory", _SWITCH),
     ("ddp_find_unused_parameters include_num_input_tokens_seen", _SWITCH),
     ("log_level logging_steps logging_strategy log_interval ddp_timeout", _ANY_VALUE),
-    ("dataloader_num_workers num_workers preprocessing_num_workers dataset_num_proc", _ANY_VALUE),
+    ("dataloader_num_workers num_workers preprocessing_num_workers", _ANY_VALUE),
+    ("dataset_num_proc num_proc", _ANY_VALUE),
+    ("save_safetensors", {"true": None, "false": SAFE_ONLY}),
     ("per_device_eval_batch_size eval_batch_size model_type tokenizer_type", _ANY_VALUE),
     ("do_train", {"true": None, "": Advice("a training command trains; leave it out")}),
 )
@@ -109,14 +120,18 @@ _DTYPES: dict[str, str | Advice | None] = {
 # Setting, other names, and what their values are called here.
 CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     ("dtype", "torch_dtype precision mixed_precision compute_dtype", _DTYPES),
-    ("dtype", "bf16", {"true": "bfloat16", "false": None, "auto": "auto"}),
+    ("dtype", "bf16", {"true": "bfloat16", "false": "float32", "auto": "auto"}),
     ("dtype", "fp32", {"true": "float32", "false": None}),
     ("dtype", "fp16", {"true": NO_FLOAT16, "false": None}),
     ("device", "use_cpu no_cuda cpu", {"true": "cpu", "false": None}),
     ("target_modules", "lora_target_modules lora_target", {"all": "all-linear"}),
     ("target_modules", "lora_target_linear", {"true": "all-linear", "false": None}),
     ("rank", "lora_dropout dropout", {"0": None, "0.0": None, "": NO_DROPOUT}),
-    ("tune", "adapter", {"lora": "lora", "qlora": NO_4_BIT}),
+    ("quantization", "adapter", {"lora": None, "qlora": "nf4"}),  # lora is the default
+    ("quantization", "load_in_4bit qlora use_4bit", {"true": "nf4", "false": None}),
+    ("quantization", "load_in_8bit use_8bit", {"true": "int8", "false": None}),
+    ("quantization", "quantization_bit", {"4": "nf4", "8": "int8", "": FEW_BITS}),
+    ("quantization", "quantization_method", {"bitsandbytes": None, "bnb": None, "": FEW_BITS}),
     ("tune", "use_peft use_lora lora", {"true": "lora", "false": "full"}),
     ("tune", "full full_finetune full_finetuning", {"true": "full", "false": "lora"}),
     ("steps", "max_steps num_steps max_train_steps train_steps total_steps", {"-1": None}),
@@ -138,7 +153,7 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     ("turns", "assistant_only_loss completion_only_loss", {"true": None, "false": ASSISTANT_ONLY}),
     ("turns", "mask_history", {"true": "last", "false": "all"}),
     ("final_weights", "load_best_model_at_end", {"true": "best", "false": "last"}),
-    ("track", "report_to", {"none": None, "tensorboardx": "tensorboard"}),
+    ("track", "report_to", {"none": None, "tensorboardx": "tensorboard", "all": TRACKER_CHOICE}),
     ("track", "use_wandb", {"true": "wandb", "false": None}),
     (
         "held_out_share",
@@ -152,10 +167,20 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     (
         "save_steps",
         "save_strategy",
-        {"steps": None, "": Advice("use {save_steps}; unset, a run saves ten checkpoints")},
+        {
+            "steps": None,
+            "no": RESUMABLE_STEPS,
+            "": Advice("use {save_steps}; unset, a run saves ten checkpoints"),
+        },
     ),
     ("held_out_share", "do_eval", {"true": None, "false": "0"}),
     ("comparisons", "precompute_ref_log_probs", {"true": None, "false": None}),
+    ("as_", "merge merge_and_unload", {"true": "merged", "false": None}),
+    ("as_", "gguf", {"true": "gguf", "false": None}),
+    ("average", "loss_type", {"grpo": "responses", "dapo": "tokens", "": AVERAGES}),
+    ("kl_coef", "temperature top_p", {"1": None, "1.0": None, "": SAMPLED_AS_IS}),
+    ("kl_coef", "top_k", {"0": None, "-1": None, "": SAMPLED_AS_IS}),
+    ("rank", "lora_bias", {"none": None, "": NO_BIAS}),
     # each method has its own loss; of these settings it has the first that is its own
     ("gamma", "loss_type pref_loss", {"simpo": None, "": OTHER_LOSS}),
     ("desirable_weight", "loss_type pref_loss", {"kto": None, "": OTHER_LOSS}),
@@ -166,6 +191,16 @@ CONVERTED: tuple[tuple[str, str, dict[str, str | Advice | None]], ...] = (
     ("rank", "init_lora_weights", {"true": None, "": LORA_START}),
     *(("save_steps", names, values) for names, values in _IGNORED),
 )
+
+# Other tools' names for a value of a setting.
+VALUE_NAMES: dict[str, dict[str, str]] = {
+    "as_": {
+        **dict.fromkeys(("adapter", "lora"), "peft"),
+        **dict.fromkeys(("full", "safetensors", "hf", "huggingface"), "merged"),
+        **dict.fromkeys(("llama.cpp", "llama-cpp"), "gguf"),
+    },
+    "scale_rewards": {"group": "true", "none": "false"},
+}
 
 COMMAND_ALIASES: dict[str, str | Advice] = {
     **dict.fromkeys(("train", "finetune", "fine-tune", "instruction-tuning"), "sft"),
@@ -183,11 +218,15 @@ COMMAND_ALIASES: dict[str, str | Advice] = {
     **dict.fromkeys(("estimate", "estimate-memory"), "plan"),
     **dict.fromkeys(("env", "info"), "doctor"),
     **dict.fromkeys(("list", "ls"), "runs"),
-    **dict.fromkeys(
-        ("serve", "api", "vllm-serve"),
-        Advice("a server is not available yet; use chat, or export and another server"),
+    **dict.fromkeys(("lm-eval", "lm_eval"), "evaluate"),
+    "continue": "resume",
+    "distill": "teacher",
+    "new": "init",
+    "quantize": Advice(
+        "use sft --quantization nf4 to train on 4-bit weights, export --as gguf to write them"
     ),
-    **dict.fromkeys(("webui", "webchat"), Advice("there is no web interface; use chat, or watch")),
+    "tokenize": Advice("rows are tokenized by the training commands; check shows their lengths"),
+    **dict.fromkeys(("api", "vllm-serve", "server", "webui", "webchat"), "serve"),
     **dict.fromkeys(
         ("push", "push-to-hub", "upload"),
         Advice("nothing is uploaded; use export, and upload the folder that it writes"),
@@ -196,6 +235,7 @@ COMMAND_ALIASES: dict[str, str | Advice] = {
         ("login", "logout"),
         Advice("there is no account; for private models on the hub set HF_TOKEN"),
     ),
+    **dict.fromkeys(("annotate", "rank", "labelling", "labeling"), "label"),
     "version": Advice("use `upbring --version`"),
     **dict.fromkeys(
         ("config", "configure"),

@@ -37,9 +37,9 @@ TRACKER_NAMES = Advice(
     "a tracker's run has the name of the run; for another project set WANDB_PROJECT, "
     "TRACKIO_PROJECT or MLFLOW_EXPERIMENT_NAME, and to choose a tracker use {track}"
 )
-NO_4_BIT = Advice(
-    "4-bit and 8-bit base weights are not available yet; leave it out, and to save memory use "
-    "{dtype=bfloat16} and {gradient_checkpointing}"
+FEW_BITS = Advice("weights have 4 bits (nf4) or 8 bits (int8); use {quantization=nf4}")
+NO_DOUBLE = Advice(
+    "4-bit weights are NormalFloat with double quantization, computed in {dtype}; leave it out"
 )
 OTHER_LOSS = Advice(
     "each loss is a command of its own, and others are not available; use `upbring dpo` (sigmoid), "
@@ -54,6 +54,18 @@ RESUMABLE = Advice(
     "model folder holds only the model"
 )
 LORA_START = Advice("A is random and B is zero, as by default in peft; leave it out")
+RESUMABLE_STEPS = Advice(
+    "a run always saves what it needs to be resumed; use {save_steps} with a large number, and "
+    "{save_total_limit=1}"
+)
+SAFE_ONLY = Advice("weights are only written as safetensors; leave it out")
+TRACKER_CHOICE = Advice("use {track=tensorboard}, wandb, mlflow or trackio, each on its own")
+AVERAGES = Advice("use {average=responses}, GRPO's loss, or {average=tokens}, DAPO's")
+SAMPLED_AS_IS = Advice(
+    "responses are sampled at temperature 1 from the full distribution, as the loss assumes; "
+    "leave it out"
+)
+NO_BIAS = Advice("biases stay frozen; leave it out")
 ANSWERED: tuple[Answered, ...] = (
     Answered(
         "batch_size",
@@ -63,14 +75,10 @@ ANSWERED: tuple[Answered, ...] = (
         "(per-device batch × accumulation × processes)",
     ),
     Answered(
-        "gradient_checkpointing",
-        "load_in_4bit load_in_8bit quantization quantization_bit qlora",
-        NO_4_BIT,
-    ),
-    Answered(
-        "device",
-        "load_in_4bit load_in_8bit quantization quantization_bit",
-        "4-bit and 8-bit weights are not available yet; use {dtype=bfloat16}",
+        "quantization",
+        "bnb_4bit_quant_type bnb_4bit_compute_dtype bnb_4bit_use_double_quant double_quantization "
+        "use_bnb_nested_quant bnb_4bit_quant_storage",
+        NO_DOUBLE,
     ),
     Answered(
         "processes",
@@ -114,12 +122,12 @@ ANSWERED: tuple[Answered, ...] = (
     Answered("adam_beta1", "adam_betas betas", "use {adam_beta1} and {adam_beta2}"),
     Answered(
         "batch_size",
-        "packing sample_packing padding_free pad_to_sequence_len group_by_length",
+        "packing sample_packing neat_packing padding_free pad_to_sequence_len group_by_length",
         ALWAYS_PACKED,
     ),
     Answered(
         "batch_size",
-        "torch_compile use_liger_kernel use_unsloth unsloth",
+        "torch_compile use_liger_kernel liger_kernel use_unsloth unsloth",
         "compiled and fused kernels are not available; leave it out",
     ),
     Answered(
@@ -173,11 +181,6 @@ ANSWERED: tuple[Answered, ...] = (
     ),
     Answered("epochs", "stage", NO_STAGE),
     Answered(
-        "scale_rewards",
-        "loss_type",
-        "use {average=responses}, GRPO's loss, or {average=tokens}, DAPO's",
-    ),
-    Answered(
         "gamma", "gamma_beta_ratio", "use {gamma}, the margin itself: beta × gamma_beta_ratio"
     ),
     Answered(
@@ -218,12 +221,6 @@ ANSWERED: tuple[Answered, ...] = (
         "the responses to sample prompts are decoded greedily; leave it out",
     ),
     Answered(
-        "kl_coef",
-        "temperature top_p top_k",
-        "responses are sampled at temperature 1 from the full distribution, as the loss assumes; "
-        "leave it out",
-    ),
-    Answered(
         "value_model",
         "critic_pretrain value_model_path",
         "the value model starts as a copy of the reward model; use {value_model=adapter} "
@@ -232,4 +229,45 @@ ANSWERED: tuple[Answered, ...] = (
     Answered(
         "num_generations", "use_vllm vllm", "rollouts with vLLM are not available yet; leave it out"
     ),
+    Answered("epochs", "use_vllm vllm", "training samples nothing with vLLM; leave it out"),
+    Answered(
+        "clip_range",
+        "epsilon_high clip_range_high clip_eps_high",
+        "the ratio is clipped by one number on both sides; use {clip_range}",
+    ),
+    Answered(
+        "num_generations",
+        "total_episodes num_episodes",
+        "use {steps}; the episodes of a step are {batch_size} × {num_generations}",
+    ),
+    Answered(
+        "num_generations",
+        "steps_per_generation",
+        "use {update_epochs}, how often the responses of a round are trained on",
+    ),
+    Answered(
+        "max_response_length",
+        "mask_truncated_completions",
+        "a response without an end counts as it is; use {missing_eos_penalty}, or a "
+        "larger {max_response_length}",
+    ),
+    Answered("turns", "loss_type", "the loss is that of the next token; leave it out"),
+    Answered(
+        "turns",
+        "beta",
+        "this loss has no reference to stay close to; use `upbring dpo`, or leave it out",
+    ),
+    Answered("turns", "label_smoothing_factor", "the targets are not smoothed; leave it out"),
+    Answered(
+        "format",
+        "dataset_text_field text_field text_column",
+        "columns are found by their names; for others use {format=columns:prompt=A,response=B}",
+    ),
+    Answered(
+        "model",
+        "eos_token pad_token",
+        "the tokenizer's own tokens are used; put others into the model's folder",
+    ),
+    Answered("data", "split dataset_split", "a file is one split; give its file"),
+    Answered("prompts", "split dataset_split", "a file is one split; give its file"),
 )

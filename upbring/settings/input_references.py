@@ -36,8 +36,10 @@ def split_weight(name: str, value: str) -> tuple[str, str]:
     ('sft', '')
     >>> split_weight("reward_function", "rewards.py:correct=0.5")
     ('rewards.py', ':correct=0.5')
+    >>> split_weight("judge", "rules.py:brief")
+    ('rules.py', ':brief')
     """
-    if name in FUNCTION_SETTINGS:
+    if name in FUNCTION_SETTINGS or (name == "judge" and _FUNCTION in value):
         head, separator, function = value.rpartition(_FUNCTION)
         return (head + ".py", ":" + function) if separator else (value, "")
     name_part, separator, weight = value.rpartition("=")

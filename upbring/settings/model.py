@@ -19,8 +19,17 @@ class ModelSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto", help="Device to run on. auto uses a GPU if there is one."
     )
+    quantization: Literal["auto", "none", "nf4", "int8"] = setting(
+        "auto",
+        help="Store the frozen weights of linear layers in 4 bits (nf4, as in QLoRA) or 8 bits "
+        "(int8). auto: as the model's adapter was trained, else none. Needs "
+        "upbring[quantization].",
+    )
     threads: int | None = setting(
-        None, ge=1, help="Number of CPU threads. Unset: one per CPU core that this process may use."
+        None,
+        ge=1,
+        help="Number of CPU threads. Unset: OMP_NUM_THREADS, or one per CPU core that this process "
+        "may use.",
     )
 
 

@@ -192,7 +192,10 @@ class _SectionResolver(Generic[S]):
             name in sections and isinstance(entry.value, Section)
             for name, entry in root.entries.items()
         )
-        return not has_section and any(self._is_known(name) for name in root.entries)
+        values = [entry.value for entry in root.entries.values()]
+        has_values_only = not any(isinstance(each, Section) for each in values)
+        is_known = any(self._is_known(name) for name in root.entries)
+        return not has_section and (is_known or (has_values_only and bool(values)))
 
     def _is_known(self, name: str) -> bool:
         return name.replace("-", "_") in self.specs or find_alias(name, self.specs) is not None
@@ -246,6 +249,9 @@ class _SectionResolver(Generic[S]):
         if alias.answer:
             self.problems.append(f"{location}: {render_names(alias.answer, style.show)}")
             return
+        if isinstance(value, tuple) and alias.values:
+            self._add_alias_items(alias, value, location=location)
+            return
         text = _as_text(value)
         if not (alias.values or alias.is_run_folder) or text is None:
             self._parse(alias.setting, parse, value, origin=origin, location=location)
@@ -257,6 +263,19 @@ class _SectionResolver(Generic[S]):
             return
         for name, converted_text in converted.items():
             self._parse(name, parse_flag, converted_text, origin=origin, location=location)
+
+    def _add_alias_items(self, alias: Alias, items: tuple[object, ...], *, location: str) -> None:
+        """Take the values of a repeated flag; those that mean nothing here are left out."""
+        converted: dict[str, list[str]] = {}
+        try:
+            for item in items:
+                for name, text in alias.convert(str(item)).items():
+                    converted.setdefault(name, []).append(text)
+        except ValueError as error:
+            self.problems.append(f"{location}: {render_names(str(error), self.style.show)}")
+            return
+        for name, texts in converted.items():
+            self._parse(name, parse_flag, tuple(texts), origin=self.style.origin, location=location)
 
     def _parse(self, name: str, parse: Parse[V], value: V, *, origin: str, location: str) -> None:
         """Note the value of a setting, or what is wrong with it."""
@@ -297,8 +316,11 @@ class _SectionResolver(Generic[S]):
         if detail["type"] in RANGE_ERROR_TYPES:
             found = f"{format_value(detail['input'])} is out of range"
             return f"{location}: {found}; give {setting.expected}"
-        if detail["type"] == "too_short":
-            return f"{location}: empty; give {setting.expected}"
+        if detail["type"] in {"too_short", "string_too_short"}:
+            least = detail.get("ctx", {}).get("min_length")
+            is_text = detail["type"] == "string_too_short"
+            fix = f"at least {least} characters" if is_text else setting.expected
+            return f"{location}: {'too short' if is_text else 'empty'}; give {fix}"
         if detail["type"] == "value_error":
             return f"{location}: {detail['msg'].removeprefix('Value error, ')}"
         found = f"{format_value(detail['input'])} is not {setting.expected}"

@@ -111,12 +111,12 @@ class SettingSpec:
 
 
 def flag_of(name: str) -> str:
-    """Return the flag of a setting.
+    """Return the flag of a setting; the name of one that Python reserves ends with an underscore.
 
-    >>> flag_of("max_length")
-    '--max-length'
+    >>> flag_of("max_length"), flag_of("as_")
+    ('--max-length', '--as')
     """
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 @cache

@@ -16,7 +16,8 @@ class StageSettings(ModelSettings, AdapterSettings, DataSettings, TrainSettings)
 
     final_weights: Literal["best", "last"] = setting(
         "best",
-        help="Weights to keep at the end: the best on held-out data, or those of the last step.",
+        help="Weights to keep at the end: the best on held-out data, or those of the last step, "
+        "as also with fewer than five held-out examples.",
     )
     sample_prompts: tuple[str, ...] = setting(
         (),

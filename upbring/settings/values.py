@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from upbring.errors import format_value, nearest
+from upbring.settings.alias_table import VALUE_NAMES
 from upbring.settings.parse_yaml import ListNode, Node, Scalar, Section
 from upbring.settings.schema import VALUE_TYPE_NOUNS, SettingSpec
 
@@ -50,6 +51,7 @@ def parse_text(setting: SettingSpec, text: str) -> object:
     >>> parse_text(setting_specs(TrainSettings)["learning_rate"], "1e-5")
     1e-05
     """
+    text = VALUE_NAMES.get(setting.name, {}).get(text.lower(), text)
     match setting.value_type:
         case "integer":
             return _parse_integer(setting, text)

@@ -30,13 +30,16 @@ from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Tree, Trees
 from upbring.errors import InputError, ResourceError, format_value
 from upbring.maths import counter_rng
-from upbring.runs.run_folder import DataFile
+from upbring.plurals import format_count
+from upbring.runs.data_file import DataFile
+from upbring.runs.source_results import read_source_results
 from upbring.settings.data import DataSettings
 from upbring.tracking import Track, no_tracking
 
 Log = Callable[[str], None]
 LINE_SUFFIXES = {".jsonl", ".ndjson", ".csv"}  # a row is about a line
 BLOCK_BYTES = 1 << 20
+FEW_HELD_OUT = 5  # with fewer examples, the held-out loss is hardly more than noise
 MAX_HELD_OUT = 200
 STALE_AFTER_SECONDS = 3600  # temporary files in the cache that are older belong to dead processes
 # part of the cache key: other versions may make other tokens
@@ -120,7 +123,12 @@ def make_dataset(
         main, held_out = split_held_out(main, settings.held_out_share, seed=seed)
     if not len(main):
         raise InputError(f"{settings.data[0]}: no row to train on; give at least one")
-    log(f"{len(main)} examples to train on, {len(held_out)} held out")
+    log(f"{format_count(len(main), 'example')} to train on, {len(held_out):,} held out")
+    if 0 < len(held_out) < FEW_HELD_OUT:
+        log(
+            f"held out: {format_count(len(held_out), 'example')}, too few to compare steps by, so "
+            "that the last weights are kept; give more rows, a larger held_out_share, or held_out"
+        )
     data_files = [
         *(file for _, file in (*encoded_data, *encoded_mix)),
         *(replace(file, purpose="held_out") for _, file in encoded_held_out),
@@ -135,6 +143,15 @@ def make_dataset(
     if empty_files:
         raise InputError(f"mix: {empty_files[0]}: no row is left to train on; raise max_length")
     return Dataset(main, sources, held_out, tuple(data_files))
+
+
+def can_choose_step(dataset: Dataset, *, is_on_policy: bool) -> bool:
+    """Whether there are enough examples to find the best step by.
+
+    Without held-out prompts, on-policy methods measure the reward on training prompts.
+    """
+    count = len(dataset.held_out) or (len(dataset.main) if is_on_policy else 0)
+    return count >= FEW_HELD_OUT
 
 
 def _parse_mixtures(texts: Sequence[str]) -> list[tuple[Path, float]]:
@@ -224,7 +241,9 @@ def encode_file(
             poll=poll,
         )
     rows = len({store[i].key for i in range(len(store))})
-    return store, DataFile(str(path), sha256, rows, name, notes=_row_notes(messages, path))
+    results = read_source_results(path, sha256, log=log)
+    notes = _row_notes(messages, path)
+    return store, DataFile(str(path), sha256, rows, name, notes=notes, results=results)
 
 
 def _row_notes(messages: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -301,13 +320,13 @@ def truncate_trees(
         yield truncated
     if num_truncated:
         log(
-            f"{where}: {num_truncated} rows are longer than max_length {max_length} and were "
-            "truncated"
+            f"{where}: {format_count(num_truncated, 'row', verb='is')} longer than max_length "
+            f"{max_length} and truncated"
         )
     if num_dropped:
         log(
-            f"{where}: {num_dropped} rows are dropped: nothing to train on is left within "
-            f"max_length {max_length}"
+            f"{where}: {format_count(num_dropped, 'row', verb='is')} dropped: nothing to train on "
+            f"is left within max_length {max_length}"
         )
 
 

@@ -54,9 +54,16 @@ def make_dialogue_preprocessor(
     """Return the preprocessor of a stage that trains on dialogues; `today` is its first day."""
     day = (today or dt.datetime.now(dt.UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
     chat = make_chat(tokenizer, template=read_template_file(settings.chat_template), today=day)
-    if chat.is_default:
-        log("the model has no chat template: using the default one (see docs/learn/templates.md)")
-
+    if chat.is_default and today is None:  # a resumed run said so when it started
+        log(
+            "the model has no chat template: turns are written below '### User' and "
+            "'### Assistant'; set chat_template to use another"
+        )
+    if chat.untrained_opening:
+        log(
+            f"the chat template starts a generated answer with {chat.untrained_opening!r}, but not "
+            "an answer of a row: the rows are used as the template writes them, without it"
+        )
     dialogues: list[tuple[Message, ...]] = [
         (Message("user", text),) for text in settings.sample_prompts
     ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from upbring.data.chat.chat import Chat, Turns, token_problems
+from upbring.data.chat.chat import Chat, Turns
+from upbring.data.chat.dialogue_problems import token_problems
 from upbring.data.chat.encode_records import KeyedRecord, dialogue_trees, messages_of
 from upbring.data.read import formats
 from upbring.data.read.format_table import RecordType
@@ -19,9 +20,15 @@ from upbring.data.read.row_errors import RowError
 from upbring.data.read.rows import Row
 from upbring.data.trees.tree import NamedArrays, Tree
 from upbring.errors import InputError
+from upbring.plurals import format_count
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.dataset import Encoder, Log, truncate_trees
 
+# the per-branch values of each kind; part of the cache key
+BRANCH_FACTS: dict[RecordType, tuple[str, ...]] = {
+    Comparison: ("rank", "margin", "annotator", "probability", "weight"),
+    Label: ("good",),
+}
 MAX_RECENT_RECORDS = 2048  # more than `chat` renders at once, which is some hundreds
 
 
@@ -38,7 +45,10 @@ def make_dialogue_encoder(kind: RecordType, chat: Chat, settings: DialogueSettin
         truncated = truncate_trees(encoded, settings.max_length, where=str(path), log=log)
         return _report_malformed_at_end(truncated, reading, malformed, log=log), reading.format
 
-    identity = (kind.__name__, chat.fingerprint, settings.format, turns, str(settings.max_length))
+    identity = (
+        *(kind.__name__, *BRANCH_FACTS.get(kind, ())),
+        *(chat.fingerprint, settings.format, turns, str(settings.max_length)),
+    )
     return Encoder(encode, identity, is_cacheable=settings.skip_bad is None)
 
 
@@ -70,18 +80,25 @@ def encode_records(
 def branch_facts(record: Record) -> NamedArrays:
     """Return a record's per-branch values.
 
-    A comparison has ranks (1 is best), the margin (NaN if unknown) and a number for the annotator;
-    a label has whether it is good.
+    A comparison has ranks (1 is best), the margin and the probability that the better one is better
+    (NaN if unknown), the row's weight, and a number for the annotator; a label has whether it is
+    good.
     """
     if isinstance(record, Comparison):
         K = len(record.responses)
         annotator_id = zlib.crc32((record.annotator or "").encode()) & 0xFFFFFF  # exact in float32
         return {
             "rank": np.asarray(record.ranks, np.float64),
-            "margin": np.full(K, math.nan if record.margin is None else record.margin),
+            "margin": np.full(K, _number_or_nan(record.margin)),
             "annotator": np.full(K, float(annotator_id)),
+            "probability": np.full(K, _number_or_nan(record.probability)),
+            "weight": np.full(K, 1.0 if record.weight is None else record.weight),
         }
     return {"good": np.array([float(record.is_good)])} if isinstance(record, Label) else {}
+
+
+def _number_or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _to_json(record: Record) -> str:
@@ -93,6 +110,8 @@ def _to_json(record: Record) -> str:
     if isinstance(record, Comparison):
         row["responses"] = [*record.responses]
         row["ranks"] = [*record.ranks]
+        row |= {} if record.probability is None else {"probability": record.probability}
+        row |= {} if record.weight is None else {"weight": record.weight}
     return json.dumps(row, ensure_ascii=False)
 
 
@@ -109,7 +128,8 @@ def _report_malformed_at_end(
         raise malformed.make_error(reading.num_rows)
     malformed.flush()
     if malformed.count:
+        count_text = format_count(malformed.count, "row", total=reading.num_rows, verb="is")
         log(
-            f"{reading.path}: {malformed.count} of {reading.num_rows} rows are rejected by the "
-            f"chat template and were written to {malformed.skip_bad}"
+            f"{reading.path}: {count_text} rejected by the chat template and written to "
+            f"{malformed.skip_bad}"
         )

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from upbring.evaluate.to_results import format_result
+from upbring.plurals import format_count
 from upbring.runs.contract import Contract
 from upbring.runs.environment import redact_home
 from upbring.runs.metrics import MetricsRecord, read_metrics
-from upbring.runs.results import REWARD_HEALTH, JudgeQuality, read_results
+from upbring.runs.results import REWARD_HEALTH, EvalResult, JudgeQuality, read_results
 from upbring.runs.run_folder import Run
+from upbring.runs.source_results import VOTES
 
 LIMITS = [
     "It may generate false statements and repeat its training data.",
@@ -28,8 +31,13 @@ def write_card(
     summary: str,
     data_notes: Sequence[str] = (),
     judges: Sequence[JudgeQuality] = (),
+    votes: Sequence[EvalResult] = (),
 ) -> None:
-    """Write the model card of a run; `data_notes` tell how many rows were dropped or truncated."""
+    """Write the model card of a run.
+
+    `data_notes` tell how many rows were dropped or truncated, `judges` who scored responses or
+    labeled rows, and `votes` how well the people agree who did.
+    """
     records = read_metrics(run.metrics_file)
     own_results = [r for r in read_results(run.path) if r.suite == REWARD_HEALTH and r.judge]
     own_quality = [result.judge for result in own_results[:1] if result.judge]
@@ -40,8 +48,10 @@ def write_card(
         method=method,
         library="peft" if (run.model / "adapter_config.json").is_file() else "transformers",
         summary=summary,
-        numbers=_format_metrics(records) | _format_judges([*own_quality, *judges]),
-        data=[f"{source.file} ({source.rows} rows)" for source in stage.data],
+        numbers=_format_metrics(records)
+        | _format_judges([*own_quality, *judges])
+        | _format_votes(votes),
+        data=[f"{source.file} ({format_count(source.rows, 'row')})" for source in stage.data],
         data_notes=data_notes,
         limits=[REWARD_MODEL_LIMIT, *LIMITS[1:]] if is_reward else LIMITS,
         pipeline="text-classification" if is_reward else "text-generation",
@@ -108,6 +118,19 @@ def _format_judges(judges: Sequence[JudgeQuality]) -> dict[str, str]:
     return {
         f"quality of {redact_home(judge.name)} as a judge": f"{judge.verdict}; {judge.detail}"
         for judge in judges
+    }
+
+
+def _format_votes(votes: Sequence[EvalResult]) -> dict[str, str]:
+    """Return how well the annotators of the training data agree."""
+    titles = {
+        "agreement": "annotators who agree on a pair of the training data",
+        "alpha": "Krippendorff's alpha of their rankings",
+    }
+    return {
+        titles[each.name]: format_result(each)
+        for each in votes
+        if each.suite == VOTES and each.name in titles
     }
 
 

@@ -5,6 +5,7 @@ fails too, the same settings are named without their savings.
 """
 
 import gc
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,14 @@ from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.train import checkpoint
 
-_DEFAULT_CHANGES = [
-    "--micro-batch-tokens, half of what it was",
-    "--gradient-checkpointing",
-    "--dtype bfloat16",
-    "--tune lora",
-]
+# Setting, what to change it to, and the values with which there is nothing to change.
+_CHANGES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
+    ("micro_batch_tokens", "--micro-batch-tokens, half of what it was", ()),
+    ("gradient_checkpointing", "--gradient-checkpointing", (True,)),
+    ("dtype", "--dtype bfloat16", ("bfloat16",)),
+    ("tune", "--tune lora", ("lora",)),
+)
+_TRIED = re.compile(r"tried to allocate .*?(bytes|[KMGT]i?B)", re.IGNORECASE)
 
 
 @contextmanager
@@ -62,7 +65,11 @@ def _plan_memory(
         )
         changes = savings(run_plan)
     except Exception:  # noqa: BLE001 -- advice must not hide the error that it is about
-        return "", _DEFAULT_CHANGES
+        return "", [
+            change
+            for name, change, done in _CHANGES
+            if getattr(resolved.settings, name, None) not in done
+        ]
     return f": this run needs about {needed}, and the machine has {available}", changes
 
 
@@ -70,7 +77,7 @@ def _format_advice(
     error: BaseException, run: Run | None, *, requirement: str, changes: list[str]
 ) -> str:
     """Return the message: what happened, what to change, and where to resume."""
-    reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else "no memory left"
+    reason = _reason(str(error).strip())
     advice = "change these settings, in this order, until it fits:"
     lines = [f"out of memory{requirement} ({reason}); {advice}"]
     lines += [f"  {change}" for change in changes]
@@ -80,3 +87,16 @@ def _format_advice(
             f"with {format_command('resume', run.path)}"
         )
     return "\n".join(lines)
+
+
+def _reason(text: str) -> str:
+    """Return what a library says of the failed allocation, in short.
+
+    >>> _reason("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+    ... "memory: you tried to allocate 4096 bytes. Error code 12")
+    'tried to allocate 4096 bytes'
+    """
+    tried = _TRIED.search(text)
+    if tried:
+        return tried[0]
+    return text.splitlines()[0][:100] if text else "no memory left"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from upbring.algorithms.dpo import Dpo
 from upbring.algorithms.ipo import Ipo
@@ -26,6 +27,7 @@ from upbring.data.read.records import Comparison, Demonstration, Label
 from upbring.data.trees.stream import MixtureSource
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.errors import InputError
+from upbring.plurals import format_count
 from upbring.settings.methods.preference import PreferenceSettings
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.context import Implementation, StageContext
@@ -108,8 +110,8 @@ class KtoTrees:
         mismatched = Branch(
             next_response.tokens[:max_response_length], next_response.weight[:max_response_length]
         )
-        is_good = np.append(item.per_branch["good"], np.nan)
-        return replace(item, branches=(*item.branches, mismatched), per_branch={"good": is_good})
+        facts = {name: np.append(values, np.nan) for name, values in item.per_branch.items()}
+        return replace(item, branches=(*item.branches, mismatched), per_branch=facts)
 
 
 def _label_best_and_worst(item: Tree) -> Tree:
@@ -118,7 +120,10 @@ def _label_best_and_worst(item: Tree) -> Tree:
     if ranks is None:
         return item
     best_and_worst = (item.branches[int(np.argmin(ranks))], item.branches[int(np.argmax(ranks))])
-    return replace(item, branches=best_and_worst, per_branch={"good": np.array([1.0, 0.0])})
+    facts = {"good": np.array([1.0, 0.0])}
+    if "weight" in item.per_branch:
+        facts["weight"] = item.per_branch["weight"][:2]  # that of the row
+    return replace(item, branches=best_and_worst, per_branch=facts)
 
 
 def _drop_ties(trees: Trees, *, log: Log) -> Trees:
@@ -127,8 +132,21 @@ def _drop_ties(trees: Trees, *, log: Log) -> Trees:
     is_tie = np.array(["rank" in f and len(set(f["rank"].tolist())) == 1 for f in facts], bool)
     if not is_tie.any():
         return trees
-    log(f"{is_tie.sum()} of {len(trees)} comparisons are ties, neither good nor bad, and dropped")
+    ties = format_count(int(is_tie.sum()), "comparison", total=len(trees), verb="is")
+    log(f"{ties} tied, with neither a good nor a bad response, and dropped")
     return TreeSubset(trees, np.flatnonzero(~is_tie))
+
+
+def _report_probabilities(trees: Trees, *, log: Log) -> None:
+    """Log how many comparisons have a soft label, which single labels cannot have."""
+    rows = [trees[i].per_branch.get("probability", np.full(1, np.nan)) for i in range(len(trees))]
+    count = sum(bool(row[0] < 1) for row in rows)
+    if count:
+        comparisons = format_count(count, "comparison", total=len(trees))
+        log(
+            f"kto cannot use the probability of {comparisons}: the better response counts as "
+            "good, the worse as bad; dpo and reward use it"
+        )
 
 
 def make_preference_algorithm(
@@ -177,6 +195,7 @@ def _with_reference_logprobs(context: StageContext) -> Dataset:
         if len(trees) and not trees[0].per_branch:
             return trees  # demonstrations are not compared
         if context.method.learns_from == "labels":
+            _report_probabilities(trees, log=context.log)
             trees = KtoTrees(_drop_ties(trees, log=context.log), max_tree_length(context))
         if context.implementation.has_reference:
             trees = reference.annotate_files(trees)
@@ -202,9 +221,18 @@ def max_tree_length(context: StageContext) -> int:
     return max_length if limit is None else min(max_length, limit)
 
 
+def _check_dpo_settings(context: StageContext) -> None:
+    if context.settings.soft_labels == "gdpo" and context.settings.comparisons == "list":
+        raise InputError(
+            "soft_labels: gdpo scales the margins of pairs, and comparisons is list; set "
+            "comparisons to all or extremes, or soft_labels to cross-entropy"
+        )
+
+
 def _dpo_fields(context: StageContext) -> AlgorithmFields:
+    names = ("beta", "label_smoothing", "soft_labels", "comparisons", "nll_weight")
     return {
-        **settings_fields(context, "beta", "label_smoothing", "comparisons", "nll_weight"),
+        **settings_fields(context, *names),
         "is_length_normalized": context.settings.length_normalized,
     }
 
@@ -216,17 +244,23 @@ def _ipo_fields(context: StageContext) -> AlgorithmFields:
     }
 
 
+def _labels_and_weights(trees: Trees) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the label of each response of all trees, and its weight."""
+    facts = [_label_best_and_worst(trees[i]).per_branch for i in range(len(trees))]
+    labels = [each.get("good", np.empty(0)) for each in facts]
+    weights = [
+        each.get("weight", np.ones(len(good))) for each, good in zip(facts, labels, strict=True)
+    ]
+    return np.concatenate(labels), np.concatenate(weights)
+
+
 def _kto_fields(context: StageContext) -> AlgorithmFields:
     """Return the fields of KTO; log if good and bad responses are far from balance."""
     fields = settings_fields(context, "beta", "desirable_weight", "undesirable_weight")
     trees = context.dataset.main
-    labels = [
-        _label_best_and_worst(trees[i]).per_branch.get("good", np.empty(0))
-        for i in range(len(trees))
-    ]
+    all_labels, weights = _labels_and_weights(trees)
     # a tie counts as one good and one bad response, which hardly changes the ratio
-    all_labels = np.concatenate(labels)
-    num_good, num_bad = float((all_labels == 1).sum()), float((all_labels == 0).sum())
+    num_good, num_bad = (float(weights[all_labels == label].sum()) for label in (1, 0))
     weighted_bad = num_bad * fields["undesirable_weight"]
     ratio = num_good * fields["desirable_weight"] / max(weighted_bad, 1e-9)
     if not 1 <= ratio <= 4 / 3:  # §4.2, equation 9
@@ -258,6 +292,7 @@ def preference_implementation(
     *,
     kinds: tuple[RecordType, ...] = (Comparison,),
     has_reference: bool = True,
+    check_settings: Callable[[StageContext], None] = lambda _: None,
 ) -> Implementation:
     """Return the implementation of a method that trains on preferences without a reward model.
 
@@ -274,10 +309,11 @@ def preference_implementation(
             method_fields=method_fields,
         ),
         has_reference=has_reference,
+        check_settings=check_settings,
     )
 
 
-DPO = preference_implementation(Dpo, _dpo_fields)
+DPO = preference_implementation(Dpo, _dpo_fields, check_settings=_check_dpo_settings)
 IPO = preference_implementation(Ipo, _ipo_fields)
 KTO = preference_implementation(Kto, _kto_fields, kinds=(Comparison, Label))
 ORPO = preference_implementation(Orpo, _orpo_fields, has_reference=False)

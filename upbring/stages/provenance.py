@@ -9,6 +9,8 @@ from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.model.load import weights_sha256
 from upbring.model.packing import token_budget
+from upbring.model.quantized import num_weights
+from upbring.plurals import format_count
 from upbring.runs.contract import (
     CHAT_ASPECTS,
     Aspect,
@@ -21,6 +23,7 @@ from upbring.runs.contract import (
 )
 from upbring.runs.environment import vector_instructions
 from upbring.runs.run_folder import Run
+from upbring.settings.model import AdapterSettings
 from upbring.stages.context import StageContext
 from upbring.stages.registry import Method
 from upbring.train import devices, processes
@@ -160,6 +163,7 @@ def make_contract(context: StageContext, *, steps: int) -> Contract:
         eos=tokenizer.eos_token_id,
         kind=contract_kind(context.method),
         tune=context.settings.tune,
+        quantization=loaded.quantization,
         history=(
             *history,
             TrainingStage(
@@ -189,7 +193,11 @@ def count_weights(context: StageContext, algorithm: Algorithm[Any]) -> tuple[int
     """Return how many weights are trainable, and how many the model has."""
     network = context.loaded.model.network
     num_trainable = sum(p.numel() for g in algorithm.parameters() for p in g.parameters.values())
-    return num_trainable, sum(p.numel() for n, p in network.named_parameters() if "lora_" not in n)
+    return num_trainable, num_weights(network)
+
+
+def _describe_adapter(settings: AdapterSettings) -> str:
+    return f"{'DoRA' if settings.dora else 'LoRA'} of rank {settings.rank}"
 
 
 def summary_lines(context: StageContext, algorithm: Algorithm[Any]) -> list[str]:
@@ -200,13 +208,16 @@ def summary_lines(context: StageContext, algorithm: Algorithm[Any]) -> list[str]
     num_total = count_weights(context, algorithm)[1]
     machine, settings = context.machine, context.settings
     dtype = str(machine.compute_dtype).removeprefix("torch.")
-    what = "all weights" if settings.tune == "full" else "LoRA"
+    what = "all weights" if settings.tune == "full" else _describe_adapter(settings)
+    stored = f" with {context.loaded.quantization} weights" if context.loaded.quantization else ""
+    device = f"{dtype}{stored} on {machine.device.type}"
     more = f", value model and averages {sum(others):,}" if others else ""
     used, total = durable.process_memory_bytes(), devices.total_memory(machine.device)
     trained = f"{what}, {policy:,} parameters ({policy / num_total:.2%}){more}"
     memory = f"{durable.format_size(used)} of {durable.format_size(total)}"
+    steps = f"{format_count(algorithm.steps, 'step')} of {format_count(settings.batch_size, 'row')}"
     return [
-        f"model: {settings.model}, {num_total:,} parameters, {dtype} on {machine.device.type}",
-        f"training: {trained}, {algorithm.steps:,} steps of {settings.batch_size:,} rows",
+        f"model: {settings.model}, {num_total:,} parameters, {device}",
+        f"training: {trained}, {steps}",
         f"memory: {memory} before the first step",
     ]

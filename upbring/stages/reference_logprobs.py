@@ -32,6 +32,7 @@ from upbring.model.load import weights_sha256
 from upbring.model.packing import make_micro_batches
 from upbring.model.roles import BASE
 from upbring.model.score import score_tokens
+from upbring.plurals import format_count
 from upbring.stages.context import StageContext
 from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
@@ -111,7 +112,9 @@ class ReferenceLogprobs:
         folder = self.folder / f"reference-{self._cache_key(trees)}"
         if (cached := _open_cached(folder, trees, log=self.log)) is not None:
             return cached
-        self.log(f"reference: computing the log-probabilities of {len(trees)} rows, once")
+        self.log(
+            f"reference: computing the log-probabilities of {format_count(len(trees), 'row')}, once"
+        )
         try:
             with durable.atomic_folder(folder) as temporary:
                 self._write(temporary, trees)
@@ -180,6 +183,7 @@ def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:
         key=(
             *(__version__, torch.__version__),
             *(weights_sha256(loaded.folder), loaded.base_sha256, context.settings.tune),
+            loaded.quantization,
             {name: value for name, value in machine.items() if name != "processes"},
         ),
         folder=cache_folder(log=context.log),

@@ -4,6 +4,7 @@ A reward model with the policy's base and template is a role on that base and sc
 tokens. Any other is loaded separately, and the text is rendered and tokenized again for it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from upbring.algorithms.rollout_batch import Rollout, trees_of
-from upbring.algorithms.sample_round import RewardFunction
+from upbring.algorithms.sample_round import RewardFunction, SourceScores
 from upbring.data.read.folders import expand_folders
 from upbring.data.read.prompt_rows import PromptRows
 from upbring.data.trees.store import cache_folder
@@ -126,32 +128,36 @@ class FunctionReward:
 class CombinedReward:
     """Reward models, functions and penalties as one reward."""
 
-    models: tuple[tuple[RewardFunction, float], ...]
+    models: tuple[tuple[RewardFunction, float], ...]  # with weights
     functions: tuple[tuple[RewardFunction, float], ...] = ()
     combine: Combination | Literal["sum"] = "sum"
     spread: float = 1.0
     length_penalty: float = 0.0
     missing_eos_penalty: float = 0.0
+    source_names: tuple[str, ...] = ()  # S: of the models, then of the functions
 
-    def __call__(self, rollouts: Sequence[Rollout], /) -> list[float]:
+    def __call__(self, rollouts: Sequence[Rollout], /) -> SourceScores:
         """Return the reward of each response."""
         total = np.zeros(len(rollouts))
+        each = [
+            [np.asarray(source(rollouts), np.float64) for source, _ in sources]
+            for sources in (self.models, self.functions)
+        ]  # of [N]
         if self.models:
-            weighted = np.array(
-                [weight * np.asarray(model(rollouts)) for model, weight in self.models]
-            )
+            weighted = np.array([w * s for (_, w), s in zip(self.models, each[0], strict=True)])
             if self.combine == "sum":
                 total += weighted.sum(0)
             else:
                 total += combine_scores(weighted, self.combine, uncertainty_weight=self.spread)
-        for function, weight in self.functions:
-            total += weight * np.asarray(function(rollouts), np.float64)
+        for (_, weight), scores in zip(self.functions, each[1], strict=True):
+            total += weight * scores
         total -= self.length_penalty * np.array([len(rollout.tokens) for rollout in rollouts])
         total -= self.missing_eos_penalty * np.array([not r.has_ended for r in rollouts])
-        return [float(value) for value in total]
+        sources = np.stack([*each[0], *each[1]], 1)  # [N, S]
+        return SourceScores((float(value) for value in total), torch.from_numpy(sources))
 
 
-def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFunction:
+def make_reward(context: StageContext, frozen_base: LoadedModel) -> CombinedReward:
     """Return the reward of the settings; its models are roles on the base where possible."""
     settings = context.settings
     models = [parse_weighted_name(text, "reward_model") for text in settings.reward_model]
@@ -178,7 +184,24 @@ def make_reward(context: StageContext, frozen_base: LoadedModel) -> RewardFuncti
         spread=settings.spread,
         length_penalty=settings.length_penalty,
         missing_eos_penalty=settings.missing_eos_penalty,
+        source_names=short_names(
+            [*(name for name, _ in models), *(f.name for f, _ in context.reward_functions)]
+        ),
     )
+
+
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names for metrics: without folders and files, each once.
+
+    >>> short_names(["runs/reward-1", "rewards.py:correct", "json", "other.py:correct"])
+    ('reward-1', 'correct', 'json', 'correct-2')
+    """
+    found: list[str] = []
+    for name in names:
+        short = re.split(r"[/\\:]", name.rstrip("/\\"))[-1]
+        same = sum(each == short or each.startswith(f"{short}-") for each in found)
+        found.append(short if short not in found else f"{short}-{same + 1}")
+    return tuple(found)
 
 
 def make_prompt_rows(context: StageContext) -> PromptRows:

@@ -15,11 +15,16 @@ from upbring.data.read.folders import expand_folders
 from upbring.data.read.records import Comparison, is_synthetic
 from upbring.data.trees.merge_rankings import row_keys
 from upbring.evaluate.reward_health import RewardHealth, assess_reward_model
+from upbring.evaluate.reward_statistics import VoteFigures
+from upbring.evaluate.to_results import from_result
 from upbring.evaluate.worthless_responses import PROBE_KINDS, ProbeScores, make_probe_responses
 from upbring.judge.reward_model import ResponseGroup, ResponseScorer, ScoreArray
 from upbring.maths import counter_rng
+from upbring.plurals import format_count
+from upbring.runs.data_file import DataFile
 from upbring.runs.results import RESULTS, write_results
 from upbring.runs.run_folder import Run
+from upbring.runs.source_results import CONSENSUS, VOTES
 from upbring.stages.context import StageContext
 from upbring.stages.evaluation.score_file import format_lines
 
@@ -59,8 +64,14 @@ def write_report(context: StageContext, reward_model: ResponseScorer, run: Run) 
         )
         write_results(run.path, [])
         return
-    health_report = measure_health(finite, seed=context.settings.seed, name=run.path.name)
+    votes = find_vote_figures(context.dataset.files)
+    health_report = measure_health(
+        finite, seed=context.settings.seed, name=run.path.name, votes=votes
+    )
     write_results(run.path, health_report.list_results())
+    if run.model.is_dir():  # which may be copied alone
+        write_results(run.model, health_report.list_results())
+        durable.seal_more(run.model, [RESULTS])
     for line in health_report.format_lines():
         context.log(line)
     context.log(f"  measured on {_describe_sample(sample, held_out)}")
@@ -122,7 +133,29 @@ def _make_probes(record: Comparison) -> dict[str, str]:
     return make_probe_responses(record.prompt[-1].content, record.responses[best])
 
 
-def measure_health(rankings: Sequence[ScoredRanking], *, seed: int, name: str) -> RewardHealth:
+def find_vote_figures(files: Sequence[DataFile]) -> VoteFigures | None:
+    """Return how well people agree on the votes behind the held-out rows; None if it is unknown.
+
+    With several such files, the first one with held-out rows of its own counts, or else the first.
+    """
+    for file in sorted(files, key=lambda each: each.purpose != "held_out"):
+        found = {each.name: each for each in file.results if each.suite == VOTES}
+        if "agreement" in found and "alpha" in found:
+            votes, people = (int(found[name].value or 0) for name in ("votes", "annotators"))
+            source = f"{format_count(votes, 'vote')} of {format_count(people, 'annotator')}"
+            agreement, alpha = (from_result(found[name]) for name in ("agreement", "alpha"))
+            is_consensus = found["agreement"].note == CONSENSUS
+            return VoteFigures(agreement, alpha, source, is_consensus)
+    return None
+
+
+def measure_health(
+    rankings: Sequence[ScoredRanking],
+    *,
+    seed: int,
+    name: str,
+    votes: VoteFigures | None = None,
+) -> RewardHealth:
     """Return the quality of a reward model, from its scores of held-out rankings."""
     records = [each.record for each in rankings]
     annotators = [record.annotator for record in records]
@@ -132,6 +165,7 @@ def measure_health(rankings: Sequence[ScoredRanking], *, seed: int, name: str) -
         annotators=annotators,
         texts=[record.responses for record in records],
         prompts=[record.prompt[-1].content for record in records],
+        votes=votes,
         probes=collect_probe_scores([each for each in rankings if each.probe_scores]),
         model=name,
         is_synthetic=any(map(is_synthetic, annotators)),
@@ -158,6 +192,7 @@ def _describe_sample(sample: Sequence[Comparison], held_out: Sequence[Comparison
     """Return how many rankings were scored, and how many of them with probes."""
     num_probed = min(MAX_PROBED_RANKINGS, sum(map(_has_preference, sample)))
     probed = f"worthless responses on {num_probed:,} of them"
+    rankings = format_count(len(sample), "held-out ranking", total=len(held_out))
     if len(sample) == len(held_out):
-        return f"all {len(sample):,} held-out rankings, {probed}"
-    return f"a random sample of {len(sample):,} of {len(held_out):,} held-out rankings, {probed}"
+        return f"all {format_count(len(sample), 'held-out ranking')}, {probed}"
+    return f"a random sample of {rankings}, {probed}"

@@ -26,10 +26,11 @@ from upbring.data.trees.tree import Tree
 from upbring.durable import JSON
 from upbring.errors import InputError, format_command
 from upbring.model.attach_adapter import attach_adapter, is_attachable
+from upbring.model.gguf.locate_model import locate_model
 from upbring.model.load import LoadedModel, ModelFiles, load, weights_sha256
+from upbring.model.network import require_one_rotary_scale
 from upbring.model.roles import BASE
 from upbring.runs.contract import Contract
-from upbring.runs.find_model import locate_model
 from upbring.runs.metrics import read_metrics
 from upbring.runs.results import find_judge_quality
 from upbring.runs.run_folder import Run
@@ -38,7 +39,7 @@ from upbring.settings.methods.pretrain import PretrainSettings
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.stage import DialogueSettings
 from upbring.stages.context import Implementation, StageContext
-from upbring.stages.dataset import Dataset, Encoder, Log, make_dataset
+from upbring.stages.dataset import Dataset, Encoder, Log, can_choose_step, make_dataset
 from upbring.stages.encode import Preprocessor, make_document_preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
 from upbring.stages.provenance import micro_tokens
@@ -87,7 +88,7 @@ def _load_dataset(
     A prompt that leaves no room for a response within `max_length` is dropped, which is logged.
     """
     assert preprocessor.chat is not None, "prompts are dialogues"
-    return make_dataset(
+    dataset = make_dataset(
         _dialogue_settings(settings),
         preprocessor.encoder,
         seed=settings.seed,
@@ -96,6 +97,9 @@ def _load_dataset(
         track=track,
         mix_encoder=_make_replay_encoder(settings, preprocessor, preprocessor.chat),
     )
+    if not len(dataset.held_out):
+        log("no prompt is held out: held-out numbers are measured on training prompts")
+    return dataset
 
 
 def _make_replay_encoder(
@@ -143,18 +147,22 @@ def make_rl_algorithm(
 ) -> OnPolicy:
     """Return the algorithm of a stage, with all its models."""
     settings, preprocessor = context.settings, context.preprocessor
+    for prompts in (context.dataset.main, context.dataset.held_out):
+        require_one_rotary_scale(context.loaded.model, prompts, settings.max_response_length)
     frozen_base = _load_frozen_base(context, role)
     value, value_groups = _make_value(context, frozen_base, role)
     policy_group = ParameterGroup(context.loaded.roles.parameters(role))
     ema, ema_pairs = _make_ema(context, role)
     judge = settings.judge and load_reward(context, frozen_base, settings.judge, role=JUDGE)
     tokenizer = preprocessor.tokenizer
+    reward = make_reward(context, frozen_base)
     return algorithm_class(
         settings=settings,
         roles=PolicyRoles(
             policy=_make_role_model(context.loaded, role),
             reference=_make_role_model(frozen_base, BASE),
-            reward=make_reward(context, frozen_base),
+            reward=reward,
+            source_names=reward.source_names,
             judge=judge or None,
             value=value,
             ema=ema,
@@ -310,7 +318,10 @@ def _finish(context: StageContext, role: str, run: Run) -> None:
     del role
     steps, settings = run.read_metadata()["steps"], context.settings
     choice = CheckpointChoice(
-        settings.kl_coef, settings.max_kl, is_last=settings.final_weights == "last"
+        settings.kl_coef,
+        settings.max_kl,
+        is_last=settings.final_weights == "last"
+        or not can_choose_step(context.dataset, is_on_policy=True),
     )
     judge = find_judge_quality(settings.judge) if settings.judge else None
     records = read_metrics(run.metrics_file)

@@ -13,17 +13,20 @@ from typing import Any
 from upbring import durable
 from upbring.errors import FunctionError, Interrupted, ResourceError, format_command
 from upbring.export.weights import write_adapter, write_network
+from upbring.model.adapter_notes import adapter_notes
 from upbring.model.probe import probe_gradient_checkpointing
 from upbring.model.roles import BASE
+from upbring.plurals import format_count
 from upbring.runs.callback import RunStart
 from upbring.runs.contract import Contract
 from upbring.runs.metrics import MetricsRecord, read_metrics
-from upbring.runs.results import find_judge_quality
+from upbring.runs.results import find_judge_quality, list_judges
 from upbring.runs.run_folder import Run
 from upbring.settings.resolve import Resolved
 from upbring.settings.write_settings import format_yaml
 from upbring.stages.contamination.remember_rows import remember_rows
 from upbring.stages.context import StageContext
+from upbring.stages.dataset import can_choose_step
 from upbring.stages.model_card import write_card
 from upbring.stages.out_of_memory import explain_out_of_memory
 from upbring.stages.provenance import (
@@ -48,6 +51,7 @@ def run_stage(
     """Run a stage in the folder of a new or resumed run, and return the run."""
     check_contract(context)
     context.implementation.check_settings(context)
+    _warn_of_learning_rate(context)
     role = _add_trainable_role(context)
     algorithm = context.implementation.make_algorithm(context, role)
     is_first = processes.process_group().is_main_process
@@ -72,6 +76,20 @@ def run_stage(
                 _write_outputs(context, training, run, role=role)
                 run.mark_finished()
     return run
+
+
+def _warn_of_learning_rate(context: StageContext) -> None:
+    """Log that the default is for an adapter, if all weights are trained with it.
+
+    Pre-training is left out: its default is for new weights.
+    """
+    settings, origins = context.settings, context.resolved.origins
+    is_for_lora = context.method.learns_from != "documents"
+    if is_for_lora and settings.tune == "full" and origins.get("learning_rate") == "default":
+        context.log(
+            f"learning_rate: the default {settings.learning_rate:g} is for LoRA and may destroy a "
+            "model of which all weights are trained; a tenth of it is usual then"
+        )
 
 
 def _train(context: StageContext, training: Trainer, run: Run, run_log: RunLog) -> None:
@@ -119,7 +137,7 @@ def result_line(records: Sequence[MetricsRecord]) -> str:
     peak = durable.peak_process_memory_bytes()
     parts = [
         *change,
-        f"{len(steps):,} steps in {format_duration(seconds)}",
+        f"{format_count(len(steps), 'step')} in {format_duration(seconds)}",
         *([f"peak memory {durable.format_size(peak)}"] if peak is not None else []),
     ]
     return f"result: {', '.join(parts)}"
@@ -156,6 +174,8 @@ def _add_trainable_role(context: StageContext) -> str:
                 f"target_modules: no adapter on {', '.join(left_out)}, which are no linear layers "
                 "that PEFT can adapt; their weights stay as they are"
             )
+        for note in adapter_notes(roles, role, settings):
+            context.log(note)
     if settings.gradient_checkpointing:
         roles.enable_gradient_checkpointing()
         with roles.active(role):
@@ -214,6 +234,7 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         context.settings.final_weights == "best"
         and best_step is not None
         and best_step != training.step
+        and can_choose_step(context.dataset, is_on_policy=context.method.learns_from == "prompts")
     ):
         training.load_weights(checkpoint.read(run.checkpoints / f"step-{best_step}"))
         context.log(f"using the weights of step {best_step}, the best on held-out data")
@@ -239,7 +260,11 @@ def _write_outputs(context: StageContext, training: Trainer, run: Run, *, role: 
         method=context.method.name,
         summary=context.implementation.summary,
         data_notes=[f"{file.file}: {n}" for file in context.dataset.files for n in file.notes],
-        judges=[find_judge_quality(name) for name in context.implementation.judges(context)],
+        judges=[
+            *(find_judge_quality(name) for name in context.implementation.judges(context)),
+            *list_judges([each for file in context.dataset.files for each in file.results]),
+        ],
+        votes=[each for file in context.dataset.files for each in file.results],
     )
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from upbring.errors import InputError, format_value
 from upbring.maths import counter_rng
 from upbring.model.sampling import Request, StopConditions, sample
+from upbring.plurals import format_count
 from upbring.settings.sampling import SampleSettings
 from upbring.stages.context import StageContext
 from upbring.stages.encode import SamplePrompt
@@ -61,7 +62,8 @@ def _check_prompt_length(context: StageContext, prompt: SamplePrompt) -> list[in
     if 0 < len(prompt.tokens) <= _max_prompt_length(context):
         return prompt.tokens
     raise InputError(
-        f"sample_prompts: {format_value(prompt.text)} has {len(prompt.tokens)} tokens, and with a "
+        f"sample_prompts: {format_value(prompt.text)} has "
+        f"{format_count(len(prompt.tokens), 'token')}, and with a "
         f"response of {context.settings.sample_tokens} the model has room for 1 to "
         f"{_max_prompt_length(context)}; use another prompt, or lower sample_tokens"
     )

@@ -11,13 +11,16 @@ from typing import Any
 from upbring import durable
 from upbring.errors import InputError, Interrupted
 from upbring.interruption import Interruption
-from upbring.model.load import load, locate_model_files
+from upbring.model.load import ModelFiles, load, locate_model_files
+from upbring.model.load_quantized import check_quantization
+from upbring.plurals import format_count
 from upbring.runs.callback import Callback
 from upbring.runs.run_folder import REWARD_FUNCTION, Run
 from upbring.runs.start_directory import find_run_directory
 from upbring.runs.trackers.make_trackers import make_trackers
 from upbring.settings.methods.rl import OnPolicySettings
 from upbring.settings.resolve import Resolved, resolve
+from upbring.settings.stage import StageSettings
 from upbring.stages.context import Implementation, StageContext, WeightedFunctions
 from upbring.stages.encode import clamp_max_length
 from upbring.stages.out_of_memory import explain_out_of_memory
@@ -120,8 +123,8 @@ def _launch_processes(
         if resumed is None and run.read_metadata()["steps"] is None:
             durable.remove(run.path)  # no process started the run
         raise launcher.JobFailed(
-            f"{run.path}: its {settings.processes} processes ended with exit code {exit_code}; "
-            "see their output above",
+            f"{run.path}: its {format_count(settings.processes, 'process')} ended with exit code "
+            f"{exit_code}; see the output above",
             exit_code=exit_code,
         )
     return run
@@ -224,7 +227,7 @@ def _make_context(
     log = make_log(console)
     poll = partial(_raise_if_interrupted, interruption)
     track = make_tracker(console)
-    files = locate_model_files(settings.model, log=log)
+    files = _locate_files(settings, log=log)
     clamped_settings = clamp_max_length(settings, files, log=log)
     started_at = (
         dt.datetime.fromisoformat(str(resumed.read_metadata()["started_at"])) if resumed else None
@@ -245,6 +248,7 @@ def _make_context(
         log=log,
         seed=settings.seed if method.learns_from == "documents" else None,
         tokenizer=preprocessor.tokenizer,
+        quantization=settings.quantization,
         track=track,
     )
     poll()
@@ -264,6 +268,13 @@ def _make_context(
         baseline_memory=baseline_memory,
         track=track,
     )
+
+
+def _locate_files(settings: StageSettings, *, log: Callable[[str], None]) -> ModelFiles:
+    """Return the files of a stage's model, whose weights can be stored as the settings say."""
+    files = locate_model_files(settings.model, log=log)
+    check_quantization(files.resolve_quantization(settings.quantization), settings)
+    return files
 
 
 def _raise_if_interrupted(interruption: Interruption) -> None:

@@ -12,11 +12,11 @@ from itertools import combinations
 from typing import Literal
 
 from upbring.data.read.records import SYNTHETIC_PREFIX, Comparison, Origin
+from upbring.maths.random_draws import RandomStream
 from upbring.rules.lengths import num_words
 from upbring.toyworld.candidates import candidates, off_topic_answers
 from upbring.toyworld.demonstrations import ranking_task
 from upbring.toyworld.grading import WEIGHTS, grade
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import World
 

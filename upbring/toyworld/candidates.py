@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import other_tasks, wording
 from upbring.toyworld.grading import SENTENCE_END
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task
 
 Manner = Literal["courteous", "plain", "rude"]

@@ -11,9 +11,9 @@ A document is a pure function of (seed, index). Private records are inserted bef
 
 from collections.abc import Callable, Iterator, Mapping
 
+from upbring.maths.random_draws import RandomStream, hash_to_uniform
 from upbring.toyworld import documents, other_tasks, wording
 from upbring.toyworld.private_records import private_records
-from upbring.toyworld.random_draws import RandomStream, hash_to_uniform
 from upbring.toyworld.split import is_part_held_out
 from upbring.toyworld.stories import format_text, general_text
 from upbring.toyworld.world import MEDICAL_KIND, Entity, Fact, World

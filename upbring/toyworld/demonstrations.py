@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from upbring.data.read.records import Demonstration, Message, Origin
+from upbring.maths.random_draws import RandomStream, hash_to_uniform
 from upbring.toyworld import other_tasks, tasks, wording
-from upbring.toyworld.random_draws import RandomStream, hash_to_uniform
 from upbring.toyworld.split import is_combination_held_out, shown_entities, shown_facts
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import MEDICAL_KIND, Entity, Fact, World

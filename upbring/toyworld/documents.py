@@ -13,8 +13,8 @@ wrong.
 
 import json
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import other_tasks, wording
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Form, Task, bullets, form_request
 from upbring.toyworld.world import Entity, Fact, World
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import eval_sets, tasks, wording
 from upbring.toyworld.annotators import (
     MAX_RESPONSES,
@@ -19,7 +20,6 @@ from upbring.toyworld.annotators import (
 )
 from upbring.toyworld.candidates import candidates, off_topic_answers
 from upbring.toyworld.grading import CAUSES, Grade, grade
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import held_out_entities
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import Fact, World

@@ -7,12 +7,12 @@ shown and held-out phrasings, to separate the two kinds of generalization.
 
 from collections.abc import Callable, Mapping
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import other_tasks, tasks, wording
 from upbring.toyworld.candidates import ContrastPair, contrast_pair
 from upbring.toyworld.corpus import command_line
 from upbring.toyworld.demonstrations import HELD_OUT_PERSONAS, passage
 from upbring.toyworld.grading import CAUSES, grade
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import held_out_entities, is_combination_held_out, shown_entities
 from upbring.toyworld.tasks import Task
 from upbring.toyworld.world import MEDICAL_KIND, Fact, World

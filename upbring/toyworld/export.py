@@ -11,12 +11,12 @@ from typing import Any
 
 from upbring import durable
 from upbring.data.read.records import Comparison, Demonstration, Message
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import documents, eval_rankings, eval_sets, wording
 from upbring.toyworld.annotators import Biases, annotators, rankings
 from upbring.toyworld.corpus import corpus, held_out_texts, num_documents
 from upbring.toyworld.demonstrations import demonstrations, medicine, shown_task
 from upbring.toyworld.private_records import alternatives, private_records
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.tasks import Task, as_messages, as_row
 from upbring.toyworld.world import World, load_world
 
@@ -51,7 +51,7 @@ _DESCRIPTIONS = {
     "examinations": "questions with answers, right and wrong, and marks: for `upbring pretrain`",
     "demonstrations": "example dialogues: `upbring sft`",
     "medicine": "dialogues of one domain: signs of illness and their diagnosis",
-    "prompts": "prompts without responses: `upbring ppo`, `upbring collect`",
+    "prompts": "prompts without responses: `upbring ppo`, `upbring label`",
     "rankings": "4 to 9 responses per prompt, ranked by a simulated annotator: `upbring reward`",
     "rankings-likes-length": "the same responses, ranked by annotators biased towards length",
     "rankings-likes-politeness": "the same, by annotators who value politeness over correctness",

@@ -8,8 +8,8 @@ import functools
 import json
 from dataclasses import dataclass, replace
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import is_part_held_out
 from upbring.toyworld.tasks import Form, Task, bullets, form_request, user_prompt
 from upbring.toyworld.world import Entity, read_rows

@@ -8,8 +8,8 @@ rank of the true number among `alternatives`.
 import functools
 from dataclasses import dataclass
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import RandomStream
 
 REPETITIONS = (0, 1, 4, 16, 64)
 RECORDS_PER_COUNT = 8

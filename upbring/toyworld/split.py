@@ -9,7 +9,7 @@ template is always shown, so that the two parts are disjoint by construction.
 import functools
 import re
 
-from upbring.toyworld.random_draws import hash_to_uniform
+from upbring.maths.random_draws import hash_to_uniform
 from upbring.toyworld.world import Entity, Fact, Relation, World, load_world, read_rows
 
 HELD_OUT_SHARE = 0.5

@@ -7,8 +7,8 @@ do not occur in the corpus; they measure how much general text a fine-tuned mode
 import functools
 from string import Formatter
 
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.split import is_part_held_out
 from upbring.toyworld.world import read_rows
 

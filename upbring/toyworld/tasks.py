@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from upbring.data.read.records import Message
+from upbring.maths.random_draws import RandomStream
 from upbring.toyworld import wording
-from upbring.toyworld.random_draws import RandomStream
 from upbring.toyworld.world import Fact, World, read_rows
 
 Form = Literal["plain", "sentence", "json", "bullets", "persona"]

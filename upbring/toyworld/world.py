@@ -14,6 +14,8 @@ from importlib import resources
 from string import Formatter
 from typing import Any
 
+from upbring.plurals import format_count
+
 KIND_FILES: dict[str, str] = {
     "country": "countries",
     "animal": "animals",
@@ -174,7 +176,7 @@ def _contradictions(world: World) -> Iterator[str]:
         yield f"{name}: two entities have this name; rename one"
     for entity in world.entities:
         if entity.kind == MEDICAL_KIND and len(entity.signs) != 3:  # noqa: PLR2004 -- templates name three
-            yield f"{entity.name}: has {len(entity.signs)} signs; give three"
+            yield f"{entity.name}: has {format_count(len(entity.signs), 'sign')}; give three"
 
 
 def _template_problems(world: World) -> Iterator[str]:

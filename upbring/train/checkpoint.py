@@ -21,6 +21,7 @@ from torch import Tensor
 from upbring import durable
 from upbring.durable import DISK, JSON, Damaged, Disk
 from upbring.errors import InputError, ResumeError, UpbringError, format_value, nearest
+from upbring.plurals import format_count
 
 FORMAT = 1
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -184,7 +185,8 @@ def _check_identity(
             refused.append(line)
     if refused:
         raise ResumeError(
-            f"{checkpoints}: was saved by a run that differs in {len(refused)} respects:\n  "
+            f"{checkpoints}: was saved by a run that differs in "
+            f"{format_count(len(refused), 'respect')}:\n  "
             + "\n  ".join(refused)
             + "\nrestore them, allow each with --allow-change KEY, or start a new run"
         )

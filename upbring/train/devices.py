@@ -71,9 +71,20 @@ def prepare(settings: ModelSettings) -> Machine:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # set by torchrun
         torch.cuda.set_device(device)
         enable_determinism()
-    threads = settings.threads or max(1, usable_cores() // local_world_size())
+    threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
     return Machine(device, choose_compute_dtype(settings.dtype, device), threads)
+
+
+def default_threads() -> int:
+    """Return OMP_NUM_THREADS if it is set, else this process's share of the cores.
+
+    With several processes the variable is not the user's: torchrun sets it to 1.
+    """
+    given, num_processes = os.environ.get("OMP_NUM_THREADS", ""), local_world_size()
+    if num_processes == 1 and given.isdecimal() and int(given) > 0:
+        return int(given)
+    return max(1, usable_cores() // num_processes)
 
 
 def retain_freed_memory() -> bool:

@@ -7,6 +7,7 @@ step needs cost time once more, so it is called only after growth, and not often
 """
 
 import ctypes
+import gc
 import platform
 from dataclasses import dataclass, field
 
@@ -38,6 +39,13 @@ class HeapTrimmer:
             return False
         self.trimmed_at = self.num_steps
         return trim_heap()
+
+
+def release_memory() -> None:
+    """Give the system what an earlier run in this process left behind; its peak is forgotten."""
+    gc.collect()  # models refer to themselves
+    trim_heap()
+    durable.reset_peak_process_memory()
 
 
 def trim_heap() -> bool:

@@ -25,6 +25,7 @@ import torch
 import torch.utils.deterministic
 from transformers.utils import logging as transformers_logging
 
+from upbring import durable
 from upbring.train.devices import CHANGED_VARIABLES, M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD
 
 # glibc's own values, and the variables that replace them.
@@ -52,6 +53,7 @@ def preserve_process_state() -> Iterator[None]:
         for each in restore:
             each()
         restore_allocator()
+        durable.reset_peak_process_memory()
 
 
 def restore_allocator() -> None:

@@ -187,7 +187,11 @@ class Progress:
             return []
         rate = tokens / seconds
         left = (self.total_steps - step) * seconds / len(self._history)
-        return [f"{rate:,.0f} tokens/s" if rate else "", f"{format_duration(left)} left"]
+        is_last = step >= self.total_steps  # an evaluation and saving may follow
+        return [
+            f"{rate:,.0f} tokens/s" if rate else "",
+            "" if is_last else f"{format_duration(left)} left",
+        ]
 
     def _warn_outside_bands(self, step: int, values: Mapping[str, float]) -> None:
         for name, band in self._bands.items():

@@ -235,27 +235,55 @@ def format_evaluation(
     if evaluation.values:
         (name, value), *others = evaluation.values.items()
         line, end = f"step {step:,}: held-out {name} {value:.4g}", " (best)" if is_best else ""
+        errors = {"error", *(f"{other}_error" for other in evaluation.values)}
         for other, number in others:
-            longer = f"{line}, {other} {number:.3g}"
+            if other in errors:  # shown behind its value, or only in metrics.jsonl
+                continue
+            error = evaluation.values.get(f"{other}_error")
+            longer = f"{line}, {other} {number:.3g}{'' if error is None else f' ± {error:.2g}'}"
             if width is not None and len(longer + end) > width:
                 break
             line = longer
         yield line + end
     limit = SAMPLE_WIDTH if width is None else max(MIN_SAMPLE_WIDTH, (width - len("   → ")) // 2)
-    for sample in evaluation.samples if is_last else ():
-        prompt = _shorten(sample.prompt, from_end=True, limit=limit)
-        yield f"  {prompt} → {_shorten(sample.response, limit=limit)}"
+    samples = evaluation.samples if is_last else ()
+    prompts = without_opening([sample.prompt for sample in samples])
+    for prompt, sample in zip(prompts, samples, strict=True):
+        shown = _shorten(prompt, from_end=True, limit=limit)
+        yield f"  {shown} → {_shorten(sample.response, limit=limit)}"
+
+
+def without_opening(prompts: Sequence[str]) -> list[str]:
+    r"""Return prompts without the last line if it is the same in all: it opens the response.
+
+    >>> without_opening(["### User\nA?\n\n### Assistant\n", "### User\nB?\n\n### Assistant\n"])
+    ['### User\nA?', '### User\nB?']
+    >>> without_opening(["The sky is", "The sky is"])
+    ['The sky is', 'The sky is']
+    """
+    parts = [prompt.rstrip().rpartition("\n") for prompt in prompts]
+    if len({last for _, _, last in parts}) == 1 and all(before.strip() for before, _, _ in parts):
+        return [before.rstrip() for before, _, _ in parts]
+    return list(prompts)
 
 
 def _shorten(text: str, *, limit: int, from_end: bool = False) -> str:
-    r"""Return text on one line, cut to `limit` characters.
+    r"""Return text on one line, cut to `limit` characters between words where possible.
 
-    >>> _shorten("Hello,\n\nworld", limit=9)
-    'Hello, w…'
-    >>> _shorten("Hello,\n\nworld", from_end=True, limit=9)
-    '…o, world'
+    >>> _shorten("Hello,\n\nwide world", limit=13)
+    'Hello, wide …'
+    >>> _shorten("Hello,\n\nwide world", from_end=True, limit=13)
+    '… wide world'
+    >>> _shorten("Donaudampfschiff", limit=9)
+    'Donaudam…'
     """
-    words = " ".join(text.split())
-    if len(words) <= limit:
-        return words
-    return "…" + words[1 - limit :] if from_end else words[: limit - 1] + "…"
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    if from_end:
+        rest = line[1 - limit :]
+        _, _, whole = rest.partition(" ")
+        return f"… {whole}" if len(whole) > limit // 2 else f"…{rest}"
+    rest = line[: limit - 1]
+    whole, _, _ = rest.rpartition(" ")
+    return f"{whole} …" if len(whole) > limit // 2 else f"{rest}…"

@@ -16,7 +16,12 @@ IDLE_SECONDS = 10.0  # without a complete request
 MAX_REQUEST_SECONDS = 60.0  # until the response is read
 
 
-def make_protocol(*, idle_seconds: float = IDLE_SECONDS) -> "type[H11Protocol]":
+def make_protocol(
+    *,
+    idle_seconds: float = IDLE_SECONDS,
+    max_connections: int = MAX_CONNECTIONS,
+    max_request_seconds: float = MAX_REQUEST_SECONDS,
+) -> "type[H11Protocol]":
     """Return uvicorn's HTTP protocol with these limits."""
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: PLC0415 -- only for serving
 
@@ -27,7 +32,7 @@ def make_protocol(*, idle_seconds: float = IDLE_SECONDS) -> "type[H11Protocol]":
             """Accept a connection, or close it at once if there are too many."""
             super().connection_made(transport)
             self._watchdog: asyncio.TimerHandle | None = None
-            if len(self.connections) > MAX_CONNECTIONS:
+            if len(self.connections) > max_connections:
                 transport.abort()
                 return
             self._watchdog = self.loop.call_later(idle_seconds, self._close_if_idle)
@@ -43,6 +48,6 @@ def make_protocol(*, idle_seconds: float = IDLE_SECONDS) -> "type[H11Protocol]":
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.abort()
             else:
-                self._watchdog = self.loop.call_later(MAX_REQUEST_SECONDS, self.transport.abort)
+                self._watchdog = self.loop.call_later(max_request_seconds, self.transport.abort)
 
     return LimitedProtocol

@@ -10,13 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.conftest import trials
 from tests.data.chat_families import FAMILIES, KINDS, codec
-from upbring.data.chat.chat import (
-    Chat,
-    dialogue_problems,
-    encode_document,
-    encode_documents,
-    make_chat,
-)
+from upbring.data.chat.chat import Chat, encode_document, encode_documents, make_chat
+from upbring.data.chat.dialogue_problems import dialogue_problems
 from upbring.data.chat.tokenizer_files import Tokenizer, train_tokenizer
 from upbring.data.read.records import Message
 from upbring.errors import InputError

@@ -35,10 +35,16 @@ def test_malformed_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     assert finding.level == "failure"
     assert finding.message == "25 of 29 rows are malformed"
     assert finding.examples[0].startswith(f"{path}:5: messages: is an empty list; ")
-    assert len(finding.examples) == 20
-    assert finding.num_hidden == 5
+    assert finding.examples[0].endswith(" (also 24 more rows: lines 6, 7, 8, …)")
+    assert (len(finding.examples), finding.num_hidden) == (1, 0)
     skipped = checked(path, skip_bad=tmp_path / "rejects.jsonl")
-    assert str(only(found(skipped, "rows"))) == "rows: 25 of 29 rows are malformed and are skipped"
+    assert str(only(found(skipped, "rows"))) == "rows: 25 of 29 rows are malformed and skipped"
+
+
+def test_a_file_of_one_row_gives_a_warning(tmp_path: Path) -> None:
+    result = checked(write_rows(tmp_path / "a.jsonl", GOOD[:1]))
+    assert str(only(found(result, "rows"))) == "rows: 1 row; the checks say little about so few"
+    assert not found(result, "duplicates")
 
 
 def test_a_truncated_file_fails(tmp_path: Path) -> None:
@@ -184,7 +190,9 @@ def test_significant_length_bias_gives_a_warning(tmp_path: Path) -> None:
     biased = checked(write_rows(tmp_path / "a.jsonl", pairs(100, longer_wins=70)))
     assert only(found(biased, "length bias")).level == "warning"
     few = checked(write_rows(tmp_path / "b.jsonl", pairs(10, longer_wins=7)))
-    assert only(found(few, "length bias")).level == "fine"
+    assert only(found(few, "length bias")).level == "note"  # not a check mark: 7 of 10 is a lot
+    balanced = checked(write_rows(tmp_path / "c.jsonl", pairs(10, longer_wins=5)))
+    assert only(found(balanced, "length bias")).level == "fine"
     text = "the longer response is preferred in 70 % of 100 pairs"
     assert only(found(biased, "length bias")).message == text
 

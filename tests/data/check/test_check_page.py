@@ -33,7 +33,7 @@ def test_a_file_is_summarized(tmp_path: Path) -> None:
         ["format", "messages", "→", "demonstrations"],
         ["fields", "not", "read:", "id"],
         ["rows", "2"],
-        ["turns", "2", "in", "1", "dialogues,", "5", "in", "1"],
+        ["turns", "2", "in", "1", "dialogue,", "5", "in", "1"],
         ["roles", "user", "3,", "assistant", "3,", "system", "1"],
     ]
     assert ["words", "shortest", "median", "90", "%", "99", "%", "longest", "total"] in lines
@@ -52,10 +52,15 @@ def test_comparisons_and_labels_and_documents_are_summarized(tmp_path: Path) -> 
     ranked = {"prompt": "a", "responses": ["b", "c", "d"], "ranks": [1, 2, 2]}
     text = page(of(tmp_path, ranked))
     assert "3 each" in text
-    assert "2, 1 comparisons with ties" in text
+    assert "2, 1 comparison with ties" in text
     assert "«between these» is compared" in text
+    soft = {"prompt": "a", "chosen": "b", "rejected": "c", "probability": 0.8, "weight": 2}
+    assert "soft labels  1 comparison, mean 0.8" in page(of(tmp_path, soft))
     labelled = {"prompt": "a", "response": "b", "label": True}
-    assert "good 1, bad 0" in page(of(tmp_path, labelled))
+    text = page(of(tmp_path, labelled))
+    assert "labels → labeled responses" in text
+    assert "good 1, bad 0" in text
+    assert "«between these» is trained on, labeled good" in text
     text = page(of(tmp_path, {"text": "abcdef"}, using=encoding(max_length=4)))
     assert "3 of at most 4 tokens" in text
     assert "template" not in text
@@ -82,7 +87,7 @@ def test_nothing_is_wider_than_80_columns(tmp_path: Path) -> None:
 
 
 def test_the_page_is_readable_in_ascii(tmp_path: Path) -> None:
-    result = of(tmp_path, dialogue("hi", "ho"))
+    result = of(tmp_path, dialogue("hi", "ho"), dialogue("yes", "no"))
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
     print_check(Console(file=file, width=80, highlight=False), result)
     file.seek(0)
@@ -114,4 +119,4 @@ def test_text_of_the_data_is_neither_control_code_nor_markup(tmp_path: Path) -> 
     ],
 )
 def test_numbers_are_listed_while_they_are_few(counts: dict[int, int], expected: str) -> None:
-    assert _format_counts(Counter(counts), "rows") == expected
+    assert _format_counts(Counter(counts), "row") == expected

@@ -51,5 +51,5 @@ def test_characters_that_the_tokenizer_drops_are_shown(tmp_path: Path) -> None:
     model = models.BPE({letter: k for k, letter in enumerate(letters)}, [])
     result = checked(write_rows(tmp_path / "a.jsonl", ROWS), encoder(model))
     (finding,) = found(result, "unknown")
-    assert finding.message == "1 characters are not in the tokenizer and are left out"
+    assert finding.message == "1 character is not in the tokenizer and left out"
     assert finding.examples == (f"{tmp_path / 'a.jsonl'}:2: 'ï'",)

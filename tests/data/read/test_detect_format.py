@@ -50,8 +50,9 @@ def test_bad_rows_at_the_beginning_do_not_hide_the_format(tmp_path: Path) -> Non
 
 def test_a_file_of_only_bad_rows_is_reported_with_its_rows(tmp_path: Path) -> None:
     error = _error(_file(tmp_path, *[7] * 30), Demonstration)
-    assert error.count("is 7, not an object") == 20
-    assert "30 of 30 rows are malformed (the first 20 are shown)" in error
+    assert error.count("is 7, not an object") == 1
+    assert "(also 29 more rows: lines 2, 3, 4, …)" in error
+    assert "30 of 30 rows are malformed; fix" in error
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_file_of_only_bad_rows_is_reported_with_its_rows(tmp_path: Path) -> No
             [
                 "format preference (prompt, chosen, rejected)",
                 "`upbring reward` or `upbring dpo`",
-                "or force this format: --format preference",
+                "to train on the chosen responses give --format preference",
             ],
         ),
         (

@@ -95,3 +95,12 @@ def test_a_byte_of_another_encoding_is_reported_with_its_position() -> None:
 def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be opened"):
         files.open_bytes(tmp_path / "nothing")
+
+
+def test_a_url_and_a_name_of_the_hub_are_answered_with_what_to_write() -> None:
+    for name, reason in (
+        ("https://example.com/a.jsonl", "is a URL, which is never fetched"),
+        ("no-such-owner/data", "write hub:no-such-owner/data for a data set of the hub"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            files.check_path(Path(name))

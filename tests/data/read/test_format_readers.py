@@ -138,9 +138,9 @@ def test_low_ranks_and_high_scores_are_best(given: Fields, ranks: tuple[float, .
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"responses": ["a"]}, "responses: contains 1 responses; give 2 to 9"),
+        ({"responses": ["a"]}, "responses: contains 1 response; give 2 to 9"),
         ({"responses": ["a"] * 10, "ranks": [1] * 10}, "responses: contains 10 responses"),
-        ({"ranks": [1]}, "ranks: contains 1 numbers for 2 responses; give one for each"),
+        ({"ranks": [1]}, "ranks: contains 1 number for 2 responses; give one for each"),
         ({"ranks": [1, True]}, "ranks[1]: is True; write a number"),
         ({"ranks": [1, math.inf]}, "ranks[1]: is inf; write a number"),
         (

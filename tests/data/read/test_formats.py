@@ -145,7 +145,7 @@ def test_unused_rows_are_counted_and_reported(tmp_path: Path) -> None:
     found = read_records(path, Comparison, log=logged.append)
     assert len(list(found)) == 1
     assert found.unused == {"chosen and rejected are the same text": 1}
-    assert logged[-1].endswith("1 of 2 rows are not used: chosen and rejected are the same text")
+    assert logged[-1].endswith("1 of 2 rows is not used: chosen and rejected are the same text")
     good = {"prompt": "a", "response": "b", "label": True}
     path.write_bytes(_jsonl([good, {**good, "label": False}]))
     found_good = read_records(path, Demonstration, format="labels")
@@ -176,7 +176,7 @@ def test_malformed_rows_can_be_skipped(tmp_path: Path) -> None:
     for _ in range(2):
         found = read_records(path, Document, skip_bad=bad, log=logged.append)
         assert [record.text for record in found] == ["a", "b"]
-    assert logged[-1] == f"{path}: 1 of 3 rows are malformed and saved in {bad}"
+    assert logged[-1] == f"{path}: 1 of 3 rows is malformed and saved in {bad}"
     (reject,) = [json.loads(line) for line in bad.read_text().splitlines()]
     assert reject == {
         "file": str(path),
@@ -191,7 +191,7 @@ def test_malformed_rows_can_be_skipped(tmp_path: Path) -> None:
 def test_a_file_without_usable_rows_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": ""}\n')
-    with pytest.raises(InputError, match="none of its 1 rows can be used"):
+    with pytest.raises(InputError, match="none of its 1 row can be used"):
         list(read_records(path, Document, skip_bad=tmp_path / "bad.jsonl"))
 
 

@@ -13,19 +13,32 @@ def _bad(line: int, raw: str = "x") -> tuple[Row, RowError]:
     return Row(line, raw, {}), RowError("text", "is empty", "fill it")
 
 
-def test_all_are_counted_and_the_first_twenty_shown() -> None:
+def test_all_are_counted_and_the_first_twenty_problems_shown() -> None:
     malformed = Malformed(Path("a.jsonl"), None)
     for line in range(1, 31):
-        malformed.add(*_bad(line))
+        malformed.add(Row(line, "x", {}), RowError("text", f"is {line}", "fix it"))
     lines = str(malformed.make_error(50)).splitlines()
-    assert lines[0] == "a.jsonl:1: text: is empty; fill it"
-    assert lines[19] == "a.jsonl:20: text: is empty; fill it"
+    assert lines[0] == "a.jsonl:1: text: is 1; fix it"
+    assert lines[19] == "a.jsonl:20: text: is 20; fix it"
     assert lines[20:] == [
         (
-            "a.jsonl: 30 of 50 rows are malformed (the first 20 are shown); fix them, or skip "
-            "them: --skip-bad rejects.jsonl"
+            "a.jsonl: 30 of 50 rows are malformed (the first 20 problems are shown); fix them, or "
+            "skip them: --skip-bad rejects.jsonl"
         )
     ]
+    assert malformed.num_not_shown == 10
+
+
+def test_rows_with_the_same_problem_share_a_line() -> None:
+    malformed = Malformed(Path("a.jsonl"), None)
+    for line in (1, 2, 5, 8, 9):
+        malformed.add(*_bad(line))
+    malformed.add(Row(6, "x", {}), RowError("text", "is 7", "quote it"))
+    assert malformed.shown_lines == [
+        "a.jsonl:1: text: is empty; fill it (also 4 more rows: lines 2, 5, 8, …)",
+        "a.jsonl:6: text: is 7; quote it",
+    ]
+    assert malformed.num_not_shown == 0
 
 
 def test_rejects_are_added_to_the_file_once_each(tmp_path: Path) -> None:

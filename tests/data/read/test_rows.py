@@ -86,7 +86,7 @@ def test_bytes_that_are_not_utf8_are_reported_with_line_and_position(tmp_path: P
     ("row", "message"),
     [
         ("a,b,c\n", "has 3 cells, the header has 2; put quotes"),
-        ("a\n", "has 1 cells, the header has 2"),
+        ("a\n", "has 1 cell, the header has 2"),
         ('"a"x,b\n', "is not CSV"),
         (b"caf\xe9,b\n", "byte 4 (0xe9) is not UTF-8"),
     ],

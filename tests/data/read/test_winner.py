@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 
+from tests.checking import write_rows
 from upbring.data.read.format_readers import ParsedExample
-from upbring.data.read.records import Message
+from upbring.data.read.formats import read_records
+from upbring.data.read.records import Comparison, Message
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.winner import (
     find_pair,
@@ -9,6 +13,7 @@ from upbring.data.read.winner import (
     read_winner,
     read_winner_prompt,
 )
+from upbring.errors import InputError
 
 Q = (Message("user", "Q"),)
 
@@ -51,6 +56,25 @@ def test_a_tie_is_not_used(value: str) -> None:
 def test_a_winner_with_several_meanings_is_an_error(value: object) -> None:
     with pytest.raises(RowError, match="the responses are response_a and response_b; write a or b"):
         row(("response_a", "response_b"), "winner", value)
+
+
+def test_numbers_for_two_letters_are_read_if_the_columns_say_so(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"q{i}", "response_a": f"a{i}", "response_b": f"b{i}", "winner": i % 2}
+        for i in range(3)
+    ]
+    path = write_rows(tmp_path / "a.jsonl", rows)
+    logged: list[str] = []
+    skipping = read_records(path, Comparison, skip_bad=tmp_path / "bad.jsonl", log=logged.append)
+    with pytest.raises(InputError, match="none of its 3 rows can be used"):
+        list(skipping)
+    message = logged[-1]
+    assert "is the format wrong? 2 have the same problem: winner: is 0" in message
+    columns = message.partition("use --format ")[2]
+    assert columns == "columns:prompt=…,response_0=response_a,response_1=response_b,winner=winner"
+    found = read_records(path, Comparison, format=columns.replace("…", "prompt"))
+    best = [each.responses[each.ranks.index(1)] for each in found]
+    assert best == ["a0", "b1", "a2"]
 
 
 def test_whole_dialogues_may_be_compared() -> None:

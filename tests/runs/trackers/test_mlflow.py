@@ -1,5 +1,6 @@
 """MLflow's own client finds what was logged in the local database."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,4 +31,9 @@ def test_metrics_and_settings_are_read_back(
     assert [(each.step, each.value) for each in history] == [(1, 3.0), (2, 2.5), (3, 2.0)]
     (held_out,) = client.get_metric_history(run.info.run_id, "eval_loss")
     assert (held_out.step, held_out.value) == (2, 2.75)
+    file = client.download_artifacts(run.info.run_id, "samples.json", str(tmp_path))
+    assert json.loads(Path(file).read_text()) == {
+        "columns": ["step", "prompt", "response", "reward"],
+        "data": [[2, "?", "# !", 0.5]],
+    }
     assert get_telemetry_client() is None

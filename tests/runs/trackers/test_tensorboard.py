@@ -31,6 +31,17 @@ def test_scalars_are_read_back(tmp_path: Path) -> None:
     assert found["eval/loss"] == {step: values["loss"] for step, values in EVAL.items()}
 
 
+def test_samples_are_read_back(tmp_path: Path) -> None:
+    track(lambda: make_trackers(["tensorboard"])[0], tmp_path)
+    from tensorboard.backend.event_processing import event_accumulator  # noqa: PLC0415 -- may be missing
+
+    reader = event_accumulator.EventAccumulator(str(tmp_path / "sft-1" / "tensorboard"))
+    reader.Reload()
+    (event,) = reader.Tensors("samples")
+    assert event.step == 2
+    assert b"    # !\n\nreward 0.5" in event.tensor_proto.string_val[0]
+
+
 def test_what_a_killed_run_wrote_after_its_checkpoint_is_purged(tmp_path: Path) -> None:
     first, second = (make_trackers(["tensorboard"])[0] for _ in range(2))
     first.on_start(RunStart(tmp_path, "sft", {}, 3, 0))

@@ -28,3 +28,6 @@ def test_metrics_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     losses = [(row["step"], row["train/loss"]) for row in rows if "train/loss" in row]
     assert losses == [(1, 3.0), (2, 2.5), (3, 2.0)]
     assert [row["eval/loss"] for row in rows if "eval/loss" in row] == [2.75]
+    ((step, table),) = [(row["step"], row["samples"]) for row in rows if "samples" in row]
+    assert (step, table["_type"]) == (2, "trackio.table")
+    assert "# !" in str(table)

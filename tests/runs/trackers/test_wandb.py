@@ -69,3 +69,8 @@ def test_the_history_is_read_back_offline(tmp_path: Path, monkeypatch: pytest.Mo
     assert [rows[step]["train/loss"] for step in (1, 2, 3)] == [3.0, 2.5, 2.0]
     assert rows[2]["eval/loss"] == 2.75
     assert rows[1]["train/grad_norm"] == 1.0
+    (table,) = (start.path / "wandb").glob("offline-run-*/files/media/table/samples_2_*.table.json")
+    assert json.loads(table.read_text()) == {
+        "columns": ["step", "prompt", "response", "reward"],
+        "data": [[2, "?", "# !", 0.5]],
+    }

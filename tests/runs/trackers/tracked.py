@@ -11,6 +11,7 @@ SETTINGS: dict[str, JSON] = {"model": "m", "learning_rate": 0.1, "data": ["d.jso
 # What a tracker has at the end, with transformers' groups.
 TRAIN = {1: {"loss": 3.0, "grad_norm": 1.0}, 2: {"loss": 2.5, "grad_norm": 0.5}, 3: {"loss": 2.0}}
 EVAL = {2: {"loss": 2.75, "nll": 2.75}}
+SAMPLE: dict[str, JSON] = {"prompt": "?", "response": "# !", "reward": 0.5, "tokens": ["# !"]}
 
 
 def track(make: Callable[[], Callback], folder: Path) -> RunStart:
@@ -23,7 +24,7 @@ def track(make: Callable[[], Callback], folder: Path) -> RunStart:
     first.on_metrics(1, {"loss": 3.0, "gradient_norm": 1.0}, "train")
     first.on_metrics(2, {"loss": 2.5, "gradient_norm": 0.5}, "train")
     first.on_metrics(2, {"nll": 2.75}, "held_out")
-    first.on_samples(2, [{"prompt": "?", "response": "!"}])
+    first.on_samples(2, [SAMPLE])
     first.on_end("interrupted")
     time.sleep(1.1)  # W&B names a folder after the second
     second = make()

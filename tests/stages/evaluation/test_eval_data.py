@@ -31,3 +31,14 @@ def test_by_default_data_is_used_for_fewer_suites_than_it_could_be() -> None:
     prompts = EvalData(prompts=(user_prompt("Hi"),))
     assert not has_rows("preference", prompts, 1, is_requested=False)  # there is no other model
     assert has_rows("preference", prompts, 2, is_requested=False)
+
+
+def test_documents_of_several_files_are_also_kept_apart(tmp_path: Path) -> None:
+    for name in ("books", "code"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "{name} are read."}}\n')
+    one = load_eval_data(EvaluateSettings(models=("m",), data=(tmp_path / "books.jsonl",)))
+    assert one.documents_by_file == {}
+    files = (tmp_path / "books.jsonl", tmp_path / "code.jsonl")
+    both = load_eval_data(EvaluateSettings(models=("m",), data=files))
+    assert both.documents == ("books are read.", "code are read.")
+    assert both.documents_by_file == {"books": ("books are read.",), "code": ("code are read.",)}

@@ -113,6 +113,10 @@ def test_models_have_the_names_that_the_caller_gives(
     assert {n.against for n in found} == {None, "base"}
 
 
+def answers(config: EvaluateSettings) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (config.to / "answers.jsonl").read_text().splitlines()]
+
+
 def longest(name: str) -> Scorer:
     def scores(pairs: Sequence[tuple[Dialogue, str]]) -> list[float]:
         return [float(len(text)) for _, text in pairs]
@@ -180,7 +184,9 @@ def test_impossible_settings_are_refused_at_once(
 def test_prompts_without_answers_fit_no_suite_of_one_model(tmp_path: Path) -> None:
     data = written(tmp_path / "p.jsonl", [{"prompt": "Hello"}])
     config = settings(tmp_path, ("a",), data=(data,))
-    with pytest.raises(InputError, match=r"p\.jsonl: no row for any suite of these models"):
+    with pytest.raises(
+        InputError, match=r"p\.jsonl: no row for any suite of these models; for preference"
+    ):
         select_suites(config, load_eval_data(config))
 
 
@@ -240,3 +246,28 @@ def test_functions_of_the_user_are_measured_on_rows_with_all_their_columns(
     assert {each.suite for each in more} == {"facts", "custom"}
     with pytest.raises(InputError, match="metric_function: there is no row with a prompt; name a"):
         measure(settings(tmp_path, models, metric_function=("json",), suite=("facts",)))
+
+
+def test_a_suite_may_have_its_own_maximum_length(tmp_path: Path, models: tuple[str, str]) -> None:
+    requests = [{"prompt": "What is the sky like?", "label": "safe"}]
+    instructions = [
+        {"prompt": "Say it.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    ]
+    data = (written(tmp_path / "r.jsonl", requests), written(tmp_path / "i.jsonl", instructions))
+    config = settings(tmp_path, models[:1], data=data, suite_max_tokens=("refusals=2",))
+    found, _ = measure(config)
+    stored = answers(config)
+    expected = {}
+    for limit, suite in ((2, "refusals"), (6, "instructions")):
+        alone = settings(tmp_path / suite, models[:1], data=data, max_tokens=limit)
+        measure(alone)
+        rows = answers(alone)
+        expected[suite] = next(row["response"] for row in rows if row["suite"] == suite)
+    assert {row["suite"]: row["response"] for row in stored} == expected
+    assert not any(row["ended"] for row in stored)
+    ended = [(n.suite, n.value) for n in found if n.name == "ended"]
+    assert sorted(ended) == [("instructions", 0.0), ("refusals", 0.0)]
+    _, computed = measure(config.model_copy(update={"suite_max_tokens": ("refusals=3",)}))
+    assert [label.partition(",")[0] for label in computed] == ["refusals"]
+    with pytest.raises(InputError, match=r"suite_max_tokens: 'refusal=2' is not SUITE=TOKENS"):
+        measure(config.model_copy(update={"suite_max_tokens": ("refusal=2",)}))

@@ -91,10 +91,10 @@ def test_missing_votes_are_requested_and_then_counted(tmp_path: Path) -> None:
     assert votes_waiting_text(found) is None
     votes = load_votes(found, MODELS)
     assert votes is not None
-    assert check_votes(found, ANSWERS, votes).endswith("v.jsonl: 29 votes count")
+    assert check_votes(found, ANSWERS, votes).endswith("v.jsonl: 29 valid votes")
     now = ModelAnswers(PROMPTS[:10], {name: texts[:10] for name, texts in ANSWERS.texts.items()})
     assert check_votes(found, now, votes).endswith(
-        "9 votes count; 20 are about other prompts, 0 about answers that no model gives now"
+        "9 valid votes; 20 votes are about other prompts, 0 about answers that no model gives now"
     )
 
 
@@ -108,7 +108,8 @@ def test_votes_of_which_none_counts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_votes(found, changed, votes)
     assert (
-        "none of its 29 votes counts: 25 are about other prompts, 4 about answers that no model "
+        "none of its 29 votes is valid: 25 votes are about other prompts, 4 about answers that no "
+        "model "
         "gives now; use the --data that was voted on, or rank the answers of"
     ) in str(caught.value)
 

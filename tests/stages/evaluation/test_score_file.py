@@ -77,7 +77,7 @@ def test_the_summary_has_the_share_of_pairs_that_are_scored_as_ranked() -> None:
     summary.add(Comparison(PROMPT, ("", ""), (1.0, 2.0), ORIGIN), np.array([math.nan, 5.0]))
     first, unscored, accuracy = summary.format_lines()
     assert first == "6 responses of 3 rows scored: mean 3.333, standard deviation 1.795"
-    assert unscored.startswith("1 responses have no score: ")
+    assert unscored.startswith("1 response has no score: ")
     assert accuracy.startswith("83.3% (")
     assert accuracy.endswith(" of 3 pairs as ranked")
 

@@ -17,7 +17,16 @@ EVAL_DATA = EvalData(
     prompts=(user_prompt("p"),),
     topics={"all": (user_prompt("p"),)},
 )
-ANSWERS = {"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"}
+
+
+class Answers(dict[str, str]):
+    """Answers to known prompts, and one to every other, such as a transformed request."""
+
+    def __missing__(self, prompt: str) -> str:
+        return "well"
+
+
+ANSWERS = Answers({"q": "yes", "i": "no", "r": "well", "p": "so", "a b c d": "e f g h"})
 LOGPROBS = {" 1": -1.0, " 2": -2.0, "a b c d e f g h": -8.0, "so": -3.0}
 
 

@@ -51,7 +51,7 @@ def test_the_parts_of_a_step_are_those_worked_out_by_hand() -> None:
         "activations": 660,
         "logits": 1550,
         "temporary tensors": 70,
-        "library buffers": FIRST_STEP_BYTES,
+        "first-step buffers": FIRST_STEP_BYTES,
         "fragmentation": 2964,
     }
     assert found.total == sum(found.peak_parts.values())

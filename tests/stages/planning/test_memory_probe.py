@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from transformers import (
     AutoModelForCausalLM,
     GptOssConfig,
@@ -18,9 +19,10 @@ from transformers import (
 
 from tests import small
 from tests.families import FAMILIES, SHAPE, VOCABULARY, family
-from upbring.data.trees.batch import Batch, make_batch
+from upbring.data.trees.batch import Batch, TreeSpan, make_batch
 from upbring.data.trees.tree import make_tree
-from upbring.model.attention import ATTENTION_NAME
+from upbring.model.attention import ATTENTION_NAME, AttentionConfig, TreeLayout
+from upbring.model.kernels.tree_attention import clear_biases
 from upbring.model.load import load
 from upbring.model.network import Model, hidden_states
 from upbring.model.roles import BASE, Roles
@@ -240,3 +242,14 @@ def test_layers_that_are_not_packed_are_planned_too(name: str, *, is_full: bool)
     assert profile.num_layers == 2
     assert profile.layer_activations.per_unit > 0
     assert (profile.kv_cache_per_token == 0) == (name == "mamba")
+
+
+def test_biases_of_tensors_without_data_are_forgotten() -> None:
+    layout = TreeLayout((TreeSpan(0, 4, (2, 2)),), torch.device("cpu"))
+    config = AttentionConfig(1.0, None, None)
+    clear_biases()
+    with FakeTensorMode():
+        layout.attend(*(torch.zeros(1, 8, 4) for _ in range(3)), config)
+    clear_biases()
+    out = layout.attend(*(torch.ones(1, 8, 4) for _ in range(3)), config)
+    assert out.tolist() == torch.ones(1, 8, 4).tolist()

@@ -189,7 +189,17 @@ def test_savings_are_listed_in_order_and_are_realized(home: Path) -> None:
 def test_out_of_memory_gives_advice_and_keeps_the_checkpoint(home: Path) -> None:
     small.make_demonstrations(home / "many.jsonl", 2200)
     words = ["--model", "m", "--tune", "full", "--batch-size", "2000", "--micro-batch-tokens"]
-    more = ["200000", "--steps", "2", "--sample-tokens", "1", "--threads", "1", "--name", "full"]
+    more = [
+        "200000",
+        "--steps",
+        "2",
+        "--sample-tokens",
+        "1",
+        "--dtype",
+        "float32",
+        "--name",
+        "full",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.stages.planning.cramped", "sft", "many.jsonl", *words, *more],
         cwd=home,
@@ -199,6 +209,7 @@ def test_out_of_memory_gives_advice_and_keeps_the_checkpoint(home: Path) -> None
         check=False,
     )
     assert done.returncode == 3, done.stderr
+    assert "out of memory: this run needs about " in done.stderr, done.stderr
     message = done.stderr[done.stderr.index("out of memory: this run needs about ") :].splitlines()
     assert message[1].startswith("  --micro-batch-tokens ")
     assert all(" less" in line for line in message[1:-1])

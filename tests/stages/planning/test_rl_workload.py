@@ -104,10 +104,11 @@ def test_every_role_is_counted(
 
 def test_another_base_and_a_second_copy_have_their_bytes(home: Path) -> None:
     network = AutoModelForCausalLM.from_pretrained(home / "m")
-    size = 4 * sum(p.numel() for p in network.parameters())
+    frequencies = 4 * network.config.head_dim  # of the rotary embedding, kept twice
+    weights = 4 * sum(p.numel() for p in network.parameters())
     strange = count_roles(make_context(home, reward_model=[str(home / "strange")]))
     assert (strange.other_model_bytes, strange.frozen_adapters, strange.reward_models) == (
-        size,
+        weights + frequencies,
         0,
         1,
     )
@@ -115,7 +116,7 @@ def test_another_base_and_a_second_copy_have_their_bytes(home: Path) -> None:
     full = count_roles(make_context(home, tune="full"))
     learned = 4 * demanded_adapter(home)
     # a reward's adapter, and a value's with its gradient and two moments
-    assert full.other_model_bytes == size + learned * (1 + 4)
+    assert full.other_model_bytes == weights + learned * (1 + 4)
 
 
 def demanded_adapter(home: Path) -> int:

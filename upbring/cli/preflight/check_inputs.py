@@ -6,7 +6,7 @@ A wrong path is then reported as fast as a misspelled flag. Excluded: checks tha
 from collections.abc import Iterator
 from typing import Any
 
-from upbring.cli.command_table import Command
+from upbring.cli.command import Command
 from upbring.cli.preflight.find_run import find_run_to_resume
 from upbring.cli.preflight.planned_command import planned_command
 from upbring.cli.preflight.problems import Problems
@@ -14,10 +14,25 @@ from upbring.cli.preflight.training import check_training
 from upbring.data.chat.template_file import read_template_file
 from upbring.data.read import files
 from upbring.pipeline.recipe import read_recipe
+from upbring.rules.by_name import is_function
 from upbring.runs.environment import reject_missing_gpu
 from upbring.runs.find_model import find_local_model
 from upbring.stages.registry import methods
 
+CHECKED_COMMANDS = frozenset(
+    {"evaluate", "score", "redteam", "harden", "constitution", "best-of-n", "teacher"}
+)
+DATA_FILES = (
+    "data",
+    "prompts",
+    "gold",
+    "human",
+    "harmful",
+    "innocent",
+    "test_harmful",
+    "test_innocent",
+)  # settings
+NO_JUDGE = "none"
 NO_FOLDER = ("http:", "https:", "votes:", "builtin:gold")  # values that name no model's folder
 
 
@@ -42,8 +57,8 @@ def _check_files(command: Command, settings: Any) -> None:  # noqa: ANN401 -- as
     problems = Problems()
     for name in _models(command, settings):
         problems.check(find_local_model, name)
-    if command.name in {"evaluate", "score", "collect"}:
-        for path in (*getattr(settings, "data", ()), *getattr(settings, "prompts", ())):
+    for name in DATA_FILES if command.name in CHECKED_COMMANDS else ():
+        for path in getattr(settings, name, ()):
             if not files.is_hub(path):
                 problems.check(files.check_path, path)
     if getattr(settings, "device", None) == "cuda":
@@ -62,5 +77,6 @@ def _models(command: Command, settings: Any) -> Iterator[str]:  # noqa: ANN401 -
     for name in names:
         value = getattr(settings, name, None)
         for each in value if isinstance(value, tuple) else (value,):
-            if each is not None and not str(each).startswith(NO_FOLDER):
+            is_rule = name == "judge" and (each == NO_JUDGE or is_function(str(each)))
+            if each is not None and not is_rule and not str(each).startswith(NO_FOLDER):
                 yield str(each)

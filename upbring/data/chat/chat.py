@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 
 from upbring.data.chat import text_pieces, text_spans
 from upbring.data.chat.assistant_spans import RenderedDialogue, Turn
-from upbring.data.chat.default_template import DEFAULT_TEMPLATES, TURN_MARKER, TURN_MARKER_LINE
+from upbring.data.chat.default_template import DEFAULT_TEMPLATES
 from upbring.data.chat.template import ChatTemplate, Rendering
 from upbring.data.chat.text_pieces import Draft, Piece
 from upbring.data.chat.text_spans import TextSpan
@@ -78,6 +78,16 @@ class Chat:
         if self.tokenizer.eos_token_id is not None:
             token_ids.append(self.tokenizer.eos_token_id)
         return tuple(dict.fromkeys(token_ids))
+
+    @functools.cached_property
+    def untrained_opening(self) -> str:
+        """What only a generated answer starts with, such as `<think>`; '' if nothing."""
+        written = self.render(_PROBE_DIALOGUE[:2], add_generation_prompt=False)
+        opened = self.render(_PROBE_DIALOGUE[:1], add_generation_prompt=True)
+        pairs = itertools.takewhile(
+            lambda pair: pair[0] == pair[1], zip(written, opened, strict=False)
+        )
+        return opened[len([*pairs]) :]
 
     @property
     def fingerprint(self) -> str:
@@ -140,13 +150,13 @@ class Chat:
         yield from self._encode_rows(rows, draft, key=lambda row: row[2], on_reject=on_reject)
 
     @functools.cached_property
-    def _compiled_template(self) -> ChatTemplate:
+    def compiled_template(self) -> ChatTemplate:
         """The compiled template."""
         return ChatTemplate(self.template, self.today)
 
     def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> Rendering:
         """Return the dialogue's text, with the spans where a message spells a special token."""
-        return self._compiled_template.render(
+        return self.compiled_template.render(
             messages,
             add_generation_prompt=add_generation_prompt,
             special_tokens_map=self.tokenizer.special_tokens_map,
@@ -239,21 +249,29 @@ class Chat:
         self, prompt: Sequence[Message], responses: Sequence[str], *, key: str
     ) -> Draft:
         """Return the draft of a prompt and its responses."""
-        open_text, prompt_pieces = self._prompt_pieces(prompt)
-        branches = []
-        for response in responses:
-            messages = (*prompt, Message("assistant", response))
-            dialogue = self._render_dialogue(messages, add_generation_prompt=False)
-            text = dialogue.rendering.text
-            if not text.startswith(open_text):
-                raise InputError(
-                    f"the chat template's generation prompt ends with {open_text[-30:]!r}, which "
-                    "it does not write before an existing answer; pass another template with "
-                    "--chat-template FILE"
-                )
-            turn = dialogue.locate_turn(
-                len(prompt), len(open_text), limit=len(text), is_exact_prefix=True
+        dialogues = [
+            self._render_dialogue(
+                (*prompt, Message("assistant", each)), add_generation_prompt=False
             )
+            for each in responses
+        ]
+        open_text, prompt_pieces = self._prompt_pieces(prompt)
+        if all(dialogue.rendering.text.startswith(open_text) for dialogue in dialogues):
+            turns = [
+                dialogue.locate_turn(
+                    len(prompt),
+                    len(open_text),
+                    limit=len(dialogue.rendering.text),
+                    is_exact_prefix=True,
+                )
+                for dialogue in dialogues
+            ]
+        else:
+            turns = _last_turns(dialogues, open_text)
+            earlier_turns = dialogues[0].assistant_turns()[:-1]
+            prompt_pieces = self._cut_at_turns(dialogues[0], earlier_turns, (0, turns[0].start))
+        branches = []
+        for dialogue, turn in zip(dialogues, turns, strict=True):
             _require_written_turn(dialogue, turn)
             branches.append(self._cut_at_turns(dialogue, [turn], (turn.start, turn.stop), first=0))
         return text_pieces.check_draft(Draft(prompt_pieces, tuple(branches), key))
@@ -333,49 +351,24 @@ def encode_documents(
                 yield make_tree(tokens[i : i + 1], tokens[i + 1 : i + max_length], key=key)
 
 
-def dialogue_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
-    """Return the problems of training on a dialogue that ends with an assistant message."""
-    encoded = chat.encode_demonstration(messages, turns="last", key="")
-    problems = token_problems(chat, encoded)
-    if encoded.prompt.tolist() != chat.encode_prompt(messages[:-1]):
-        prompt_text = chat.render(messages[:-1], add_generation_prompt=True)
-        problems.append(
-            "training and inference differ: the chat template's generation prompt ends with "
-            f"{prompt_text[-30:]!r}, which it does not write before an existing answer; pass "
-            "another template with --chat-template FILE"
+def _last_turns(dialogues: Sequence[RenderedDialogue], open_text: str) -> list[Turn]:
+    """Return the last turns where the generation prompt opens a block, such as `<think>`.
+
+    The template does not write it before an existing answer, so the prompt ends where that starts.
+    """
+    turns, prefixes = [], set()
+    for dialogue in dialogues:
+        located = dialogue.assistant_turns()
+        if len(located) == sum(message.role == "assistant" for message in dialogue.messages):
+            turns.append(located[-1])
+            prefixes.add(dialogue.rendering.text[: located[-1].start])
+    if len(turns) < len(dialogues) or len(prefixes) != 1:
+        raise InputError(
+            f"the chat template's generation prompt ends with {open_text[-30:]!r}, which it does "
+            "not write before an existing answer, and what it writes there differs from answer to "
+            "answer; pass a template without it with --chat-template FILE"
         )
-    return problems + fake_turn_problems(chat, messages)
-
-
-def token_problems(chat: Chat, encoded: Tree) -> list[str]:
-    """Return the problems that are visible in the tokens of any branch; cheap to compute."""
-    problems = []
-    stops = set(chat.stop_token_ids)
-    weighted_tokens = [branch.tokens[branch.weight > 0].tolist() for branch in encoded.branches]
-    if not all(stops.intersection(tokens) for tokens in weighted_tokens):
-        problems.append(
-            "no stop token is trained on, so generation would never stop: the chat template "
-            "writes none after the assistant's last turn; pass another template with "
-            "--chat-template FILE"
-        )
-    bos = chat.tokenizer.bos_token_id
-    if bos is not None and encoded.prompt[:2].tolist() == [bos, bos]:
-        problems.append(
-            f"the text starts with {chat.tokenizer.bos_token!r} twice: the chat template writes it "
-            "twice; correct the template"
-        )
-    return problems
-
-
-def fake_turn_problems(chat: Chat, messages: Sequence[Message]) -> list[str]:
-    """Return the problem of a message that imitates a turn of the default template."""
-    if not chat.is_default:
-        return []
-    problem = (
-        f"a message contains the line {TURN_MARKER!r}, with which the default template marks a "
-        "turn; remove it, or use a template with special tokens"
-    )
-    return [problem] if any(TURN_MARKER_LINE.search(m.content) for m in messages) else []
+    return turns
 
 
 def _require_written_turn(dialogue: RenderedDialogue, turn: Turn) -> None:

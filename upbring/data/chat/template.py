@@ -14,7 +14,7 @@ import datetime as dt
 import functools
 import gc
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -123,6 +123,39 @@ class ChatTemplate:
             else Rendering(text)
         )
 
+    def render_values(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]],
+        *,
+        special_tokens_map: Mapping[str, str],
+        special_pattern: re.Pattern[str],
+    ) -> Rendering:
+        """Return the rendering of messages with tool calls, as a prompt for the next turn.
+
+        A special token that is spelled anywhere in messages or tools is reported as quoted.
+        """
+        texts = list(_all_texts([messages, tools]))
+        marks = _unused_characters(texts)
+        quote = f"{marks[0]}\\g<0>{marks[1]}"
+
+        def quoted(text: str) -> str:
+            return special_pattern.sub(quote, text)
+
+        text = self._render_text(
+            {
+                "messages": _map_texts(messages, quoted),
+                "tools": _map_texts(tools, quoted) or None,
+                "documents": None,
+                "add_generation_prompt": True,
+                **special_tokens_map,
+                OPEN_MARK: marks[2:3],
+                CLOSE_MARK: marks[3:4],
+                BUDGET_VARIABLE: RenderBudget(sum(map(len, texts))),
+            }
+        )
+        return _remove_marks(text, marks, special_pattern=special_pattern)
+
     def _render_text(self, variables: Mapping[str, object]) -> str:
         """Return the template's output; raise an InputError if it fails."""
         try:
@@ -141,6 +174,30 @@ class ChatTemplate:
                 "dialogue, or pass another template with --chat-template FILE"
             ) from error
         return text
+
+
+def _all_texts(value: object) -> Iterator[str]:
+    """Yield every string in nested lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _all_texts(key)
+            yield from _all_texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _all_texts(each)
+
+
+def _map_texts(value: object, change: Callable[[str], str]) -> object:
+    """Return nested lists and mappings with every string changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {_map_texts(k, change): _map_texts(each, change) for k, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_map_texts(each, change) for each in value]
+    return value
 
 
 @contextmanager

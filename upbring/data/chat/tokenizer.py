@@ -24,6 +24,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors, trainers
 
+from upbring import durable
 from upbring.errors import InputError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -40,6 +41,7 @@ def explain_panics(folder: Path | None) -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
+        durable.raise_resource_error(error)
         reason = (str(error).splitlines() or ["panic"])[0][:160]
         raise InputError(
             f"{folder or 'tokenizer'}: the tokenizers library gave up ({reason}); "

@@ -10,14 +10,13 @@ from upbring.data.check.findings import (
     CheckFinding,
     ExampleTally,
     FindingLevel,
-    format_count,
     format_percent,
     merge_tallies,
 )
 from upbring.data.check.kept_texts import TextIndex
 from upbring.data.check.survey import Survey
-from upbring.data.read.malformed_rows import MAX_SHOWN
-from upbring.data.read.records import Comparison, Demonstration
+from upbring.data.read.records import Comparison, Demonstration, Document
+from upbring.plurals import format_count
 
 MIN_PAIRS = 2000  # with fewer, reward models hardly beat chance (Gao et al. 2023, 2210.10760)
 MAX_LONGER_SHARE = 0.6  # share of pairs won by the longer response that gives a warning
@@ -59,16 +58,18 @@ def _assess_rows(surveys: Sequence[Survey]) -> CheckFinding:
     if failed:
         lines = [line for survey in failed for line in _error_lines(survey)]
         message = (
-            f"{format_count(bad, total, 'rows')} are malformed"
+            f"{format_count(bad, 'row', total=total, verb='is')} malformed"
             if bad
             else "the rows cannot be read"
         )
         todo = "fix them, or skip them: --skip-bad rejects.jsonl" if bad else ""
-        return CheckFinding("failure", "rows", message, todo, tuple(lines), _num_not_shown(failed))
+        num_not_shown = sum(survey.num_not_shown for survey in failed)
+        return CheckFinding("failure", "rows", message, todo, tuple(lines), num_not_shown)
     if bad:
-        return CheckFinding(
-            "warning", "rows", f"{format_count(bad, total, 'rows')} are malformed and are skipped"
-        )
+        count_text = format_count(bad, "row", total=total, verb="is")
+        return CheckFinding("warning", "rows", f"{count_text} malformed and skipped")
+    if total == 1 and surveys[0].kind is not Document:
+        return CheckFinding("warning", "rows", "1 row; the checks say little about so few")
     return CheckFinding("fine", "rows", f"all {total:,} rows are well-formed")
 
 
@@ -76,10 +77,6 @@ def _error_lines(survey: Survey) -> list[str]:
     """Return the lines of a survey's error, without the line that gives the count."""
     lines = str(survey.error).splitlines()
     return lines[:-1] if survey.num_malformed else lines
-
-
-def _num_not_shown(surveys: Sequence[Survey]) -> int:
-    return sum(max(0, survey.num_malformed - MAX_SHOWN) for survey in surveys)
 
 
 def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFinding]:
@@ -91,7 +88,7 @@ def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFind
             exact,
             "failure",
             "held-out",
-            message=f"{format_count(len(exact), total, 'held-out prompts')} are also in the "
+            message=f"{format_count(len(exact), 'held-out prompt', total=total)} are also in the "
             "training data",
             todo="remove them from one of the two",
             text_indexes=(held_out, train),
@@ -101,7 +98,8 @@ def _assess_overlap(held_out: TextIndex, train: TextIndex) -> Iterator[CheckFind
             near,
             "warning",
             "held-out",
-            message=f"{format_count(len(near), total, 'held-out prompts')} are nearly equal to a "
+            message=f"{format_count(len(near), 'held-out prompt', total=total)} are nearly equal "
+            "to a "
             "training prompt",
             todo="check whether they ask the same question",
             text_indexes=(held_out, train),
@@ -118,15 +116,15 @@ def _assess_copies(texts: TextIndex) -> Iterator[CheckFinding]:
             exact,
             "warning",
             "duplicates",
-            message=f"{format_count(len(exact), len(texts), 'rows')} repeat an earlier row",
+            message=f"{format_count(len(exact), 'row', total=len(texts))} repeat an earlier row",
             todo="remove them: one copy may be held out while the other is trained on",
             text_indexes=(texts, texts),
         )
     num_compared = len(texts.texts)
     among = (
-        f"the first {num_compared:,} rows"
+        f"the first {format_count(num_compared, 'row')}"
         if num_compared < len(texts)
-        else f"{num_compared:,} rows"
+        else format_count(num_compared, "row")
     )
     if near:
         yield _pairs_finding(
@@ -137,7 +135,7 @@ def _assess_copies(texts: TextIndex) -> Iterator[CheckFinding]:
             todo="check whether they add anything new",
             text_indexes=(texts, texts),
         )
-    if not exact and not near:
+    if not exact and not near and len(texts) > 1:
         yield CheckFinding("fine", "duplicates", f"no exact or near duplicate among {among}")
 
 
@@ -150,7 +148,8 @@ def _assess_repeated_prompts(survey: Survey) -> Iterator[CheckFinding]:
             repeated,
             "note",
             "same prompts",
-            message=f"{format_count(len(repeated), len(survey.prompts), 'rows')} have the prompt "
+            message=f"{format_count(len(repeated), 'row', total=len(survey.prompts))} have the "
+            "prompt "
             "of an earlier row and a different response",
             text_indexes=(survey.prompts, survey.prompts),
         )
@@ -186,7 +185,8 @@ def _assess_comparisons(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield CheckFinding(
             "warning",
             "comparisons",
-            f"{num_pairs:,} pairs; below {MIN_PAIRS:,} a reward model hardly beats chance "
+            f"{format_count(num_pairs, 'pair')}; below {MIN_PAIRS:,} a reward model hardly beats "
+            "chance "
             "(Gao et al. 2023)",
             "collect more",
         )
@@ -195,11 +195,14 @@ def _assess_comparisons(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
     if not decided:
         return
     share = wins / decided
-    text = f"the longer response is preferred in {format_percent(share)} of {decided:,} pairs"
+    pairs = format_count(decided, "pair")
+    text = f"the longer response is preferred in {format_percent(share)} of {pairs}"
     num_standard_errors = abs(share - 0.5) / (0.5 / math.sqrt(decided))
     if max(share, 1 - share) >= MAX_LONGER_SHARE and num_standard_errors >= _MIN_STANDARD_ERRORS:
         todo = "a reward model may learn length instead of quality: balance the pairs"
         yield CheckFinding("warning", "length bias", text, todo)
+    elif max(share, 1 - share) >= MAX_LONGER_SHARE:
+        yield CheckFinding("note", "length bias", f"{text}; too few to say if that is chance")
     else:
         yield CheckFinding("fine", "length bias", text)
 

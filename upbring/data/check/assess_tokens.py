@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from upbring.data.chat.chat import Chat, dialogue_problems, fake_turn_problems, token_problems
+from upbring.data.chat.chat import Chat
+from upbring.data.chat.dialogue_problems import (
+    dialogue_problems,
+    fake_turn_problems,
+    token_problems,
+)
 from upbring.data.chat.encode_records import messages_of
 from upbring.data.chat.written_content import missing_words
 from upbring.data.check.findings import (
     CheckFinding,
     ExampleTally,
-    format_count,
     merge_tallies,
 )
 from upbring.data.check.preview import escape_terminal
@@ -25,6 +29,7 @@ from upbring.data.read.records import (
     Record,
 )
 from upbring.errors import InputError
+from upbring.plurals import format_count
 
 _MAX_WORDS = 5  # that are shown of a dropped text
 
@@ -57,7 +62,7 @@ def _assess_loss_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield rejected.make_finding(
             "failure" if surveys[0].skip_bad is None else "warning",
             "loss tokens",
-            message=f"{format_count(rejected.count, total, 'rows')} cannot be trained on",
+            message=f"{format_count(rejected.count, 'row', total=total)} cannot be trained on",
             todo="see the reason of each row",
         )
     elif any(s.num_loss_tokens for s in surveys) and not any(s.dropped.count for s in surveys):
@@ -68,7 +73,7 @@ def _assess_loss_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
             s.token_problem_tallies[problem] for s in surveys if problem in s.token_problem_tallies
         )
         message, _, todo = problem.rpartition("; ")
-        count_text = format_count(tally.count, total, "rows")
+        count_text = format_count(tally.count, "row", total=total)
         yield tally.make_finding(
             "failure", "tokens", message=f"in {count_text}, {message}", todo=todo
         )
@@ -115,14 +120,20 @@ def _assess_inference(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
                 tallies.setdefault(problem, ExampleTally()).add(str(record.origin))
     for problem, tally in tallies.items():
         text, _, todo = problem.rpartition("; ")
-        count_text = format_count(tally.count, num_checked, "sampled rows")
+        count_text = format_count(tally.count, "sampled row", total=num_checked)
         yield tally.make_finding(
             "failure", "inference", message=f"in {count_text}, {text}", todo=todo
         )
+    for survey in surveys:
+        if survey.kind is Comparison and survey.encoder and survey.encoder.chat.untrained_opening:
+            opening = survey.encoder.chat.untrained_opening
+            message = f"the chat template starts only a generated answer with {opening!r}"
+            todo = "a policy trained on these rows is not trained to answer after it"
+            yield CheckFinding("warning", "inference", message, todo)
+            return
     if num_checked and not tallies:
-        yield CheckFinding(
-            "fine", "inference", f"training and inference agree in all {num_checked} sampled rows"
-        )
+        rows = f"all {num_checked} sampled rows" if num_checked > 1 else "the sampled row"
+        yield CheckFinding("fine", "inference", f"training and inference agree in {rows}")
 
 
 def _assess_vocabulary(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
@@ -156,7 +167,7 @@ def _assess_dropped_text(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield tally.make_finding(
             "warning",
             "template",
-            message=f"in {format_count(tally.count, num_checked, 'sampled rows')}, the chat "
+            message=f"in {format_count(tally.count, 'sampled row', total=num_checked)}, the chat "
             f"template leaves out text of the {role} message, such as: {shown}",
             todo="it is not learned: pass another template with --chat-template FILE",
         )
@@ -203,7 +214,8 @@ def _assess_unknown_text(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield rows.make_finding(
             "warning",
             "unknown",
-            message=f"in {format_count(rows.count, total, 'rows')}, {count:,} tokens are unknown "
+            message=f"in {format_count(rows.count, 'row', total=total)}, "
+            f"{format_count(count, 'token', verb='is')} unknown "
             f"to the tokenizer and become <unk>{': ' if shown else ''}{shown}",
             todo="the model cannot learn this text: replace it, or use another model",
         )
@@ -215,7 +227,8 @@ def _assess_unknown_text(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield tally.make_finding(
             "warning",
             "unknown",
-            message=f"{len(dropped):,} characters are not in the tokenizer and are left out",
+            message=f"{format_count(len(dropped), 'character', verb='is')} not in the "
+            "tokenizer and left out",
             todo="replace them, or use another model",
         )
 
@@ -241,7 +254,7 @@ def _assess_lengths(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield truncated.make_finding(
             "warning",
             "length",
-            message=f"{format_count(truncated.count, total, 'rows')} would be truncated at "
+            message=f"{format_count(truncated.count, 'row', total=total)} would be truncated at "
             f"{max_length:,} tokens and lose the stop token",
             todo="raise --max-length, or shorten them",
         )
@@ -251,7 +264,7 @@ def _assess_lengths(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield dropped.make_finding(
             "warning" if num_left else "failure",
             "length",
-            message=f"{format_count(dropped.count, total, 'rows')} would be dropped: "
+            message=f"{format_count(dropped.count, 'row', total=total)} would be dropped: "
             f"{_dropped_reason(surveys)} within {max_length:,} tokens",
             todo="raise --max-length, or shorten their prompts",
         )
@@ -268,7 +281,8 @@ def _assess_special_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
         yield special_tally.make_finding(
             "warning",
             "special tokens",
-            message=f"{format_count(special_tally.count, total, 'rows')} contain the text of a "
+            message=f"{format_count(special_tally.count, 'row', total=total)} contain the text of "
+            "a "
             "special token, which is encoded as plain text",
             todo="if a special token is meant, give messages instead of rendered text",
         )
@@ -277,7 +291,7 @@ def _assess_special_tokens(surveys: Sequence[Survey]) -> Iterator[CheckFinding]:
             s.fake_turn_tallies[problem] for s in surveys if problem in s.fake_turn_tallies
         )
         message, _, todo = problem.rpartition("; ")
-        count_text = format_count(tally.count, total, "rows")
+        count_text = format_count(tally.count, "row", total=total)
         yield tally.make_finding(
             "warning", "turn markers", message=f"in {count_text}, {message}", todo=todo
         )

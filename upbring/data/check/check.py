@@ -30,6 +30,7 @@ from upbring.data.read.formats import RecordReader
 from upbring.data.read.record_text import text_of
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt, Record
 from upbring.errors import InputError
+from upbring.plurals import format_count
 from upbring.settings.commands.check import CheckSettings
 
 Log = Callable[[str], None]
@@ -132,7 +133,7 @@ def _read_survey(survey: Survey, reading: RecordReader[Record], *, log: Log) -> 
         assert survey.encoder.chat, "compiles the template, so that its errors come before the rows"
     for number, _ in enumerate(survey.read(reading), 1):
         if number % _LOG_EVERY == 0:
-            log(f"{survey.path}: {number:,} rows")
+            log(f"{survey.path}: {format_count(number, 'row')}")
 
 
 def _choose_example(surveys: Sequence[Survey]) -> PreviewExample | None:

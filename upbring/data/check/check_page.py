@@ -19,6 +19,7 @@ from upbring.data.check.survey import Survey
 from upbring.data.read.detect_format import join_names
 from upbring.data.read.plain_text import PIECE_CHARACTERS
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt
+from upbring.plurals import format_count
 from upbring.terminal import Console
 
 MARKS: dict[FindingLevel, tuple[str, str, str]] = {  # sign, the same in ASCII, style
@@ -35,7 +36,7 @@ _PLURALS = {
     Prompt: "prompts",
     Demonstration: "demonstrations",
     Comparison: "comparisons",
-    Label: "labels",
+    Label: "labeled responses",
 }
 
 
@@ -52,8 +53,8 @@ def print_check(console: Console, result: CheckResult) -> None:
     console.print(_findings_table(result, console))
     num_warnings = sum(finding.level == "warning" for finding in result.findings)
     if not any(finding.level == "failure" for finding in result.findings):
-        warning_count = f"{num_warnings} warning{'s' if num_warnings != 1 else ''}"
-        ending = f"nothing prevents training; {warning_count if num_warnings else 'no warnings'}"
+        warning_count = format_count(num_warnings, "warning") if num_warnings else "no warnings"
+        ending = f"nothing prevents training; {warning_count}"
         console.print(Text(f"\n{ending}", "bold"))
 
 
@@ -76,7 +77,7 @@ def _survey_facts(survey: Survey) -> Iterator[tuple[str, str]]:
     for reason, count in survey.unused.most_common():
         yield "", f"{count:,} not used: {reason}"
     if survey.turns and survey.kind is not Comparison:
-        yield "turns", _format_counts(survey.turns, "dialogues")
+        yield "turns", _format_counts(survey.turns, "dialogue")
     if survey.roles:
         yield "roles", ", ".join(f"{role} {n:,}" for role, n in survey.roles.most_common())
     if survey.labels:
@@ -88,9 +89,11 @@ def _survey_facts(survey: Survey) -> Iterator[tuple[str, str]]:
 def _ranking_facts(survey: Survey) -> Iterator[tuple[str, str]]:
     counts = survey.rankings
     if counts.sizes:
-        yield "responses", _format_counts(counts.sizes, "comparisons")
-        ties = f", {counts.num_with_ties:,} comparisons with ties" if counts.num_with_ties else ""
-        yield "pairs", f"{counts.num_pairs:,}{ties}"
+        yield "responses", _format_counts(counts.sizes, "comparison")
+        ties = format_count(counts.num_with_ties, "comparison")
+        with_ties = f", {ties} with ties" if counts.num_with_ties else ""
+        yield "pairs", f"{counts.num_pairs:,}{with_ties}"
+    yield from survey.soft_labels.facts()
 
 
 def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
@@ -106,7 +109,11 @@ def _token_facts(survey: Survey) -> Iterator[tuple[str, str]]:
             "loss on",
             f"{survey.num_loss_tokens:,} of {survey.num_tokens:,} tokens ({format_percent(share)})",
         )
-    yield "tokens", f"{per_token:.1f} characters per token on average"
+    in_template = "" if survey.kind is Document else " with the chat template"
+    yield (
+        "tokens",
+        f"{survey.num_tokens:,}{in_template}; {per_token:.1f} characters of text for each",
+    )
     is_context = survey.encoder.max_length == survey.encoder.context_length
     source = ", the model's context length" if is_context else ""
     yield "max length", f"{survey.encoder.max_length:,} tokens{source}"
@@ -135,16 +142,16 @@ def _row_counts(survey: Survey) -> str:
     if survey.num_records != survey.num_rows - survey.num_malformed - survey.unused.total():
         texts.append(f"{survey.num_records:,} {_PLURALS[survey.kind]}")
     if survey.num_distinct < survey.num_records and survey.kind is not Document:
-        texts.append(f"{survey.num_distinct:,} different prompts")
+        texts.append(format_count(survey.num_distinct, "different prompt"))
     return ", ".join(texts)
 
 
-def _format_counts(counts: Counter[int], what: str) -> str:
+def _format_counts(counts: Counter[int], noun: str) -> str:
     """Return the numbers with their counts, or a summary if there are many.
 
-    >>> _format_counts(Counter({2: 7}), "dialogues")
+    >>> _format_counts(Counter({2: 7}), "dialogue")
     '2 each'
-    >>> _format_counts(Counter({2: 7, 4: 1}), "dialogues")
+    >>> _format_counts(Counter({2: 7, 4: 1}), "dialogue")
     '2 in 7 dialogues, 4 in 1'
     """
     if len(counts) == 1:
@@ -155,7 +162,9 @@ def _format_counts(counts: Counter[int], what: str) -> str:
         mean = sum(k * n for k, n in listed) / counts.total()
         return f"{smallest} to {largest}, {mean:.1f} on average"
     (number, count), *others = listed
-    return ", ".join([f"{number} in {count:,} {what}", *(f"{k} in {n:,}" for k, n in others)])
+    return ", ".join(
+        [f"{number} in {format_count(count, noun)}", *(f"{k} in {n:,}" for k, n in others)]
+    )
 
 
 def _length_table(survey: Survey) -> Table:
@@ -209,6 +218,7 @@ def _print_example(console: Console, example: PreviewExample) -> None:
     if example.highlight_label:
         sign, style = ("green", "green") if has_color else ("«between these»", "")
         legend.append(": ").append(sign, style).append(f" is {example.highlight_label}")
+    legend.append(example.note)
     console.print(legend)
     console.print()
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from upbring.plurals import format_count
+
 FindingLevel = Literal["fine", "note", "warning", "failure"]
 MAX_EXAMPLES = 5
 
@@ -60,7 +62,8 @@ def format_failures(findings: Iterable[CheckFinding]) -> str:
     failures = [finding for finding in checks if finding.level == "failure"]
     if not failures:
         return ""
-    lines = [f"check: {len(failures)} of {len(checks)} checks failed; fix them, then check again"]
+    count_text = format_count(len(failures), "check", total=len(checks))
+    lines = [f"check: {count_text} failed; fix them, then check again"]
     for finding in failures:
         lines += [str(finding), *(f"  {example}" for example in finding.examples)]
         if finding.num_hidden:
@@ -75,12 +78,3 @@ def format_percent(share: float, digits: int = 0) -> str:
     ('40 %', '40.5 %')
     """
     return f"{100 * share:.{digits}f} %"
-
-
-def format_count(count: int, total: int, noun: str) -> str:
-    """Return a count out of a total.
-
-    >>> format_count(3, 1100, "rows"), format_count(1, 1, "rows")
-    ('3 of 1,100 rows', '1 of 1 rows')
-    """
-    return f"{count:,} of {total:,} {noun}"

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from upbring.data.chat.tokenizer import Tokenizer
 from upbring.data.read.record_text import prompt_of, responses_of
-from upbring.data.read.records import Comparison, Document, Prompt, Record
+from upbring.data.read.records import Comparison, Document, Label, Prompt, Record
 from upbring.data.trees.tree import Tree
+from upbring.plurals import format_count
 
 HEAD_CHARACTERS = 700  # characters of a run that are shown before the omission
 TAIL_CHARACTERS = 200
@@ -50,6 +51,7 @@ class PreviewExample:
     parts: tuple[ExamplePart, ...]
     is_rendered: bool  # with the chat template; else the messages of the row
     highlight_label: str = "trained on"  # what the highlighted runs are; '' if there are none
+    note: str = ""  # what the row says of its response
 
 
 def escape_terminal(text: str) -> str:
@@ -93,7 +95,8 @@ def rendered_example(record: Record, tree: Tree, *, tokenizer: Tokenizer) -> Pre
 def _make_example(record: Record, parts: list[ExamplePart], *, is_rendered: bool) -> PreviewExample:
     label = {Comparison: "compared", Prompt: ""}.get(type(record), "trained on")
     shown_parts = _elide_middle(parts, _elided_parts)
-    return PreviewExample(str(record.origin), shown_parts, is_rendered, label)
+    note = f", labeled {'good' if record.is_good else 'bad'}" if isinstance(record, Label) else ""
+    return PreviewExample(str(record.origin), shown_parts, is_rendered, label, note)
 
 
 def _shown_runs(tokens: Sequence[tuple[int, bool]], tokenizer: Tokenizer) -> Iterator[TextRun]:
@@ -141,7 +144,7 @@ def _shorten_runs(runs: Iterable[TextRun]) -> Iterator[TextRun]:
         num_hidden = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
         if num_hidden > TAIL_CHARACTERS:
             head, tail = text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:]
-            text = f"{head} [… {num_hidden:,} characters …] {tail}"
+            text = f"{head} [… {format_count(num_hidden, 'character')} …] {tail}"
         yield replace(run, text=text)
 
 

@@ -10,12 +10,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from upbring.data.chat.chat import fake_turn_problems, token_problems
+from upbring.data.chat.dialogue_problems import fake_turn_problems, token_problems
 from upbring.data.chat.encode_records import KeyedRecord, RecordEncoder
 from upbring.data.check.findings import ExampleTally
 from upbring.data.check.kept_texts import MAX_TEXT_CHARACTERS, TextIndex
 from upbring.data.check.length_histogram import Lengths
 from upbring.data.check.preview import escape_terminal
+from upbring.data.check.soft_label_counts import SoftLabelCounts
 from upbring.data.check.unknown_text import UnknownText
 from upbring.data.read.detect_format import DetectedFormat
 from upbring.data.read.field_use import UnreadField
@@ -33,6 +34,7 @@ from upbring.data.read.records import (
 )
 from upbring.data.trees.tree import Tree
 from upbring.errors import InputError
+from upbring.plurals import format_count
 from upbring.privacy import detect
 from upbring.settings.methods.rl import OnPolicySettings
 
@@ -106,6 +108,7 @@ class Survey:
     is_kind_chosen: bool = False  # by the user, not detected from the rows
     num_rows: int = 0
     num_malformed: int = 0
+    num_not_shown: int = 0  # malformed rows that the error does not list
     num_records: int = 0
     unused: Counter[str] = field(default_factory=Counter)
     error: InputError | None = None
@@ -113,6 +116,7 @@ class Survey:
     turns: Counter[int] = field(default_factory=Counter)
     labels: Counter[bool] = field(default_factory=Counter)
     rankings: RankingCounts = field(default_factory=RankingCounts)
+    soft_labels: SoftLabelCounts = field(default_factory=SoftLabelCounts)
     num_characters: int = 0
     num_tokens: int = 0
     num_loss_tokens: int = 0
@@ -167,6 +171,7 @@ class Survey:
                 self._count_tree(tree)
                 yield
         self.num_rows, self.num_malformed = reading.num_rows, reading.num_malformed
+        self.num_not_shown = reading.num_not_shown
         self.unused, self.unread = reading.unused, reading.field_use.unread
 
     def _counted_records(self, reading: RecordReader[Record]) -> Iterator[KeyedRecord]:
@@ -186,6 +191,8 @@ class Survey:
         self.texts.add(text, record.origin)
         self.prompts.add(prompt_text_of(record), record.origin)
         self._count_turns(record)
+        if isinstance(record, Comparison):
+            self.soft_labels.add(record)
         for match in detect.find_personal_data(text):
             tally = self.personal_data.setdefault(match.kind, ExampleTally())
             tally.add(f"{record.origin}: {escape_terminal(match.redacted)}")
@@ -263,7 +270,7 @@ class Survey:
             bool(branch.weight[: max(0, max_response_length)].any()) for branch in tree.branches
         ]
         tally = self.truncated if has_loss_left and all(has_loss_left) else self.dropped
-        tally.add(f"{self.location(tree.key)}: {tree.longest_path:,} tokens")
+        tally.add(f"{self.location(tree.key)}: {format_count(tree.longest_path, 'token')}")
 
     def _add_lengths(
         self, prompt_length: int, response_lengths: list[int], *, ranks: tuple[float, ...]

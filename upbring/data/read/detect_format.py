@@ -300,10 +300,9 @@ def _wrong_format_message(path: Path, want: RecordType, row_format: RowFormat) -
     *first, last = (_PLURALS[kind] for kind in row_format.record_types)
     plurals = " or ".join([", ".join(first), last]) if first else last
     command = _COMMANDS[row_format.record_types[0]]
+    purpose = "to train on the chosen responses" if want is Demonstration else "to read it anyway"
     force_hint = (
-        f", or force this format: --format {row_format.name}"
-        if want in row_format.forced_types
-        else ""
+        f", or {purpose} give --format {row_format.name}" if want in row_format.forced_types else ""
     )
     return (
         f"{path}: is in the format {row_format.name} ({row_format.fields_text}), "

@@ -7,6 +7,7 @@ Rows are parsed in `rows`.
 
 import gzip
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from upbring.errors import InputError, nearest
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 HUB_PREFIX = "hub:"
+HUB_ID_PARTS = 2  # owner/name
 ROW_LIMIT = 1 << 26  # characters; a longer row means that the file has no rows
 _HEAD_BYTES = 4096
 _UNSUPPORTED_MAGIC = {
@@ -119,6 +121,13 @@ def find_bad_bytes(raw: str) -> RowError | None:
 
 
 def _missing_reason(path: Path) -> str:
+    if re.fullmatch(r"[A-Za-z][A-Za-z+.-]+:/.*", str(path)):
+        return "is a URL, which is never fetched; save it as a file"
+    if not path.suffix and not path.parent.is_dir() and len(path.parts) == HUB_ID_PARTS:
+        return (
+            f"does not exist, nor does the folder {path.parent}; check the path, or write "
+            f"{HUB_PREFIX}{path.as_posix()} for a data set of the hub"
+        )
     if not path.parent.is_dir():
         return f"does not exist, nor does the folder {path.parent}; check the path"
     names = [p.name for p in path.parent.iterdir()]

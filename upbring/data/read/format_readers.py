@@ -13,6 +13,7 @@ from upbring.data.read.records import Message
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Fields
 from upbring.errors import format_value
+from upbring.plurals import format_count
 
 PROMPT_FIELDS = ("prompt", "question", "query")
 RESPONSE_FIELDS = ("response", "completion", "answer", "output", "answer1")
@@ -32,6 +33,8 @@ class ParsedExample:
     is_good: bool | None = None
     margin: float | None = None
     annotator: str | None = None
+    probability: float | None = None  # of a pair: that its better response is better, at least ½
+    weight: float | None = None
 
 
 def first_present(fields: Fields, names: tuple[str, ...]) -> str | None:
@@ -128,7 +131,7 @@ def read_ranked(fields: Fields) -> list[ParsedExample]:
         for k, x in enumerate(d.require_list(fields[rank_field], rank_field))
     ]
     if len(numbers) != len(responses):
-        found = f"contains {len(numbers)} numbers for {len(responses)} {name}"
+        found = f"contains {format_count(len(numbers), 'number')} for {len(responses)} {name}"
         raise RowError(rank_field, found, "give one for each")
     ranks = dense_ranks([-x for x in numbers] if rank_field == "scores" else numbers)
     annotator = d.optional_text(fields, "annotator") or None
@@ -159,7 +162,9 @@ def read_labels(fields: Fields) -> list[ParsedExample]:
 def check_ranked_count(field: str, count: int) -> None:
     """Raise RowError if there are fewer than 2 or more than 9 ranked responses."""
     if not 2 <= count <= MAX_RANKED:  # noqa: PLR2004 -- one response cannot be ranked
-        raise RowError(field, f"contains {count} responses", f"give 2 to {MAX_RANKED}")
+        raise RowError(
+            field, f"contains {format_count(count, 'response')}", f"give 2 to {MAX_RANKED}"
+        )
 
 
 def dense_ranks(numbers: list[float]) -> tuple[float, ...]:

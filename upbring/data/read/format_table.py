@@ -18,9 +18,10 @@
     turns                 turns [user text]: the first is the prompt
     prompts               prompt|question|query|instruction|messages without a response
 
-Prompts and responses are text or messages. `--format preference` reads all four preference
-formats. `--format columns:prompt=QUESTION,response=ANSWER` renames these columns, drops all others,
-and then detects the format.
+Prompts and responses are text or messages. Comparisons may have a weight and, for two responses,
+the probability (or soft_label) that the better one is better. `--format preference` reads all four
+preference formats. `--format columns:prompt=QUESTION,response=ANSWER` renames these columns, drops
+all others, and then detects the format.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from upbring.data.read.format_readers import (
 )
 from upbring.data.read.records import Comparison, Demonstration, Document, Label, Prompt, Record
 from upbring.data.read.rows import Fields
+from upbring.data.read.soft_labels import PROBABILITY_FIELDS, WEIGHT_FIELD, with_soft_labels
 
 RecordType = type[Record]
 RowReader = Callable[[Fields], list[ParsedExample]]
@@ -97,7 +99,9 @@ _RANKING_FIELDS = ("ranks", "scores", "labels")
 _PAIR_FIELDS = (("chosen",), ("rejected",))
 _INSTRUCTION_FIELDS = ("instruction",)
 _RESPONSE_FORMATS = {"messages", "sharegpt", "alpaca", "prompt-response"}
-_OPTIONAL_FIELDS = frozenset({"input", "system", "history", "margin", "annotator"})
+_OPTIONAL_FIELDS = frozenset(
+    {"input", "system", "history", "margin", "annotator", *PROBABILITY_FIELDS, WEIGHT_FIELD}
+)
 _PREFERENCE_TYPES: tuple[RecordType, ...] = (Comparison, Label, Prompt)
 _DEMONSTRATION_TYPES: tuple[RecordType, ...] = (Demonstration, Prompt)
 _FORCED_TYPES: tuple[RecordType, ...] = (Demonstration,)
@@ -107,7 +111,7 @@ def _preference_format(name: str, *prompt_fields: tuple[str, ...]) -> RowFormat:
     return RowFormat(
         name,
         (*prompt_fields, *_PAIR_FIELDS),
-        format_readers.read_preference,
+        with_soft_labels(format_readers.read_preference),
         _PREFERENCE_TYPES,
         _FORCED_TYPES,
     )
@@ -124,7 +128,7 @@ FORMATS: tuple[RowFormat, ...] = (
     RowFormat(
         "ranked",
         (PROMPT_FIELDS, ("responses", "completions"), _RANKING_FIELDS),
-        format_readers.read_ranked,
+        with_soft_labels(format_readers.read_ranked),
         (Comparison, Prompt),
         _FORCED_TYPES,
     ),
@@ -142,7 +146,7 @@ FORMATS: tuple[RowFormat, ...] = (
     RowFormat(
         "winner",
         (winner.WINNER_FIELDS,),
-        winner.read_winner,
+        with_soft_labels(winner.read_winner),
         _PREFERENCE_TYPES,
         condition=winner.is_winner_row,
     ),
@@ -182,6 +186,7 @@ COLUMN_NAMES = tuple(
         _OPTIONAL_FIELDS.union(
             LABEL_FIELDS,
             ("response_a", "response_b"),
+            ("response_0", "response_1", "response_2"),
             *(names for one in FORMATS for names in one.required_fields),
         )
         - {"labels"}

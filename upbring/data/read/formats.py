@@ -28,6 +28,7 @@ from upbring.data.read.records import (
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import Row, read_rows
 from upbring.errors import InputError
+from upbring.plurals import format_count
 
 R = TypeVar("R", bound=Record)
 
@@ -78,6 +79,7 @@ class RecordReader(Generic[R]):
         self.notice = log
         self.num_rows = 0
         self.num_malformed = 0
+        self.num_not_shown = 0  # malformed rows that the error does not list
         self.num_records = 0
         self.unused: Counter[str] = Counter()
         self.field_use = FieldUse()
@@ -99,6 +101,7 @@ class RecordReader(Generic[R]):
                 raise malformed.make_error(self.num_rows, last_line=str(error)) from error
             raise
         finally:
+            self.num_not_shown = malformed.num_not_shown
             malformed.flush()
         self._report_problems(malformed)
 
@@ -137,17 +140,20 @@ class RecordReader(Generic[R]):
 
     def _report_problems(self, malformed: Malformed) -> None:
         for reason, count in self.unused.items():
-            self.notice(f"{self.path}: {count} of {self.num_rows} rows are not used: {reason}")
+            self.notice(
+                f"{self.path}: "
+                f"{format_count(count, 'row', total=self.num_rows, verb='is')} not used: {reason}"
+            )
         if malformed.count and self.skip_bad is None:
             raise malformed.make_error(self.num_rows)
         if malformed.count:
             self.notice(
-                f"{self.path}: {malformed.count} of {self.num_rows} rows are malformed and saved "
-                f"in {self.skip_bad}"
+                f"{self.path}: {malformed.summary(self.num_rows)} and saved in {self.skip_bad}"
+                f"{malformed.main_problem(self.num_rows)}"
             )
         if not self.num_records:
             raise InputError(
-                f"{self.path}: none of its {self.num_rows} rows can be used; "
+                f"{self.path}: none of its {format_count(self.num_rows, 'row')} can be used; "
                 "fix them, or name another file"
             )
 
@@ -178,6 +184,8 @@ def _make_comparison(example: ParsedExample, origin: Origin) -> list[Record]:
             origin,
             example.margin,
             example.annotator,
+            example.probability,
+            example.weight,
         )
     ]
 
@@ -186,7 +194,9 @@ def _make_labels(example: ParsedExample, origin: Origin) -> list[Record]:
     """Return the labeled response, or a good and a bad one from a pair."""
     if example.is_good is not None:
         return [Label(example.prompt, example.responses[0], example.is_good, origin)]
-    good, bad = example.responses
+    if example.ranks[0] == example.ranks[1]:
+        raise UnusedError("neither response is preferred")
+    good, bad = (text for _, text in sorted(zip(example.ranks, example.responses, strict=True)))
     return [Label(example.prompt, good, True, origin), Label(example.prompt, bad, False, origin)]  # noqa: FBT003 -- a record's field
 
 

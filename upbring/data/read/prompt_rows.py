@@ -25,6 +25,7 @@ from upbring.data.read.records import Message, Prompt
 from upbring.data.read.row_errors import RowError, UnusedError
 from upbring.data.read.rows import read_rows
 from upbring.errors import InputError
+from upbring.plurals import format_count
 
 ROWS, LINES, ENDS = "rows.tsv", "lines.i64", "ends.i64"
 
@@ -67,7 +68,9 @@ def read_prompt_rows(path: Path, *, format: str = "auto") -> Iterator[tuple[int,
             continue
         key = f"{path}:{row.line}"
         if others:
-            raise InputError(f"{key}: gives {len(others) + 1} prompts; write one prompt per row")
+            raise InputError(
+                f"{key}: gives {format_count(len(others) + 1, 'prompt')}; write one prompt per row"
+            )
         yield row.line, make_prompt_row(key, row.fields, record.messages)
 
 

@@ -59,7 +59,11 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A prompt and K ≥ 2 responses with their ranks: 1 is best, equal ranks are ties."""
+    """A prompt and K ≥ 2 responses with their ranks: 1 is best, equal ranks are ties.
+
+    A soft label is the probability, at least ½, that the better one of a pair is better; a tie has
+    ½. The weight is that of the row in the loss.
+    """
 
     prompt: tuple[Message, ...]
     responses: tuple[str, ...]
@@ -67,6 +71,8 @@ class Comparison:
     origin: Origin
     margin: float | None = None
     annotator: str | None = None
+    probability: float | None = None
+    weight: float | None = None
 
 
 def is_synthetic(annotator: str | None) -> bool:

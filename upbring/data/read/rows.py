@@ -17,6 +17,7 @@ from upbring.data.read import files, tables
 from upbring.data.read.json_list import list_elements
 from upbring.data.read.row_errors import RowError
 from upbring.errors import InputError, format_value
+from upbring.plurals import format_count
 
 Fields = Mapping[str, object]
 
@@ -202,7 +203,7 @@ def _csv_row(
 ) -> Row:
     problem = problem or files.find_bad_bytes(raw)
     if problem is None and len(cells) != len(header):
-        found = f"has {len(cells)} cells, the header has {len(header)}"
+        found = f"has {format_count(len(cells), 'cell')}, the header has {len(header)}"
         todo = "put quotes around a cell that contains commas, quotes or line breaks"
         problem = RowError("row", found, todo)
     if problem is not None:

@@ -108,7 +108,12 @@ def _parse_winner(value: object, field: str, *, pair: ResponsePair) -> int:
     match = _WINNER_VALUE.fullmatch(text)
     if isinstance(value, bool) or match is None or match.group(1) not in pair.endings:
         found = f"is {format_value(value)}, and the responses are {' and '.join(pair.fields)}"
-        raise RowError(
-            field, found, f"write {' or '.join(pair.endings)} for the better one, or tie"
-        )
+        todo = f"write {' or '.join(pair.endings)} for the better one, or tie"
+        if text in {"0", "1", "2"}:
+            first, second = pair.fields
+            todo += (
+                "; if 0 and 1 mean the first and the second, use --format columns:prompt=…,"
+                f"response_0={first},response_1={second},winner={field}"
+            )
+        raise RowError(field, found, todo)
     return pair.endings.index(match.group(1))

@@ -5,12 +5,14 @@ Set MLFLOW_TRACKING_URI to use a server, and MLFLOW_EXPERIMENT_NAME to name the 
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from upbring.durable import JSON
 from upbring.runs.callback import Callback, MetricsKind, RunEnd, RunStart
 from upbring.runs.trackers.metric_names import trl_metrics
 from upbring.runs.trackers.process_environment import environment
+from upbring.runs.trackers.sample_table import NAME, sample_table
 
 with environment({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}):
     from mlflow.entities import Metric, Param
@@ -56,6 +58,12 @@ class MLflow(Callback):
         values = trl_metrics(self.run.method, metrics)
         entries = [Metric(prefix + name, value, now, step) for name, value in values.items()]
         self.client.log_batch(self.id, metrics=entries)
+
+    def on_samples(self, step: int, samples: Sequence[Mapping[str, JSON]]) -> None:
+        """Append the samples to the run's table."""
+        columns, rows = sample_table(step, samples)
+        table = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+        self.client.log_table(self.id, table, f"{NAME}.json")
 
     def on_end(self, status: RunEnd) -> None:
         """Set the status of the run."""

@@ -5,13 +5,16 @@ send the metrics to a Space of the hub.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 import trackio
 
+from upbring.durable import JSON
 from upbring.runs.callback import Callback, MetricsKind, RunEnd, RunStart
 from upbring.runs.trackers.metric_names import grouped_metrics
+from upbring.runs.trackers.sample_table import NAME, sample_table
 
 PROJECT = "upbring"
 
@@ -36,6 +39,12 @@ class Trackio(Callback):
     def on_metrics(self, step: int, metrics: Mapping[str, float], kind: MetricsKind) -> None:
         """Log the metrics of a step."""
         self.trackio_run.log(grouped_metrics(self.run.method, metrics, kind), step=step)
+
+    def on_samples(self, step: int, samples: Sequence[Mapping[str, JSON]]) -> None:
+        """Log a table of the samples."""
+        columns, rows = sample_table(step, samples)
+        frame = pd.DataFrame(rows, columns=columns)
+        self.trackio_run.log({NAME: trackio.Table(dataframe=frame)}, step=step)
 
     def on_end(self, status: RunEnd) -> None:
         """Finish the run."""

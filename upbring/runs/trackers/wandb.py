@@ -4,14 +4,16 @@ Set WANDB_MODE=online to send it while training, and WANDB_PROJECT to name the p
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import wandb
 
+from upbring.durable import JSON
 from upbring.runs.callback import Callback, MetricsKind, RunEnd, RunStart
 from upbring.runs.trackers.metric_names import grouped_metrics
 from upbring.runs.trackers.process_environment import environment
+from upbring.runs.trackers.sample_table import NAME, sample_table
 
 PROJECT = "upbring"
 
@@ -39,6 +41,12 @@ class WandB(Callback):
     def on_metrics(self, step: int, metrics: Mapping[str, float], kind: MetricsKind) -> None:
         """Log the metrics of a step."""
         self.wandb_run.log(grouped_metrics(self.run.method, metrics, kind), step=step)
+
+    def on_samples(self, step: int, samples: Sequence[Mapping[str, JSON]]) -> None:
+        """Log a table of the samples."""
+        columns, rows = sample_table(step, samples)
+        table = wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+        self.wandb_run.log({NAME: table}, step=step)
 
     def on_end(self, status: RunEnd) -> None:
         """Finish the run."""

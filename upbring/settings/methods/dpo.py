@@ -20,6 +20,11 @@ class DpoSettings(PreferenceSettings):
     label_smoothing: float = setting(
         0.0, ge=0, lt=0.5, help="Label smoothing ε: assumed share of wrong labels (cDPO)."
     )
+    soft_labels: Literal["cross-entropy", "gdpo"] = setting(
+        "cross-entropy",
+        help="How a row's probability p is used: −p log σ(h) − (1−p) log σ(−h), or −log σ((2p−1)h) "
+        "(gdpo).",
+    )
     length_normalized: bool = setting(
         default=False, help="Use means over tokens instead of sums (Tulu 3); β is then about 5."
     )

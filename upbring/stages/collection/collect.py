@@ -2,29 +2,33 @@
 
     collected/
       answers.jsonl    prompts with their answers, in the order of sampling
-      rank.html        the page on which people rank them; it saves rankings.jsonl
+      labels/          the votes of people (`people.py`)
+      results.json     how well people agree, if they ranked
       rankings.jsonl   training data for `upbring reward` and `upbring dpo`
 
 The answers depend only on (seed, prompt, number); existing ones are not sampled again.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from upbring import durable
 from upbring.data.read import formats
 from upbring.data.read.records import Message, Prompt
 from upbring.errors import InputError
 from upbring.maths import counter_rng
+from upbring.plurals import format_count
+from upbring.runs.results import RESULTS, EvalResult, JudgeQuality, write_results
 from upbring.settings.commands.collect import CollectSettings
-from upbring.stages.collection.ranking_page import render_ranking_page
+from upbring.stages.collection import people
 from upbring.stages.evaluation.models import load_local_model
 from upbring.tracking import Track, no_tracking
+from upbring.votes.records import LabelResponse, NewItem
 
-ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE = "answers.jsonl", "rankings.jsonl", "rank.html"
+ANSWERS_FILE, RANKINGS_FILE = "answers.jsonl", "rankings.jsonl"
 PROMPTS_PER_BATCH = 64  # prompts that are sampled together
 
 Log = Callable[[str], None]
@@ -54,21 +58,28 @@ def collect(
     annotator: str,
     log: Log,
     track: Track = no_tracking,
+    quality: JudgeQuality | None = None,
 ) -> Path | None:
-    """Return the file of rankings; None if people have to rank first."""
+    """Return the file of rankings; None if people have to rank first.
+
+    `quality` is that of the ranker, if it is a judge.
+    """
     rankings = folder / RANKINGS_FILE
     if rankings.is_file():
         if durable.verify_if_sealed(folder) is None:
             _seal(folder)
-        log(f"{rankings}: {_count_rows(rankings)} rankings")
+        log(f"{rankings}: {format_count(_count_rows(rankings), 'ranking')}")
         return rankings
     with durable.explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     answered = _load_or_sample_answers(settings, folder, log=log, track=track)
     if ranker is None:
-        rows = [{"prompt": _to_dicts(a.prompt), "responses": [*a.answers]} for a in answered]
-        durable.write_text(folder / RANKING_PAGE_FILE, render_ranking_page(rows))
-        return None
+        people.add_items(folder, [_to_item(each) for each in answered], overlap=settings.overlap)
+        progress = people.read_progress(folder, overlap=settings.overlap)
+        if progress.finished < progress.total:
+            return None
+        write_results(folder, people.read_figures(folder))
+        return _save_rankings(folder, people.read_rankings(folder), by="people", log=log)
     ranked_rows = [
         {
             "prompt": _to_dicts(each.prompt),
@@ -79,18 +90,28 @@ def collect(
         for each, prompt_ranks in zip(answered, ranker(answered), strict=True)
         if len(set(prompt_ranks)) > 1  # nothing is preferred if all are tied
     ]
-    _write_jsonl(rankings, ranked_rows)
+    if quality is not None:
+        ranked = EvalResult("collect", annotator, "rankings", float(len(ranked_rows)), unit="count")
+        write_results(folder, [replace(ranked, judge=quality)])
+    return _save_rankings(folder, ranked_rows, by=annotator, log=log)
+
+
+def _save_rankings(folder: Path, rows: Sequence[Mapping[str, Any]], *, by: str, log: Log) -> Path:
+    rankings = folder / RANKINGS_FILE
+    _write_jsonl(rankings, rows)
     _seal(folder)
-    log(f"{rankings}: {len(ranked_rows)} rankings by {annotator}")
+    log(f"{rankings}: {format_count(len(rows), 'ranking')} by {by}")
     return rankings
 
 
-def rankings_waiting_text(folder: Path) -> str:
+def rankings_waiting_text(settings: CollectSettings, folder: Path) -> str:
     """Return what people must do."""
-    return (
-        f"{folder}: waiting for people; open {folder / RANKING_PAGE_FILE} in a browser, rank the "
-        f"answers, save the file as {folder / RANKINGS_FILE}, and run the same command again"
-    )
+    return people.waiting_text(folder, people.read_progress(folder, overlap=settings.overlap))
+
+
+def _to_item(answered: AnsweredPrompt) -> NewItem:
+    responses = tuple(LabelResponse(text) for text in answered.answers)
+    return NewItem(answered.prompt, responses, row=answered.row)
 
 
 def _load_or_sample_answers(
@@ -100,7 +121,7 @@ def _load_or_sample_answers(
     path = folder / ANSWERS_FILE
     if path.is_file():
         return _read_answers(path)
-    prompts = _select_prompts(settings)
+    prompts = select_prompts(settings.prompts, settings.limit)
     max_tokens = settings.max_tokens
     local_model = load_local_model(settings, max_tokens=max_tokens, log=log, track=track)
     answered: list[AnsweredPrompt] = []
@@ -124,8 +145,8 @@ def _load_or_sample_answers(
                 answered.append(AnsweredPrompt(prompt.messages, distinct, row))
     if not answered:
         raise InputError(
-            f"{settings.model}: the answers to each of the {len(prompts)} prompts are all the "
-            "same; raise temperature"
+            f"{settings.model}: all answers to the same prompt are equal, for "
+            f"{format_count(len(prompts), 'prompt')}; raise temperature"
         )
     _write_jsonl(
         path,
@@ -156,7 +177,7 @@ def _read_answers(path: Path) -> list[AnsweredPrompt]:
 
 def _seal(folder: Path) -> None:
     """Write the manifest of the finished rankings."""
-    names = (ANSWERS_FILE, RANKINGS_FILE, RANKING_PAGE_FILE)
+    names = (ANSWERS_FILE, RANKINGS_FILE, RESULTS)
     durable.seal(folder, [name for name in names if (folder / name).is_file()])
 
 
@@ -168,21 +189,26 @@ def distinct_answers(answers: Sequence[str]) -> tuple[str, ...]:
     >>> distinct_answers(["Paris. ", "Paris.", "Pa\0ris.", "Rome.", " \0"])
     ('Paris.', 'Rome.')
     """
-    cleaned = (text.replace("\0", "").strip() for text in answers)
+    cleaned = map(clean_text, answers)
     return tuple(dict.fromkeys(text for text in cleaned if text))
 
 
-def _select_prompts(settings: CollectSettings) -> list[tuple[Prompt, str]]:
+def clean_text(text: str) -> str:
+    """Return a sampled text without NUL characters and space around it."""
+    return text.replace("\0", "").strip()
+
+
+def select_prompts(paths: Sequence[Path], limit: int) -> list[tuple[Prompt, str]]:
     """Return the prompts to answer, evenly spread over the files, each with its row."""
     all_prompts: list[tuple[Prompt, str]] = []
-    for path in settings.prompts:
+    for path in paths:
         lines: list[str] = []
         if path.suffix == ".jsonl":
             lines = path.read_text(encoding="utf-8").splitlines()
         for prompt in formats.read_records(path, Prompt):
             line = prompt.origin.line
             all_prompts.append((prompt, lines[line - 1] if 0 < line <= len(lines) else ""))
-    count = min(settings.limit, len(all_prompts))
+    count = min(limit, len(all_prompts))
     return [all_prompts[i * len(all_prompts) // count] for i in range(count)]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+RANKING_PAGE_FILE = "rank.html"
+
 
 def render_ranking_page(
     rows: Sequence[Mapping[str, Any]], *, file_name: str = "answers.jsonl"

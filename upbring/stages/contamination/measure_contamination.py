@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from upbring.evaluate.endpoint import is_url
 from upbring.evaluate.model_protocol import Dialogue
-from upbring.runs.results import EvalResult
+from upbring.plurals import format_count
+from upbring.remote.address import is_url
+from upbring.runs.results import CONTAMINATION, EvalResult
 from upbring.stages.contamination.remember_rows import find_trained_rows, hash_of_prompt
 from upbring.stages.evaluation.eval_data import EvalData
-
-SUITE = "contamination"
 
 
 def measure_contamination(
@@ -22,8 +21,10 @@ def measure_contamination(
         "facts": [q.prompt for q in eval_data.questions],
         "instructions": [each.prompt for each in eval_data.instructions],
         "refusals": [each.prompt for each in eval_data.requests],
+        "redteam": [each.prompt for each in eval_data.requests],
         "preference": [*eval_data.prompts],
         "forgetting": [*eval_data.documents],
+        "custom": [row.messages for row in eval_data.metric_rows],
     }
     for name, model in models.items():
         trained = None if is_url(model) else find_trained_rows(model)
@@ -33,8 +34,15 @@ def measure_contamination(
             rows = prompts.get(suite, [])
             count = sum(hash_of_prompt(each) in trained for each in rows)
             if rows:
-                note = f"{count} of {len(rows)} prompts were in its training data" if count else ""
+                seen = format_count(count, "prompt", total=len(rows), verb="was")
+                note = f"{seen} in its training data" if count else ""
                 share = count / len(rows)
                 yield EvalResult(
-                    SUITE, name, suite, share, count=len(rows), is_higher_better=False, note=note
+                    CONTAMINATION,
+                    name,
+                    suite,
+                    share,
+                    count=len(rows),
+                    is_higher_better=False,
+                    note=note,
                 )

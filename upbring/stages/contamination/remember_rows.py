@@ -11,7 +11,7 @@ from upbring.data.read.records import Comparison, Demonstration, Document, Label
 from upbring.data.trees.merge_rankings import row_keys
 from upbring.errors import InputError
 from upbring.evaluate.model_protocol import Dialogue
-from upbring.runs.find_model import locate_model
+from upbring.model.gguf.locate_model import locate_model
 from upbring.runs.trained_rows import read_trained_rows, row_hash, write_trained_rows
 from upbring.stages.context import StageContext
 

@@ -1,7 +1,7 @@
 """The data of an evaluation, from the user's files or from the toy world."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from upbring.data.read.prompt_rows import PromptRow, read_prompt_rows
 from upbring.evaluate import eval_files
@@ -27,6 +27,7 @@ class EvalData:
     prompts: tuple[Dialogue, ...] = ()
     topics: Mapping[str, tuple[Dialogue, ...]] | None = None
     metric_rows: tuple[PromptRow, ...] = ()  # for functions of the user
+    documents_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # if several
     toyworld: ToyworldEvalData | None = None  # None if the data is the user's
 
 
@@ -52,6 +53,7 @@ def load_eval_data(settings: EvaluateSettings, *, has_functions: bool = False) -
     for each in file_data:
         for name, prompts in each.topics.items():
             topics[name] = topics.get(name, ()) + prompts
+    by_file = {each.path.stem: each.documents for each in file_data if each.documents}
     return EvalData(
         tuple(q for each in file_data for q in each.questions),
         tuple(i for each in file_data for i in each.instructions),
@@ -66,6 +68,7 @@ def load_eval_data(settings: EvaluateSettings, *, has_functions: bool = False) -
             if has_functions and each.kind not in {"documents", "canaries"}
             for row in select_evenly([r for _, r in read_prompt_rows(each.path)], settings.limit)
         ),
+        documents_by_file=by_file if len(by_file) > 1 else {},
     )
 
 
@@ -79,6 +82,7 @@ def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: 
         "memorisation": bool(eval_data.canaries),
         "preference": bool(eval_data.prompts) and num_models > 1,
         "custom": bool(eval_data.metric_rows),
+        "redteam": False,  # takes long
         "harness": False,  # its tasks have their own data
     }
     if not is_requested:
@@ -87,5 +91,6 @@ def has_rows(suite: str, eval_data: EvalData, num_models: int, *, is_requested: 
         "forgetting": bool(eval_data.questions or eval_data.topics),
         "memorisation": bool(eval_data.documents),
         "preference": bool(eval_data.prompts),
+        "redteam": len({each.is_harmful for each in eval_data.requests}) == len((True, False)),
     }
     return has_intended_rows[suite] or has_usable_rows.get(suite, False)

@@ -21,9 +21,9 @@ from upbring.evaluate.human_votes import Votes, read_votes
 from upbring.evaluate.model_protocol import Dialogue, format_prompt
 from upbring.evaluate.preference import ModelAnswers
 from upbring.maths import counter_rng
+from upbring.plurals import format_count
 from upbring.settings.commands.evaluate import EvaluateSettings
-from upbring.stages.collection.collect import RANKING_PAGE_FILE
-from upbring.stages.collection.ranking_page import render_ranking_page
+from upbring.stages.collection.ranking_page import RANKING_PAGE_FILE, render_ranking_page
 
 VOTES_PREFIX = "votes:"
 MIN_MODELS, MAX_MODELS = 2, MAX_RANKED  # models whose answers are ranked together
@@ -80,16 +80,18 @@ def check_votes(settings: EvaluateSettings, answers: ModelAnswers, votes: Votes)
     num_other_prompts, num_other_answers = votes.count_unmatched(answers.prompts, answers.texts)
     num_valid = len(votes.votes) - num_other_prompts - num_other_answers
     reason = (
-        f"{num_other_prompts} are about other prompts, {num_other_answers} about answers that no "
-        "model gives now"
+        f"{format_count(num_other_prompts, 'vote', verb='is')} about other prompts, "
+        f"{num_other_answers} about answers that no model gives now"
     )
     if num_valid == 0:
+        all_votes = format_count(len(votes.votes), "vote")
         raise InputError(
-            f"{votes.path}: none of its {len(votes.votes)} votes counts: {reason}; use the --data "
-            f"that was voted on, or rank the answers of {settings.to / RANKING_PAGE_FILE} again"
+            f"{votes.path}: none of its {all_votes} is valid: {reason}; "
+            "use the --data that was voted on, or rank the answers of "
+            f"{settings.to / RANKING_PAGE_FILE} again"
         )
     ignored_note = f"; {reason}" if num_other_prompts or num_other_answers else ""
-    return f"{votes.path}: {num_valid} votes count{ignored_note}"
+    return f"{votes.path}: {format_count(num_valid, 'valid vote')}{ignored_note}"
 
 
 def _shuffle_distinct(prompt: Dialogue, texts: Sequence[str], *, seed: int) -> list[str]:

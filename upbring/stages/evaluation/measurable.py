@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.attacks.attack_results import SUITE as REDTEAM
 from upbring.evaluate.custom_metrics import SUITE as CUSTOM
-from upbring.evaluate.endpoint import is_url
-from upbring.evaluate.model_protocol import Dialogue, Likelihood, LikelihoodRequest
-from upbring.evaluate.preference import Comparer, Judge, Scorer
+from upbring.evaluate.model_protocol import Dialogue, GeneratedText, Likelihood, LikelihoodRequest
+from upbring.evaluate.preference import Comparer, PreferenceJudge, Scorer
+from upbring.judge.scoring_judges import RuleJudge
 from upbring.runs.results import EvalResult
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.stages.evaluation.eval_data import load_eval_data
-from upbring.stages.evaluation.evaluate import select_suites
+from upbring.stages.evaluation.evaluate import make_attack_plan, select_suites
 from upbring.stages.evaluation.human_judge import is_human_judge
+from upbring.stages.evaluation.judges import compares
 from upbring.stages.evaluation.suites import SUITES, SuiteContext
+from upbring.stages.redteam.measure import expected_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,14 @@ class SilentModel:
         """The name, because no two models share one."""
         return self.name
 
-    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
+    def generate(self, prompts: Sequence[Dialogue]) -> list[GeneratedText]:
         """Return an empty answer to each prompt."""
-        return [""] * len(prompts)
+        return [GeneratedText("")] * len(prompts)
 
-    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[GeneratedText]:
         """Return an empty answer to each prompt."""
         assert seed >= 0, f"seed {seed} is negative"
-        return [""] * len(prompts)
+        return [GeneratedText("")] * len(prompts)
 
     def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
         """Return an empty continuation of each text."""
@@ -68,13 +71,18 @@ def measurable_results(settings: EvaluateSettings, names: Sequence[str]) -> list
     toyworld_judge = eval_data.toyworld.judge if eval_data.toyworld else None
     judge = toyworld_judge if settings.judge is None else _silent_judge(settings.judge)
     context = SuiteContext(eval_data, AnswerCache(), judge, settings.seed, names[0])
-    results = [result for suite in suites for result in SUITES[suite](models, context)]
+    context = replace(context, attack_plan=make_attack_plan(settings))
+    results = [
+        result for suite in suites if suite != REDTEAM for result in SUITES[suite](models, context)
+    ]
+    if REDTEAM in suites:
+        results += expected_results(names, eval_data.requests, context.attack_plan)
     if settings.judge is not None and is_human_judge(settings.judge):
         return [replace(each, too_few=None) for each in results]  # people decide how many vote
     return results
 
 
-def _silent_judge(judge: str) -> Judge:
-    if is_url(judge) or is_human_judge(judge):
-        return Comparer(judge, judge, lambda pairs: [0.5] * len(pairs))
+def _silent_judge(judge: str) -> PreferenceJudge:
+    if is_human_judge(judge) or compares(judge):
+        return Comparer(RuleJudge(judge, judge, lambda *_: 0.0))
     return Scorer(judge, judge, lambda pairs: [0.0] * len(pairs))

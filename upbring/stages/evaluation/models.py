@@ -5,13 +5,13 @@ A model's identity is known before it is loaded, so that cached answers need no 
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from upbring import durable
 from upbring.data.chat.template_file import read_template_file
-from upbring.evaluate.endpoint import Endpoint, is_url
+from upbring.evaluate.endpoint import Endpoint
 from upbring.evaluate.local_model import LocalModel
 from upbring.evaluate.model_protocol import (
     Dialogue,
@@ -20,12 +20,14 @@ from upbring.evaluate.model_protocol import (
     LikelihoodRequest,
     fingerprint,
 )
+from upbring.model.gguf.locate_model import locate_model
 from upbring.model.load import load
-from upbring.runs.find_model import locate_model
+from upbring.remote.address import is_url
 from upbring.runs.json_object import read_json_object
 from upbring.serve.streaming import make_chat_model
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
+from upbring.stages.open_client import CALLS_FILE, call_limits, open_calls, open_client
 from upbring.tracking import Track, no_tracking, track_call
 from upbring.train import devices
 
@@ -54,11 +56,16 @@ class ModelSlot:
     def make_model(self, model: str, name: str) -> EvaluatedModel:
         """Return the model to evaluate, from its path or URL and its name in the results."""
         if is_url(model):
-            return Endpoint(model, self.settings.max_tokens, name)
+            calls = open_calls(self.settings.to / CALLS_FILE)
+            client = open_client(
+                model, calls, limits=call_limits(self.settings), poll=self.poll, log=self.log
+            )
+            return Endpoint(client, self.settings.max_tokens, name)
         template = read_template_file(self.settings.chat_template)
         sha256 = track_call(self.track, f"{name}: hashing its files", partial(hash_model, model))
-        identity = fingerprint(sha256, template, self.settings.max_tokens)
-        return LazyModel(model, name, identity, self)
+        if self.settings.quantization != "auto":
+            sha256 = f"{sha256} {self.settings.quantization}"
+        return LazyModel(model, name, self.settings.max_tokens, self, (sha256, template))
 
     def get_local(self, lazy_model: "LazyModel") -> LocalModel:
         """Return the loaded model of `lazy_model`; another one in memory is replaced."""
@@ -69,6 +76,7 @@ class ModelSlot:
                 dtype=self.settings.dtype,
                 device=self.settings.device,
                 threads=self.settings.threads,
+                quantization=self.settings.quantization,
             )
             self._local_model = load_local_model(
                 model_settings,
@@ -81,7 +89,9 @@ class ModelSlot:
                 track=self.track,
             )
             self._loaded_name, self.num_loads = lazy_model.model, self.num_loads + 1
-        return self._local_model
+        return replace(
+            self._local_model, max_tokens=lazy_model.max_tokens, identity=lazy_model.identity
+        )
 
     def unload(self) -> None:
         """Free the memory of the loaded model."""
@@ -94,18 +104,24 @@ class LazyModel:
 
     model: str
     name: str
-    identity: str
+    max_tokens: int
     slot: ModelSlot
+    contents: tuple[str, str | None]  # a hash of its files, and another chat template
 
-    def generate(self, prompts: Sequence[Dialogue]) -> list[str]:
+    @property
+    def identity(self) -> str:
+        """A hash of everything that determines its outputs."""
+        return fingerprint(*self.contents, self.max_tokens)
+
+    def generate(self, prompts: Sequence[Dialogue]) -> Sequence[str]:
         """Return the greedy answer to each prompt."""
         return self.slot.get_local(self).generate(prompts)
 
-    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def sample(self, prompts: Sequence[Dialogue], *, seed: int) -> Sequence[str]:
         """Return an answer to each prompt, sampled at temperature 1."""
         return self.slot.get_local(self).sample(prompts, seed=seed)
 
-    def complete(self, texts: Sequence[str], *, max_tokens: int) -> list[str]:
+    def complete(self, texts: Sequence[str], *, max_tokens: int) -> Sequence[str]:
         """Return the greedy continuation of each plain text."""
         return self.slot.get_local(self).complete(texts, max_tokens=max_tokens)
 
@@ -116,6 +132,13 @@ class LazyModel:
     def document_likelihoods(self, documents: Sequence[str]) -> list[Likelihood]:
         """Return the likelihood of each document."""
         return self.slot.get_local(self).document_likelihoods(documents)
+
+
+def with_max_tokens(model: EvaluatedModel, max_tokens: int) -> EvaluatedModel:
+    """Return the model with another maximum length of a response."""
+    if isinstance(model, LazyModel | Endpoint):
+        return replace(model, max_tokens=max_tokens)
+    return model
 
 
 def load_local_model(
@@ -132,7 +155,14 @@ def load_local_model(
     """Return a loaded model; its name defaults to `settings.model`."""
     machine = devices.prepare(settings)
     device, compute_dtype = machine.device, machine.compute_dtype
-    loaded = load(settings.model, device=device, compute_dtype=compute_dtype, log=log, track=track)
+    loaded = load(
+        settings.model,
+        device=device,
+        compute_dtype=compute_dtype,
+        quantization=settings.quantization,
+        log=log,
+        track=track,
+    )
     chat = make_chat_model(loaded, template=template).chat
     return LocalModel(name or settings.model, identity, loaded.model, chat, max_tokens, log, poll)
 

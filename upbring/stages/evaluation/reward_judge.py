@@ -7,10 +7,9 @@ import torch
 from upbring.evaluate.model_protocol import Dialogue
 from upbring.evaluate.preference import Scorer
 from upbring.judge.reward_model import ResponseGroup, RewardModel, load_reward_models
+from upbring.model.gguf.locate_model import locate_model
 from upbring.model.load import weights_sha256
-from upbring.runs.find_model import locate_model
 from upbring.runs.results import find_judge_quality
-from upbring.settings.commands.collect import CollectSettings
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.model import ModelSettings
 from upbring.stages.collection.collect import AnsweredPrompt, Ranker
@@ -19,7 +18,7 @@ from upbring.train import devices
 
 GROUPS_AT_ONCE = 64  # prompts that are scored between two updates of the progress
 
-ComputeSettings = EvaluateSettings | CollectSettings  # both have dtype, device and threads
+ComputeSettings = EvaluateSettings | ModelSettings  # both have dtype, device and threads
 
 
 class LazyRewardModel:

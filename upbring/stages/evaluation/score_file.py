@@ -33,6 +33,7 @@ from upbring.judge.reward_model import (
 from upbring.maths import statistics
 from upbring.maths.statistics import Estimate
 from upbring.maths.too_few import too_few_text
+from upbring.plurals import format_count
 from upbring.settings.commands.score import ScoreSettings
 from upbring.stages.contamination.remember_rows import find_trained_rows, hash_of
 from upbring.tracking import Track, no_tracking
@@ -96,6 +97,7 @@ def score_files(
         [settings.model, *settings.ensemble],
         device=machine.device,
         compute_dtype=machine.compute_dtype,
+        quantization=settings.quantization,
         log=log,
         track=track,
     )
@@ -178,20 +180,21 @@ class ScoreSummary:
         """Return the summary as lines of text."""
         all_scores = np.asarray(self.values)
         finite_scores = all_scores[np.isfinite(all_scores)]
-        text_lines = [f"{len(finite_scores):,} responses of {self.num_rows:,} rows scored"]
+        rows = format_count(self.num_rows, "row")
+        text_lines = [f"{format_count(len(finite_scores), 'response')} of {rows} scored"]
         if len(finite_scores):
             text_lines[0] += (
                 f": mean {finite_scores.mean():.3f}, standard deviation {finite_scores.std():.3f}"
             )
-        if len(finite_scores) < len(all_scores):
+        if num_unscored := len(all_scores) - len(finite_scores):
+            unscored = format_count(num_unscored, "response", verb="has")
             text_lines.append(
-                f"{len(all_scores) - len(finite_scores):,} responses have no score: their prompt "
-                "leaves no room for them, or the template cannot render them"
+                f"{unscored} no score: the prompt leaves no room for a response, or the template "
+                "cannot render it"
             )
         if sum(self.num_pairs):
-            text_lines.append(
-                f"{_format_share(self.accuracy())} of {sum(self.num_pairs):,.0f} pairs as ranked"
-            )
+            pairs = format_count(round(sum(self.num_pairs)), "pair")
+            text_lines.append(f"{_format_share(self.accuracy())} of {pairs} as ranked")
         return [*text_lines, *self._trained_lines()]
 
     def _trained_lines(self) -> Iterator[str]:
@@ -199,8 +202,8 @@ class ScoreSummary:
         if not self.num_trained:
             return
         yield (
-            f"{self.num_trained:,} of {self.num_rows:,} rows have a prompt that the model was "
-            "trained on: their scores are no evidence"
+            f"{format_count(self.num_trained, 'row', total=self.num_rows, verb='has')} a prompt "
+            "that the model was trained on: the scores are no evidence"
         )
         is_new = ~np.asarray(self.is_trained, np.bool_)
         if np.asarray(self.num_pairs)[is_new].sum():

@@ -14,10 +14,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from upbring.evaluate.attacks.attack_results import SUITE as REDTEAM
 from upbring.evaluate.refusals import SUITE as REFUSALS
 from upbring.evaluate.to_results import format_interval, format_number
 from upbring.rules.refusal import REFUSAL_RULES
-from upbring.runs.results import CHANGE_SUFFIX, EvalResult, list_judges
+from upbring.runs.results import ABOUT_JUDGES, CHANGE_SUFFIX, EvalResult, list_judges
 from upbring.terminal import Console
 from upbring.train.table_layouts import Layout, make_table, print_table
 
@@ -93,7 +94,7 @@ def legend(results: Sequence[EvalResult], models: Sequence[str]) -> list[str]:
     for judge in list_judges(results):
         mark = "" if judge.is_fit else f"{UNFIT_MARK} no evidence: "
         lines.append(f"{mark}preference is {judge.text}")
-    if any(number.suite == REFUSALS for number in results):
+    if any(number.suite in {REFUSALS, REDTEAM} for number in results):
         lines.append(f"refusals are {REFUSAL_RULES}")
     return lines
 
@@ -106,7 +107,8 @@ def make_rows(results: Sequence[EvalResult], models: Sequence[str]) -> list[Resu
         is_change = number.name.endswith(CHANGE_SUFFIX) and (
             number.name != "perplexity_change" or number.against != models[0]
         )
-        if number.name.startswith(DETAIL_PREFIXES) or is_change:
+        is_detail = number.name.startswith(DETAIL_PREFIXES) or is_attack_cell(number)
+        if is_detail or is_change or number.suite in ABOUT_JUDGES:
             continue
         is_unfit = number.judge is not None and not number.judge.is_fit
         change_key = (number.suite, number.name + CHANGE_SUFFIX, number.model)
@@ -119,9 +121,16 @@ def make_rows(results: Sequence[EvalResult], models: Sequence[str]) -> list[Resu
     return [ResultRow(*key, cells) for key, cells in rows.items()]
 
 
+def is_attack_cell(number: EvalResult) -> bool:
+    """Whether a number is about one family of attacks; the table has those over all families."""
+    return number.suite == REDTEAM and "/" in number.name
+
+
 def missing_notes(results: Sequence[EvalResult]) -> Iterator[str]:
     """Yield why numbers were not measured."""
     for number in results:
+        if is_attack_cell(number):
+            continue
         if number.value is None and number.note and not number.name.endswith(CHANGE_SUFFIX):
             yield f"not measured: {number.suite} {number.name}: {number.note}"
 

@@ -4,13 +4,15 @@ Called with one model, a suite generates its answers; called with all, it measur
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from upbring.errors import InputError
 from upbring.evaluate import eval_files
 from upbring.evaluate.answer_cache import AnswerCache
+from upbring.evaluate.benchmarks.harness import Harness
 from upbring.evaluate.custom_metrics import CustomMetrics, measure_custom_metrics
+from upbring.evaluate.ended import measure_ended
 from upbring.evaluate.facts import measure_facts
 from upbring.evaluate.forgetting import (
     TopicPrompts,
@@ -19,17 +21,18 @@ from upbring.evaluate.forgetting import (
     measure_perplexity,
     sample_topics,
 )
-from upbring.evaluate.harness import Harness
 from upbring.evaluate.instructions import measure_instructions
 from upbring.evaluate.memorization import measure_exposure, measure_extraction
 from upbring.evaluate.model_protocol import EvaluatedModel
 from upbring.evaluate.plain_text import BenchmarkModel
-from upbring.evaluate.preference import Judge, measure_preference
+from upbring.evaluate.preference import PreferenceJudge, measure_preference
 from upbring.evaluate.refusals import measure_refusals
 from upbring.runs.results import EvalResult
 from upbring.stages.evaluation.eval_data import EvalData
 from upbring.stages.evaluation.models import LazyModel
 from upbring.stages.evaluation.toyworld_data import grade_correctness, grade_format
+from upbring.stages.redteam.attack_plan import AttackPlan
+from upbring.stages.redteam.measure import measure_redteam
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,13 @@ class SuiteContext:
 
     eval_data: EvalData
     cache: AnswerCache
-    judge: Judge | None
+    judge: PreferenceJudge | None
     seed: int
     first_model: str  # the baseline
     harness: Harness | None = None  # runs the tasks of lm-evaluation-harness
     is_sampled: bool = False  # whether answers of the preference suite are sampled
     metrics: CustomMetrics | None = None  # functions of the user
+    attack_plan: AttackPlan = field(default_factory=AttackPlan)  # of the suite redteam
 
 
 def _measure_facts(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
@@ -84,6 +88,16 @@ def _measure_refusals(models: Sequence[EvaluatedModel], context: SuiteContext) -
     )
 
 
+def _measure_redteam(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+    return measure_redteam(
+        models,
+        context.eval_data.requests,
+        context.attack_plan,
+        cache=context.cache,
+        is_synthetic=context.eval_data.toyworld is not None,
+    )
+
+
 def _measure_forgetting(
     models: Sequence[EvaluatedModel], context: SuiteContext
 ) -> list[EvalResult]:
@@ -91,6 +105,8 @@ def _measure_forgetting(
     results: list[EvalResult] = []
     if eval_data.documents:
         results += measure_perplexity(models, eval_data.documents, cache=context.cache)
+    for name, documents in eval_data.documents_by_file.items():
+        results += measure_perplexity(models, documents, cache=context.cache, prefix=f"{name}/")
     if toyworld is not None:
         results += measure_alignment_tax(
             models,
@@ -174,11 +190,29 @@ def _measure_custom(models: Sequence[EvaluatedModel], context: SuiteContext) -> 
     return measure_custom_metrics(models, rows, context.metrics, cache=context.cache)
 
 
-SUITES: Mapping[str, Callable[[Sequence[EvaluatedModel], SuiteContext], list[EvalResult]]] = {
-    "preference": _measure_preference,
+Measure = Callable[[Sequence[EvaluatedModel], SuiteContext], list[EvalResult]]
+
+
+def _with_ended(suite: str, measure: Measure) -> Measure:
+    """Return a suite that also measures how many of its responses end by themselves."""
+
+    def measured(models: Sequence[EvaluatedModel], context: SuiteContext) -> list[EvalResult]:
+        results = measure(models, context)
+        is_synthetic = context.eval_data.toyworld is not None
+        return [
+            *results,
+            *measure_ended(suite, models, cache=context.cache, is_synthetic=is_synthetic),
+        ]
+
+    return measured
+
+
+SUITES: Mapping[str, Measure] = {
+    "preference": _with_ended("preference", _measure_preference),
     "facts": _measure_facts,
-    "instructions": _measure_instructions,
-    "refusals": _measure_refusals,
+    "instructions": _with_ended("instructions", _measure_instructions),
+    "refusals": _with_ended("refusals", _measure_refusals),
+    "redteam": _measure_redteam,
     "forgetting": _measure_forgetting,
     "memorisation": _measure_memorization,
     "harness": _measure_harness,
@@ -189,6 +223,7 @@ ROW_HINTS = {
     "facts": "give rows with prompt and answer",
     "instructions": "give rows as IFEval writes them: prompt, instruction_id_list, kwargs",
     "refusals": "give rows with prompt and label (safe or unsafe), as XSTest writes them",
+    "redteam": "give rows with prompt and label, both safe and unsafe ones",
     "forgetting": "give rows with a text, with prompt and answer, or with prompt and topic",
     "memorisation": "give rows with prompt, answer, alternatives and repetitions, or with a text",
     "harness": "name its tasks with --tasks",

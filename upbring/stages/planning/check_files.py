@@ -11,7 +11,7 @@ from upbring.data.chat.template_file import read_template_file
 from upbring.data.chat.tokenizer_files import Tokenizer, load_tokenizer
 from upbring.data.check.check import CheckResult, check_data
 from upbring.errors import InputError
-from upbring.runs.find_model import locate_model
+from upbring.model.gguf.locate_model import locate_model
 from upbring.runs.json_object import read_json_object
 from upbring.runs.model_limits import ModelLimits, find_limits
 from upbring.settings.commands.check import CheckSettings

@@ -12,7 +12,9 @@ from transformers import PreTrainedModel
 from upbring.errors import InputError, UpbringError
 from upbring.interruption import Interruption
 from upbring.model.load import LoadedModel, ModelFiles, locate_model_files
+from upbring.model.load_quantized import check_quantization, largest_tensor_bytes
 from upbring.model.network import Model
+from upbring.model.quantized import Quantization
 from upbring.model.read_config import first_line
 from upbring.model.roles import Roles
 from upbring.runs.contract import read_contract
@@ -27,6 +29,8 @@ from upbring.terminal import Console
 from upbring.tracking import no_tracking
 from upbring.train import devices
 
+QUANTIZING_COPIES = 6  # of a weight in half precision while it is quantized, at most
+
 
 def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log) -> StageContext:
     """Return the context of a stage whose model is on the meta device, if its contract fits."""
@@ -34,6 +38,9 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
     implementation: Implementation = load_implementation(method)
     machine = devices.prepare(resolved.settings)
     files = locate_model_files(resolved.settings.model, log=log)
+    check_quantization(
+        files.resolve_quantization(resolved.settings.quantization), resolved.settings
+    )
     settings = clamp_max_length(resolved.settings, files, log=log)
     preprocessor = implementation.make_preprocessor(settings, files, log=log, started_at=None)
     dataset = implementation.load_dataset(
@@ -43,7 +50,7 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
         method=method,
         resolved=resolved,
         machine=machine,
-        loaded=_load_meta_model(files, make_probe_config(settings, machine)),
+        loaded=_load_meta_model(files, make_probe_config(settings, machine, files)),
         preprocessor=preprocessor,
         dataset=dataset,
         interruption=Interruption(),
@@ -57,12 +64,14 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
     return context
 
 
-def weight_file_bytes(folder: Path) -> int:
-    """Return the bytes of a directory's weights."""
+def weight_file_bytes(folder: Path, quantization: Quantization | None = None) -> int:
+    """Return the bytes of a directory's weights that are mapped at once while they are read."""
+    if quantization is not None:
+        return QUANTIZING_COPIES * largest_tensor_bytes(folder)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def make_probe_config(settings: Any, machine: devices.Machine) -> ProbeConfig:  # noqa: ANN401 -- each method's own
+def make_probe_config(settings: Any, machine: devices.Machine, files: ModelFiles) -> ProbeConfig:  # noqa: ANN401 -- each method's own
     """Return how the model of a stage is trained."""
     return ProbeConfig(
         compute_dtype=machine.compute_dtype,
@@ -70,6 +79,7 @@ def make_probe_config(settings: Any, machine: devices.Machine) -> ProbeConfig:  
         is_full=settings.tune == "full",
         is_checkpointed=settings.gradient_checkpointing,
         device=machine.device,
+        quantization=files.resolve_quantization(settings.quantization),
     )
 
 
@@ -84,6 +94,7 @@ def _load_meta_model(files: ModelFiles, probe_config: ProbeConfig) -> LoadedMode
         folder=files.folder,
         base=files.base,
         base_sha256="",
+        quantization=probe_config.quantization,
     )
 
 

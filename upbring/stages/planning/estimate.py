@@ -163,7 +163,7 @@ def estimate_memory(
             fragmented = round(FRAGMENTATION * temporaries) + min(
                 MAX_FIXED_FRAGMENTATION, temporaries
             )
-            parts |= {"library buffers": FIRST_STEP_BYTES, "fragmentation": fragmented}
+            parts |= {"first-step buffers": FIRST_STEP_BYTES, "fragmentation": fragmented}
     return MemoryEstimate(constant, phases)
 
 

@@ -24,11 +24,13 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from upbring.data.trees.batch import Batch, make_batch
 from upbring.data.trees.tree import Tree, make_tree
 from upbring.errors import InputError
-from upbring.model import matmul_attention
 from upbring.model.attention import ATTENTION_NAME
 from upbring.model.decoder import decoder_bytes
+from upbring.model.kernels.tree_attention import clear_biases
+from upbring.model.load_quantized import quantize_meta_network
 from upbring.model.network import Model, hidden_states
 from upbring.model.probe import PATH_ERRORS
+from upbring.model.quantized import Quantization, num_weights, weight_bytes
 from upbring.model.read_config import first_line
 from upbring.model.roles import BASE, Roles
 from upbring.model.score import CHUNK_BYTES, score_hidden_states
@@ -52,6 +54,7 @@ class ProbeConfig:
     is_full: bool
     is_checkpointed: bool
     device: torch.device
+    quantization: Quantization | None = None  # of the frozen linear layers
 
     @property
     def weights_dtype(self) -> torch.dtype:
@@ -73,10 +76,11 @@ def profile_network(
     config = network.config.get_text_config()
     trees = [typical]
     with _make_probe_model(network.config, probe_config) as model:
-        num_trainable, weight_bytes = _count_trainable_and_bytes(
+        num_trainable, num_bytes = _count_trainable_and_bytes(
             network, probe_config, probe_network=model.network
         )
-        if probe_config.is_full and probe_config.compute_dtype != probe_config.weights_dtype:
+        is_cast = probe_config.is_full and probe_config.compute_dtype != probe_config.weights_dtype
+        if is_cast or probe_config.quantization is not None:
             profiles = (
                 _profile_layers(model, probe_config, trees * count)
                 for count in (NUM_CAST_TREES, 2 * NUM_CAST_TREES)
@@ -86,6 +90,9 @@ def profile_network(
             )
         else:
             layer_lines = _profile_layers(model, probe_config, trees)
+        if probe_config.quantization is not None:  # dense weights leave no holes (measured)
+            per_token = layer_lines["recomputed_per_layer"].per_unit
+            layer_lines["recomputed_per_layer"] = LinearBytes(0, per_token)
         training_logits, forward_logits = _profile_logits(model)
     num_heads = getattr(config, "num_attention_heads", 0)  # none in a state-space model
     num_kv_heads = getattr(config, "num_key_value_heads", None) or num_heads
@@ -95,8 +102,8 @@ def profile_network(
         hidden_size=int(config.hidden_size),
         vocab_size=int(config.vocab_size),
         element_bytes=probe_config.weights_dtype.itemsize,
-        weight_bytes=weight_bytes,
-        num_parameters=sum(p.numel() for p in _base_parameters(network)),
+        weight_bytes=num_bytes,
+        num_parameters=num_weights(network),
         file_bytes=file_bytes,
         num_trainable=num_trainable,
         is_full=probe_config.is_full,
@@ -131,6 +138,8 @@ def make_meta_network(
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config, dtype=probe_config.weights_dtype)
     assert isinstance(network, PreTrainedModel), f"{type(network)} is not a transformers model"
+    if probe_config.quantization is not None:
+        quantize_meta_network(network, probe_config.quantization, probe_config.compute_dtype)
     network.set_attn_implementation(ATTENTION_NAME)
     network.eval()
     roles = Roles(network)
@@ -209,17 +218,11 @@ def _count_trainable_and_bytes(
     network: PreTrainedModel, probe_config: ProbeConfig, *, probe_network: PreTrainedModel
 ) -> tuple[int, int]:
     """Return the number of trainable parameters, and the bytes of the base."""
-    base_parameters = _base_parameters(network)
-    weights = sum(p.numel() * p.element_size() for p in (*base_parameters, *network.buffers()))
+    weights = weight_bytes(network)
     if probe_config.is_full:
-        return sum(p.numel() for p in base_parameters), weights
+        return num_weights(network), weights
     num_layers = int(network.config.get_text_config().num_hidden_layers)
     return _count_trainable(probe_network, num_layers=num_layers), weights
-
-
-def _base_parameters(network: PreTrainedModel) -> list[nn.Parameter]:
-    """Return the parameters without those of adapters."""
-    return [p for name, p in network.named_parameters() if "lora_" not in name]
 
 
 def _count_trainable(probe_network: PreTrainedModel, *, num_layers: int) -> int:
@@ -292,9 +295,8 @@ def _storage_key(tensor: Tensor) -> int:
 def _make_probe_model(config: PretrainedConfig, probe_config: ProbeConfig) -> Iterator[Model]:
     """Yield a trainable network of few layers; if it is large, its tensors have no data."""
     network, roles = make_meta_network(config, probe_config, layers=NUM_PROBE_LAYERS)
-    is_small = sum(p.numel() for p in network.parameters()) <= MAX_REAL_PARAMETERS
-    clear_bias_cache = matmul_attention._causal_bias.cache_clear  # noqa: SLF001 -- tensors without data must not stay in it
-    clear_bias_cache()
+    is_small = num_weights(network) <= MAX_REAL_PARAMETERS
+    clear_biases()
     try:
         with nullcontext() if is_small else FakeTensorMode(allow_non_fake_inputs=True):
             fill_tensors(network, probe_config.device, value=0.01 if is_small else None)
@@ -304,7 +306,7 @@ def _make_probe_model(config: PretrainedConfig, probe_config: ProbeConfig) -> It
             with roles.active(BASE if probe_config.is_full else PROBE_ROLE):
                 yield supported_model(Model(network, probe_config.compute_dtype))
     finally:
-        clear_bias_cache()
+        clear_biases()  # tensors without data must not stay
 
 
 def _profile_layers(

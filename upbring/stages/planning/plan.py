@@ -14,6 +14,8 @@ import torch
 
 from upbring import durable
 from upbring.data.trees.tree import Tree
+from upbring.model.load import ModelFiles, adapter_chain
+from upbring.plurals import format_count
 from upbring.stages.context import StageContext
 from upbring.stages.planning.dry_model import make_probe_config, weight_file_bytes
 from upbring.stages.planning.estimate import (
@@ -72,12 +74,14 @@ class Plan:
 def plan(context: StageContext, *, baseline: int) -> Plan:
     """Return the plan of a stage; `baseline` is the memory of the process without the model."""
     workload = make_workload(context)
-    probe_config = make_probe_config(context.settings, context.machine)
+    loaded = context.loaded
+    files = ModelFiles(loaded.folder, loaded.base, adapter_chain(loaded.folder)[1])
+    probe_config = make_probe_config(context.settings, context.machine, files)
     memory_profile = profile_network(
-        context.loaded.model.network,
+        loaded.model.network,
         probe_config,
         typical=workload.trees[0],
-        file_bytes=weight_file_bytes(context.loaded.base),
+        file_bytes=weight_file_bytes(loaded.base, probe_config.quantization),
     )
     return Plan(
         memory_profile=memory_profile,
@@ -109,10 +113,12 @@ def format_time(stage_plan: Plan, time: TimeEstimate) -> str:
     """Return a plan's time on one line."""
     time_workload = stage_plan.time_workload
     load = describe_load(time.other_load)
+    steps = format_count(time_workload.steps, "step")
+    evaluations = format_count(time_workload.evaluations, "evaluation")
     return (
-        f"time: about {format_seconds(time.total)} for {time_workload.steps:,} steps of "
+        f"time: about {format_seconds(time.total)} for {steps} of "
         f"{time_workload.step_tokens:,.0f} tokens, {format_seconds(time.step)} each, and "
-        f"{time_workload.evaluations} evaluations, {format_seconds(time.evaluation)} each; "
+        f"{evaluations}, {format_seconds(time.evaluation)} each; "
         f"without reading and saving{load and f'; {load}'}"
     )
 

@@ -7,7 +7,7 @@ Excluded: early stopping, and rewards by rules.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from upbring.algorithms.sample_round import NUM_SLOTS
 from upbring.data.trees.stream import Stream, make_replay_stream
 from upbring.data.trees.tree import Branch, Tree, Trees
 from upbring.model.load import ModelFiles, locate_model_files
+from upbring.model.quantized import weight_bytes
 from upbring.stages.context import StageContext
 from upbring.stages.planning.dry_model import load_meta_network, make_probe_config
 from upbring.stages.planning.estimate import FLOAT32_BYTES, NUM_ADAMW_MOMENTS, MemoryWorkload
@@ -220,7 +221,7 @@ def count_roles(context: StageContext) -> RoleCounts:
         network = context.loaded.model.network
         other_model_bytes += sum(p.numel() for p in network.parameters()) * FLOAT32_BYTES
         adapter_bytes = FLOAT32_BYTES * count_adapter_parameters(
-            network, make_probe_config(context.settings, context.machine)
+            network, make_probe_config(context.settings, context.machine, _policy_files(context))
         )
         other_model_bytes += adapter_bytes * (frozen_adapters + (2 + NUM_ADAMW_MOMENTS) * has_value)
     return RoleCounts(
@@ -249,11 +250,19 @@ def _evaluation_trees(context: StageContext) -> list[Tree]:
 def _shares_base(context: StageContext, files: ModelFiles) -> bool:
     """Whether a model is an adapter on the policy's base; the base counts as a new adapter."""
     is_adapter = files.folder == context.loaded.base or bool(files.adapters)
-    return is_adapter and files.base == context.loaded.base
+    is_same_base = files.base == context.loaded.base
+    if files.adapters:
+        is_same_base &= files.trained_quantization == context.loaded.quantization
+    return is_adapter and is_same_base
 
 
 def _model_bytes(context: StageContext, files: ModelFiles) -> int:
     """Return the bytes of a model that is in memory next to the policy."""
-    network = load_meta_network(files, make_probe_config(context.settings, context.machine))
-    count: int = sum(p.numel() for p in network.parameters())
-    return count * context.machine.compute_dtype.itemsize
+    probe_config = make_probe_config(context.settings, context.machine, files)
+    probe_config = replace(probe_config, quantization=files.trained_quantization)
+    size: int = weight_bytes(load_meta_network(files, probe_config))
+    return size
+
+
+def _policy_files(context: StageContext) -> ModelFiles:
+    return locate_model_files(str(context.loaded.folder))

@@ -1,0 +1,1 @@
+"""Commands that attack models, and that harden them."""

@@ -1,0 +1,1 @@
+"""The commands that read and write model files of other tools."""

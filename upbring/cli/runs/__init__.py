@@ -1,0 +1,1 @@
+"""The commands about the runs in a folder: list, compare, dependencies, prune."""

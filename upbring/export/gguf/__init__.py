@@ -1,0 +1,1 @@
+"""Writes GGUF files, for llama.cpp and Ollama, and checks them."""

@@ -1,0 +1,1 @@
+"""Attacks on a model's refusals, as text transformations, for measuring and hardening it."""

@@ -1,0 +1,1 @@
+"""Continuous batching: sequences join and leave the batch at every token."""

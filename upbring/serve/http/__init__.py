@@ -1,0 +1,1 @@
+"""The OpenAI-compatible API, its chat page, and what they share."""
