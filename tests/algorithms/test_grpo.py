@@ -76,6 +76,23 @@ def test_the_kl_penalty_is_in_the_loss_and_not_in_the_reward() -> None:
     assert "divergence" not in free.weights(next(iter(free.batches(0)))[0])
 
 
+def test_with_one_step_per_round_the_old_logprobs_are_those_of_the_step() -> None:
+    """In bfloat16 the sampler's differ; a round with a second step computes them again."""
+    found = {}
+    for epochs in (1, 2):
+        settings = make_settings(update_epochs=epochs, max_response_length=20)
+        ours, _ = made(Grpo, settings, reward=by_first, compute=torch.bfloat16, is_rescored=True)
+        found[epochs] = gradient(ours, next(iter(ours.batches(0))))
+        is_sampled = torch.equal(round_of(ours).old_logprobs, round_of(ours).sampled_logprobs)
+        assert is_sampled == (epochs == 1)
+    (own, own_metrics), (again, metrics) = found[1], found[2]
+    assert own.any()
+    assert torch.allclose(own, again, rtol=0, atol=float(again.abs().max()) / 100)
+    assert own_metrics["ratio"] == 1
+    assert own_metrics["sampler_gap"] > 1e-3
+    assert own_metrics["kl"] == pytest.approx(metrics["kl"], abs=1e-6)
+
+
 def test_a_bandit_with_known_best_arms_is_solved() -> None:
     rewards = bandit(Grpo, GrpoSettings, steps=30)
     assert rewards[0] < 0.6

@@ -51,12 +51,15 @@ class Grpo(OnPolicy):
     def losses(self, rollouts: RolloutBatch) -> Terms:
         """Return the losses of every token `[R]`, and metrics."""
         settings, batch = self.settings, rollouts.batch
-        assert rollouts.advantages is not None, "a round has advantages"
+        advantages = rollouts.advantages
+        assert advantages is not None, "a round has advantages"
         weight = self._token_weights(batch)
         logprobs = self.policy_logprobs(batch)  # [R]
+        if not settings.needs_old_logprobs:  # π_old is π
+            rollouts = _with_own_logprobs(rollouts, logprobs.detach())
         ratio = torch.exp(logprobs - rollouts.old_logprobs)  # [R]
         # 1/G Σ_i 1/|o_i| Σ_t {min(r Â, clip(r, 1 − ε, 1 + ε) Â) − β D_KL(π‖π_ref)}  (equation 3)
-        loss = clipped_policy_loss(ratio, rollouts.advantages, settings.clip_range)
+        loss = clipped_policy_loss(ratio, advantages, settings.clip_range)
         terms = {"policy": Term(loss, weight)}
         if settings.kl_coef > 0:
             kl = k3(logprobs, rollouts.reference_logprobs)  # [R]
@@ -69,3 +72,10 @@ class Grpo(OnPolicy):
             return batch.weight
         lengths = segment_sum(batch.weight, batch.branch_index, len(batch.last_index))  # [N]
         return batch.weight / lengths[batch.branch_index]
+
+
+def _with_own_logprobs(rollouts: RolloutBatch, logprobs: Tensor) -> RolloutBatch:
+    """Return the rollouts of the policy that has these log-probabilities `[R]`, and their KL."""
+    gap = k3(logprobs, rollouts.reference_logprobs)  # [R]
+    kl = segment_sum(gap, rollouts.batch.branch_index, len(rollouts.rewards))  # [N]
+    return replace(rollouts, old_logprobs=logprobs, kl=kl)

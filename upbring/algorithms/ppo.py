@@ -53,11 +53,14 @@ class Ppo(OnPolicy):
 
     settings: PpoSettings
 
-    def score_policy(self, policy: RoleModel, batch: Batch) -> dict[str, Tensor]:
+    def score_policy(
+        self, policy: RoleModel, batch: Batch, *, is_rescored: bool
+    ) -> dict[str, Tensor]:
         """Return `old_logprobs` and `values`, `[R]` each."""
         if self.roles.value is not None:
             values = predict_values(self.roles.value, batch)
-            return {**super().score_policy(policy, batch), "values": values}
+            own = super().score_policy(policy, batch, is_rescored=is_rescored)
+            return {**own, "values": values}
         with policy.active():  # the head is on the policy's own layers: one pass for both
             hidden = hidden_states(policy.model, batch)[batch.source]  # [R, D]
             logprobs = score_hidden_states(policy.model, hidden, batch.target).logprobs  # [R]

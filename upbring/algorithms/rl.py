@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,7 +24,6 @@ from upbring.algorithms.rollout_batch import RolloutBatch, gather_rollouts, rest
 from upbring.algorithms.sample_round import (
     PolicyRoles,
     ResponseDecoder,
-    RewardFunction,
     RoleModel,
     sample_and_score,
 )
@@ -270,9 +270,11 @@ class OnPolicy(ABC):
         policy: RoleModel,
         prompts: Sequence[Tree],
         keys: Sequence[tuple[int, ...]],
-        judge: RewardFunction | None = None,
+        *,
+        is_evaluation: bool = False,
     ) -> RolloutBatch:
         """Return scored responses to prompts; each process samples for a shard of them."""
+        is_rescored = self.is_rescored and (is_evaluation or self.settings.needs_old_logprobs)
         shard = processes.shard([len(prompt.prompt) for prompt in prompts])
         own = None
         if shard:
@@ -284,15 +286,17 @@ class OnPolicy(ABC):
                 decoder=self.decoder,
                 max_tokens=self.settings.max_response_length,
                 micro_tokens=self.micro_tokens,
-                score_policy=self.score_policy,
-                judge=judge,
+                score_policy=partial(self.score_policy, is_rescored=is_rescored),
+                judge=self.roles.judge if is_evaluation else None,
                 poll=self.poll,
             )
         return gather_rollouts(prompts, shard, own)
 
-    def score_policy(self, policy: RoleModel, batch: Batch) -> dict[str, Tensor]:
-        """Return `old_logprobs` `[R]` as computed in training, if the sampler's may differ."""
-        if not self.is_rescored:
+    def score_policy(
+        self, policy: RoleModel, batch: Batch, *, is_rescored: bool
+    ) -> dict[str, Tensor]:
+        """Return `old_logprobs` `[R]` as computed in training; the sampler's may differ."""
+        if not is_rescored:
             return {}
         with policy.active():
             return {"old_logprobs": score_tokens(policy.model, batch).logprobs}
@@ -351,7 +355,7 @@ class OnPolicy(ABC):
         prompts = [source[i] for i in range(count)]
         keys = [self._sampling_keys("judged", 0, i)[:1] for i in range(count)]
         policy = self.roles.ema or self.roles.policy
-        return self.complete(self._sample_and_score(policy, prompts, keys, self.roles.judge))
+        return self.complete(self._sample_and_score(policy, prompts, keys, is_evaluation=True))
 
     @torch.no_grad()
     def update_ema(self) -> None:

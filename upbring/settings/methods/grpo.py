@@ -25,3 +25,12 @@ class GrpoSettings(OnPolicySettings):
     average: Literal["responses", "tokens"] = setting(
         "responses", help="Average of the loss: every response has the same weight, or every token."
     )
+
+    @property
+    def needs_old_logprobs(self) -> bool:
+        """Whether a round has a second step: before the first, the policy is the one that sampled.
+
+        The ratio is then 1 by construction, and the KL of the round that `max_kl` and `kl_target`
+        see is that of the sampler's log-probabilities.
+        """
+        return self.num_mini_batches * self.update_epochs > 1

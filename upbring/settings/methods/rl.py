@@ -114,3 +114,8 @@ class OnPolicySettings(StageSettings):
         lt=1,
         help="Decay of a moving average (EMA) of the weights, which is kept instead; 0: none.",
     )
+
+    @property
+    def needs_old_logprobs(self) -> bool:
+        """Whether a round needs its policy's exact log-probabilities before the first step."""
+        return True

@@ -232,7 +232,8 @@ def count_roles(context: StageContext) -> RoleCounts:
 def _count_passes(context: StageContext, role_counts: RoleCounts) -> tuple[int, int]:
     """Return how many models score each response, and how many of them compute its logits."""
     is_trunk = getattr(context.settings, "value_model", None) == "trunk"
-    is_rescored = context.machine.compute_dtype != torch.float32 or is_trunk
+    is_rounded = context.machine.compute_dtype != torch.float32
+    is_rescored = is_trunk or (is_rounded and context.settings.needs_old_logprobs)
     logit_passes = 1 + is_rescored  # the reference, and the policy if it is scored again
     return logit_passes + role_counts.has_value + role_counts.reward_models, logit_passes
 
