@@ -13,7 +13,9 @@ from upbring.settings.commands.demo import DemoSettings
 from upbring.settings.resolve import Resolved
 
 BASE_MODEL = "builtin:sprout"
-SHORT_EVALUATION = {"limit": 4, "suite": ["facts", "refusals"]}  # with --steps, for a quick test
+PROMPTS_PER_STEP = 8  # of DPO; sampling answers to more takes longer than the steps
+# With --steps, for a quick test.
+SHORT_EVALUATION = {"limit": 4, "suite": ["facts", "refusals"]}
 
 
 def run(resolved: Resolved[DemoSettings]) -> None:
@@ -44,6 +46,8 @@ def demo_recipe(settings: DemoSettings) -> str:
         for name in changes:
             stage.pop(name, None)  # a stage's own value would win over the defaults
     if "steps" in changes:
+        answers = recipe["stages"]["answers"]
+        answers["limit"] = min(answers["limit"], 32 + PROMPTS_PER_STEP * changes["steps"])
         recipe["evaluate"] |= SHORT_EVALUATION
         recipe.pop("gates", None)  # so few questions are too few for a gate
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)

@@ -5,6 +5,7 @@ All of them are marked as synthetic. Each annotator perturbs the weights of the 
 InstructGPT (arXiv 2203.02155). Biases are off by default.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def annotators(*, seed: int, count: int = 5, biases: Biases | None = None) -> tu
     return tuple(group)
 
 
+@functools.lru_cache(maxsize=1024)  # annotators with different biases rank the same responses
 def task_with_candidates(world: World, *, seed: int, index: int) -> tuple[Task, tuple[str, ...]]:
     """Return a task and its K = 4 … 9 responses; they do not depend on the annotator."""
     rng = RandomStream(seed, "rankings", index)

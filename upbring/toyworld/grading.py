@@ -69,6 +69,7 @@ class Grade:
         return float(getattr(self, cause))
 
 
+@functools.lru_cache(maxsize=8192)
 def grade(task: Task, response: str) -> Grade:
     """Return the grades of a response."""
     question = task.question

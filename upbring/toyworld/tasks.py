@@ -4,6 +4,7 @@ This module has the tasks about facts, in all requested forms; `other_tasks.py` 
 (refusals, summaries, sums …). Demonstrations, rankings and evaluation sets are made from tasks.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -138,6 +139,7 @@ class Persona:
     opening: str
 
 
+@functools.cache
 def personas() -> tuple[Persona, ...]:
     """Return all personas; the last two are held out for evaluation."""
     return tuple(Persona(**row) for row in read_rows("personas"))

@@ -102,6 +102,7 @@ def forum_questions(fact: Fact) -> tuple[str, ...]:
     return (*questions(fact), *_fact_questions(fact, "forum_question", ()))
 
 
+@functools.lru_cache(maxsize=4096)
 def _fact_questions(fact: Fact, purpose: str, templates: tuple[str, ...]) -> tuple[str, ...]:
     about = phrase(fact)
     general = (frame.format(phrase=about) for frame in phrasings(purpose))
