@@ -53,3 +53,12 @@ def test_every_case_is_a_choice_of_the_setting() -> None:
 def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already; choose another --to"):
         write_recipe("persona", model="m", folder=tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_stage_is_refused(tmp_path: Path) -> None:
+    """The recipe would take `safer/pairs.jsonl` for a file of the stage `safer`."""
+    folder = Path("safer")
+    with pytest.raises(InputError, match=r"--to safer: .* choose another name, such as safer-rec"):
+        write_recipe("safer", model="m", folder=folder)
+    assert not folder.exists()
+    assert write_recipe("safer", model="m", folder=tmp_path / "safer")

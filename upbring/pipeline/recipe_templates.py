@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from upbring import durable
 from upbring.errors import InputError
 from upbring.pipeline.case_data import make_case_files
@@ -93,6 +95,8 @@ def write_recipe(
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another --to")
+    template = case if data is None else DATA_TEMPLATES.get(case, case)
+    _check_folder_name(folder, recipe_text(template, model=model, folder=folder.as_posix()))
     texts = _example_texts(case, model=model, folder=folder)
     if case not in EXAMPLE_DATA and data is None:
         raise InputError(
@@ -112,6 +116,16 @@ def write_recipe(
     for name, text in texts.items():
         durable.write_text(folder / name, text)
     return [folder / name for name in texts]
+
+
+def _check_folder_name(folder: Path, recipe: str) -> None:
+    """Refuse a folder with the name of a stage, whose files the recipe would mean."""
+    stage = folder.parts[0] if folder.parts else ""
+    if stage in yaml.safe_load(recipe)["stages"]:
+        raise InputError(
+            f"--to {folder}: {stage} is also a stage of this recipe, which would read its files; "
+            f"choose another name, such as {stage}-recipe"
+        )
 
 
 def _example_texts(case: str, *, model: str, folder: Path) -> dict[str, str]:
