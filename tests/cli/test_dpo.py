@@ -156,3 +156,21 @@ def test_a_mistake_is_reported_and_no_run_is_created(
     assert answer.code == 2
     assert message in answer.err
     assert sorted((home / "runs").iterdir()) == before
+
+
+def test_a_short_run_computes_the_reference_of_the_rows_that_it_uses(tmp_path: Path) -> None:
+    """Twelve rows of 34; the rest of a large file would take longer than the steps."""
+    folder = prepared(tmp_path)
+    words = (*typed("dpo"), "--batch-size", "4", "--lr-scheduler", "constant", "--warmup", "0")
+    whole = done(folder, *words, "--steps", "9", "--name", "whole")
+    short = done(folder, *words, "--steps", "3", "--name", "short")
+    assert "computing the log-probabilities of 38 rows" in whole.err
+    assert "computing the log-probabilities of 12 rows" in short.err
+    assert "computing the log-probabilities of 4 rows" in short.err  # the held-out ones
+    whole_losses, short_losses = (
+        [line["loss"] for line in curve(folder / "runs" / name) if line["kind"] == "train"]
+        for name in ("whole", "short")
+    )
+    assert len(short_losses) == 3
+    assert short_losses == pytest.approx(whole_losses[:3], abs=1e-5)
+    assert short_losses[2] < 0.69  # not at the reference any more

@@ -92,6 +92,21 @@ def test_annotate_computes_only_the_given_trees(tmp_path: Path) -> None:
     assert len(made(tmp_path).annotate(())) == 0
 
 
+def test_some_trees_of_all_are_annotated(tmp_path: Path) -> None:
+    messages: list[str] = []
+    trees = partly_weighted()
+    whole = made(tmp_path).annotate_files(trees)
+    some = made(tmp_path, messages=messages).annotate_some(trees, np.array([0, 2]))
+    assert messages == ["reference: computing the log-probabilities of 2 rows, once"]
+    assert [some[i].key for i in range(len(some))] == [item.key for item in trees]
+    for i in range(len(trees)):
+        for one, other in zip(some[i].branches, whole[i].branches, strict=True):
+            assert ("reference" in one.per_token) == (i in {0, 2})
+            if i in {0, 2}:
+                values, expected = one.per_token["reference"], other.per_token["reference"]
+                assert np.allclose(values, expected, atol=1e-5, equal_nan=True)
+
+
 @pytest.mark.parametrize("what", ["key", "tokens", "weight"])
 def test_other_weights_or_other_rows_are_computed_again(tmp_path: Path, what: str) -> None:
     messages: list[str] = []

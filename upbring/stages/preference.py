@@ -36,7 +36,12 @@ from upbring.stages.encode import Preprocessor
 from upbring.stages.encode_dialogues import make_dialogue_encoder
 from upbring.stages.provenance import micro_tokens
 from upbring.stages.reference_kl import make_reference_kl_metrics
-from upbring.stages.reference_logprobs import TreesWithTokenMask, make_reference_logprobs
+from upbring.stages.reference_logprobs import (
+    Array,
+    TreesWithTokenMask,
+    few_used_trees,
+    make_reference_logprobs,
+)
 from upbring.stages.sample_prompts import make_prompt_sampler
 from upbring.stages.sft import make_preprocessor, make_stream
 from upbring.tracking import Track
@@ -180,39 +185,67 @@ def make_preference_algorithm(
 def _with_reference_logprobs(context: StageContext) -> Dataset:
     """Return the dataset with reference log-probabilities, where the method needs them.
 
-    Held-out rows always get them, to measure how far the chosen responses moved.
+    Held-out rows always get them, to measure how far the chosen responses moved. If the steps use
+    few of the rows, only those get them; otherwise whole files, which later runs use too.
     """
     reference = make_reference_logprobs(context)
-    settings, dataset = context.settings, context.dataset
+    has_reference = context.implementation.has_reference
+    dataset = _as_compared(context)
+    used = few_used_trees(replace(context, dataset=dataset)) if has_reference else None
     control_tokens = frozenset(
         (
             *context.preprocessor.tokenizer.special_token_ids.values(),
             *context.preprocessor.stop_token_ids,
         )
     )
+    is_masked = getattr(context.settings, "mask_shared_tokens", False)
 
-    def prepare_trees(trees: Trees, *, is_held_out: bool = False) -> Trees:
-        if len(trees) and not trees[0].per_branch:
-            return trees  # demonstrations are not compared
-        if context.method.learns_from == "labels":
-            _report_probabilities(trees, log=context.log)
-            trees = KtoTrees(_drop_ties(trees, log=context.log), max_tree_length(context))
-        if context.implementation.has_reference:
+    def annotate(trees: Trees, indices: Array | None = None, *, is_held_out: bool = False) -> Trees:
+        if not _are_compared(trees):
+            return trees
+        if indices is not None:
+            trees = reference.annotate_some(trees, indices)
+        elif has_reference and used is None:
             trees = reference.annotate_files(trees)
-        elif is_held_out:
+        elif has_reference or is_held_out:
             trees = reference.annotate(trees)
-        is_masked = getattr(settings, "mask_shared_tokens", False)
         return TreesWithTokenMask(trees, control_tokens) if is_masked else trees
 
+    all_of_each: list[Array | None] = [None] * (1 + len(dataset.mixed))
+    main, *mixed = used or all_of_each
     with processes.main_process_first():
         return replace(
             dataset,
-            main=prepare_trees(dataset.main),
+            main=annotate(dataset.main, main),
             mixed=tuple(
-                MixtureSource(prepare_trees(each.trees), each.share) for each in dataset.mixed
+                MixtureSource(annotate(each.trees, indices), each.share)
+                for each, indices in zip(dataset.mixed, mixed, strict=True)
             ),
-            held_out=prepare_trees(dataset.held_out, is_held_out=True),
+            held_out=annotate(dataset.held_out, is_held_out=True),
         )
+
+
+def _as_compared(context: StageContext) -> Dataset:
+    """Return the dataset as the method compares its rows."""
+
+    def convert(trees: Trees) -> Trees:
+        if context.method.learns_from != "labels" or not _are_compared(trees):
+            return trees
+        _report_probabilities(trees, log=context.log)
+        return KtoTrees(_drop_ties(trees, log=context.log), max_tree_length(context))
+
+    dataset = context.dataset
+    return replace(
+        dataset,
+        main=convert(dataset.main),
+        mixed=tuple(MixtureSource(convert(each.trees), each.share) for each in dataset.mixed),
+        held_out=convert(dataset.held_out),
+    )
+
+
+def _are_compared(trees: Trees) -> bool:
+    """Whether the trees have responses to compare; demonstrations have not."""
+    return not len(trees) or bool(trees[0].per_branch)
 
 
 def max_tree_length(context: StageContext) -> int:

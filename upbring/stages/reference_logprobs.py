@@ -36,10 +36,12 @@ from upbring.plurals import format_count
 from upbring.stages.context import StageContext
 from upbring.stages.dataset import ConcatTrees, TreeSubset
 from upbring.stages.provenance import identity, micro_tokens
+from upbring.stages.sft import make_stream
 from upbring.tracking import Track, no_tracking
 
 FORMAT = 1
 _TREES_AT_ONCE = 512
+_MAX_PARTIAL_SHARE = 0.5  # of an epoch; for longer runs, whole files are worth caching
 
 Array = npt.NDArray[Any]
 
@@ -86,6 +88,24 @@ class TreesWithTokenMask:
 
 
 @dataclass(frozen=True, eq=False)
+class PartlyAnnotatedTrees:
+    """All trees, of which those with `indices` are replaced by `annotated`."""
+
+    trees: Trees
+    indices: Array  # sorted
+    annotated: Trees
+
+    def __len__(self) -> int:
+        return len(self.trees)
+
+    def __getitem__(self, index: int) -> Tree:
+        position = int(np.searchsorted(self.indices, index))
+        if position < len(self.indices) and self.indices[position] == index:
+            return self.annotated[position]
+        return self.trees[index]
+
+
+@dataclass(frozen=True, eq=False)
 class ReferenceLogprobs:
     """Computes reference log-probabilities and caches them."""
 
@@ -104,6 +124,11 @@ class ReferenceLogprobs:
         if isinstance(trees, ConcatTrees):
             return ConcatTrees([self.annotate_files(part) for part in trees.parts])
         return self.annotate(trees)
+
+    def annotate_some(self, trees: Trees, indices: Array) -> Trees:
+        """Return the trees, of which those with the sorted `indices` have `reference`."""
+        chosen = self.annotate(TreeSubset(trees, indices))
+        return PartlyAnnotatedTrees(trees, indices, chosen)
 
     def annotate(self, trees: Trees) -> Trees:
         """Return the trees with `reference`; it is computed and cached for these trees only."""
@@ -165,6 +190,14 @@ class ReferenceLogprobs:
     @torch.no_grad()
     def _score_batch(self, batch: Batch) -> Array:
         return self.logprobs(batch).float().cpu().numpy()
+
+
+def few_used_trees(context: StageContext) -> list[Array] | None:
+    """Return the trees of each source that the steps use, or None if they use more than half."""
+    stream, steps = make_stream(context), context.settings.steps
+    if not steps or steps > _MAX_PARTIAL_SHARE * stream.num_steps:
+        return None
+    return stream.used_trees(steps)
 
 
 def make_reference_logprobs(context: StageContext) -> ReferenceLogprobs:

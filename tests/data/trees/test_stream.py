@@ -42,6 +42,16 @@ def test_resuming_is_starting_at_another_step(batch_tokens: int | None) -> None:
         assert [[i.key for i in s] for s in fresh().steps(start, start + 1)] == [whole[start]]
 
 
+@pytest.mark.parametrize("batch_tokens", [None, 17])
+@pytest.mark.parametrize("num_steps", [0, 2, 40])
+def test_the_used_trees_are_those_of_the_steps(num_steps: int, batch_tokens: int | None) -> None:
+    mixed = (MixtureSource(trees("b", 7), 0.2),)
+    stream = Stream(trees("a", 30), mixed, 5, 1.0, 4, batch_tokens)
+    main, other = stream.used_trees(num_steps)
+    used = [f"a{i}" for i in main] + [f"b{i}" for i in other]
+    assert used == sorted(set(keys(stream, 0, num_steps)), key=lambda key: (key[0], int(key[1:])))
+
+
 @given(st.floats(0.05, 0.45), st.floats(0.05, 0.45))
 def test_mixed_sources_have_their_shares(one: float, other: float) -> None:
     stream = Stream(

@@ -56,19 +56,30 @@ class Stream:
 
     def step_trees(self, step: int) -> list[Tree]:
         """Return the trees of a step; after the last epoch, further epochs follow."""
+        return [self.example(i) for i in self._step_examples(step)]
+
+    def used_trees(self, num_steps: int) -> list[np.ndarray]:
+        """Return the indices of the trees that the first steps use, of each source, in order."""
+        used: list[set[int]] = [set() for _ in (self.main_trees, *self.mixed_sources)]
+        for step in range(num_steps):
+            for example in self._step_examples(step):
+                source_index, tree_index = self._tree_of(example)
+                used[source_index].add(tree_index)
+        return [np.array(sorted(each), np.int64) for each in used]
+
+    def _step_examples(self, step: int) -> range:
+        """Return the examples of a step, as indices of the whole stream."""
         if self.batch_tokens is not None:
             bounds = self._boundaries()
             pass_index, step_in_pass = divmod(step, len(bounds) - 1)
-            first = pass_index * self.num_examples
-            return [
-                self.example(first + i)
-                for i in range(bounds[step_in_pass], bounds[step_in_pass + 1])
-            ]
-        steps_per_pass = math.ceil(self.num_examples / self.batch_size)
-        pass_index, step_in_pass = divmod(step, steps_per_pass)
-        first = step_in_pass * self.batch_size
-        last = min(first + self.batch_size, self.num_examples)
-        return [self.example(pass_index * self.num_examples + i) for i in range(first, last)]
+            first, last = bounds[step_in_pass], bounds[step_in_pass + 1]
+        else:
+            steps_per_pass = math.ceil(self.num_examples / self.batch_size)
+            pass_index, step_in_pass = divmod(step, steps_per_pass)
+            first = step_in_pass * self.batch_size
+            last = min(first + self.batch_size, self.num_examples)
+        start = pass_index * self.num_examples
+        return range(start + first, start + last)
 
     def _boundaries(self) -> list[int]:
         """Return the first example of each step of `batch_tokens`; a step has at least one."""
@@ -87,15 +98,23 @@ class Stream:
 
     def example(self, index: int) -> Tree:
         """Return the example at `index` of the whole stream."""
+        source_index, tree_index = self._tree_of(index)
+        return self._source_trees(source_index)[tree_index]
+
+    def _source_trees(self, source_index: int) -> Trees:
+        return self.mixed_sources[source_index - 1].trees if source_index else self.main_trees
+
+    def _tree_of(self, index: int) -> tuple[int, int]:
+        """Return the source of example `index`, and the index of its tree there."""
         source_index, source_position = self._locate(index)
-        trees = self.main_trees if source_index == 0 else self.mixed_sources[source_index - 1].trees
+        trees = self._source_trees(source_index)
         epoch, index_in_epoch = divmod(source_position, len(trees))
         if source_index not in self._orders or self._orders[source_index][0] != epoch:
             shuffled = counter_rng.permutation(
                 counter_rng.key(self.seed, "order", source_index, epoch), len(trees)
             )
             self._orders[source_index] = (epoch, shuffled.numpy())
-        return trees[int(self._orders[source_index][1][index_in_epoch])]
+        return source_index, int(self._orders[source_index][1][index_in_epoch])
 
     def _locate(self, index: int) -> tuple[int, int]:
         """Return the source of example `index` and the example's position in that source.

@@ -17,6 +17,7 @@ from upbring.stages.context import StageContext
 from upbring.stages.planning.estimate import ATTENTION_SHAPES, LINEAR_SHAPES, MemoryWorkload
 from upbring.stages.planning.speed_probe import SamplingWorkload, TimeWorkload
 from upbring.stages.provenance import micro_tokens
+from upbring.stages.reference_logprobs import few_used_trees
 from upbring.stages.sample_prompts import NUM_SAMPLES
 from upbring.stages.sft import make_stream
 from upbring.train import devices
@@ -108,13 +109,18 @@ def _memory_of_rows(context: StageContext, rows: _Rows) -> MemoryWorkload:
     )
 
 
+def _count_reference_rows(context: StageContext) -> int:
+    used = few_used_trees(context)
+    return len(context.dataset.main) if used is None else sum(map(len, used))
+
+
 def _time_of_rows(context: StageContext, rows: _Rows, *, has_reference: bool) -> TimeWorkload:
     """Return how often the stage repeats each operation."""
     sample_tokens = context.settings.sample_tokens
     step_tokens = sum(tree.num_tokens for tree in rows.trees)
     step_rows = sum(tree.num_weighted for tree in rows.trees)
-    # A forward pass over the whole dataset, of which these steps have a part.
-    setup_passes = len(context.dataset.main) / len(rows.trees) if has_reference else 0.0
+    # A forward pass over the rows with a reference, of which these steps have a part.
+    setup_passes = _count_reference_rows(context) / len(rows.trees) if has_reference else 0.0
     return TimeWorkload(
         steps=rows.num_steps,
         step_tokens=step_tokens / len(rows.step_trees),
