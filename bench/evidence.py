@@ -22,6 +22,7 @@ from upbring.report.texts import RESULT_TITLES, format_number, title
 QUESTION = "evidence on real models"
 DETAILS = ("strict", "loose")  # of single kinds of instructions
 SHOWN_CHARACTERS = 200  # of an answer
+CODE = "````"  # around an answer, which may have Markdown of its own
 Row = Mapping[str, Any]
 
 
@@ -50,8 +51,8 @@ def page(report: Row, model: str, *, asked: Row, where: Row) -> str:
     lines = [
         f"# {model}",
         "",
-        f"`upbring run` on {where['processor']}, {where['usable_cores']} cores. Each number",
-        "has its 95 % interval. Written by `bench/evidence.py` from the run's `report.json`.",
+        f"`upbring run` on {where['processor']}, {where['usable_cores']} cores.",
+        "Each number has its 95 % interval. Written by `bench/evidence.py` from `report.json`.",
         "",
         *_table(["number", *report["models"]], _number_rows(report)),
         "",
@@ -168,9 +169,9 @@ def _answer_lines(asked: Row) -> Iterator[str]:
     """Yield each answer; the key of a model is its name and a hash."""
     for key, answers in asked.items():
         for question, answer in answers.items():
-            shown = " / ".join(answer.split("\n"))
+            shown = " ".join(answer.split())
             cut = shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
-            yield f"- `{key.split()[0]}`, {question} {cut}"
+            yield f"- `{key.split()[0]}`, {question} {CODE} {cut} {CODE}"
 
 
 if __name__ == "__main__":

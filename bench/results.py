@@ -253,17 +253,19 @@ def this_machine(threads: int | None) -> dict[str, Any]:
 
 
 def this_command(argv: Sequence[str]) -> str:
-    """Return a benchmark's command without the flags that only concern this machine.
+    """Return a benchmark's command without the flags and folders that only concern this machine.
 
     >>> this_command(["/home/me/bench/sft.py", "--rounds", "2", "--record"])
     'python bench/sft.py --rounds 2'
+    >>> this_command(["sft.py", "--model", "/home/me/models/smollm2"])
+    'python bench/sft.py --model smollm2'
     """
     words, rest = ["python", f"bench/{Path(argv[0]).name}"], list(argv[1:])
     while rest:
         skipped = LOCAL_FLAGS.get(rest[0], 0)
         words += rest[: 0 if skipped else 1]
         rest = rest[skipped or 1 :]
-    return shlex.join(words)
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 import doctest
 import importlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,11 @@ def test_every_line_is_a_record_with_the_required_fields(results: ModuleType) ->
     lines = (BENCH / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not json.loads(line).keys() >= REQUIRED] == []
     assert [record.to_json() for record in results.read()] == lines
+
+
+def test_no_command_names_a_folder_of_one_machine(results: ModuleType) -> None:
+    words = [word for record in results.read() for word in shlex.split(record.command)]
+    assert [word for word in words if word.startswith(("/", "~"))] == []
 
 
 def test_the_page_is_generated_from_the_records_and_fits_120_lines(

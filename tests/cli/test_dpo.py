@@ -174,3 +174,17 @@ def test_a_short_run_computes_the_reference_of_the_rows_that_it_uses(tmp_path: P
     assert len(short_losses) == 3
     assert short_losses == pytest.approx(whole_losses[:3], abs=1e-5)
     assert short_losses[2] < 0.69  # not at the reference any more
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (("--epochs", "3", "--steps", "10"), 38),  # more than an epoch, less than half of three
+        (("--epochs", "0.25", "--steps", "2"), 8),
+    ],
+)
+def test_whether_a_run_is_short_is_measured_in_epochs(
+    tmp_path: Path, words: tuple[str, ...], count: int
+) -> None:
+    answer = done(prepared(tmp_path), *typed("dpo"), "--batch-size", "4", *words)
+    assert f"computing the log-probabilities of {count} rows" in answer.err

@@ -1,15 +1,23 @@
 import os
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from tests import small
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison, Demonstration
 from upbring.errors import InputError
 from upbring.pipeline.recipe import read_recipe
-from upbring.pipeline.recipe_templates import CASES, EXAMPLE_DATA, write_recipe
+from upbring.pipeline.recipe_templates import (
+    CASES,
+    DATA_TEMPLATES,
+    EXAMPLE_DATA,
+    recipe_text,
+    write_recipe,
+)
 from upbring.pipeline.runner import PipelineRunner
 from upbring.settings.commands.init import InitSettings
 
@@ -62,3 +70,15 @@ def test_a_folder_with_the_name_of_a_stage_is_refused(tmp_path: Path) -> None:
         write_recipe("safer", model="m", folder=folder)
     assert not folder.exists()
     assert write_recipe("safer", model="m", folder=tmp_path / "safer")
+
+
+def test_the_commands_of_the_docs_name_no_folder_like_a_stage() -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md")]
+    typed = re.compile(r"upbring init --case (\w+) --model \S+( --data \S+)? --to ([\w-]+)")
+    found = [each for page in pages for each in typed.findall(page.read_text(encoding="utf-8"))]
+    assert len(found) >= 5
+    for case, data, folder in found:
+        template = DATA_TEMPLATES[case] if data else case
+        text = recipe_text(template, model="m", folder=folder)
+        assert folder not in yaml.safe_load(text)["stages"], (case, folder)

@@ -76,8 +76,11 @@ DATA_TEMPLATES = {"assistant": "assistant", "safer": "safer-data"}
 
 def recipe_text(case: str, *, model: str, folder: str) -> str:
     """Return the recipe of a case for a model; `folder` contains its data."""
-    text = files("upbring.pipeline").joinpath("templates", f"{case}.yaml").read_text("utf-8")
-    return text.replace("MODEL", model).replace("FOLDER", folder)
+    return _template_text(case).replace("MODEL", model).replace("FOLDER", folder)
+
+
+def _template_text(name: str) -> str:
+    return files("upbring.pipeline").joinpath("templates", f"{name}.yaml").read_text("utf-8")
 
 
 def write_recipe(
@@ -96,7 +99,7 @@ def write_recipe(
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another --to")
     template = case if data is None else DATA_TEMPLATES.get(case, case)
-    _check_folder_name(folder, recipe_text(template, model=model, folder=folder.as_posix()))
+    _check_folder_name(folder, template)
     texts = _example_texts(case, model=model, folder=folder)
     if case not in EXAMPLE_DATA and data is None:
         raise InputError(
@@ -118,10 +121,10 @@ def write_recipe(
     return [folder / name for name in texts]
 
 
-def _check_folder_name(folder: Path, recipe: str) -> None:
+def _check_folder_name(folder: Path, template: str) -> None:
     """Refuse a folder with the name of a stage, whose files the recipe would mean."""
     stage = folder.parts[0] if folder.parts else ""
-    if stage in yaml.safe_load(recipe)["stages"]:
+    if stage in yaml.safe_load(_template_text(template))["stages"]:
         raise InputError(
             f"--to {folder}: {stage} is also a stage of this recipe, which would read its files; "
             f"choose another name, such as {stage}-recipe"

@@ -193,9 +193,10 @@ class ReferenceLogprobs:
 
 
 def few_used_trees(context: StageContext) -> list[Array] | None:
-    """Return the trees of each source that the steps use, or None if they use more than half."""
-    stream, steps = make_stream(context), context.settings.steps
-    if not steps or steps > _MAX_PARTIAL_SHARE * stream.num_steps:
+    """Return the trees of each source that the steps use; None if that is half an epoch or more."""
+    stream = make_stream(context)
+    steps = context.settings.steps or stream.num_steps
+    if steps * stream.epochs >= _MAX_PARTIAL_SHARE * stream.num_steps:
         return None
     return stream.used_trees(steps)
 

@@ -111,7 +111,7 @@ def _memory_of_rows(context: StageContext, rows: _Rows) -> MemoryWorkload:
 
 def _count_reference_rows(context: StageContext) -> int:
     used = few_used_trees(context)
-    return len(context.dataset.main) if used is None else sum(map(len, used))
+    return len(context.dataset.main) if used is None else len(used[0])
 
 
 def _time_of_rows(context: StageContext, rows: _Rows, *, has_reference: bool) -> TimeWorkload:
