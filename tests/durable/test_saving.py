@@ -249,3 +249,13 @@ def test_a_file_is_added_to_a_manifest_without_reading_the_others(tmp_path: Path
     durable.verify_file(tmp_path / "new")
     with pytest.raises(durable.Damaged, match="old"):
         durable.verify(tmp_path)
+
+
+def test_a_folder_without_its_manifest_can_be_written_again(tmp_path: Path) -> None:
+    durable.unseal(tmp_path)
+    (tmp_path / "a").write_text("old")
+    durable.seal(tmp_path, ["a"])
+    durable.unseal(tmp_path)
+    assert names(tmp_path) == {"a"}
+    (tmp_path / "a").write_text("new")
+    assert durable.verify_if_sealed(tmp_path) is None

@@ -14,8 +14,7 @@ from upbring.durable import Disk
 from upbring.errors import InputError, ResumeError
 from upbring.runs.contract import Contract
 from upbring.runs.data_file import DataFile
-from upbring.runs.metrics import MetricsFile
-from upbring.runs.run_folder import Run, all_runs, summarize_runs
+from upbring.runs.run_folder import Run, all_runs
 
 
 def test_runs_are_numbered_by_method(tmp_path: Path) -> None:
@@ -161,23 +160,6 @@ def test_leftovers_of_dead_processes_are_deleted_when_a_run_is_locked(tmp_path: 
     left.mkdir(parents=True)
     with run.lock():
         assert list(run.checkpoints.iterdir()) == []
-
-
-def test_the_list_contains_the_status_of_each_run(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    (tmp_path / "empty").mkdir()
-    run = Run.create(tmp_path, "sft")
-    Run.create(tmp_path, "pretrain")
-    run.set_num_steps(300)
-    with MetricsFile(run.metrics_file) as metrics:
-        metrics.write(120, {"loss": 1.5})
-        metrics.write(120, {"loss": 9.0}, kind="held_out")
-    first, second = summarize_runs(tmp_path)
-    assert (first.name, first.method, first.status) == ("sft-1", "sft", "interrupted")
-    assert (first.step, first.steps, first.loss) == (120, 300, 1.5)
-    assert (second.step, second.steps, second.loss) == (0, None, None)
-    assert first.started_at <= second.started_at
-    assert summarize_runs(tmp_path / "nowhere") == []
 
 
 def test_the_files_of_a_run_are_written_and_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from upbring.api.run import Run
 from upbring.pipeline.gates import GateResult
 from upbring.pipeline.recipe_folder import default_folder
 from upbring.pipeline.run_recipe import run_recipe
+from upbring.runs.run_folder import STAGES_FOLDER
 from upbring.stages.registry import methods
 
 EVALUATION_FOLDER = "evaluation"
@@ -62,7 +63,7 @@ def run(
         stages={
             name: Run(stage)
             for name in trained
-            if ((stage := folder / "stages" / name) / "run.json").is_file()
+            if ((stage := folder / STAGES_FOLDER / name) / "run.json").is_file()
         },
         evaluation=evaluation,
         gates=outcome.gates,

@@ -109,6 +109,15 @@ def seal(folder: Path, names: Iterable[str], *, disk: Disk = DISK) -> None:
     write_bytes(folder / MANIFEST, manifest, disk=disk)
 
 
+def unseal(folder: Path, *, disk: Disk = DISK) -> None:
+    """Delete a folder's manifest, if it has one, before its files are written again.
+
+    A kill between a new file and its manifest would leave a folder that looks damaged.
+    """
+    if (folder / MANIFEST).exists():
+        remove(folder / MANIFEST, disk=disk)
+
+
 def seal_more(folder: Path, names: Iterable[str], *, disk: Disk = DISK) -> None:
     """Add the named files to the manifest of a folder; its other files are not read again.
 
@@ -128,7 +137,7 @@ def write_pieces(path: Path, pieces: Iterable[BytesLike], *, disk: Disk = DISK) 
 
 
 def remove(folder: Path, *, disk: Disk = DISK) -> None:
-    """Delete a folder; it is renamed first, so that its name never holds a partial folder."""
+    """Delete a folder or a file; it is renamed first, so that its name never holds a part of it."""
     aside = _temporary_path("del", folder)
     with explain_os_errors(folder, disk=disk):
         disk.rename(folder, aside)

@@ -9,6 +9,7 @@ from upbring.errors import InputError
 from upbring.export.portable import portable_name
 from upbring.runs.contract import Contract
 from upbring.runs.results import REWARD_HEALTH, EvalResult, read_results
+from upbring.runs.run_folder import STAGES_FOLDER
 
 CARD_FILE = "README.md"
 LICENSE_KEYS = ("license", "license_name", "license_link")
@@ -100,7 +101,7 @@ def find_results(name: str, folder: Path, evaluation: Path | None) -> list[EvalR
     the pipeline is used, whose stages are in `stages`, or that in the current directory.
     """
     run = folder.parent if folder.name == "model" else folder
-    is_stage = run.parent.name == "stages"
+    is_stage = run.parent.name == STAGES_FOLDER
     pipeline = run.parent.parent / EVALUATION_FOLDER
     default = pipeline if is_stage else Path(EVALUATION_FOLDER)
     results = read_results(evaluation or default)

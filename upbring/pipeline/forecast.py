@@ -19,7 +19,7 @@ from upbring import durable
 from upbring.pipeline.recipe import StageSpec
 from upbring.pipeline.runner import PipelineRunner, StageAction
 from upbring.runs.json_object import read_json_object
-from upbring.runs.run_folder import Run
+from upbring.runs.run_folder import STAGES_FOLDER, Run
 from upbring.settings.input_references import input_references, split_weight
 from upbring.settings.resolve import Resolved
 from upbring.stages.context import StageContext
@@ -165,7 +165,7 @@ class _Forecaster:
 
     def _find_pending_stage(self, value: object) -> str | None:
         """Return the stage that has still to make the file or model that a setting names."""
-        stages = self.runner.folder / "stages"
+        stages = self.runner.folder / STAGES_FOLDER
         if not Path(str(value)).is_relative_to(stages):
             return None
         name = Path(str(value)).relative_to(stages).parts[0]

@@ -27,7 +27,7 @@ from upbring.errors import InputError, Interrupted, format_command
 from upbring.pipeline.live_view import LiveView
 from upbring.pipeline.recipe import BASE, Recipe, StageSpec, find_stage_name
 from upbring.pipeline.stage_output import find_damage
-from upbring.runs.run_folder import Run
+from upbring.runs.run_folder import STAGES_FOLDER, Run
 from upbring.settings.commands.evaluate import EvaluateSettings
 from upbring.settings.input_references import STAGE_SETTINGS, input_references, split_weight
 from upbring.settings.resolve import Resolved
@@ -138,7 +138,7 @@ class PipelineRunner:
 
     def stage_folder(self, name: str) -> Path:
         """Return the folder of a stage."""
-        return self.folder / "stages" / name
+        return self.folder / STAGES_FOLDER / name
 
     def resolve_model(self, name: str) -> str:
         """Return the model that a name in the recipe refers to: the base or a stage's run."""
@@ -249,7 +249,7 @@ class PipelineRunner:
         if stage.command == "toyworld":
             updates["do"] = ("export", str(self.stage_folder(stage.name)))
         if "runs" in field_names:
-            updates |= {"runs": self.folder / "stages", "name": stage.name}
+            updates |= {"runs": self.folder / STAGES_FOLDER, "name": stage.name}
         if "to" in field_names:
             updates["to"] = self.stage_folder(stage.name)
         return Resolved(settings.model_copy(update=updates), stage.resolved.origins)
@@ -321,7 +321,7 @@ class PipelineRunner:
     def save_state(self, *, status: str) -> None:
         """Save the recipe and the status of each stage."""
         with durable.explain_os_errors(self.folder):
-            (self.folder / "stages").mkdir(parents=True, exist_ok=True)
+            (self.folder / STAGES_FOLDER).mkdir(parents=True, exist_ok=True)
         stages: list[JSON] = [dict(state) for state in self.stage_records.values()]
         models: list[JSON] = [*self.recipe.evaluated_models]
         record: JSON = {"format": 1, "status": status, "models": models, "stages": stages}

@@ -23,11 +23,11 @@ from upbring.runs.environment import redact_home
 from upbring.runs.find_model import open_model_folder
 from upbring.runs.metrics import MetricsRecord, iter_records, read_lines
 from upbring.runs.results import ABOUT_JUDGES, ANSWERS, RESULTS, EvalResult, read_results
-from upbring.runs.run_folder import Run, all_runs
+from upbring.runs.run_folder import STAGES_FOLDER, Run, all_runs
 from upbring.settings.parse_yaml import Node, Scalar, Section, read_yaml
 
 RECIPE_FILE, GATES_FILE = "recipe.json", "gates.json"
-EVALUATION_FOLDER, STAGES_FOLDER = "evaluation", "stages"
+EVALUATION_FOLDER = "evaluation"
 RUN_FILES = ("run.json", "metrics.jsonl", "samples.jsonl")
 CHANGING_FILES = (*RUN_FILES, RESULTS, ANSWERS, RECIPE_FILE, GATES_FILE)
 MAX_TEXT_LENGTH = 4000  # characters kept of a prompt or response

@@ -34,8 +34,8 @@ from upbring.runs.contract import Contract, read_contract, write_contract
 from upbring.runs.data_file import DataFile, data_file_to_json
 from upbring.runs.environment import collect_environment
 from upbring.runs.folder_name import RULE, is_folder_name
-from upbring.runs.metrics import last_record
 
+STAGES_FOLDER = "stages"  # of a pipeline: the folders of its runs
 FORMAT = 2  # format of run.json; other formats are rejected
 TAKEN_ERRNOS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 REWARD_FUNCTION = "reward_function"  # an entry of run.json, only of runs that have one
@@ -271,24 +271,6 @@ class Run:
         )
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """One row of the list of runs."""
-
-    name: str
-    method: str
-    status: Status
-    step: int
-    steps: int | None
-    loss: float | None
-    started_at: datetime
-
-
-def summarize_runs(runs: Path) -> list[RunSummary]:
-    """Return a summary of each run in a folder, oldest first."""
-    return [_summarize(run) for run in all_runs(runs)]
-
-
 def all_runs(runs: Path) -> list[Run]:
     """Return the runs in a folder, oldest first."""
     if not runs.is_dir():
@@ -300,20 +282,6 @@ def all_runs(runs: Path) -> list[Run]:
     ]
     return sorted(
         existing_runs, key=lambda run: (str(run.read_metadata()["started_at"]), run.path.name)
-    )
-
-
-def _summarize(run: Run) -> RunSummary:
-    metadata, last_metrics = run.read_metadata(), last_record(run.metrics_file)
-    steps = metadata["steps"]
-    return RunSummary(
-        name=run.path.name,
-        method=str(metadata["method"]),
-        status=run.status(),
-        step=last_metrics.step if last_metrics else 0,
-        steps=steps if isinstance(steps, int) else None,
-        loss=last_metrics.values.get("loss") if last_metrics else None,
-        started_at=datetime.fromisoformat(str(metadata["started_at"])),
     )
 
 

@@ -38,3 +38,9 @@ def test_without_runs_the_command_that_starts_one_is_printed(tmp_path: Path) -> 
     )
     words = ("runs", "--runs", "else[where]")
     assert done(tmp_path, *words).out.startswith("else[where]: no runs yet")
+
+
+def test_runs_of_pipelines_have_the_name_that_other_commands_take(tmp_path: Path) -> None:
+    make(tmp_path / "runs" / "assistant" / "stages", "sft", steps=4, taken=4).mark_finished()
+    text = done(tmp_path, "runs").out
+    assert text.splitlines()[1].split()[:3] == ["assistant/stages/sft", "finished", "4/4"]

@@ -51,3 +51,21 @@ def test_one_run_is_pruned_by_its_folder_and_others_may_name_its_checkpoints(
     assert len(list((runs / "b" / "checkpoints").iterdir())) == 3
     shutil.rmtree(runs)
     assert done(tmp_path, "runs-prune").out.startswith("runs: no runs yet")
+
+
+def test_stages_of_pipelines_are_pruned_and_their_settings_name_checkpoints(tmp_path: Path) -> None:
+    runs, stages = tmp_path / "runs", tmp_path / "runs" / "assistant" / "stages"
+    outer, inner = make(runs, "outer", steps=3), make(stages, "sft", steps=3)
+    for name, folder, named in (("dpo", stages, outer), ("kto", runs, inner)):
+        path = named.checkpoints / "step-1"
+        make(folder, name, steps=0, settings=f"{name}:\n  model: {path}\n")
+    for run in (outer, inner):
+        run.mark_finished()
+    for folder in (stages, stages / "sft", runs / "assistant", runs):
+        out = done(tmp_path, "runs", "prune", str(folder)).out
+        assert "another run names them" in out
+    assert "assistant/stages/sft" in out
+    done(tmp_path, "runs", "prune", str(stages), "--delete")
+    done(tmp_path, "runs", "prune", "--delete")
+    for run in (outer, inner):
+        assert [path.name for path in run.checkpoints.iterdir()] == ["step-1"]

@@ -46,3 +46,23 @@ def test_a_replaced_parent_is_named_and_no_cycle_is_followed(tmp_path: Path) -> 
 
 def test_without_runs_the_command_that_starts_one_is_printed(tmp_path: Path) -> None:
     assert done(tmp_path, "runs-tree").out.startswith("runs: no runs yet; start one with")
+
+
+def test_the_tree_of_a_folder_has_the_stages_of_its_pipelines(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    runs = tmp_path / "runs"
+    for folder, name, settings in (
+        (runs, "sft", "model: m"),
+        (runs / "assistant" / "stages", "sft", "model: runs/sft"),
+        (runs, "dpo", "model: runs/assistant/stages/sft"),
+    ):
+        run = Run.create(folder, "sft", name=name, settings=f"sft:\n  {settings}\n")
+        text = run.metadata_file.read_text().replace(str(Path.cwd()), str(tmp_path))
+        run.metadata_file.write_text(text)
+    out = done(tmp_path, "runs", "tree").out
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "m",
+        "└── sft  sft, interrupted",
+        "    └── assistant/stages/sft  sft, interrupted",
+        "        └── dpo  sft, interrupted",
+    ]

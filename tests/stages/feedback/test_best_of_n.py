@@ -14,6 +14,7 @@ from tests.judge.scripted_judge import ScriptedJudge
 from tests.remote.scripted_server import ScriptedServer
 from tests.rewarded import make_reward
 from tests.stages.feedback.conversing import read_rows, settings, write_rows
+from upbring import durable
 from upbring.data.read import formats
 from upbring.data.read.records import Demonstration
 from upbring.errors import InputError
@@ -49,6 +50,13 @@ def highest(question: JudgeQuestion) -> OrderVerdict:
     share = 1 / (len(values) + 1)
     best = values.index(max(values))
     return OrderVerdict(tuple(share * (1 + (i == best)) for i in range(len(values))))
+
+
+def lowest(question: JudgeQuestion) -> OrderVerdict:
+    """Prefer the one that `highest` likes least."""
+    values = highest(question).choices
+    assert values is not None
+    return OrderVerdict(tuple(max(values) + min(values) - each for each in values))
 
 
 def _number(text: str) -> int:
@@ -121,6 +129,18 @@ def test_a_second_run_makes_no_call_and_writes_the_same(
     collect_best_of_n(config, to, log=no_log)
     assert len(server.requests) == count
     assert (to / "demonstrations.jsonl").read_bytes() == before
+
+
+def test_a_second_run_that_stops_leaves_no_damaged_folder(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    config, to = options(tmp_path, server.url), tmp_path / "o"
+    collect_best_of_n(config, to, log=no_log, judge=ScriptedJudge(highest))
+    assert durable.verify_if_sealed(to) is not None
+    with pytest.raises(InputError):
+        collect_best_of_n(config, to, log=no_log, judge=ScriptedJudge(lowest))
+    assert read_results(to)
+    assert durable.verify_if_sealed(to) is None
 
 
 @pytest.mark.skipif(

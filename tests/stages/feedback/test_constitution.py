@@ -10,6 +10,8 @@ import pytest
 from tests.judge.scripted_judge import ScriptedJudge, choose
 from tests.remote.scripted_server import Body, Scripted, ScriptedServer, chat
 from tests.stages.feedback.conversing import PRINCIPLES, converse, read_rows, settings, write_rows
+from tests.stages.feedback.test_best_of_n import lowest
+from upbring import durable
 from upbring.data.read import formats
 from upbring.data.read.records import Comparison, Demonstration
 from upbring.errors import InputError
@@ -137,6 +139,19 @@ def test_a_weak_judge_is_rejected_with_its_figures(server: ScriptedServer, tmp_p
             tmp_path / "out",
             log=no_log,
         )
+
+
+def test_a_judge_that_is_rejected_in_a_second_run_leaves_no_damaged_folder(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    config, to = settings(tmp_path, server.url), tmp_path / "out"
+    collect_by_principles(config, to, log=no_log)
+    assert durable.verify_if_sealed(to) is not None
+    with pytest.raises(InputError, match="its labels would teach noise"):
+        collect_by_principles(config, to, log=no_log, judge=ScriptedJudge(lowest))
+    results = {each.name: each for each in read_results(to)}
+    assert results["judge/agreement"].value == 0
+    assert durable.verify_if_sealed(to) is None
 
 
 def test_a_judge_that_answers_in_prose_is_rejected(server: ScriptedServer, tmp_path: Path) -> None:

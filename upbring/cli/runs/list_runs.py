@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from upbring.runs.run_folder import RunSummary, summarize_runs
+from upbring.runs.run_summary import RunSummary, summarize_runs
 from upbring.settings.commands.runs import RunsSettings
 from upbring.settings.resolve import Resolved
 from upbring.terminal import Console

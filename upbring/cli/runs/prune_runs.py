@@ -8,7 +8,8 @@ from upbring.errors import format_command
 from upbring.plurals import format_count
 from upbring.runs.dependencies import read_inputs
 from upbring.runs.find_model import RUNS_FOLDER
-from upbring.runs.run_folder import Run, all_runs
+from upbring.runs.nested_runs import name_in, neighboring_runs, nested_runs
+from upbring.runs.run_folder import Run
 from upbring.settings.commands.runs import RunsPruneSettings
 from upbring.settings.resolve import Resolved
 from upbring.terminal import Console
@@ -27,7 +28,7 @@ def run(resolved: Resolved[RunsPruneSettings]) -> None:
         return
     rows = [
         (
-            each.run.path.name,
+            name_in(folder, each.run),
             each.status,
             format_count(len(each.deleted), "checkpoint") if each.deleted else "–",
             durable.format_size(each.num_bytes) if each.deleted else "",
@@ -48,11 +49,16 @@ def run(resolved: Resolved[RunsPruneSettings]) -> None:
 def decide_all(folder: Path) -> list[PruneDecision]:
     """Return a decision for each run in a folder, or for the run whose folder it is."""
     one = Run(folder)
-    neighbors = all_runs(folder.parent if one.metadata_file.is_file() else folder)
-    runs = [one] if one.metadata_file.is_file() else neighbors
-    used = {each: [item.path for item in read_inputs(each)] for each in neighbors}
+    runs = [one] if one.metadata_file.is_file() else nested_runs(folder)
+    used = {
+        each.path.resolve(): [item.path for item in read_inputs(each)]
+        for each in neighboring_runs(folder)
+    }
     return [
-        decide(run, used=[p for other, paths in used.items() if other != run for p in paths])
+        decide(
+            run,
+            used=[p for other, paths in used.items() if other != run.path.resolve() for p in paths],
+        )
         for run in runs
     ]
 

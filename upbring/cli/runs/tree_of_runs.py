@@ -9,7 +9,8 @@ from rich.tree import Tree
 from upbring.cli.runs.list_runs import no_runs_text
 from upbring.runs.dependencies import MODEL, Dependency, find_dependencies, trained_from
 from upbring.runs.find_model import is_hub_id
-from upbring.runs.run_folder import Run, all_runs
+from upbring.runs.nested_runs import name_in, nested_runs
+from upbring.runs.run_folder import Run
 from upbring.settings.commands.runs import RunsTreeSettings
 from upbring.settings.resolve import Resolved
 from upbring.terminal import Console
@@ -18,15 +19,15 @@ from upbring.terminal import Console
 def run(resolved: Resolved[RunsTreeSettings]) -> None:
     """Print a tree for each model that runs started from."""
     folder = resolved.settings.runs
-    runs = all_runs(folder)
+    runs = nested_runs(folder)
     console = Console()
     if not runs:
         console.print(no_runs_text(folder), markup=False, soft_wrap=True)
-    for tree in make_trees(runs):
+    for tree in make_trees(folder, runs):
         console.print(tree)
 
 
-def make_trees(runs: Sequence[Run]) -> list[Tree]:
+def make_trees(folder: Path, runs: Sequence[Run]) -> list[Tree]:
     """Return the runs below the models that they started from; a root is no run."""
     dependencies = find_dependencies(runs)
     parents = {
@@ -37,7 +38,7 @@ def make_trees(runs: Sequence[Run]) -> list[Tree]:
     roots: dict[Path, Tree] = {}
     nodes: dict[Path, Tree] = {}
     for each in _parents_first(runs, parents):
-        label = _label(each, [d for d in dependencies if d.run == each])
+        label = _label(folder, each, [d for d in dependencies if d.run == each])
         if each.path in parents:
             nodes[each.path] = nodes[parents[each.path]].add(label)
         else:
@@ -69,13 +70,13 @@ def _root(run: Run) -> tuple[str, Path]:
     return name if start.path.exists() else f"{name} (gone)", start.path
 
 
-def _label(run: Run, dependencies: Sequence[Dependency]) -> Text:
+def _label(folder: Path, run: Run, dependencies: Sequence[Dependency]) -> Text:
     """Return a run's name, method and status, and the other runs that it used."""
     method = str(run.read_metadata()["method"])
     parts = [method, run.status()]
     parts += [
-        f"{each.setting} {each.parent.path.name}" + (" (replaced since)" * each.is_replaced)
+        f"{each.setting} {name_in(folder, each.parent)}" + (" (replaced since)" * each.is_replaced)
         for each in dependencies
         if each.setting != MODEL or each.is_replaced
     ]
-    return Text.assemble((run.path.name, "bold"), "  ", ", ".join(parts))
+    return Text.assemble((name_in(folder, run), "bold"), "  ", ", ".join(parts))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from upbring import durable
 from upbring.durable import JSON
 from upbring.errors import InputError
 from upbring.evaluate.to_results import to_result
@@ -105,6 +106,7 @@ def collect_best_of_n(
             measured, results = check_judge(
                 judge, gold, settings, write=write, template=template, log=log
             )
+            durable.unseal(folder)
             write_results(folder, results)  # also of a judge that is rejected
             reject_weak_judge(measured, settings, name=judge.name, log=log)
             quality = measured.quality(judge.name, min_agreement=settings.min_agreement)

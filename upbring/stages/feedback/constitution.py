@@ -112,6 +112,7 @@ def _collect(
         measured, results = check_judge(
             found.judge, pairs, settings, write=write, template=template, log=log
         )
+        durable.unseal(folder)
         write_results(folder, results)  # also of a judge that is rejected
         or_else = "use --judge none for revisions alone, "
         reject_weak_judge(measured, settings, name=found.judge.name, log=log, or_else=or_else)
@@ -153,6 +154,7 @@ def _write(
     results: Sequence[EvalResult],
 ) -> ConstitutionFiles:
     """Write the files and seal the folder."""
+    durable.unseal(folder)
     written: dict[str, Path] = {}
     for name, rows in ((COMPARISONS_FILE, comparisons), (DEMONSTRATIONS_FILE, demonstrations)):
         path = folder / name

@@ -142,6 +142,7 @@ def write_demonstrations(
     log: Log,
 ) -> DemonstrationFiles:
     """Write the files and seal the folder; raise if there is no row."""
+    durable.unseal(folder)
     write_results(folder, results)
     text = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     if not rows:
