@@ -27,9 +27,9 @@ from upbring.maths.statistics import Estimate, proportion
 QUESTION = "evidence on real models"
 ABSTENTION = "The text does not say."
 ABSTAINS = re.compile(
-    r"does(?: not|n't) (?:say|mention|provide|tell|state|specify|give)|not (?:mentioned|specified|"
-    r"stated|given|provided|clear)|no (?:mention|information)|(?:do not|don't|cannot|can't) (?:be )?"
-    r"(?:know|say|tell|answer|determine)|unknown",
+    r"(?:does not|doesn't) (?:say|mention|provide|tell|state|specify|give)"
+    r"|not (?:mentioned|specified|stated|given|provided|clear)|no (?:mention|information)"
+    r"|(?:do not|don't|cannot|can't) (?:be )?(?:know|say|tell|answer|determine)|unknown",
     re.IGNORECASE,
 )
 INSTRUCTION = (
