@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+SYSTEMS := linux darwin win32
 SPROUT := upbring/builtin/sprout
 # an empty folder in which the recipes' relative paths are resolved
 MAKING := build/sprout
 
-.PHONY: demo test check nightly bench docs sprout
+.PHONY: demo test check types $(SYSTEMS:%=types-%) types-next nightly bench docs sprout
 
 demo: $(STAMP)
 	$(BIN)/upbring demo
@@ -21,11 +22,17 @@ test: check
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --platform win32
-	$(BIN)/mypy --platform darwin
-	$(BIN)/mypy --python-version 3.14
-	$(BIN)/mypy
+	$(MAKE) -j $(WORKERS) --output-sync types
 	$(BIN)/pytest tests/test_architecture.py
+
+# Types are checked for each system, and for a later Python; each check has a cache of its own.
+types: $(SYSTEMS:%=types-%) types-next
+
+$(SYSTEMS:%=types-%): types-%: $(STAMP)
+	$(BIN)/mypy --platform $* --cache-dir .mypy_cache/$*
+
+types-next: $(STAMP)
+	$(BIN)/mypy --python-version 3.14 --cache-dir .mypy_cache/next
 
 nightly: $(STAMP)
 	UPBRING_NIGHTLY=1 $(BIN)/pytest -n $(WORKERS)
