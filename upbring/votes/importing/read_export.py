@@ -134,10 +134,13 @@ class _LinesOrFirst(dict[int, int]):
 
 
 def _key_lines(text: str, answers: object) -> dict[str, int]:
-    """Return the line of each key of the object of answers."""
+    """Return the line of each key of the object of answers; Potato escapes what is not ASCII."""
     start = max(0, text.find(f'"{potato.STATES}"'))
     keys = answers if isinstance(answers, dict) else {}
-    places = {key: text.find(f"{json.dumps(key, ensure_ascii=False)}:", start) for key in keys}
+    places = {
+        key: max(text.find(f"{json.dumps(key, ensure_ascii=e)}:", start) for e in (True, False))
+        for key in keys
+    }
     return {key: text.count("\n", 0, max(0, place)) + 1 for key, place in places.items()}
 
 
