@@ -2,21 +2,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.votes.importing.imported import best_first, edited, read_fixture
+from tests.votes.importing.imported import FIXTURES, best_first, edited, read_fixture
 from upbring.data.read.records import Message
 from upbring.errors import InputError
 from upbring.votes.importing.read_export import read_export
 
 
-def test_records_of_argilla_2_are_read() -> None:
+def test_records_of_the_server_are_read_with_ties_and_statuses() -> None:
     name, found = read_fixture("argilla.json")
     assert name == "argilla"
     first, second = found.votes
-    assert first.prompt == (Message("user", "2 + 2?"),)
-    assert best_first(first) == [{"4."}, {"Four, I think."}, {"5."}]
-    assert best_first(second) == [{"Four, I think."}, {"4."}, {"5."}]
-    assert first.annotator == "6a1c0b6e-0c6f-4d0e-8f70-6f5d1f0a9b11"
-    assert found.left_out == {"records without a ranking": 1}
+    assert first.prompt == (Message("user", "2 + 2?\nIn words & <b>bold</b> &amp; “ü”"),)
+    assert best_first(first) == [{"Four,\nI think."}, {"5 &lt;"}, {"4."}]
+    assert best_first(second) == [{"Hi.", "Hello."}, {"What?"}]
+    assert first.annotator == "00000000-0000-0000-0000-000000000001"
+    assert found.left_out == {
+        "records without a ranking": 1,
+        "responses that were not submitted": 2,
+    }
+
+
+def test_an_export_of_the_sdk_is_refused_as_it_has_no_ranks() -> None:
+    # The annotator's order was reply-2, reply-3, reply-1, and two more were not submitted.
+    assert '["reply-1", "reply-2", "reply-3"]' in (FIXTURES / "argilla-sdk.json").read_text()
+    with pytest.raises(InputError, match=r":2: responses\.ranking: has options without ranks"):
+        read_fixture("argilla-sdk.json")
 
 
 def test_older_records_have_ties_and_statuses() -> None:
@@ -29,8 +39,8 @@ def test_older_records_have_ties_and_statuses() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('["reply-1", "reply-2", "reply-3"]', '["1", "2", "3"]', "ranks '1', which is no field"),
-        ('["reply-1", "reply-2", "reply-3"]', '["reply-1", "reply-1"]', "names a response twice"),
+        ('{"value": "reply-1", "rank": 3}', '{"value": "1", "rank": 3}', "ranks '1', which is no"),
+        ('"rank": 3}', '"rank": null}', "has a rank that is no whole number; save the items"),
         ('"reply-1": "4."', '"reply-1": 4', "fields.reply-1"),
         ('"prompt": "2', '"topic": "2', "fields: has no prompt among topic, reply-1"),
     ],

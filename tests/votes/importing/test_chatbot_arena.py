@@ -18,6 +18,33 @@ def test_battles_are_read_with_ties_models_and_judges() -> None:
     assert found.left_out == {"battles whose dialogues differ before the last response": 1}
 
 
+def test_contents_in_parts_and_a_written_time_are_read(tmp_path: Path) -> None:
+    part = '[{"type": "text", "text": "5.", "image": null, "mimeType": null}]'
+    path = edited(tmp_path, "arena.jsonl", '"content": "5."', f'"content": {part}')
+    text = path.read_text().replace('"tstamp": 1682351448.5', '"timestamp": "1970-01-01 00:01:00"')
+    path.write_text(text.replace('"tie (bothbad)"', '"both_bad"'))
+    first, tie = read_export(path)[1].votes
+    assert (best_first(first), first.at) == ([{"4."}, {"5."}], 60)
+    assert best_first(tie) == [{"What?", "Who?"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('""', "battles with an empty turn"),
+        ("null", "battles with an empty turn"),
+        ('[{"type": "text", "text": " "}]', "battles with an empty turn"),
+        ('[{"type": "image", "image": "x"}]', "battles with content that is not text"),
+    ],
+)
+def test_battles_that_no_text_decides_are_left_out(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    path = edited(tmp_path, "arena.jsonl", '"content": "5."', f'"content": {content}')
+    _, found = read_export(path)
+    assert (len(found.votes), found.left_out[reason]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

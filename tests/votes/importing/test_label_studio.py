@@ -38,6 +38,27 @@ def test_fields_with_other_names_in_the_layout_are_found_by_their_endings(tmp_pa
     assert best_first(read_export(path)[1].votes[0]) == [{"4."}, {"5."}]
 
 
+def test_an_export_of_all_tasks_is_read() -> None:
+    _, found = read_fixture("label-studio-1.23.json")
+    one, two = "One &lt;\nline.", "Two <i>é</i>."
+    kettle, paris, milk = (f"A {name} &amp;\nmore." for name in ("kettle", "paris", "milk"))
+    assert [(vote.annotator, best_first(vote)) for vote in found.votes] == [
+        ("1", [{one}, {two}]),  # made on the page, where to_name is the tag's own name
+        ("2", [{two}, {one}]),  # made with the API
+        ("1", [{two}, {one}]),
+        ("1", [{milk}, {kettle}, {paris}]),  # without buckets
+        ("1", [{milk}, {kettle}, {paris}]),  # in the only bucket
+    ]
+    assert found.votes[0].prompt[0].content == "Question 1?\n“ü” & <b>bold</b> &amp; 漢"
+    assert found.left_out == {
+        "annotations that were cancelled": 1,
+        "annotations without a ranking": 2,  # an empty one, and an untouched bucket
+        "rankings in the order that the page shows first, which may be untouched": 1,
+        "rankings of only some of the items": 1,
+        "tasks without annotations": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [

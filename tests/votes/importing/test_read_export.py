@@ -11,6 +11,9 @@ from upbring.votes.importing.read_export import read_export
     ("text", "message"),
     [
         ('{"prompt": "Q", "chosen": "A", "rejected": "B"}\n', ":1: row: has the fields prompt, ch"),
+        ('{"annotator": 1, "annotation_id": 2}\n', "as JSON, not as JSON-MIN or CSV"),
+        ('{"r.responses": [], "r.responses.users": []}\n', "flattened records of Argilla have no"),
+        ('{"instance_id": "a", "user_id": "b", "labels": {}}\n', "import Potato's user_state.json"),
         ('{"a": 1', ": row: is not JSON"),
         ("", "is empty; write rows into it"),
     ],

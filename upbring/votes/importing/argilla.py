@@ -1,8 +1,11 @@
 """Votes from Argilla: records as JSON with the responses of a ranking question.
 
-Reads `dataset.records.to_json(path)` of Argilla 2 and the older feedback records. The options of
-the question are names of text fields; the prompt is the field prompt, question or instruction.
-Drafts and discarded responses are left out.
+Reads the records of the server's API, and the feedback records of Argilla 1, which have the same
+form. The options of the question are names of text fields; the prompt is the field prompt, question
+or instruction. Drafts and discarded responses are left out.
+
+The SDK of Argilla 2 (seen in 2.8) drops ranks and statuses: `to_json`, `to_list` and `to_datasets`
+give the options in the order of the question and not of the annotator. Such a list is refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +18,14 @@ from upbring.votes.importing.imported_vote import (
     ImportedVote,
     ImportedVotes,
     find_prompt,
-    places_of,
     present_items,
     require_mapping,
 )
 from upbring.votes.records import LabelResponse
 
+EXPORT_TODO = (
+    "save the items of the server's /api/v1/datasets/ID/records?include=responses, which have ranks"
+)
 Answer = tuple[str, str, object]  # question, annotator, value
 
 
@@ -74,16 +79,15 @@ def _answers(fields: Fields, found: ImportedVotes) -> Iterator[Answer]:
 def _parse_ranking(value: object, path: str) -> Mapping[str, int] | None:
     """Return the place of each option; None if the answer is no ranking.
 
-    A ranking is a list of options from best to worst, or of {value, rank}, which can have ties.
+    A ranking is a list of {value, rank}, which can have ties.
     """
     if not isinstance(value, list) or len(value) < 2:  # noqa: PLR2004 -- one is no ranking
         return None
     if all(isinstance(each, str) for each in value):
-        places = places_of(value, value, path)
-        return dict(zip(value, places, strict=True))
+        raise RowError(path, "has options without ranks, which Argilla's SDK drops", EXPORT_TODO)
     if not all(isinstance(each, dict) and {"value", "rank"} <= each.keys() for each in value):
         return None  # spans, or several labels
     if any(isinstance(each["rank"], bool) or not isinstance(each["rank"], int) for each in value):
-        raise RowError(path, "has a rank that is no whole number", "export the records again")
+        raise RowError(path, "has a rank that is no whole number", EXPORT_TODO)
     ranks = sorted({each["rank"] for each in value})
     return {str(each["value"]): ranks.index(each["rank"]) + 1 for each in value}

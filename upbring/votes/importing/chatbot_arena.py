@@ -1,7 +1,8 @@
 """Votes from Chatbot Arena: rows with two conversations, the models, the winner and the judge.
 
 The conversations of several turns have different prompts before the last response; they are left
-out. *tie (bothbad)* is a tie.
+out, as are battles with images and with an empty turn, which the public files have. *tie (bothbad)*
+is a tie.
 """
 
 from upbring.data.read import dialogue
@@ -22,6 +23,11 @@ def is_chatbot_arena(fields: Fields) -> bool:
 
 def read_chatbot_arena(row: Row, found: ImportedVotes) -> None:
     """Add the vote of one battle."""
+    for side in ("a", "b"):
+        reason = _reason_to_leave_out(row.fields[f"conversation_{side}"])
+        if reason:
+            found.left_out[reason] += 1
+            return
     prompts, responses = [], []
     for side in ("a", "b"):
         path = f"conversation_{side}"
@@ -50,6 +56,21 @@ def read_chatbot_arena(row: Row, found: ImportedVotes) -> None:
             tuple(responses),
             PLACES.get(winner, (1, 1)),
             str(annotator),
-            parse_time(row.fields.get("tstamp")),
+            parse_time(row.fields.get("tstamp") or row.fields.get("timestamp")),
         )
     )
+
+
+def _reason_to_leave_out(conversation: object) -> str:
+    """Return why a battle with this conversation is left out, or '' if it is not."""
+    turns = conversation if isinstance(conversation, list) else []
+    for content in (
+        turn["content"] for turn in turns if isinstance(turn, dict) and "content" in turn
+    ):
+        parts = content if isinstance(content, list) else [{"text": content}]
+        parts = [part for part in parts if isinstance(part, dict)]
+        if any(part.get("type", "text") != "text" for part in parts):
+            return "battles with content that is not text"
+        if not any(str(part.get("text") or "").strip() for part in parts):
+            return "battles with an empty turn"
+    return ""

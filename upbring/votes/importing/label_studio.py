@@ -1,8 +1,12 @@
 """Votes from Label Studio: tasks as JSON with results of the tags Pairwise and Ranker.
 
-Pairwise compares the two fields that it names in `to_name`, or two fields such as answer1 and
-answer2. Ranker orders the task's list of items, by their ids; with buckets, one bucket must have
-all items. Cancelled annotations are left out.
+Pairwise compares the two fields that it names in `to_name`; the page writes the tag's own name
+there, and then the left one is the first of two fields such as answer1 and answer2. Ranker orders
+the task's list of items, by their ids; with buckets, one bucket must have all items. Cancelled,
+empty and incomplete annotations are left out.
+
+Without a bucket, an untouched order is submitted like a ranking, and nothing tells them apart. So
+the order in which the page first shows the items is left out there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +27,10 @@ from upbring.votes.importing.imported_vote import (
 )
 from upbring.votes.records import LabelResponse
 
-UNSORTED = "_"  # the list that Ranker shows at first
+UNSORTED = "_"  # the list that Ranker with buckets shows at first
+NO_RANKING = "annotations without a ranking"
+PARTIAL = "rankings of only some of the items"
+FIRST_ORDER = "rankings in the order that the page shows first, which may be untouched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,19 @@ def is_label_studio(fields: Fields) -> bool:
 def read_label_studio(row: Row, found: ImportedVotes) -> None:
     """Add the votes of one task."""
     data = require_mapping(row.fields["data"], "data")
-    for number, each in enumerate(dialogue.require_list(row.fields["annotations"], "annotations")):
+    annotations = row.fields["annotations"] or []
+    if not annotations:
+        found.left_out["tasks without annotations"] += 1
+        return
+    for number, each in enumerate(dialogue.require_list(annotations, "annotations")):
         path = f"annotations[{number}]"
         annotation = require_mapping(each, path)
         if annotation.get("was_cancelled"):
             found.left_out["annotations that were cancelled"] += 1
             continue
         ranked = _find_ranking(annotation, data, path)
-        if ranked is None:
-            found.left_out["annotations without a ranking"] += 1
+        if isinstance(ranked, str):
+            found.left_out[ranked] += 1
             continue
         lead_time = annotation.get("lead_time")
         found.votes.append(
@@ -68,8 +79,11 @@ def read_label_studio(row: Row, found: ImportedVotes) -> None:
 
 def _find_ranking(
     annotation: Mapping[str, object], data: Mapping[str, object], path: str
-) -> RankedTexts | None:
-    results = annotation.get("result") or []
+) -> RankedTexts | str:
+    """Return the first ranking of an annotation, or why there is none."""
+    results = annotation.get("result")
+    if not results:
+        return NO_RANKING  # submitted without a choice
     for number, each in enumerate(dialogue.require_list(results, f"{path}.result")):
         where = f"{path}.result[{number}]"
         result = require_mapping(each, where)
@@ -78,7 +92,7 @@ def _find_ranking(
             return _read_pairwise(result, value, data, where)
         if result.get("type") == "ranker" and isinstance(value, dict):
             return _read_ranker(value.get("ranker"), data, f"{where}.value.ranker")
-    return None
+    return NO_RANKING
 
 
 def _read_pairwise(
@@ -100,9 +114,9 @@ def _read_pairwise(
     return RankedTexts(texts, (1, 2) if selected == "left" else (2, 1))
 
 
-def _read_ranker(value: object, data: Mapping[str, object], path: str) -> RankedTexts | None:
+def _read_ranker(value: object, data: Mapping[str, object], path: str) -> RankedTexts | str:
     items = _items(data)
-    order = value
+    order, has_unsorted = value, False
     if isinstance(value, dict):
         filled = {name: ids for name, ids in value.items() if ids}
         sorted_into = [name for name in filled if name != UNSORTED]
@@ -110,9 +124,13 @@ def _read_ranker(value: object, data: Mapping[str, object], path: str) -> Ranked
             found = f"sorts into {', '.join(sorted_into)}, which is no order of all items"
             raise RowError(path, found, "export a project with one bucket")
         if not sorted_into:
-            return None  # untouched
-        order = filled[sorted_into[0]]
+            return NO_RANKING  # untouched
+        if UNSORTED in filled:
+            return PARTIAL
+        order, has_unsorted = filled[sorted_into[0]], UNSORTED in value
     ids = dialogue.require_list(order, path)
+    if not has_unsorted and ids == list(items):
+        return FIRST_ORDER
     return RankedTexts(tuple(items.values()), places_of(ids, tuple(items), path))
 
 

@@ -69,11 +69,27 @@ def _detect(fields: Fields) -> VoteFormat:
     for name, (matches, _) in ROW_FORMATS.items():
         if matches(fields):
             return name
+    todo = _other_export(fields)
+    if todo:
+        raise RowError(
+            "row", f"has the fields {', '.join(fields)}, which lack what is needed", todo
+        )
     raise RowError(
         "row",
         f"has the fields {', '.join(fields)}, which is no export that is known",
         f"use a file of {', '.join(VOTE_FORMATS)}; comparisons train without an import",
     )
+
+
+def _other_export(fields: Fields) -> str:
+    """Return what to do about a known tool's export that does not have all of a vote."""
+    if {"annotator", "annotation_id"} <= fields.keys():
+        return "export Label Studio's annotations as JSON, not as JSON-MIN or CSV"
+    if any(name.endswith(".responses.users") for name in fields):
+        return f"flattened records of Argilla have no ranks; {argilla.EXPORT_TODO}"
+    if {"instance_id", "user_id", "labels"} <= fields.keys():
+        return "import Potato's user_state.json of each annotator, not its exports"
+    return ""
 
 
 def _read_object(path: Path) -> tuple[str, Fields]:
@@ -134,10 +150,13 @@ class _LinesOrFirst(dict[int, int]):
 
 
 def _key_lines(text: str, answers: object) -> dict[str, int]:
-    """Return the line of each key of the object of answers."""
+    """Return the line of each key of the object of answers; Potato escapes what is not ASCII."""
     start = max(0, text.find(f'"{potato.STATES}"'))
     keys = answers if isinstance(answers, dict) else {}
-    places = {key: text.find(f"{json.dumps(key, ensure_ascii=False)}:", start) for key in keys}
+    places = {
+        key: max(text.find(f"{json.dumps(key, ensure_ascii=e)}:", start) for e in (True, False))
+        for key in keys
+    }
     return {key: text.count("\n", 0, max(0, place)) + 1 for key, place in places.items()}
 
 
