@@ -174,3 +174,60 @@ def test_dark_and_light_are_the_browsers(browser: Any, served_page: SmallServer)
         colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         context.close()
     assert colors[0] != colors[1]
+
+
+def spoken(page: Any) -> str:
+    return str(page.text_content("#live"))
+
+
+def focused_id(page: Any) -> str:
+    return str(page.evaluate("document.activeElement.id"))
+
+
+def test_an_answer_is_spoken_once_when_it_is_complete(page: Any) -> None:
+    page.evaluate("""() => {
+      globalThis.said = [];
+      new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true });
+    }""")
+    send(page, "hello")
+    (answer,) = wait_for_answers(page, 1)
+    sent, said = page.evaluate("said")  # and nothing while it is streamed
+    assert sent == "Sent."
+    assert said.startswith("Answer: ")
+    assert said.split()[1] == answer.split()[0]
+
+
+def test_both_answers_are_spoken_and_nobody_votes_by_typing(page: Any) -> None:
+    page.select_option("#rival", "bold")
+    send(page, "which?")
+    page.wait_for_selector(".votes[role=group] button")
+    words = spoken(page)
+    assert words.startswith("Both answers are complete. Left: ")
+    assert " – Right: " in words
+    assert words.endswith("Choose the better one.")
+    assert page.evaluate("document.activeElement.textContent") == "Left is better"
+    assert page.locator("section.side[aria-label=Left]").count() == 1
+    page.click("text=Equal")
+    page.wait_for_selector(".notice.good")
+    assert focused_id(page) == "text"
+    send(page, "and now?")
+    page.type("#text", "I go on")
+    page.wait_for_selector(".votes button")
+    assert focused_id(page) == "text"
+
+
+def test_the_focus_is_never_lost(page: Any) -> None:
+    page.fill("#text", "hello")
+    page.focus("#send")
+    page.keyboard.press("Enter")  # the button is hidden while the model answers
+    wait_for_answers(page, 1)
+    assert focused_id(page) == "text"
+    page.focus(".turn.assistant >> text=Regenerate")
+    page.keyboard.press("Enter")  # the button is gone
+    wait_for_answers(page, 1)
+    assert focused_id(page) == "text"
+    page.focus("#new")
+    page.keyboard.press("Enter")
+    assert spoken(page) == "New dialogue."
+    assert focused_id(page) == "text"
+    assert page.inner_text("h1") == "Chat"

@@ -1,5 +1,5 @@
 // The chat page: one dialogue, with one model or with two whose names are hidden.
-import { $, element, notice, say } from "./elements.js";
+import { $, clip, element, notice, say } from "./elements.js";
 import { renderMarkdown } from "./markdown.js";
 import { readDialogues, readSettings, removeDialogue, saveDialogue, saveSettings, titleOf } from "./chat_history.js";
 import { listModels, sendChoice, startComparison, streamChat, streamSide } from "./chat_requests.js";
@@ -8,6 +8,7 @@ const FIELDS = ["system", "temperature", "top_p", "max_tokens", "seed", "model",
 const CHOICES = [["left", "Left is better"], ["right", "Right is better"], ["tie", "Equal"], ["bad", "Both are bad"]];
 const NAMES = ["Left", "Right"];
 const EMPTY = "(an empty answer)";
+const MOST_SAID_OF_TWO = 250; // characters of each of two answers that are spoken
 
 let dialogue = { id: newId(), messages: [] };
 let running = null; // the AbortController of the response that is streamed
@@ -20,11 +21,14 @@ function newId() {
 
 function draw() {
   const turns = dialogue.messages.map((message, index) => turn(message, index));
+  const hadFocus = document.activeElement !== document.body && document.activeElement !== $("text");
   $("dialogue").replaceChildren(...turns);
   scrollDown();
   $("send").hidden = running !== null;
   $("stop").hidden = running === null;
   drawHistory();
+  const focused = document.activeElement;
+  if (hadFocus && (focused === document.body || focused.hidden)) $("text").focus(); // its button is gone
 }
 
 function turn(message, index) {
@@ -91,10 +95,14 @@ async function respond() {
       renderMarkdown(body, message.content);
       scrollDown();
     });
-    say("The answer is complete.");
+    say(`Answer: ${spoken(message.content)}`); // once, and not while it is streamed
   });
   if (!message.content && !isComplete) dialogue.messages = prompt;
   finish();
+}
+
+function spoken(text, most) {
+  return text.trim() ? clip(text, most) : EMPTY;
 }
 
 // ---- two models
@@ -105,7 +113,7 @@ async function respondTwice() {
   const isComplete = await during(async (signal) => {
     draw();
     const bodies = NAMES.map(() => element("div"));
-    const sides = bodies.map((body, i) => element("section", { class: "side" }, element("h3", { text: NAMES[i] }), body));
+    const sides = bodies.map((body, i) => element("section", { class: "side", "aria-label": NAMES[i] }, element("h2", { text: NAMES[i] }), body));
     $("dialogue").append(element("div", { class: "pair" }, ...sides));
     const models = [$("model").value, $("rival").value];
     comparison = await startComparison({ models, ...request(dialogue.messages) });
@@ -121,14 +129,15 @@ async function respondTwice() {
 }
 
 function offerChoices(comparison, texts) {
-  const row = element("div", { class: "row votes" });
+  const row = element("div", { class: "row votes", role: "group", "aria-label": "Which answer is better?" });
   for (const [choice, label] of CHOICES) {
     row.append(element("button", { type: "button", text: label, click: () => choose(comparison, texts, choice) }));
   }
   $("dialogue").append(row);
   scrollDown();
-  say("Both answers are complete. Choose the better one.");
-  row.firstElementChild.focus();
+  const answers = texts.map((text, side) => `${NAMES[side]}: ${spoken(text, MOST_SAID_OF_TWO)}`);
+  say(`Both answers are complete. ${answers.join(" – ")} – Choose the better one.`);
+  if (!$("text").value) row.firstElementChild.focus(); // who types goes on typing, and votes by no key
 }
 
 async function choose(comparison, texts, choice) {
@@ -171,6 +180,7 @@ function submit(event) {
   const text = $("text").value.trim();
   if (!text || running) return;
   $("text").value = "";
+  say("Sent.");
   dialogue.messages.push({ role: "user", content: text });
   respond();
 }
@@ -221,11 +231,19 @@ async function start() {
   $("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   });
-  $("stop").addEventListener("click", () => running?.abort());
-  $("new").addEventListener("click", () => open(""));
+  $("stop").addEventListener("click", () => {
+    running?.abort();
+    say("Stopped.");
+  });
+  $("new").addEventListener("click", () => {
+    open("");
+    say("New dialogue.");
+    $("text").focus();
+  });
   $("remove").addEventListener("click", () => {
     removeDialogue(dialogue.id);
     open("");
+    say("Deleted. New dialogue.");
   });
   $("history").addEventListener("change", () => open($("history").value));
   $("open-settings").addEventListener("click", () => $("settings").showModal());

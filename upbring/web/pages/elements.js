@@ -15,9 +15,28 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+const SAID_MILLISECONDS = 15000; // then it is gone, so that nobody finds old news while reading
+const MOST_SAID = 500; // characters of a long text
+
+let clearing = null;
+
+// Has a screen reader speak; the text is not seen.
 export function say(text) {
   const live = $("live");
   live.textContent = live.textContent === text ? `${text}\u00a0` : text; // equal text is not read again
+  clearTimeout(clearing);
+  clearing = setTimeout(() => { live.textContent = ""; }, SAID_MILLISECONDS);
+}
+
+// The start of a text, short enough to be listened to.
+export function clip(text, most = MOST_SAID) {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length > most ? `${line.slice(0, most).replace(/\s\S*$/, "")} … and more` : line;
+}
+
+// A key on a button: seen, but no part of the button's name.
+export function key(text) {
+  return element("kbd", { "aria-hidden": "true", text });
 }
 
 export function notice(text, kind = "") {

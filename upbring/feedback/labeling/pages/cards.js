@@ -2,7 +2,7 @@
 import { LETTERS, REASONS } from "./ballot.js";
 import { markDifferences, sameButSpace } from "./differences.js";
 import { onDragStart, startDrag } from "./dragging.js";
-import { $, element, say } from "./elements.js";
+import { $, element, key, say } from "./elements.js";
 import { renderMarkdown } from "./markdown.js";
 
 const LONG_CHARACTERS = 700; // responses longer than that are shown side by side
@@ -31,14 +31,18 @@ export class Cards {
     const handle = element("span", { class: "handle", id: `name-${index}`, title: "Drag to a place" },
       element("span", { class: "hidden", text: "Response " }), letter);
     onDragStart(handle, (event) => this.drag(event, index));
-    const head = element("div", { class: "head" }, handle,
+    const head = element("div", { class: "head" }, element("h2", {}, handle),
       element("span", { class: "hidden", id: `state-${index}` }),
       this.isPair ? null : this.makePlaces(index),
       same < 0 ? null : element("span", { class: "same", text: `Same as ${LETTERS[same]} but for white space` }),
       this.makeButtons(index));
     const card = element("article", { class: "card", tabindex: "0", "aria-labelledby": `name-${index} state-${index}` },
-      head, element("div", { class: "text" }), this.makeFlags(index));
+      head, element("div", { class: "text", id: `text-${index}` }), this.makeFlags(index));
     card.addEventListener("focusin", () => { this.current = index; });
+    // A response is spoken when the focus comes back; at first, its prompt comes before it.
+    const speakText = () => card.setAttribute("aria-describedby", `text-${index}`);
+    if (index > 0) speakText();
+    else card.addEventListener("focusout", speakText, { once: true });
     return card;
   }
 
@@ -46,7 +50,7 @@ export class Cards {
     const letter = LETTERS[index];
     const set = element("fieldset", { class: "places" }, element("legend", { class: "hidden", text: `Place of response ${letter}` }));
     for (let place = 1; place <= this.ballot.count; place++) {
-      const input = element("input", { type: "radio", name: `place-${index}`, value: place, change: () => this.place(index, place) });
+      const input = element("input", { type: "radio", name: `place-${index}`, value: place, change: () => this.place(index, place, true) });
       const hint = place === 1 ? " (best)" : "";
       set.append(element("label", {}, input,
         element("span", { "aria-hidden": "true", text: place }), element("span", { class: "hidden", text: `Place ${place}${hint}` })));
@@ -64,9 +68,9 @@ export class Cards {
     }
     box.append(
       element("button", { type: "button", title: "Write the ideal response from this text", click: () => this.actions.edit(index) },
-        "Edit ", element("span", { class: "hidden", text: letter }), element("kbd", { text: "E" })),
+        "Edit ", element("span", { class: "hidden", text: letter }), key("E")),
       element("button", { type: "button", "aria-expanded": "false", id: `flag-${index}`, click: () => this.flag(index) },
-        "Flag ", element("span", { class: "hidden", text: letter }), element("kbd", { text: "F" })));
+        "Flag ", element("span", { class: "hidden", text: letter }), key("F")));
     return box;
   }
 
@@ -81,9 +85,9 @@ export class Cards {
     if (this.isPair) {
       const [left, right] = [[1, 2], [2, 1]];
       $("tray").replaceChildren(
-        element("button", { type: "button", click: () => this.actions.choose(left) }, "A is better ", element("kbd", { text: "←" })),
-        element("button", { type: "button", click: () => this.actions.choose([1, 1]) }, "Equally good ", element("kbd", { text: "0" })),
-        element("button", { type: "button", click: () => this.actions.choose(right) }, "B is better ", element("kbd", { text: "→" })));
+        element("button", { type: "button", "aria-keyshortcuts": "ArrowLeft", click: () => this.actions.choose(left) }, "A is better ", key("←")),
+        element("button", { type: "button", "aria-keyshortcuts": "0", click: () => this.actions.choose([1, 1]) }, "Equally good ", key("0")),
+        element("button", { type: "button", "aria-keyshortcuts": "ArrowRight", click: () => this.actions.choose(right) }, "B is better ", key("→")));
       return;
     }
     this.slots = Array.from({ length: this.ballot.count }, (_, at) => {
@@ -131,12 +135,13 @@ export class Cards {
     });
   }
 
-  place(index, place) {
+  // `isSpoken`: the control that was used says the place itself; what remains is the tie.
+  place(index, place, isSpoken = false) {
     this.ballot.places[index] = place;
     this.current = index;
     this.update();
     this.actions.change();
-    say(`Response ${LETTERS[index]}: ${describe(this.ballot, index)}`);
+    if (!isSpoken || this.ballot.tiedWith(index).length) say(`Response ${LETTERS[index]}: ${describe(this.ballot, index)}`);
   }
 
   // Moves a response one place up (−1) or down (1); the focus stays on it.
@@ -153,9 +158,12 @@ export class Cards {
     (set.hidden ? this.cards[index] : set.querySelector("input")).focus();
   }
 
-  focus(index) {
+  // `atPlaces`: on its places, where a screen reader passes digits on, instead of the whole card.
+  focus(index, atPlaces = false) {
     this.current = index;
-    this.cards[index].focus();
+    const card = this.cards[index];
+    const input = atPlaces && (card.querySelector(".places input:checked") ?? card.querySelector(".places input"));
+    (input || card).focus();
   }
 
   // The response that keys act on: the focused one, or else the first without a place.

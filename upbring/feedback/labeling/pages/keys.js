@@ -86,7 +86,7 @@ function pressRanking(page, cards, event) {
     const missing = ballot.missing();
     const next = missing.find((i) => i > index) ?? missing[0];
     if (next === undefined) $("submit").focus();
-    else cards.focus(next);
+    else cards.focus(next, event.target.matches(".places input"));
     return true;
   }
   if (key === "Enter" && !event.target.matches(OWN_ENTER)) return page.submit();

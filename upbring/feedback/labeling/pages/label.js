@@ -1,7 +1,7 @@
 // The labeling page: loads an item, collects a ballot, sends it, shows the next.
 import { Ballot, LETTERS } from "./ballot.js";
 import { Cards, flagBoxes, makeScrollable } from "./cards.js";
-import { $, element, notice, say } from "./elements.js";
+import { $, clip, element, notice, say } from "./elements.js";
 import { areSingleKeysOn, listen, setSingleKeys, showKeys } from "./keys.js";
 import { renderMarkdown } from "./markdown.js";
 import { get, newKey, post, RefusedError, sendVote, unsent } from "./requests.js";
@@ -61,7 +61,11 @@ async function start() {
   })) $(id).addEventListener("click", action);
   for (const name of ["raw", "differences"]) $(name).addEventListener("click", () => toggle(name, !view[name]));
   $("view").addEventListener("click", () => toggle("columns", !$("responses").classList.contains("columns")));
-  $("all-bad").addEventListener("change", () => { ballot.allBad = $("all-bad").checked; changed(); });
+  $("all-bad").addEventListener("change", () => {
+    ballot.allBad = $("all-bad").checked;
+    changed();
+    sayPressed("all-bad", "All bad", ballot.allBad);
+  });
   $("ideal").addEventListener("input", () => { ballot.ideal = $("ideal").value; changed(); });
   $("comment").addEventListener("input", () => { ballot.comment = $("comment").value; changed(); });
   document.addEventListener("visibilitychange", () => {
@@ -118,7 +122,7 @@ function showItem(item, previous, spoken) {
   changed();
   scrollTo(0, 0);
   cards.focus(ballot.missing()[0] ?? 0);
-  say(`${spoken} ${$("title").textContent}.`);
+  say(`${spoken} ${$("title").textContent}${cards.isPair ? "" : "."} Prompt: ${clip(item.prompt.at(-1).content)}`);
 }
 
 function showPrompt(item) {
@@ -143,16 +147,21 @@ function describeVote({ places, all_bad: allBad, comment }) {
 }
 
 function showEmpty(reply) {
+  const hadItem = ballot !== null;
   ballot = cards = null;
   const texts = reply.growing
     ? ["Responses are being generated", "The first ones appear here in a moment."]
     : reply.done === reply.total
       ? ["All done. Thank you!", "Nothing is left to rank. You may close this page."]
       : ["Nothing for you right now", "What is left is with other people. It comes back if they stop."];
-  $("title").textContent = "Rank the responses";
-  $("empty").replaceChildren(element("h2", { text: texts[0] }), element("p", { text: texts[1] }),
-    element("button", { type: "button", text: "Check again", click: load }));
-  say(texts.join(". "));
+  const spoken = texts.join(" – ");
+  if (hadItem || $("empty").firstElementChild?.textContent !== texts[0]) { // else it was said before
+    $("title").textContent = "Rank the responses";
+    const again = element("button", { type: "button", text: "Check again", click: () => load().then(() => ballot ?? say(spoken)) });
+    $("empty").replaceChildren(element("h2", { text: texts[0] }), element("p", { text: texts[1] }), again);
+    again.focus();
+    say(spoken);
+  }
   polling = setTimeout(load, (reply.growing ? GROWING_SECONDS : WAITING_SECONDS) * 1000);
 }
 
@@ -166,6 +175,8 @@ function changed() {
 function toggle(name, value) {
   view[name] = value;
   showViewButtons();
+  const id = name === "columns" ? "view" : name;
+  sayPressed(id, $(id).firstChild.textContent.trim(), value);
   if (!cards) return;
   cards.renderTexts(view);
   if (name === "raw") showPrompt(ballot.item);
@@ -176,6 +187,11 @@ function showViewButtons() {
   $("raw").setAttribute("aria-pressed", String(view.raw));
   $("differences").setAttribute("aria-pressed", String(view.differences));
   $("view").setAttribute("aria-pressed", String($("responses").classList.contains("columns")));
+}
+
+// A control that has the focus says so itself.
+function sayPressed(id, name, isOn) {
+  if (document.activeElement !== $(id)) say(`${name}: ${isOn ? "on" : "off"}`);
 }
 
 function openField(id) {
@@ -223,9 +239,15 @@ function send(outcome) {
   deliver({ key: newKey(), ticket: ballot.item.ticket, vote: ballot.toVote(outcome) });
 }
 
+function describeSaved({ outcome, places, all_bad: allBad }) {
+  if (outcome !== "ranked") return outcome === "skipped" ? "Skipped." : "Saved: cannot say.";
+  if (allBad) return "Saved: all bad.";
+  if (places.length > 2) return "Saved.";
+  return places[0] === places[1] ? "Saved: equally good." : `Saved: ${places[0] < places[1] ? "A" : "B"} is better.`;
+}
+
 async function deliver(vote) {
   isBusy = true;
-  const words = { ranked: "Saved.", cannot_say: "Saved: cannot say.", skipped: "Skipped." };
   try {
     const reply = await sendVote(vote, (problem) => {
       notice(`${problem} Your vote is kept in this browser and sent again.`, "bad");
@@ -233,7 +255,7 @@ async function deliver(vote) {
     notice("");
     Ballot.forgetDraft();
     show(reply);
-    $("live").textContent = `${words[vote.vote.outcome]} ${$("live").textContent}`;
+    say(`${describeSaved(vote.vote)} ${$("live").textContent}`);
   } catch (error) {
     isBusy = false;
     if (error.status === 409) Ballot.forgetDraft();

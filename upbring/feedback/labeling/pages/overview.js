@@ -47,19 +47,21 @@ function annotatorRow(each) {
   const link = each.is_owner || each.simulated ? null
     : element("button", { type: "button", id: `link-${each.id}`, click: () => invite(each.name, false) }, "Show ", element("span", { class: "hidden", text: `the link of ${each.name}` }));
   return element("tr", {},
-    element("td", {}, element("a", { id: `quality-${each.id}`, href: `/annotator?id=${each.id}`, text: each.name })),
+    element("th", { scope: "row" }, element("a", { id: `quality-${each.id}`, href: `/annotator?id=${each.id}`, text: each.name })),
     element("td", { class: "number", text: each.votes }), element("td", { text: kind }), element("td", {}, link));
 }
 
 function disputeRow(each) {
   return element("tr", {},
-    element("td", { text: each.prompt }), element("td", { class: "number", text: each.votes }),
+    element("th", { scope: "row", id: `prompt-${each.item}`, text: each.prompt }), element("td", { class: "number", text: each.votes }),
     element("td", { class: "number", text: `${Math.round(100 * each.disagreement)} %` }),
-    element("td", {}, element("button", { type: "button", id: `decide-${each.item}`, click: () => decide(each.item) }, "Decide")));
+    element("td", {}, element("button", { type: "button", id: `decide-${each.item}`, "aria-describedby": `prompt-${each.item}`, click: () => decide(each.item) }, "Decide")));
 }
 
-// Replaces rows without losing the keyboard's place.
+// Replaces rows without losing the keyboard's place, and equal ones not at all: a screen reader may be at one.
 function keepFocus(body, rows) {
+  const made = element("tbody", {}, ...rows);
+  if (made.innerHTML === body.innerHTML) return;
   const focused = body.contains(document.activeElement) ? document.activeElement.id : null;
   body.replaceChildren(...rows);
   if (focused) $(focused)?.focus();
