@@ -97,8 +97,14 @@ async function respond() {
     });
     say(`Answer: ${spoken(message.content)}`); // once, and not while it is streamed
   });
-  if (!message.content && !isComplete) dialogue.messages = prompt;
+  if (!message.content && !isComplete) takeBack(prompt);
   finish();
+}
+
+// A message without an answer would make the next one fail too: it can be changed and sent again.
+function takeBack(messages) {
+  dialogue.messages = messages.slice(0, -1);
+  $("text").value ||= messages.at(-1).content;
 }
 
 function spoken(text, most) {
@@ -124,8 +130,9 @@ async function respondTwice() {
     })));
     bodies.forEach((body, side) => drawAnswer(body, texts[side]));
   });
-  if (isComplete) offerChoices(comparison, texts);
-  else finish();
+  if (isComplete) return offerChoices(comparison, texts);
+  takeBack(dialogue.messages);
+  finish();
 }
 
 function offerChoices(comparison, texts) {
