@@ -1,5 +1,6 @@
 """Shared by all tests: numbers of examples, a table of figures, a small model, a private cache."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -61,6 +62,12 @@ def _figures(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, str]]:
                 if key == FIGURE:
                     name, _, found = value.partition("\t")
                     yield name, found if outcome == "passed" else f"{found}  FAILED"
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported out of every later garbage collection, which would read all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

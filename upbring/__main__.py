@@ -49,7 +49,10 @@ def _run() -> int:
     limit_thread_spinning(os.environ)
     if "--debug" not in sys.argv:
         silence_libraries(os.environ)
-    from upbring.cli.main import main as run_command_line  # noqa: PLC0415 -- interruptible here
+    from upbring.cli.import_garbage import pause_collection  # noqa: PLC0415 -- interruptible here
+
+    pause_collection()
+    from upbring.cli.main import main as run_command_line  # noqa: PLC0415
 
     return run_command_line()
 

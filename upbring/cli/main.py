@@ -16,6 +16,7 @@ import click
 from upbring import __version__, durable
 from upbring.cli.command import Command
 from upbring.cli.command_table import GROUPS, commands, split_command
+from upbring.cli.import_garbage import resume_collection
 from upbring.errors import (
     InputError,
     Interrupted,
@@ -214,6 +215,7 @@ def _run_command(command: Command, parsed: "ParsedFlags", arguments: list[str]) 
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing was started\n")
         return INTERRUPTED_EXIT_CODE
+    resume_collection()
     if command.is_method:
         run(command.name, resolved)
         return 0
