@@ -121,8 +121,8 @@ def run_round(
 
 
 @contextmanager
-def server(words: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run a server until the block ends."""
+def server(words: list[str], port: int, log: Path) -> Iterator[int]:
+    """Run a server until the block ends; yield its process id."""
     with log.open("w") as file:
         process = subprocess.Popen(words, stdout=file, stderr=file)
         try:
@@ -131,7 +131,7 @@ def server(words: list[str], port: int, log: Path) -> Iterator[None]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{words[:4]} does not start; see {log}")
                 time.sleep(0.2)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(30)

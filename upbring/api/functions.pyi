@@ -115,7 +115,7 @@ def pretrain(
         batch_size: Examples per optimizer step, on all processes together. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -242,7 +242,7 @@ def sft(
         batch_size: Examples per optimizer step, on all processes together. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -370,7 +370,7 @@ def reward_model(
         batch_size: Prompts per optimizer step, each with all its ranked responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -509,7 +509,7 @@ def dpo(
         batch_size: Prompts per optimizer step, each with all its responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -650,7 +650,7 @@ def ipo(
         batch_size: Prompts per optimizer step, each with all its responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -785,7 +785,7 @@ def kto(
         batch_size: Prompts per optimizer step, each with all its responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -917,7 +917,7 @@ def orpo(
         batch_size: Prompts per optimizer step, each with all its responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -1048,7 +1048,7 @@ def simpo(
         batch_size: Prompts per optimizer step, each with all its responses. (at least 1)
         batch_tokens: Tokens per optimizer step; overrides batch_size. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -1209,7 +1209,7 @@ def ppo(
         steps: Number of optimizer steps; overrides epochs. (at least 1)
         batch_size: Prompts per optimizer step. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -1403,7 +1403,7 @@ def grpo(
         steps: Number of optimizer steps; overrides epochs. (at least 1)
         batch_size: Prompts per optimizer step. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)
@@ -1584,7 +1584,7 @@ def rloo(
         steps: Number of optimizer steps; overrides epochs. (at least 1)
         batch_size: Prompts per optimizer step. (at least 1)
         micro_batch_tokens: Tokens per micro-batch. A step is split into micro-batches without
-            changing its result. Unset: chosen from the available memory. (at least 1)
+            changing its result. Unset: chosen for the model and the machine. (at least 1)
         learning_rate: Peak learning rate. (above 0)
         lr_scheduler: Learning rate schedule after the warm-up.
         min_lr_ratio: Final learning rate as a share of the peak. (from 0 to 1)

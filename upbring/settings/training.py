@@ -23,7 +23,7 @@ class TrainSettings(Settings):
         None,
         ge=1,
         help="Tokens per micro-batch. A step is split into micro-batches without changing its "
-        "result. Unset: chosen from the available memory.",
+        "result. Unset: chosen for the model and the machine.",
     )
     learning_rate: float = setting(2e-4, gt=0, help="Peak learning rate.")
     lr_scheduler: Literal["cosine", "linear", "constant"] = setting(
