@@ -1,13 +1,19 @@
 """Silent connections neither exhaust the descriptors nor stay open."""
 
+import asyncio
 import contextlib
+import http.client
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from tests.web.served import serving
 from upbring.web.guard import LOOPBACK
@@ -56,3 +62,43 @@ def test_a_header_that_never_ends_is_cut_off() -> None:
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
         assert served.ask(Cookie=served.cookie).status == 404  # others are still answered
+
+
+def test_a_connection_with_one_request_after_another_stays_open() -> None:
+    options = ServerOptions(idle_seconds=0.4, max_request_seconds=0.8)
+    with serving(Starlette(), options=options) as served:
+        client = http.client.HTTPConnection(LOOPBACK, served.address.port, timeout=10)
+        client.connect()
+        opened = client.sock
+        deadline = time.monotonic() + 1.6  # longer than both limits
+        while time.monotonic() < deadline:
+            client.request("GET", "/", headers={"Cookie": served.cookie})
+            client.getresponse().read()
+            time.sleep(0.02)
+            assert client.sock is opened
+        client.close()
+
+
+async def never(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer no request."""
+    del scope, receive, send
+    await asyncio.sleep(60)
+
+
+def test_a_request_that_takes_too_long_is_cut_off_also_as_the_second_one() -> None:
+    async def first_only(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = PlainTextResponse("first") if scope["path"] == "/first" else never
+        await answer(scope, receive, send)
+
+    options = ServerOptions(idle_seconds=0.2, max_request_seconds=0.5)
+    with serving(Starlette(routes=[Mount("/", first_only)]), options=options) as served:
+        client = http.client.HTTPConnection(LOOPBACK, served.address.port, timeout=10)
+        headers = {"Cookie": served.cookie}
+        client.request("GET", "/first", headers=headers)
+        assert client.getresponse().read() == b"first"
+        began = time.monotonic()
+        client.request("GET", "/second", headers=headers)
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            client.getresponse()
+        assert time.monotonic() - began >= 0.5
+        client.close()

@@ -5,6 +5,7 @@ for the files of the program.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,26 @@ MAX_CONNECTIONS = 64
 BACKLOG = 16  # connections that are accepted at once
 IDLE_SECONDS = 10.0  # without a complete request
 MAX_REQUEST_SECONDS = 60.0  # until the response is read
+
+
+@dataclass(slots=True)
+class ConnectionClock:
+    """Since when a connection has had its request, or has waited for one."""
+
+    idle_seconds: float
+    max_request_seconds: float
+    since: float
+    cycle: Any = None  # uvicorn's state of a request; None before the first one
+
+    def note(self, cycle: Any, now: float) -> None:  # noqa: ANN401 -- as above
+        """Start again if this is another request."""
+        if cycle is not self.cycle:
+            self.cycle, self.since = cycle, now
+
+    def seconds_left(self, now: float) -> float:
+        """Return how long the connection may go on as it is."""
+        is_waiting = self.cycle is None or self.cycle.response_complete
+        return self.since + (self.idle_seconds if is_waiting else self.max_request_seconds) - now
 
 
 def make_protocol(
@@ -32,10 +53,12 @@ def make_protocol(
             """Accept a connection, or close it at once if there are too many."""
             super().connection_made(transport)
             self._watchdog: asyncio.TimerHandle | None = None
+            now = self.loop.time()
+            self._clock = ConnectionClock(idle_seconds, max_request_seconds, now)
             if len(self.connections) > max_connections:
                 transport.abort()
                 return
-            self._watchdog = self.loop.call_later(idle_seconds, self._close_if_idle)
+            self._watchdog = self.loop.call_later(idle_seconds, self._check)
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Forget the connection."""
@@ -43,11 +66,23 @@ def make_protocol(
                 self._watchdog.cancel()
             super().connection_lost(exc)
 
-        def _close_if_idle(self) -> None:
-            """Close the connection unless a request is being answered."""
-            if self.cycle is None or self.cycle.response_complete:
+        def data_received(self, data: bytes) -> None:
+            """Read on; a request may begin."""
+            super().data_received(data)
+            self._clock.note(self.cycle, self.loop.time())
+
+        def on_response_complete(self) -> None:
+            """Wait for the next request, which may have arrived already."""
+            self._clock.since = self.loop.time()
+            super().on_response_complete()
+            self._clock.note(self.cycle, self.loop.time())
+
+        def _check(self) -> None:
+            """Close the connection if its request, or waiting for one, takes too long."""
+            left = self._clock.seconds_left(self.loop.time())
+            if left <= 0:
                 self.transport.abort()
             else:
-                self._watchdog = self.loop.call_later(max_request_seconds, self.transport.abort)
+                self._watchdog = self.loop.call_later(min(left, idle_seconds), self._check)
 
     return LimitedProtocol
