@@ -98,6 +98,10 @@ def main() -> None:
             time.sleep(INTERVAL)
     early = max(mb for passed, mb in readings if passed <= SETTLED_SECONDS)
     late = max(mb for passed, mb in readings if passed > SETTLED_SECONDS)
+    for start in range(0, int(60 * given.minutes), SETTLED_SECONDS):
+        window = [mb for passed, mb in readings if start <= passed < start + SETTLED_SECONDS]
+        if window:
+            print(f"from minute {start // 60}: at most {max(window):,.1f} MB")
     growth = round(100 * (late / early - 1), 2)
     name = Path(given.model).name
     note = f"{given.minutes:g} minutes, {given.streams} at a time, {sum(made)} streams"
