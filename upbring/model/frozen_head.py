@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from upbring.model.kernels.frozen_product import frozen_product
-
 CONVERTED_ROWS = 8192  # of a weight in another dtype, at once
 CHUNK_ROWS = 128  # rows of logits at once, so that they fit in the CPU cache
 
@@ -56,7 +54,7 @@ class FrozenHead(torch.autograd.Function):
 def project(hidden: Tensor, weight: Tensor) -> Tensor:
     """Return hidden Wᵀ `[C, V]`; a weight of another dtype is converted a slice at a time."""
     if weight.dtype == hidden.dtype:
-        return frozen_product(hidden, weight)
+        return hidden @ weight.t()
     out = hidden.new_empty(len(hidden), len(weight))
     for slice_ in _slices(len(weight)):
         out[:, slice_] = hidden @ weight[slice_].to(hidden.dtype).t()

@@ -17,7 +17,6 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-from upbring.model.kernels.frozen_product import frozen_gradient, frozen_product
 from upbring.model.quantized import QuantizedLinear, dense_weight, is_frozen_linear
 
 
@@ -26,7 +25,7 @@ def lora_forward(
 ) -> tuple[Tensor, Tensor]:
     """Return y `[T, out]` and u `[T, r]` from x `[T, in]`."""
     u = x @ down.t()
-    y = frozen_product(x, W, bias)
+    y = x @ W.t() if bias is None else torch.addmm(bias, x, W.t())
     return y.addmm_(u, up.t()), u
 
 
@@ -62,7 +61,7 @@ class LoraFunction(torch.autograd.Function):
         grad_x = None
         if is_x:
             W = saved[0] if saved else dense_weight(ctx.base, g.dtype)
-            grad_x = frozen_gradient(g, W).addmm_(v, down)
+            grad_x = (g @ W).addmm_(v, down)
         grad_A = (v.t() @ x).to(ctx.kinds[0]) * ctx.scale if is_A else None
         # gᵀ u as (uᵀ g)ᵀ: faster, because g keeps its memory layout
         grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None
