@@ -82,6 +82,15 @@ SPEED_TABLES = (
         beside=("greedy continuations equal in llama.cpp", "texts with equal tokens in llama.cpp"),
     ),
     Table(
+        "serving",
+        (
+            "upbring: tokens per second at 8 streams",
+            "transformers serve: tokens per second at 8 streams",
+            "llama.cpp: tokens per second at 8 streams",
+        ),
+        columns=("metric",),
+    ),
+    Table(
         "scaling",
         ("tokens/s",),
         rows=("machine",),
@@ -95,13 +104,6 @@ SPEED_TABLES = (
         ),
     ),
     Table("pretraining", ("tokens/s, process 1", "time of `make sprout`"), columns=("metric",)),
-    Table(
-        "start-up",
-        ("processor time, upbring --help", "processor time, upbring sft --help"),
-        rows=("machine",),
-        columns=("metric",),
-        rows_shown=1,
-    ),
     Table(
         "planning accuracy",
         (
