@@ -12,8 +12,11 @@ import torch
 
 from tests import small
 
-# If the tests are started in the background, they and their children would ignore Ctrl-C.
+# If the tests are started in the background, they and their children would ignore Ctrl-C, and with
+# nohup also a closed terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tests run side by side: more threads than cores would spin at every small product. The variable
 # is for the commands that they start.

@@ -60,8 +60,8 @@ function disputeRow(each) {
 
 // Replaces rows without losing the keyboard's place, and equal ones not at all: a screen reader may be at one.
 function keepFocus(body, rows) {
-  const made = element("tbody", {}, ...rows);
-  if (made.innerHTML === body.innerHTML) return;
+  const isSame = rows.length === body.children.length && rows.every((row, i) => row.isEqualNode(body.children[i]));
+  if (isSame) return;
   const focused = body.contains(document.activeElement) ? document.activeElement.id : null;
   body.replaceChildren(...rows);
   if (focused) $(focused)?.focus();
