@@ -49,9 +49,11 @@ def main() -> None:
     parser.add_argument("--method", choices=["sft", "reward"], default="sft")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--micro-batch-tokens", type=int, help="unset: as the memory allows")
+    parser.add_argument("--micro-batch-tokens", type=int, help="unset: upbring's choice")
     add_record_flag(parser)
     given = parser.parse_args()
+    if given.steps <= EARLY:
+        parser.error(f"--steps: must be more than {EARLY}, after which growth is measured")
     train = {"sft": ub.sft, "reward": ub.reward_model}[given.method]
     peaks = Peaks()
     with tempfile.TemporaryDirectory() as folder:

@@ -10,8 +10,6 @@ that measure are seen by neither. An answer counts as right if it has all words 
 """
 
 import argparse
-import csv
-import gzip
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +20,7 @@ import numpy as np
 from results import Figure, add_record_flag, record
 
 import upbring as ub
+from upbring.data.read.rows import read_rows
 from upbring.maths.statistics import Estimate, proportion
 
 QUESTION = "evidence on real models"
@@ -55,17 +54,11 @@ class Question:
         return {"prompt": prompt, "completion": ABSTENTION if passage else self.answers[0]}
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file, compressed or not."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def read_questions(questions: Path, sections: Path) -> Iterator[Question]:
     """Yield the questions whose answer one short passage states."""
-    passages = {(row["story"], row["section"]): row["text"] for row in read_csv(sections)}
-    for row in read_csv(questions):
+    rows = ({k: str(v) for k, v in row.fields.items()} for row in read_rows(sections))
+    passages = {(row["story"], row["section"]): row["text"] for row in rows}
+    for row in ({k: str(v or "") for k, v in row.fields.items()} for row in read_rows(questions)):
         passage = passages.get((row["story"], row["cor_section"]), "")
         if row["ex-or-im1"] == "explicit" and 0 < len(passage) <= MAX_CHARACTERS:
             answers = tuple(row[f"answer{n}"] for n in range(1, 7) if row.get(f"answer{n}"))

@@ -8,7 +8,6 @@ The memory of the server is read every five seconds; what counts is its growth a
 import argparse
 import http.client
 import json
-import os
 import random
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from results import Figure, add_record_flag, record
 from serve import PORTS, TOPICS, server
 
@@ -25,12 +25,6 @@ QUESTION = "serving"
 PORT = PORTS["upbring"]
 SETTLED_SECONDS = 120
 INTERVAL = 5
-
-
-def memory_mb(pid: int) -> float:
-    """Return the resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def ask(numbers: random.Random) -> None:
@@ -92,9 +86,9 @@ def main() -> None:
         server(words, PORT, Path(folder) / "log") as pid,
         clients(given.streams) as made,
     ):
-        began = time.monotonic()
+        process, began = psutil.Process(pid), time.monotonic()
         while (passed := time.monotonic() - began) < 60 * given.minutes:
-            readings.append((passed, memory_mb(pid)))
+            readings.append((passed, process.memory_info().rss / 1e6))
             time.sleep(INTERVAL)
     early = max(mb for passed, mb in readings if passed <= SETTLED_SECONDS)
     late = max(mb for passed, mb in readings if passed > SETTLED_SECONDS)

@@ -23,7 +23,7 @@ from upbring.votes.importing.imported_vote import (
 )
 from upbring.votes.records import LabelResponse
 
-EXPORT_TODO = (
+EXPORT_ADVICE = (
     "save the items of the server's /api/v1/datasets/ID/records?include=responses, which have ranks"
 )
 Answer = tuple[str, str, object]  # question, annotator, value
@@ -84,10 +84,10 @@ def _parse_ranking(value: object, path: str) -> Mapping[str, int] | None:
     if not isinstance(value, list) or len(value) < 2:  # noqa: PLR2004 -- one is no ranking
         return None
     if all(isinstance(each, str) for each in value):
-        raise RowError(path, "has options without ranks, which Argilla's SDK drops", EXPORT_TODO)
+        raise RowError(path, "has options without ranks, which Argilla's SDK drops", EXPORT_ADVICE)
     if not all(isinstance(each, dict) and {"value", "rank"} <= each.keys() for each in value):
         return None  # spans, or several labels
     if any(isinstance(each["rank"], bool) or not isinstance(each["rank"], int) for each in value):
-        raise RowError(path, "has a rank that is no whole number", EXPORT_TODO)
+        raise RowError(path, "has a rank that is no whole number", EXPORT_ADVICE)
     ranks = sorted({each["rank"] for each in value})
     return {str(each["value"]): ranks.index(each["rank"]) + 1 for each in value}

@@ -86,7 +86,7 @@ def _other_export(fields: Fields) -> str:
     if {"annotator", "annotation_id"} <= fields.keys():
         return "export Label Studio's annotations as JSON, not as JSON-MIN or CSV"
     if any(name.endswith(".responses.users") for name in fields):
-        return f"flattened records of Argilla have no ranks; {argilla.EXPORT_TODO}"
+        return f"flattened records of Argilla have no ranks; {argilla.EXPORT_ADVICE}"
     if {"instance_id", "user_id", "labels"} <= fields.keys():
         return "import Potato's user_state.json of each annotator, not its exports"
     return ""
