@@ -1,6 +1,7 @@
 """Servers side by side: tokens per second and time to the first token at 1, 8 and 32 streams.
 
-Each server gets the same dialogues and streams as many tokens; they take turns, in rounds.
+Each server gets the same dialogues and streams as many tokens; they take turns, in rounds, and the
+others are stopped meanwhile: some of them poll while they wait.
 `generate` is a loop of transformers' `generate` over the same prompts, in a process of its own,
 one batch per round. llama.cpp runs in xllamacpp, from a GGUF file of the same precision; it and
 `transformers serve` are left out where they are not installed.
@@ -23,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 from results import Case, Figure, add_record_flag, record
 
 TOPICS = ("snow", "rivers", "bread", "maps", "clocks", "bees", "bridges", "music")
@@ -137,6 +139,20 @@ def server(words: list[str], port: int, log: Path) -> Iterator[int]:
             process.wait(30)
 
 
+@contextmanager
+def alone(name: str, servers: dict[str, int]) -> Iterator[None]:
+    """Stop the processes of all other servers until the block ends."""
+    others = [psutil.Process(pid) for other, pid in servers.items() if other != name]
+    others += [child for each in others for child in each.children(recursive=True)]
+    for each in others:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in others:
+            each.resume()
+
+
 def _is_open(port: int) -> bool:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
@@ -190,24 +206,28 @@ def main() -> None:
     names = {"transformers serve": str(given.model)}
     times: dict[tuple[str, int], list[float]] = {}
     firsts: dict[tuple[str, int], list[float]] = {}
+    servers: dict[str, int] = {}
     with ExitStack() as stack:
         for name, each in words.items():
             log = given.logs / f"{name.replace(' ', '-')}.log"
-            stack.enter_context(server(each, PORTS[name], log))
+            servers[name] = stack.enter_context(server(each, PORTS[name], log))
         loop = stack.enter_context(generate_loop(given))
         start = 0
         for number in range(-1, given.rounds):  # the first round warms up
             for streams in given.streams if number >= 0 else [2]:
                 for name in words:
                     start += streams
-                    seconds, found = run_round(
-                        PORTS[name], names.get(name, "default"), streams, given.tokens, start
-                    )
+                    served = names.get(name, "default")
+                    with alone(name, servers):
+                        seconds, found = run_round(
+                            PORTS[name], served, streams, given.tokens, start
+                        )
                     if number >= 0:
                         times.setdefault((name, streams), []).append(seconds)
                         firsts.setdefault((name, streams), []).extend(e.first for e in found)
                 start += streams
-                seconds = loop([dialogue(start + n) for n in range(streams)])
+                with alone("generate", servers):
+                    seconds = loop([dialogue(start + n) for n in range(streams)])
                 if number >= 0:
                     times.setdefault(("generate", streams), []).append(seconds)
     report(given, times, firsts)

@@ -3,6 +3,7 @@
 import secrets
 
 from upbring.model.load import load
+from upbring.serve.engine.own_thread import call_in_own_thread
 from upbring.serve.http.api import make_app
 from upbring.serve.http.chat_page import CONTENT_SECURITY_POLICY, page_routes
 from upbring.serve.http.served_models import ServedModels
@@ -32,7 +33,7 @@ def run(resolved: Resolved[ServeSettings]) -> None:
     """Load the model and serve until Ctrl-C."""
     settings = resolved.settings
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    served = _load(settings, console)
+    served = call_in_own_thread(lambda: _load(settings, console))
     served.engine.start()
     try:
         serve(
