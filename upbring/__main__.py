@@ -49,9 +49,13 @@ def _run() -> int:
     limit_thread_spinning(os.environ)
     if "--debug" not in sys.argv:
         silence_libraries(os.environ)
-    from upbring.cli.import_garbage import pause_collection  # noqa: PLC0415 -- interruptible here
+    from upbring.cli.quick_imports import (  # noqa: PLC0415 -- interruptible here
+        import_peft_without_bitsandbytes,
+        pause_collection,
+    )
 
     pause_collection()
+    import_peft_without_bitsandbytes()
     from upbring.cli.main import main as run_command_line  # noqa: PLC0415
 
     return run_command_line()

@@ -16,7 +16,7 @@ import click
 from upbring import __version__, durable
 from upbring.cli.command import Command
 from upbring.cli.command_table import GROUPS, commands, split_command
-from upbring.cli.import_garbage import resume_collection
+from upbring.cli.quick_imports import resume_collection
 from upbring.errors import (
     InputError,
     Interrupted,
