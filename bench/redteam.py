@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--harmful", type=Path, nargs="+")
     parser.add_argument("--innocent", type=Path, nargs="+")
     parser.add_argument("--families", default="")
+    parser.add_argument("--min-comprehension", type=float, default=0.5, help="of another model")
     add_record_flag(parser)
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def other_model(given: argparse.Namespace, seed: int) -> list[Figure]:
     """Harden a model of the user with one seed, and return its figures."""
     folder = given.to / f"seed-{seed}" / "hardened"
     families = {"families": given.families} if given.families else {}
-    settings = OTHER_MODEL | {"tries": given.tries}
+    settings = OTHER_MODEL | {"tries": given.tries, "min_comprehension": given.min_comprehension}
     harden(
         given.model,
         folder,

@@ -70,7 +70,8 @@ SPEED_TABLES = (
             "SFT, smollm2, LoRA",
             "DPO, smollm2, LoRA",
             "GRPO, smollm2, LoRA",
-            "reward model, tiny, LoRA, pairs",
+            "reward model, smollm2, LoRA",
+            "SFT, gemma3-270m, LoRA",
             "PPO, tiny, value trunk",
         ),
     ),
@@ -87,6 +88,9 @@ SPEED_TABLES = (
             "upbring: tokens per second at 8 streams",
             "transformers serve: tokens per second at 8 streams",
             "llama.cpp: tokens per second at 8 streams",
+            "upbring: tokens per second at 32 streams",
+            "transformers serve: tokens per second at 32 streams",
+            "llama.cpp: tokens per second at 32 streams",
         ),
         columns=("metric",),
     ),
@@ -135,11 +139,6 @@ SPEED_TABLES = (
     Table(
         "parity of losses", ("loss difference",), rows=("machine",), columns=("model",),
         rows_shown=1,
-    ),
-    Table(
-        "reading data and personal data",
-        ("time, JSONL", "time, parquet", "recall", "precision"),
-        rows=("machine",), columns=("metric",), rows_shown=1,
     ),
     Table(
         "refusal rules",
