@@ -13,12 +13,15 @@ from tests import small, tolerances
 from tests.families import FAMILIES, family
 from tests.plain import random_trees
 from tests.quantization import needs_bitsandbytes
+from upbring import durable
 from upbring.data.trees.batch import make_batch
 from upbring.errors import InputError
 from upbring.maths import counter_rng
 from upbring.model.load import LoadedModel, load
 from upbring.model.load_quantized import (
+    BYTES_BETWEEN_TRIMS,
     QUANTIZATION_EXTRA,
+    HeapGaps,
     check_quantization,
     import_bitsandbytes,
     quantize_meta_network,
@@ -27,6 +30,7 @@ from upbring.model.load_quantized import (
 from upbring.model.quantized import Quantization, num_weights, quantized_layers, weight_bytes
 from upbring.model.score import score_tokens
 from upbring.settings.model import AdapterSettings
+from upbring.train.devices import retain_freed_memory
 
 CPU = torch.device("cpu")
 TREES = random_trees(320, [(3, (5,)), (7, (4, 6))])
@@ -123,6 +127,19 @@ def test_shards_are_read_by_their_index_and_only_when_a_tensor_is_used(
         quantized_layers(whole.model.network), quantized_layers(sharded.model.network), strict=True
     ):
         assert torch.equal(one.weight, other.weight)
+
+
+def test_gaps_are_returned_to_the_system_after_many_bytes() -> None:
+    if not retain_freed_memory():
+        return
+    kept = [torch.ones(13_000 + i) for i in range(2_000)][::2]  # the other half is free gaps
+    before, gaps = durable.process_memory_bytes(), HeapGaps()
+    gaps.after_reading(BYTES_BETWEEN_TRIMS)
+    assert before - durable.process_memory_bytes() < 2**20
+    gaps.after_reading(1)
+    assert before - durable.process_memory_bytes() > 20 * 2**20
+    assert gaps.num_bytes == 0
+    assert all(bool((each == 1).all()) for each in kept)
 
 
 @needs_bitsandbytes

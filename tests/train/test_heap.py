@@ -13,7 +13,6 @@ from upbring.train.heap import (
     NUM_FIRST_STEPS,
     HeapTrimmer,
     release_memory,
-    trim_heap,
 )
 
 MEGABYTES = 2**20
@@ -28,11 +27,11 @@ def fragmented() -> list[torch.Tensor]:
 
 def test_trimming_returns_the_gaps_between_blocks_that_are_in_use() -> None:
     if not retain_freed_memory():
-        assert not trim_heap()
+        assert not durable.trim_heap()
         return
     kept = fragmented()
     before = durable.process_memory_bytes()
-    assert trim_heap()
+    assert durable.trim_heap()
     assert before - durable.process_memory_bytes() > 20 * MEGABYTES
     assert all(bool((each == 1).all()) for each in kept)
 

@@ -37,6 +37,7 @@ from upbring.durable.system import (
     peak_process_memory_bytes,
     process_memory_bytes,
     reset_peak_process_memory,
+    trim_heap,
 )
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "seal",
     "seal_more",
     "sha256_file",
+    "trim_heap",
     "unseal",
     "verify",
     "verify_file",

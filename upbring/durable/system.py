@@ -5,8 +5,10 @@ becomes an error message with the path, the needed bytes and the free bytes.
 """
 
 import contextlib
+import ctypes
 import errno
 import os
+import platform
 import re
 import shutil
 import sys
@@ -124,6 +126,14 @@ def format_size(num_bytes: float) -> str:
 def process_memory_bytes() -> int:
     """Return the resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
+
+
+def trim_heap() -> bool:
+    """Return free pages of the heap to the system; return whether that is supported."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True
 
 
 def peak_process_memory_bytes() -> int:

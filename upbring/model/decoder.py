@@ -148,7 +148,7 @@ def make_decoder(model: Model, *, num_rows: int, is_head_packed: bool = True) ->
         embed=network.embed_tokens,
         rotary=network.rotary_emb,
         final_norm=_norm(network.norm),
-        head=pack(output) if is_head_packed else _linear(*_folded(output, dtype)),
+        head=pack(output) if is_head_packed else _own_head(output, dtype),
         num_heads=config.num_attention_heads,
         num_key_heads=config.num_key_value_heads,
         dtype=dtype,
@@ -257,6 +257,13 @@ def _pack(parts: list[tuple[Tensor, Tensor | None]], num_rows: int) -> Projectio
         return out
 
     return project
+
+
+def _own_head(output: Any, dtype: torch.dtype) -> Projection:  # noqa: ANN401 -- plain or adapted
+    """Return the head itself, or a copy if it does not compute in `dtype`."""
+    if isinstance(output, HalfHead) or output.weight.dtype == dtype:
+        return output  # type: ignore[no-any-return]  # a module, which is called
+    return _linear(*_folded(output, dtype))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> Projection:

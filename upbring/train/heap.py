@@ -6,9 +6,7 @@ steps. `malloc_trim` returns whole free pages in the middle of the heap too; the
 step needs cost time once more, so it is called only after growth, and not often.
 """
 
-import ctypes
 import gc
-import platform
 from dataclasses import dataclass, field
 
 from upbring import durable
@@ -38,19 +36,11 @@ class HeapTrimmer:
         if self.num_steps - self.trimmed_at < MIN_STEPS_BETWEEN:
             return False
         self.trimmed_at = self.num_steps
-        return trim_heap()
+        return durable.trim_heap()
 
 
 def release_memory() -> None:
     """Give the system what an earlier run in this process left behind; its peak is forgotten."""
     gc.collect()  # models refer to themselves
-    trim_heap()
+    durable.trim_heap()
     durable.reset_peak_process_memory()
-
-
-def trim_heap() -> bool:
-    """Return free pages of the heap to the system; return whether that is supported."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    ctypes.CDLL(None).malloc_trim(0)
-    return True
