@@ -63,7 +63,7 @@ class HeapGaps:
     """Returns gaps in the heap to the system while weights are read and quantized.
 
     A weight's few bits often land where a larger temporary tensor was; what is left of that place
-    fits no later one. For 8 billion weights the gaps of all layers were as large as the weights.
+    fits no later one. For six layers of an 8-billion shape, such places took more than the weights.
     """
 
     num_bytes: int = 0  # read since the last time
