@@ -25,6 +25,7 @@ from upbring.model.load_quantized import (
     check_quantization,
     import_bitsandbytes,
     quantize_meta_network,
+    reading_bytes,
     stored_tensors,
 )
 from upbring.model.quantized import Quantization, num_weights, quantized_layers, weight_bytes
@@ -205,3 +206,12 @@ def test_what_cannot_be_trained_on_few_bits_is_rejected(stage: Stage, expected: 
     check_quantization(None, stage)
     with pytest.raises(InputError, match=expected):
         check_quantization("nf4", stage)
+
+
+def test_reading_copies_only_what_is_quantized_several_times(tmp_path: Path) -> None:
+    layer = torch.zeros(8, 4, dtype=torch.bfloat16)
+    save_file({"layer": layer, "head": layer.new_zeros(100, 4)}, tmp_path / "model.safetensors")
+    assert reading_bytes(tmp_path, vocabulary=100) == 100 * 4 * 2
+    assert reading_bytes(tmp_path, vocabulary=101) == 6 * 100 * 4 * 2
+    save_file({"layer": layer, "head": torch.zeros(10, 4)}, tmp_path / "model.safetensors")
+    assert reading_bytes(tmp_path, vocabulary=10) == 6 * 8 * 4 * 2

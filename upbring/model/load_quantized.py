@@ -42,6 +42,7 @@ QUANTIZATION_EXTRA = (
     "--quantization none"
 )
 BYTES_BETWEEN_TRIMS = 2**28
+QUANTIZING_COPIES = 6  # of a weight in half precision while it is quantized, at most
 HALF = (torch.bfloat16, torch.float16)
 INDEX = "model.safetensors.index.json"
 
@@ -163,15 +164,18 @@ def stored_tensors(base: Path) -> Iterator[tuple[str, StoredTensor]]:
             yield from ((name, StoredTensor(file, name, gaps)) for name in tensors.keys())  # noqa: SIM118 -- not a mapping
 
 
-def largest_tensor_bytes(base: Path) -> int:
-    """Return the bytes of the largest tensor in a directory's weights."""
+def reading_bytes(base: Path, *, vocabulary: int) -> int:
+    """Return what reading and quantizing a directory's weights takes at most, beside the weights.
+
+    Embeddings and head, with a row for each token, are copied once and not quantized.
+    """
     sizes = [0]
     for _, tensor in stored_tensors(base):
         with safe_open(tensor.file, framework="pt") as tensors:
             part = tensors.get_slice(tensor.name)
-            shape, dtype = part.get_shape(), str(part.get_dtype())
-        size = torch.Size(shape).numel() * (4 if dtype == "F32" else 2)
-        sizes.append(size)
+            shape, dtype = torch.Size(part.get_shape()), str(part.get_dtype())
+        size = shape.numel() * (4 if dtype == "F32" else 2)
+        sizes.append(size if vocabulary in shape else QUANTIZING_COPIES * size)
     return max(sizes)
 
 

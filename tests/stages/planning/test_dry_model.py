@@ -30,7 +30,7 @@ def quiet(text: str) -> None:
 
 
 def test_no_weight_is_read(home: Path) -> None:
-    size = weight_file_bytes(home / "m")
+    size = weight_file_bytes(home / "m", vocabulary=512)
     (home / "m" / "model.safetensors").write_bytes(b"x" * size)
     context = make_dry_run_context("sft", sft_settings(home), log=quiet)
     assert context.loaded.model.device.type == "meta"

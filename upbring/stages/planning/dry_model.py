@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from upbring.errors import InputError, UpbringError
 from upbring.interruption import Interruption
 from upbring.model.load import LoadedModel, ModelFiles, locate_model_files
-from upbring.model.load_quantized import check_quantization, largest_tensor_bytes
+from upbring.model.load_quantized import check_quantization, reading_bytes
 from upbring.model.network import Model
 from upbring.model.quantized import Quantization
 from upbring.model.read_config import first_line
@@ -28,8 +28,6 @@ from upbring.stages.registry import find_method, load_implementation
 from upbring.terminal import Console
 from upbring.tracking import no_tracking
 from upbring.train import devices
-
-QUANTIZING_COPIES = 6  # of a weight in half precision while it is quantized, at most
 
 
 def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log) -> StageContext:
@@ -64,10 +62,12 @@ def make_dry_run_context(method_name: str, resolved: Resolved[Any], *, log: Log)
     return context
 
 
-def weight_file_bytes(folder: Path, quantization: Quantization | None = None) -> int:
-    """Return the bytes of a directory's weights that are mapped at once while they are read."""
+def weight_file_bytes(
+    folder: Path, *, vocabulary: int, quantization: Quantization | None = None
+) -> int:
+    """Return the bytes that reading a directory's weights takes at most, beside the weights."""
     if quantization is not None:
-        return QUANTIZING_COPIES * largest_tensor_bytes(folder)
+        return reading_bytes(folder, vocabulary=vocabulary)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 

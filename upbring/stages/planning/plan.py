@@ -81,7 +81,11 @@ def plan(context: StageContext, *, baseline: int) -> Plan:
         loaded.model.network,
         probe_config,
         typical=workload.trees[0],
-        file_bytes=weight_file_bytes(loaded.base, probe_config.quantization),
+        file_bytes=weight_file_bytes(
+            loaded.base,
+            vocabulary=loaded.model.network.config.get_text_config().vocab_size,
+            quantization=probe_config.quantization,
+        ),
     )
     return Plan(
         memory_profile=memory_profile,
