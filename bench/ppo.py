@@ -10,12 +10,14 @@ responses, each counted once a round.
 
     python bench/ppo.py --shape tiny --dtype float32 bfloat16 default --value-model adapter trunk
     python bench/ppo.py --shape small --dtype float32 bfloat16 --updates 1 --rounds 1
+    python bench/ppo.py --model ./smollm2 --demonstrations dolly.json --dtype float32 --updates 2
 """
 
 import argparse
 import functools
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,10 +56,15 @@ RECORDED = {
 
 
 @functools.cache
-def prepared(shape: str, rounds: int) -> Path:
-    """Return the folder with the inputs of a shape, written in a process of its own."""
-    folder = CACHE / f"ppo-{shape}-{rounds}"
-    words = [sys.executable, BENCH / "ppo_shapes.py", folder, "--shape", shape, "--rounds", rounds]
+def prepared(shape: str, rounds: int, demonstrations: Path | None) -> Path:
+    """Return the folder with the inputs of a shape or model, written in a process of its own."""
+    folder = CACHE / f"ppo-{Path(shape).name}-{rounds}"
+    shutil.rmtree(folder, ignore_errors=True)
+    words = [sys.executable, BENCH / "ppo_shapes.py", folder, "--rounds", rounds]
+    if demonstrations is None:
+        words += ["--shape", shape]
+    else:
+        words += ["--model", shape, "--demonstrations", demonstrations]
     subprocess.run([*map(str, words)], check=True, stderr=subprocess.DEVNULL)
     return folder
 
@@ -105,7 +112,7 @@ def recorded(shape: str, precision: str, found: dict[str, list[Measured]]) -> li
     for name, ours in found.items():
         if ours is trl:
             continue
-        model = f"{shape}, value {name.removeprefix('upbring, ')}"
+        model = f"{Path(shape).name}, value {name.removeprefix('upbring, ')}"
         for measure, (question, what, unit) in RECORDED.items():
             figures += comparison(
                 question,
@@ -134,6 +141,8 @@ def arguments() -> argparse.Namespace:
     )
     precisions = ["float32", "bfloat16", "default"]
     parser.add_argument("--shape", nargs="+", choices=["tiny", "small"], default=["tiny"])
+    parser.add_argument("--model", help="folder of a real model, instead of a shape")
+    parser.add_argument("--demonstrations", type=Path, help="whose prompts it is given")
     parser.add_argument("--dtype", nargs="+", choices=precisions, default=precisions)
     values = ["adapter", "trunk"]
     parser.add_argument("--value-model", nargs="+", choices=values, default=values)
@@ -142,7 +151,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL 1.12 already")
     add_record_flag(parser)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if (given.model is None) != (given.demonstrations is None):
+        parser.error("--model and --demonstrations go together")
+    if given.model is not None:
+        given.shape = [given.model]
+    return given
 
 
 def main() -> None:
@@ -152,7 +166,7 @@ def main() -> None:
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     figures: list[Figure] = []
     for shape, precision in itertools.product(given.shape, given.dtype):
-        folder = prepared(shape, given.updates)
+        folder = prepared(shape, given.updates, given.demonstrations)
         print(f"{shape} {precision}", flush=True)
         tokens = a_round_each(folder, given.updates)
         found = in_turns(programs(given, folder, precision), tokens, rounds=given.rounds)

@@ -1,16 +1,20 @@
 """The inputs of the PPO bench: a policy, a reward model in the form of each program, and prompts.
 
-Weights are random, and so is what is rewarded: a bench of PPO measures work, not learning. No
-response ends before its longest length but by chance, in one token of some thousands.
+What is rewarded is random: a bench of PPO measures work, not learning. Of a shape, weights and
+prompts are random, too, and no response ends before its longest length but by chance, in one token
+of some thousands. Of a real model, prompts are those of real demonstrations.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
+from real_rows import Rows, write_lines
+from real_rows import write_model as link_model
 from safetensors.torch import load_file, save_file
 from shapes import CONFIGURATIONS, LONGEST, NUM_MARKERS, PROMPT, SEED, SPECIALS, SPREAD, write_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -48,13 +52,27 @@ def write_prompts(file: Path, *, rounds: int, vocabulary: int) -> int:
     return int(sizes.sum()) + (NUM_MARKERS - 1) * len(sizes)  # nothing is answered yet: no <eos>
 
 
-def write(folder: Path, *, shape: str, rounds: int) -> None:
+def write_real_prompts(file: Path, rows: Rows, data: Path) -> int:
+    """Write the prompts of the first demonstrations that fit, and return their tokens."""
+    found = itertools.islice(rows.demonstrations(data), rows.count)
+    prompts = [{"prompt": row["prompt"]} for row, _ in found]
+    write_lines(file, prompts)
+    template = rows.tokenizer.apply_chat_template
+    written = [template(p["prompt"], add_generation_prompt=True)["input_ids"] for p in prompts]
+    return sum(map(len, written))
+
+
+def write(folder: Path, given: argparse.Namespace) -> None:
     """Write everything that a bench of `rounds` rounds needs."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = write_model(folder / "model", shape)
+    file, rounds = folder / "prompts.jsonl", given.rounds
+    if given.model is None:
+        vocabulary = write_model(folder / "model", given.shape).config.vocab_size
+        tokens = write_prompts(file, rounds=rounds, vocabulary=vocabulary)
+    else:
+        rows = Rows(link_model(given.model, folder / "model"), LONGEST, rounds * PROMPTS)
+        tokens = write_real_prompts(file, rows, given.demonstrations)
     write_rewards(folder)
-    file, vocabulary = folder / "prompts.jsonl", model.config.vocab_size
-    tokens = write_prompts(file, rounds=rounds, vocabulary=vocabulary)
     plan = {"tokens": tokens + rounds * PROMPTS * RESPONSE}
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
 
@@ -63,6 +81,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", choices=sorted(CONFIGURATIONS), default="tiny")
+    parser.add_argument("--model", type=Path, help="a real model instead of a shape")
+    parser.add_argument("--demonstrations", type=Path, help="whose prompts a real model is given")
     parser.add_argument("--rounds", type=int, default=4)
     given = parser.parse_args()
-    write(given.folder, shape=given.shape, rounds=given.rounds)
+    write(given.folder, given)

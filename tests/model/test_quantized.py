@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import tolerances
 from tests.quantization import needs_bitsandbytes
+from upbring.model import quantized
 from upbring.model.load_quantized import import_bitsandbytes
 from upbring.model.lora import LoraFunction
 from upbring.model.quantized import (
@@ -42,6 +44,11 @@ NF4 = np.array(
     ]
 )
 ROWS, COLUMNS = 24, 128
+ROUNDED = {torch.float32: tolerances.ACCUMULATED, torch.bfloat16: 2**-8}  # relative L2
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).norm() / expected.norm())
 
 
 def weights(columns: int = COLUMNS) -> Tensor:
@@ -55,7 +62,7 @@ def layer(
     functional = import_bitsandbytes(quantization).functional
     bias = nn.Parameter(torch.linspace(-1, 1, ROWS).to(dtype), requires_grad=False)
     if quantization == "int8":
-        codes, scales, _ = functional.int8_vectorwise_quant(weights().half())
+        codes, scales, _ = functional.int8_vectorwise_quant(weights(columns).half())
         tensors = {"codes": codes, "scales": scales}
     else:
         codes, state = functional.quantize_4bit(
@@ -117,6 +124,32 @@ def test_output_and_gradient_are_those_of_the_dense_weight(
         gradients.append(x.grad)
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("columns", [COLUMNS, 96, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_slices_of_a_weight_give_the_product_of_the_whole(
+    quantization: Quantization,
+    columns: int,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = layer(quantization, columns=columns, dtype=dtype)
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(3, 5, columns, generator=generator).to(dtype)
+    g = torch.randn(3, 5, ROWS, generator=generator).to(dtype)
+    monkeypatch.setattr(quantized, "SLICE_WEIGHTS", 1)
+    slices = [weight for _, weight in found._dense_slices(dtype)]
+    assert len(slices) > 1
+    assert torch.equal(torch.cat(slices), found.dense(dtype))
+    found.merge(torch.randn(2, columns) * 1e-3, torch.randn(ROWS, 2))
+    weight = found.dense(torch.float64)
+    expected = nn.functional.linear(x.double(), weight, found.bias.double())
+    assert relative_error(found.product(x, found.bias), expected) < ROUNDED[dtype]
+    assert (
+        relative_error(found.transposed_product(g), g.double() @ weight.double()) < ROUNDED[dtype]
+    )
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])

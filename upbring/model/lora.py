@@ -14,19 +14,24 @@ from threading import get_ident
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 -- torch's own short name for it
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-from upbring.model.quantized import QuantizedLinear, dense_weight, is_frozen_linear
+from upbring.model.quantized import QuantizedLinear, is_frozen_linear
 
 
 def lora_forward(
-    x: Tensor, W: Tensor, bias: Tensor | None, down: Tensor, up: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return y `[T, out]` and u `[T, r]` from x `[T, in]`."""
-    u = x @ down.t()
-    y = x @ W.t() if bias is None else torch.addmm(bias, x, W.t())
-    return y.addmm_(u, up.t()), u
+    x: Tensor, base: nn.Linear, bias: Tensor | None, down: Tensor, up: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return y `[T, out]` and u `[T, r]` from x `[T, in]`, and W unless it is quantized."""
+    u, W = x @ down.t(), None
+    if isinstance(base, QuantizedLinear):
+        y = base.product(x, bias)
+    else:
+        W = base.weight.to(x.dtype)
+        y = F.linear(x, W, bias)
+    return y.addmm_(u, up.t()), u, W
 
 
 class LoraFunction(torch.autograd.Function):
@@ -44,11 +49,9 @@ class LoraFunction(torch.autograd.Function):
     ) -> Tensor:
         """Return `[T, out]` from x `[T, in]`."""
         down, up = A.to(x.dtype) * scale, B.to(x.dtype)
-        W = dense_weight(base, x.dtype)
-        y, u = lora_forward(x, W, bias, down, up)
-        is_quantized = isinstance(base, QuantizedLinear)
-        ctx.save_for_backward(x, down, up, u, *([] if is_quantized else [W]))
-        ctx.base = base if is_quantized else None
+        y, u, W = lora_forward(x, base, bias, down, up)
+        ctx.save_for_backward(x, down, up, u, *([] if W is None else [W]))
+        ctx.base = base if W is None else None
         ctx.scale, ctx.kinds = scale, (A.dtype, B.dtype)
         return y
 
@@ -60,8 +63,8 @@ class LoraFunction(torch.autograd.Function):
         is_x, _, _, is_A, is_B, _ = ctx.needs_input_grad
         grad_x = None
         if is_x:
-            W = saved[0] if saved else dense_weight(ctx.base, g.dtype)
-            grad_x = (g @ W).addmm_(v, down)
+            grad_x = g @ saved[0] if saved else ctx.base.transposed_product(g)
+            grad_x.addmm_(v, down)
         grad_A = (v.t() @ x).to(ctx.kinds[0]) * ctx.scale if is_A else None
         # gᵀ u as (uᵀ g)ᵀ: faster, because g keeps its memory layout
         grad_B = (u.t() @ g).t().to(ctx.kinds[1]) if is_B else None
@@ -141,8 +144,8 @@ class AdaptedLinear(Linear):  # type: ignore[misc]  # peft has no types
             if torch.is_grad_enabled():
                 out = LoraFunction.apply(flat, base, bias, A, B, scale)  # type: ignore[no-untyped-call]
             else:
-                W = dense_weight(base, x.dtype)
-                out, _ = lora_forward(flat, W, bias, *self._factors(A, B, scale, x.dtype))
+                factors = self._factors(A, B, scale, x.dtype)
+                out, _, _ = lora_forward(flat, base, bias, *factors)
         return out.view(*x.shape[:-1], -1)
 
     def _factors(self, A: Tensor, B: Tensor, scale: float, dtype: torch.dtype) -> FactorPair:

@@ -4,14 +4,16 @@
            (QLoRA, arXiv 2305.14314: NormalFloat and double quantization)
     int8   w = c · s / 127,  c of 8 bits, s the largest |w| of a row (LLM.int8(), arXiv 2208.07339)
 
-Only weights are rounded. A forward or backward pass computes the dense weight of one layer, uses
-it and frees it. LLM.int8() also rounds activations, with outliers chosen over all rows of a batch;
-that is left out, because a text's log-probabilities would depend on its neighbors.
+Only weights are rounded. A forward or backward pass computes the dense weight of one layer, a few
+rows at a time, uses and frees them. LLM.int8() also rounds activations, with outliers chosen over
+all rows of a batch; that is left out, because a text's log-probabilities would depend on its
+neighbors.
 
 An adapter that is merged into such a layer is kept as its factors: W + B A is never rounded to few
 bits again.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -26,11 +28,14 @@ Quantization = Literal["nf4", "int8"]
 BLOCK_SIZE = 64  # weights with one scale (nf4)
 SCALE_BLOCK_SIZE = 256  # scales with one scale (nf4)
 INT8_MAX = 127
+SLICE_WEIGHTS = 2**22  # dense at once, on a CPU
 DEQUANTIZED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # of bitsandbytes
 
 
 class QuantizedLinear(nn.Linear):
     """A frozen linear layer that computes its dense weight when it is used."""
+
+    codes: Tensor
 
     def __init__(
         self,
@@ -58,24 +63,72 @@ class QuantizedLinear(nn.Linear):
     @torch.no_grad()
     def dense(self, dtype: torch.dtype) -> Tensor:
         """Return the dense weight `[out, in]` in a dtype, with the merged adapters."""
-        weight = self._dequantize(dtype)
+        return self._dense_rows(slice(0, self.out_features), self._scales(), dtype)
+
+    @torch.no_grad()
+    def product(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Return x Wᵀ + b `[…, out]` from x `[…, in]`, without the bias of the layer."""
+        out = x.new_empty(*x.shape[:-1], self.out_features)
+        for rows, weight in self._dense_slices(x.dtype):
+            out[..., rows] = F.linear(x, weight, None if bias is None else bias[rows])
+        return out
+
+    @torch.no_grad()
+    def transposed_product(self, g: Tensor) -> Tensor:
+        """Return g W `[…, in]` from g `[…, out]`."""
+        flat = g.reshape(-1, self.out_features)
+        dtype = torch.promote_types(g.dtype, torch.float32)  # of the sum
+        out = torch.zeros(len(flat), self.in_features, dtype=dtype, device=g.device)
+        for rows, weight in self._dense_slices(g.dtype):
+            if dtype == g.dtype:
+                out.addmm_(flat[:, rows], weight)
+            else:
+                out += flat[:, rows] @ weight
+        return out.view(*g.shape[:-1], -1).to(g.dtype)
+
+    def _dense_slices(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the dense weight, on a CPU a few rows at a time.
+
+        They fit in its cache, and the heap gets no gaps of the size of a weight.
+        """
+        aligned = BLOCK_SIZE // math.gcd(BLOCK_SIZE, self.in_features)  # rows of whole blocks
+        count = self.out_features
+        if self.codes.device.type == "cpu":
+            count = max(1, SLICE_WEIGHTS // (self.in_features * aligned)) * aligned
+        scales = self._scales()
+        for start in range(0, self.out_features, count):
+            rows = slice(start, min(start + count, self.out_features))
+            yield rows, self._dense_rows(rows, scales, dtype)
+
+    def _dense_rows(self, rows: slice, scales: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return rows of the dense weight, of which the first begins with a block."""
+        weight = self._dequantize(rows, scales, dtype)
         for A, B in self.merged_factors:
-            weight.addmm_(B.to(dtype), A.to(dtype))
+            weight.addmm_(B[rows].to(dtype), A.to(dtype))
         return weight
 
-    def _dequantize(self, dtype: torch.dtype) -> Tensor:
+    def _scales(self) -> Tensor:
+        """Return the scale of each block (nf4) or row (int8)."""
         if self.quantization == "int8":
-            scales = self.get_buffer("scales") / INT8_MAX
-            return self.get_buffer("codes").to(dtype).mul_(scales.unsqueeze(1))
-        ops = torch.ops.bitsandbytes
-        scales = ops.dequantize_blockwise(
+            return self.get_buffer("scales") / INT8_MAX
+        scales: Tensor = torch.ops.bitsandbytes.dequantize_blockwise(
             self.scale_codes, self.scale_scales, self.scale_table, SCALE_BLOCK_SIZE, torch.float32
         )
-        scales = scales.add_(self.scale_offset)
-        known = dtype if dtype in DEQUANTIZED_DTYPES else torch.float32
-        shape = _rows_of_blocks(self.in_features * self.out_features)
-        weight: Tensor = ops.dequantize_4bit(self.codes, scales, BLOCK_SIZE, "nf4", shape, known)
-        return weight.view(self.out_features, self.in_features).to(dtype)
+        return scales.add_(self.get_buffer("scale_offset"))
+
+    def _dequantize(self, rows: slice, scales: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.quantization == "int8":
+            return self.codes[rows].to(dtype).mul_(scales[rows].unsqueeze(1))
+        start, stop = rows.start * self.in_features, rows.stop * self.in_features
+        weight: Tensor = torch.ops.bitsandbytes.dequantize_4bit(
+            self.codes[start // 2 : (stop + 1) // 2],
+            scales[start // BLOCK_SIZE : -(-stop // BLOCK_SIZE)],
+            BLOCK_SIZE,
+            "nf4",
+            _rows_of_blocks(stop - start),
+            dtype if dtype in DEQUANTIZED_DTYPES else torch.float32,
+        )
+        return weight.view(-1, self.in_features).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output `[…, out]`."""
@@ -114,12 +167,12 @@ class DenseOnDemand(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layer: QuantizedLinear, bias: Tensor | None) -> Tensor:  # noqa: ANN401 -- torch's context is untyped
         """Return x Wᵀ + b."""
         ctx.layer = layer
-        return F.linear(x, layer.dense(x.dtype), bias)
+        return layer.product(x, bias)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 -- as above
         """Return the gradient of x."""
-        return g @ ctx.layer.dense(g.dtype), None, None
+        return ctx.layer.transposed_product(g), None, None
 
 
 class HalfEmbedding(nn.Embedding):
