@@ -1,7 +1,7 @@
 """TRL's GRPO on a folder of `real_rows`, in TRL's own virtual environment.
 
-Prints one JSON line: the clock at each step's end, and the tokens of each step: prompts, one for
-each response, and responses without padding. The reward is the number of different words, by the
+Prints one JSON line: the clock at each step's end, and the tokens of each step's responses, without
+padding. The reward is the number of different words, by the
 same rule as upbring's. Imports nothing of upbring.
 """
 
@@ -16,7 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_dpo import SHARED, TUNED
 from trl_sft import Clock, adapter, case, configuration, tokenizer
 
-PROMPTS, GENERATIONS, RESPONSE = 2, 4, 64  # of a step; tokens at most
+PROMPTS, GENERATIONS, RESPONSE = 2, 8, 64  # of a step; tokens at most
 
 
 def different_words(completions: list[Any], **_: object) -> list[float]:
@@ -33,8 +33,7 @@ class Watched(GRPOTrainer):  # type: ignore[misc]  # transformers is not typed
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:  # noqa: ANN401 -- as TRL has it
         found = super()._generate_and_score_completions(inputs)
-        masks = (found["prompt_mask"], found["completion_mask"])
-        self.step_tokens.append(sum(int(mask.sum()) for mask in masks))
+        self.step_tokens.append(int(found["completion_mask"].sum()))
         return found
 
 

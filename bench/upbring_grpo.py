@@ -1,7 +1,8 @@
 """upbring's GRPO on a folder of `real_rows`, by the public command in its own process.
 
-Prints the same JSON line as `trl_grpo`, read from the run's metrics. The evaluations that a run
-begins and ends with answer one prompt each.
+Prints the same JSON line as `trl_grpo`, read from the run's metrics. Useful tokens are those of
+responses: prompts are shared here, and repeated there. The evaluations that a run begins and ends
+with answer one prompt each.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any
 
 from upbring_sft import case
 
-PROMPTS, GENERATIONS, RESPONSE = 2, 4, 64  # of a step; tokens at most
+PROMPTS, GENERATIONS, RESPONSE = 2, 8, 64  # of a step; tokens at most
 RULE = Path(__file__).with_name("different_words.py")
 
 
@@ -55,7 +56,7 @@ def learn(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "losses": [],
         "times": [record["time"] for record in records],
-        "step_tokens": [record["tokens"] for record in records],
+        "step_tokens": [round(record["length"] * PROMPTS * GENERATIONS) for record in records],
     }
 
 

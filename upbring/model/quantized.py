@@ -93,7 +93,7 @@ class QuantizedLinear(nn.Linear):
         """
         aligned = BLOCK_SIZE // math.gcd(BLOCK_SIZE, self.in_features)  # rows of whole blocks
         count = self.out_features
-        if self.codes.device.type == "cpu":
+        if self.codes.device.type != "cuda":  # also on "meta", where memory is planned
             count = max(1, SLICE_WEIGHTS // (self.in_features * aligned)) * aligned
         scales = self._scales()
         for start in range(0, self.out_features, count):
