@@ -20,6 +20,7 @@ from shapes import CONFIGURATIONS, LONGEST, NUM_MARKERS, PROMPT, SEED, SPECIALS,
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 PROMPTS, RESPONSE = 16, 64  # a round's, and the tokens of a response
+REAL_LONGEST = 128  # tokens of a real demonstration; with 300, TRL needs more than 18 GB
 HEAD = "base_model.model.score.weight"
 
 
@@ -70,7 +71,7 @@ def write(folder: Path, given: argparse.Namespace) -> None:
         vocabulary = write_model(folder / "model", given.shape).config.vocab_size
         tokens = write_prompts(file, rounds=rounds, vocabulary=vocabulary)
     else:
-        rows = Rows(link_model(given.model, folder / "model"), LONGEST, rounds * PROMPTS)
+        rows = Rows(link_model(given.model, folder / "model"), REAL_LONGEST, rounds * PROMPTS)
         tokens = write_real_prompts(file, rows, given.demonstrations)
     write_rewards(folder)
     plan = {"tokens": tokens + rounds * PROMPTS * RESPONSE}
