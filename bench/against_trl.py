@@ -51,6 +51,10 @@ def commands(
     if given.threads is not None:
         environment["OMP_NUM_THREADS"] = str(given.threads)
         ours += ["--threads", str(given.threads)]
+    quantization = getattr(given, "quantization", None)
+    if quantization is not None:
+        trl += ["--quantization", quantization]
+        ours += ["--also", "--quantization", quantization]  # the rest of the command line
     return Commands(trl, ours, environment)
 
 

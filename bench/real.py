@@ -3,7 +3,7 @@
 Per model and method, interleaved: useful tokens/s, peak memory, time to the first step. In float32
 the loss of each step must agree; no row is seen twice, so each step's loss is also one on rows that
 nothing was trained on yet. `--parity` runs one round of 50 steps and compares the mean of the last
-10 steps (0.01 nats). GRPO samples, so that only its speed is compared.
+10 steps (0.01 nats); no time is recorded. GRPO samples, so that only its speed is compared.
 
 `--demonstrations` and `--preferences` are your own copies of real data, such as dolly and hh-rlhf.
 An environment for TRL is made when missing (`trl_environment.py`), or given with `--trl-python`.
@@ -11,6 +11,8 @@ An environment for TRL is made when missing (`trl_environment.py`), or given wit
     python bench/real.py --model ./smollm2 --method sft reward dpo grpo --dtype float32
         --demonstrations dolly.json --preferences hh.jsonl.gz --steps 9 --rounds 3
     python bench/real.py --model ./smollm2 --method sft --parity --demonstrations dolly.json
+    python bench/real.py --model ./smollm2 --method sft --parity --quantization nf4
+        --max-length 128 --demonstrations dolly.json
 """
 
 import argparse
@@ -65,7 +67,7 @@ def inputs(given: argparse.Namespace, method: str) -> tuple[Path, list[int] | No
     if data is None:
         sys.exit(f"--method {method} needs --{METHODS[method].data}")
     words = ("--model", given.model, "--data", data, "--method", method, "--steps", given.steps)
-    name = f"real-{given.model.name}-{method}-{given.steps}"
+    name = f"real-{given.model.name}-{method}-{given.steps}-{given.max_length}"
     folder = prepared(name, "real_rows.py", *words, "--max-length", given.max_length)
     if method == "grpo":
         return folder, None
@@ -77,7 +79,13 @@ def last_losses(measured: Sequence[Measured]) -> float:
     return statistics.mean(measured[0].losses[-PARITY_LAST:])
 
 
-def parity(method: Method, found: Mapping[str, Sequence[Measured]], model: str) -> list[Figure]:
+def parity(
+    method: Method,
+    found: Mapping[str, Sequence[Measured]],
+    model: str,
+    *,
+    quantization: str | None,
+) -> list[Figure]:
     """Print and return how far the losses on unseen rows are from each other; stop if too far."""
     trl, ours = next(iter(method.against.items()))
     difference = abs(last_losses(found[trl]) - last_losses(found[ours]))
@@ -93,7 +101,7 @@ def parity(method: Method, found: Mapping[str, Sequence[Measured]], model: str) 
             metric=f"loss on unseen rows after {PARITY_STEPS} steps, difference",
             value=round(difference, 5),
             unit="nats",
-            model=f"{method.title}, {model}",
+            model=f"{method.title}, {model}" + (f", {quantization}" if quantization else ""),
         )
     ]
 
@@ -111,11 +119,12 @@ def measure(given: argparse.Namespace, name: str, precision: str) -> tuple[list[
     lines, collected = [], []
     for trl, ours in method.against.items():
         lines.append(row([f"{model} {name} {precision}", trl], found[trl], found[ours]))
-        which = f"{model}, LoRA" + ("" if trl == "TRL" else ", reference precomputed")
+        which = f"{model}, LoRA" + (f" on {given.quantization}" if given.quantization else "")
+        which += "" if trl == "TRL" else ", reference precomputed"
         new = figures(method.title, which, precision, found[trl], found[ours])
         collected += [f for f in new if method.most is not None or "loss" not in f.metric]
-    if given.parity and method.most is not None:
-        collected += parity(method, found, model)
+    if given.parity and method.most is not None:  # one round is no measurement of time
+        collected = parity(method, found, model, quantization=given.quantization)
     return lines, collected
 
 
@@ -132,12 +141,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--parity", action="store_true", help=f"one round of {PARITY_STEPS} steps")
+    parser.add_argument("--quantization", choices=["nf4"], help="of the base, for sft in float32")
     parser.add_argument("--threads", type=int, help="unset: each program's own choice")
     parser.add_argument("--trl-python", type=Path, help="an environment that has TRL already")
     add_record_flag(parser)
     given = parser.parse_args()
     if given.parity:
         given.steps, given.rounds = PARITY_STEPS, 1
+    if given.quantization and (given.method != ["sft"] or given.dtype != ["float32"]):
+        parser.error("--quantization: is for --method sft --dtype float32")
     lines, collected = head("case", "against"), []
     for method in given.method:
         for precision in given.dtype:

@@ -16,7 +16,12 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers import (
+    BitsAndBytesConfig,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl import SFTConfig, SFTTrainer
 
 
@@ -54,7 +59,7 @@ def configuration(given: argparse.Namespace, scratch: str, *, examples: int) -> 
         tuned = {
             "bf16": is_half,
             "gradient_checkpointing": False,
-            "model_init_kwargs": {"dtype": frozen},
+            "model_init_kwargs": {"dtype": frozen, **quantized(given)},
         }
     return SFTConfig(
         output_dir=scratch,
@@ -78,6 +83,19 @@ def configuration(given: argparse.Namespace, scratch: str, *, examples: int) -> 
         max_grad_norm=1.0,
         **tuned,
     )
+
+
+def quantized(given: argparse.Namespace) -> dict[str, Any]:
+    """Return how the frozen weights are stored, computing in float32."""
+    if getattr(given, "quantization", None) is None:
+        return {}
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    return {"quantization_config": config}
 
 
 def rows(folder: Path, order: list[list[int]]) -> Dataset:
@@ -132,4 +150,6 @@ def case(description: str | None) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    print(json.dumps(learn(case(__doc__).parse_args())))
+    parser = case(__doc__)
+    parser.add_argument("--quantization", choices=("nf4",))
+    print(json.dumps(learn(parser.parse_args())))
