@@ -1807,6 +1807,7 @@ def harden(
     search_rounds: int = 8,
     target: float = 0.05,
     max_over_refusal: float = 0.02,
+    innocent_ratio: float = 1.0,
     method: Literal['dpo', 'sft'] = 'dpo',
     mix: Mixture = (),
     epochs: float = 2.0,
@@ -1858,6 +1859,8 @@ def harden(
             (from 0 to 1)
         max_over_refusal: A round is rejected if over-refusal rises by more than this, plain or
             attacked. (from 0 to 1)
+        innocent_ratio: Attacked innocent requests, with a helpful response, for each attack that
+            succeeded. More of them keep the model from refusing strange text. (above 0)
         method: How to train: on pairs (dpo), or on their chosen responses (sft).
         mix: Demonstrations to replay against forgetting, each as FILE=WEIGHT; WEIGHT is their share
             of the examples.

@@ -67,8 +67,10 @@ class KVPool:
         for call, (heads, *widths) in enumerate(spec.shapes):
             for which, buffers in enumerate((self.keys, self.values)):
                 shape = (num_slots, heads, self.length, widths[which])
-                # zeros: a masked value that is not finite would spoil the sum
-                grown[which].append(torch.zeros(shape, dtype=spec.dtype, device=spec.device))
+                # Zeros: a masked value that is not finite would spoil the sum. They are written, so
+                # that the memory is taken now and not page by page with each longer text.
+                new = torch.empty(shape, dtype=spec.dtype, device=spec.device)
+                grown[which].append(new.zero_())
                 if kept:
                     grown[which][-1][:kept] = buffers[call][:kept]
                     buffers[call] = buffers[call].new_empty(0)  # freed before the next one is made

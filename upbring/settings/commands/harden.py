@@ -54,6 +54,12 @@ class HardenSettings(ModelSettings, AttackSettings):
         le=1,
         help="A round is rejected if over-refusal rises by more than this, plain or attacked.",
     )
+    innocent_ratio: float = setting(
+        1.0,
+        gt=0,
+        help="Attacked innocent requests, with a helpful response, for each attack that succeeded. "
+        "More of them keep the model from refusing strange text.",
+    )
     method: Literal["dpo", "sft"] = setting(
         "dpo", help="How to train: on pairs (dpo), or on their chosen responses (sft)."
     )

@@ -43,7 +43,9 @@ NUM_FAKE_ROWS = 2048  # rows of logits without data, enough to separate rows fro
 NUM_REAL_ROWS = 512  # the same with data
 MAX_REAL_PARAMETERS = 8_000_000  # of layers and head with data
 NUM_CAST_TREES = 4  # and twice as many, to separate the cast of the weights from costs per token
-QUANTIZED_GAPS = 0.5  # of the gaps that recomputing dense layers leaves, measured on 8 billion weights
+QUANTIZED_GAPS = (
+    0.5  # of the gaps that recomputing dense layers leaves, measured on 8 billion weights
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from upbring.durable import JSON
 from upbring.evaluate.answer_cache import AnswerCache, CacheItem, responses
 from upbring.evaluate.model_protocol import Dialogue, EvaluatedModel, format_prompt
 from upbring.evaluate.refusals import RefusalRequest
+from upbring.feedback.attacks.attacked_prompt import AttackedPrompt
 from upbring.feedback.attacks.families import PLAIN, attack
 from upbring.maths.random_draws import RandomStream
 from upbring.plurals import format_count
@@ -60,14 +61,8 @@ def make_pairs(
     failures = harmful_pairs(attempts, plain, is_refusal=opens_with_refusal, seed=seed)
     helpful = _helpful(asked, innocent, cache)
     arms = [PLAIN, *(name for name in counts if counts[name].tries)]
-    rng = RandomStream(seed, "innocent")
-    attacked = []
-    answers = []
-    for index in range(max(len(failures), len(helpful)) if helpful else 0):
-        request, answer = helpful[index % len(helpful)]
-        arm = rng.choice(arms)
-        attacked.append((arm, attack(arm, request, seed=seed, number=index)))
-        answers.append(answer)
+    num_innocent = max(round(settings.innocent_ratio * len(failures)), len(helpful))
+    attacked, answers = _attack_innocent(helpful, arms, num_innocent, seed=seed)
     rows = [*failures, *innocent_pairs(attacked, answers, seed=seed)] if failures else []
     _write_rows(folder / PAIRS, rows)
     _write_rows(folder / DEMONSTRATIONS, demonstrations(rows))
@@ -84,6 +79,20 @@ def make_pairs(
         f"{len(failures)} harmful and {format_count(len(rows) - len(failures), 'innocent pair')}"
     )
     return len(failures)
+
+
+def _attack_innocent(
+    helpful: Sequence[tuple[Dialogue, str]], arms: Sequence[str], count: int, *, seed: int
+) -> tuple[list[tuple[str, AttackedPrompt]], list[str]]:
+    """Return attacks on innocent requests, in turn, and the helpful answers to these requests."""
+    rng = RandomStream(seed, "innocent")
+    attacked, answers = [], []
+    for index in range(count if helpful else 0):
+        request, answer = helpful[index % len(helpful)]
+        arm = rng.choice(arms)
+        attacked.append((arm, attack(arm, request, seed=seed, number=index)))
+        answers.append(answer)
+    return attacked, answers
 
 
 def _model_settings(settings: HardenSettings, model: str) -> EvaluateSettings:
