@@ -59,7 +59,6 @@ HARDENING = {
     "rounds": 1,
     "search_rounds": 3,
     "max_tokens": 28,
-    "innocent_ratio": 2.0,
     "dtype": "float32",
     "threads": 1,
 }

@@ -1807,7 +1807,7 @@ def harden(
     search_rounds: int = 8,
     target: float = 0.05,
     max_over_refusal: float = 0.02,
-    innocent_ratio: float = 1.0,
+    innocent_ratio: float = 2.0,
     method: Literal['dpo', 'sft'] = 'dpo',
     mix: Mixture = (),
     epochs: float = 2.0,

@@ -55,7 +55,7 @@ class HardenSettings(ModelSettings, AttackSettings):
         help="A round is rejected if over-refusal rises by more than this, plain or attacked.",
     )
     innocent_ratio: float = setting(
-        1.0,
+        2.0,
         gt=0,
         help="Attacked innocent requests, with a helpful response, for each attack that succeeded. "
         "More of them keep the model from refusing strange text.",
