@@ -13,21 +13,17 @@ A second call with the same folder repeats nothing.
 
 import argparse
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from results import Figure, add_record_flag, record
+from serve import server
 
 import upbring as ub
 from upbring.pipeline.case_data import make_case_files
 from upbring.runs.results import EvalResult, read_results
 
 QUESTION = "evidence on real models"
-START_SECONDS = 300
 JUDGED = {
     "judge/agreement": "agrees with people's rankings",
     "judge/flip_rate": "changes its choice with the order",
@@ -54,8 +50,10 @@ def main() -> None:
     for name, text in make_case_files("assistant", given.data).items():
         (given.to / name).write_text(text, encoding="utf-8")
     found = [*judge_and_train(given, "itself", None)]
-    with served(given.served, given.to / "server.log") as url:
-        found += judge_and_train(given, "served", url)
+    port = free_port()
+    words = [sys.executable, "-m", "upbring", "serve", str(given.served), "--port", str(port)]
+    with server(words, port, given.to / "server.log"):
+        found += judge_and_train(given, "served", f"http://127.0.0.1:{port}/v1")
     found += evaluate(given)
     for each in found:
         print(f"{each.metric}: {each.value} ({each.low} … {each.high}) {each.unit}, n = {each.n}")
@@ -115,10 +113,14 @@ def evaluate(given: argparse.Namespace) -> list[Figure]:
     found = []
     for each in read_results(given.to / "evaluation"):
         if each.name in EVALUATED and each.value is not None:
-            name = "before" if each.model == given.model else f"judged by {Path(each.model).name}"
-            against = "" if each.against is None else ", against before"
-            found.append(figure(given, each, f"{each.name}, {name}{against}"))
+            against = "" if each.against is None else f", against {title(given, each.against)}"
+            found.append(figure(given, each, f"{each.name}, {title(given, each.model)}{against}"))
     return found
+
+
+def title(given: argparse.Namespace, model: str) -> str:
+    """Return how a model of the comparison is named in figures."""
+    return "before" if model == given.model else f"judge {Path(model).name}"
 
 
 def figure(given: argparse.Namespace, result: EvalResult, metric: str) -> Figure:
@@ -140,30 +142,11 @@ def figure(given: argparse.Namespace, result: EvalResult, metric: str) -> Figure
     )
 
 
-@contextmanager
-def served(model: Path, log: Path) -> Iterator[str]:
-    """Serve a model while the block runs, and give its URL."""
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words: Sequence[str] = ["serve", str(model), "--port", str(port)]
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "upbring", *words], stdout=file, stderr=file
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{model} is not served; see {log}")
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(30)
+        return int(free.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ from interleaved import Measured, Program, farthest, in_turns
 from results import Figure, add_record_flag, record
 
 PARITY_STEPS, PARITY_LAST, PARITY_MOST = 50, 10, 0.01
-QUANTIZED_MOST = 5e-3  # that a step's loss may differ with weights of 4 bits
 PRECISIONS = ["float32", "bfloat16", "default"]
 
 Programs = Callable[[argparse.Namespace, Path, str, str], list[Program]]
@@ -116,7 +115,7 @@ def measure(given: argparse.Namespace, name: str, precision: str) -> tuple[list[
     found = in_turns(programs, tokens, rounds=given.rounds)
     if method.most is not None:
         difference = max(farthest(found[o], found[t]) for t, o in method.against.items())
-        check(difference, precision, most=QUANTIZED_MOST if given.quantization else method.most)
+        check(difference, precision, most=method.most)
     lines, collected = [], []
     for trl, ours in method.against.items():
         lines.append(row([f"{model} {name} {precision}", trl], found[trl], found[ours]))

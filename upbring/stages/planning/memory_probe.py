@@ -43,9 +43,7 @@ NUM_FAKE_ROWS = 2048  # rows of logits without data, enough to separate rows fro
 NUM_REAL_ROWS = 512  # the same with data
 MAX_REAL_PARAMETERS = 8_000_000  # of layers and head with data
 NUM_CAST_TREES = 4  # and twice as many, to separate the cast of the weights from costs per token
-QUANTIZED_GAPS = (
-    0.5  # of the gaps that recomputing dense layers leaves, measured on 8 billion weights
-)
+QUANTIZED_GAPS = 0.5  # of the gaps that dense layers leave; measured on 8 billion weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def profile_network(
             )
         else:
             layer_lines = _profile_layers(model, probe_config, trees)
-        if probe_config.quantization is not None:  # slices of dense weights leave no gaps
+        if probe_config.quantization is not None:  # slices of weights leave none
             per_token = QUANTIZED_GAPS * layer_lines["recomputed_per_layer"].per_unit
             layer_lines["recomputed_per_layer"] = LinearBytes(0, per_token)
         training_logits, forward_logits = _profile_logits(model)
